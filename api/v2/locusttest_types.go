@@ -1,0 +1,426 @@
+package v2
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// LocustTestSpec describes one load test: which image, which locustfile, how many workers.
+//
+// It is read once, when the run's Jobs are created. Later changes are reported in the condition
+// SpecDrifted and otherwise ignored; delete and create the test to run it again.
+type LocustTestSpec struct {
+	// Image is the Locust container image of master and workers, for example "locustio/locust:2.43.3".
+	// Its entrypoint must be locust.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=1024
+	// +kubebuilder:validation:XValidation:rule="self.matches('^\\\\S+$')",message="image must not contain white space"
+	// +required
+	Image string `json:"image"`
+
+	// ImagePullPolicy of all containers of the test.
+	// +kubebuilder:validation:Enum=Always;IfNotPresent;Never
+	// +kubebuilder:default=IfNotPresent
+	// +optional
+	ImagePullPolicy corev1.PullPolicy `json:"imagePullPolicy,omitempty"`
+
+	// ImagePullSecrets name Secrets of the test's namespace that hold registry credentials.
+	// +kubebuilder:validation:MaxItems=64
+	// +optional
+	ImagePullSecrets []corev1.LocalObjectReference `json:"imagePullSecrets,omitempty"`
+
+	// Master configures the Locust master.
+	// +required
+	Master MasterSpec `json:"master"`
+
+	// Worker configures the Locust workers.
+	// +required
+	Worker WorkerSpec `json:"worker"`
+
+	// TestFiles name the ConfigMaps that hold the locustfile and its libraries.
+	// +optional
+	TestFiles *TestFilesConfig `json:"testFiles,omitempty"`
+
+	// Scheduling constrains where the pods run.
+	// +optional
+	Scheduling *SchedulingConfig `json:"scheduling,omitempty"`
+
+	// Env adds environment variables and secret files to all containers.
+	// +optional
+	Env *EnvConfig `json:"env,omitempty"`
+
+	// Volumes are added to the pods; mount them with volumeMounts.
+	// +kubebuilder:validation:MaxItems=64
+	// +listType=map
+	// +listMapKey=name
+	// +optional
+	Volumes []corev1.Volume `json:"volumes,omitempty"`
+
+	// VolumeMounts mount entries of volumes into the master, the workers or both.
+	// +kubebuilder:validation:MaxItems=64
+	// +listType=atomic
+	// +optional
+	VolumeMounts []TargetedVolumeMount `json:"volumeMounts,omitempty"`
+
+	// Security overrides the security contexts. Unset parts get defaults that pass the restricted
+	// Pod Security Standard.
+	// +optional
+	Security *SecurityConfig `json:"security,omitempty"`
+
+	// Observability configures OpenTelemetry export of the test.
+	// +optional
+	Observability *ObservabilityConfig `json:"observability,omitempty"`
+}
+
+// MasterSpec configures the Locust master.
+type MasterSpec struct {
+	// Command holds the base arguments of the master, split into words as a POSIX shell would, never run
+	// through a shell, for example
+	// "--locustfile /lotest/src/test.py --host https://example.com --users 100 --spawn-rate 10 --run-time 3m".
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=16384
+	// +kubebuilder:validation:XValidation:rule="self.matches('\\\\S')",message="command must not be blank; give at least --locustfile PATH"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([^\\'\"\\\\\\\\]|\\\\\\\\[\\\\s\\\\S]|\\'[^\\']*\\'|\"([^\"\\\\\\\\]|\\\\\\\\[\\\\s\\\\S])*\")*$')",message="command has an unbalanced quote or a trailing backslash; close the quote or escape it with a backslash"
+	// +required
+	Command string `json:"command"`
+
+	// Resources of the master's container.
+	// +optional
+	Resources corev1.ResourceRequirements `json:"resources,omitempty"`
+
+	// Labels are added to the master's pod. Those that the operator finds its pods by cannot be overridden.
+	// +optional
+	Labels map[string]string `json:"labels,omitempty"`
+
+	// Annotations are added to the master's pod.
+	// +optional
+	Annotations map[string]string `json:"annotations,omitempty"`
+
+	// Autostart starts the test as soon as the workers are connected (--autostart), without the web UI's Start button.
+	// +kubebuilder:default=true
+	// +optional
+	Autostart *bool `json:"autostart,omitempty"`
+
+	// Autoquit ends the master after the test has finished (--autoquit). Absent means enabled, after 60 s.
+	// +optional
+	Autoquit *AutoquitConfig `json:"autoquit,omitempty"`
+
+	// ExtraArgs are exact arguments, appended last, not split into words.
+	// +kubebuilder:validation:MaxItems=256
+	// +optional
+	ExtraArgs []string `json:"extraArgs,omitempty"`
+}
+
+// AutoquitConfig tells when the master ends after the test has finished.
+type AutoquitConfig struct {
+	// Enabled passes --autoquit. When false the master serves its web UI until the test is deleted.
+	// +kubebuilder:default=true
+	// +optional
+	Enabled *bool `json:"enabled,omitempty"`
+
+	// Timeout in seconds between the end of the test and the end of the master.
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:default=60
+	// +optional
+	Timeout *int32 `json:"timeout,omitempty"`
+}
+
+// WorkerSpec configures the Locust workers.
+type WorkerSpec struct {
+	// Command holds the base arguments of every worker, split into words as a POSIX shell would, never run
+	// through a shell, for example "--locustfile /lotest/src/test.py".
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=16384
+	// +kubebuilder:validation:XValidation:rule="self.matches('\\\\S')",message="command must not be blank; give at least --locustfile PATH"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([^\\'\"\\\\\\\\]|\\\\\\\\[\\\\s\\\\S]|\\'[^\\']*\\'|\"([^\"\\\\\\\\]|\\\\\\\\[\\\\s\\\\S])*\")*$')",message="command has an unbalanced quote or a trailing backslash; close the quote or escape it with a backslash"
+	// +required
+	Command string `json:"command"`
+
+	// Replicas is the number of workers.
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=500
+	// +required
+	Replicas int32 `json:"replicas"`
+
+	// Resources of each worker's container.
+	// +optional
+	Resources corev1.ResourceRequirements `json:"resources,omitempty"`
+
+	// Labels are added to the workers' pods. Those that the operator finds its pods by cannot be overridden.
+	// +optional
+	Labels map[string]string `json:"labels,omitempty"`
+
+	// Annotations are added to the workers' pods.
+	// +optional
+	Annotations map[string]string `json:"annotations,omitempty"`
+
+	// ExtraArgs are exact arguments, appended last, not split into words.
+	// +kubebuilder:validation:MaxItems=256
+	// +optional
+	ExtraArgs []string `json:"extraArgs,omitempty"`
+}
+
+// TestFilesConfig names the ConfigMaps that hold the test's files.
+type TestFilesConfig struct {
+	// ConfigMapRef names the ConfigMap with the locustfile; its keys appear as files below srcMountPath.
+	// +kubebuilder:validation:MaxLength=253
+	// +optional
+	ConfigMapRef string `json:"configMapRef,omitempty"`
+
+	// LibConfigMapRef names the ConfigMap with library modules; its keys appear as files below libMountPath.
+	// +kubebuilder:validation:MaxLength=253
+	// +optional
+	LibConfigMapRef string `json:"libConfigMapRef,omitempty"`
+
+	// SrcMountPath is the folder of the locustfile in the container.
+	// +kubebuilder:validation:MaxLength=1024
+	// +kubebuilder:validation:XValidation:rule="self.startsWith('/')",message="srcMountPath must be an absolute path, for example /lotest/src"
+	// +kubebuilder:default="/lotest/src"
+	// +optional
+	SrcMountPath string `json:"srcMountPath,omitempty"`
+
+	// LibMountPath is the folder of the libraries in the container; it is put on PYTHONPATH.
+	// +kubebuilder:validation:MaxLength=1024
+	// +kubebuilder:validation:XValidation:rule="self.startsWith('/')",message="libMountPath must be an absolute path, for example /opt/locust/lib"
+	// +kubebuilder:default="/opt/locust/lib"
+	// +optional
+	LibMountPath string `json:"libMountPath,omitempty"`
+}
+
+// SchedulingConfig constrains where the pods run.
+type SchedulingConfig struct {
+	// Affinity of all pods.
+	// +optional
+	Affinity *corev1.Affinity `json:"affinity,omitempty"`
+
+	// Tolerations of all pods.
+	// +listType=atomic
+	// +optional
+	Tolerations []corev1.Toleration `json:"tolerations,omitempty"`
+
+	// NodeSelector of all pods.
+	// +optional
+	NodeSelector map[string]string `json:"nodeSelector,omitempty"`
+
+	// RuntimeClassName of all pods.
+	// +optional
+	RuntimeClassName *string `json:"runtimeClassName,omitempty"`
+}
+
+// EnvConfig adds environment variables and secret files to all containers.
+type EnvConfig struct {
+	// ConfigMapRefs add all keys of ConfigMaps as variables.
+	// +kubebuilder:validation:MaxItems=64
+	// +optional
+	ConfigMapRefs []ConfigMapEnvSource `json:"configMapRefs,omitempty"`
+
+	// SecretRefs add all keys of Secrets as variables.
+	// +kubebuilder:validation:MaxItems=64
+	// +optional
+	SecretRefs []SecretEnvSource `json:"secretRefs,omitempty"`
+
+	// Variables are single variables, with a value or a source.
+	// +kubebuilder:validation:MaxItems=256
+	// +listType=map
+	// +listMapKey=name
+	// +optional
+	Variables []corev1.EnvVar `json:"variables,omitempty"`
+
+	// SecretMounts mount Secrets as files.
+	// +kubebuilder:validation:MaxItems=64
+	// +optional
+	SecretMounts []SecretMount `json:"secretMounts,omitempty"`
+}
+
+// ConfigMapEnvSource adds all keys of a ConfigMap as environment variables.
+type ConfigMapEnvSource struct {
+	// Name of the ConfigMap.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +required
+	Name string `json:"name"`
+
+	// Prefix is put before each key.
+	// +optional
+	Prefix string `json:"prefix,omitempty"`
+}
+
+// SecretEnvSource adds all keys of a Secret as environment variables.
+type SecretEnvSource struct {
+	// Name of the Secret.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +required
+	Name string `json:"name"`
+
+	// Prefix is put before each key.
+	// +optional
+	Prefix string `json:"prefix,omitempty"`
+}
+
+// SecretMount mounts a Secret's keys as files.
+type SecretMount struct {
+	// Name of the Secret.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +required
+	Name string `json:"name"`
+
+	// MountPath is the folder the files appear in.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=1024
+	// +kubebuilder:validation:XValidation:rule="self.startsWith('/')",message="mountPath must be an absolute path, for example /etc/credentials"
+	// +required
+	MountPath string `json:"mountPath"`
+
+	// ReadOnly mounts the files read-only.
+	// +kubebuilder:default=true
+	// +optional
+	ReadOnly *bool `json:"readOnly,omitempty"`
+}
+
+// MountTarget tells which pods get a volume mount.
+// +kubebuilder:validation:Enum=master;worker;both
+type MountTarget string
+
+const (
+	// MountTargetMaster mounts into the master's pod only.
+	MountTargetMaster MountTarget = "master"
+	// MountTargetWorker mounts into the workers' pods only.
+	MountTargetWorker MountTarget = "worker"
+	// MountTargetBoth mounts into all pods.
+	MountTargetBoth MountTarget = "both"
+)
+
+// TargetedVolumeMount is a volume mount with the pods it is meant for.
+type TargetedVolumeMount struct {
+	corev1.VolumeMount `json:",inline"`
+
+	// Target tells which pods get the mount.
+	// +kubebuilder:default=both
+	// +optional
+	Target MountTarget `json:"target,omitempty"`
+}
+
+// SecurityConfig overrides the security contexts of all pods.
+type SecurityConfig struct {
+	// PodSecurityContext of all pods. Defaults for what is unset: seccompProfile RuntimeDefault; and, when
+	// neither runAsNonRoot nor runAsUser is set, runAsNonRoot with user 1000, the user of the Locust image.
+	// +optional
+	PodSecurityContext *corev1.PodSecurityContext `json:"podSecurityContext,omitempty"`
+
+	// ContainerSecurityContext of all containers. Defaults for what is unset: no privilege escalation, all
+	// capabilities dropped.
+	// +optional
+	ContainerSecurityContext *corev1.SecurityContext `json:"containerSecurityContext,omitempty"`
+}
+
+// ObservabilityConfig configures telemetry of the test itself.
+type ObservabilityConfig struct {
+	// OpenTelemetry configures Locust's own OpenTelemetry export (--otel, Locust 2.32 or newer).
+	// +optional
+	OpenTelemetry *OpenTelemetryConfig `json:"openTelemetry,omitempty"`
+}
+
+// OpenTelemetryConfig configures Locust's OpenTelemetry export.
+// +kubebuilder:validation:XValidation:rule="!has(self.enabled) || !self.enabled || (has(self.endpoint) && size(self.endpoint) > 0)",message="endpoint is required when openTelemetry is enabled, for example http://otel-collector:4317"
+type OpenTelemetryConfig struct {
+	// Enabled passes --otel and sets the OTEL_* variables.
+	// +optional
+	Enabled bool `json:"enabled,omitempty"`
+
+	// Endpoint of the OTLP collector, for example "http://otel-collector.monitoring:4317".
+	// +kubebuilder:validation:MaxLength=2048
+	// +optional
+	Endpoint string `json:"endpoint,omitempty"`
+
+	// Protocol of the OTLP exporter.
+	// +kubebuilder:validation:Enum=grpc;http/protobuf
+	// +kubebuilder:default=grpc
+	// +optional
+	Protocol string `json:"protocol,omitempty"`
+
+	// Insecure turns TLS off for the exporter.
+	// +kubebuilder:default=false
+	// +optional
+	Insecure bool `json:"insecure,omitempty"`
+
+	// ExtraEnvVars are further OTEL_* variables, name to value.
+	// +optional
+	ExtraEnvVars map[string]string `json:"extraEnvVars,omitempty"`
+}
+
+// LocustTestStatus is what the operator observed of a test. Everything in it is derived from the
+// test's objects; nothing is accumulated. After Succeeded or Failed it does not change any more.
+type LocustTestStatus struct {
+	// ObservedGeneration is the metadata.generation that this status was derived from.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// Phase of the test; it only moves forward, Succeeded and Failed are final.
+	// +kubebuilder:validation:Enum=Pending;Running;Succeeded;Failed
+	// +optional
+	Phase string `json:"phase,omitempty"`
+
+	// ExpectedWorkers is worker.replicas of the spec that the run was started from.
+	// +optional
+	ExpectedWorkers int32 `json:"expectedWorkers,omitempty"`
+
+	// ConnectedWorkers is the number of workers connected to the master; the message of the condition
+	// WorkersConnected names the source of the number. Frozen at the end of the test.
+	// +optional
+	ConnectedWorkers int32 `json:"connectedWorkers,omitempty"`
+
+	// Workers is connectedWorkers/expectedWorkers as text, for example "8/10". For display only.
+	// +optional
+	Workers string `json:"workers,omitempty"`
+
+	// StartTime is when the phase became Running.
+	// +optional
+	StartTime *metav1.Time `json:"startTime,omitempty"`
+
+	// CompletionTime is when the master Job finished, or when the operator decided that the test failed.
+	// +optional
+	CompletionTime *metav1.Time `json:"completionTime,omitempty"`
+
+	// Conditions of the test: Ready, WorkersConnected, TestCompleted, PodsHealthy and SpecDrifted always;
+	// Reconciling while Pending; Stalled when Failed.
+	// +listType=map
+	// +listMapKey=type
+	// +patchStrategy=merge
+	// +patchMergeKey=type
+	// +optional
+	Conditions []metav1.Condition `json:"conditions,omitempty" patchStrategy:"merge" patchMergeKey:"type"`
+}
+
+// LocustTest is one distributed Locust load test.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:shortName=lotest,categories=locust
+// +kubebuilder:storageversion
+// +kubebuilder:printcolumn:name="Phase",type=string,JSONPath=`.status.phase`
+// +kubebuilder:printcolumn:name="Workers",type=string,JSONPath=`.status.workers`,description="connected/expected workers"
+// +kubebuilder:printcolumn:name="Image",type=string,JSONPath=`.spec.image`,priority=1
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 51",message="metadata.name must be no longer than 51 characters: Job, Service and worker names are made from it; choose a shorter name"
+type LocustTest struct {
+	metav1.TypeMeta `json:",inline"`
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// +required
+	Spec LocustTestSpec `json:"spec"`
+	// +optional
+	Status LocustTestStatus `json:"status,omitempty"`
+}
+
+// LocustTestList is a list of LocustTests.
+//
+// +kubebuilder:object:root=true
+type LocustTestList struct {
+	metav1.TypeMeta `json:",inline"`
+	// +optional
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []LocustTest `json:"items"`
+}

@@ -1,0 +1,103 @@
+// Command manager is the Locust Kubernetes Operator.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"time"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/controllers"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/config"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/status"
+)
+
+// version is set by the linker.
+var version = "dev"
+
+func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "error:", err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
+	logOptions := zap.Options{}
+	logOptions.BindFlags(flag.CommandLine)
+	settings, err := config.Load(flag.CommandLine, os.Args[1:], os.Getenv)
+	if err != nil {
+		return fmt.Errorf("invalid settings: %w", err)
+	}
+	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&logOptions)))
+	log := ctrl.Log.WithName("setup")
+	log.Info("Locust Kubernetes Operator", "version", version)
+
+	mgr, err := newManager(settings)
+	if err != nil {
+		return err
+	}
+	ctx := ctrl.SetupSignalHandler()
+	reconciler := &controllers.LocustTestReconciler{
+		Client:          mgr.GetClient(),
+		Live:            mgr.GetAPIReader(),
+		Recorder:        mgr.GetEventRecorder("locust-k8s-operator"),
+		Clock:           clock.RealClock{},
+		Settings:        status.Settings{StartupDeadline: settings.StartupDeadline, JobTTL: settings.JobTTL},
+		RefreshInterval: settings.StatusRefreshInterval,
+		Concurrency:     settings.Concurrency,
+	}
+	if err := reconciler.SetupWithManager(ctx, mgr); err != nil {
+		return fmt.Errorf("set up the LocustTest controller: %w", err)
+	}
+	return mgr.Start(ctx)
+}
+
+func newManager(settings *config.Config) (ctrl.Manager, error) {
+	scheme := runtime.NewScheme()
+	utilruntime.Must(clientgoscheme.AddToScheme(scheme))
+	utilruntime.Must(v2.AddToScheme(scheme))
+
+	rest, err := ctrl.GetConfig()
+	if err != nil {
+		return nil, fmt.Errorf("no cluster to work on; run in a pod, or set KUBECONFIG: %w", err)
+	}
+	rest.QPS, rest.Burst = float32(settings.KubeAPIQPS), settings.KubeAPIBurst
+
+	metrics := metricsserver.Options{BindAddress: settings.MetricsAddress, SecureServing: settings.MetricsSecure}
+	if settings.MetricsSecure {
+		metrics.FilterProvider = filters.WithAuthenticationAndAuthorization
+	}
+	shutdown := 10 * time.Second
+	mgr, err := ctrl.NewManager(rest, ctrl.Options{
+		Scheme:                        scheme,
+		Cache:                         controllers.CacheOptions(settings.WatchNamespaces),
+		Metrics:                       metrics,
+		HealthProbeBindAddress:        settings.ProbeAddress,
+		LeaderElection:                settings.LeaderElect,
+		LeaderElectionID:              "locust-k8s-operator.locust.io",
+		LeaderElectionReleaseOnCancel: true,
+		GracefulShutdownTimeout:       &shutdown,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("set up the manager: %w", err)
+	}
+	if err := mgr.AddHealthzCheck("healthz", healthz.Ping); err != nil {
+		return nil, fmt.Errorf("add /healthz: %w", err)
+	}
+	if err := mgr.AddReadyzCheck("readyz", healthz.Ping); err != nil {
+		return nil, fmt.Errorf("add /readyz: %w", err)
+	}
+	return mgr, nil
+}

@@ -1,0 +1,181 @@
+package controllers
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	logf "sigs.k8s.io/controller-runtime/pkg/log"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/status"
+)
+
+// ensure carries out the plan, and adds to the observation what came of it. The error asks for a retry with
+// back-off; what is wrong for good is in the observation only.
+func (r *LocustTestReconciler) ensure(ctx context.Context, test *v2.LocustTest, mem *memory, obs *status.Observation, plan *status.Plan) error {
+	if err := r.create(ctx, test, mem, obs, plan); err != nil {
+		return err
+	}
+	if plan.ReplaceWorkerJob {
+		return r.deleteWorkerJob(ctx, mem, obs)
+	}
+	if n := plan.WorkerCompletions; n > 0 {
+		spec := map[string]any{"completions": n, "parallelism": n}
+		if err := r.patchJob(ctx, mem, kindWorkerJob, obs.WorkerJob, spec); err != nil {
+			return err
+		}
+	}
+	return r.end(ctx, mem, obs, plan)
+}
+
+// create makes what is missing. All objects are built before the first is created, so that a bad spec
+// leaves nothing behind. Lost objects are built from the spec the run was started from.
+func (r *LocustTestReconciler) create(ctx context.Context, test *v2.LocustTest, mem *memory, obs *status.Observation, plan *status.Plan) error {
+	if !plan.Creates() {
+		return nil
+	}
+	run := obs.Run
+	if run == nil {
+		run = &resources.Run{Spec: test.Spec, Generation: test.Generation}
+	}
+	basis := run.Of(test)
+	service := resources.BuildService(basis)
+	master, err := resources.BuildMasterJob(basis)
+	if err != nil {
+		obs.Failure = &status.Failure{Message: err.Error(), Final: true}
+		return nil
+	}
+	worker, err := resources.BuildWorkerJob(basis)
+	if err != nil {
+		obs.Failure = &status.Failure{Message: err.Error(), Final: true}
+		return nil
+	}
+	for _, step := range []struct {
+		wanted bool
+		kind   string
+		object client.Object
+		done   func()
+	}{
+		{plan.CreateService, kindService, service, func() { obs.Service = service }},
+		{plan.CreateMaster, kindMasterJob, master, func() { obs.MasterJob = master }},
+		{plan.CreateWorker, kindWorkerJob, worker, func() { obs.WorkerJob = worker }},
+	} {
+		if !step.wanted {
+			continue
+		}
+		own, err := r.createOne(ctx, test, mem, obs, step.kind, step.object)
+		if err != nil || !own {
+			return err
+		}
+		step.done()
+	}
+	obs.Run = run
+	return nil
+}
+
+// createOne creates one object; own is true when it is there and this test's.
+func (r *LocustTestReconciler) createOne(ctx context.Context, test *v2.LocustTest, mem *memory, obs *status.Observation, kind string, object client.Object) (own bool, err error) {
+	name := object.GetName()
+	err = r.Create(ctx, object)
+	switch {
+	case err == nil:
+		logf.FromContext(ctx).Info("created", "object", kind, "name", name)
+		obs.Created = append(obs.Created, fmt.Sprintf("%s %s", kind, name))
+		mem.keep(kind, object, r.Clock.Now())
+		return true, nil
+	case apierrors.IsAlreadyExists(err):
+		// The cache was behind, or somebody else has the name.
+		if err := r.Live.Get(ctx, client.ObjectKeyFromObject(object), object); err != nil {
+			return false, fmt.Errorf("read existing %s %s: %w", kind, name, err)
+		}
+		if !claim(test, kind, object, obs) {
+			return false, nil
+		}
+		mem.keep(kind, object, r.Clock.Now())
+		return true, nil
+	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
+		// The test itself is about to go.
+		return false, fmt.Errorf("create %s %s: %w", kind, name, err)
+	}
+	final := apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) || apierrors.IsRequestEntityTooLargeError(err)
+	obs.Failure = &status.Failure{Message: fmt.Sprintf("%s %s could not be created: %s", kind, name, err), Final: final}
+	if final {
+		return false, nil
+	}
+	return false, fmt.Errorf("create %s %s: %w", kind, name, err)
+}
+
+// end stops the load of a test that has ended, and lets its Jobs expire.
+//
+// A Job is stopped by a deadline that has passed: its running pods are ended, it counts as finished, so that
+// its time to live applies, and it and its finished pods stay for their logs.
+func (r *LocustTestReconciler) end(ctx context.Context, mem *memory, obs *status.Observation, plan *status.Plan) error {
+	for _, job := range plan.Stop {
+		spec := map[string]any{"activeDeadlineSeconds": 1}
+		if ttl := r.Settings.JobTTL; ttl != nil {
+			spec["ttlSecondsAfterFinished"] = int64(*ttl / time.Second)
+		}
+		if err := r.patchJob(ctx, mem, kindOf(obs, job), job, spec); err != nil {
+			return err
+		}
+		logf.FromContext(ctx).Info("stopped, because the test has ended", "job", job.Name)
+	}
+	for _, job := range plan.Expire {
+		spec := map[string]any{"ttlSecondsAfterFinished": int64(*r.Settings.JobTTL / time.Second)}
+		if err := r.patchJob(ctx, mem, kindOf(obs, job), job, spec); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func kindOf(obs *status.Observation, job *batchv1.Job) string {
+	if job == obs.MasterJob {
+		return kindMasterJob
+	}
+	return kindWorkerJob
+}
+
+// patchJob changes a Job's spec; a Job that is gone needs no change.
+func (r *LocustTestReconciler) patchJob(ctx context.Context, mem *memory, kind string, job *batchv1.Job, spec map[string]any) error {
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": job.UID}, "spec": spec})
+	if err != nil {
+		return fmt.Errorf("encode patch of Job %s: %w", job.Name, err)
+	}
+	changed := job.DeepCopy()
+	err = r.Patch(ctx, changed, client.RawPatch(types.MergePatchType, patch))
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("patch %s %s/%s: %w", kind, job.Namespace, job.Name, err)
+	}
+	mem.keep(kind, changed, r.Clock.Now())
+	return nil
+}
+
+// deleteWorkerJob deletes a worker Job whose workers were all taken away, so that it is created anew.
+func (r *LocustTestReconciler) deleteWorkerJob(ctx context.Context, mem *memory, obs *status.Observation) error {
+	job := obs.WorkerJob
+	err := r.Delete(ctx, job, client.PropagationPolicy(metav1.DeletePropagationBackground),
+		client.Preconditions{UID: &job.UID})
+	if client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("delete finished worker Job %s/%s: %w", job.Namespace, job.Name, err)
+	}
+	if mem.deleted == nil {
+		mem.deleted = map[types.UID]bool{}
+	}
+	mem.deleted[job.UID] = true
+	delete(mem.objects, kindWorkerJob)
+	logf.FromContext(ctx).Info("deleted the finished worker Job to start the workers again", "job", job.Name)
+	return nil
+}

@@ -1,0 +1,107 @@
+package controllers
+
+import (
+	"context"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/status"
+)
+
+// The operator writes Jobs, Services, Events and the status subresource; never the LocustTest itself. The
+// finalizers permission is what the admission plugin OwnerReferencesPermissionEnforcement asks of whoever sets
+// blockOwnerDeletion in an owner reference.
+//
+// +kubebuilder:rbac:groups=locust.io,resources=locusttests,verbs=get;list;watch
+// +kubebuilder:rbac:groups=locust.io,resources=locusttests/status,verbs=patch
+// +kubebuilder:rbac:groups=locust.io,resources=locusttests/finalizers,verbs=update
+// +kubebuilder:rbac:groups=batch,resources=jobs,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups="",resources=services,verbs=get;list;watch;create
+// +kubebuilder:rbac:groups="",resources=pods,verbs=list;watch
+// +kubebuilder:rbac:groups="",resources=events,verbs=list
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+
+// LocustTestReconciler runs LocustTests and tells the truth about them in their status.
+type LocustTestReconciler struct {
+	// Client reads from the cache and writes to the API server.
+	client.Client
+	// Live reads from the API server: what the cache may not know yet, and Events, which are not cached.
+	Live client.Reader
+	// Recorder emits Events.
+	Recorder events.EventRecorder
+	// Clock is the time; a fake one makes time testable.
+	Clock clock.PassiveClock
+
+	// Settings are what the derivation depends on.
+	Settings status.Settings
+	// RefreshInterval is how often counters and messages are written while nothing else changes.
+	RefreshInterval time.Duration
+	// Concurrency is how many tests are reconciled at the same time.
+	Concurrency int
+
+	memories memories
+}
+
+// Reconcile brings one test's objects and status up to date.
+func (r *LocustTestReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	test, mem, err := r.get(ctx, req)
+	if test == nil || err != nil {
+		return ctrl.Result{}, err
+	}
+	obs, err := r.observe(ctx, test, mem)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	plan := status.PlanFor(&test.Status, obs, r.Settings, r.Clock.Now())
+	ensured := r.ensure(ctx, test, mem, obs, &plan)
+
+	derived := status.Derive(test.Status, *obs, r.Settings, r.Clock.Now())
+	wait, err := r.record(ctx, test, mem, &derived)
+	if err != nil || ensured != nil {
+		return ctrl.Result{}, first(err, ensured)
+	}
+	return ctrl.Result{RequeueAfter: soonest(derived.WakeUp, plan.Again, wait)}, nil
+}
+
+// get reads the test with its newest known status, and what is remembered of it. The test is nil when it is
+// gone or going: its objects follow it by their owner references.
+func (r *LocustTestReconciler) get(ctx context.Context, req ctrl.Request) (*v2.LocustTest, *memory, error) {
+	test := &v2.LocustTest{}
+	if err := r.Get(ctx, req.NamespacedName, test); err != nil {
+		if apierrors.IsNotFound(err) {
+			r.memories.forget(req.NamespacedName)
+		}
+		return nil, nil, client.IgnoreNotFound(err)
+	}
+	if !test.DeletionTimestamp.IsZero() {
+		return nil, nil, nil
+	}
+	mem := r.memories.of(test)
+	return mem.newest(test), mem, nil
+}
+
+// soonest is the shortest of several waiting times, where 0 means never.
+func soonest(waits ...time.Duration) time.Duration {
+	var least time.Duration
+	for _, wait := range waits {
+		if wait > 0 && (least == 0 || wait < least) {
+			least = wait
+		}
+	}
+	return least
+}
+
+func first(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

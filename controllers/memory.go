@@ -1,0 +1,95 @@
+package controllers
+
+import (
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+)
+
+// memory is what is known of one test beyond the cache. It only saves requests: after a restart the same
+// status is derived without it.
+type memory struct {
+	uid types.UID
+	// looked is false on the first look since this operator started.
+	looked bool
+	// written is the test as of the last status write, until the cache has it.
+	written *v2.LocustTest
+	// objects are the test's objects as of their last write, by kind and name, until the cache has them.
+	objects map[string]writtenObject
+	// deleted are the objects that were deleted, until the cache knows.
+	deleted map[types.UID]bool
+	// refreshed is when the status was last written.
+	refreshed time.Time
+	// events are the Events read last, and when.
+	events   []corev1.Event
+	eventsAt time.Time
+}
+
+type writtenObject struct {
+	object client.Object
+	at     time.Time
+}
+
+// newest is the test as last written, when the cache is behind.
+func (m *memory) newest(cached *v2.LocustTest) *v2.LocustTest {
+	if m.written == nil {
+		return cached
+	}
+	if !newer(m.written, cached) {
+		m.written = nil
+		return cached
+	}
+	test := cached.DeepCopy()
+	test.Status = *m.written.Status.DeepCopy()
+	test.ResourceVersion = m.written.ResourceVersion
+	return test
+}
+
+// keep remembers an object as the API server returned it from a write.
+func (m *memory) keep(kind string, object client.Object, now time.Time) {
+	if m.objects == nil {
+		m.objects = map[string]writtenObject{}
+	}
+	m.objects[kind] = writtenObject{object, now}
+}
+
+// newer tells whether a is a later version of the same object than b. Resource versions of one resource can
+// be compared (KEP-5504); where they cannot, b is believed.
+func newer(a, b client.Object) bool {
+	order, err := resourceversion.CompareResourceVersion(a.GetResourceVersion(), b.GetResourceVersion())
+	return err == nil && order > 0 && a.GetUID() == b.GetUID()
+}
+
+// memories are the memory of all tests.
+type memories struct {
+	mu     sync.Mutex
+	byName map[types.NamespacedName]*memory
+}
+
+// of is the memory of one test; a test created anew under the same name has a new one.
+func (ms *memories) of(test *v2.LocustTest) *memory {
+	ms.mu.Lock()
+	defer ms.mu.Unlock()
+	name := client.ObjectKeyFromObject(test)
+	if known := ms.byName[name]; known != nil && known.uid == test.UID {
+		return known
+	}
+	if ms.byName == nil {
+		ms.byName = map[types.NamespacedName]*memory{}
+	}
+	fresh := &memory{uid: test.UID}
+	ms.byName[name] = fresh
+	return fresh
+}
+
+func (ms *memories) forget(name types.NamespacedName) {
+	ms.mu.Lock()
+	defer ms.mu.Unlock()
+	delete(ms.byName, name)
+}

@@ -1,0 +1,193 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	logf "sigs.k8s.io/controller-runtime/pkg/log"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/status"
+)
+
+const (
+	kindService   = "Service"
+	kindMasterJob = "master Job"
+	kindWorkerJob = "worker Job"
+
+	// trustWrites is how long an object that was just written is believed to exist although the cache does not
+	// have it; after that the API server is asked.
+	trustWrites = 5 * time.Second
+	// eventsEvery is how often the Events of what hangs are read again.
+	eventsEvery = 4 * time.Second
+)
+
+// observe gathers what is known of the test: from the cache, from what was just written, and from the API
+// server only where something is missing that should be there, or hangs without a word.
+func (r *LocustTestReconciler) observe(ctx context.Context, test *v2.LocustTest, mem *memory) (*status.Observation, error) {
+	obs := &status.Observation{Test: test, Unwatched: !mem.looked}
+	if err := r.observeObjects(ctx, test, mem, obs); err != nil {
+		return nil, err
+	}
+	if err := r.observePods(ctx, test, obs); err != nil {
+		return nil, err
+	}
+	observeRun(ctx, obs)
+	if err := r.observeEvents(ctx, test, mem, obs); err != nil {
+		return nil, err
+	}
+	mem.looked = true
+	return obs, nil
+}
+
+func (r *LocustTestReconciler) observeObjects(ctx context.Context, test *v2.LocustTest, mem *memory, obs *status.Observation) error {
+	service, master, worker := &corev1.Service{}, &batchv1.Job{}, &batchv1.Job{}
+	for _, want := range []struct {
+		kind, name string
+		object     client.Object
+		found      func()
+	}{
+		{kindService, resources.MasterName(test.Name), service, func() { obs.Service = service }},
+		{kindMasterJob, resources.MasterName(test.Name), master, func() { obs.MasterJob = master }},
+		{kindWorkerJob, resources.WorkerName(test.Name), worker, func() { obs.WorkerJob = worker }},
+	} {
+		key := client.ObjectKey{Namespace: test.Namespace, Name: want.name}
+		exists, err := r.read(ctx, test, mem, want.kind, key, want.object)
+		if err != nil {
+			return fmt.Errorf("read %s %s: %w", want.kind, key, err)
+		}
+		if exists && claim(test, want.kind, want.object, obs) {
+			want.found()
+		}
+	}
+	return nil
+}
+
+// read gets one object: from the cache, or newer from memory, or, when it should exist and is not there, from
+// the API server, because a cache may be behind.
+func (r *LocustTestReconciler) read(ctx context.Context, test *v2.LocustTest, mem *memory, kind string, key client.ObjectKey, into client.Object) (bool, error) {
+	err := r.Get(ctx, key, into)
+	if client.IgnoreNotFound(err) != nil {
+		return false, err
+	}
+	written, remembered := mem.objects[kind]
+	switch {
+	case err == nil && mem.deleted[into.GetUID()]:
+		return false, nil
+	case err == nil && remembered && newer(written.object, into):
+		return true, copyInto(written.object, into)
+	case err == nil:
+		delete(mem.objects, kind)
+		return true, nil
+	case remembered && r.Clock.Since(written.at) < trustWrites:
+		return true, copyInto(written.object, into)
+	case !remembered && (test.Status.IsTerminal() || !meta.IsStatusConditionTrue(test.Status.Conditions, v2.ConditionTypeReady)):
+		// It is not there, and nothing says that it should be.
+		return false, nil
+	}
+	delete(mem.objects, kind)
+	err = r.Live.Get(ctx, key, into)
+	if err == nil && mem.deleted[into.GetUID()] {
+		return false, nil
+	}
+	return err == nil, client.IgnoreNotFound(err)
+}
+
+func copyInto(from, into client.Object) error {
+	switch target := into.(type) {
+	case *corev1.Service:
+		from.(*corev1.Service).DeepCopyInto(target)
+	case *batchv1.Job:
+		from.(*batchv1.Job).DeepCopyInto(target)
+	default:
+		return fmt.Errorf("unexpected object %T", into)
+	}
+	return nil
+}
+
+// claim tells whether the object is this test's own. An object of an earlier test of the same name, or one
+// that is being deleted, keeps its name for a while; any other owner keeps it for good.
+func claim(test *v2.LocustTest, kind string, object client.Object, obs *status.Observation) bool {
+	what := fmt.Sprintf("%s %s", kind, object.GetName())
+	owner := metav1.GetControllerOf(object)
+	switch {
+	case owner != nil && owner.UID == test.UID && object.GetDeletionTimestamp() == nil:
+		return true
+	case owner != nil && owner.UID == test.UID,
+		owner != nil && owner.Kind == "LocustTest" && owner.Name == test.Name:
+		obs.Predecessors = append(obs.Predecessors, what)
+	default:
+		obs.Foreign = append(obs.Foreign, what)
+	}
+	return false
+}
+
+// observePods takes the pods that carry the test's name; those of an earlier test of that name are told
+// apart by its UID. Old workers would connect to the new master, through the same Service name.
+func (r *LocustTestReconciler) observePods(ctx context.Context, test *v2.LocustTest, obs *status.Observation) error {
+	var pods corev1.PodList
+	if err := r.List(ctx, &pods, client.InNamespace(test.Namespace), client.MatchingFields{podsByTest: test.Name}); err != nil {
+		return fmt.Errorf("list pods of test %s/%s: %w", test.Namespace, test.Name, err)
+	}
+	for _, pod := range pods.Items {
+		switch {
+		case pod.Labels[resources.LabelTestUID] == string(test.UID):
+			obs.Pods = append(obs.Pods, pod)
+		case pod.Status.Phase != corev1.PodSucceeded && pod.Status.Phase != corev1.PodFailed:
+			obs.Predecessors = append(obs.Predecessors, "pod "+pod.Name)
+		}
+	}
+	return nil
+}
+
+// observeRun reads what the run was started from off its Jobs. A Job whose annotation was damaged is passed
+// over: the other one has the same.
+func observeRun(ctx context.Context, obs *status.Observation) {
+	for _, job := range []*batchv1.Job{obs.MasterJob, obs.WorkerJob} {
+		if job == nil {
+			continue
+		}
+		run, err := resources.RunOf(job)
+		if err != nil {
+			logf.FromContext(ctx).Error(err, "the run's spec cannot be read", "job", job.Name)
+			continue
+		}
+		if run != nil {
+			obs.Run = run
+			return
+		}
+	}
+}
+
+// observeEvents reads the Events of what hangs without a word, a few requests at most, and only then.
+func (r *LocustTestReconciler) observeEvents(ctx context.Context, test *v2.LocustTest, mem *memory, obs *status.Observation) error {
+	silence := status.Silent(&test.Status, obs, r.Clock.Now())
+	if len(silence.Objects) == 0 {
+		mem.events = nil
+		return nil
+	}
+	if r.Clock.Since(mem.eventsAt) < eventsEvery {
+		obs.Events = mem.events
+		return nil
+	}
+	mem.events, mem.eventsAt = nil, r.Clock.Now()
+	for _, uid := range silence.Objects {
+		var list corev1.EventList
+		err := r.Live.List(ctx, &list, client.InNamespace(test.Namespace), client.Limit(100),
+			client.MatchingFields{"involvedObject.uid": string(uid), "type": corev1.EventTypeWarning})
+		if err != nil && !apierrors.IsResourceExpired(err) {
+			return fmt.Errorf("list events of test %s/%s: %w", test.Namespace, test.Name, err)
+		}
+		mem.events = append(mem.events, list.Items...)
+	}
+	obs.Events = mem.events
+	return nil
+}

@@ -1,0 +1,54 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	logf "sigs.k8s.io/controller-runtime/pkg/log"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/status"
+)
+
+// conflictWait is how long to wait for the cache after somebody else has written the test.
+const conflictWait = 200 * time.Millisecond
+
+// record writes the derived status when it differs, once, and emits the Events that the write made true. The
+// waiting time is when a change that is not urgent is due.
+func (r *LocustTestReconciler) record(ctx context.Context, test *v2.LocustTest, mem *memory, derived *status.Derivation) (time.Duration, error) {
+	switch status.Compare(&test.Status, &derived.Status) {
+	case status.NoChange:
+		return 0, nil
+	case status.Refresh:
+		if due := r.RefreshInterval - r.Clock.Since(mem.refreshed); due > 0 {
+			return due, nil
+		}
+	}
+	next := test.DeepCopy()
+	next.Status = derived.Status
+	// The patch carries the resource version it was derived from: it fails rather than overwrite conditions
+	// that it has not seen.
+	patch := client.MergeFromWithOptions(test, client.MergeFromWithOptimisticLock{})
+	err := r.Status().Patch(ctx, next, patch)
+	switch {
+	case apierrors.IsNotFound(err):
+		return 0, nil
+	case apierrors.IsConflict(err):
+		mem.written = nil
+		derived.WakeUp = 0
+		return conflictWait, nil
+	case err != nil:
+		return 0, fmt.Errorf("write status of test %s/%s: %w", test.Namespace, test.Name, err)
+	}
+	mem.written, mem.refreshed = next, r.Clock.Now()
+	if test.Status.Phase != next.Status.Phase {
+		logf.FromContext(ctx).Info("phase changed", "from", test.Status.Phase, "to", next.Status.Phase)
+	}
+	for _, e := range derived.Events {
+		r.Recorder.Eventf(next, nil, e.Type, e.Reason, e.Reason, "%s", e.Message)
+	}
+	return 0, nil
+}

@@ -1,0 +1,119 @@
+// Package config holds the operator's own settings: flags, each with an environment variable, validated at
+// start.
+package config
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"math"
+	"strings"
+	"time"
+)
+
+// EnvPrefix is put before the environment variable of a flag: --startup-deadline is
+// LOCUST_OPERATOR_STARTUP_DEADLINE. A flag on the command line wins.
+const EnvPrefix = "LOCUST_OPERATOR_"
+
+// Config are the operator's settings.
+type Config struct {
+	// StartupDeadline is how long a test's pods may stay unhealthy before all workers have been connected once;
+	// after it the test is Failed. 0 waits for ever.
+	StartupDeadline time.Duration
+	// JobTTL is put on the Jobs of a finished test (whole seconds); nil keeps them until the test is deleted.
+	JobTTL *time.Duration
+	// StatusRefreshInterval is how often counters and messages are written while nothing else changes.
+	StatusRefreshInterval time.Duration
+	// Concurrency is how many tests are reconciled at the same time.
+	Concurrency int
+	// KubeAPIQPS and KubeAPIBurst bound the operator's requests to the API server, per second.
+	KubeAPIQPS   float64
+	KubeAPIBurst int
+	// WatchNamespaces are the namespaces whose tests are run; empty means all.
+	WatchNamespaces []string
+	// LeaderElect lets one of several operator pods work at a time.
+	LeaderElect bool
+	// MetricsAddress and ProbeAddress are listen addresses; "0" turns the metrics off.
+	MetricsAddress, ProbeAddress string
+	// MetricsSecure serves the metrics over TLS to authenticated and authorised clients only.
+	MetricsSecure bool
+}
+
+// Load reads the settings from the flags in args and, where a flag is not given, from the environment.
+// Further flags may have been bound to fs before. All errors are told at once, each with its remedy.
+func Load(fs *flag.FlagSet, args []string, getenv func(string) string) (*Config, error) {
+	var c Config
+	var jobTTL, namespaces string
+	fs.DurationVar(&c.StartupDeadline, "startup-deadline", 5*time.Minute,
+		"how long pods may stay unhealthy before all workers have been connected once; the test fails after it; 0 waits for ever")
+	fs.StringVar(&jobTTL, "job-ttl", "",
+		"how long the Jobs of a finished test are kept, for example 1h; empty keeps them until the test is deleted")
+	fs.DurationVar(&c.StatusRefreshInterval, "status-refresh-interval", 10*time.Second,
+		"how often counters and messages in a status are written while nothing else changes")
+	fs.IntVar(&c.Concurrency, "concurrency", 10, "how many tests are reconciled at the same time")
+	fs.Float64Var(&c.KubeAPIQPS, "kube-api-qps", 100, "requests per second to the API server")
+	fs.IntVar(&c.KubeAPIBurst, "kube-api-burst", 200, "requests to the API server in a burst")
+	fs.StringVar(&namespaces, "watch-namespace", getenv("WATCH_NAMESPACE"),
+		"comma-separated namespaces whose tests are run; empty means all (default: environment WATCH_NAMESPACE, which OLM sets)")
+	fs.BoolVar(&c.LeaderElect, "leader-elect", false, "let one of several operator pods work at a time")
+	fs.StringVar(&c.MetricsAddress, "metrics-bind-address", ":8443", "listen address of the metrics; 0 turns them off")
+	fs.BoolVar(&c.MetricsSecure, "metrics-secure", true, "serve the metrics over TLS to authorised clients only")
+	fs.StringVar(&c.ProbeAddress, "health-probe-bind-address", ":8081", "listen address of /healthz and /readyz")
+	if err := fs.Parse(args); err != nil {
+		return nil, err
+	}
+	errs := []error{fromEnvironment(fs, getenv)}
+	if jobTTL != "" {
+		ttl, err := time.ParseDuration(jobTTL)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("--job-ttl %q is not a duration; write for example 30m, or leave it empty to keep the Jobs", jobTTL))
+		}
+		c.JobTTL = &ttl
+	}
+	for _, name := range strings.Split(namespaces, ",") {
+		if name = strings.TrimSpace(name); name != "" {
+			c.WatchNamespaces = append(c.WatchNamespaces, name)
+		}
+	}
+	errs = append(errs, c.validate())
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	return &c, nil
+}
+
+// fromEnvironment sets the flags that were not given from the environment.
+func fromEnvironment(fs *flag.FlagSet, getenv func(string) string) error {
+	given := map[string]bool{}
+	fs.Visit(func(f *flag.Flag) { given[f.Name] = true })
+	var errs []error
+	fs.VisitAll(func(f *flag.Flag) {
+		variable := EnvPrefix + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+		value := getenv(variable)
+		if given[f.Name] || value == "" {
+			return
+		}
+		if err := fs.Set(f.Name, value); err != nil {
+			errs = append(errs, fmt.Errorf("environment variable %s=%q: %w", variable, value, err))
+		}
+	})
+	return errors.Join(errs...)
+}
+
+func (c *Config) validate() error {
+	var errs []error
+	reject := func(bad bool, format string, args ...any) {
+		if bad {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	reject(c.StartupDeadline < 0, "--startup-deadline %s is negative; use 0 to wait for ever", c.StartupDeadline)
+	reject(c.JobTTL != nil && *c.JobTTL < 0, "--job-ttl must not be negative; leave it empty to keep the Jobs")
+	reject(c.JobTTL != nil && *c.JobTTL%time.Second != 0, "--job-ttl must be whole seconds")
+	reject(c.JobTTL != nil && *c.JobTTL > math.MaxInt32*time.Second, "--job-ttl is too long; leave it empty to keep the Jobs")
+	reject(c.StatusRefreshInterval < time.Second, "--status-refresh-interval %s is below 1s, which would load the API server", c.StatusRefreshInterval)
+	reject(c.Concurrency < 1, "--concurrency %d is below 1", c.Concurrency)
+	reject(c.KubeAPIQPS <= 0, "--kube-api-qps %g must be above 0", c.KubeAPIQPS)
+	reject(float64(c.KubeAPIBurst) < c.KubeAPIQPS, "--kube-api-burst %d is below --kube-api-qps %g; raise it", c.KubeAPIBurst, c.KubeAPIQPS)
+	return errors.Join(errs...)
+}

@@ -1,0 +1,52 @@
+package config
+
+import (
+	"flag"
+	"io"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func load(t *testing.T, env map[string]string, args ...string) (*Config, error) {
+	t.Helper()
+	fs := flag.NewFlagSet("manager", flag.ContinueOnError)
+	fs.SetOutput(io.Discard)
+	return Load(fs, args, func(name string) string { return env[name] })
+}
+
+func TestLoad_Defaults(t *testing.T) {
+	c, err := load(t, nil)
+	require.NoError(t, err)
+	assert.Equal(t, 5*time.Minute, c.StartupDeadline)
+	assert.Nil(t, c.JobTTL, "Jobs are kept unless a time to live is set")
+	assert.Equal(t, 10*time.Second, c.StatusRefreshInterval)
+	assert.Empty(t, c.WatchNamespaces, "all namespaces are watched by default")
+}
+
+func TestLoad_FlagWinsOverEnvironment(t *testing.T) {
+	env := map[string]string{"LOCUST_OPERATOR_JOB_TTL": "5s", "LOCUST_OPERATOR_CONCURRENCY": "3", "WATCH_NAMESPACE": "a, b"}
+	c, err := load(t, env, "--concurrency=7")
+	require.NoError(t, err)
+	require.NotNil(t, c.JobTTL)
+	assert.Equal(t, 5*time.Second, *c.JobTTL)
+	assert.Equal(t, 7, c.Concurrency)
+	assert.Equal(t, []string{"a", "b"}, c.WatchNamespaces)
+}
+
+func TestLoad_RejectsEverythingWrongAtOnce(t *testing.T) {
+	_, err := load(t, map[string]string{"LOCUST_OPERATOR_CONCURRENCY": "many"}, "--job-ttl=soon", "--startup-deadline=-1s", "--status-refresh-interval=1ms", "--kube-api-burst=1")
+	require.Error(t, err)
+	for _, words := range []string{"LOCUST_OPERATOR_CONCURRENCY", "--job-ttl", "--startup-deadline", "--status-refresh-interval", "--kube-api-burst"} {
+		assert.ErrorContains(t, err, words)
+	}
+}
+
+func TestLoad_RejectsOddTTL(t *testing.T) {
+	for _, ttl := range []string{"-1s", "1500ms", "9999999h"} {
+		_, err := load(t, nil, "--job-ttl="+ttl)
+		assert.ErrorContains(t, err, "--job-ttl", ttl)
+	}
+}

@@ -1,0 +1,122 @@
+package resources
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/kballard/go-shellquote"
+	corev1 "k8s.io/api/core/v1"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+)
+
+// Locust's flags, https://docs.locust.io/en/stable/configuration.html.
+const (
+	flagHeadless  = "--headless"
+	flagAutostart = "--autostart"
+	flagAutoquit  = "--autoquit"
+)
+
+// splitWords splits a command into words as a POSIX shell does: white space separates, quotes and
+// backslashes group and escape. Nothing is expanded and no shell takes part. (The kubelet still expands
+// $(NAME) of the container's environment, as in every container's args.)
+// The error says what is wrong and how to mend it.
+func splitWords(command string) ([]string, error) {
+	// Manifests written on Windows: a shell would keep the carriage return as part of the last word.
+	words, err := shellquote.Split(strings.ReplaceAll(command, "\r\n", "\n"))
+	switch {
+	case errors.Is(err, shellquote.UnterminatedSingleQuoteError):
+		return nil, errors.New(`a single quote is not closed; close it, or write \' for a literal one`)
+	case errors.Is(err, shellquote.UnterminatedDoubleQuoteError):
+		return nil, errors.New(`a double quote is not closed; close it, or write \" for a literal one`)
+	case errors.Is(err, shellquote.UnterminatedEscapeError):
+		return nil, errors.New(`ends in a backslash; remove it, or write \\ for a literal one`)
+	case err != nil:
+		return nil, fmt.Errorf("cannot be split into words: %w; check quotes and backslashes", err)
+	}
+	return words, nil
+}
+
+// masterArgs are the arguments of the master. Of a flag given twice Locust takes the last: the
+// operator's flags win over the command, extraArgs win over the operator's.
+func masterArgs(spec *v2.LocustTestSpec) ([]string, error) {
+	master := &spec.Master
+	args, err := splitWords(master.Command)
+	if err != nil {
+		return nil, fmt.Errorf("master command: %w", err)
+	}
+	own := slices.Concat(args, master.ExtraArgs)
+
+	args = append(args,
+		"--master",
+		fmt.Sprintf("--master-port=%d", PortMaster),
+		fmt.Sprintf("--expect-workers=%d", spec.Worker.Replicas))
+	args = append(args, startAndStopArgs(spec, own)...)
+	args = append(args, "--enable-rebalancing", "--only-summary")
+	if openTelemetry(spec) != nil {
+		args = append(args, "--otel")
+	}
+	return append(args, master.ExtraArgs...), nil
+}
+
+// startAndStopArgs decides on --autostart and --autoquit, given the user's own arguments. What Locust's
+// main.py (2.12 to 2.47) makes of them:
+//   - --autoquit without --autostart is refused: exit code 1.
+//   - --headless starts and quits by itself. With --autostart but no --autoquit, 2.12 starts the test
+//     twice and then never ends; with --autoquit as well it ends, and newer ones ignore --autostart.
+func startAndStopArgs(spec *v2.LocustTestSpec, own []string) []string {
+	headless := hasFlag(own, flagHeadless) || headlessByEnv(spec)
+	autostart := *spec.Master.Autostart
+
+	if headless {
+		if autostart && hasFlag(own, flagAutoquit) && !hasFlag(own, flagAutostart) {
+			return []string{flagAutostart} // else Locust refuses the user's --autoquit
+		}
+		return nil
+	}
+
+	var args []string
+	if autostart {
+		args = append(args, flagAutostart)
+	}
+	if *spec.Master.Autoquit.Enabled && (autostart || hasFlag(own, flagAutostart)) {
+		args = append(args, flagAutoquit, strconv.Itoa(int(*spec.Master.Autoquit.Timeout)))
+	}
+	return args
+}
+
+// headlessByEnv tells whether LOCUST_HEADLESS turns headless mode on; Locust takes every long option
+// from the environment as well.
+func headlessByEnv(spec *v2.LocustTestSpec) bool {
+	if spec.Env == nil {
+		return false
+	}
+	return slices.ContainsFunc(spec.Env.Variables, func(v corev1.EnvVar) bool {
+		return v.Name == "LOCUST_HEADLESS" && slices.Contains([]string{"true", "yes", "1"}, strings.ToLower(v.Value))
+	})
+}
+
+// workerArgs are the arguments of every worker.
+func workerArgs(test string, spec *v2.LocustTestSpec) ([]string, error) {
+	args, err := splitWords(spec.Worker.Command)
+	if err != nil {
+		return nil, fmt.Errorf("worker command: %w", err)
+	}
+	args = append(args,
+		"--worker",
+		"--master-host="+MasterName(test),
+		fmt.Sprintf("--master-port=%d", PortMaster))
+	if openTelemetry(spec) != nil {
+		args = append(args, "--otel")
+	}
+	return append(args, spec.Worker.ExtraArgs...), nil
+}
+
+func hasFlag(args []string, flag string) bool {
+	return slices.ContainsFunc(args, func(arg string) bool {
+		return arg == flag || strings.HasPrefix(arg, flag+"=")
+	})
+}

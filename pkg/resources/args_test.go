@@ -1,0 +1,114 @@
+package resources
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+)
+
+func TestSplitWords(t *testing.T) {
+	for name, row := range map[string]struct {
+		command string
+		want    []string
+	}{
+		"plain":                   {"--users 10 --host=https://x", []string{"--users", "10", "--host=https://x"}},
+		"spaces, tabs, newlines":  {"  -u\t1 \n\n -r 2\n", []string{"-u", "1", "-r", "2"}},
+		"single quotes":           {`--tags 'a "b" $c \d'`, []string{"--tags", `a "b" $c \d`}},
+		"double quotes":           {`--tags "a 'b' \"c\" \\ \d"`, []string{"--tags", `a 'b' "c" \ \d`}},
+		"quotes inside a word":    {`--host=ht'tp:'"//x y"`, []string{"--host=http://x y"}},
+		"escaped space":           {`a\ b`, []string{"a b"}},
+		"continued line":          {"-u 1 \\\n-r 2", []string{"-u", "1", "-r", "2"}},
+		"line written on Windows": {"-u 1\r\n-r 2\r\n", []string{"-u", "1", "-r", "2"}},
+		"empty word":              {`--web-host ''`, []string{"--web-host", ""}},
+		"nothing is expanded":     {"$HOME *.py ~ `id` $(TARGET)", []string{"$HOME", "*.py", "~", "`id`", "$(TARGET)"}},
+		"not ASCII":               {"--tags grün 'größer als'", []string{"--tags", "grün", "größer als"}},
+		"no words":                {"\\\n", []string{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			words, err := splitWords(row.command)
+			require.NoError(t, err)
+			assert.Equal(t, row.want, words)
+		})
+	}
+}
+
+func TestSplitWords_Unbalanced(t *testing.T) {
+	for command, want := range map[string]string{
+		`--tags 'a`: "single quote is not closed",
+		`--tags "a`: "double quote is not closed",
+		`--tags a\`: "ends in a backslash",
+	} {
+		_, err := splitWords(command)
+		assert.ErrorContains(t, err, want, command)
+	}
+}
+
+func TestMasterArgs(t *testing.T) {
+	const head = "-f t.py --master --master-port=5557 --expect-workers=3"
+	const tail = "--enable-rebalancing --only-summary"
+	autostart := func(on bool) edit { return func(s *v2.LocustTestSpec) { s.Master.Autostart = &on } }
+	command := func(c string) edit { return func(s *v2.LocustTestSpec) { s.Master.Command = c } }
+	extra := func(args ...string) edit { return func(s *v2.LocustTestSpec) { s.Master.ExtraArgs = args } }
+	headless := func(value string) edit {
+		return func(s *v2.LocustTestSpec) {
+			s.Env = &v2.EnvConfig{Variables: []corev1.EnvVar{{Name: "LOCUST_HEADLESS", Value: value}}}
+		}
+	}
+
+	for name, row := range map[string]struct {
+		edits []edit
+		want  string
+	}{
+		"defaults": {nil, head + " --autostart --autoquit 60 " + tail},
+		"autoquit off": {
+			[]edit{func(s *v2.LocustTestSpec) {
+				s.Master.Autoquit = &v2.AutoquitConfig{Enabled: new(false), Timeout: new(int32(5))}
+			}},
+			head + " --autostart " + tail,
+		},
+		"autoquit at once": {
+			[]edit{func(s *v2.LocustTestSpec) { s.Master.Autoquit = &v2.AutoquitConfig{Timeout: new(int32(0))} }},
+			head + " --autostart --autoquit 0 " + tail,
+		},
+		"no autoquit without autostart, Locust refuses it": {[]edit{autostart(false)}, head + " " + tail},
+		"autostart in the command": {
+			[]edit{autostart(false), command("-f t.py --autostart")},
+			"-f t.py --autostart --master --master-port=5557 --expect-workers=3 --autoquit 60 " + tail,
+		},
+		"headless starts and quits by itself": {
+			[]edit{command("-f t.py --headless")},
+			"-f t.py --headless --master --master-port=5557 --expect-workers=3 " + tail,
+		},
+		"headless in extraArgs":          {[]edit{extra("--headless")}, head + " " + tail + " --headless"},
+		"headless by the environment":    {[]edit{headless("True")}, head + " " + tail},
+		"not headless after all":         {[]edit{headless("false")}, head + " --autostart --autoquit 60 " + tail},
+		"headless with autoquit of user": {[]edit{extra("--headless", "--autoquit=5")}, head + " --autostart " + tail + " --headless --autoquit=5"},
+		"OpenTelemetry":                  {[]edit{otel}, head + " --autostart --autoquit 60 " + tail + " --otel"},
+		"extraArgs come last and win":    {[]edit{otel, extra("--autoquit", "1")}, head + " --autostart --autoquit 60 " + tail + " --otel --autoquit 1"},
+		"flags of the operator in the command are kept": {
+			[]edit{command("-f t.py --master --expect-workers=9")},
+			"-f t.py --master --expect-workers=9 --master --master-port=5557 --expect-workers=3 --autostart --autoquit 60 " + tail,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			test := makeTest(append([]edit{command("-f t.py")}, row.edits...)...)
+			assert.Equal(t, row.want, strings.Join(container(masterOf(t, test)).Args, " "))
+		})
+	}
+}
+
+func TestWorkerArgs(t *testing.T) {
+	test := makeTest(otel, func(s *v2.LocustTestSpec) {
+		s.Worker.Command = "-f '/a b.py'"
+		s.Worker.ExtraArgs = []string{"--processes", "-1"}
+	})
+	assert.Equal(t,
+		[]string{"-f", "/a b.py", "--worker", "--master-host=shop-load-master", "--master-port=5557", "--otel", "--processes", "-1"},
+		container(workerOf(t, test)).Args)
+	assert.Empty(t, container(workerOf(t, test)).Command, "the image's entrypoint is locust")
+}

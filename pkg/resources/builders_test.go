@@ -1,0 +1,87 @@
+package resources
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+)
+
+type edit func(*v2.LocustTestSpec)
+
+// makeTest is the smallest test that runs, with the edits applied.
+func makeTest(edits ...edit) *v2.LocustTest {
+	test := &v2.LocustTest{
+		ObjectMeta: metav1.ObjectMeta{Name: "shop.load", Namespace: "perf", UID: "uid-1", Generation: 3},
+		Spec: v2.LocustTestSpec{
+			Image:  "locustio/locust:2.43.3",
+			Master: v2.MasterSpec{Command: "--locustfile /lotest/src/test.py --users 10"},
+			Worker: v2.WorkerSpec{Command: "--locustfile /lotest/src/test.py", Replicas: 3},
+		},
+	}
+	for _, e := range edits {
+		e(&test.Spec)
+	}
+	return test
+}
+
+func masterOf(t *testing.T, test *v2.LocustTest) *batchv1.Job {
+	t.Helper()
+	job, err := BuildMasterJob(test)
+	require.NoError(t, err)
+	return job
+}
+
+func workerOf(t *testing.T, test *v2.LocustTest) *batchv1.Job {
+	t.Helper()
+	job, err := BuildWorkerJob(test)
+	require.NoError(t, err)
+	return job
+}
+
+func container(job *batchv1.Job) corev1.Container {
+	return job.Spec.Template.Spec.Containers[0]
+}
+
+func asJSON(t *testing.T, v any) string {
+	t.Helper()
+	encoded, err := json.Marshal(v)
+	require.NoError(t, err)
+	return string(encoded)
+}
+
+// everything is a valid spec with something in every field.
+func everything(s *v2.LocustTestSpec) {
+	s.ImagePullSecrets = []corev1.LocalObjectReference{{Name: "registry"}}
+	s.Master.Labels = map[string]string{"team": "shop"}
+	s.Master.Annotations = map[string]string{"note": "master"}
+	s.Master.ExtraArgs = []string{"--tags", "smoke test"}
+	s.Worker.Labels = map[string]string{"team": "shop"}
+	s.Worker.Annotations = map[string]string{"note": "worker"}
+	s.TestFiles = &v2.TestFilesConfig{ConfigMapRef: "files", LibConfigMapRef: "libs"}
+	s.Scheduling = &v2.SchedulingConfig{
+		Affinity:     &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{}},
+		Tolerations:  []corev1.Toleration{{Key: "load", Operator: corev1.TolerationOpExists}},
+		NodeSelector: map[string]string{"pool": "load"},
+	}
+	s.Env = &v2.EnvConfig{
+		ConfigMapRefs: []v2.ConfigMapEnvSource{{Name: "settings"}},
+		SecretRefs:    []v2.SecretEnvSource{{Name: "credentials"}},
+		Variables:     []corev1.EnvVar{{Name: "PYTHONPATH", Value: "/own"}, {Name: "TARGET", Value: "shop"}},
+		SecretMounts:  []v2.SecretMount{{Name: "tls", MountPath: "/etc/tls"}},
+	}
+	s.Volumes = []corev1.Volume{{Name: "data"}}
+	s.VolumeMounts = []v2.TargetedVolumeMount{{VolumeMount: corev1.VolumeMount{Name: "data", MountPath: "/data"}}}
+	s.Security = &v2.SecurityConfig{
+		PodSecurityContext:       &corev1.PodSecurityContext{},
+		ContainerSecurityContext: &corev1.SecurityContext{},
+	}
+	s.Observability = &v2.ObservabilityConfig{OpenTelemetry: &v2.OpenTelemetryConfig{
+		Enabled: true, Endpoint: "http://otel:4317", ExtraEnvVars: map[string]string{"OTEL_RESOURCE_ATTRIBUTES": "a=b"},
+	}}
+}

@@ -1,0 +1,69 @@
+package resources
+
+import (
+	corev1 "k8s.io/api/core/v1"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+)
+
+const (
+	defaultSrcMountPath    = "/lotest/src"
+	defaultLibMountPath    = "/opt/locust/lib"
+	defaultAutoquitSeconds = int32(60)
+
+	protocolGRPC = "grpc"
+	protocolHTTP = "http/protobuf"
+)
+
+// withDefaults returns a deep copy of the spec with the defaults of the schema filled in. The API server
+// fills them too, but not in objects that were converted, restored from a run, or built by hand.
+// Everything is built from such a copy, so the objects share no memory with the test.
+func withDefaults(in *v2.LocustTestSpec) *v2.LocustTestSpec {
+	spec := in.DeepCopy()
+	setDefault(&spec.ImagePullPolicy, corev1.PullIfNotPresent)
+	setPointer(&spec.Master.Autostart, true)
+
+	if spec.Master.Autoquit == nil {
+		spec.Master.Autoquit = &v2.AutoquitConfig{}
+	}
+	setPointer(&spec.Master.Autoquit.Enabled, true)
+	setPointer(&spec.Master.Autoquit.Timeout, defaultAutoquitSeconds)
+
+	if files := spec.TestFiles; files != nil {
+		setDefault(&files.SrcMountPath, defaultSrcMountPath)
+		setDefault(&files.LibMountPath, defaultLibMountPath)
+	}
+	if env := spec.Env; env != nil {
+		for i := range env.SecretMounts {
+			setPointer(&env.SecretMounts[i].ReadOnly, true)
+		}
+	}
+	for i := range spec.VolumeMounts {
+		setDefault(&spec.VolumeMounts[i].Target, v2.MountTargetBoth)
+	}
+	if spec.Observability != nil && spec.Observability.OpenTelemetry != nil {
+		setDefault(&spec.Observability.OpenTelemetry.Protocol, protocolGRPC)
+	}
+	return spec
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+func setPointer[T any](field **T, value T) {
+	if *field == nil {
+		*field = &value
+	}
+}
+
+// openTelemetry is the test's OpenTelemetry configuration, nil unless it is enabled.
+func openTelemetry(spec *v2.LocustTestSpec) *v2.OpenTelemetryConfig {
+	if spec.Observability == nil || spec.Observability.OpenTelemetry == nil || !spec.Observability.OpenTelemetry.Enabled {
+		return nil
+	}
+	return spec.Observability.OpenTelemetry
+}

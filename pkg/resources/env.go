@@ -1,0 +1,110 @@
+package resources
+
+import (
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+)
+
+const envPythonPath = "PYTHONPATH"
+
+// Variables of the OpenTelemetry SDK,
+// https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/.
+const (
+	envOTelEndpoint = "OTEL_EXPORTER_OTLP_ENDPOINT"
+	envOTelProtocol = "OTEL_EXPORTER_OTLP_PROTOCOL"
+	envOTelInsecure = "OTEL_EXPORTER_OTLP_INSECURE"
+	envOTelTraces   = "OTEL_TRACES_EXPORTER"
+	envOTelMetrics  = "OTEL_METRICS_EXPORTER"
+)
+
+// envVars are the variables of all containers: OpenTelemetry's, PYTHONPATH, then the user's in the
+// user's order, so that theirs may refer to the ones before with $(NAME).
+func envVars(spec *v2.LocustTestSpec) []corev1.EnvVar {
+	var own []corev1.EnvVar
+	if spec.Env != nil {
+		own = spec.Env.Variables
+	}
+
+	vars := openTelemetryVars(spec, own)
+	extra := len(vars)
+	vars = append(vars, own...)
+	if spec.TestFiles == nil || spec.TestFiles.LibConfigMapRef == "" {
+		return vars
+	}
+
+	lib := spec.TestFiles.LibMountPath
+	i := slices.IndexFunc(vars, func(v corev1.EnvVar) bool { return v.Name == envPythonPath })
+	switch {
+	case i < 0:
+		vars = slices.Insert(vars, extra, corev1.EnvVar{Name: envPythonPath, Value: lib})
+	case vars[i].ValueFrom == nil:
+		// Tests that bring their own PYTHONPATH keep it; the libraries come after it.
+		vars[i].Value = appendPath(vars[i].Value, lib)
+	}
+	return vars
+}
+
+func appendPath(list, dir string) string {
+	if list == "" {
+		return dir
+	}
+	if slices.Contains(strings.Split(list, ":"), dir) {
+		return list
+	}
+	return list + ":" + dir
+}
+
+// openTelemetryVars configures the exporter. Which signals are exported has no field of its own, so
+// there extraEnvVars and the user's variables replace the operator's choice. The service name is left
+// to the user as well: Locust's own default is "locust".
+func openTelemetryVars(spec *v2.LocustTestSpec, own []corev1.EnvVar) []corev1.EnvVar {
+	otel := openTelemetry(spec)
+	if otel == nil {
+		return nil
+	}
+
+	vars := []corev1.EnvVar{
+		{Name: envOTelEndpoint, Value: otel.Endpoint},
+		{Name: envOTelProtocol, Value: otel.Protocol},
+		{Name: envOTelInsecure, Value: strconv.FormatBool(otel.Insecure)},
+	}
+	for _, name := range []string{envOTelTraces, envOTelMetrics} {
+		_, isExtra := otel.ExtraEnvVars[name]
+		isOwn := slices.ContainsFunc(own, func(v corev1.EnvVar) bool { return v.Name == name })
+		if !isExtra && !isOwn {
+			vars = append(vars, corev1.EnvVar{Name: name, Value: "otlp"})
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(otel.ExtraEnvVars)) {
+		vars = append(vars, corev1.EnvVar{Name: name, Value: otel.ExtraEnvVars[name]})
+	}
+	return vars
+}
+
+// envFrom are the ConfigMaps, then the Secrets, whose keys become variables. Of a key that two of them
+// have, Kubernetes takes the last; variables win over both.
+func envFrom(spec *v2.LocustTestSpec) []corev1.EnvFromSource {
+	if spec.Env == nil {
+		return nil
+	}
+	var sources []corev1.EnvFromSource
+	for _, ref := range spec.Env.ConfigMapRefs {
+		sources = append(sources, corev1.EnvFromSource{
+			Prefix:       ref.Prefix,
+			ConfigMapRef: &corev1.ConfigMapEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: ref.Name}},
+		})
+	}
+	for _, ref := range spec.Env.SecretRefs {
+		sources = append(sources, corev1.EnvFromSource{
+			Prefix:    ref.Prefix,
+			SecretRef: &corev1.SecretEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: ref.Name}},
+		})
+	}
+	return sources
+}

@@ -1,0 +1,82 @@
+package resources
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	corev1 "k8s.io/api/core/v1"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+)
+
+func variables(vars ...corev1.EnvVar) edit {
+	return func(s *v2.LocustTestSpec) { s.Env = &v2.EnvConfig{Variables: vars} }
+}
+
+func extraEnv(vars map[string]string) edit {
+	return func(s *v2.LocustTestSpec) {
+		otel(s)
+		s.Observability.OpenTelemetry.ExtraEnvVars = vars
+	}
+}
+
+func TestEnvVars(t *testing.T) {
+	fromSecret := corev1.EnvVar{Name: "PYTHONPATH", ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{Key: "k"}}}
+	exporter := []corev1.EnvVar{
+		{Name: "OTEL_EXPORTER_OTLP_ENDPOINT", Value: "http://otel:4317"},
+		{Name: "OTEL_EXPORTER_OTLP_PROTOCOL", Value: "grpc"},
+		{Name: "OTEL_EXPORTER_OTLP_INSECURE", Value: "false"},
+	}
+	traces := corev1.EnvVar{Name: "OTEL_TRACES_EXPORTER", Value: "otlp"}
+	metrics := corev1.EnvVar{Name: "OTEL_METRICS_EXPORTER", Value: "otlp"}
+	with := func(more ...corev1.EnvVar) []corev1.EnvVar { return append(exporter[:3:3], more...) }
+
+	for name, row := range map[string]struct {
+		edits []edit
+		want  []corev1.EnvVar
+	}{
+		"none":                    {nil, nil},
+		"order of the user":       {[]edit{variables(corev1.EnvVar{Name: "B"}, corev1.EnvVar{Name: "A"})}, []corev1.EnvVar{{Name: "B"}, {Name: "A"}}},
+		"libraries before user's": {[]edit{files, variables(corev1.EnvVar{Name: "A"})}, []corev1.EnvVar{{Name: "PYTHONPATH", Value: "/opt/locust/lib"}, {Name: "A"}}},
+		"libraries join the user's PYTHONPATH": {
+			[]edit{files, variables(corev1.EnvVar{Name: "A"}, corev1.EnvVar{Name: "PYTHONPATH", Value: "/own"})},
+			[]corev1.EnvVar{{Name: "A"}, {Name: "PYTHONPATH", Value: "/own:/opt/locust/lib"}},
+		},
+		"libraries are in the user's PYTHONPATH": {
+			[]edit{files, variables(corev1.EnvVar{Name: "PYTHONPATH", Value: "/opt/locust/lib:/own"})},
+			[]corev1.EnvVar{{Name: "PYTHONPATH", Value: "/opt/locust/lib:/own"}},
+		},
+		"PYTHONPATH from a source is the user's": {[]edit{files, variables(fromSecret)}, []corev1.EnvVar{fromSecret}},
+		"OpenTelemetry, extra sorted, user's last": {
+			[]edit{files, extraEnv(map[string]string{"OTEL_B": "2", "OTEL_A": "1"}), variables(corev1.EnvVar{Name: "A"})},
+			with(traces, metrics, corev1.EnvVar{Name: "OTEL_A", Value: "1"}, corev1.EnvVar{Name: "OTEL_B", Value: "2"},
+				corev1.EnvVar{Name: "PYTHONPATH", Value: "/opt/locust/lib"}, corev1.EnvVar{Name: "A"}),
+		},
+		"user turns traces off": {
+			[]edit{extraEnv(map[string]string{"OTEL_TRACES_EXPORTER": "none"})},
+			with(metrics, corev1.EnvVar{Name: "OTEL_TRACES_EXPORTER", Value: "none"}),
+		},
+		"user turns metrics off": {
+			[]edit{otel, variables(corev1.EnvVar{Name: "OTEL_METRICS_EXPORTER", Value: "none"})},
+			with(traces, corev1.EnvVar{Name: "OTEL_METRICS_EXPORTER", Value: "none"}),
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			test := makeTest(row.edits...)
+			assert.Equal(t, row.want, container(masterOf(t, test)).Env)
+			assert.Equal(t, row.want, container(workerOf(t, test)).Env)
+		})
+	}
+}
+
+func TestEnvFrom(t *testing.T) {
+	test := makeTest(func(s *v2.LocustTestSpec) {
+		s.Env = &v2.EnvConfig{
+			ConfigMapRefs: []v2.ConfigMapEnvSource{{Name: "b", Prefix: "B_"}, {Name: "a"}},
+			SecretRefs:    []v2.SecretEnvSource{{Name: "s"}},
+		}
+	})
+	assert.JSONEq(t,
+		`[{"prefix":"B_","configMapRef":{"name":"b"}},{"configMapRef":{"name":"a"}},{"secretRef":{"name":"s"}}]`,
+		asJSON(t, container(workerOf(t, test)).EnvFrom))
+}

@@ -1,0 +1,82 @@
+package resources
+
+import (
+	"fmt"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+)
+
+// minWorkerBackoff is the least number of failed worker pods that a test survives, Kubernetes' default
+// for Jobs.
+const minWorkerBackoff = int32(6)
+
+// BuildMasterJob makes the Job of the master: one pod, never retried, because a second master would be a
+// second load test. It fails with Validate's errors.
+//
+// Neither Job has a ttlSecondsAfterFinished: the operator sets it once the outcome is recorded, so that
+// an operator that was away during the end of the test still finds it.
+func BuildMasterJob(test *v2.LocustTest) (*batchv1.Job, error) {
+	job, err := newJob(test, RoleMaster)
+	if err != nil {
+		return nil, err
+	}
+	job.Spec.Parallelism = new(int32(1))
+	job.Spec.Completions = new(int32(1))
+	job.Spec.BackoffLimit = new(int32(0))
+	// No podFailurePolicy, and podReplacementPolicy stays at its default, TerminatingOrFailed: a master pod
+	// that is deleted or evicted counts as failed the moment it starts to terminate, so with backoffLimit 0
+	// the Job fails at once. Policy Failed would wait for the pod's end, and Locust may exit with 0 when it
+	// is asked to terminate: an aborted test would count as a success.
+	return job, nil
+}
+
+// BuildWorkerJob makes the Job of the workers. It fails with Validate's errors.
+func BuildWorkerJob(test *v2.LocustTest) (*batchv1.Job, error) {
+	job, err := newJob(test, RoleWorker)
+	if err != nil {
+		return nil, err
+	}
+	replicas := test.Spec.Worker.Replicas
+
+	// An Indexed Job is elastic (KEP-3715): completions may change together with parallelism. A worker that
+	// is deleted may exit with 0 and so complete its index for good; the operator then grows both numbers.
+	job.Spec.CompletionMode = new(batchv1.IndexedCompletion)
+	job.Spec.Parallelism = new(replicas)
+	job.Spec.Completions = new(replicas)
+
+	// Workers lost to eviction, preemption or a dead node are replaced, and are not held against the test
+	// (KEP-3329). Together with a podFailurePolicy only the replacement policy Failed is allowed.
+	job.Spec.PodFailurePolicy = &batchv1.PodFailurePolicy{Rules: []batchv1.PodFailurePolicyRule{{
+		Action: batchv1.PodFailurePolicyActionIgnore,
+		OnPodConditions: []batchv1.PodFailurePolicyOnPodConditionsPattern{{
+			Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue,
+		}},
+	}}}
+	job.Spec.PodReplacementPolicy = new(batchv1.Failed)
+
+	// Failures of their own count over the whole test: room for each worker to crash twice.
+	job.Spec.BackoffLimit = new(max(minWorkerBackoff, 2*replicas))
+	return job, nil
+}
+
+func newJob(test *v2.LocustTest, role Role) (*batchv1.Job, error) {
+	if err := Validate(test).ToAggregate(); err != nil {
+		return nil, fmt.Errorf("locust test %s/%s: %w", test.Namespace, test.Name, err)
+	}
+	template, err := podTemplate(test, withDefaults(&test.Spec), role)
+	if err != nil {
+		return nil, fmt.Errorf("locust test %s/%s: %w", test.Namespace, test.Name, err)
+	}
+	annotations, err := runAnnotations(test)
+	if err != nil {
+		return nil, fmt.Errorf("locust test %s/%s: %w", test.Namespace, test.Name, err)
+	}
+
+	job := &batchv1.Job{ObjectMeta: objectMeta(test, role)}
+	job.Annotations = annotations
+	job.Spec.Template = template
+	return job, nil
+}

@@ -1,0 +1,87 @@
+package resources
+
+import (
+	"maps"
+	"slices"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+)
+
+const (
+	// LabelTestName holds the test's name.
+	LabelTestName = "performance-test-name"
+	// LabelPodName holds the name of the Job, on its pods too.
+	LabelPodName = "performance-test-pod-name"
+	// LabelManagedBy always holds ManagedBy.
+	LabelManagedBy = "managed-by"
+	// ManagedBy is the value of LabelManagedBy.
+	ManagedBy = "locust-k8s-operator"
+	// LabelApp holds the test's name.
+	LabelApp = "app"
+	// LabelTestUID holds the UID of the LocustTest. It tells pods of an earlier test of the same name apart:
+	// such workers live on for their grace period, and must not be counted for, or served by, the new test.
+	LabelTestUID = "locust.io/test-uid"
+	// LabelComponent holds the Role; "master" on the Service.
+	LabelComponent = "app.kubernetes.io/component"
+)
+
+// Recommended labels, https://kubernetes.io/docs/concepts/overview/working-with-objects/common-labels/.
+const (
+	labelName       = "app.kubernetes.io/name"
+	labelInstance   = "app.kubernetes.io/instance"
+	labelPartOf     = "app.kubernetes.io/part-of"
+	labelK8sManager = "app.kubernetes.io/managed-by"
+)
+
+// identityLabels are the keys that the operator finds its own objects by. A user may not change them;
+// the other labels of labelsOf only inform, and there the user's word counts.
+var identityLabels = []string{
+	LabelTestName, LabelPodName, LabelManagedBy, LabelTestUID, LabelComponent, labelK8sManager,
+}
+
+func labelsOf(test *v2.LocustTest, role Role) map[string]string {
+	return map[string]string{
+		LabelTestName:  test.Name,
+		LabelPodName:   nameOf(test.Name, role),
+		LabelManagedBy: ManagedBy,
+		LabelApp:       test.Name,
+		LabelTestUID:   string(test.UID),
+		LabelComponent: string(role),
+
+		labelName:       "locust",
+		labelInstance:   test.Name,
+		labelPartOf:     test.Name,
+		labelK8sManager: ManagedBy,
+	}
+}
+
+// podLabels are the operator's labels with the user's on top, except where they identify the pod.
+func podLabels(test *v2.LocustTest, role Role, own map[string]string) map[string]string {
+	labels := labelsOf(test, role)
+	for key, value := range own {
+		if !slices.Contains(identityLabels, key) {
+			labels[key] = value
+		}
+	}
+	return labels
+}
+
+func objectMeta(test *v2.LocustTest, role Role) metav1.ObjectMeta {
+	return metav1.ObjectMeta{
+		Name:      nameOf(test.Name, role),
+		Namespace: test.Namespace,
+		Labels:    labelsOf(test, role),
+		OwnerReferences: []metav1.OwnerReference{
+			*metav1.NewControllerRef(test, v2.GroupVersion.WithKind("LocustTest")),
+		},
+	}
+}
+
+func podMeta(test *v2.LocustTest, role Role, own roleSpec) metav1.ObjectMeta {
+	return metav1.ObjectMeta{
+		Labels:      podLabels(test, role, own.labels),
+		Annotations: maps.Clone(own.annotations),
+	}
+}

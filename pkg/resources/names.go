@@ -1,0 +1,39 @@
+package resources
+
+import "strings"
+
+// Role is the part that a pod plays in a test.
+type Role string
+
+const (
+	// RoleMaster coordinates the workers, serves Locust's web API and decides when the test is over.
+	RoleMaster Role = "master"
+	// RoleWorker generates load.
+	RoleWorker Role = "worker"
+)
+
+// TCP ports of the master.
+const (
+	// PortMaster is where workers connect (Locust's --master-port).
+	PortMaster = 5557
+	// PortMasterBind was the second port of Locust before 1.0; scripts and network policies still name it.
+	PortMasterBind = 5558
+	// PortWeb serves Locust's web UI and API.
+	PortWeb = 8089
+)
+
+// MasterName is the name of the master's Job, container and Service: "<test>-master". Dots become
+// dashes because a Service name, and a pod's host name, is a single DNS label. So the tests "a.b" and
+// "a-b" of one namespace claim the same name: check the owner of an object that already exists.
+func MasterName(test string) string {
+	return nameOf(test, RoleMaster)
+}
+
+// WorkerName is the name of the worker Job and its container: "<test>-worker", dots become dashes.
+func WorkerName(test string) string {
+	return nameOf(test, RoleWorker)
+}
+
+func nameOf(test string, role Role) string {
+	return strings.ReplaceAll(test, ".", "-") + "-" + string(role)
+}

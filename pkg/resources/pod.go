@@ -1,0 +1,79 @@
+package resources
+
+import (
+	corev1 "k8s.io/api/core/v1"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+)
+
+// roleSpec is what a spec says about one role only.
+type roleSpec struct {
+	args        []string
+	resources   corev1.ResourceRequirements
+	labels      map[string]string
+	annotations map[string]string
+}
+
+// roleSpecOf takes a spec with its defaults. It fails when a command cannot be split.
+func roleSpecOf(test string, spec *v2.LocustTestSpec, role Role) (roleSpec, error) {
+	if role == RoleMaster {
+		m := &spec.Master
+		args, err := masterArgs(spec)
+		return roleSpec{args, m.Resources, m.Labels, m.Annotations}, err
+	}
+	w := &spec.Worker
+	args, err := workerArgs(test, spec)
+	return roleSpec{args, w.Resources, w.Labels, w.Annotations}, err
+}
+
+// podTemplate builds the pods of a role from a spec with its defaults.
+func podTemplate(test *v2.LocustTest, spec *v2.LocustTestSpec, role Role) (corev1.PodTemplateSpec, error) {
+	own, err := roleSpecOf(test.Name, spec, role)
+	if err != nil {
+		return corev1.PodTemplateSpec{}, err
+	}
+	volumes, mounts := volumesAndMounts(spec, role)
+	podSecurity, containerSecurity := securityContexts(spec)
+
+	container := corev1.Container{
+		Name:            nameOf(test.Name, role),
+		Image:           spec.Image,
+		ImagePullPolicy: spec.ImagePullPolicy,
+		Args:            own.args, // the image's entrypoint is locust
+		Env:             envVars(spec),
+		EnvFrom:         envFrom(spec),
+		Resources:       own.resources,
+		VolumeMounts:    mounts,
+		SecurityContext: containerSecurity,
+		// The end of a failed container's log becomes its termination message, so the cause of a failure
+		// is in the pod's status, where the operator reads it, and outlives the log.
+		TerminationMessagePolicy: corev1.TerminationMessageFallbackToLogsOnError,
+	}
+	if role == RoleMaster {
+		for _, p := range masterPorts {
+			container.Ports = append(container.Ports, corev1.ContainerPort{
+				Name: p.name, ContainerPort: p.port, Protocol: corev1.ProtocolTCP,
+			})
+		}
+	}
+
+	pod := corev1.PodSpec{
+		RestartPolicy:    corev1.RestartPolicyNever,
+		Containers:       []corev1.Container{container},
+		Volumes:          volumes,
+		ImagePullSecrets: spec.ImagePullSecrets,
+		SecurityContext:  podSecurity,
+		// A load test has no business with the Kubernetes API.
+		AutomountServiceAccountToken: new(false),
+		// Else every Service of the namespace adds variables: hundreds of tests overflow the environment (E2BIG),
+		// and a Service named "locust-web" sets LOCUST_WEB_PORT=tcp://..., which Locust reads as its own option.
+		EnableServiceLinks: new(false),
+	}
+	if s := spec.Scheduling; s != nil {
+		pod.Affinity = s.Affinity
+		pod.Tolerations = s.Tolerations
+		pod.NodeSelector = s.NodeSelector
+		pod.RuntimeClassName = s.RuntimeClassName
+	}
+	return corev1.PodTemplateSpec{ObjectMeta: podMeta(test, role, own), Spec: pod}, nil
+}

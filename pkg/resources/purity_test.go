@@ -1,0 +1,40 @@
+package resources
+
+import (
+	"go/parser"
+	"go/token"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// The package is a function from a test to objects. What it imports is how one can tell.
+func TestPackageIsPure(t *testing.T) {
+	standard := []string{"encoding/json", "errors", "fmt", "maps", "path", "slices", "strconv", "strings"}
+	modules := []string{
+		"k8s.io/api/", "k8s.io/apimachinery/", "github.com/kballard/go-shellquote",
+		"github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2",
+	}
+
+	entries, err := os.ReadDir(".")
+	require.NoError(t, err)
+	for _, entry := range entries {
+		if !strings.HasSuffix(entry.Name(), ".go") || strings.HasSuffix(entry.Name(), "_test.go") {
+			continue
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), entry.Name(), nil, parser.ImportsOnly)
+		require.NoError(t, err)
+		for _, spec := range file.Imports {
+			path, err := strconv.Unquote(spec.Path.Value)
+			require.NoError(t, err)
+			allowed := slices.Contains(standard, path) ||
+				slices.ContainsFunc(modules, func(prefix string) bool { return strings.HasPrefix(path, prefix) })
+			assert.True(t, allowed, "%s imports %s: no client, clock or logger belongs here", entry.Name(), path)
+		}
+	}
+}

@@ -1,0 +1,77 @@
+package resources
+
+import (
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+)
+
+// locustUser is the UID and GID of the user "locust" in the Locust image.
+const locustUser = int64(1000)
+
+// securityContexts returns the contexts of the pod and its container. What the user left unset gets
+// values that pass the restricted Pod Security Standard.
+func securityContexts(spec *v2.LocustTestSpec) (*corev1.PodSecurityContext, *corev1.SecurityContext) {
+	pod, container := &corev1.PodSecurityContext{}, &corev1.SecurityContext{}
+	if spec.Security != nil {
+		if spec.Security.PodSecurityContext != nil {
+			pod = spec.Security.PodSecurityContext
+		}
+		if spec.Security.ContainerSecurityContext != nil {
+			container = spec.Security.ContainerSecurityContext
+		}
+	}
+
+	if pod.SeccompProfile == nil {
+		pod.SeccompProfile = &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault}
+	}
+	defaultIdentity(pod, container)
+	defaultPrivileges(container)
+	return pod, container
+}
+
+// defaultIdentity fills in who the processes run as. The identity is one decision: a user who made a part
+// of it, in either context, made it.
+func defaultIdentity(pod *corev1.PodSecurityContext, container *corev1.SecurityContext) {
+	if pod.RunAsNonRoot != nil || container.RunAsNonRoot != nil {
+		// Only "not root" was asked for: who exactly is the platform's to say. OpenShift assigns a UID per
+		// namespace, and rejects a fixed one.
+		return
+	}
+	if pod.WindowsOptions != nil || container.WindowsOptions != nil {
+		return // users have names there, not numbers
+	}
+
+	user := container.RunAsUser // wins over the pod's, as in Kubernetes
+	if user == nil {
+		user = pod.RunAsUser
+	}
+	if user == nil {
+		// The image names its user. The kubelet cannot tell that a name is not root, and refuses to start the
+		// container under runAsNonRoot unless the UID is given as a number.
+		user = new(locustUser)
+		pod.RunAsUser = user
+		if pod.RunAsGroup == nil && container.RunAsGroup == nil {
+			pod.RunAsGroup = new(locustUser)
+		}
+	}
+	if *user != 0 {
+		pod.RunAsNonRoot = new(true)
+	}
+}
+
+// defaultPrivileges takes from the container what Locust never needs. The API server rejects "no
+// escalation" together with privileged or CAP_SYS_ADMIN, so those who ask for these keep them.
+func defaultPrivileges(container *corev1.SecurityContext) {
+	if container.Privileged != nil && *container.Privileged {
+		return
+	}
+	if container.Capabilities == nil {
+		container.Capabilities = &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}}
+	}
+	if container.AllowPrivilegeEscalation == nil && !slices.Contains(container.Capabilities.Add, "CAP_SYS_ADMIN") {
+		container.AllowPrivilegeEscalation = new(false)
+	}
+}

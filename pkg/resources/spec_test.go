@@ -1,0 +1,190 @@
+package resources
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+)
+
+// effect says what a field does: the fragments appear in the JSON of the role's pod template once the
+// field is set, and were not there before. An empty fragment: that role's pods stay as they are.
+type effect struct {
+	given          edit // what the field needs around it
+	set            edit
+	master, worker string
+}
+
+func both(given, set edit, fragment string) effect {
+	return effect{given, set, fragment, fragment}
+}
+
+func nothing(*v2.LocustTestSpec) {}
+
+func files(s *v2.LocustTestSpec) {
+	s.TestFiles = &v2.TestFilesConfig{ConfigMapRef: "c", LibConfigMapRef: "l"}
+}
+func noFiles(s *v2.LocustTestSpec)  { s.TestFiles = &v2.TestFilesConfig{} }
+func schedule(s *v2.LocustTestSpec) { s.Scheduling = &v2.SchedulingConfig{} }
+func secure(s *v2.LocustTestSpec)   { s.Security = &v2.SecurityConfig{} }
+func env(s *v2.LocustTestSpec)      { s.Env = &v2.EnvConfig{} }
+func envRefs(s *v2.LocustTestSpec) {
+	s.Env = &v2.EnvConfig{
+		ConfigMapRefs: []v2.ConfigMapEnvSource{{Name: "c"}},
+		SecretRefs:    []v2.SecretEnvSource{{Name: "s"}},
+		SecretMounts:  []v2.SecretMount{{Name: "s", MountPath: "/s"}},
+	}
+}
+func volume(s *v2.LocustTestSpec) {
+	s.Volumes = []corev1.Volume{{Name: "data", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}}}
+}
+func mount(s *v2.LocustTestSpec) {
+	volume(s)
+	s.VolumeMounts = []v2.TargetedVolumeMount{{VolumeMount: corev1.VolumeMount{Name: "data", MountPath: "/data"}}}
+}
+func otel(s *v2.LocustTestSpec) {
+	s.Observability = &v2.ObservabilityConfig{OpenTelemetry: &v2.OpenTelemetryConfig{Enabled: true, Endpoint: "http://otel:4317"}}
+}
+func otelOff(s *v2.LocustTestSpec) {
+	otel(s)
+	s.Observability.OpenTelemetry.Enabled = false
+}
+
+var cpu = corev1.ResourceRequirements{Limits: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("3")}}
+
+// effects has a row for every field of the spec, by its JSON path.
+var effects = map[string]effect{
+	"image":            both(nothing, func(s *v2.LocustTestSpec) { s.Image = "mine:1" }, `"image":"mine:1"`),
+	"imagePullPolicy":  both(nothing, func(s *v2.LocustTestSpec) { s.ImagePullPolicy = "Always" }, `"imagePullPolicy":"Always"`),
+	"imagePullSecrets": both(nothing, func(s *v2.LocustTestSpec) { s.ImagePullSecrets = []corev1.LocalObjectReference{{Name: "r"}} }, `"imagePullSecrets":[{"name":"r"}]`),
+
+	"master.command":          {nothing, func(s *v2.LocustTestSpec) { s.Master.Command = "-u '4 2'" }, `"args":["-u","4 2","--master",`, ""},
+	"master.resources":        {nothing, func(s *v2.LocustTestSpec) { s.Master.Resources = cpu }, `"resources":{"limits":{"cpu":"3"}}`, ""},
+	"master.labels":           {nothing, func(s *v2.LocustTestSpec) { s.Master.Labels = map[string]string{"a": "b"} }, `"labels":{"a":"b"`, ""},
+	"master.annotations":      {nothing, func(s *v2.LocustTestSpec) { s.Master.Annotations = map[string]string{"a": "b"} }, `"annotations":{"a":"b"}`, ""},
+	"master.autostart":        {nothing, func(s *v2.LocustTestSpec) { s.Master.Autostart = new(false) }, `"--expect-workers=3","--enable-rebalancing"`, ""},
+	"master.autoquit.enabled": {nothing, func(s *v2.LocustTestSpec) { s.Master.Autoquit = &v2.AutoquitConfig{Enabled: new(false)} }, `"--autostart","--enable-rebalancing"`, ""},
+	"master.autoquit.timeout": {nothing, func(s *v2.LocustTestSpec) { s.Master.Autoquit = &v2.AutoquitConfig{Timeout: new(int32(0))} }, `"--autoquit","0"`, ""},
+	"master.extraArgs":        {nothing, func(s *v2.LocustTestSpec) { s.Master.ExtraArgs = []string{"--host", "a 'b"} }, `"--only-summary","--host","a 'b"]`, ""},
+
+	"worker.command":     {nothing, func(s *v2.LocustTestSpec) { s.Worker.Command = `-f "a b"` }, "", `"args":["-f","a b","--worker",`},
+	"worker.replicas":    {nothing, func(s *v2.LocustTestSpec) { s.Worker.Replicas = 7 }, `"--expect-workers=7"`, ""},
+	"worker.resources":   {nothing, func(s *v2.LocustTestSpec) { s.Worker.Resources = cpu }, "", `"resources":{"limits":{"cpu":"3"}}`},
+	"worker.labels":      {nothing, func(s *v2.LocustTestSpec) { s.Worker.Labels = map[string]string{"a": "b"} }, "", `"labels":{"a":"b"`},
+	"worker.annotations": {nothing, func(s *v2.LocustTestSpec) { s.Worker.Annotations = map[string]string{"a": "b"} }, "", `"annotations":{"a":"b"}`},
+	"worker.extraArgs":   {nothing, func(s *v2.LocustTestSpec) { s.Worker.ExtraArgs = []string{"--loglevel=DEBUG"} }, "", `"--master-port=5557","--loglevel=DEBUG"]`},
+
+	"testFiles.configMapRef":    both(noFiles, func(s *v2.LocustTestSpec) { s.TestFiles.ConfigMapRef = "c" }, `{"name":"locust-src","configMap":{"name":"c"}}`),
+	"testFiles.libConfigMapRef": both(noFiles, func(s *v2.LocustTestSpec) { s.TestFiles.LibConfigMapRef = "l" }, `{"name":"PYTHONPATH","value":"/opt/locust/lib"}`),
+	"testFiles.srcMountPath":    both(files, func(s *v2.LocustTestSpec) { s.TestFiles.SrcMountPath = "/src" }, `{"name":"locust-src","readOnly":true,"mountPath":"/src"}`),
+	"testFiles.libMountPath":    both(files, func(s *v2.LocustTestSpec) { s.TestFiles.LibMountPath = "/lib" }, `{"name":"locust-lib","readOnly":true,"mountPath":"/lib"}`),
+
+	"scheduling.affinity": both(schedule, func(s *v2.LocustTestSpec) {
+		s.Scheduling.Affinity = &corev1.Affinity{PodAffinity: &corev1.PodAffinity{}}
+	}, `"affinity":{"podAffinity":{}}`),
+	"scheduling.tolerations":      both(schedule, func(s *v2.LocustTestSpec) { s.Scheduling.Tolerations = []corev1.Toleration{{Key: "k"}} }, `"tolerations":[{"key":"k"}]`),
+	"scheduling.nodeSelector":     both(schedule, func(s *v2.LocustTestSpec) { s.Scheduling.NodeSelector = map[string]string{"a": "b"} }, `"nodeSelector":{"a":"b"}`),
+	"scheduling.runtimeClassName": both(schedule, func(s *v2.LocustTestSpec) { s.Scheduling.RuntimeClassName = new("kata") }, `"runtimeClassName":"kata"`),
+
+	"env.configMapRefs.name":     both(env, func(s *v2.LocustTestSpec) { s.Env.ConfigMapRefs = []v2.ConfigMapEnvSource{{Name: "c"}} }, `"envFrom":[{"configMapRef":{"name":"c"}}]`),
+	"env.configMapRefs.prefix":   both(envRefs, func(s *v2.LocustTestSpec) { s.Env.ConfigMapRefs[0].Prefix = "C_" }, `{"prefix":"C_","configMapRef":{"name":"c"}}`),
+	"env.secretRefs.name":        both(env, func(s *v2.LocustTestSpec) { s.Env.SecretRefs = []v2.SecretEnvSource{{Name: "s"}} }, `"envFrom":[{"secretRef":{"name":"s"}}]`),
+	"env.secretRefs.prefix":      both(envRefs, func(s *v2.LocustTestSpec) { s.Env.SecretRefs[0].Prefix = "S_" }, `{"prefix":"S_","secretRef":{"name":"s"}}`),
+	"env.variables":              both(env, func(s *v2.LocustTestSpec) { s.Env.Variables = []corev1.EnvVar{{Name: "A", Value: "b"}} }, `"env":[{"name":"A","value":"b"}]`),
+	"env.secretMounts.name":      both(envRefs, func(s *v2.LocustTestSpec) { s.Env.SecretMounts[0].Name = "other" }, `{"name":"locust-secret-0","secret":{"secretName":"other"}}`),
+	"env.secretMounts.mountPath": both(envRefs, func(s *v2.LocustTestSpec) { s.Env.SecretMounts[0].MountPath = "/m" }, `{"name":"locust-secret-0","readOnly":true,"mountPath":"/m"}`),
+	"env.secretMounts.readOnly":  both(envRefs, func(s *v2.LocustTestSpec) { s.Env.SecretMounts[0].ReadOnly = new(false) }, `{"name":"locust-secret-0","mountPath":"/s"}`),
+
+	"volumes":             both(mount, func(s *v2.LocustTestSpec) { s.Volumes[0].EmptyDir.Medium = "Memory" }, `{"name":"data","emptyDir":{"medium":"Memory"}}`),
+	"volumeMounts":        both(volume, mount, `{"name":"data","mountPath":"/data"}`),
+	"volumeMounts.target": {mount, func(s *v2.LocustTestSpec) { s.VolumeMounts[0].Target = "master" }, "", `"resources":{},"terminationMessagePolicy"`},
+
+	"security.podSecurityContext": both(secure, func(s *v2.LocustTestSpec) {
+		s.Security.PodSecurityContext = &corev1.PodSecurityContext{FSGroup: new(int64(7))}
+	}, `"fsGroup":7`),
+	"security.containerSecurityContext": both(secure, func(s *v2.LocustTestSpec) {
+		s.Security.ContainerSecurityContext = &corev1.SecurityContext{ReadOnlyRootFilesystem: new(true)}
+	}, `"readOnlyRootFilesystem":true`),
+
+	"observability.openTelemetry.enabled":  {otelOff, otel, `"--only-summary","--otel"]`, `"--master-port=5557","--otel"]`},
+	"observability.openTelemetry.endpoint": both(otel, func(s *v2.LocustTestSpec) { s.Observability.OpenTelemetry.Endpoint = "http://o" }, `{"name":"OTEL_EXPORTER_OTLP_ENDPOINT","value":"http://o"}`),
+	"observability.openTelemetry.protocol": both(otel, func(s *v2.LocustTestSpec) { s.Observability.OpenTelemetry.Protocol = "http/protobuf" }, `{"name":"OTEL_EXPORTER_OTLP_PROTOCOL","value":"http/protobuf"}`),
+	"observability.openTelemetry.insecure": both(otel, func(s *v2.LocustTestSpec) { s.Observability.OpenTelemetry.Insecure = true }, `{"name":"OTEL_EXPORTER_OTLP_INSECURE","value":"true"}`),
+	"observability.openTelemetry.extraEnvVars": both(otel, func(s *v2.LocustTestSpec) {
+		s.Observability.OpenTelemetry.ExtraEnvVars = map[string]string{"OTEL_X": "y"}
+	}, `{"name":"OTEL_X","value":"y"}`),
+}
+
+func TestEverySpecFieldHasAnEffect(t *testing.T) {
+	paths := leafPaths(reflect.TypeFor[v2.LocustTestSpec](), "")
+	for _, path := range paths {
+		assert.Contains(t, effects, path, "the field spec.%s does nothing that a test knows of: add a row to effects", path)
+	}
+	for path, row := range effects {
+		t.Run(path, func(t *testing.T) {
+			assert.Contains(t, paths, path, "no such field")
+			before, after := makeTest(row.given), makeTest(row.given, row.set)
+			for role, fragment := range map[Role]string{RoleMaster: row.master, RoleWorker: row.worker} {
+				build := workerOf
+				if role == RoleMaster {
+					build = masterOf
+				}
+				was := asJSON(t, build(t, before).Spec.Template)
+				is := asJSON(t, build(t, after).Spec.Template)
+				if fragment == "" {
+					assert.Equal(t, was, is, "the %s's pods have nothing to do with spec.%s", role, path)
+					continue
+				}
+				assert.NotContains(t, was, fragment, "of the %s before spec.%s was set", role, path)
+				assert.Contains(t, is, fragment, "of the %s after spec.%s was set", role, path)
+			}
+		})
+	}
+}
+
+// leafPaths lists the JSON paths of a type's fields, down to the first type that is not the API's own.
+func leafPaths(typ reflect.Type, prefix string) []string {
+	var paths []string
+	for field := range typ.Fields() {
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		path := strings.Trim(prefix+"."+name, ".")
+		inner := field.Type
+		for inner.Kind() == reflect.Pointer || inner.Kind() == reflect.Slice {
+			inner = inner.Elem()
+		}
+		if inner.Kind() == reflect.Struct && inner.PkgPath() == typ.PkgPath() {
+			paths = append(paths, leafPaths(inner, path)...)
+		} else {
+			paths = append(paths, path)
+		}
+	}
+	return paths
+}
+
+func TestInputsAreNotChanged(t *testing.T) {
+	test := makeTest(everything)
+	before := test.DeepCopy()
+
+	master, worker, service := masterOf(t, test), workerOf(t, test), BuildService(test)
+	Validate(test)
+	assert.Equal(t, before, test, "building must not change the test")
+
+	// Nor may the built objects be a second way to reach it.
+	for _, labels := range []map[string]string{
+		master.Spec.Template.Labels, master.Spec.Template.Annotations, master.Spec.Template.Spec.NodeSelector,
+		worker.Spec.Template.Labels, worker.Spec.Template.Annotations, service.Labels, service.Spec.Selector,
+	} {
+		labels["x"] = "y"
+	}
+	container(master).Args[0] = "x"
+	container(master).Env[0].Value = "x"
+	master.Spec.Template.Spec.Tolerations[0].Key = "x"
+	master.Spec.Template.Spec.Volumes[0].Name = "x"
+	*master.Spec.Template.Spec.SecurityContext.RunAsUser = 5
+	assert.Equal(t, before, test, "built objects must not share memory with the test")
+}

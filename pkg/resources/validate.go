@@ -1,0 +1,183 @@
+package resources
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	apivalidation "k8s.io/apimachinery/pkg/api/validation"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+)
+
+const (
+	// maxNameLength of a test: "<name>-worker-<index>", with up to four digits of an index as the worker Job
+	// grows, is the host name of a worker, a DNS label of at most 63 characters.
+	maxNameLength = 63 - len("-worker-") - 4
+
+	minReplicas, maxReplicas = 1, 500
+
+	// maxSpecBytes of the spec's JSON. It is kept in an annotation of the Jobs, and the API server allows
+	// 256 KiB for all annotations of an object.
+	maxSpecBytes = 200 * 1024
+
+	// maxExcerpt characters of a value are shown in an error, which must fit in a condition and an event.
+	maxExcerpt = 120
+)
+
+// Validate finds everything about a test that no retry can mend, and that the API server would not say
+// well itself. Every error names the field, its value, and in its detail the remedy. An empty list means
+// that the objects can be built.
+func Validate(test *v2.LocustTest) field.ErrorList {
+	spec := withDefaults(&test.Spec)
+	root := field.NewPath("spec")
+
+	var errs field.ErrorList
+	errs = append(errs, validateName(test.Name)...)
+	errs = append(errs, validateImage(spec, root)...)
+	errs = append(errs, validateMaster(&spec.Master, root.Child("master"))...)
+	errs = append(errs, validateWorker(&spec.Worker, root.Child("worker"))...)
+	errs = append(errs, validateLabels(test, spec, root)...)
+	errs = append(errs, validateReferences(spec, root)...)
+	errs = append(errs, validateEnv(spec, root)...)
+	errs = append(errs, validateVolumes(spec, root)...)
+	errs = append(errs, validateMounts(spec, root)...)
+	errs = append(errs, validateSize(&test.Spec, root)...)
+	return errs
+}
+
+func validateName(name string) field.ErrorList {
+	if len(name) <= maxNameLength {
+		return nil
+	}
+	return field.ErrorList{field.Invalid(field.NewPath("metadata", "name"), excerpt(name), fmt.Sprintf(
+		"must be no longer than %d characters, because the names of Jobs and pods are made from it; choose a shorter name",
+		maxNameLength))}
+}
+
+func validateImage(spec *v2.LocustTestSpec, root *field.Path) field.ErrorList {
+	path := root.Child("image")
+	switch {
+	case strings.TrimSpace(spec.Image) == "":
+		return field.ErrorList{field.Required(path, "name a Locust image, for example locustio/locust:2.43.3")}
+	case strings.ContainsAny(spec.Image, " \t\r\n"):
+		return field.ErrorList{field.Invalid(path, excerpt(spec.Image), "must not contain white space; remove it")}
+	}
+	return nil
+}
+
+func validateMaster(master *v2.MasterSpec, path *field.Path) field.ErrorList {
+	errs := validateCommand(master.Command, master.ExtraArgs, path)
+	if timeout := *master.Autoquit.Timeout; timeout < 0 {
+		errs = append(errs, field.Invalid(path.Child("autoquit", "timeout"), timeout,
+			"must not be negative; give seconds, or set autoquit.enabled to false"))
+	}
+	if len(errs) > 0 || *master.Autostart {
+		return errs
+	}
+
+	words, _ := splitWords(master.Command) // validated above
+	own := slices.Concat(words, master.ExtraArgs)
+	if hasFlag(own, flagAutoquit) && !hasFlag(own, flagAutostart) {
+		errs = append(errs, field.Invalid(path.Child("autostart"), false,
+			"locust refuses --autoquit, which the arguments contain, without --autostart; set autostart to true or remove --autoquit"))
+	}
+	return errs
+}
+
+func validateWorker(worker *v2.WorkerSpec, path *field.Path) field.ErrorList {
+	errs := validateCommand(worker.Command, worker.ExtraArgs, path)
+	if worker.Replicas < minReplicas || worker.Replicas > maxReplicas {
+		errs = append(errs, field.Invalid(path.Child("replicas"), worker.Replicas,
+			fmt.Sprintf("must be between %d and %d; choose a number of workers in that range", minReplicas, maxReplicas)))
+	}
+	return errs
+}
+
+func validateCommand(command string, extraArgs []string, path *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	const remedy = "give at least --locustfile PATH"
+	at := path.Child("command")
+	if strings.TrimSpace(command) == "" {
+		errs = append(errs, field.Required(at, "must not be blank; "+remedy))
+	} else if words, err := splitWords(command); err != nil {
+		errs = append(errs, field.Invalid(at, excerpt(command), err.Error()))
+	} else if len(words) == 0 {
+		errs = append(errs, field.Invalid(at, excerpt(command), "contains no words; "+remedy))
+	}
+
+	// A program's arguments end at a NUL: the container could not be started.
+	const noNUL = "must not contain a NUL character; remove it"
+	if strings.ContainsRune(command, 0) {
+		errs = append(errs, field.Invalid(at, excerpt(command), noNUL))
+	}
+	for i, arg := range extraArgs {
+		if strings.ContainsRune(arg, 0) {
+			errs = append(errs, field.Invalid(path.Child("extraArgs").Index(i), excerpt(arg), noNUL))
+		}
+	}
+	return errs
+}
+
+func validateLabels(test *v2.LocustTest, spec *v2.LocustTestSpec, root *field.Path) field.ErrorList {
+	master, worker := root.Child("master"), root.Child("worker")
+	errs := validateOwnLabels(spec.Master.Labels, labelsOf(test, RoleMaster), master.Child("labels"))
+	errs = append(errs, validateOwnLabels(spec.Worker.Labels, labelsOf(test, RoleWorker), worker.Child("labels"))...)
+	errs = append(errs, validateOwnAnnotations(spec.Master.Annotations, master.Child("annotations"))...)
+	return append(errs, validateOwnAnnotations(spec.Worker.Annotations, worker.Child("annotations"))...)
+}
+
+func validateOwnLabels(own, operators map[string]string, path *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	for _, key := range sortedKeys(own) {
+		value, at := own[key], path.Key(key)
+		for _, problem := range validation.IsQualifiedName(key) {
+			errs = append(errs, field.Invalid(at, excerpt(key), problem+"; rename or remove the label"))
+		}
+		for _, problem := range validation.IsValidLabelValue(value) {
+			errs = append(errs, field.Invalid(at, excerpt(value), problem+"; shorten or correct the label's value, or use an annotation"))
+		}
+		if slices.Contains(identityLabels, key) && value != operators[key] {
+			errs = append(errs, field.Invalid(at, excerpt(value),
+				"is set by the operator, which finds its pods by it; remove it, or choose another key"))
+		}
+	}
+	return errs
+}
+
+func validateOwnAnnotations(own map[string]string, path *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	for _, key := range sortedKeys(own) {
+		for _, problem := range validation.IsQualifiedName(strings.ToLower(key)) { // as the API server does
+			errs = append(errs, field.Invalid(path.Key(key), excerpt(key), problem+"; rename or remove the annotation"))
+		}
+	}
+	if err := apivalidation.ValidateAnnotationsSize(own); err != nil {
+		errs = append(errs, field.Invalid(path, fmt.Sprintf("%d annotations", len(own)), err.Error()+"; move data into a ConfigMap"))
+	}
+	return errs
+}
+
+func validateSize(spec *v2.LocustTestSpec, root *field.Path) field.ErrorList {
+	encoded, err := json.Marshal(spec)
+	if err != nil {
+		return field.ErrorList{field.Invalid(root, "", fmt.Sprintf("cannot be written as JSON: %v; correct the named value", err))}
+	}
+	if len(encoded) <= maxSpecBytes {
+		return nil
+	}
+	return field.ErrorList{field.Invalid(root, fmt.Sprintf("%d bytes", len(encoded)), fmt.Sprintf(
+		"must be no larger than %d bytes as JSON; move data into a ConfigMap and name it in testFiles, env or volumes", maxSpecBytes))}
+}
+
+// excerpt shortens a value for an error.
+func excerpt(value string) string {
+	runes := []rune(value)
+	if len(runes) <= maxExcerpt {
+		return value
+	}
+	return string(runes[:maxExcerpt]) + "..."
+}

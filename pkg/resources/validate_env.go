@@ -1,0 +1,106 @@
+package resources
+
+import (
+	"fmt"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+)
+
+// openTelemetryFields names the variables that have a field of their own. Given in both places they
+// would contradict each other; which one wins is not for the reader of a manifest to guess.
+var openTelemetryFields = map[string]string{
+	envOTelEndpoint: "endpoint",
+	envOTelProtocol: "protocol",
+	envOTelInsecure: "insecure",
+}
+
+// validateEnv checks the environment: every variable is well named, and set in one place only.
+func validateEnv(spec *v2.LocustTestSpec, root *field.Path) field.ErrorList {
+	errs := validateOpenTelemetry(spec, root.Child("observability", "openTelemetry"))
+	if spec.Env == nil {
+		return errs
+	}
+	at := root.Child("env")
+	for i, ref := range spec.Env.ConfigMapRefs {
+		errs = append(errs, validatePrefix(at.Child("configMapRefs").Index(i).Child("prefix"), ref.Prefix)...)
+	}
+	for i, ref := range spec.Env.SecretRefs {
+		errs = append(errs, validatePrefix(at.Child("secretRefs").Index(i).Child("prefix"), ref.Prefix)...)
+	}
+
+	otel := openTelemetry(spec)
+	seen := map[string]bool{}
+	for i, variable := range spec.Env.Variables {
+		name, path := variable.Name, at.Child("variables").Index(i).Child("name")
+		errs = append(errs, validateVariableName(path, name)...)
+		if seen[name] {
+			errs = append(errs, duplicate(path, name, "remove one of the two variables"))
+		}
+		seen[name] = true
+		if otel == nil {
+			continue
+		}
+		errs = append(errs, validateNotAField(path, name)...)
+		if _, set := otel.ExtraEnvVars[name]; set {
+			errs = append(errs, duplicate(path, name,
+				"spec.observability.openTelemetry.extraEnvVars sets it too; remove one of the two"))
+		}
+	}
+	return errs
+}
+
+func validateOpenTelemetry(spec *v2.LocustTestSpec, path *field.Path) field.ErrorList {
+	otel := openTelemetry(spec)
+	if otel == nil {
+		return nil
+	}
+
+	var errs field.ErrorList
+	if strings.TrimSpace(otel.Endpoint) == "" {
+		errs = append(errs, field.Required(path.Child("endpoint"),
+			"is needed while openTelemetry is enabled; name the collector, for example http://otel-collector:4317"))
+	}
+	if otel.Protocol != protocolGRPC && otel.Protocol != protocolHTTP {
+		errs = append(errs, field.Invalid(path.Child("protocol"), excerpt(otel.Protocol),
+			fmt.Sprintf("is not supported; choose %s or %s", protocolGRPC, protocolHTTP)))
+	}
+	for _, name := range sortedKeys(otel.ExtraEnvVars) {
+		at := path.Child("extraEnvVars").Key(name)
+		errs = append(errs, validateVariableName(at, name)...)
+		errs = append(errs, validateNotAField(at, name)...)
+	}
+	return errs
+}
+
+func validateNotAField(path *field.Path, name string) field.ErrorList {
+	own, ok := openTelemetryFields[name]
+	if !ok {
+		return nil
+	}
+	return field.ErrorList{field.Invalid(path, name, fmt.Sprintf(
+		"is set by the operator from spec.observability.openTelemetry.%s; use that field and remove the variable", own))}
+}
+
+func validateVariableName(path *field.Path, name string) field.ErrorList {
+	if problems := validation.IsRelaxedEnvVarName(name); len(problems) > 0 {
+		return field.ErrorList{field.Invalid(path, excerpt(name), strings.Join(problems, "; ")+"; rename the variable")}
+	}
+	return nil
+}
+
+func validatePrefix(path *field.Path, prefix string) field.ErrorList {
+	if prefix == "" {
+		return nil
+	}
+	return validateVariableName(path, prefix)
+}
+
+func duplicate(path *field.Path, value, remedy string) *field.Error {
+	err := field.Duplicate(path, excerpt(value))
+	err.Detail = remedy
+	return err
+}

@@ -1,0 +1,168 @@
+package resources
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+)
+
+func secretMount(name, path string) edit {
+	return func(s *v2.LocustTestSpec) {
+		if s.Env == nil {
+			s.Env = &v2.EnvConfig{}
+		}
+		s.Env.SecretMounts = append(s.Env.SecretMounts, v2.SecretMount{Name: name, MountPath: path})
+	}
+}
+
+func userMount(path string, target v2.MountTarget) edit {
+	return func(s *v2.LocustTestSpec) {
+		if len(s.Volumes) == 0 {
+			s.Volumes = []corev1.Volume{{Name: "data"}}
+		}
+		s.VolumeMounts = append(s.VolumeMounts, targeted("data", path, target))
+	}
+}
+
+func TestValidate_AcceptsWhatRuns(t *testing.T) {
+	for name, edits := range map[string][]edit{
+		"smallest":                           nil,
+		"everything":                         {everything},
+		"one path in different pods":         {userMount("/x", "master"), userMount("/x", "worker")},
+		"neighbours with a common prefix":    {files, userMount("/lotest/src2", ""), userMount("/opt/locust/library", "")},
+		"default paths without test files":   {userMount("/lotest/src", ""), userMount("/opt/locust/lib", "")},
+		"libraries inside the sources":       {files, func(s *v2.LocustTestSpec) { s.TestFiles.LibMountPath = "/lotest/src/lib" }},
+		"nested mounts of the user":          {userMount("/data", ""), userMount("/data/cache", "")},
+		"the environment's unusual names":    {variables(corev1.EnvVar{Name: "my.var-1"})},
+		"telemetry variables, telemetry off": {otelOff, variables(corev1.EnvVar{Name: "OTEL_EXPORTER_OTLP_ENDPOINT"})},
+		"no endpoint, telemetry off":         {otelOff, func(s *v2.LocustTestSpec) { s.Observability.OpenTelemetry.Endpoint = "" }},
+		"the operator's label as it is":      {func(s *v2.LocustTestSpec) { s.Worker.Labels = map[string]string{"performance-test-name": "shop.load"} }},
+		"operator's flags in the command":    {func(s *v2.LocustTestSpec) { s.Worker.Command = "--worker --master-host=x" }},
+		"autoquit 0":                         {func(s *v2.LocustTestSpec) { s.Master.Autoquit = &v2.AutoquitConfig{Timeout: new(int32(0))} }},
+		"500 workers":                        {func(s *v2.LocustTestSpec) { s.Worker.Replicas = 500 }},
+		"autoquit of the user with autostart": {func(s *v2.LocustTestSpec) {
+			s.Master.Autostart = new(false)
+			s.Master.ExtraArgs = []string{"--autostart", "--autoquit", "1"}
+		}},
+		"an empty name among the pull secrets": {func(s *v2.LocustTestSpec) { s.ImagePullSecrets = []corev1.LocalObjectReference{{}} }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			assert.Empty(t, Validate(makeTest(edits...)))
+		})
+	}
+}
+
+func TestValidate(t *testing.T) {
+	type spec = v2.LocustTestSpec
+	for name, row := range map[string]struct {
+		edits        []edit
+		path, remedy string
+	}{
+		"image blank":      {[]edit{func(s *spec) { s.Image = " " }}, "spec.image", "name a Locust image"},
+		"image with space": {[]edit{func(s *spec) { s.Image = "a b" }}, "spec.image", "remove it"},
+
+		"master command blank":     {[]edit{func(s *spec) { s.Master.Command = " \n" }}, "spec.master.command", "give at least --locustfile"},
+		"worker command blank":     {[]edit{func(s *spec) { s.Worker.Command = "" }}, "spec.worker.command", "give at least --locustfile"},
+		"no words":                 {[]edit{func(s *spec) { s.Master.Command = "\\\n" }}, "spec.master.command", "give at least --locustfile"},
+		"single quote":             {[]edit{func(s *spec) { s.Worker.Command = "it's" }}, "spec.worker.command", "close it"},
+		"double quote":             {[]edit{func(s *spec) { s.Master.Command = `--tags "a` }}, "spec.master.command", "close it"},
+		"trailing backslash":       {[]edit{func(s *spec) { s.Master.Command = `a \` }}, "spec.master.command", "remove it"},
+		"NUL in a command":         {[]edit{func(s *spec) { s.Master.Command = "a\x00b" }}, "spec.master.command", "remove it"},
+		"NUL in an argument":       {[]edit{func(s *spec) { s.Worker.ExtraArgs = []string{"a", "b\x00"} }}, "spec.worker.extraArgs[1]", "remove it"},
+		"autoquit not autostarted": {[]edit{func(s *spec) { s.Master.Autostart = new(false); s.Master.Command = "-f t --autoquit 5" }}, "spec.master.autostart", "set autostart to true"},
+		"negative autoquit":        {[]edit{func(s *spec) { s.Master.Autoquit = &v2.AutoquitConfig{Timeout: new(int32(-1))} }}, "spec.master.autoquit.timeout", "set autoquit.enabled to false"},
+		"no workers":               {[]edit{func(s *spec) { s.Worker.Replicas = 0 }}, "spec.worker.replicas", "between 1 and 500"},
+		"too many workers":         {[]edit{func(s *spec) { s.Worker.Replicas = 501 }}, "spec.worker.replicas", "between 1 and 500"},
+
+		"label key":           {[]edit{func(s *spec) { s.Master.Labels = map[string]string{"a b": "c"} }}, "spec.master.labels[a b]", "rename or remove"},
+		"label value":         {[]edit{func(s *spec) { s.Worker.Labels = map[string]string{"a": "b c"} }}, "spec.worker.labels[a]", "use an annotation"},
+		"operator's label":    {[]edit{func(s *spec) { s.Master.Labels = map[string]string{LabelPodName: "x"} }}, "spec.master.labels[performance-test-pod-name]", "choose another key"},
+		"operator's UID":      {[]edit{func(s *spec) { s.Worker.Labels = map[string]string{LabelTestUID: "x"} }}, "spec.worker.labels[locust.io/test-uid]", "choose another key"},
+		"annotation key":      {[]edit{func(s *spec) { s.Worker.Annotations = map[string]string{"a b": "c"} }}, "spec.worker.annotations[a b]", "rename or remove"},
+		"pull secret":         {[]edit{func(s *spec) { s.ImagePullSecrets = []corev1.LocalObjectReference{{Name: "A"}} }}, "spec.imagePullSecrets[0].name", "correct the name"},
+		"source ConfigMap":    {[]edit{func(s *spec) { s.TestFiles = &v2.TestFilesConfig{ConfigMapRef: "a_b"} }}, "spec.testFiles.configMapRef", "correct the name"},
+		"library ConfigMap":   {[]edit{func(s *spec) { s.TestFiles = &v2.TestFilesConfig{LibConfigMapRef: "a/b"} }}, "spec.testFiles.libConfigMapRef", "correct the name"},
+		"variables' source":   {[]edit{func(s *spec) { s.Env = &v2.EnvConfig{ConfigMapRefs: []v2.ConfigMapEnvSource{{Name: "A"}}} }}, "spec.env.configMapRefs[0].name", "correct the name"},
+		"unnamed Secret":      {[]edit{func(s *spec) { s.Env = &v2.EnvConfig{SecretRefs: []v2.SecretEnvSource{{}}} }}, "spec.env.secretRefs[0].name", "name a Secret"},
+		"mounted Secret":      {[]edit{secretMount("-", "/s")}, "spec.env.secretMounts[0].name", "correct the name"},
+		"prefix":              {[]edit{func(s *spec) { s.Env = &v2.EnvConfig{SecretRefs: []v2.SecretEnvSource{{Name: "s", Prefix: "="}}} }}, "spec.env.secretRefs[0].prefix", "rename"},
+		"variable without":    {[]edit{variables(corev1.EnvVar{})}, "spec.env.variables[0].name", "rename"},
+		"variable misnamed":   {[]edit{variables(corev1.EnvVar{Name: "a=b"})}, "spec.env.variables[0].name", "rename"},
+		"variable twice":      {[]edit{variables(corev1.EnvVar{Name: "A"}, corev1.EnvVar{Name: "A"})}, "spec.env.variables[1].name", "remove one of the two"},
+		"variable also extra": {[]edit{extraEnv(map[string]string{"A": "1"}), variables(corev1.EnvVar{Name: "A"})}, "spec.env.variables[0].name", "remove one of the two"},
+		"variable is a field": {[]edit{otel, variables(corev1.EnvVar{Name: "OTEL_EXPORTER_OTLP_PROTOCOL"})}, "spec.env.variables[0].name", "spec.observability.openTelemetry.protocol; use that field"},
+		"extra is a field":    {[]edit{extraEnv(map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "x"})}, "spec.observability.openTelemetry.extraEnvVars[OTEL_EXPORTER_OTLP_ENDPOINT]", "use that field"},
+		"extra misnamed":      {[]edit{extraEnv(map[string]string{"=": "x"})}, "spec.observability.openTelemetry.extraEnvVars[=]", "rename"},
+		"no endpoint":         {[]edit{otel, func(s *spec) { s.Observability.OpenTelemetry.Endpoint = "" }}, "spec.observability.openTelemetry.endpoint", "name the collector"},
+		"unknown protocol":    {[]edit{otel, func(s *spec) { s.Observability.OpenTelemetry.Protocol = "thrift" }}, "spec.observability.openTelemetry.protocol", "choose grpc or http/protobuf"},
+
+		"volume twice":       {[]edit{func(s *spec) { s.Volumes = []corev1.Volume{{Name: "a"}, {Name: "a"}} }}, "spec.volumes[1].name", "rename or remove"},
+		"volume locust-src":  {[]edit{func(s *spec) { s.Volumes = []corev1.Volume{{Name: "locust-src"}} }}, "spec.volumes[0].name", "rename the volume"},
+		"volume of a secret": {[]edit{func(s *spec) { s.Volumes = []corev1.Volume{{Name: "locust-secret-9"}} }}, "spec.volumes[0].name", "rename the volume"},
+		"no such volume":     {[]edit{func(s *spec) { s.VolumeMounts = []v2.TargetedVolumeMount{targeted("x", "/x", "")} }}, "spec.volumeMounts[0].name", "add it to spec.volumes"},
+		"unknown target":     {[]edit{userMount("/x", "slave")}, "spec.volumeMounts[0].target", "choose master, worker or both"},
+
+		"relative path":            {[]edit{userMount("x", "")}, "spec.volumeMounts[0].mountPath", "start it with /"},
+		"no path":                  {[]edit{secretMount("s", "")}, "spec.env.secretMounts[0].mountPath", "start it with /"},
+		"colon":                    {[]edit{userMount("/x:ro", "")}, "spec.volumeMounts[0].mountPath", "choose another path"},
+		"up":                       {[]edit{secretMount("s", "/a/../b")}, "spec.env.secretMounts[0].mountPath", "write the path without it"},
+		"root":                     {[]edit{userMount("//", "")}, "spec.volumeMounts[0].mountPath", "choose a folder below"},
+		"source path relative":     {[]edit{files, func(s *spec) { s.TestFiles.SrcMountPath = "src" }}, "spec.testFiles.srcMountPath", "start it with /"},
+		"sources on libraries":     {[]edit{files, func(s *spec) { s.TestFiles.LibMountPath = "/lotest//src/" }}, "spec.testFiles.libMountPath", "choose another path"},
+		"two secrets on a path":    {[]edit{secretMount("a", "/s"), secretMount("b", "/s/")}, "spec.env.secretMounts[1].mountPath", "choose another path"},
+		"secret on sources":        {[]edit{files, secretMount("a", "/lotest/src")}, "spec.env.secretMounts[0].mountPath", "choose another path"},
+		"secret in libraries":      {[]edit{files, secretMount("a", "/opt/locust/lib/x")}, "spec.env.secretMounts[0].mountPath", "outside"},
+		"volume on secret":         {[]edit{secretMount("a", "/s"), userMount("/s", "worker")}, "spec.volumeMounts[0].mountPath", "choose another path"},
+		"volume around sources":    {[]edit{files, userMount("/lotest", "worker")}, "spec.volumeMounts[0].mountPath", "outside"},
+		"volume in sources":        {[]edit{files, userMount("/lotest/src/data", "master")}, "spec.volumeMounts[0].mountPath", "outside"},
+		"two volumes on a path":    {[]edit{userMount("/x", ""), userMount("/x", "worker")}, "spec.volumeMounts[1].mountPath", "choose another path"},
+		"more than an annotation":  {[]edit{func(s *spec) { s.Master.ExtraArgs = []string{strings.Repeat("x", maxSpecBytes)} }}, "spec", "move data into a ConfigMap"},
+		"annotations of all sizes": {[]edit{func(s *spec) { s.Master.Annotations = map[string]string{"a": strings.Repeat("x", 1<<18)} }}, "spec.master.annotations", "move data into a ConfigMap"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			errs := Validate(makeTest(row.edits...))
+			require.NotEmpty(t, errs, "the test must not be accepted")
+			assert.Equal(t, row.path, errs[0].Field)
+			assert.Contains(t, errs[0].Error(), row.remedy, "the message must say how to mend it")
+			assert.Less(t, len(errs[0].Error()), 1024, "the message must fit in an event")
+			if name != "annotations of all sizes" {
+				assert.Len(t, errs, 1, "one mistake, one message")
+			}
+		})
+	}
+}
+
+func TestValidate_Name(t *testing.T) {
+	test := makeTest()
+	test.Name = strings.Repeat("a", 51)
+	assert.Empty(t, Validate(test))
+	host := fmt.Sprintf("%s-%d", WorkerName(test.Name), 9999)
+	assert.Empty(t, validation.IsDNS1123Label(host), "the host name of the last worker")
+
+	test.Name += "a"
+	errs := Validate(test)
+	require.Len(t, errs, 1)
+	assert.Equal(t, "metadata.name", errs[0].Field)
+	assert.Contains(t, errs[0].Detail, "choose a shorter name")
+}
+
+func TestValidate_TellsAllMistakesInTheSameOrder(t *testing.T) {
+	test := makeTest(files, otel, secretMount("A", "x"), func(s *v2.LocustTestSpec) {
+		s.Image = ""
+		s.Master.Labels = map[string]string{"a b": "", "c d": "", "e f": ""}
+		s.Master.Annotations = map[string]string{"a b": "", "c d": "", "e f": ""}
+		s.Observability.OpenTelemetry.ExtraEnvVars = map[string]string{"a=": "", "b=": "", "c=": ""}
+	})
+	first := Validate(test).ToAggregate().Error()
+	for range 20 {
+		require.Equal(t, first, Validate(test).ToAggregate().Error(), "else the status would change at every look")
+	}
+	assert.Len(t, Validate(test), 12)
+}

@@ -1,0 +1,136 @@
+package resources
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+)
+
+func validateVolumes(spec *v2.LocustTestSpec, root *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	declared := map[string]bool{}
+	for i, volume := range spec.Volumes {
+		at := root.Child("volumes").Index(i).Child("name")
+		if declared[volume.Name] {
+			errs = append(errs, duplicate(at, volume.Name, "rename or remove one of the two volumes"))
+		}
+		declared[volume.Name] = true
+		if volume.Name == volumeSrc || volume.Name == volumeLib || strings.HasPrefix(volume.Name, volumeSecretPrefix) {
+			errs = append(errs, field.Invalid(at, excerpt(volume.Name),
+				"is reserved for the operator's own volumes; rename the volume and its mounts"))
+		}
+	}
+
+	for i, mount := range spec.VolumeMounts {
+		at := root.Child("volumeMounts").Index(i)
+		if !declared[mount.Name] {
+			errs = append(errs, field.Invalid(at.Child("name"), excerpt(mount.Name),
+				"no volume has this name; add it to spec.volumes or correct the name"))
+		}
+		targets := []v2.MountTarget{v2.MountTargetMaster, v2.MountTargetWorker, v2.MountTargetBoth}
+		if !slices.Contains(targets, mount.Target) {
+			errs = append(errs, field.Invalid(at.Child("target"), excerpt(string(mount.Target)),
+				"is not supported; choose master, worker or both"))
+		}
+	}
+	return errs
+}
+
+// mountPoint is a folder or file of a container that something is mounted on.
+type mountPoint struct {
+	field  *field.Path
+	given  string // as the user wrote it
+	clean  string
+	target v2.MountTarget
+	files  bool // the test's files or libraries
+}
+
+// validateMounts checks that every path can be mounted on, and that no mount hides another.
+func validateMounts(spec *v2.LocustTestSpec, root *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	var before []mountPoint
+	for _, point := range mountPoints(spec, root) {
+		if problem := pathProblem(point.given); problem != "" {
+			errs = append(errs, field.Invalid(point.field, excerpt(point.given), problem))
+			continue
+		}
+		for _, other := range before {
+			if err := conflict(point, other); err != nil {
+				errs = append(errs, err)
+				break // one is enough to see what to change
+			}
+		}
+		before = append(before, point)
+	}
+	return errs
+}
+
+// mountPoints lists the test's files first, so that a conflict is reported where the user can give way.
+func mountPoints(spec *v2.LocustTestSpec, root *field.Path) []mountPoint {
+	var points []mountPoint
+	add := func(at *field.Path, given string, target v2.MountTarget, files bool) {
+		points = append(points, mountPoint{at, given, path.Clean(given), target, files})
+	}
+	if files := spec.TestFiles; files != nil {
+		at := root.Child("testFiles")
+		if files.ConfigMapRef != "" {
+			add(at.Child("srcMountPath"), files.SrcMountPath, v2.MountTargetBoth, true)
+		}
+		if files.LibConfigMapRef != "" {
+			add(at.Child("libMountPath"), files.LibMountPath, v2.MountTargetBoth, true)
+		}
+	}
+	if spec.Env != nil {
+		for i, mount := range spec.Env.SecretMounts {
+			add(root.Child("env", "secretMounts").Index(i).Child("mountPath"), mount.MountPath, v2.MountTargetBoth, false)
+		}
+	}
+	for i, mount := range spec.VolumeMounts {
+		add(root.Child("volumeMounts").Index(i).Child("mountPath"), mount.MountPath, mount.Target, false)
+	}
+	return points
+}
+
+func pathProblem(given string) string {
+	switch {
+	case !path.IsAbs(given):
+		return "must be an absolute path; start it with /"
+	case strings.Contains(given, ":"):
+		return "must not contain a colon; choose another path" // container runtimes separate paths by it
+	case slices.Contains(strings.Split(given, "/"), ".."):
+		return `must not contain ".."; write the path without it`
+	case path.Clean(given) == "/":
+		return "must not be the root of the container; choose a folder below it"
+	}
+	return ""
+}
+
+// conflict tells whether point cannot be mounted beside other in the same pod; nil when it can.
+func conflict(point, other mountPoint) *field.Error {
+	if point.target != other.target && point.target != v2.MountTargetBoth && other.target != v2.MountTargetBoth {
+		return nil
+	}
+	if point.clean == other.clean {
+		return field.Invalid(point.field, excerpt(point.given), fmt.Sprintf(
+			"%s is mounted there already; choose another path", other.field))
+	}
+	// Among themselves mounts may be nested. Around and inside the test's files they may not: a volume
+	// around them must be writable to take them in, and inside them only whole folders can be mounted.
+	if point.files == other.files {
+		return nil
+	}
+	if within(point.clean, other.clean) || within(other.clean, point.clean) {
+		return field.Invalid(point.field, excerpt(point.given), fmt.Sprintf(
+			"overlaps %s (%s), which holds the test's files; choose a path outside of it", other.field, excerpt(other.given)))
+	}
+	return nil
+}
+
+func within(inner, outer string) bool {
+	return strings.HasPrefix(inner, outer+"/")
+}

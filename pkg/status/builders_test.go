@@ -1,0 +1,169 @@
+package status
+
+import (
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
+)
+
+// t0 is when the test of a test was created.
+var t0 = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+
+var settings = Settings{StartupDeadline: 5 * time.Minute}
+
+// scene is a test with its objects; each test changes only what matters to it.
+type scene struct {
+	t    *testing.T
+	obs  Observation
+	prev v2.LocustTestStatus
+}
+
+// fresh is a test that nothing has been done about, with 3 workers.
+func fresh(t *testing.T) *scene {
+	test := &v2.LocustTest{ObjectMeta: metav1.ObjectMeta{Name: "shop", Namespace: "load", UID: "test-uid", Generation: 1, CreationTimestamp: metav1.NewTime(t0)}}
+	test.Spec.Image = "locust"
+	test.Spec.Master.Command = "--locustfile /lotest/src/t.py"
+	test.Spec.Worker.Command = "--locustfile /lotest/src/t.py"
+	test.Spec.Worker.Replicas = 3
+	return &scene{t: t, obs: Observation{Test: test}}
+}
+
+// created is a test whose objects exist, and nothing runs.
+func created(t *testing.T) *scene {
+	s := fresh(t)
+	s.prev = InitializeStatus(s.obs.Test, t0)
+	s.obs.Run = &resources.Run{Spec: *s.obs.Test.Spec.DeepCopy(), Generation: 1}
+	s.obs.Service = &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "shop-master"}}
+	s.obs.MasterJob = s.job("shop-master", 1)
+	s.obs.WorkerJob = s.job("shop-worker", 3)
+	s.pod(resources.RoleMaster, 0)
+	for i := range 3 {
+		s.pod(resources.RoleWorker, i)
+	}
+	s.derive(t0.Add(time.Second))
+	return s
+}
+
+// running is a test whose pods all run, since t0+10s.
+func running(t *testing.T) *scene {
+	s := created(t)
+	s.runMaster(t0.Add(10 * time.Second))
+	for i := range 3 {
+		s.runPod(s.worker(i), t0.Add(10*time.Second))
+	}
+	s.derive(t0.Add(11 * time.Second))
+	require.Equal(t, v2.PhaseRunning, s.prev.Phase)
+	return s
+}
+
+// derive moves the scene on: the next status becomes the previous one.
+func (s *scene) derive(now time.Time) Derivation {
+	s.t.Helper()
+	before := s.prev.DeepCopy()
+	d := Derive(s.prev, s.obs, settings, now)
+	require.Equal(s.t, *before, s.prev, "the previous status must not be touched")
+	require.NoError(s.t, CheckTransition(before, &d.Status))
+	s.prev = *d.Status.DeepCopy()
+	return d
+}
+
+func (s *scene) job(name string, parallelism int32) *batchv1.Job {
+	zero := int32(0)
+	return &batchv1.Job{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "load", UID: types.UID(name + "-uid"), CreationTimestamp: metav1.NewTime(t0)},
+		Spec:       batchv1.JobSpec{Parallelism: &parallelism, Completions: &parallelism},
+		Status:     batchv1.JobStatus{Active: parallelism, Ready: &zero},
+	}
+}
+
+func (s *scene) pod(role resources.Role, index int) *corev1.Pod {
+	job := "shop-" + string(role)
+	name := job + "-" + strconv.Itoa(index)
+	s.obs.Pods = append(s.obs.Pods, corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: name, UID: types.UID(name), CreationTimestamp: metav1.NewTime(t0),
+			Labels: map[string]string{
+				resources.LabelComponent: string(role), resources.LabelPodName: job,
+				batchv1.JobCompletionIndexAnnotation: strconv.Itoa(index),
+			},
+			OwnerReferences: []metav1.OwnerReference{{UID: types.UID(job + "-uid")}},
+		},
+		Status: corev1.PodStatus{
+			Phase:             corev1.PodPending,
+			Conditions:        []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionTrue, LastTransitionTime: metav1.NewTime(t0)}},
+			ContainerStatuses: []corev1.ContainerStatus{{Name: job, State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ContainerCreating"}}}},
+		},
+	})
+	return &s.obs.Pods[len(s.obs.Pods)-1]
+}
+
+func (s *scene) master() *corev1.Pod { return &s.obs.Pods[0] }
+
+func (s *scene) worker(i int) *corev1.Pod { return &s.obs.Pods[1+i] }
+
+func (s *scene) runMaster(at time.Time) {
+	one := int32(1)
+	s.obs.MasterJob.Status.Ready = &one
+	s.runPod(s.master(), at)
+}
+
+func (s *scene) runPod(pod *corev1.Pod, at time.Time) {
+	pod.Status.Phase = corev1.PodRunning
+	pod.Status.Conditions = append(pod.Status.Conditions, corev1.PodCondition{Type: corev1.PodReady, Status: corev1.ConditionTrue})
+	pod.Status.ContainerStatuses[0].State = corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(at)}}
+}
+
+func (s *scene) endPod(pod *corev1.Pod, at time.Time, code int32, words string) {
+	pod.Status.Phase = corev1.PodSucceeded
+	if code != 0 {
+		pod.Status.Phase = corev1.PodFailed
+	}
+	pod.Status.Conditions = pod.Status.Conditions[:1]
+	pod.Status.ContainerStatuses[0].State = corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
+		ExitCode: code, StartedAt: metav1.NewTime(startedAt(pod)), FinishedAt: metav1.NewTime(at), Message: words,
+	}}
+}
+
+func (s *scene) waitPod(pod *corev1.Pod, reason, message string) {
+	pod.Status.ContainerStatuses[0].State = corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: reason, Message: message}}
+}
+
+func (s *scene) endJob(job *batchv1.Job, condition batchv1.JobConditionType, at time.Time) {
+	when := metav1.NewTime(at)
+	job.Status.Active = 0
+	job.Status.Conditions = append(job.Status.Conditions, batchv1.JobCondition{Type: condition, Status: corev1.ConditionTrue, LastTransitionTime: when, Reason: "BackoffLimitExceeded", Message: "too many failures"})
+	if condition == batchv1.JobComplete {
+		job.Status.CompletionTime = &when
+	}
+}
+
+func (s *scene) dropPod(pod *corev1.Pod) {
+	var kept []corev1.Pod
+	for _, p := range s.obs.Pods {
+		if p.UID != pod.UID {
+			kept = append(kept, p)
+		}
+	}
+	s.obs.Pods = kept
+}
+
+// requireCondition checks one condition of the status, and that its message has the words.
+func requireCondition(t *testing.T, s *v2.LocustTestStatus, conditionType string, status metav1.ConditionStatus, reason string, words ...string) {
+	t.Helper()
+	c := meta.FindStatusCondition(s.Conditions, conditionType)
+	require.NotNil(t, c, "condition %s is absent", conditionType)
+	require.Equal(t, string(status)+"/"+reason, string(c.Status)+"/"+c.Reason, "condition %s: %s", conditionType, c.Message)
+	for _, w := range words {
+		require.Contains(t, c.Message, w, "message of %s", conditionType)
+	}
+}

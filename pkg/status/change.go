@@ -1,0 +1,44 @@
+package status
+
+import (
+	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+)
+
+// Change is how much two statuses differ.
+type Change int
+
+const (
+	// NoChange is not worth a write.
+	NoChange Change = iota
+	// Refresh is worth a write now and then: counters and the words of messages.
+	Refresh
+	// Transition is worth a write at once: the phase, a condition, the generation.
+	Transition
+)
+
+// Compare tells how much next differs from prev.
+func Compare(prev, next *v2.LocustTestStatus) Change {
+	if equality.Semantic.DeepEqual(prev, next) {
+		return NoChange
+	}
+	if equality.Semantic.DeepEqual(essence(prev), essence(next)) {
+		return Refresh
+	}
+	return Transition
+}
+
+// essence is the status without what only needs a refresh now and then.
+func essence(s *v2.LocustTestStatus) *v2.LocustTestStatus {
+	e := s.DeepCopy()
+	e.ConnectedWorkers, e.Workers = 0, ""
+	conditions := make([]metav1.Condition, len(e.Conditions))
+	for i, c := range e.Conditions {
+		c.Message = ""
+		conditions[i] = c
+	}
+	e.Conditions = conditions
+	return e
+}

@@ -1,0 +1,90 @@
+package status
+
+import (
+	"errors"
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+)
+
+var phaseOrder = map[string]int{"": 0, v2.PhasePending: 1, v2.PhaseRunning: 2, v2.PhaseSucceeded: 3, v2.PhaseFailed: 3}
+
+// CheckTransition tells whether next may follow prev: the invariants that hold for any two statuses observed
+// one after the other. Unit tests, the watcher of the suites and the scorecard use it; all breaches are told.
+func CheckTransition(prev, next *v2.LocustTestStatus) error {
+	if prev.IsTerminal() {
+		if !equality.Semantic.DeepEqual(prev, next) {
+			return fmt.Errorf("the status changed after the test was %s", prev.Phase)
+		}
+		return nil
+	}
+	errs := []error{CheckStatus(next)}
+	breach := func(bad bool, format string, args ...any) {
+		if bad {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	breach(phaseOrder[next.Phase] < phaseOrder[prev.Phase], "phase went back from %q to %q", prev.Phase, next.Phase)
+	breach(prev.ObservedGeneration > next.ObservedGeneration, "observedGeneration went back from %d to %d", prev.ObservedGeneration, next.ObservedGeneration)
+	breach(prev.StartTime != nil && !prev.StartTime.Equal(next.StartTime), "startTime changed from %v to %v", prev.StartTime, next.StartTime)
+	for _, is := range next.Conditions {
+		was := meta.FindStatusCondition(prev.Conditions, is.Type)
+		if was == nil {
+			continue
+		}
+		flipped := was.Status != is.Status
+		moved := !was.LastTransitionTime.Equal(&is.LastTransitionTime)
+		breach(moved && !flipped, "condition %s: lastTransitionTime moved from %v to %v although its status stayed %s", is.Type, was.LastTransitionTime, is.LastTransitionTime, is.Status)
+		breach(flipped && is.LastTransitionTime.Before(&was.LastTransitionTime), "condition %s: lastTransitionTime went back", is.Type)
+	}
+	return errors.Join(errs...)
+}
+
+// CheckStatus tells whether a status obeys the contract by itself.
+func CheckStatus(s *v2.LocustTestStatus) error {
+	if s.Phase == "" {
+		if !equality.Semantic.DeepEqual(s, &v2.LocustTestStatus{}) {
+			return errors.New("the status has fields but no phase")
+		}
+		return nil
+	}
+	var errs []error
+	breach := func(bad bool, format string, args ...any) {
+		if bad {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	seen := map[string]bool{}
+	for _, c := range s.Conditions {
+		breach(seen[c.Type], "condition %s is there twice", c.Type)
+		seen[c.Type] = true
+		breach(!Known(c), "condition %s=%s with reason %s is not in the table", c.Type, c.Status, c.Reason)
+		breach(c.ObservedGeneration != s.ObservedGeneration, "condition %s was observed at generation %d, the status at %d", c.Type, c.ObservedGeneration, s.ObservedGeneration)
+		breach(c.LastTransitionTime.IsZero(), "condition %s has no lastTransitionTime", c.Type)
+		breach(c.Message == "", "condition %s has no message", c.Type)
+	}
+	for _, conditionType := range PermanentTypes {
+		breach(!seen[conditionType], "condition %s is absent", conditionType)
+	}
+	is := func(conditionType string, reason string) bool {
+		c := meta.FindStatusCondition(s.Conditions, conditionType)
+		return c != nil && c.Reason == reason
+	}
+	breach(s.ObservedGeneration == 0, "observedGeneration is absent")
+	breach(s.ConnectedWorkers < 0 || s.ExpectedWorkers < 1, "workers %d/%d", s.ConnectedWorkers, s.ExpectedWorkers)
+	breach(s.Workers != workersColumn(s.ConnectedWorkers, s.ExpectedWorkers), "workers is %q, but connectedWorkers/expectedWorkers is %d/%d", s.Workers, s.ConnectedWorkers, s.ExpectedWorkers)
+	breach(is(v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected) != (s.ConnectedWorkers >= s.ExpectedWorkers), "WorkersConnected contradicts %s", s.Workers)
+	breach(seen[v2.ConditionTypeReconciling] != (s.Phase == v2.PhasePending), "Reconciling present: %t, phase: %s", seen[v2.ConditionTypeReconciling], s.Phase)
+	breach(seen[v2.ConditionTypeStalled] != (s.Phase == v2.PhaseFailed), "Stalled present: %t, phase: %s", seen[v2.ConditionTypeStalled], s.Phase)
+	breach(s.IsTerminal() != (s.CompletionTime != nil), "phase is %s, completionTime is %v", s.Phase, s.CompletionTime)
+	breach((s.Phase == v2.PhaseRunning || s.Phase == v2.PhaseSucceeded) && s.StartTime == nil, "phase is %s without startTime", s.Phase)
+	breach(s.StartTime != nil && s.CompletionTime != nil && s.CompletionTime.Before(s.StartTime), "completionTime %v is before startTime %v", s.CompletionTime, s.StartTime)
+	breach(s.Phase == v2.PhaseSucceeded != is(v2.ConditionTypeTestCompleted, v2.ReasonTestSucceeded), "TestCompleted contradicts phase %s", s.Phase)
+	breach(s.Phase == v2.PhaseFailed != is(v2.ConditionTypeTestCompleted, v2.ReasonTestFailed), "TestCompleted contradicts phase %s", s.Phase)
+	breach(s.Phase == v2.PhaseFailed && !is(v2.ConditionTypeReady, v2.ReasonResourcesFailed), "Ready contradicts phase %s", s.Phase)
+	breach(s.Phase == v2.PhaseSucceeded && !meta.IsStatusConditionTrue(s.Conditions, v2.ConditionTypeReady), "Ready contradicts phase %s", s.Phase)
+	return errors.Join(errs...)
+}

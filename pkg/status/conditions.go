@@ -1,0 +1,128 @@
+package status
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+)
+
+// maxMessage bounds a condition's message in bytes, far below the API's limit of 32768, so that a
+// status stays small whatever a pod prints.
+const maxMessage = 4096
+
+// setCondition sets one condition; lastTransitionTime moves to now only when the status flips
+// (API conventions, "Typical status properties").
+func setCondition(s *v2.LocustTestStatus, now time.Time, conditionType string, status metav1.ConditionStatus, reason, message string) {
+	meta.SetStatusCondition(&s.Conditions, metav1.Condition{
+		Type:    conditionType,
+		Status:  status,
+		Reason:  reason,
+		Message: clip(message, maxMessage),
+		// Times in a status have whole seconds.
+		LastTransitionTime: metav1.NewTime(now.Truncate(time.Second)),
+		ObservedGeneration: s.ObservedGeneration,
+	})
+}
+
+// InitializeStatus is the first status of a test: Pending, nothing created, nothing known.
+func InitializeStatus(test *v2.LocustTest, now time.Time) v2.LocustTestStatus {
+	s := v2.LocustTestStatus{
+		ObservedGeneration: test.Generation,
+		Phase:              v2.PhasePending,
+		ExpectedWorkers:    test.Spec.Worker.Replicas,
+	}
+	s.Workers = workersColumn(0, s.ExpectedWorkers)
+	setCondition(&s, now, v2.ConditionTypeReady, metav1.ConditionFalse, v2.ReasonResourcesCreating, "Creating resources")
+	setCondition(&s, now, v2.ConditionTypeWorkersConnected, metav1.ConditionFalse, v2.ReasonWaitingForWorkers, "Waiting for workers to connect")
+	setCondition(&s, now, v2.ConditionTypeTestCompleted, metav1.ConditionFalse, v2.ReasonTestInProgress, "Test has not started")
+	setCondition(&s, now, v2.ConditionTypePodsHealthy, metav1.ConditionTrue, v2.ReasonPodsStarting, "Pods have not been created yet")
+	setCondition(&s, now, v2.ConditionTypeSpecDrifted, metav1.ConditionFalse, v2.ReasonSpecInSync, "The run uses the current spec")
+	setCondition(&s, now, v2.ConditionTypeReconciling, metav1.ConditionTrue, v2.ReasonResourcesCreating, "Creating resources")
+	return s
+}
+
+func setReady(s *v2.LocustTestStatus, obs *Observation, now time.Time, cause string) {
+	status, reason, message := metav1.ConditionTrue, v2.ReasonResourcesCreated, "Service, master Job and worker Job exist"
+	switch {
+	case s.Phase == v2.PhaseFailed:
+		status, reason, message = metav1.ConditionFalse, v2.ReasonResourcesFailed, cause
+	case s.Phase == v2.PhaseSucceeded:
+		// Objects that are gone by now have done their work.
+	case obs.Failure != nil:
+		status, reason, message = metav1.ConditionFalse, v2.ReasonResourcesFailed, obs.Failure.Message
+	case len(obs.Foreign) > 0:
+		status, reason, message = metav1.ConditionFalse, v2.ReasonResourcesFailed, fmt.Sprintf(
+			"%s already exists and does not belong to this test; delete it, or delete this test and create it under another name", strings.Join(obs.Foreign, ", "))
+	case obs.complete():
+	case len(obs.Predecessors) > 0:
+		status, reason, message = metav1.ConditionFalse, v2.ReasonResourcesCreating,
+			"Waiting until an earlier test of the same name is gone: "+joinSome(obs.Predecessors, 5)
+	default:
+		status, reason, message = metav1.ConditionFalse, v2.ReasonResourcesCreating, "Creating resources"
+	}
+	setCondition(s, now, v2.ConditionTypeReady, status, reason, message)
+}
+
+func setTestCompleted(s *v2.LocustTestStatus, now time.Time, cause string) {
+	status, reason, message := metav1.ConditionFalse, v2.ReasonTestInProgress, "Test has not started"
+	switch s.Phase {
+	case v2.PhaseRunning:
+		message = "Test is running"
+	case v2.PhaseSucceeded:
+		status, reason, message = metav1.ConditionTrue, v2.ReasonTestSucceeded, "Test completed successfully"
+	case v2.PhaseFailed:
+		status, reason, message = metav1.ConditionTrue, v2.ReasonTestFailed, cause
+	}
+	setCondition(s, now, v2.ConditionTypeTestCompleted, status, reason, message)
+}
+
+func setSpecDrifted(s *v2.LocustTestStatus, obs *Observation, now time.Time) {
+	if obs.Run == nil || obs.Run.InSync(obs.Test) {
+		setCondition(s, now, v2.ConditionTypeSpecDrifted, metav1.ConditionFalse, v2.ReasonSpecInSync, "The run uses the current spec")
+		return
+	}
+	setCondition(s, now, v2.ConditionTypeSpecDrifted, metav1.ConditionTrue, v2.ReasonSpecChangeIgnored,
+		"The spec was changed after the run's Jobs were created; the run goes on with the spec it was started from. "+
+			"Change it back, or delete the test and create it again to run the new spec")
+}
+
+// setKstatus keeps the two abnormal-true conditions of the kstatus convention
+// (sigs.k8s.io/cli-utils/pkg/kstatus): they are absent when they do not hold.
+func setKstatus(s *v2.LocustTestStatus, obs *Observation, now time.Time, cause string) {
+	switch s.Phase {
+	case v2.PhasePending:
+		reason, message := v2.ReasonResourcesCreating, "Creating resources"
+		if obs.complete() {
+			reason, message = v2.ReasonPodsStarting, "The master does not run yet"
+		}
+		setCondition(s, now, v2.ConditionTypeReconciling, metav1.ConditionTrue, reason, message)
+	case v2.PhaseFailed:
+		meta.RemoveStatusCondition(&s.Conditions, v2.ConditionTypeReconciling)
+		setCondition(s, now, v2.ConditionTypeStalled, metav1.ConditionTrue, v2.ReasonTestFailed, cause)
+	default:
+		meta.RemoveStatusCondition(&s.Conditions, v2.ConditionTypeReconciling)
+	}
+}
+
+// clip shortens text to at most limit bytes, in the middle of which nothing is cut: it keeps the start,
+// and marks the cut.
+func clip(text string, limit int) string {
+	if len(text) <= limit {
+		return text
+	}
+	const mark = " …"
+	return strings.ToValidUTF8(text[:limit-len(mark)], "") + mark
+}
+
+// joinSome lists at most limit items, and how many more there are.
+func joinSome(items []string, limit int) string {
+	if len(items) <= limit {
+		return strings.Join(items, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(items[:limit], ", "), len(items)-limit)
+}

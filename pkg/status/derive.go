@@ -1,0 +1,96 @@
+package status
+
+import (
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+)
+
+// foreignEvery is how often a test looks again for a name that somebody else holds: nothing tells when it
+// becomes free.
+const foreignEvery = 30 * time.Second
+
+// Derivation is what an observation means.
+type Derivation struct {
+	// Status is the next status; the previous one is not touched.
+	Status v2.LocustTestStatus
+	// Events are to be emitted once the status has been written.
+	Events []Event
+	// WakeUp is when to look again although nothing may happen meanwhile; 0 means never.
+	WakeUp time.Duration
+}
+
+// Derive turns the previous status and an observation into the next status. The same input gives the same
+// output; a terminal status is returned as it is.
+func Derive(prev v2.LocustTestStatus, obs Observation, settings Settings, now time.Time) Derivation {
+	if prev.IsTerminal() {
+		return Derivation{Status: *prev.DeepCopy()}
+	}
+	if prev.Phase == "" {
+		// What the run needs is created once this has been written.
+		return Derivation{Status: InitializeStatus(obs.Test, now), WakeUp: time.Nanosecond}
+	}
+	next := prev.DeepCopy()
+	next.ObservedGeneration = obs.Test.Generation
+
+	v := judge(&obs, now)
+	decided := decide(&prev, &obs, settings, v, now)
+	next.Phase = decided.phase
+	setTimes(next, &obs, decided, now)
+
+	setSpecDrifted(next, &obs, now)
+	setReady(next, &obs, now, decided.cause)
+	setTestCompleted(next, now, decided.cause)
+	again := setWorkers(next, &prev, &obs, now)
+	setPodsHealthy(next, &obs, v, now)
+	setKstatus(next, &obs, now, decided.cause)
+
+	return Derivation{
+		Status: *next,
+		Events: transitions(&prev, next, &obs),
+		WakeUp: wakeUp(next, &prev, &obs, settings, decided, again, now),
+	}
+}
+
+func setTimes(next *v2.LocustTestStatus, obs *Observation, decided outcome, now time.Time) {
+	started := decided.phase == v2.PhaseRunning || decided.phase == v2.PhaseSucceeded || masterStarted(obs)
+	if next.StartTime == nil && started {
+		at := metav1.NewTime(startTime(obs, now).Truncate(time.Second))
+		next.StartTime = &at
+	}
+	if !decided.completion.IsZero() {
+		at := metav1.NewTime(decided.completion.Truncate(time.Second))
+		if at.Before(next.StartTime) {
+			// The clocks of two machines differ.
+			at = *next.StartTime
+		}
+		next.CompletionTime = &at
+	}
+}
+
+// wakeUp is when the observation may mean something else by time alone.
+func wakeUp(next, prev *v2.LocustTestStatus, obs *Observation, settings Settings, decided outcome, again time.Duration, now time.Time) time.Duration {
+	if next.IsTerminal() {
+		// The load is stopped, and the Jobs expire, once the end has been written.
+		return time.Nanosecond
+	}
+	wake := soonest(decided.wait, again)
+	wake = soonest(wake, Silent(prev, obs, now).Again)
+	if len(obs.Foreign) > 0 {
+		wake = soonest(wake, foreignEvery)
+	}
+	if since := unhealthySince(next); !since.IsZero() && settings.StartupDeadline > 0 && !allConnectedOnce(next) {
+		wake = soonest(wake, max(settings.StartupDeadline-now.Sub(since), time.Millisecond))
+	}
+	return wake
+}
+
+// restamp keeps a condition as it is, but for the generation it was observed at.
+func restamp(s *v2.LocustTestStatus, conditionType string) {
+	if c := meta.FindStatusCondition(s.Conditions, conditionType); c != nil {
+		c.ObservedGeneration = s.ObservedGeneration
+	}
+}

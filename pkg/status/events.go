@@ -1,0 +1,85 @@
+package status
+
+import (
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+)
+
+// ReasonTestStarted is the reason of the Event that tells that the phase became Running.
+const ReasonTestStarted = "TestStarted"
+
+// ReasonResourceRecreated is the reason of the Event that tells that a lost object was created again.
+const ReasonResourceRecreated = "ResourceRecreated"
+
+// Event is what users are told about one transition.
+type Event struct {
+	// Type is Normal or Warning.
+	Type string
+	// Reason is the condition's reason, TestStarted or ResourceRecreated.
+	Reason string
+	// Message is the condition's message.
+	Message string
+}
+
+// maxEventMessage is the API's limit of an Event's note, in bytes.
+const maxEventMessage = 1000
+
+// transitions are the Events for what changed from prev to next: once per transition.
+func transitions(prev, next *v2.LocustTestStatus, obs *Observation) []Event {
+	var events []Event
+	tell := func(eventType, reason, message string) {
+		events = append(events, Event{eventType, reason, clip(message, maxEventMessage)})
+	}
+	if len(obs.Created) > 0 && meta.IsStatusConditionTrue(prev.Conditions, v2.ConditionTypeReady) {
+		for _, name := range obs.Created {
+			tell(corev1.EventTypeWarning, ReasonResourceRecreated, name+" was lost and has been created again")
+		}
+	}
+	if prev.Phase != next.Phase && next.Phase == v2.PhaseRunning {
+		tell(corev1.EventTypeNormal, ReasonTestStarted, fmt.Sprintf("Master runs, %d workers expected", next.ExpectedWorkers))
+	}
+	for _, conditionType := range PermanentTypes {
+		was, is := meta.FindStatusCondition(prev.Conditions, conditionType), meta.FindStatusCondition(next.Conditions, conditionType)
+		if was == nil || is == nil || (was.Status == is.Status && was.Reason == is.Reason) {
+			continue
+		}
+		if eventType := eventTypeOf(was, is, next.IsTerminal()); eventType != "" {
+			tell(eventType, is.Reason, is.Message)
+		}
+	}
+	return events
+}
+
+// eventTypeOf is the type of the Event for one condition's transition; empty when it is not worth one.
+func eventTypeOf(was, is *metav1.Condition, terminal bool) string {
+	switch is.Reason {
+	case v2.ReasonTestSucceeded:
+		return corev1.EventTypeNormal
+	case v2.ReasonTestFailed:
+		return corev1.EventTypeWarning
+	}
+	if terminal {
+		// The end has its own Event.
+		return ""
+	}
+	switch is.Reason {
+	case v2.ReasonResourcesFailed, v2.ReasonWorkersMissing, v2.ReasonSpecChangeIgnored:
+		return corev1.EventTypeWarning
+	case v2.ReasonAllWorkersConnected, v2.ReasonSpecInSync:
+		return corev1.EventTypeNormal
+	}
+	if is.Type == v2.ConditionTypePodsHealthy {
+		switch {
+		case is.Status == metav1.ConditionFalse:
+			return corev1.EventTypeWarning
+		case was.Status == metav1.ConditionFalse:
+			return corev1.EventTypeNormal
+		}
+	}
+	return ""
+}

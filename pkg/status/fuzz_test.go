@@ -1,0 +1,92 @@
+package status
+
+import (
+	"testing"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// FuzzDerive drives a test through any sequence of happenings. Whatever happens, every status obeys the
+// contract (scene.derive checks each transition), and deriving twice from the same observation changes nothing.
+func FuzzDerive(f *testing.F) {
+	f.Add([]byte{0, 1, 2, 3, 4, 5})
+	f.Add([]byte{1, 1, 1, 8, 3, 9, 12, 13})
+	f.Add([]byte{10, 30, 11, 30, 14, 7, 6, 5})
+	f.Fuzz(func(t *testing.T, steps []byte) {
+		s := created(t)
+		now := t0.Add(2 * time.Second)
+		for _, step := range steps {
+			now = now.Add(time.Duration(step) * 700 * time.Millisecond)
+			happen(s, step, now)
+			plan := PlanFor(&s.prev, &s.obs, settings, now)
+			if s.prev.IsTerminal() && (plan.Creates() || plan.WorkerCompletions > 0 || plan.ReplaceWorkerJob) {
+				t.Fatalf("a test that has ended gets new objects: %+v", plan)
+			}
+			s.derive(now)
+			again := Derive(s.prev, s.obs, settings, now)
+			if change := Compare(&s.prev, &again.Status); change != NoChange || len(again.Events) > 0 {
+				t.Fatalf("the same observation gives another status:\n%+v\n%+v\n%v", s.prev, again.Status, again.Events)
+			}
+			if plan.CreateMaster && s.obs.MasterJob == nil {
+				s.obs.MasterJob = s.job("shop-master", 1)
+			}
+		}
+	})
+}
+
+func happen(s *scene, step byte, now time.Time) {
+	at := metav1.NewTime(now)
+	if len(s.obs.Pods) == 0 {
+		return
+	}
+	pod := &s.obs.Pods[int(step)%len(s.obs.Pods)]
+	switch step % 17 {
+	case 0:
+		if s.obs.MasterJob != nil {
+			s.runMaster(now)
+		}
+	case 1, 2:
+		s.runPod(pod, now)
+	case 3:
+		s.endPod(pod, now, int32(step%3), "words")
+	case 4:
+		pod.DeletionTimestamp = &at
+	case 5:
+		if len(s.obs.Pods) > 1 {
+			s.dropPod(s.worker(0))
+		}
+	case 6:
+		if s.obs.MasterJob != nil && !isFinished(s.obs.MasterJob) {
+			s.endJob(s.obs.MasterJob, batchv1.JobComplete, now)
+		}
+	case 7:
+		if s.obs.MasterJob != nil && !isFinished(s.obs.MasterJob) {
+			s.endJob(s.obs.MasterJob, batchv1.JobFailed, now)
+		}
+	case 8:
+		s.obs.MasterJob = nil
+	case 9:
+		s.obs.WorkerJob = nil
+	case 10:
+		s.obs.Test.Generation++
+		s.obs.Test.Spec.Worker.Replicas = int32(step%5) + 1
+	case 11:
+		s.waitPod(pod, "ErrImagePull", "words")
+	case 12:
+		s.obs.Failure = &Failure{Message: "words", Final: step > 128}
+	case 13:
+		s.obs.Failure = nil
+	case 14:
+		s.obs.Unwatched = !s.obs.Unwatched
+	case 15:
+		if s.obs.WorkerJob != nil {
+			s.obs.WorkerJob.Status.CompletedIndexes = "0-1"
+		}
+	case 16:
+		if s.obs.WorkerJob != nil && !isFinished(s.obs.WorkerJob) {
+			s.endJob(s.obs.WorkerJob, batchv1.JobFailed, now)
+		}
+	}
+}

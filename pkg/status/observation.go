@@ -1,0 +1,95 @@
+package status
+
+import (
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
+)
+
+// Settings are the operator's own settings that the derivation depends on.
+type Settings struct {
+	// StartupDeadline is how long pods may stay unhealthy before all workers have been connected once.
+	StartupDeadline time.Duration
+	// JobTTL is put on the Jobs of a finished test as ttlSecondsAfterFinished; nil keeps the Jobs.
+	JobTTL *time.Duration
+}
+
+// Observation is all that is known of a test at one moment. It is read-only for the derivation.
+type Observation struct {
+	// Test is the LocustTest as stored; its status is ignored (Derive takes the previous status itself).
+	Test *v2.LocustTest
+
+	// Run is what the run was started from, read from the Jobs; nil before there are Jobs.
+	Run *resources.Run
+
+	// Service, MasterJob and WorkerJob are the test's own objects; nil when absent.
+	Service   *corev1.Service
+	MasterJob *batchv1.Job
+	WorkerJob *batchv1.Job
+
+	// Pods are the pods of this very test (by UID), reduced to what verdicts need.
+	Pods []corev1.Pod
+	// Events are Warning events of the pods and Jobs; read only when something hangs without a word (Silent).
+	Events []corev1.Event
+
+	// Predecessors name the objects of an earlier test of the same name that are still going away.
+	Predecessors []string
+	// Foreign names the objects that have a name this test needs and belong to somebody else.
+	Foreign []string
+
+	// Unwatched is true on the first look since this operator started: what happened before is unknown.
+	Unwatched bool
+
+	// Created names the objects that were created in this pass.
+	Created []string
+	// Failure is what went wrong when creating objects in this pass; nil when nothing did.
+	Failure *Failure
+}
+
+// Failure is a refused creation or change of one of the test's objects.
+type Failure struct {
+	// Message names the object and carries the API server's or the validation's own words.
+	Message string
+	// Final is true when no retry can mend it.
+	Final bool
+}
+
+// expectedWorkers is the number of workers of the running spec.
+func (o *Observation) expectedWorkers() int32 {
+	if o.Run != nil {
+		return o.Run.Spec.Worker.Replicas
+	}
+	return o.Test.Spec.Worker.Replicas
+}
+
+// complete tells whether all three objects exist.
+func (o *Observation) complete() bool {
+	return o.Service != nil && o.MasterJob != nil && o.WorkerJob != nil
+}
+
+// podsOf are the pods of one Job, by owner.
+func (o *Observation) podsOf(job *batchv1.Job) []*corev1.Pod {
+	if job == nil {
+		return nil
+	}
+	var pods []*corev1.Pod
+	for i := range o.Pods {
+		if ownedBy(&o.Pods[i], job) {
+			pods = append(pods, &o.Pods[i])
+		}
+	}
+	return pods
+}
+
+func ownedBy(pod *corev1.Pod, job *batchv1.Job) bool {
+	for _, ref := range pod.OwnerReferences {
+		if ref.UID == job.UID {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,239 @@
+package status
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+)
+
+// settleTime is how long a failed master Job waits for its pod's own words: Jobs and pods are seen
+// through two watches, and the cause is in the pod.
+const settleTime = 5 * time.Second
+
+// outcome is the decided phase with what belongs to it.
+type outcome struct {
+	phase string
+	// cause is why the phase is Failed.
+	cause string
+	// completion is when the test ended; zero while it has not.
+	completion time.Time
+	// wait asks to look again after this time, because the objects do not tell yet.
+	wait time.Duration
+}
+
+// derivePhaseFromJob is the phase that the master Job alone tells.
+//
+// active alone counts pods that are still pulling an image, that is why ready is asked too where the
+// Job controller reports it; a Job without it counts as running when active.
+func derivePhaseFromJob(job *batchv1.Job) string {
+	switch {
+	case job == nil:
+		return v2.PhasePending
+	case jobCondition(job, batchv1.JobComplete) != nil:
+		return v2.PhaseSucceeded
+	case jobCondition(job, batchv1.JobFailed) != nil:
+		return v2.PhaseFailed
+	case job.Status.Active > 0 && (job.Status.Ready == nil || *job.Status.Ready > 0):
+		return v2.PhaseRunning
+	}
+	return v2.PhasePending
+}
+
+// decide is the phase that the whole observation tells. Phases only move forward.
+func decide(prev *v2.LocustTestStatus, obs *Observation, settings Settings, verdict *verdict, now time.Time) outcome {
+	if obs.Failure != nil && obs.Failure.Final {
+		return failed(now, obs.Failure.Message)
+	}
+	if obs.MasterJob == nil {
+		if cause := lostRun(prev, obs); cause != "" {
+			return failed(now, cause)
+		}
+		return outcome{phase: v2.PhasePending}
+	}
+	switch derivePhaseFromJob(obs.MasterJob) {
+	case v2.PhaseSucceeded:
+		return outcome{phase: v2.PhaseSucceeded, completion: finishTime(obs.MasterJob, now)}
+	case v2.PhaseFailed:
+		return masterFailed(prev, obs, now)
+	case v2.PhaseRunning:
+		if cause := workersFailed(obs); cause != "" {
+			return failed(now, cause)
+		}
+		if cause := startupFailed(prev, settings, verdict, now); cause != "" {
+			return failed(now, cause)
+		}
+		return outcome{phase: v2.PhaseRunning}
+	}
+	if cause := workersFailed(obs); cause != "" {
+		return failed(now, cause)
+	}
+	if cause := startupFailed(prev, settings, verdict, now); cause != "" {
+		return failed(now, cause)
+	}
+	// Once Running, a dip of the Job's ready count does not go back.
+	return outcome{phase: prev.Phase}
+}
+
+func failed(at time.Time, cause string) outcome {
+	return outcome{phase: v2.PhaseFailed, cause: cause, completion: at}
+}
+
+// lostRun tells why a test without a master Job must not get another one: a load test is never started a
+// second time behind the user's back. Empty when it has not started yet, so that the Job may be created.
+func lostRun(prev *v2.LocustTestStatus, obs *Observation) string {
+	name := "the master Job"
+	switch {
+	case prev.Phase == v2.PhaseRunning:
+		return name + " was deleted during the run"
+	case masterStarted(obs):
+		return name + " was deleted after its pod had started"
+	case obs.Unwatched && (obs.WorkerJob != nil || meta.IsStatusConditionTrue(prev.Conditions, v2.ConditionTypeReady)):
+		// The worker Job is created after the master Job: where it exists, or Ready was True, the master Job
+		// had existed, and what became of it nobody saw.
+		return name + " was deleted while the operator was not running; the test may have run already"
+	}
+	return ""
+}
+
+// masterStarted tells whether a master pod of this test is known to have run.
+func masterStarted(obs *Observation) bool {
+	for i := range obs.Pods {
+		pod := &obs.Pods[i]
+		if isMaster(pod) && !startedAt(pod).IsZero() {
+			return true
+		}
+	}
+	return false
+}
+
+func masterFailed(prev *v2.LocustTestStatus, obs *Observation, now time.Time) outcome {
+	at := finishTime(obs.MasterJob, now)
+	pods := obs.podsOf(obs.MasterJob)
+	for _, pod := range pods {
+		if cause := exitCause(pod); cause != "" {
+			return failed(at, "master "+cause)
+		}
+	}
+	if age := now.Sub(at); age < settleTime && age >= 0 && awaitsWords(pods) {
+		return outcome{phase: prev.Phase, wait: settleTime / 10}
+	}
+	for _, pod := range pods {
+		if pod.DeletionTimestamp != nil {
+			return failed(at, fmt.Sprintf("master pod %s was deleted", pod.Name))
+		}
+	}
+	if len(pods) == 0 && jobReason(obs.MasterJob) == batchv1.JobReasonBackoffLimitExceeded {
+		return failed(at, "the master pod was deleted")
+	}
+	return failed(at, "master Job failed: "+jobWords(obs.MasterJob))
+}
+
+// awaitsWords tells whether the master's pod may still tell why it ended. Deleted pods tell nothing.
+func awaitsWords(pods []*corev1.Pod) bool {
+	for _, pod := range pods {
+		if pod.DeletionTimestamp != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// workersFailed tells why the worker Job failed for good; empty when it has not.
+func workersFailed(obs *Observation) string {
+	if obs.WorkerJob == nil || jobCondition(obs.WorkerJob, batchv1.JobFailed) == nil {
+		return ""
+	}
+	for _, pod := range obs.podsOf(obs.WorkerJob) {
+		if cause := exitCause(pod); cause != "" {
+			return fmt.Sprintf("the worker Job failed (%s): worker pod %s %s", jobWords(obs.WorkerJob), pod.Name, cause)
+		}
+	}
+	return "the worker Job failed: " + jobWords(obs.WorkerJob)
+}
+
+// startupFailed tells why the start-up took too long: pods unhealthy without a break for the whole
+// deadline, and the workers never all connected. Empty when that is not so.
+func startupFailed(prev *v2.LocustTestStatus, settings Settings, verdict *verdict, now time.Time) string {
+	if verdict == nil || settings.StartupDeadline <= 0 || allConnectedOnce(prev) {
+		return ""
+	}
+	since := unhealthySince(prev)
+	if since.IsZero() || now.Sub(since) < settings.StartupDeadline {
+		return ""
+	}
+	return fmt.Sprintf("pods were unhealthy for longer than the start-up deadline of %s: %s: %s",
+		settings.StartupDeadline, verdict.reason, verdict.message)
+}
+
+// unhealthySince is when PodsHealthy became False; zero when it is not.
+func unhealthySince(prev *v2.LocustTestStatus) time.Time {
+	c := meta.FindStatusCondition(prev.Conditions, v2.ConditionTypePodsHealthy)
+	if c == nil || c.Status != metav1.ConditionFalse {
+		return time.Time{}
+	}
+	return c.LastTransitionTime.Time
+}
+
+// startTime is when the master's container started, by the kubelet's own word; now when no pod tells.
+func startTime(obs *Observation, now time.Time) time.Time {
+	for _, pod := range obs.podsOf(obs.MasterJob) {
+		if at := startedAt(pod); !at.IsZero() {
+			return at
+		}
+	}
+	if obs.MasterJob != nil && obs.MasterJob.Status.StartTime != nil && isFinished(obs.MasterJob) {
+		return obs.MasterJob.Status.StartTime.Time
+	}
+	return now
+}
+
+// finishTime is when a finished Job ended: its completion time, or when it was marked failed.
+func finishTime(job *batchv1.Job, now time.Time) time.Time {
+	if job.Status.CompletionTime != nil {
+		return job.Status.CompletionTime.Time
+	}
+	for _, t := range []batchv1.JobConditionType{batchv1.JobComplete, batchv1.JobFailed} {
+		if c := jobCondition(job, t); c != nil && !c.LastTransitionTime.IsZero() {
+			return c.LastTransitionTime.Time
+		}
+	}
+	return now
+}
+
+// jobCondition is the Job's condition of a type, when it is True.
+func jobCondition(job *batchv1.Job, conditionType batchv1.JobConditionType) *batchv1.JobCondition {
+	for i := range job.Status.Conditions {
+		if c := &job.Status.Conditions[i]; c.Type == conditionType && c.Status == corev1.ConditionTrue {
+			return c
+		}
+	}
+	return nil
+}
+
+// isFinished tells whether the Job is Complete or Failed.
+func isFinished(job *batchv1.Job) bool {
+	return jobCondition(job, batchv1.JobComplete) != nil || jobCondition(job, batchv1.JobFailed) != nil
+}
+
+func jobReason(job *batchv1.Job) string {
+	if c := jobCondition(job, batchv1.JobFailed); c != nil {
+		return c.Reason
+	}
+	return ""
+}
+
+// jobWords are the Job controller's own words on a failed Job.
+func jobWords(job *batchv1.Job) string {
+	c := jobCondition(job, batchv1.JobFailed)
+	if c == nil {
+		return "no reason given"
+	}
+	return strings.TrimSpace(strings.Trim(c.Reason+": "+c.Message, ": "))
+}

@@ -1,0 +1,281 @@
+package status
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+)
+
+func TestDerivePhaseFromJob_Nil(t *testing.T) {
+	assert.Equal(t, v2.PhasePending, derivePhaseFromJob(nil))
+}
+
+func TestDerivePhaseFromJob_Active(t *testing.T) {
+	zero, one := int32(0), int32(1)
+	job := &batchv1.Job{Status: batchv1.JobStatus{Active: 1}}
+	assert.Equal(t, v2.PhaseRunning, derivePhaseFromJob(job), "a Job without ready counts as running when active")
+	job.Status.Ready = &zero
+	assert.Equal(t, v2.PhasePending, derivePhaseFromJob(job), "its pod does not run yet")
+	job.Status.Ready = &one
+	assert.Equal(t, v2.PhaseRunning, derivePhaseFromJob(job))
+	job.Status.Active = 0
+	assert.Equal(t, v2.PhasePending, derivePhaseFromJob(job))
+}
+
+func jobWith(condition batchv1.JobConditionType, status corev1.ConditionStatus) *batchv1.Job {
+	return &batchv1.Job{Status: batchv1.JobStatus{Active: 1, Conditions: []batchv1.JobCondition{{Type: condition, Status: status}}}}
+}
+
+func TestDerivePhaseFromJob_Complete(t *testing.T) {
+	assert.Equal(t, v2.PhaseSucceeded, derivePhaseFromJob(jobWith(batchv1.JobComplete, corev1.ConditionTrue)))
+	assert.Equal(t, v2.PhaseRunning, derivePhaseFromJob(jobWith(batchv1.JobComplete, corev1.ConditionFalse)))
+}
+
+func TestDerivePhaseFromJob_Failed(t *testing.T) {
+	assert.Equal(t, v2.PhaseFailed, derivePhaseFromJob(jobWith(batchv1.JobFailed, corev1.ConditionTrue)))
+	assert.Equal(t, v2.PhaseRunning, derivePhaseFromJob(jobWith(batchv1.JobFailed, corev1.ConditionFalse)))
+	assert.Equal(t, v2.PhaseRunning, derivePhaseFromJob(jobWith(batchv1.JobFailureTarget, corev1.ConditionTrue)), "not failed yet")
+}
+
+func TestGoodRun(t *testing.T) {
+	s := fresh(t)
+	d := s.derive(t0)
+	assert.Equal(t, v2.PhasePending, s.prev.Phase)
+	assert.Positive(t, d.WakeUp, "the objects are created once the first status is written")
+
+	s = created(t)
+	assert.Equal(t, v2.PhasePending, s.prev.Phase)
+	assert.Nil(t, s.prev.StartTime)
+	requireCondition(t, &s.prev, v2.ConditionTypeReady, metav1.ConditionTrue, v2.ReasonResourcesCreated)
+	requireCondition(t, &s.prev, v2.ConditionTypeReconciling, metav1.ConditionTrue, v2.ReasonPodsStarting)
+
+	s = running(t)
+	assert.Equal(t, t0.Add(10*time.Second), s.prev.StartTime.Time, "the kubelet's own time")
+	assert.Equal(t, "3/3", s.prev.Workers)
+	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionTrue, v2.ReasonAllWorkersConnected, "3/3 workers connected", "ready pods")
+	requireCondition(t, &s.prev, v2.ConditionTypeTestCompleted, metav1.ConditionFalse, v2.ReasonTestInProgress, "Test is running")
+	requireCondition(t, &s.prev, v2.ConditionTypePodsHealthy, metav1.ConditionTrue, v2.ReasonPodsHealthy)
+
+	// The master sends its workers home a moment before it ends itself.
+	end := t0.Add(60 * time.Second)
+	for i := range 3 {
+		s.endPod(s.worker(i), end.Add(-time.Second), 0, "")
+	}
+	d = s.derive(end)
+	assert.Empty(t, d.Events)
+	assert.Equal(t, "3/3", s.prev.Workers, "workers that leave because the test ends are not missing")
+
+	s.endPod(s.master(), end, 0, "")
+	s.endJob(s.obs.MasterJob, batchv1.JobComplete, end.Add(time.Second))
+	d = s.derive(end.Add(3 * time.Second))
+	assert.Equal(t, v2.PhaseSucceeded, s.prev.Phase)
+	assert.Equal(t, end.Add(time.Second), s.prev.CompletionTime.Time, "the Job's own time")
+	assert.Equal(t, "3/3", s.prev.Workers)
+	requireCondition(t, &s.prev, v2.ConditionTypeTestCompleted, metav1.ConditionTrue, v2.ReasonTestSucceeded)
+	requireCondition(t, &s.prev, v2.ConditionTypeReady, metav1.ConditionTrue, v2.ReasonResourcesCreated)
+	require.Len(t, d.Events, 1)
+	assert.Equal(t, v2.ReasonTestSucceeded, d.Events[0].Reason)
+}
+
+func TestRunning_ADipDoesNotGoBack(t *testing.T) {
+	s := running(t)
+	zero := int32(0)
+	s.obs.MasterJob.Status.Ready = &zero
+	s.derive(t0.Add(20 * time.Second))
+	assert.Equal(t, v2.PhaseRunning, s.prev.Phase)
+}
+
+func TestMissedRun_GivesTheSameEnd(t *testing.T) {
+	end := t0.Add(60 * time.Second)
+	finish := func(s *scene) {
+		for i := range 3 {
+			s.endPod(s.worker(i), end, 0, "")
+		}
+		s.endPod(s.master(), end, 0, "")
+		s.endJob(s.obs.MasterJob, batchv1.JobComplete, end.Add(time.Second))
+		s.obs.Unwatched = true
+		s.derive(end.Add(10 * time.Minute))
+	}
+	seen := running(t)
+	finish(seen)
+
+	missed := created(t)
+	missed.runMaster(t0.Add(10 * time.Second))
+	for i := range 3 {
+		missed.runPod(missed.worker(i), t0.Add(10*time.Second))
+	}
+	finish(missed)
+
+	for _, s := range []*scene{seen, missed} {
+		for i := range s.prev.Conditions {
+			s.prev.Conditions[i].LastTransitionTime = metav1.Time{}
+		}
+	}
+	assert.Equal(t, seen.prev, missed.prev, "the end does not depend on the operator having been there")
+}
+
+func TestTerminal_Absorbs(t *testing.T) {
+	s := running(t)
+	s.endPod(s.master(), t0.Add(60*time.Second), 0, "")
+	s.endJob(s.obs.MasterJob, batchv1.JobComplete, t0.Add(60*time.Second))
+	s.derive(t0.Add(61 * time.Second))
+	final := s.prev.DeepCopy()
+
+	s.obs.MasterJob, s.obs.WorkerJob, s.obs.Service, s.obs.Pods = nil, nil, nil, nil
+	s.obs.Test.Generation, s.obs.Test.Spec.Image = 9, "other"
+	s.obs.Failure = &Failure{Message: "x", Final: true}
+	d := s.derive(t0.Add(time.Hour))
+	assert.Equal(t, *final, d.Status)
+	assert.Empty(t, d.Events)
+	plan := PlanFor(final, &s.obs, settings, t0.Add(time.Hour))
+	assert.False(t, plan.Creates(), "a terminal test never gets its objects again")
+}
+
+func TestMasterFailed_TellsTheCause(t *testing.T) {
+	end := t0.Add(60 * time.Second)
+	for name, tc := range map[string]struct {
+		change func(s *scene)
+		words  []string
+	}{
+		"exit code and last lines": {func(s *scene) { s.endPod(s.master(), end, 1, "Traceback\nModuleNotFoundError: no module named x") },
+			[]string{"master exited with code 1", "ModuleNotFoundError"}},
+		"out of memory": {func(s *scene) {
+			s.endPod(s.master(), end, 137, "")
+			s.master().Status.ContainerStatuses[0].State.Terminated.Reason = "OOMKilled"
+		}, []string{"code 137", "OOMKilled"}},
+		"evicted": {func(s *scene) {
+			s.master().Status = corev1.PodStatus{Phase: corev1.PodFailed, Reason: "Evicted", Message: "node was low on memory"}
+		}, []string{"Evicted", "low on memory"}},
+		"pod deleted": {func(s *scene) { now := metav1.NewTime(end); s.master().DeletionTimestamp = &now }, []string{"was deleted"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := running(t)
+			tc.change(s)
+			s.endJob(s.obs.MasterJob, batchv1.JobFailed, end)
+			s.derive(end)
+			assert.Equal(t, v2.PhaseFailed, s.prev.Phase)
+			assert.Equal(t, end, s.prev.CompletionTime.Time)
+			requireCondition(t, &s.prev, v2.ConditionTypeTestCompleted, metav1.ConditionTrue, v2.ReasonTestFailed, tc.words...)
+			requireCondition(t, &s.prev, v2.ConditionTypeStalled, metav1.ConditionTrue, v2.ReasonTestFailed, tc.words...)
+		})
+	}
+}
+
+func TestMasterFailed_WaitsForThePodsWords(t *testing.T) {
+	s := running(t)
+	end := t0.Add(60 * time.Second)
+	s.endJob(s.obs.MasterJob, batchv1.JobFailed, end)
+	d := s.derive(end)
+	assert.Equal(t, v2.PhaseRunning, s.prev.Phase, "the pod's end is seen through another watch")
+	assert.Positive(t, d.WakeUp)
+	assert.Less(t, d.WakeUp, settleTime)
+
+	s.derive(end.Add(settleTime))
+	assert.Equal(t, v2.PhaseFailed, s.prev.Phase)
+	requireCondition(t, &s.prev, v2.ConditionTypeTestCompleted, metav1.ConditionTrue, v2.ReasonTestFailed, "BackoffLimitExceeded")
+}
+
+func TestWorkerJobFailed_FailsTheTest(t *testing.T) {
+	s := running(t)
+	s.endPod(s.worker(1), t0.Add(20*time.Second), 2, "no such option: --bogus")
+	s.endJob(s.obs.WorkerJob, batchv1.JobFailed, t0.Add(30*time.Second))
+	s.derive(t0.Add(30 * time.Second))
+	assert.Equal(t, v2.PhaseFailed, s.prev.Phase)
+	requireCondition(t, &s.prev, v2.ConditionTypeTestCompleted, metav1.ConditionTrue, v2.ReasonTestFailed, "worker Job failed", "shop-worker-1", "--bogus")
+}
+
+func TestLostMasterJob(t *testing.T) {
+	for name, tc := range map[string]struct {
+		scene func(t *testing.T) *scene
+		lost  string
+	}{
+		"while running":               {running, "was deleted during the run"},
+		"before it started":           {created, ""},
+		"after its pod had started":   {func(t *testing.T) *scene { s := created(t); s.runPod(s.master(), t0); return s }, "after its pod had started"},
+		"while the operator was away": {func(t *testing.T) *scene { s := created(t); s.obs.Unwatched = true; return s }, "may have run"},
+		"before Ready, operator crashed": {func(t *testing.T) *scene {
+			s := created(t)
+			s.obs.Unwatched = true
+			s.prev = InitializeStatus(s.obs.Test, t0)
+			return s
+		}, "may have run"},
+		"never created, operator crashed": {func(t *testing.T) *scene {
+			s := fresh(t)
+			s.obs.Unwatched, s.prev = true, InitializeStatus(s.obs.Test, t0)
+			return s
+		}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := tc.scene(t)
+			s.obs.MasterJob = nil
+			plan := PlanFor(&s.prev, &s.obs, settings, t0.Add(time.Minute))
+			s.derive(t0.Add(time.Minute))
+			if tc.lost == "" {
+				assert.Equal(t, v2.PhasePending, s.prev.Phase)
+				assert.True(t, plan.CreateMaster, "lost before the run: created again")
+				return
+			}
+			assert.False(t, plan.CreateMaster, "a load test is never started a second time")
+			assert.Equal(t, v2.PhaseFailed, s.prev.Phase)
+			requireCondition(t, &s.prev, v2.ConditionTypeTestCompleted, metav1.ConditionTrue, v2.ReasonTestFailed, tc.lost)
+			if tc.lost == "was deleted during the run" {
+				assert.Equal(t, "3/3", s.prev.Workers)
+			}
+		})
+	}
+}
+
+func TestStartupDeadline(t *testing.T) {
+	s := created(t)
+	s.waitPod(s.master(), "ImagePullBackOff", "no such image nope:1")
+	d := s.derive(t0.Add(10 * time.Second))
+	requireCondition(t, &s.prev, v2.ConditionTypePodsHealthy, metav1.ConditionFalse, v2.ReasonImagePullError, "no such image nope:1")
+	requireCondition(t, &s.prev, v2.ConditionTypeReady, metav1.ConditionTrue, v2.ReasonResourcesCreated)
+	assert.Positive(t, d.WakeUp, "nothing else may tell that the deadline has passed")
+
+	s.derive(t0.Add(10*time.Second + settings.StartupDeadline - time.Second))
+	assert.Equal(t, v2.PhasePending, s.prev.Phase)
+	s.derive(t0.Add(10*time.Second + settings.StartupDeadline))
+	assert.Equal(t, v2.PhaseFailed, s.prev.Phase)
+	requireCondition(t, &s.prev, v2.ConditionTypeTestCompleted, metav1.ConditionTrue, v2.ReasonTestFailed, "ImagePullError", "no such image nope:1", "start-up deadline of 5m0s")
+	requireCondition(t, &s.prev, v2.ConditionTypePodsHealthy, metav1.ConditionFalse, v2.ReasonImagePullError, "no such image nope:1")
+}
+
+func TestStartupDeadline_HealsBefore(t *testing.T) {
+	s := created(t)
+	s.waitPod(s.worker(0), "ErrImagePull", "not found")
+	s.derive(t0.Add(10 * time.Second))
+	s.waitPod(s.worker(0), "ContainerCreating", "")
+	d := s.derive(t0.Add(20 * time.Second))
+	requireCondition(t, &s.prev, v2.ConditionTypePodsHealthy, metav1.ConditionTrue, v2.ReasonPodsStarting)
+	require.Len(t, d.Events, 1)
+	assert.Equal(t, corev1.EventTypeNormal, d.Events[0].Type)
+	s.derive(t0.Add(time.Hour))
+	assert.Equal(t, v2.PhasePending, s.prev.Phase, "slow is not broken")
+}
+
+func TestStartupDeadline_EndsWithTheStartup(t *testing.T) {
+	s := running(t)
+	s.dropPod(s.worker(2))
+	s.waitPod(s.pod("worker", 3), "ErrImagePull", "not found")
+	s.derive(t0.Add(20 * time.Second))
+	requireCondition(t, &s.prev, v2.ConditionTypePodsHealthy, metav1.ConditionFalse, v2.ReasonImagePullError)
+	s.derive(t0.Add(time.Hour))
+	assert.Equal(t, v2.PhaseRunning, s.prev.Phase, "the test runs; a worker that cannot come back does not end it")
+	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionFalse, v2.ReasonWorkersMissing)
+}
+
+func TestTimes_NeverEndBeforeTheyStart(t *testing.T) {
+	s := running(t)
+	s.prev.StartTime = &metav1.Time{Time: t0.Add(time.Hour)}
+	s.obs.MasterJob = nil
+	s.derive(t0.Add(time.Minute))
+	assert.Equal(t, *s.prev.StartTime, *s.prev.CompletionTime)
+}

@@ -1,0 +1,183 @@
+package status
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+)
+
+const (
+	// endGrace is how long workers may take to go home after their master has finished well, before they are
+	// stopped.
+	endGrace = 5 * time.Second
+	// maxCompletions bounds how far the worker Job grows: indexes have at most four digits, which is what
+	// generated names leave room for.
+	maxCompletions = 9999
+)
+
+// Plan is what the cluster lacks for the test to go on, or to end.
+type Plan struct {
+	// CreateService, CreateMaster and CreateWorker tell which objects to create, in this order: the worker
+	// Job last, so that it proves that the master Job had existed.
+	CreateService, CreateMaster, CreateWorker bool
+	// ReplaceWorkerJob asks to delete the finished worker Job, so that it is created anew.
+	ReplaceWorkerJob bool
+	// WorkerCompletions is the new number of completions, and parallelism, of the worker Job; 0 leaves it.
+	WorkerCompletions int32
+	// Stop are Jobs whose pods must end now, because the test has ended.
+	Stop []*batchv1.Job
+	// Expire are finished Jobs that get the time to live.
+	Expire []*batchv1.Job
+	// Again is when to plan again because time alone changes the plan; 0 when it does not.
+	Again time.Duration
+}
+
+// Creates tells whether the plan creates anything.
+func (p *Plan) Creates() bool { return p.CreateService || p.CreateMaster || p.CreateWorker }
+
+// PlanFor decides what to do about the test's objects.
+//
+// Before the first status there is nothing to do: the status is written first, so that what exists can
+// always be told from what was lost.
+func PlanFor(prev *v2.LocustTestStatus, obs *Observation, settings Settings, now time.Time) Plan {
+	switch {
+	case prev.Phase == "":
+		return Plan{}
+	case prev.IsTerminal():
+		return planEnd(prev, obs, settings, now)
+	}
+	return planRun(prev, obs, now)
+}
+
+func planRun(prev *v2.LocustTestStatus, obs *Observation, now time.Time) Plan {
+	var plan Plan
+	if len(obs.Predecessors) > 0 || len(obs.Foreign) > 0 {
+		return plan
+	}
+	if obs.MasterJob == nil && lostRun(prev, obs) != "" {
+		return plan
+	}
+	if obs.MasterJob != nil && isFinished(obs.MasterJob) {
+		return plan
+	}
+	plan.CreateService = obs.Service == nil
+	plan.CreateMaster = obs.MasterJob == nil
+	plan.CreateWorker = obs.WorkerJob == nil
+	planWorkers(&plan, obs, now)
+	return plan
+}
+
+// planWorkers replaces workers that were deleted.
+//
+// A worker that is told to go exits with code 0, and its Job counts it as done. The Job is Indexed, so that
+// completions and parallelism can grow together while it runs (elastic indexed Jobs, KEP-3715): one more for
+// each worker that was taken away.
+func planWorkers(plan *Plan, obs *Observation, now time.Time) {
+	job := obs.WorkerJob
+	if job == nil || job.Spec.Completions == nil || jobCondition(job, batchv1.JobFailed) != nil {
+		return
+	}
+	taken, again := takenWorkers(obs, now)
+	if taken == 0 {
+		plan.Again = again
+		return
+	}
+	if jobCondition(job, batchv1.JobComplete) != nil || *job.Spec.Completions >= maxCompletions {
+		// A finished Job cannot grow.
+		plan.ReplaceWorkerJob = jobCondition(job, batchv1.JobComplete) != nil
+		return
+	}
+	if want := min(obs.expectedWorkers()+taken, maxCompletions); want > *job.Spec.Completions {
+		plan.WorkerCompletions = want
+	}
+	plan.Again = again
+}
+
+// takenWorkers is how many of the Job's completed indexes belong to workers that were taken away while the
+// master runs: their pods were deleted, or they left by themselves while others stayed. Workers that all
+// leave together were sent home by the master: the test ends.
+func takenWorkers(obs *Observation, now time.Time) (taken int32, again time.Duration) {
+	left := map[int]*corev1.Pod{}
+	staying := false
+	for _, pod := range obs.podsOf(obs.WorkerJob) {
+		if isLive(pod) {
+			staying = true
+		}
+		if index, err := strconv.Atoi(pod.Labels[batchv1.JobCompletionIndexAnnotation]); err == nil && pod.DeletionTimestamp == nil {
+			if known := left[index]; known == nil || pod.Status.Phase == corev1.PodSucceeded {
+				left[index] = pod
+			}
+		}
+	}
+	for _, index := range completedIndexes(obs.WorkerJob) {
+		pod := left[index]
+		switch {
+		case pod == nil:
+			taken++
+		case staying && leftByItself(pod):
+			if wait := leaveGrace - now.Sub(finishedAt(pod)); wait > 0 {
+				again = soonest(again, wait)
+			} else {
+				taken++
+			}
+		}
+	}
+	return taken, again
+}
+
+// completedIndexes reads the Job's list of completed indexes, for example "0,2-4".
+func completedIndexes(job *batchv1.Job) []int {
+	var indexes []int
+	for _, part := range strings.Split(job.Status.CompletedIndexes, ",") {
+		from, to, ranged := strings.Cut(part, "-")
+		first, err := strconv.Atoi(from)
+		if err != nil {
+			continue
+		}
+		last := first
+		if ranged {
+			if last, err = strconv.Atoi(to); err != nil {
+				continue
+			}
+		}
+		for i := first; i <= last && i <= maxCompletions; i++ {
+			indexes = append(indexes, i)
+		}
+	}
+	return indexes
+}
+
+// planEnd stops the load of a test that has ended, and lets its Jobs expire. The master Job gets its time to
+// live only now: had it expired before its outcome was recorded, the outcome would be lost.
+func planEnd(prev *v2.LocustTestStatus, obs *Observation, settings Settings, now time.Time) Plan {
+	var plan Plan
+	for _, job := range []*batchv1.Job{obs.MasterJob, obs.WorkerJob} {
+		switch {
+		case job == nil:
+		case isFinished(job):
+			if settings.JobTTL != nil && job.Spec.TTLSecondsAfterFinished == nil {
+				plan.Expire = append(plan.Expire, job)
+			}
+		case job.Spec.ActiveDeadlineSeconds != nil:
+			// It is being stopped already.
+		case prev.Phase == v2.PhaseSucceeded && prev.CompletionTime != nil && now.Sub(prev.CompletionTime.Time) < endGrace:
+			plan.Again = soonest(plan.Again, endGrace-now.Sub(prev.CompletionTime.Time))
+		default:
+			plan.Stop = append(plan.Stop, job)
+		}
+	}
+	return plan
+}
+
+// soonest is the shorter of two waiting times, where 0 means never.
+func soonest(a, b time.Duration) time.Duration {
+	if a <= 0 || (b > 0 && b < a) {
+		return b
+	}
+	return a
+}

@@ -1,0 +1,306 @@
+package status
+
+import (
+	"fmt"
+	"sort"
+	"strings"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+)
+
+const (
+	// silenceBefore is how long pods may hang, or Jobs be without pods, before their Events are asked:
+	// a good start is quicker, so that it costs no request.
+	silenceBefore = 5 * time.Second
+	// eventsEvery is how often the Events are asked again while the silence lasts.
+	eventsEvery = 5 * time.Second
+	// eventsValid is how old a Job's complaint may be: the Job controller repeats it at least every minute.
+	eventsValid = 2 * time.Minute
+)
+
+// verdict is what is wrong with the test's pods.
+type verdict struct {
+	reason  string
+	message string
+}
+
+// severity orders the verdicts: what a user has to mend comes before what may pass by itself.
+var severity = []string{
+	v2.ReasonCreationError,
+	v2.ReasonConfigurationError,
+	v2.ReasonImagePullError,
+	v2.ReasonInitializationError,
+	v2.ReasonCrashLoopBackOff,
+	v2.ReasonSchedulingError,
+}
+
+// waitingReasons are the kubelet's reasons for a waiting container, by verdict. Sources:
+// k8s.io/kubernetes/pkg/kubelet/images/types.go and pkg/kubelet/kuberuntime (CreateContainer*, RunContainer*).
+var waitingReasons = map[string]string{
+	"ErrImagePull":               v2.ReasonImagePullError,
+	"ImagePullBackOff":           v2.ReasonImagePullError,
+	"InvalidImageName":           v2.ReasonImagePullError,
+	"ErrImageNeverPull":          v2.ReasonImagePullError,
+	"ImageInspectError":          v2.ReasonImagePullError,
+	"RegistryUnavailable":        v2.ReasonImagePullError,
+	"SignatureValidationFailed":  v2.ReasonImagePullError,
+	"CreateContainerConfigError": v2.ReasonConfigurationError,
+	"CreateContainerError":       v2.ReasonConfigurationError,
+	"RunContainerError":          v2.ReasonConfigurationError,
+	"PreCreateHookError":         v2.ReasonConfigurationError,
+	"PreStartHookError":          v2.ReasonConfigurationError,
+	"PostStartHookError":         v2.ReasonConfigurationError,
+	"CrashLoopBackOff":           v2.ReasonCrashLoopBackOff,
+}
+
+// eventReasons are the reasons of Events that explain a silence, by verdict.
+var eventReasons = map[string]string{
+	"FailedMount":            v2.ReasonConfigurationError,
+	"FailedAttachVolume":     v2.ReasonConfigurationError,
+	"FailedMapVolume":        v2.ReasonConfigurationError,
+	"FailedCreatePodSandBox": v2.ReasonInitializationError,
+	"FailedCreate":           v2.ReasonCreationError,
+}
+
+// Silence names what hangs without a word in its own status.
+type Silence struct {
+	// Objects are the UIDs of the Jobs and pods whose Events tell more: at most the Jobs and one pod of each,
+	// because pods of one Job share their cause.
+	Objects []types.UID
+	// Again is when to ask, or to ask again; 0 when nothing hangs.
+	Again time.Duration
+}
+
+// Silent tells whose Events have to be read to know what is wrong: missing ConfigMaps, Secrets and volumes
+// show only in the pod's Events, a quota only in the Job's.
+func Silent(prev *v2.LocustTestStatus, obs *Observation, now time.Time) Silence {
+	var s Silence
+	if prev.IsTerminal() {
+		return s
+	}
+	hangs := func(since time.Time) bool {
+		if wait := silenceBefore - now.Sub(since); wait > 0 {
+			s.Again = soonest(s.Again, wait)
+			return false
+		}
+		s.Again = soonest(s.Again, eventsEvery)
+		return true
+	}
+	for _, job := range []*batchv1.Job{obs.MasterJob, obs.WorkerJob} {
+		if lacksPods(obs, job) && hangs(job.CreationTimestamp.Time) {
+			s.Objects = append(s.Objects, job.UID)
+		}
+		for _, pod := range obs.podsOf(job) {
+			if since, silent := silentSince(pod); silent && hangs(since) {
+				s.Objects = append(s.Objects, pod.UID)
+				break
+			}
+		}
+	}
+	return s
+}
+
+// silentSince tells since when a scheduled pod waits without saying why.
+func silentSince(pod *corev1.Pod) (time.Time, bool) {
+	scheduled := podCondition(pod, corev1.PodScheduled)
+	if !isLive(pod) || pod.Status.Phase != corev1.PodPending || scheduled == nil || scheduled.Status != corev1.ConditionTrue {
+		return time.Time{}, false
+	}
+	if podVerdict(pod) != nil {
+		return time.Time{}, false
+	}
+	return scheduled.LastTransitionTime.Time, true
+}
+
+// lacksPods tells whether an unfinished Job has fewer pods than it should.
+func lacksPods(obs *Observation, job *batchv1.Job) bool {
+	if job == nil || isFinished(job) || job.Spec.Parallelism == nil {
+		return false
+	}
+	live := int32(0)
+	for _, pod := range obs.podsOf(job) {
+		if !isFinishedPod(pod) {
+			live++
+		}
+	}
+	return live+job.Status.Succeeded < *job.Spec.Parallelism
+}
+
+// judge is the worst verdict over all pods; nil when there is none.
+func judge(obs *Observation, now time.Time) *verdict {
+	found := map[string][]string{}
+	for i := range obs.Pods {
+		pod := &obs.Pods[i]
+		if v := podVerdict(pod); v != nil {
+			found[v.reason] = append(found[v.reason], fmt.Sprintf("pod %s: %s", pod.Name, v.message))
+		}
+	}
+	collectEvents(obs, found, now)
+	if crashes := retriedWorkers(obs); len(crashes) > 0 {
+		found[v2.ReasonCrashLoopBackOff] = append(found[v2.ReasonCrashLoopBackOff], crashes...)
+	}
+	for _, reason := range severity {
+		if words := found[reason]; len(words) > 0 {
+			sort.Strings(words)
+			return &verdict{reason: reason, message: joinSome(words, 3)}
+		}
+	}
+	return nil
+}
+
+// podVerdict is what the pod's own status tells; nil when nothing is wrong.
+func podVerdict(pod *corev1.Pod) *verdict {
+	if !isLive(pod) {
+		return nil
+	}
+	if c := podCondition(pod, corev1.PodScheduled); c != nil && c.Status == corev1.ConditionFalse && c.Reason == corev1.PodReasonUnschedulable {
+		return &verdict{v2.ReasonSchedulingError, c.Message}
+	}
+	for i := range pod.Status.InitContainerStatuses {
+		c := &pod.Status.InitContainerStatuses[i]
+		if w := c.State.Waiting; w != nil {
+			switch waitingReasons[w.Reason] {
+			case "":
+			case v2.ReasonCrashLoopBackOff:
+				return &verdict{v2.ReasonInitializationError, containerWords("init container", c)}
+			default:
+				return &verdict{waitingReasons[w.Reason], containerWords("init container", c)}
+			}
+		}
+		if end := c.State.Terminated; end != nil && end.ExitCode != 0 {
+			return &verdict{v2.ReasonInitializationError, containerWords("init container", c)}
+		}
+	}
+	for i := range pod.Status.ContainerStatuses {
+		c := &pod.Status.ContainerStatuses[i]
+		if w := c.State.Waiting; w != nil && waitingReasons[w.Reason] != "" {
+			return &verdict{waitingReasons[w.Reason], containerWords("container", c)}
+		}
+	}
+	return nil
+}
+
+// containerWords are the kubelet's own words on a container that waits or has ended.
+func containerWords(kind string, c *corev1.ContainerStatus) string {
+	var words string
+	switch {
+	case c.State.Waiting != nil:
+		words = strings.TrimRight(c.State.Waiting.Reason+": "+c.State.Waiting.Message, ": ")
+	case c.State.Terminated != nil:
+		words = fmt.Sprintf("exited with code %d", c.State.Terminated.ExitCode)
+	}
+	if last := c.LastTerminationState.Terminated; last != nil && last.ExitCode != 0 {
+		words += fmt.Sprintf("; last exit code %d", last.ExitCode)
+		if m := lastWords(last.Message); m != "" {
+			words += ": " + m
+		}
+	}
+	return fmt.Sprintf("%s %s: %s", kind, c.Name, words)
+}
+
+// collectEvents adds what Events tell about pods and Jobs that are silent themselves. The Events of a
+// cause that has been mended stay for an hour, so only what still hangs is believed.
+func collectEvents(obs *Observation, found map[string][]string, now time.Time) {
+	note := func(e *corev1.Event, object string) {
+		reason := eventReasons[e.Reason]
+		found[reason] = append(found[reason], fmt.Sprintf("%s: %s: %s", object, e.Reason, strings.TrimSpace(e.Message)))
+	}
+	latest := map[types.UID]*corev1.Event{}
+	for i := range obs.Events {
+		e := &obs.Events[i]
+		key := e.InvolvedObject.UID
+		if eventReasons[e.Reason] == "" {
+			continue
+		}
+		if known := latest[key]; known == nil || eventTime(known).Before(eventTime(e)) {
+			latest[key] = e
+		}
+	}
+	for i := range obs.Pods {
+		pod := &obs.Pods[i]
+		if _, silent := silentSince(pod); !silent {
+			continue
+		}
+		if e := latest[pod.UID]; e != nil {
+			note(e, "pod "+pod.Name)
+		}
+	}
+	for _, job := range []*batchv1.Job{obs.MasterJob, obs.WorkerJob} {
+		if !lacksPods(obs, job) {
+			continue
+		}
+		if e := latest[job.UID]; e != nil && now.Sub(eventTime(e)) < eventsValid {
+			note(e, "Job "+job.Name)
+		}
+	}
+}
+
+// eventTime is when an Event last happened, whichever of its times is set.
+func eventTime(e *corev1.Event) time.Time {
+	at := e.LastTimestamp.Time
+	if e.Series != nil && e.Series.LastObservedTime.After(at) {
+		at = e.Series.LastObservedTime.Time
+	}
+	if e.EventTime.After(at) {
+		at = e.EventTime.Time
+	}
+	if at.IsZero() {
+		at = e.CreationTimestamp.Time
+	}
+	return at
+}
+
+// retriedWorkers are the workers that ended with an error and that their Job starts again, while some are
+// still lacking. Pods lost with their node are not their own fault.
+func retriedWorkers(obs *Observation) []string {
+	if obs.WorkerJob == nil || isFinished(obs.WorkerJob) {
+		return nil
+	}
+	var words []string
+	var fine int32
+	for _, pod := range obs.podsOf(obs.WorkerJob) {
+		switch {
+		case isReady(pod), leftByItself(pod):
+			fine++
+		case pod.Status.Phase == corev1.PodFailed && !wasDisrupted(pod) && pod.DeletionTimestamp == nil:
+			if cause := exitCause(pod); cause != "" {
+				words = append(words, fmt.Sprintf("pod %s: %s", pod.Name, cause))
+			}
+		}
+	}
+	if fine >= obs.expectedWorkers() {
+		return nil
+	}
+	return words
+}
+
+// allPodsRun tells whether the master and all expected workers run.
+func allPodsRun(obs *Observation, now time.Time) bool {
+	if obs.MasterJob == nil || obs.WorkerJob == nil || derivePhaseFromJob(obs.MasterJob) != v2.PhaseRunning {
+		return false
+	}
+	count, _ := connectedWorkers(obs, now)
+	return count >= obs.expectedWorkers()
+}
+
+func setPodsHealthy(next *v2.LocustTestStatus, obs *Observation, v *verdict, now time.Time) {
+	switch {
+	case next.Phase == v2.PhaseSucceeded:
+		setCondition(next, now, v2.ConditionTypePodsHealthy, metav1.ConditionTrue, v2.ReasonPodsHealthy, "All pods ran")
+	case v != nil:
+		setCondition(next, now, v2.ConditionTypePodsHealthy, metav1.ConditionFalse, v.reason, v.message)
+	case next.Phase == v2.PhaseFailed:
+		// What was known before the end stays: pods that go because the test ended are not a finding.
+		restamp(next, v2.ConditionTypePodsHealthy)
+	case allPodsRun(obs, now):
+		setCondition(next, now, v2.ConditionTypePodsHealthy, metav1.ConditionTrue, v2.ReasonPodsHealthy, "All pods run")
+	default:
+		setCondition(next, now, v2.ConditionTypePodsHealthy, metav1.ConditionTrue, v2.ReasonPodsStarting, "Waiting for pods to run")
+	}
+}

@@ -1,0 +1,132 @@
+package status
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+)
+
+func warning(uid types.UID, reason, message string, at time.Time) corev1.Event {
+	return corev1.Event{InvolvedObject: corev1.ObjectReference{UID: uid}, Type: corev1.EventTypeWarning, Reason: reason, Message: message, LastTimestamp: metav1.NewTime(at)}
+}
+
+func TestPodsHealthy_Verdicts(t *testing.T) {
+	at := t0.Add(20 * time.Second)
+	for name, tc := range map[string]struct {
+		change func(s *scene)
+		reason string
+		words  []string
+	}{
+		"image":       {func(s *scene) { s.waitPod(s.worker(0), "ErrImagePull", "manifest unknown") }, v2.ReasonImagePullError, []string{"shop-worker-0", "manifest unknown"}},
+		"bad image":   {func(s *scene) { s.waitPod(s.master(), "InvalidImageName", "couldn't parse") }, v2.ReasonImagePullError, []string{"couldn't parse"}},
+		"secret key":  {func(s *scene) { s.waitPod(s.master(), "CreateContainerConfigError", `secret "s" not found`) }, v2.ReasonConfigurationError, []string{`secret "s" not found`}},
+		"start error": {func(s *scene) { s.waitPod(s.master(), "RunContainerError", "exec: no such file") }, v2.ReasonConfigurationError, []string{"no such file"}},
+		"crash loop":  {func(s *scene) { s.waitPod(s.master(), "CrashLoopBackOff", "back-off") }, v2.ReasonCrashLoopBackOff, []string{"back-off"}},
+		"unscheduled": {func(s *scene) {
+			s.master().Status.Conditions[0] = corev1.PodCondition{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: corev1.PodReasonUnschedulable, Message: "0/1 nodes are available"}
+		}, v2.ReasonSchedulingError, []string{"0/1 nodes are available"}},
+		"init crashes": {func(s *scene) {
+			s.master().Status.InitContainerStatuses = []corev1.ContainerStatus{{Name: "mesh", State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff"}}}}
+		}, v2.ReasonInitializationError, []string{"mesh"}},
+		"init ended": {func(s *scene) {
+			s.master().Status.InitContainerStatuses = []corev1.ContainerStatus{{Name: "mesh", State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 3}}}}
+		}, v2.ReasonInitializationError, []string{"code 3"}},
+		"mount": {func(s *scene) {
+			s.obs.Events = []corev1.Event{warning("shop-master-0", "FailedMount", `configmap "x" not found`, at)}
+		}, v2.ReasonConfigurationError, []string{`configmap "x" not found`}},
+		"sandbox": {func(s *scene) {
+			s.obs.Events = []corev1.Event{warning("shop-worker-2", "FailedCreatePodSandBox", "no network", at)}
+		}, v2.ReasonInitializationError, []string{"no network"}},
+		"quota": {func(s *scene) {
+			s.obs.Pods = nil
+			s.obs.Events = []corev1.Event{warning("shop-worker-uid", "FailedCreate", "exceeded quota: none", at)}
+		}, v2.ReasonCreationError, []string{"Job shop-worker", "exceeded quota: none"}},
+		"worker crashes": {func(s *scene) { s.endPod(s.worker(0), at, 1, "SyntaxError: bad") }, v2.ReasonCrashLoopBackOff, []string{"shop-worker-0", "code 1", "SyntaxError"}},
+		"the worst of many": {func(s *scene) {
+			s.waitPod(s.worker(0), "ErrImagePull", "manifest unknown")
+			s.waitPod(s.worker(1), "CreateContainerConfigError", `secret "s" not found`)
+		}, v2.ReasonConfigurationError, []string{"shop-worker-1"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := created(t)
+			tc.change(s)
+			d := s.derive(at)
+			requireCondition(t, &s.prev, v2.ConditionTypePodsHealthy, metav1.ConditionFalse, tc.reason, tc.words...)
+			require.Len(t, d.Events, 1)
+			assert.Equal(t, corev1.EventTypeWarning, d.Events[0].Type)
+			assert.Equal(t, tc.reason, d.Events[0].Reason)
+		})
+	}
+}
+
+func TestPodsHealthy_NotBlamed(t *testing.T) {
+	at := t0.Add(20 * time.Second)
+	for name, change := range map[string]func(s *scene){
+		"old events of a pod that runs": func(s *scene) {
+			s.runPod(s.master(), at)
+			s.obs.Events = []corev1.Event{warning("shop-master-0", "FailedMount", "x", at)}
+		},
+		"old events of a Job that has pods": func(s *scene) { s.obs.Events = []corev1.Event{warning("shop-worker-uid", "FailedCreate", "x", at)} },
+		"events of other kinds":             func(s *scene) { s.obs.Events = []corev1.Event{warning("shop-master-0", "BackOff", "x", at)} },
+		"a pod that is being deleted": func(s *scene) {
+			s.waitPod(s.worker(0), "ErrImagePull", "x")
+			now := metav1.NewTime(at)
+			s.worker(0).DeletionTimestamp = &now
+		},
+		"a worker that was evicted": func(s *scene) {
+			s.endPod(s.worker(0), at, 137, "")
+			s.worker(0).Status.Conditions = []corev1.PodCondition{{Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue}}
+		},
+		"a complaint that is long past": func(s *scene) {
+			s.obs.Pods = nil
+			s.obs.Events = []corev1.Event{warning("shop-worker-uid", "FailedCreate", "x", at.Add(-2*eventsValid))}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := created(t)
+			change(s)
+			s.derive(at)
+			requireCondition(t, &s.prev, v2.ConditionTypePodsHealthy, metav1.ConditionTrue, v2.ReasonPodsStarting)
+		})
+	}
+}
+
+func TestSilent(t *testing.T) {
+	s := created(t)
+	silence := Silent(&s.prev, &s.obs, t0.Add(2*time.Second))
+	assert.Empty(t, silence.Objects, "a good start is quicker than that")
+	assert.Equal(t, 3*time.Second, silence.Again)
+
+	silence = Silent(&s.prev, &s.obs, t0.Add(6*time.Second))
+	assert.Equal(t, []types.UID{"shop-master-0", "shop-worker-0"}, silence.Objects, "one pod of each Job tells for all")
+	assert.Equal(t, eventsEvery, silence.Again)
+
+	s.obs.Pods = nil
+	silence = Silent(&s.prev, &s.obs, t0.Add(6*time.Second))
+	assert.Equal(t, []types.UID{"shop-master-uid", "shop-worker-uid"}, silence.Objects)
+
+	s = running(t)
+	assert.Equal(t, Silence{}, Silent(&s.prev, &s.obs, t0.Add(time.Hour)), "nobody is asked about a test that runs")
+
+	s = created(t)
+	s.waitPod(s.master(), "ErrImagePull", "x")
+	silence = Silent(&s.prev, &s.obs, t0.Add(6*time.Second))
+	assert.Equal(t, []types.UID{"shop-worker-0"}, silence.Objects, "the master tells by itself")
+}
+
+func TestMessage_NamesAFewPodsOnly(t *testing.T) {
+	s := created(t)
+	for i := range 3 {
+		s.waitPod(s.worker(i), "ErrImagePull", "x")
+	}
+	s.waitPod(s.master(), "ErrImagePull", "x")
+	s.derive(t0.Add(time.Second))
+	requireCondition(t, &s.prev, v2.ConditionTypePodsHealthy, metav1.ConditionFalse, v2.ReasonImagePullError, "and 1 more")
+}

@@ -1,0 +1,119 @@
+package status
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
+)
+
+// maxLastWords bounds in bytes how much of a container's termination message goes into a condition. The
+// kubelet keeps up to 2 KiB or 80 lines of the log's end (terminationMessagePolicy FallbackToLogsOnError).
+const maxLastWords = 1536
+
+func isMaster(pod *corev1.Pod) bool {
+	return pod.Labels[resources.LabelComponent] == string(resources.RoleMaster)
+}
+
+// mainContainer is the status of the container that runs Locust: it has its Job's name. A pod may have
+// others that a cluster injects.
+func mainContainer(pod *corev1.Pod) *corev1.ContainerStatus {
+	name := pod.Labels[resources.LabelPodName]
+	for i := range pod.Status.ContainerStatuses {
+		if pod.Status.ContainerStatuses[i].Name == name {
+			return &pod.Status.ContainerStatuses[i]
+		}
+	}
+	return nil
+}
+
+// startedAt is when the Locust container started; zero when it has not.
+func startedAt(pod *corev1.Pod) time.Time {
+	c := mainContainer(pod)
+	switch {
+	case c == nil:
+		return time.Time{}
+	case c.State.Running != nil:
+		return c.State.Running.StartedAt.Time
+	case c.State.Terminated != nil:
+		return c.State.Terminated.StartedAt.Time
+	}
+	return time.Time{}
+}
+
+// finishedAt is when the Locust container ended; zero when it has not.
+func finishedAt(pod *corev1.Pod) time.Time {
+	if c := mainContainer(pod); c != nil && c.State.Terminated != nil {
+		return c.State.Terminated.FinishedAt.Time
+	}
+	return time.Time{}
+}
+
+func isFinishedPod(pod *corev1.Pod) bool {
+	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
+}
+
+// isLive tells whether the pod runs, or may yet run.
+func isLive(pod *corev1.Pod) bool {
+	return !isFinishedPod(pod) && pod.DeletionTimestamp == nil
+}
+
+func podCondition(pod *corev1.Pod, conditionType corev1.PodConditionType) *corev1.PodCondition {
+	for i := range pod.Status.Conditions {
+		if pod.Status.Conditions[i].Type == conditionType {
+			return &pod.Status.Conditions[i]
+		}
+	}
+	return nil
+}
+
+func isReady(pod *corev1.Pod) bool {
+	c := podCondition(pod, corev1.PodReady)
+	return isLive(pod) && c != nil && c.Status == corev1.ConditionTrue
+}
+
+// wasDisrupted tells whether the pod was ended from outside: evicted, preempted, or its node was lost
+// (KEP-3329, condition DisruptionTarget).
+func wasDisrupted(pod *corev1.Pod) bool {
+	c := podCondition(pod, corev1.DisruptionTarget)
+	return c != nil && c.Status == corev1.ConditionTrue
+}
+
+// exitCause tells how a pod ended that did not end well: "exited with code 1: …". Empty when it runs,
+// ended with code 0, or does not tell.
+func exitCause(pod *corev1.Pod) string {
+	if c := mainContainer(pod); c != nil && c.State.Terminated != nil && c.State.Terminated.ExitCode != 0 {
+		end := c.State.Terminated
+		cause := fmt.Sprintf("exited with code %d", end.ExitCode)
+		if end.Reason != "" && end.Reason != "Error" {
+			cause += " (" + end.Reason + ")"
+		}
+		if words := lastWords(end.Message); words != "" {
+			cause += ": " + words
+		}
+		return cause
+	}
+	if pod.Status.Phase == corev1.PodFailed && pod.Status.Reason != "" {
+		return strings.TrimRight(fmt.Sprintf("failed: %s: %s", pod.Status.Reason, pod.Status.Message), ": ")
+	}
+	if c := podCondition(pod, corev1.DisruptionTarget); c != nil && c.Status == corev1.ConditionTrue && isFinishedPod(pod) {
+		return strings.TrimRight(fmt.Sprintf("was ended: %s: %s", c.Reason, c.Message), ": ")
+	}
+	return ""
+}
+
+// lastWords are the last whole lines of a termination message, as many as fit.
+func lastWords(message string) string {
+	message = strings.TrimSpace(strings.ToValidUTF8(message, ""))
+	if len(message) <= maxLastWords {
+		return message
+	}
+	tail := message[len(message)-maxLastWords:]
+	if i := strings.IndexByte(tail, '\n'); i >= 0 {
+		tail = tail[i+1:]
+	}
+	return "… " + strings.ToValidUTF8(tail, "")
+}

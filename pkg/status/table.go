@@ -1,0 +1,113 @@
+package status
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+)
+
+// Row is one state that a condition may be in.
+type Row struct {
+	Type   string
+	Status metav1.ConditionStatus
+	Reason string
+	// When tells when the condition is in this state.
+	When string
+	// Do tells the user what to do about it.
+	Do string
+}
+
+// Table lists every state that a condition of a LocustTest may be in. Unit tests, the watcher of the
+// end-to-end suite and docs/status.md read it; a state that is not in it is a defect.
+var Table = []Row{
+	{v2.ConditionTypeReady, metav1.ConditionFalse, v2.ReasonResourcesCreating,
+		"The Service, the master Job or the worker Job does not exist yet.",
+		"Wait. When the message names objects of an earlier test of the same name, they are still terminating."},
+	{v2.ConditionTypeReady, metav1.ConditionTrue, v2.ReasonResourcesCreated,
+		"The Service and both Jobs exist and nothing of them is known to be broken. Stays so after Succeeded.",
+		"Nothing."},
+	{v2.ConditionTypeReady, metav1.ConditionFalse, v2.ReasonResourcesFailed,
+		"An object could not be created, pods stayed unhealthy past the start-up deadline, or the phase is Failed.",
+		"Read the message: it names the field or object and the API server's words. While the phase is Pending the operator retries; once it is Failed, mend the cause, delete the test and create it again."},
+
+	{v2.ConditionTypeWorkersConnected, metav1.ConditionFalse, v2.ReasonWaitingForWorkers,
+		"Not all expected workers have been connected at once yet.",
+		"Wait; if it lasts, look at PodsHealthy and at the workers' logs."},
+	{v2.ConditionTypeWorkersConnected, metav1.ConditionTrue, v2.ReasonAllWorkersConnected,
+		"At least as many workers are connected as are expected. Frozen when the test ends.",
+		"Nothing."},
+	{v2.ConditionTypeWorkersConnected, metav1.ConditionFalse, v2.ReasonWorkersMissing,
+		"All workers had been connected, now fewer are, and the test is not complete.",
+		"Usually nothing: lost workers are replaced. If it lasts, look at PodsHealthy and at the nodes; the load was lower than intended meanwhile."},
+
+	{v2.ConditionTypeTestCompleted, metav1.ConditionFalse, v2.ReasonTestInProgress,
+		"The test has not started, or is running; the message says which.",
+		"Wait."},
+	{v2.ConditionTypeTestCompleted, metav1.ConditionTrue, v2.ReasonTestSucceeded,
+		"The phase is Succeeded: the master ended with exit code 0.",
+		"Nothing."},
+	{v2.ConditionTypeTestCompleted, metav1.ConditionTrue, v2.ReasonTestFailed,
+		"The phase is Failed; the message carries the cause, for example the exit code and the last log lines.",
+		"Mend the cause, delete the test and create it again."},
+
+	{v2.ConditionTypePodsHealthy, metav1.ConditionTrue, v2.ReasonPodsStarting,
+		"There is no verdict against any pod, and not all pods run yet.",
+		"Wait."},
+	{v2.ConditionTypePodsHealthy, metav1.ConditionTrue, v2.ReasonPodsHealthy,
+		"All expected pods run.",
+		"Nothing."},
+	{v2.ConditionTypePodsHealthy, metav1.ConditionFalse, v2.ReasonImagePullError,
+		"The image of a pod cannot be pulled.",
+		"Check spec.image, spec.imagePullPolicy, spec.imagePullSecrets and the registry. An image that appears before the start-up deadline is picked up."},
+	{v2.ConditionTypePodsHealthy, metav1.ConditionFalse, v2.ReasonConfigurationError,
+		"A ConfigMap, Secret, key or volume that a pod needs does not exist or cannot be mounted, or its container cannot be made.",
+		"Create what the message names; the pod picks it up before the start-up deadline."},
+	{v2.ConditionTypePodsHealthy, metav1.ConditionFalse, v2.ReasonSchedulingError,
+		"The scheduler finds no node for a pod.",
+		"Check spec.scheduling and the resource requests against the nodes, or add nodes."},
+	{v2.ConditionTypePodsHealthy, metav1.ConditionFalse, v2.ReasonCrashLoopBackOff,
+		"A container ends with an error again and again.",
+		"Read the exit code and the last log lines in the message, then the pod's log."},
+	{v2.ConditionTypePodsHealthy, metav1.ConditionFalse, v2.ReasonInitializationError,
+		"An init container fails, or the pod's sandbox or network cannot be set up.",
+		"Look at what your cluster injects into pods, and at the node."},
+	{v2.ConditionTypePodsHealthy, metav1.ConditionFalse, v2.ReasonCreationError,
+		"The Job controller cannot create pods: a quota, a limit range or an admission policy refuses them.",
+		"Raise the quota or satisfy the policy that the message names; pods are created as soon as it allows them."},
+
+	{v2.ConditionTypeSpecDrifted, metav1.ConditionFalse, v2.ReasonSpecInSync,
+		"The spec is the one the run was started from.",
+		"Nothing."},
+	{v2.ConditionTypeSpecDrifted, metav1.ConditionTrue, v2.ReasonSpecChangeIgnored,
+		"The spec was changed after the run's Jobs were created; the run goes on unchanged.",
+		"Change it back, or delete the test and create it with the new spec."},
+
+	{v2.ConditionTypeReconciling, metav1.ConditionTrue, v2.ReasonResourcesCreating,
+		"The phase is Pending and objects are missing. Absent in any other phase.",
+		"Wait."},
+	{v2.ConditionTypeReconciling, metav1.ConditionTrue, v2.ReasonPodsStarting,
+		"The phase is Pending and the master does not run yet. Absent in any other phase.",
+		"Wait, or look at PodsHealthy."},
+	{v2.ConditionTypeStalled, metav1.ConditionTrue, v2.ReasonTestFailed,
+		"The phase is Failed. Absent in any other phase.",
+		"See TestCompleted."},
+}
+
+// PermanentTypes are the condition types that are present from the first status write on.
+var PermanentTypes = []string{
+	v2.ConditionTypeReady,
+	v2.ConditionTypeWorkersConnected,
+	v2.ConditionTypeTestCompleted,
+	v2.ConditionTypePodsHealthy,
+	v2.ConditionTypeSpecDrifted,
+}
+
+// Known tells whether the table has a row for the condition's type, status and reason.
+func Known(c metav1.Condition) bool {
+	for _, row := range Table {
+		if row.Type == c.Type && row.Status == c.Status && row.Reason == c.Reason {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,153 @@
+package status
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	batchv1 "k8s.io/api/batch/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+)
+
+func TestWorkers_NobodyIsConnectedToAMasterThatDoesNotRun(t *testing.T) {
+	s := created(t)
+	for i := range 3 {
+		s.runPod(s.worker(i), t0.Add(5*time.Second))
+	}
+	s.derive(t0.Add(6 * time.Second))
+	assert.Equal(t, "0/3", s.prev.Workers)
+	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionFalse, v2.ReasonWaitingForWorkers)
+}
+
+func TestWorkers_FromTheJobWhenNoPodIsKnown(t *testing.T) {
+	s := created(t)
+	s.runMaster(t0.Add(5 * time.Second))
+	s.obs.Pods = s.obs.Pods[:1]
+	two := int32(2)
+	s.obs.WorkerJob.Status.Ready = &two
+	s.derive(t0.Add(6 * time.Second))
+	assert.Equal(t, "2/3", s.prev.Workers)
+	s.obs.WorkerJob.Status.Ready = nil
+	s.derive(t0.Add(7 * time.Second))
+	assert.Equal(t, "3/3", s.prev.Workers, "an old Job controller reports only active")
+}
+
+func TestWorkers_DeletedOneIsMissingAndReplaced(t *testing.T) {
+	s := running(t)
+	at := metav1.NewTime(t0.Add(20 * time.Second))
+	s.worker(1).DeletionTimestamp = &at
+	d := s.derive(at.Time)
+	assert.Equal(t, "2/3", s.prev.Workers)
+	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionFalse, v2.ReasonWorkersMissing, "2/3")
+	require.Len(t, d.Events, 1)
+	assert.Equal(t, v2.ReasonWorkersMissing, d.Events[0].Reason)
+
+	plan := PlanFor(&s.prev, &s.obs, settings, at.Time)
+	assert.Zero(t, plan.WorkerCompletions, "its Job has not counted it as done; it may still replace it by itself")
+
+	// It exits with code 0: its Job counts it as done.
+	s.dropPod(s.worker(1))
+	s.obs.WorkerJob.Status.CompletedIndexes, s.obs.WorkerJob.Status.Succeeded = "1", 1
+	plan = PlanFor(&s.prev, &s.obs, settings, at.Add(time.Second))
+	assert.EqualValues(t, 4, plan.WorkerCompletions)
+
+	four := int32(4)
+	s.obs.WorkerJob.Spec.Completions, s.obs.WorkerJob.Spec.Parallelism = &four, &four
+	s.runPod(s.pod("worker", 3), at.Add(2*time.Second))
+	plan = PlanFor(&s.prev, &s.obs, settings, at.Add(3*time.Second))
+	assert.Zero(t, plan.WorkerCompletions, "replaced once")
+	d = s.derive(at.Add(3 * time.Second))
+	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionTrue, v2.ReasonAllWorkersConnected, "3/3")
+	require.Len(t, d.Events, 1)
+	assert.Equal(t, v2.ReasonAllWorkersConnected, d.Events[0].Reason)
+}
+
+func TestWorkers_OneThatLeavesByItselfIsReplacedAfterAWhile(t *testing.T) {
+	s := running(t)
+	at := t0.Add(20 * time.Second)
+	s.endPod(s.worker(0), at, 0, "")
+	s.obs.WorkerJob.Status.CompletedIndexes, s.obs.WorkerJob.Status.Succeeded = "0", 1
+	plan := PlanFor(&s.prev, &s.obs, settings, at)
+	assert.Zero(t, plan.WorkerCompletions, "the test may be ending")
+	assert.Equal(t, leaveGrace, plan.Again)
+	plan = PlanFor(&s.prev, &s.obs, settings, at.Add(leaveGrace))
+	assert.EqualValues(t, 4, plan.WorkerCompletions)
+	s.derive(at.Add(leaveGrace))
+	assert.Equal(t, "2/3", s.prev.Workers)
+}
+
+func TestWorkers_WhoLeaveTogetherWereSentHome(t *testing.T) {
+	s := running(t)
+	at := t0.Add(20 * time.Second)
+	for i := range 3 {
+		s.endPod(s.worker(i), at, 0, "")
+	}
+	s.obs.WorkerJob.Status.CompletedIndexes, s.obs.WorkerJob.Status.Succeeded = "0-2", 3
+	s.endJob(s.obs.WorkerJob, batchv1.JobComplete, at)
+	plan := PlanFor(&s.prev, &s.obs, settings, at.Add(time.Hour))
+	assert.Zero(t, plan.WorkerCompletions)
+	assert.False(t, plan.ReplaceWorkerJob)
+}
+
+func TestWorkers_AllDeletedNeedANewJob(t *testing.T) {
+	s := running(t)
+	for i := 2; i >= 0; i-- {
+		s.dropPod(s.worker(i))
+	}
+	s.obs.WorkerJob.Status.CompletedIndexes, s.obs.WorkerJob.Status.Succeeded = "0-2", 3
+	s.endJob(s.obs.WorkerJob, batchv1.JobComplete, t0.Add(20*time.Second))
+	plan := PlanFor(&s.prev, &s.obs, settings, t0.Add(21*time.Second))
+	assert.True(t, plan.ReplaceWorkerJob, "a finished Job cannot grow")
+}
+
+func TestCompletedIndexes(t *testing.T) {
+	for text, want := range map[string][]int{"": nil, "0": {0}, "0,2-4": {0, 2, 3, 4}, "x,1,3-y": {1}, "5-3": nil} {
+		assert.Equal(t, want, completedIndexes(&batchv1.Job{Status: batchv1.JobStatus{CompletedIndexes: text}}), text)
+	}
+}
+
+func TestPlanEnd(t *testing.T) {
+	ttl := 30 * time.Second
+	kept := settings
+	kept.JobTTL = &ttl
+	end := t0.Add(60 * time.Second)
+
+	s := running(t)
+	s.endPod(s.master(), end, 0, "")
+	s.endJob(s.obs.MasterJob, batchv1.JobComplete, end)
+	s.derive(end)
+	plan := PlanFor(&s.prev, &s.obs, kept, end.Add(time.Second))
+	assert.Equal(t, []*batchv1.Job{s.obs.MasterJob}, plan.Expire)
+	assert.Empty(t, plan.Stop, "workers get a moment to go home")
+	assert.Equal(t, endGrace-time.Second, plan.Again)
+	plan = PlanFor(&s.prev, &s.obs, kept, end.Add(endGrace))
+	assert.Equal(t, []*batchv1.Job{s.obs.WorkerJob}, plan.Stop, "workers that linger are stopped")
+
+	s = running(t)
+	s.obs.Failure = &Failure{Message: "x", Final: true}
+	s.derive(end)
+	plan = PlanFor(&s.prev, &s.obs, settings, end)
+	assert.Equal(t, []*batchv1.Job{s.obs.MasterJob, s.obs.WorkerJob}, plan.Stop, "the operator decided: no load from now on")
+	assert.Empty(t, plan.Expire, "without a time to live the Jobs are kept")
+	one := int64(1)
+	s.obs.MasterJob.Spec.ActiveDeadlineSeconds = &one
+	plan = PlanFor(&s.prev, &s.obs, settings, end)
+	assert.Equal(t, []*batchv1.Job{s.obs.WorkerJob}, plan.Stop, "stopped once")
+}
+
+func TestPlan_BeforeTheFirstStatusNothing(t *testing.T) {
+	s := fresh(t)
+	assert.Equal(t, Plan{}, PlanFor(&s.prev, &s.obs, settings, t0))
+}
+
+func TestPlan_RecreatesWhatIsLostWhileRunning(t *testing.T) {
+	s := running(t)
+	s.obs.Service, s.obs.WorkerJob = nil, nil
+	plan := PlanFor(&s.prev, &s.obs, settings, t0.Add(20*time.Second))
+	assert.True(t, plan.CreateService)
+	assert.True(t, plan.CreateWorker)
+	assert.False(t, plan.CreateMaster)
+}
