@@ -57,7 +57,7 @@ func setReady(s *v2.LocustTestStatus, obs *Observation, now time.Time, cause str
 		status, reason, message = metav1.ConditionFalse, v2.ReasonResourcesFailed, obs.Failure.Message
 	case len(obs.Foreign) > 0:
 		status, reason, message = metav1.ConditionFalse, v2.ReasonResourcesFailed, fmt.Sprintf(
-			"%s already exists and does not belong to this test; delete it, or delete this test and create it under another name", strings.Join(obs.Foreign, ", "))
+			"names that this test needs are taken by others: %s; delete those objects, or delete this test and create it under another name", strings.Join(obs.Foreign, ", "))
 	case obs.complete():
 	case len(obs.Predecessors) > 0:
 		status, reason, message = metav1.ConditionFalse, v2.ReasonResourcesCreating,

@@ -114,7 +114,7 @@ func TestReady_NamesWhatIsInTheWay(t *testing.T) {
 
 	s.obs.Predecessors, s.obs.Foreign = nil, []string{"Service shop-master"}
 	d := s.derive(t0.Add(2 * time.Second))
-	requireCondition(t, &s.prev, v2.ConditionTypeReady, metav1.ConditionFalse, v2.ReasonResourcesFailed, "Service shop-master", "delete it")
+	requireCondition(t, &s.prev, v2.ConditionTypeReady, metav1.ConditionFalse, v2.ReasonResourcesFailed, "Service shop-master", "delete those objects")
 	assert.Equal(t, v2.PhasePending, s.prev.Phase)
 	assert.Equal(t, foreignEvery, d.WakeUp)
 

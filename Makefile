@@ -1,0 +1,261 @@
+# Start with `make demo`, then `make test`. `make` alone lists everything.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory --no-builtin-rules
+.NOTPARALLEL:
+
+# The settings that `make help` lists.
+LOCAL ?= 1
+LOCUST_IMAGE ?=
+IMG ?= localhost:5000/locust-k8s-operator:dev
+BASE ?= gcr.io/distroless/static:nonroot
+CONTAINER_TOOL ?= docker
+FUZZTIME ?= 5s
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+
+# Everything that is downloaded or built once lies here, outside the clone.
+LOCUST_OPERATOR_CACHE ?= $(HOME)/.cache/locust-operator
+export LOCUST_OPERATOR_CACHE
+
+# Pinned tools, built at first use.
+CONTROLLER_GEN = "$$(tools/build.sh controller-gen)"
+CRD_REF_DOCS = "$$(tools/build.sh crd-ref-docs)"
+KUSTOMIZE = "$$(tools/build.sh kustomize)"
+GOLANGCI_LINT = "$$(tools/build.sh golangci-lint)"
+export GOLANGCI_LINT_CACHE = $(LOCUST_OPERATOR_CACHE)/golangci-lint
+
+# The embedded cluster. IN_CLUSTER goes before a command that is to meet it: it sets KUBECONFIG and what is only there.
+LOCALCLUSTER = go -C test/cluster run ./cmd/localcluster
+IN_CLUSTER = settings="$$($(LOCALCLUSTER) env)"; eval "$$settings"; \
+	assets="$$($(LOCALCLUSTER) assets)"; export KUBECTL="$$assets/kubectl"; \
+	LOCUST_IMAGE="$$($(LOCALCLUSTER) locust-image)"; export LOCUST_IMAGE; \
+	IMG="$$(cat bin/local-image)"; export IMG;
+
+KUBECTL ?= $$(command -v kubectl || echo "$$($(LOCALCLUSTER) assets)/kubectl")
+
+# The race detector needs a C compiler.
+RACE = $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
+
+# Coverage is that of the product's packages, by whatever test.
+COVERED = ./api/...,./controllers/...,./pkg/...
+# go test prints a share of all packages after each one's line; the total says it once.
+STRIP_SHARES = sed -E -e '/^\t.*coverage: 0\.0%/d' -e 's/[[:space:]]*coverage: [0-9.]+% of statements.*//'
+
+##@ First steps
+
+.PHONY: help
+help: ## Show this list
+	@awk 'BEGIN { FS = ":.*## "; print "usage: make TARGET [NAME=VALUE...]" } \
+		/^##@ / { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z0-9-]+:.*## / { printf "  %-22s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@printf '\nSettings, with their values now\n'
+	@printf '  %-22s %s\n' \
+		'LOCAL' 'demo, test-e2e: 1 for an embedded cluster here, 0 for your own (KUBECONFIG): $(LOCAL)' \
+		'IMG' 'operator image to build, push or deploy: $(IMG)' \
+		'LOCUST_IMAGE' 'Locust image of demo and test-e2e; empty: that of the manifests, or of the embedded cluster' \
+		'BASE' 'base of the operator image: $(BASE)' \
+		'CONTAINER_TOOL' 'docker, podman or nerdctl: $(CONTAINER_TOOL)' \
+		'VERSION' 'what the operator calls itself: $(VERSION)' \
+		'FUZZTIME' 'for each fuzz test: $(FUZZTIME)' \
+		'LOCUST_OPERATOR_CACHE' 'built tools and cluster: $(LOCUST_OPERATOR_CACHE)'
+
+.PHONY: demo
+demo: ## Run a load test on a cluster, from nothing, and watch it live
+ifeq ($(LOCAL),1)
+	@$(MAKE) cluster-up local-image
+	@$(IN_CLUSTER) $(MAKE) deploy run-demo
+else
+	@$(MAKE) deploy run-demo
+endif
+
+.PHONY: test
+test: ## Run all checks that need no root: generated files, lint, unit, fuzz, integration
+	@$(MAKE) verify
+	@$(MAKE) lint
+	@$(MAKE) vet
+	@rm -rf bin/cover
+	@$(MAKE) test-unit
+	@$(MAKE) test-fuzz
+	@$(MAKE) test-cluster
+	@$(MAKE) test-tools
+	@$(MAKE) test-integration
+	@$(MAKE) coverage
+	@echo "==> all checks passed"
+
+##@ Tests
+
+.PHONY: test-unit
+test-unit: ## Run the unit tests, with the race detector where it works
+	@echo "==> unit tests $(RACE)"
+	@mkdir -p bin/cover
+	@go test $(RACE) -timeout 5m -covermode atomic -coverpkg $(COVERED) -coverprofile bin/cover/unit.out ./... | $(STRIP_SHARES)
+
+.PHONY: test-fuzz
+test-fuzz: ## Fuzz each Fuzz function for FUZZTIME
+	@echo "==> fuzz tests, $(FUZZTIME) each"
+	@for found in $$(grep -rHoE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' api cmd controllers pkg | sed 's/func //' | sort); do \
+		package="./$$(dirname "$${found%%:*}")"; name="$${found##*:}"; \
+		echo "$$name in $$package"; \
+		go test -timeout 5m -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$$package"; \
+	done
+
+.PHONY: test-integration
+test-integration: ## Run the suites against a real API server, etcd and controller-manager
+	@echo "==> integration tests $(RACE)"
+	@mkdir -p bin/cover
+	@assets="$$($(LOCALCLUSTER) assets)"; KUBEBUILDER_ASSETS="$$assets" \
+		go test $(RACE) -tags integration -timeout 15m -covermode atomic -coverpkg $(COVERED) \
+			-coverprofile bin/cover/integration.out ./test/integration/... | $(STRIP_SHARES)
+
+.PHONY: test-e2e
+test-e2e: ## Run the end-to-end suites on a real cluster
+ifeq ($(LOCAL),1)
+	@$(MAKE) cluster-up local-image
+	@$(IN_CLUSTER) $(MAKE) deploy run-e2e
+else
+	@$(MAKE) deploy run-e2e
+endif
+
+.PHONY: test-cluster
+test-cluster: ## Run the tests of the embedded cluster's own code
+	@echo "==> tests of test/cluster"
+	@go -C test/cluster test ./cmd/... ./internal/...
+
+.PHONY: test-tools
+test-tools: ## Run the tests of the developer tools
+	@echo "==> tests of tools"
+	@go -C tools test -count 1 ./...
+
+.PHONY: coverage
+coverage: ## Print the coverage of the tests that ran last
+	@{ echo "mode: atomic"; cat bin/cover/*.out | grep -v -e '^mode:' -e zz_generated -e /gendocs/; } >bin/cover/total.txt
+	@go tool cover -func bin/cover/total.txt | awk '/^total:/ { print "==> coverage of api, controllers and pkg: " $$3 }'
+
+##@ Code
+
+.PHONY: generate
+generate: ## Generate deepcopy, CRDs, RBAC and the reference docs
+	@echo "==> generate"
+	@rm -rf bin/crd
+	@$(CONTROLLER_GEN) object crd paths=./api/... output:crd:dir=bin/crd
+	@go -C tools run ./crdtrim -api "$(CURDIR)/api" "$(CURDIR)"/bin/crd/*.yaml
+	@mkdir -p config/crd/bases docs/reference
+	@rm -f config/crd/bases/*.yaml && mv bin/crd/*.yaml config/crd/bases/
+	@$(CONTROLLER_GEN) rbac:roleName=manager-role paths=./controllers/... output:rbac:dir=config/rbac
+	@$(CRD_REF_DOCS) --log-level ERROR --source-path api --config tools/crd-ref-docs.yaml --renderer markdown --output-path docs/reference/api.md
+	@go run ./pkg/status/gendocs >bin/status.md && mv bin/status.md docs/status.md
+
+.PHONY: manifests
+manifests: generate ## Same as generate
+
+.PHONY: verify
+verify: ## Fail when generated files are stale
+	@echo "==> verify"
+	@tools/verify.sh
+
+.PHONY: fmt
+fmt: ## Format the Go code
+	@$(GOLANGCI_LINT) fmt
+
+.PHONY: vet
+vet: ## Run go vet, on the tagged suites too
+	@echo "==> vet"
+	@go vet -tags integration,e2e ./...
+	@go -C tools vet ./...
+	@go -C test/cluster vet ./cmd/... ./internal/...
+
+.PHONY: lint
+lint: ## Run golangci-lint
+	@echo "==> lint"
+	@$(GOLANGCI_LINT) run
+
+##@ Operator
+
+.PHONY: build
+build: ## Build bin/manager, static
+	@CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)" -o bin/manager ./cmd/manager
+
+.PHONY: run
+run: ## Run the operator here, against the cluster of KUBECONFIG
+	go run ./cmd/manager
+
+.PHONY: docker-build
+docker-build: build ## Build the image IMG with CONTAINER_TOOL
+	$(CONTAINER_TOOL) build --build-arg BASE=$(BASE) --tag $(IMG) .
+
+.PHONY: docker-push
+docker-push: ## Push the image IMG
+	$(CONTAINER_TOOL) push $(IMG)
+
+.PHONY: install
+install: ## Install the CRDs into the cluster of KUBECONFIG
+	@$(KUSTOMIZE) build config/crd | $(KUBECTL) apply -f -
+
+.PHONY: uninstall
+uninstall: ## Remove the CRDs, and with them all LocustTests
+	@$(KUSTOMIZE) build config/crd | $(KUBECTL) delete --ignore-not-found -f -
+
+.PHONY: deploy
+deploy: ## Install the CRDs and the operator with the image IMG
+	@echo "==> deploy $(IMG)"
+	@$(RENDER_DEPLOYMENT) | $(KUBECTL) apply -f -
+	@$(KUBECTL) -n $(NAMESPACE) rollout status deployment/$(DEPLOYMENT) --timeout 3m
+
+.PHONY: undeploy
+undeploy: ## Remove the operator and the CRDs, and with them all LocustTests
+	@$(RENDER_DEPLOYMENT) | $(KUBECTL) delete --ignore-not-found -f -
+
+.PHONY: clean
+clean: ## Remove bin/
+	rm -rf bin
+
+##@ Embedded cluster (Linux, root)
+
+.PHONY: cluster-up
+cluster-up: ## Start a real single-node Kubernetes here; keeps a healthy one
+	@echo "==> cluster-up"
+	@$(LOCALCLUSTER) up
+
+.PHONY: cluster-down
+cluster-down: ## Stop it and leave nothing behind
+	@echo "==> cluster-down"
+	@$(LOCALCLUSTER) down
+
+.PHONY: cluster-status
+cluster-status: ## Tell what of it runs
+	@$(LOCALCLUSTER) status
+
+.PHONY: cluster-env
+cluster-env: ## Print its settings: eval "$(make cluster-env)"
+	@$(LOCALCLUSTER) env
+
+# What follows is part of the targets above.
+
+NAMESPACE = locust-k8s-operator-system
+DEPLOYMENT = locust-k8s-operator-controller-manager
+
+# Sets the image in a copy: the clone stays as it is.
+RENDER_DEPLOYMENT = copy="$$(mktemp -d)"; trap 'rm -rf "$$copy"' EXIT; cp -R config "$$copy"; kustomize=$(KUSTOMIZE); \
+	(cd "$$copy/config/manager" && "$$kustomize" edit set image controller=$(IMG)); \
+	"$$kustomize" build "$$copy/config/default"
+
+# The tag is made from the binary, so a changed operator is rolled out and an unchanged one is not.
+.PHONY: local-image
+local-image: build
+	@echo "==> operator image"
+	@tag="localhost:5000/locust-k8s-operator:dev-$$(sha256sum bin/manager | cut -c1-12)"; \
+		$(LOCALCLUSTER) image build --context "$(CURDIR)" --file "$(CURDIR)/Dockerfile" --build-arg BASE=scratch --tag "$$tag"; \
+		echo "$$tag" >bin/local-image
+
+.PHONY: run-demo
+run-demo:
+	@echo "==> demo"
+	@$(KUSTOMIZE) build config/samples/demo | go run ./test/demo -f - \
+		$(if $(LOCUST_IMAGE),-image "$(LOCUST_IMAGE)") $(if $(filter 1,$(LOCAL)),-first 'eval "$$(make cluster-env)"')
+
+.PHONY: run-e2e
+run-e2e:
+	@echo "==> end-to-end tests"
+	@export IMG="$(IMG)" LOCUST_IMAGE="$(LOCUST_IMAGE)" LOCAL="$(LOCAL)"; go test -tags e2e -count 1 -timeout 60m -v ./test/e2e/...

@@ -1,0 +1,135 @@
+package config
+
+import (
+	"path/filepath"
+	"strconv"
+
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/cluster/internal/layout"
+)
+
+// Health endpoints of the components that have one on loopback.
+const (
+	EtcdHealth      = "http://127.0.0.1:2381/health"
+	KCMHealth       = "https://127.0.0.1:10257/healthz"
+	SchedulerHealth = "https://127.0.0.1:10259/healthz"
+	KubeletHealth   = "http://127.0.0.1:10248/healthz"
+	ProxyHealth     = "http://127.0.0.1:10256/healthz"
+	RegistryHealth  = "http://" + layout.RegistryAddr + "/v2/"
+)
+
+// Listens are the addresses the cluster needs for itself.
+var Listens = []string{
+	layout.RegistryAddr, "127.0.0.1:2379", "127.0.0.1:2380", "127.0.0.1:2381",
+	layout.NodeIP + ":" + strconv.Itoa(layout.APIPort),
+	"127.0.0.1:10257", "127.0.0.1:10259", layout.NodeIP + ":10250", "127.0.0.1:10248", "127.0.0.1:10256", "127.0.0.1:10249",
+}
+
+// EtcdArgs are etcd's flags.
+func EtcdArgs(l layout.Layout) []string {
+	const url, peer = "https://127.0.0.1:2379", "http://127.0.0.1:2380"
+	pki := func(name string) string { return filepath.Join(l.Pki(), name) }
+	return []string{
+		"--name=local",
+		"--data-dir=" + l.Etcd(),
+		// The data is thrown away with the cluster: waiting for the disk buys nothing.
+		"--unsafe-no-fsync",
+		"--log-level=warn",
+		"--listen-client-urls=" + url,
+		"--advertise-client-urls=" + url,
+		"--listen-peer-urls=" + peer,
+		"--initial-advertise-peer-urls=" + peer,
+		"--initial-cluster=local=" + peer,
+		"--listen-metrics-urls=http://127.0.0.1:2381",
+		// Whoever may write here rules the machine: no other user may, loopback or not.
+		"--client-cert-auth",
+		"--trusted-ca-file=" + pki("etcd-ca.crt"),
+		"--cert-file=" + pki("etcd-server.crt"),
+		"--key-file=" + pki("etcd-server.key"),
+	}
+}
+
+// APIServerArgs are the API server's flags.
+func APIServerArgs(l layout.Layout) []string {
+	pki := func(name string) string { return filepath.Join(l.Pki(), name) }
+	return []string{
+		"--bind-address=" + layout.NodeIP,
+		"--advertise-address=" + layout.NodeIP,
+		"--secure-port=" + strconv.Itoa(layout.APIPort),
+		"--etcd-servers=https://127.0.0.1:2379",
+		"--etcd-cafile=" + pki("etcd-ca.crt"),
+		"--etcd-certfile=" + pki("etcd-client.crt"),
+		"--etcd-keyfile=" + pki("etcd-client.key"),
+		"--service-cluster-ip-range=" + layout.ServiceCIDR,
+		"--allow-privileged=true",
+		"--authorization-mode=Node,RBAC",
+		"--enable-admission-plugins=NodeRestriction,PodSecurity",
+		"--client-ca-file=" + pki("ca.crt"),
+		"--tls-cert-file=" + pki("apiserver.crt"),
+		"--tls-private-key-file=" + pki("apiserver.key"),
+		"--kubelet-certificate-authority=" + pki("ca.crt"),
+		"--kubelet-client-certificate=" + pki("apiserver-kubelet-client.crt"),
+		"--kubelet-client-key=" + pki("apiserver-kubelet-client.key"),
+		"--kubelet-preferred-address-types=InternalIP",
+		"--service-account-key-file=" + pki("sa.pub"),
+		"--service-account-signing-key-file=" + pki("sa.key"),
+		"--service-account-issuer=https://kubernetes.default.svc." + layout.Domain,
+		"--requestheader-client-ca-file=" + pki("front-proxy-ca.crt"),
+		"--requestheader-allowed-names=front-proxy-client",
+		"--requestheader-extra-headers-prefix=X-Remote-Extra-",
+		"--requestheader-group-headers=X-Remote-Group",
+		"--requestheader-username-headers=X-Remote-User",
+		"--proxy-client-cert-file=" + pki("front-proxy-client.crt"),
+		"--proxy-client-key-file=" + pki("front-proxy-client.key"),
+		"--audit-policy-file=" + filepath.Join(l.Conf(), "audit-policy.yaml"),
+		"--audit-log-path=" + l.AuditLog(),
+		"--audit-log-format=json",
+		"--audit-log-maxsize=200",
+		"--audit-log-maxbackup=1",
+	}
+}
+
+// KCMArgs are the controller manager's flags.
+func KCMArgs(l layout.Layout) []string {
+	pki := func(name string) string { return filepath.Join(l.Pki(), name) }
+	return []string{
+		"--kubeconfig=" + filepath.Join(l.Conf(), "kcm.kubeconfig"),
+		"--bind-address=127.0.0.1",
+		"--leader-elect=false", // there is only one
+		"--use-service-account-credentials=true",
+		"--service-account-private-key-file=" + pki("sa.key"),
+		"--root-ca-file=" + pki("ca.crt"),
+		"--cluster-signing-cert-file=" + pki("ca.crt"),
+		"--cluster-signing-key-file=" + pki("ca.key"),
+	}
+}
+
+// SchedulerArgs are the scheduler's flags.
+func SchedulerArgs(l layout.Layout) []string {
+	return []string{
+		"--kubeconfig=" + filepath.Join(l.Conf(), "scheduler.kubeconfig"),
+		"--bind-address=127.0.0.1",
+		"--leader-elect=false",
+	}
+}
+
+// KubeletArgs are the kubelet's flags.
+func KubeletArgs(l layout.Layout) []string {
+	return []string{
+		"--config=" + filepath.Join(l.Conf(), "kubelet.yaml"),
+		"--kubeconfig=" + filepath.Join(l.Conf(), "kubelet.kubeconfig"),
+		"--hostname-override=" + layout.NodeName,
+		"--node-ip=" + layout.NodeIP,
+		"--root-dir=" + l.Kubelet(),
+		"--cert-dir=" + filepath.Join(l.Kubelet(), "pki"),
+	}
+}
+
+// ProxyArgs are kube-proxy's flags.
+func ProxyArgs(l layout.Layout) []string {
+	return []string{"--config=" + filepath.Join(l.Conf(), "kube-proxy.yaml")}
+}
+
+// ContainerdArgs are containerd's flags.
+func ContainerdArgs(l layout.Layout) []string {
+	return []string{"--config", filepath.Join(l.Conf(), "containerd.toml")}
+}

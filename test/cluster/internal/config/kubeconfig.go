@@ -1,0 +1,25 @@
+package config
+
+import (
+	"fmt"
+
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/cluster/internal/layout"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/cluster/internal/pki"
+)
+
+// Server is the address of the API server.
+func Server() string { return fmt.Sprintf("https://%s:%d", layout.NodeIP, layout.APIPort) }
+
+// Kubeconfig renders the access file of one user, with everything inside.
+func Kubeconfig(user string, ca []byte, pair pki.Pair) ([]byte, error) {
+	return toYAML(object{
+		"apiVersion": "v1",
+		"kind":       "Config",
+		"clusters": []object{{"name": "local", "cluster": object{
+			"server": Server(), "certificate-authority-data": ca}}},
+		"users": []object{{"name": user, "user": object{
+			"client-certificate-data": pair.Cert, "client-key-data": pair.Key}}},
+		"contexts":        []object{{"name": "local", "context": object{"cluster": "local", "user": user}}},
+		"current-context": "local",
+	})
+}

@@ -1,0 +1,119 @@
+// Package host prepares the machine for the cluster and gives it back as it was.
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/cluster/internal/config"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/cluster/internal/layout"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/cluster/internal/proc"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/cluster/internal/run"
+)
+
+// ProxyModeEnv chooses how kube-proxy works: nftables (default) or iptables.
+const ProxyModeEnv = "LOCALCLUSTER_PROXY_MODE"
+
+const capSysResource = 24
+
+// ErrUnsuitable marks a machine that cannot run the local cluster.
+var ErrUnsuitable = errors.New("the local cluster needs Linux, root and Debian packages; " +
+	"use kind or your own cluster with KUBECONFIG=..., see README")
+
+// CheckPlatform refuses machines on which nothing can work.
+func CheckPlatform() error {
+	if runtime.GOOS != "linux" {
+		return fmt.Errorf("this is %s: %w", runtime.GOOS, ErrUnsuitable)
+	}
+	if os.Geteuid() != 0 {
+		return fmt.Errorf("this is not root: %w", ErrUnsuitable)
+	}
+	return nil
+}
+
+// Detect finds out what the configurations depend on.
+func Detect() (config.Machine, error) {
+	mode, err := config.ParseProxyMode(os.Getenv(ProxyModeEnv))
+	if err != nil {
+		return config.Machine{}, fmt.Errorf("%s: %w", ProxyModeEnv, err)
+	}
+	files, err := proc.RaiseFileLimit()
+	if err != nil {
+		return config.Machine{}, err
+	}
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return config.Machine{}, fmt.Errorf("read own capabilities: %w", err)
+	}
+	return config.Machine{
+		OpenFiles:   files,
+		SysResource: hasCapability(string(status), capSysResource),
+		CNIBinDir:   cniBinDir(),
+		ProxyMode:   mode,
+	}, nil
+}
+
+// hasCapability looks for one bit in the effective set of /proc/PID/status.
+func hasCapability(status string, bit uint) bool {
+	for line := range strings.Lines(status) {
+		hex, found := strings.CutPrefix(line, "CapEff:")
+		if !found {
+			continue
+		}
+		set, err := strconv.ParseUint(strings.TrimSpace(hex), 16, 64)
+		return err == nil && set&(1<<bit) != 0
+	}
+	return false
+}
+
+// cniDirs are where distributions and upstream put the network plugins.
+var cniDirs = []string{"/usr/lib/cni", "/usr/libexec/cni", "/opt/cni/bin"}
+
+func cniBinDir() string {
+	for _, dir := range cniDirs {
+		if _, err := os.Stat(filepath.Join(dir, "bridge")); err == nil {
+			return dir
+		}
+	}
+	return cniDirs[0]
+}
+
+// CheckForeign refuses to touch a machine on which something else already uses
+// what the cluster would create. Call it only when no record of ours exists.
+func CheckForeign() error {
+	for _, link := range []string{layout.NodeBridge, layout.PodBridge} {
+		if _, err := os.Stat("/sys/class/net/" + link); err == nil {
+			return fmt.Errorf("the network interface %s exists and is not ours: another Kubernetes node, or a local cluster with another cache folder (%s), runs here; take it down first",
+				link, layout.CacheEnv)
+		}
+	}
+	roots, err := podCgroups()
+	if err != nil {
+		return err
+	}
+	for _, root := range roots {
+		if pids := cgroupPids(root); len(pids) > 0 {
+			return fmt.Errorf("pods run here (%s) and are not ours: take the other Kubernetes node down first", root)
+		}
+	}
+	return nil
+}
+
+// checkKernel tells early what would otherwise surface as a riddle in a log.
+func checkKernel(ctx context.Context) error {
+	if filesystems, err := os.ReadFile("/proc/filesystems"); err == nil && !strings.Contains(string(filesystems), "\toverlay\n") {
+		if !run.Quiet(ctx, "modprobe", "overlay") {
+			return fmt.Errorf("this kernel has no overlay file system: %w", ErrUnsuitable)
+		}
+	}
+	if _, err := run.Output(ctx, "nft", "list", "tables"); err != nil {
+		return fmt.Errorf("this kernel has no nftables (%w): %w", err, ErrUnsuitable)
+	}
+	return nil
+}

@@ -1,0 +1,155 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/cluster/internal/run"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/cluster/internal/step"
+)
+
+// Tool is a program (or file) and the Debian package that brings it.
+type Tool struct {
+	Program string // a program's name, or absolute paths separated by | (one is enough)
+	Package string
+	Service string // the unit the package would enable
+}
+
+// ClusterTools is what the cluster itself needs.
+var ClusterTools = []Tool{
+	{Program: "containerd", Package: "containerd", Service: "containerd.service"},
+	{Program: "containerd-shim-runc-v2", Package: "containerd"},
+	{Program: "ctr", Package: "containerd"},
+	{Program: "runc", Package: "runc"},
+	{Program: strings.Join(cniDirs, "/bridge|") + "/bridge", Package: "containernetworking-plugins"},
+	{Program: "docker-registry", Package: "docker-registry", Service: "docker-registry.service"},
+	{Program: "iptables", Package: "iptables"}, // host ports are made with it in either proxy mode
+	{Program: "nft", Package: "nftables"},
+	{Program: "ip", Package: "iproute2"},
+	{Program: "nsenter", Package: "util-linux"},
+}
+
+// RootfsTools is what building a root file system needs.
+var RootfsTools = []Tool{{Program: "debootstrap", Package: "debootstrap"}}
+
+// ImageTools is what building images from Dockerfiles needs.
+var ImageTools = []Tool{{Program: "buildah", Package: "buildah"}}
+
+// PipTools is what downloading Python packages needs.
+var PipTools = []Tool{{Program: "/usr/lib/python3/dist-packages/pip/__init__.py", Package: "python3-pip"}}
+
+func (t Tool) present() bool {
+	if !strings.HasPrefix(t.Program, "/") {
+		return run.Has(t.Program)
+	}
+	for _, path := range strings.Split(t.Program, "|") {
+		if _, err := os.Stat(path); err == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// missing returns the packages that are not there, and the services they bring.
+func missing(tools []Tool) (packages, services []string) {
+	seen := map[string]bool{}
+	for _, t := range tools {
+		if t.present() {
+			continue
+		}
+		if !seen[t.Package] {
+			packages = append(packages, t.Package)
+			seen[t.Package] = true
+		}
+		if t.Service != "" {
+			services = append(services, t.Service)
+		}
+	}
+	return packages, services
+}
+
+// EnsureTools installs the packages of the tools that are missing.
+func EnsureTools(ctx context.Context, p *step.Printer, tools []Tool) error {
+	packages, services := missing(tools)
+	if len(packages) == 0 {
+		return nil
+	}
+	if !run.Has("apt-get") {
+		return fmt.Errorf("missing %s, and there is no apt-get to install it: %w", strings.Join(packages, ", "), ErrUnsuitable)
+	}
+	return p.Do("installed "+strings.Join(packages, " "), func() error {
+		allow, err := forbidServices()
+		if err != nil {
+			return err
+		}
+		defer allow()
+		if err := install(ctx, packages); err != nil {
+			return fmt.Errorf("%w\n%w", err, ErrUnsuitable)
+		}
+		disable(ctx, services)
+		if left, _ := missing(tools); len(left) > 0 {
+			return fmt.Errorf("the installed packages %s do not bring what is expected of them: %w", strings.Join(left, ", "), ErrUnsuitable)
+		}
+		return nil
+	})
+}
+
+func install(ctx context.Context, packages []string) error {
+	aptGet := func(args ...string) error {
+		cmd := run.Cmd{Args: append([]string{"apt-get"}, args...), Env: []string{"DEBIAN_FRONTEND=noninteractive"}}
+		_, err := cmd.Run(ctx)
+		return err
+	}
+	args := append([]string{"install", "-y", "-qq", "--no-install-recommends"}, packages...)
+	if haveLists() && aptGet(args...) == nil {
+		return nil
+	}
+	// No package lists, or old ones that name versions the mirror no longer has.
+	if err := aptGet("update", "-qq"); err != nil {
+		return err
+	}
+	return aptGet(args...)
+}
+
+func haveLists() bool {
+	lists, err := filepath.Glob("/var/lib/apt/lists/*_Packages*")
+	return err == nil && len(lists) > 0
+}
+
+const policyFile = "/usr/sbin/policy-rc.d"
+
+// forbidServices keeps packages from starting their services, in Debian's own
+// way: ours are started with our settings, and only while the cluster is up.
+func forbidServices() (func(), error) {
+	f, err := os.OpenFile(policyFile, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o755)
+	if errors.Is(err, fs.ErrExist) {
+		return func() {}, nil // the machine has a policy, and whoever wrote it decides
+	}
+	if err != nil {
+		return nil, fmt.Errorf("forbid services: %w", err)
+	}
+	remove := func() { os.Remove(policyFile) } //nolint:errcheck // nothing more can be done
+	if _, err := f.WriteString("#!/bin/sh\nexit 101\n"); err != nil {
+		remove()
+		return nil, fmt.Errorf("forbid services: %w", err)
+	}
+	if err := f.Close(); err != nil {
+		remove()
+		return nil, fmt.Errorf("forbid services: %w", err)
+	}
+	return remove, nil
+}
+
+// disable keeps the services of freshly installed packages from coming up, and
+// taking our ports, at the next start of the machine.
+func disable(ctx context.Context, services []string) {
+	if _, err := os.Stat("/run/systemd/system"); err != nil || len(services) == 0 {
+		return
+	}
+	run.Quiet(ctx, append([]string{"systemctl", "disable", "--now"}, services...)...)
+}

@@ -1,0 +1,179 @@
+// Package contract watches LocustTests and checks every status that is written against the invariants of the
+// status contract, as any client of the API could.
+package contract
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/tools/cache"
+	toolswatch "k8s.io/client-go/tools/watch"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/status"
+)
+
+// Sighting is one observed version of a test.
+type Sighting struct {
+	// At is when the watch delivered it.
+	At time.Time
+	// Test is the object.
+	Test *v2.LocustTest
+}
+
+// Watcher keeps the history of all tests it has seen, and the breaches of the contract.
+type Watcher struct {
+	mu       sync.Mutex
+	history  map[types.UID][]Sighting
+	breaches []string
+	// changed is closed and replaced at each sighting.
+	changed chan struct{}
+}
+
+// Watch follows all LocustTests until the context ends.
+func Watch(ctx context.Context, c client.WithWatch) (*Watcher, error) {
+	var list v2.LocustTestList
+	if err := c.List(ctx, &list); err != nil {
+		return nil, fmt.Errorf("list LocustTests: %w", err)
+	}
+	w := &Watcher{history: map[types.UID][]Sighting{}, changed: make(chan struct{})}
+	for i := range list.Items {
+		w.see(&list.Items[i])
+	}
+	source := &cache.ListWatch{
+		ListFunc: func(metav1.ListOptions) (runtime.Object, error) {
+			var l v2.LocustTestList
+			return &l, c.List(ctx, &l)
+		},
+		WatchFunc: func(options metav1.ListOptions) (watch.Interface, error) {
+			return c.Watch(ctx, &v2.LocustTestList{}, &client.ListOptions{Raw: &options})
+		},
+	}
+	// A retry watcher resumes where it was: no write in between is missed.
+	retrying, err := toolswatch.NewRetryWatcherWithContext(ctx, list.ResourceVersion, source)
+	if err != nil {
+		return nil, fmt.Errorf("watch LocustTests: %w", err)
+	}
+	go func() {
+		for event := range retrying.ResultChan() {
+			switch object := event.Object.(type) {
+			case *v2.LocustTest:
+				if event.Type != watch.Deleted {
+					w.see(object)
+				}
+			default:
+				if event.Type == watch.Error && ctx.Err() == nil {
+					w.breach("the watch broke: %v", object)
+				}
+			}
+		}
+	}()
+	return w, nil
+}
+
+func (w *Watcher) see(test *v2.LocustTest) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	seen := w.history[test.UID]
+	name := test.Namespace + "/" + test.Name
+	var err error
+	if len(seen) == 0 {
+		err = status.CheckStatus(&test.Status)
+	} else {
+		err = status.CheckTransition(&seen[len(seen)-1].Test.Status, &test.Status)
+	}
+	if err != nil {
+		w.breaches = append(w.breaches, fmt.Sprintf("%s at resourceVersion %s: %v", name, test.ResourceVersion, err))
+	}
+	if len(test.Finalizers) > 0 && test.DeletionTimestamp == nil {
+		w.breaches = append(w.breaches, fmt.Sprintf("%s has finalizers %v", name, test.Finalizers))
+	}
+	w.history[test.UID] = append(seen, Sighting{time.Now(), test.DeepCopy()})
+	close(w.changed)
+	w.changed = make(chan struct{})
+}
+
+func (w *Watcher) breach(format string, args ...any) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.breaches = append(w.breaches, fmt.Sprintf(format, args...))
+}
+
+// Breaches are the breaches of the contract so far.
+func (w *Watcher) Breaches() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return append([]string(nil), w.breaches...)
+}
+
+// History is every version of a test that was observed, oldest first.
+func (w *Watcher) History(uid types.UID) []Sighting {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return append([]Sighting(nil), w.history[uid]...)
+}
+
+// Phases is the sequence of a test's phases, each as often as it was entered.
+func (w *Watcher) Phases(uid types.UID) []string {
+	var phases []string
+	for _, s := range w.History(uid) {
+		if p := s.Test.Status.Phase; len(phases) == 0 || phases[len(phases)-1] != p {
+			phases = append(phases, p)
+		}
+	}
+	return phases
+}
+
+// Reasons is the sequence of a condition's reasons, each as often as it was entered.
+func (w *Watcher) Reasons(uid types.UID, conditionType string) []string {
+	var reasons []string
+	for _, s := range w.History(uid) {
+		for _, c := range s.Test.Status.Conditions {
+			if c.Type == conditionType && (len(reasons) == 0 || reasons[len(reasons)-1] != c.Reason) {
+				reasons = append(reasons, c.Reason)
+			}
+		}
+	}
+	return reasons
+}
+
+// Until waits for a version of the test that satisfies the predicate, past ones included, and returns the
+// first. The error tells the last status seen.
+func (w *Watcher) Until(ctx context.Context, uid types.UID, predicate func(*v2.LocustTest) bool) (*v2.LocustTest, error) {
+	for next := 0; ; {
+		w.mu.Lock()
+		seen, changed := w.history[uid], w.changed
+		w.mu.Unlock()
+		for ; next < len(seen); next++ {
+			if predicate(seen[next].Test) {
+				return seen[next].Test, nil
+			}
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			if len(seen) == 0 {
+				return nil, errors.Join(ctx.Err(), errors.New("the test was never seen"))
+			}
+			last := seen[len(seen)-1].Test
+			return last, fmt.Errorf("%w; last status: %s", ctx.Err(), Describe(&last.Status))
+		}
+	}
+}
+
+// Describe is a status in a few lines.
+func Describe(s *v2.LocustTestStatus) string {
+	text := fmt.Sprintf("phase %q, workers %s", s.Phase, s.Workers)
+	for _, c := range s.Conditions {
+		text += fmt.Sprintf("\n  %s=%s %s: %s", c.Type, c.Status, c.Reason, c.Message)
+	}
+	return text
+}

@@ -1,0 +1,141 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/watch"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+)
+
+// errDeleted tells that somebody deleted the test while it was followed.
+var errDeleted = errors.New("the test was deleted")
+
+// drawer shows a test. test is nil until the first state is known.
+type drawer interface {
+	// draw is called after each change, and several times a second.
+	draw(test *v2.LocustTest, now time.Time)
+}
+
+// follow watches a test until its phase is final and returns its last known state, also beside an error.
+func follow(ctx context.Context, c client.WithWatch, name client.ObjectKey, d drawer) (*v2.LocustTest, error) {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	states := make(chan *v2.LocustTest)
+	ended := make(chan error, 1)
+	go func() { ended <- watchTest(ctx, c, name, states) }()
+
+	tick := time.NewTicker(250 * time.Millisecond)
+	defer tick.Stop()
+	var test *v2.LocustTest
+	for {
+		select {
+		case test = <-states:
+			d.draw(test, time.Now())
+			if test.Status.IsTerminal() {
+				return test, nil
+			}
+		case <-tick.C:
+			d.draw(test, time.Now())
+		case err := <-ended:
+			return test, err
+		}
+	}
+}
+
+// watchTest sends every state of a test that a watch shows. A watch that ends, as watches do, is opened again. It
+// returns when ctx ends or the test is deleted.
+func watchTest(ctx context.Context, c client.WithWatch, name client.ObjectKey, states chan<- *v2.LocustTest) error {
+	one := []client.ListOption{
+		client.InNamespace(name.Namespace),
+		client.MatchingFieldsSelector{Selector: fields.OneTermEqualSelector("metadata.name", name.Name)},
+	}
+	send := func(test *v2.LocustTest) {
+		select {
+		case states <- test:
+		case <-ctx.Done():
+		}
+	}
+	for ctx.Err() == nil {
+		var list v2.LocustTestList
+		if err := c.List(ctx, &list, one...); err != nil {
+			return fmt.Errorf("read the test: %w", err)
+		}
+		if len(list.Items) == 0 {
+			return errDeleted
+		}
+		send(&list.Items[0])
+
+		since := &client.ListOptions{Raw: &metav1.ListOptions{ResourceVersion: list.ResourceVersion}}
+		since.ApplyOptions(one)
+		changes, err := c.Watch(ctx, &v2.LocustTestList{}, since)
+		if err != nil {
+			return fmt.Errorf("watch the test: %w", err)
+		}
+		for change := range changes.ResultChan() {
+			test, ok := change.Object.(*v2.LocustTest)
+			if !ok || change.Type == watch.Error {
+				break
+			}
+			if change.Type == watch.Deleted {
+				changes.Stop()
+				return errDeleted
+			}
+			send(test)
+		}
+		changes.Stop()
+		select {
+		case <-time.After(500 * time.Millisecond):
+		case <-ctx.Done():
+		}
+	}
+	return ctx.Err()
+}
+
+// changeLog prints one line for each change, for outputs that are not a terminal.
+type changeLog struct {
+	out     io.Writer
+	started time.Time
+	last    *v2.LocustTest
+}
+
+func (l *changeLog) draw(test *v2.LocustTest, now time.Time) {
+	if test == nil || test == l.last {
+		return
+	}
+	for _, line := range changes(l.last, test) {
+		fmt.Fprintf(l.out, "%6s  %s\n", clock(now.Sub(l.started)), line)
+	}
+	l.last = test
+}
+
+// screen draws a panel and, the next time, draws over it.
+type screen struct {
+	out     io.Writer
+	width   int
+	started time.Time
+	lines   int
+}
+
+func (s *screen) draw(test *v2.LocustTest, now time.Time) {
+	lines := panel(test, now.Sub(s.started), now)
+	var text strings.Builder
+	if s.lines > 0 {
+		fmt.Fprintf(&text, "\x1b[%dA", s.lines)
+	}
+	for _, line := range lines {
+		// A line that wraps would count twice.
+		fmt.Fprintf(&text, "\r%s\x1b[K\n", cut(line, s.width-1))
+	}
+	text.WriteString("\x1b[J")
+	s.lines = len(lines)
+	io.WriteString(s.out, text.String()) //nolint:errcheck // a terminal that is gone needs no panel
+}

@@ -1,0 +1,137 @@
+// Command demo runs the load test of a manifest and shows it live. It is the program behind `make demo`.
+//
+// It deletes an earlier run of the same test, applies the manifest, and follows the LocustTest in it until its phase
+// is final: on a terminal as a panel that is drawn again and again, otherwise as one line for each change. It reads
+// nothing but the LocustTest's spec and status, what any user can read.
+//
+// The exit code is 0 only when the phase is Succeeded.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/go-logr/logr"
+	"golang.org/x/term"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/config"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+)
+
+// options are the command line.
+type options struct {
+	file    string
+	image   string
+	first   string
+	timeout time.Duration
+}
+
+func main() {
+	var o options
+	flag.StringVar(&o.file, "f", "", "manifest with one LocustTest and what it needs; - reads standard input")
+	flag.StringVar(&o.image, "image", "", "image to use instead of the LocustTest's, wherever the manifest names it")
+	flag.StringVar(&o.first, "first", "", "command that the suggested commands need first")
+	flag.DurationVar(&o.timeout, "timeout", 5*time.Minute, "give up after this time")
+	flag.Parse()
+	if o.file == "" || flag.NArg() > 0 {
+		fmt.Fprintln(os.Stderr, "usage: demo -f FILE [--timeout 5m] [--image IMAGE]")
+		os.Exit(2)
+	}
+
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, o, os.Stdout)
+	interrupted := ctx.Err() != nil
+	stop()
+	switch {
+	case err != nil && interrupted:
+		fmt.Fprintln(os.Stderr, "demo: interrupted; the test goes on in the cluster")
+		os.Exit(130)
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "demo:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, o options, out *os.File) error {
+	objects, err := readManifest(o.file)
+	if err != nil {
+		return err
+	}
+	name, err := findTest(objects)
+	if err != nil {
+		return err
+	}
+	if o.image != "" {
+		replaceImage(objects, o.image)
+	}
+	c, err := newClient()
+	if err != nil {
+		return err
+	}
+
+	deadline, cancel := context.WithTimeoutCause(ctx, o.timeout, fmt.Errorf("gave up after %s", o.timeout))
+	defer cancel()
+	progress := func(line string) { fmt.Fprintln(out, line) }
+	if err := deleteTest(deadline, c, name, progress); err != nil {
+		return explain(deadline, err)
+	}
+	if err := apply(deadline, c, objects, progress); err != nil {
+		return explain(deadline, err)
+	}
+
+	test, err := show(deadline, c, name, out)
+	if test == nil || !test.Status.IsTerminal() {
+		return explain(deadline, unfinished(name, test, err))
+	}
+	for _, line := range summary(test, o.first) {
+		fmt.Fprintln(out, line)
+	}
+	if test.Status.Phase != v2.PhaseSucceeded {
+		return fmt.Errorf("the test %s failed: %s", name, cause(test))
+	}
+	return nil
+}
+
+// show follows the test and draws it the way the output can bear.
+func show(ctx context.Context, c client.WithWatch, name client.ObjectKey, out *os.File) (*v2.LocustTest, error) {
+	started := time.Now()
+	if width, _, err := term.GetSize(int(out.Fd())); err == nil {
+		return follow(ctx, c, name, &screen{out: out, width: width, started: started})
+	}
+	return follow(ctx, c, name, &changeLog{out: out, started: started})
+}
+
+// explain puts the time-out in front of the error that it caused.
+func explain(ctx context.Context, err error) error {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return fmt.Errorf("%w: %w", context.Cause(ctx), err)
+	}
+	return err
+}
+
+func newClient() (client.WithWatch, error) {
+	// controller-runtime complains when nobody asked for its logs; the demo has no use for them.
+	log.SetLogger(logr.New(log.NullLogSink{}))
+	cluster, err := config.GetConfig()
+	if err != nil {
+		return nil, fmt.Errorf("find a cluster: %w; set KUBECONFIG", err)
+	}
+	scheme := runtime.NewScheme()
+	if err := v2.AddToScheme(scheme); err != nil {
+		return nil, err
+	}
+	c, err := client.NewWithWatch(cluster, client.Options{Scheme: scheme})
+	if err != nil {
+		return nil, fmt.Errorf("connect to %s: %w", cluster.Host, err)
+	}
+	return c, nil
+}

@@ -1,0 +1,151 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/apimachinery/pkg/util/yaml"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+)
+
+// fieldOwner names the demo in the managed fields of what it applies.
+const fieldOwner = "locust-demo"
+
+// crdPatience is how long a CRD that was just applied may take to be served.
+const crdPatience = 30 * time.Second
+
+// readManifest reads the objects of a YAML file, or of standard input for "-".
+func readManifest(path string) ([]*unstructured.Unstructured, error) {
+	var in io.Reader = os.Stdin
+	if path != "-" {
+		file, err := os.Open(path)
+		if err != nil {
+			return nil, fmt.Errorf("read the manifest: %w", err)
+		}
+		defer file.Close() //nolint:errcheck // only read
+		in = file
+	}
+	return parseManifest(in)
+}
+
+func parseManifest(in io.Reader) ([]*unstructured.Unstructured, error) {
+	decoder := yaml.NewYAMLOrJSONDecoder(bufio.NewReader(in), 4096)
+	var objects []*unstructured.Unstructured
+	for {
+		object := &unstructured.Unstructured{}
+		err := decoder.Decode(&object.Object)
+		switch {
+		case errors.Is(err, io.EOF):
+			return objects, nil
+		case err != nil:
+			return nil, fmt.Errorf("parse the manifest: %w", err)
+		case len(object.Object) > 0:
+			objects = append(objects, object)
+		}
+	}
+}
+
+// findTest returns the name of the manifest's only LocustTest.
+func findTest(objects []*unstructured.Unstructured) (client.ObjectKey, error) {
+	var found []client.ObjectKey
+	for _, object := range objects {
+		if isTest(object) {
+			found = append(found, client.ObjectKeyFromObject(object))
+		}
+	}
+	if len(found) != 1 {
+		return client.ObjectKey{}, fmt.Errorf("the manifest holds %d LocustTests of %s; one is needed", len(found), v2.GroupVersion)
+	}
+	return found[0], nil
+}
+
+func isTest(object *unstructured.Unstructured) bool {
+	return object.GetKind() == "LocustTest" && object.GetAPIVersion() == v2.GroupVersion.String()
+}
+
+// replaceImage puts image in the place of the LocustTest's own image, in the LocustTest and in all other objects: the
+// target of the load may use the same.
+func replaceImage(objects []*unstructured.Unstructured, image string) {
+	var old string
+	for _, object := range objects {
+		if isTest(object) {
+			old, _, _ = unstructured.NestedString(object.Object, "spec", "image")
+		}
+	}
+	for _, object := range objects {
+		replaceField(object.Object, "image", old, image)
+	}
+}
+
+// replaceField sets a field to a new value wherever it has the old one.
+func replaceField(value any, field, from, to string) {
+	switch value := value.(type) {
+	case map[string]any:
+		if value[field] == from {
+			value[field] = to
+		}
+		for _, child := range value {
+			replaceField(child, field, from, to)
+		}
+	case []any:
+		for _, child := range value {
+			replaceField(child, field, from, to)
+		}
+	}
+}
+
+// deleteTest deletes an earlier run with all its objects, and waits until it is gone: a test runs once, and its final
+// status never changes, so a new run needs a new object.
+func deleteTest(ctx context.Context, c client.Client, name client.ObjectKey, progress func(string)) error {
+	test := &v2.LocustTest{ObjectMeta: metav1.ObjectMeta{Namespace: name.Namespace, Name: name.Name}}
+	err := c.Delete(ctx, test, client.PropagationPolicy(metav1.DeletePropagationForeground))
+	switch {
+	case apierrors.IsNotFound(err), meta.IsNoMatchError(err):
+		return nil
+	case err != nil:
+		return fmt.Errorf("delete the earlier run of %s: %w", name, err)
+	}
+	progress("deleting the earlier run of " + name.String())
+	err = wait.PollUntilContextCancel(ctx, 200*time.Millisecond, true, func(ctx context.Context) (bool, error) {
+		err := c.Get(ctx, name, test)
+		return apierrors.IsNotFound(err), client.IgnoreNotFound(err)
+	})
+	if err != nil {
+		return fmt.Errorf("wait until the earlier run of %s is gone: %w", name, err)
+	}
+	return nil
+}
+
+// apply creates or updates the objects, server-side, in their order.
+func apply(ctx context.Context, c client.Client, objects []*unstructured.Unstructured, progress func(string)) error {
+	for _, object := range objects {
+		name := object.GetKind() + " " + client.ObjectKeyFromObject(object).String()
+		progress("applying " + name)
+		err := wait.PollUntilContextTimeout(ctx, 500*time.Millisecond, crdPatience, true, func(ctx context.Context) (bool, error) {
+			err := c.Apply(ctx, client.ApplyConfigurationFromUnstructured(object), client.FieldOwner(fieldOwner), client.ForceOwnership)
+			if meta.IsNoMatchError(err) {
+				return false, nil
+			}
+			return err == nil, err
+		})
+		switch {
+		case wait.Interrupted(err) && ctx.Err() == nil:
+			return fmt.Errorf("apply %s: the cluster has no kind %s; is the operator deployed?", name, object.GetKind())
+		case err != nil:
+			return fmt.Errorf("apply %s: %w", name, err)
+		}
+	}
+	return nil
+}

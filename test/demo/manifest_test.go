@@ -1,0 +1,130 @@
+package main
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+)
+
+const manifest = `
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: files, namespace: locust-demo}
+data: {image: locust:1}
+---
+# only a comment
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: target, namespace: locust-demo}
+spec: {template: {spec: {containers: [{name: a, image: "locust:1"}, {name: b, image: "other:1"}]}}}
+---
+apiVersion: locust.io/v2
+kind: LocustTest
+metadata: {name: demo, namespace: locust-demo}
+spec: {image: "locust:1"}
+`
+
+func TestManifest(t *testing.T) {
+	objects, err := parseManifest(strings.NewReader(manifest))
+	require.NoError(t, err)
+	require.Len(t, objects, 3)
+	name, err := findTest(objects)
+	require.NoError(t, err)
+	assert.Equal(t, client.ObjectKey{Namespace: "locust-demo", Name: "demo"}, name)
+
+	_, err = findTest(objects[:2])
+	assert.ErrorContains(t, err, "0 LocustTests")
+	_, err = parseManifest(strings.NewReader("{"))
+	assert.ErrorContains(t, err, "parse the manifest")
+}
+
+func TestReplaceImage(t *testing.T) {
+	objects, err := parseManifest(strings.NewReader(manifest))
+	require.NoError(t, err)
+	replaceImage(objects, "mine:2")
+
+	image, _, err := unstructured.NestedString(objects[2].Object, "spec", "image")
+	require.NoError(t, err)
+	assert.Equal(t, "mine:2", image)
+	containers, _, err := unstructured.NestedSlice(objects[1].Object, "spec", "template", "spec", "containers")
+	require.NoError(t, err)
+	assert.Equal(t, []any{map[string]any{"name": "a", "image": "mine:2"}, map[string]any{"name": "b", "image": "other:1"}}, containers)
+}
+
+func newFake(t *testing.T, objects ...client.Object) client.WithWatch {
+	t.Helper()
+	scheme := runtime.NewScheme()
+	require.NoError(t, v2.AddToScheme(scheme))
+	return fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).WithStatusSubresource(&v2.LocustTest{}).
+		WithIndex(&v2.LocustTest{}, "metadata.name", func(o client.Object) []string { return []string{o.GetName()} }).Build()
+}
+
+func demoTest() *v2.LocustTest {
+	return &v2.LocustTest{ObjectMeta: metav1.ObjectMeta{Namespace: "locust-demo", Name: "demo"}}
+}
+
+func TestDeleteTestIsQuietWithoutAnEarlierRun(t *testing.T) {
+	var said []string
+	progress := func(line string) { said = append(said, line) }
+	require.NoError(t, deleteTest(t.Context(), newFake(t), client.ObjectKeyFromObject(demoTest()), progress))
+	assert.Empty(t, said)
+
+	c := newFake(t, demoTest())
+	require.NoError(t, deleteTest(t.Context(), c, client.ObjectKeyFromObject(demoTest()), progress))
+	assert.Equal(t, []string{"deleting the earlier run of locust-demo/demo"}, said)
+}
+
+// recorder remembers the phases it was shown.
+type recorder struct{ phases []string }
+
+func (r *recorder) draw(test *v2.LocustTest, _ time.Time) {
+	if test != nil && (len(r.phases) == 0 || r.phases[len(r.phases)-1] != test.Status.Phase) {
+		r.phases = append(r.phases, test.Status.Phase)
+	}
+}
+
+func TestFollowEndsWithTheFinalPhase(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	c := newFake(t, demoTest())
+	go func() {
+		for _, phase := range []string{v2.PhasePending, v2.PhaseRunning, v2.PhaseSucceeded} {
+			time.Sleep(100 * time.Millisecond)
+			test := demoTest()
+			if c.Get(ctx, client.ObjectKeyFromObject(test), test) == nil {
+				test.Status.Phase = phase
+				_ = c.Status().Update(ctx, test)
+			}
+		}
+	}()
+	seen := &recorder{}
+	test, err := follow(ctx, c, client.ObjectKeyFromObject(demoTest()), seen)
+	require.NoError(t, err)
+	assert.Equal(t, v2.PhaseSucceeded, test.Status.Phase)
+	assert.Equal(t, []string{"", v2.PhasePending, v2.PhaseRunning, v2.PhaseSucceeded}, seen.phases)
+}
+
+func TestFollowTellsThatTheTestIsGone(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	c := newFake(t, demoTest())
+	time.AfterFunc(100*time.Millisecond, func() { _ = c.Delete(ctx, demoTest()) })
+	test, err := follow(ctx, c, client.ObjectKeyFromObject(demoTest()), &recorder{})
+	require.ErrorIs(t, err, errDeleted)
+	assert.NotNil(t, test, "the last state is there for the message")
+
+	_, err = follow(ctx, c, client.ObjectKey{Namespace: "locust-demo", Name: "other"}, &recorder{})
+	assert.ErrorIs(t, err, errDeleted)
+}

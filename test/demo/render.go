@@ -1,0 +1,213 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+)
+
+// barWidth is the length of a full bar in characters.
+const barWidth = 30
+
+// panel is what a terminal shows of a test: the lines of the whole panel, from the status and the time alone.
+func panel(test *v2.LocustTest, elapsed time.Duration, now time.Time) []string {
+	if test == nil {
+		return []string{"waiting for the test, " + clock(elapsed)}
+	}
+	s := &test.Status
+	lines := []string{
+		fmt.Sprintf("LocustTest %s, %s", client.ObjectKeyFromObject(test), clock(elapsed)),
+		"",
+		"  phase     " + phase(s),
+		fmt.Sprintf("  workers   %s %d/%d", bar(share(s.ConnectedWorkers, s.ExpectedWorkers)), s.ConnectedWorkers, s.ExpectedWorkers),
+		"  run       " + runBar(test, now),
+		"",
+	}
+	for i := range s.Conditions {
+		lines = append(lines, "  "+conditionLine(&s.Conditions[i]))
+	}
+	return lines
+}
+
+// runBar shows how much of --run-time has passed since the phase became Running.
+func runBar(test *v2.LocustTest, now time.Time) string {
+	length, ok := runTime(&test.Spec)
+	started := test.Status.StartTime
+	switch {
+	case started == nil:
+		return bar(0) + " not started"
+	case !ok:
+		return clock(now.Sub(started.Time)) + ", no --run-time given"
+	}
+	// Times in a status have whole seconds, and another clock.
+	passed := min(max(now.Sub(started.Time), 0), length)
+	if test.Status.IsTerminal() || passed == length {
+		return fmt.Sprintf("%s %s, ending", bar(1), clock(length))
+	}
+	return fmt.Sprintf("%s %s of %s", bar(float64(passed)/float64(length)), clock(passed), clock(length))
+}
+
+// changes says, one line for each, what differs between two states of a test. before may be nil.
+func changes(before, after *v2.LocustTest) []string {
+	var was v2.LocustTestStatus
+	if before != nil {
+		was = before.Status
+	}
+	is := &after.Status
+	var lines []string
+	if was.Phase != is.Phase {
+		lines = append(lines, "phase "+phase(is))
+	}
+	if was.ConnectedWorkers != is.ConnectedWorkers || was.ExpectedWorkers != is.ExpectedWorkers {
+		lines = append(lines, fmt.Sprintf("workers %d/%d", is.ConnectedWorkers, is.ExpectedWorkers))
+	}
+	for i := range is.Conditions {
+		condition := &is.Conditions[i]
+		old := meta.FindStatusCondition(was.Conditions, condition.Type)
+		if old == nil || old.Status != condition.Status || old.Reason != condition.Reason || old.Message != condition.Message {
+			lines = append(lines, conditionLine(condition))
+		}
+	}
+	for i := range was.Conditions {
+		if gone := was.Conditions[i].Type; meta.FindStatusCondition(is.Conditions, gone) == nil {
+			lines = append(lines, fmt.Sprintf("· %-17s gone", gone))
+		}
+	}
+	return lines
+}
+
+// summary is what stays on the screen after the end: the final status and commands to try next. first is a command
+// that these need, and may be empty.
+func summary(test *v2.LocustTest, first string) []string {
+	s := &test.Status
+	verdict := s.Phase
+	if s.StartTime != nil && s.CompletionTime != nil {
+		verdict += " after " + clock(s.CompletionTime.Sub(s.StartTime.Time))
+	}
+	lines := []string{
+		"",
+		fmt.Sprintf("%s: %s, %d/%d workers", client.ObjectKeyFromObject(test), verdict, s.ConnectedWorkers, s.ExpectedWorkers),
+	}
+	for i := range s.Conditions {
+		lines = append(lines, "  "+conditionLine(&s.Conditions[i]))
+	}
+	lines = append(lines, "", "Try next")
+	if first != "" {
+		lines = append(lines, "  "+first)
+	}
+	kubectl := "  kubectl -n " + test.Namespace + " "
+	return append(lines,
+		kubectl+"get locusttest "+test.Name+" -o yaml",
+		kubectl+"get jobs,pods,services -l performance-test-name="+test.Name,
+		kubectl+"logs job/"+strings.ReplaceAll(test.Name, ".", "-")+"-master",
+		kubectl+"get events",
+		kubectl+"delete locusttest "+test.Name,
+	)
+}
+
+// unfinished says why a test was not followed to its end: err, and what stands in its way as far as the status tells.
+func unfinished(name client.ObjectKey, test *v2.LocustTest, err error) error {
+	if test == nil {
+		return fmt.Errorf("follow test %s: %w", name, err)
+	}
+	var bad []string
+	for i := range test.Status.Conditions {
+		if condition := &test.Status.Conditions[i]; mark(condition) != good {
+			bad = append(bad, fmt.Sprintf("%s=%s %s: %s", condition.Type, condition.Status, condition.Reason, condition.Message))
+		}
+	}
+	if len(test.Status.Conditions) == 0 {
+		bad = append(bad, "it has no status yet; does the operator run?")
+	}
+	return fmt.Errorf("test %s, phase %s: %w; %s", name, phase(&test.Status), err, strings.Join(bad, "; "))
+}
+
+// cause returns why a test failed.
+func cause(test *v2.LocustTest) string {
+	if completed := meta.FindStatusCondition(test.Status.Conditions, v2.ConditionTypeTestCompleted); completed != nil {
+		return completed.Message
+	}
+	return "no cause is told"
+}
+
+func phase(s *v2.LocustTestStatus) string {
+	if s.Phase == "" {
+		return "not known yet"
+	}
+	return s.Phase
+}
+
+// The three verdicts on a condition: as it should be at the end, not there yet, and trouble.
+const (
+	good    = "✓"
+	waiting = "·"
+	trouble = "✗"
+)
+
+// mark tells at a glance whether a condition is good news. True is good for some types and bad for others.
+func mark(condition *metav1.Condition) string {
+	isTrue := condition.Status == metav1.ConditionTrue
+	switch condition.Type {
+	case v2.ConditionTypeReconciling:
+		return waiting
+	case v2.ConditionTypeSpecDrifted, v2.ConditionTypeStalled:
+		if isTrue {
+			return trouble
+		}
+		return good
+	}
+	switch condition.Reason {
+	case v2.ReasonTestFailed:
+		return trouble
+	case v2.ReasonResourcesCreating, v2.ReasonWaitingForWorkers, v2.ReasonTestInProgress, v2.ReasonPodsStarting:
+		return waiting
+	}
+	if isTrue {
+		return good
+	}
+	return trouble
+}
+
+func conditionLine(condition *metav1.Condition) string {
+	line := fmt.Sprintf("%s %-17s %-20s %s", mark(condition), condition.Type, condition.Reason, oneLine(condition.Message))
+	return strings.TrimRight(line, " ")
+}
+
+// oneLine folds the log lines that a message may quote.
+func oneLine(message string) string { return strings.Join(strings.Fields(message), " ") }
+
+func share(part, whole int32) float64 {
+	if whole <= 0 {
+		return 0
+	}
+	return float64(part) / float64(whole)
+}
+
+func bar(share float64) string {
+	full := int(min(max(share, 0), 1)*barWidth + 0.5)
+	return strings.Repeat("█", full) + strings.Repeat("░", barWidth-full)
+}
+
+// clock writes a duration in whole seconds, as 0:07 or 1:02:03.
+func clock(d time.Duration) string {
+	s := int(max(d, 0).Seconds())
+	if s >= 3600 {
+		return fmt.Sprintf("%d:%02d:%02d", s/3600, s/60%60, s%60)
+	}
+	return fmt.Sprintf("%d:%02d", s/60, s%60)
+}
+
+// cut shortens a line to a number of characters.
+func cut(line string, width int) string {
+	runes := []rune(line)
+	if width < 2 || len(runes) <= width {
+		return line
+	}
+	return string(runes[:width-1]) + "…"
+}

@@ -1,0 +1,18 @@
+//go:build integration
+
+package integration
+
+import (
+	"os"
+
+	"github.com/go-logr/logr"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+)
+
+// testLogger is silent unless OPERATOR_LOG is set: what a test needs to tell is in its messages.
+func testLogger() logr.Logger {
+	if os.Getenv("OPERATOR_LOG") == "" {
+		return logr.Discard()
+	}
+	return zap.New(zap.UseDevMode(true))
+}

@@ -1,0 +1,133 @@
+//go:build integration
+
+package integration
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
+)
+
+func TestReconcile_InitialStatus(t *testing.T) {
+	ns := namespace(t)
+	op := startOperator(t, ns)
+	test := create(t, newTest(ns, "initial"))
+	s := op.untilPhase(test, v2.PhasePending)
+	assert.EqualValues(t, 2, s.ExpectedWorkers)
+	assert.EqualValues(t, 0, s.ConnectedWorkers)
+	assert.EqualValues(t, 1, s.ObservedGeneration)
+	assert.Nil(t, s.StartTime)
+	assert.Equal(t, v2.ReasonResourcesCreating, reasonOf(s, v2.ConditionTypeReady))
+	assert.Equal(t, v2.ReasonWaitingForWorkers, reasonOf(s, v2.ConditionTypeWorkersConnected))
+	assert.Equal(t, v2.ReasonTestInProgress, reasonOf(s, v2.ConditionTypeTestCompleted))
+	assert.Equal(t, v2.ReasonPodsStarting, reasonOf(s, v2.ConditionTypePodsHealthy))
+	assert.Equal(t, v2.ReasonSpecInSync, reasonOf(s, v2.ConditionTypeSpecDrifted))
+}
+
+func TestReconcile_StatusAfterCreate(t *testing.T) {
+	ns := namespace(t)
+	op := startOperator(t, ns)
+	test := create(t, newTest(ns, "after-create"))
+	s := op.untilReason(test, v2.ConditionTypeReady, v2.ReasonResourcesCreated)
+	assert.Equal(t, v2.PhasePending, s.Phase, "the objects exist, and nothing runs yet")
+
+	for _, object := range []client.Object{&corev1.Service{}, &batchv1.Job{}} {
+		require.NoError(t, k8s.Get(t.Context(), client.ObjectKey{Namespace: ns, Name: "after-create-master"}, object))
+		owner := metav1.GetControllerOf(object)
+		require.NotNil(t, owner)
+		assert.Equal(t, test.UID, owner.UID)
+	}
+	runAll(t, test)
+	s = op.untilPhase(test, v2.PhaseRunning)
+	require.NotNil(t, s.StartTime)
+	s = op.untilReason(test, v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected)
+	assert.Equal(t, "2/2", s.Workers)
+}
+
+func TestReconcile_JobComplete(t *testing.T) {
+	ns := namespace(t)
+	op := startOperator(t, ns, withTTL(time.Hour))
+	test := create(t, newTest(ns, "complete"))
+	master, workers := runAll(t, test)
+	op.untilReason(test, v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected)
+	assert.Nil(t, job(t, test, resources.RoleMaster).Spec.TTLSecondsAfterFinished, "the master Job must not expire before its outcome is recorded")
+
+	for i := range workers {
+		endPod(t, &workers[i], 0, "")
+	}
+	endPod(t, &master, 0, "")
+	s := op.untilPhase(test, v2.PhaseSucceeded)
+	assert.Equal(t, job(t, test, resources.RoleMaster).Status.CompletionTime.Unix(), s.CompletionTime.Unix(), "the Job's own time")
+	assert.Equal(t, "2/2", s.Workers, "frozen at what was last observed while the test ran")
+	assert.True(t, meta.IsStatusConditionTrue(s.Conditions, v2.ConditionTypeReady))
+	assert.Equal(t, []string{"", v2.PhasePending, v2.PhaseRunning, v2.PhaseSucceeded}, op.watcher.Phases(test.UID))
+	assert.Equal(t, []string{v2.ReasonWaitingForWorkers, v2.ReasonAllWorkersConnected}, op.watcher.Reasons(test.UID, v2.ConditionTypeWorkersConnected))
+	for _, role := range []resources.Role{resources.RoleMaster, resources.RoleWorker} {
+		eventually(t, "the Job's time to live is set", func() bool {
+			ttl := job(t, test, role).Spec.TTLSecondsAfterFinished
+			return ttl != nil && *ttl == 3600
+		})
+	}
+}
+
+func TestReconcile_JobFailed(t *testing.T) {
+	ns := namespace(t)
+	op := startOperator(t, ns)
+	test := create(t, newTest(ns, "failed"))
+	master, workers := runAll(t, test)
+	op.untilReason(test, v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected)
+
+	endPod(t, &master, 1, "ModuleNotFoundError: no module named shop")
+	s := op.untilPhase(test, v2.PhaseFailed)
+	for _, conditionType := range []string{v2.ConditionTypeTestCompleted, v2.ConditionTypeReady, v2.ConditionTypeStalled} {
+		assert.Contains(t, messageOf(s, conditionType), "exited with code 1: ModuleNotFoundError: no module named shop", conditionType)
+	}
+	for i := range workers {
+		eventually(t, "no pod of a failed test goes on", func() bool {
+			var pod corev1.Pod
+			err := k8s.Get(t.Context(), client.ObjectKeyFromObject(&workers[i]), &pod)
+			return err != nil || pod.DeletionTimestamp != nil
+		})
+	}
+}
+
+func TestStatus_NoReconcileLoop(t *testing.T) {
+	ns := namespace(t)
+	op := startOperator(t, ns)
+	test := create(t, newTest(ns, "idle"))
+	master, workers := runAll(t, test)
+	op.untilReason(test, v2.ConditionTypePodsHealthy, v2.ReasonPodsHealthy)
+	time.Sleep(2 * time.Second) // what may still come, comes
+	require.NoError(t, k8s.Get(t.Context(), client.ObjectKeyFromObject(test), test))
+	before, requests := test.ResourceVersion, op.requests.total("")
+	time.Sleep(15 * time.Second)
+	require.NoError(t, k8s.Get(t.Context(), client.ObjectKeyFromObject(test), test))
+	assert.Equal(t, before, test.ResourceVersion, "an idle test is not written")
+	assert.Equal(t, requests, op.requests.total(""), "an idle test costs no request: %v", op.requests.snapshot())
+
+	for i := range workers {
+		endPod(t, &workers[i], 0, "")
+	}
+	endPod(t, &master, 0, "")
+	op.untilPhase(test, v2.PhaseSucceeded)
+	time.Sleep(2 * time.Second)
+	assert.Equal(t, 3, op.requests.total("POST services")+op.requests.total("POST jobs"), "three creates: %v", op.requests.snapshot())
+	assert.LessOrEqual(t, op.requests.total("PATCH locusttests/status"), 8, "%v", op.requests.snapshot())
+	assert.Equal(t, op.requests.total("PATCH locusttests/status"), op.requests.total("PATCH locusttests/status 200"), "no write was refused")
+	assert.Equal(t, op.requests.total("PATCH locusttests/status"), len(op.watcher.History(test.UID))-1, "every write changed something")
+	assert.Zero(t, op.requests.total("PATCH locusttests ")+op.requests.total("PUT locusttests"), "the main object is never written")
+	assert.LessOrEqual(t, op.requests.total(""), 18+startupRequests, "requests of one good run: %v", op.requests.snapshot())
+}
+
+// startupRequests bounds what an operator asks at its own start: API discovery and one list per cache.
+const startupRequests = 12

@@ -1,0 +1,279 @@
+//go:build integration
+
+package integration
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
+)
+
+func service(test *v2.LocustTest) *corev1.Service {
+	return &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: test.Namespace, Name: resources.MasterName(test.Name)}}
+}
+
+func deleteNow(t *testing.T, object client.Object) {
+	t.Helper()
+	require.NoError(t, k8s.Delete(t.Context(), object, client.GracePeriodSeconds(0), client.PropagationPolicy(metav1.DeletePropagationBackground)))
+}
+
+func TestLostObjects_BeforeTheRun(t *testing.T) {
+	ns := namespace(t)
+	op := startOperator(t, ns)
+	test := create(t, newTest(ns, "early"))
+	op.untilReason(test, v2.ConditionTypeReady, v2.ReasonResourcesCreated)
+	pods(t, test, resources.RoleMaster, 1)
+	for _, role := range []resources.Role{resources.RoleMaster, resources.RoleWorker} {
+		lost := job(t, test, role)
+		deleteNow(t, lost)
+		eventually(t, "the "+string(role)+" Job is there again", func() bool {
+			var j batchv1.Job
+			return k8s.Get(t.Context(), client.ObjectKeyFromObject(lost), &j) == nil && j.UID != lost.UID
+		})
+	}
+	deleteNow(t, service(test))
+	eventually(t, "the Service is there again", func() bool {
+		return k8s.Get(t.Context(), client.ObjectKeyFromObject(service(test)), &corev1.Service{}) == nil
+	})
+	runAll(t, test)
+	op.untilPhase(test, v2.PhaseRunning)
+}
+
+func TestLostObjects_DuringTheRun(t *testing.T) {
+	ns := namespace(t)
+	op := startOperator(t, ns)
+	test := create(t, newTest(ns, "midway"))
+	runAll(t, test)
+	op.untilReason(test, v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected)
+
+	// The spec changes, and then the worker Job is lost: it is made from the spec that runs.
+	require.NoError(t, k8s.Get(t.Context(), client.ObjectKeyFromObject(test), test))
+	test.Spec.Worker.Replicas = 5
+	require.NoError(t, k8s.Update(t.Context(), test))
+	s := op.untilReason(test, v2.ConditionTypeSpecDrifted, v2.ReasonSpecChangeIgnored)
+	assert.EqualValues(t, 2, s.ExpectedWorkers)
+	assert.EqualValues(t, 2, s.ObservedGeneration)
+
+	lost := job(t, test, resources.RoleWorker)
+	deleteNow(t, lost)
+	eventually(t, "the worker Job is there again", func() bool {
+		var j batchv1.Job
+		return k8s.Get(t.Context(), client.ObjectKeyFromObject(lost), &j) == nil && j.UID != lost.UID && *j.Spec.Parallelism == 2
+	})
+	op.untilReason(test, v2.ConditionTypeWorkersConnected, v2.ReasonWorkersMissing)
+	for _, p := range pods(t, test, resources.RoleWorker, 2) {
+		runPod(t, &p)
+	}
+	op.until(test, "the workers are back", func(s *v2.LocustTestStatus) bool {
+		reasons := op.watcher.Reasons(test.UID, v2.ConditionTypeWorkersConnected)
+		return len(reasons) == 4 && reasonOf(s, v2.ConditionTypeWorkersConnected) == v2.ReasonAllWorkersConnected
+	})
+
+	require.NoError(t, k8s.Get(t.Context(), client.ObjectKeyFromObject(test), test))
+	test.Spec.Worker.Replicas = 2
+	require.NoError(t, k8s.Update(t.Context(), test))
+	op.until(test, "the spec is back", func(s *v2.LocustTestStatus) bool {
+		return s.ObservedGeneration == 3 && reasonOf(s, v2.ConditionTypeSpecDrifted) == v2.ReasonSpecInSync
+	})
+
+	// A lost master Job is a lost run.
+	deleteNow(t, job(t, test, resources.RoleMaster))
+	s = op.untilPhase(test, v2.PhaseFailed)
+	assert.Contains(t, messageOf(s, v2.ConditionTypeTestCompleted), "the master Job was deleted during the run")
+	time.Sleep(2 * time.Second)
+	var jobs batchv1.JobList
+	require.NoError(t, k8s.List(t.Context(), &jobs, client.InNamespace(ns)))
+	require.Len(t, jobs.Items, 1, "no second run")
+	eventually(t, "no load is left", func() bool {
+		return meta.IsStatusConditionTrue(conditionsOf(job(t, test, resources.RoleWorker)), "Failed")
+	})
+}
+
+func conditionsOf(job *batchv1.Job) []metav1.Condition {
+	var out []metav1.Condition
+	for _, c := range job.Status.Conditions {
+		out = append(out, metav1.Condition{Type: string(c.Type), Status: metav1.ConditionStatus(c.Status)})
+	}
+	return out
+}
+
+// TestWorkerDeleted: a worker that is told to go exits with code 0, and its Job counts it as done.
+func TestWorkerDeleted(t *testing.T) {
+	ns := namespace(t)
+	op := startOperator(t, ns)
+	test := create(t, newTest(ns, "taken"))
+	_, workers := runAll(t, test)
+	op.untilReason(test, v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected)
+
+	require.NoError(t, k8s.Delete(t.Context(), &workers[0], client.GracePeriodSeconds(30)))
+	op.untilReason(test, v2.ConditionTypeWorkersConnected, v2.ReasonWorkersMissing)
+	endPod(t, &workers[0], 0, "")
+	_ = k8s.Delete(t.Context(), &workers[0], client.GracePeriodSeconds(0))
+	for _, p := range pods(t, test, resources.RoleWorker, 2) {
+		runPod(t, &p)
+	}
+	op.until(test, "the workers are back", func(*v2.LocustTestStatus) bool {
+		return len(op.watcher.Reasons(test.UID, v2.ConditionTypeWorkersConnected)) == 3
+	})
+	assert.EqualValues(t, 3, *job(t, test, resources.RoleWorker).Spec.Completions)
+
+	// All at once: the Job is complete and cannot grow, so there is a new one.
+	before := job(t, test, resources.RoleWorker)
+	live := pods(t, test, resources.RoleWorker, 2)
+	for i := range live {
+		require.NoError(t, k8s.Delete(t.Context(), &live[i], client.GracePeriodSeconds(30)))
+	}
+	for i := range live {
+		endPod(t, &live[i], 0, "")
+		_ = k8s.Delete(t.Context(), &live[i], client.GracePeriodSeconds(0))
+	}
+	for _, p := range pods(t, test, resources.RoleWorker, 2) {
+		runPod(t, &p)
+	}
+	op.until(test, "the workers are back again", func(*v2.LocustTestStatus) bool {
+		return len(op.watcher.Reasons(test.UID, v2.ConditionTypeWorkersConnected)) == 5
+	})
+	assert.Equal(t, v2.PhaseRunning, op.watcher.Phases(test.UID)[2])
+	t.Logf("worker Job replaced: %t", before.UID != job(t, test, resources.RoleWorker).UID)
+}
+
+// TestOperatorAway: the end of a run and its times do not depend on the operator having been there.
+func TestOperatorAway(t *testing.T) {
+	ns := namespace(t)
+	op := startOperator(t, ns, withTTL(time.Hour))
+	test := create(t, newTest(ns, "unseen"))
+	op.untilReason(test, v2.ConditionTypeReady, v2.ReasonResourcesCreated)
+	op.stop()
+
+	master, workers := runAll(t, test)
+	time.Sleep(time.Second)
+	for i := range workers {
+		endPod(t, &workers[i], 0, "")
+	}
+	endPod(t, &master, 0, "")
+	eventually(t, "the master Job is complete", func() bool { return job(t, test, resources.RoleMaster).Status.CompletionTime != nil })
+
+	op = startOperator(t, ns, withTTL(time.Hour))
+	s := op.untilPhase(test, v2.PhaseSucceeded)
+	assert.Equal(t, job(t, test, resources.RoleMaster).Status.CompletionTime.Unix(), s.CompletionTime.Unix())
+	assert.Equal(t, "2/2", s.Workers, "rebuilt from the pods that are left")
+	require.NotNil(t, s.StartTime)
+	assert.LessOrEqual(t, s.StartTime.Unix(), s.CompletionTime.Unix())
+	assert.Zero(t, op.requests.total("POST jobs"), "nothing was started again")
+}
+
+// TestOperatorAway_MasterJobDeleted: nobody knows whether the test ran, so it is not run again.
+func TestOperatorAway_MasterJobDeleted(t *testing.T) {
+	ns := namespace(t)
+	op := startOperator(t, ns)
+	test := create(t, newTest(ns, "vanished"))
+	op.untilReason(test, v2.ConditionTypeReady, v2.ReasonResourcesCreated)
+	op.stop()
+	deleteNow(t, job(t, test, resources.RoleMaster))
+
+	op = startOperator(t, ns)
+	s := op.untilPhase(test, v2.PhaseFailed)
+	assert.Contains(t, messageOf(s, v2.ConditionTypeTestCompleted), "while the operator was not running")
+	assert.Zero(t, op.requests.total("POST jobs"))
+}
+
+// TestCreatedAnew: a new test of the same name waits until the old pods are gone.
+func TestCreatedAnew(t *testing.T) {
+	ns := namespace(t)
+	op := startOperator(t, ns)
+	old := create(t, newTest(ns, "again"))
+	_, workers := runAll(t, old)
+	op.untilReason(old, v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected)
+	// A pod that takes its time to go.
+	for i := range workers {
+		patch := client.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"finalizers":["test.locust.io/slow"]}}`))
+		require.NoError(t, k8s.Patch(t.Context(), &workers[i], patch))
+	}
+	require.NoError(t, k8s.Delete(t.Context(), old, client.PropagationPolicy(metav1.DeletePropagationBackground)))
+	again := create(t, newTest(ns, "again"))
+	s := op.until(again, "it waits", func(s *v2.LocustTestStatus) bool {
+		return reasonOf(s, v2.ConditionTypeReady) == v2.ReasonResourcesCreating && len(messageOf(s, v2.ConditionTypeReady)) > len("Creating resources")
+	})
+	assert.Contains(t, messageOf(s, v2.ConditionTypeReady), "earlier test of the same name")
+	time.Sleep(3 * time.Second)
+	var jobs batchv1.JobList
+	require.NoError(t, k8s.List(t.Context(), &jobs, client.InNamespace(ns)))
+	for _, j := range jobs.Items {
+		assert.NotEqual(t, again.UID, metav1.GetControllerOf(&j).UID, "no Job while old workers could join")
+	}
+	for i := range workers {
+		eventually(t, "the old pod goes", func() bool {
+			patch := client.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"finalizers":null}}`))
+			return client.IgnoreNotFound(k8s.Patch(context.Background(), &workers[i], patch)) == nil
+		})
+	}
+	for i := range workers {
+		_ = k8s.Delete(t.Context(), &workers[i], client.GracePeriodSeconds(0))
+	}
+	op.untilReason(again, v2.ConditionTypeReady, v2.ReasonResourcesCreated)
+	assert.Zero(t, op.requests.total("POST jobs 409")+op.requests.total("POST services 409"), "no create was refused: %v", op.requests.snapshot())
+}
+
+// TestCreationError: the Job controller's own words, when it cannot create pods.
+func TestCreationError(t *testing.T) {
+	ns := namespace(t)
+	quota := &corev1.ResourceQuota{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "no-pods"},
+		Spec: corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{corev1.ResourcePods: {}}}}
+	require.NoError(t, k8s.Create(t.Context(), quota))
+	eventually(t, "the quota is in force", func() bool {
+		err := k8s.Get(t.Context(), client.ObjectKeyFromObject(quota), quota)
+		return err == nil && len(quota.Status.Hard) > 0
+	})
+	op := startOperator(t, ns, withDeadline(20*time.Second))
+	test := create(t, newTest(ns, "nopods"))
+	started := time.Now()
+	s := op.untilReason(test, v2.ConditionTypePodsHealthy, v2.ReasonCreationError)
+	t.Logf("told after %s", time.Since(started).Round(time.Millisecond))
+	assert.Contains(t, messageOf(s, v2.ConditionTypePodsHealthy), "exceeded quota: no-pods")
+	s = op.untilPhase(test, v2.PhaseFailed)
+	assert.Contains(t, messageOf(s, v2.ConditionTypeTestCompleted), "exceeded quota: no-pods")
+	seconds := int(time.Since(started).Seconds()) + 1
+	assert.LessOrEqual(t, op.requests.total(""), seconds+startupRequests, "at most one request per second: %v", op.requests.snapshot())
+}
+
+// TestStatusIsASubresource: spec writes do not touch the status, status writes do not touch the spec.
+func TestStatusIsASubresource(t *testing.T) {
+	ns := namespace(t)
+	test := newTest(ns, "isolated")
+	test.Status.Phase = v2.PhaseRunning
+	create(t, test)
+	assert.Empty(t, test.Status.Phase, "a status in a manifest is ignored")
+	test.Status.Phase = v2.PhasePending
+	test.Spec.Image = "other"
+	require.NoError(t, k8s.Status().Update(t.Context(), test))
+	require.NoError(t, k8s.Get(t.Context(), client.ObjectKeyFromObject(test), test))
+	assert.Equal(t, "locustio/locust:2.43.3", test.Spec.Image)
+	assert.Equal(t, v2.PhasePending, test.Status.Phase)
+	assert.EqualValues(t, 1, test.Generation)
+}
+
+// TestCRD_FitsApply: kubectl apply keeps the whole manifest in an annotation, and two versions have to fit.
+func TestCRD_FitsApply(t *testing.T) {
+	raw, err := os.ReadFile("../../config/crd/bases/locust.io_locusttests.yaml")
+	require.NoError(t, err)
+	var crd map[string]any
+	require.NoError(t, yaml.Unmarshal(raw, &crd))
+	compact, err := json.Marshal(crd)
+	require.NoError(t, err)
+	assert.Less(t, len(compact), 256*1024/2, "one version")
+	t.Logf("the CRD has %d bytes as JSON", len(compact))
+}

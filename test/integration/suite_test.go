@@ -1,0 +1,429 @@
+//go:build integration
+
+// Package integration runs the reconciler against a real kube-apiserver, etcd and kube-controller-manager. The
+// tests play scheduler and kubelet: they write the status of pods.
+package integration
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/config"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/controllers"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/status"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/contract"
+)
+
+// patience is how long anything may take on a slow machine.
+const patience = 60 * time.Second
+
+var (
+	// apiServer is how to reach the API server as its administrator.
+	apiServer *rest.Config
+	scheme    = runtime.NewScheme()
+	// k8s acts as the user.
+	k8s client.WithWatch
+)
+
+func TestMain(m *testing.M) {
+	code, err := run(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "error:", err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func run(m *testing.M) (code int, err error) {
+	assets := os.Getenv("KUBEBUILDER_ASSETS")
+	if assets == "" {
+		return 0, fmt.Errorf("KUBEBUILDER_ASSETS is not set; run `make test-integration`, which builds the control plane first")
+	}
+	ctrl.SetLogger(testLogger())
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v2.AddToScheme} {
+		if err := add(scheme); err != nil {
+			return 0, err
+		}
+	}
+	env := &envtest.Environment{
+		CRDDirectoryPaths:        []string{filepath.Join("..", "..", "config", "crd", "bases")},
+		ErrorIfCRDPathMissing:    true,
+		BinaryAssetsDirectory:    assets,
+		ControlPlaneStartTimeout: 2 * time.Minute,
+		ControlPlaneStopTimeout:  time.Minute,
+	}
+	if apiServer, err = env.Start(); err != nil {
+		return 0, fmt.Errorf("start the control plane from %s: %w", assets, err)
+	}
+	defer func() {
+		if stopErr := env.Stop(); err == nil {
+			err = stopErr
+		}
+	}()
+	stop, err := startControllerManager(assets)
+	if err != nil {
+		return 0, err
+	}
+	defer stop()
+	if k8s, err = client.NewWithWatch(apiServer, client.Options{Scheme: scheme}); err != nil {
+		return 0, err
+	}
+	return m.Run(), nil
+}
+
+// startControllerManager starts the real Job controller and garbage collector beside envtest's control plane.
+func startControllerManager(assets string) (stop func(), err error) {
+	binary := filepath.Join(assets, "kube-controller-manager")
+	if _, err := os.Stat(binary); err != nil {
+		return nil, fmt.Errorf("the integration suites need a kube-controller-manager beside the API server: %w", err)
+	}
+	dir, err := os.MkdirTemp("", "locust-operator-kcm-")
+	if err != nil {
+		return nil, err
+	}
+	kubeconfig := filepath.Join(dir, "kubeconfig")
+	err = clientcmd.WriteToFile(clientcmdapi.Config{
+		Clusters: map[string]*clientcmdapi.Cluster{"c": {Server: apiServer.Host, CertificateAuthorityData: apiServer.CAData}},
+		AuthInfos: map[string]*clientcmdapi.AuthInfo{"u": {
+			ClientCertificateData: apiServer.CertData, ClientKeyData: apiServer.KeyData}},
+		Contexts:       map[string]*clientcmdapi.Context{"x": {Cluster: "c", AuthInfo: "u"}},
+		CurrentContext: "x",
+	}, kubeconfig)
+	if err != nil {
+		return nil, err
+	}
+	log, err := os.Create(filepath.Join(dir, "log"))
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.Command(binary, "--kubeconfig="+kubeconfig, "--leader-elect=false", "--bind-address=127.0.0.1", "--secure-port=0",
+		"--kube-api-qps=200", "--kube-api-burst=400",
+		"--controllers=job-controller,garbage-collector-controller,ttl-after-finished-controller,namespace-controller,resourcequota-controller")
+	cmd.Stdout, cmd.Stderr = log, log
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start kube-controller-manager: %w", err)
+	}
+	return func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		_ = log.Close()
+		_ = os.RemoveAll(dir)
+	}, nil
+}
+
+// operator is one running operator of a test, with its requests counted.
+type operator struct {
+	t        *testing.T
+	requests *counter
+	watcher  *contract.Watcher
+	stop     func()
+}
+
+type option func(*controllers.LocustTestReconciler)
+
+func withDeadline(d time.Duration) option {
+	return func(r *controllers.LocustTestReconciler) { r.Settings.StartupDeadline = d }
+}
+
+func withTTL(d time.Duration) option {
+	return func(r *controllers.LocustTestReconciler) { r.Settings.JobTTL = &d }
+}
+
+// startOperator starts an operator that works on one namespace of its own, and checks the contract on all it
+// writes when the test ends.
+func startOperator(t *testing.T, namespace string, options ...option) *operator {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	op := &operator{t: t, requests: &counter{}}
+	watching, stopWatching := context.WithCancel(context.Background())
+	var err error
+	op.watcher, err = contract.Watch(watching, k8s)
+	require.NoError(t, err)
+	done := op.launch(ctx, namespace, options...)
+	op.stop = sync.OnceFunc(func() {
+		cancel()
+		<-done
+	})
+	t.Cleanup(func() {
+		op.stop()
+		stopWatching()
+		require.Empty(t, op.watcher.Breaches(), "the status contract was broken")
+	})
+	return op
+}
+
+func (op *operator) launch(ctx context.Context, namespace string, options ...option) <-chan struct{} {
+	counted := rest.CopyConfig(apiServer)
+	counted.QPS, counted.Burst = 200, 400
+	counted.Wrap(op.requests.wrap)
+	skip := true
+	mgr, err := ctrl.NewManager(counted, ctrl.Options{
+		Scheme:     scheme,
+		Cache:      controllers.CacheOptions([]string{namespace}),
+		Metrics:    metricsserver.Options{BindAddress: "0"},
+		Controller: config.Controller{SkipNameValidation: &skip},
+	})
+	require.NoError(op.t, err)
+	r := &controllers.LocustTestReconciler{
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Recorder: mgr.GetEventRecorder("locust-k8s-operator"), Clock: clock.RealClock{},
+		Settings:        status.Settings{StartupDeadline: 5 * time.Minute},
+		RefreshInterval: 10 * time.Second, Concurrency: 4,
+	}
+	for _, o := range options {
+		o(r)
+	}
+	require.NoError(op.t, r.SetupWithManager(ctx, mgr))
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := mgr.Start(ctx); err != nil {
+			op.t.Errorf("the operator stopped: %v", err)
+		}
+	}()
+	require.True(op.t, mgr.GetCache().WaitForCacheSync(ctx))
+	return done
+}
+
+// counter counts requests by "VERB resource[/subresource] code".
+type counter struct {
+	mu    sync.Mutex
+	count map[string]int
+}
+
+func (c *counter) wrap(next http.RoundTripper) http.RoundTripper {
+	return roundTripper(func(req *http.Request) (*http.Response, error) {
+		resp, err := next.RoundTrip(req)
+		if err == nil {
+			c.mu.Lock()
+			if c.count == nil {
+				c.count = map[string]int{}
+			}
+			c.count[fmt.Sprintf("%s %s %d", verb(req), resource(req.URL.Path), resp.StatusCode)]++
+			c.mu.Unlock()
+		}
+		return resp, err
+	})
+}
+
+func verb(req *http.Request) string {
+	if req.URL.Query().Get("watch") == "true" {
+		return "WATCH"
+	}
+	return req.Method
+}
+
+// resource is the resource and subresource of an API path, without names.
+func resource(path string) string {
+	parts := strings.Split(strings.Trim(path, "/"), "/")
+	for i, p := range parts {
+		if p == "namespaces" && len(parts) > i+2 {
+			kept := []string{parts[i+2]}
+			if len(parts) > i+4 {
+				kept = append(kept, parts[i+4])
+			}
+			return strings.Join(kept, "/")
+		}
+	}
+	return parts[len(parts)-1]
+}
+
+func (c *counter) snapshot() map[string]int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	out := map[string]int{}
+	for k, v := range c.count {
+		out[k] = v
+	}
+	return out
+}
+
+// total counts the requests whose key has the prefix; watches do not count.
+func (c *counter) total(prefix string) int {
+	n := 0
+	for key, v := range c.snapshot() {
+		if strings.HasPrefix(key, prefix) && !strings.HasPrefix(key, "WATCH") {
+			n += v
+		}
+	}
+	return n
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// namespace makes a namespace of the test's own.
+func namespace(t *testing.T) string {
+	t.Helper()
+	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "it-"}}
+	require.NoError(t, k8s.Create(t.Context(), ns))
+	t.Cleanup(func() { _ = k8s.Delete(context.Background(), ns) })
+	return ns.Name
+}
+
+// newTest is a valid test with 2 workers.
+func newTest(namespace, name string) *v2.LocustTest {
+	return &v2.LocustTest{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
+		Spec: v2.LocustTestSpec{
+			Image:  "locustio/locust:2.43.3",
+			Master: v2.MasterSpec{Command: "--locustfile /lotest/src/t.py --host http://shop --users 4 --run-time 10s"},
+			Worker: v2.WorkerSpec{Command: "--locustfile /lotest/src/t.py", Replicas: 2},
+		},
+	}
+}
+
+func create(t *testing.T, test *v2.LocustTest) *v2.LocustTest {
+	t.Helper()
+	require.NoError(t, k8s.Create(t.Context(), test))
+	return test
+}
+
+// until waits until the test's status satisfies the predicate.
+func (op *operator) until(test *v2.LocustTest, what string, predicate func(s *v2.LocustTestStatus) bool) *v2.LocustTestStatus {
+	op.t.Helper()
+	ctx, cancel := context.WithTimeout(op.t.Context(), patience)
+	defer cancel()
+	seen, err := op.watcher.Until(ctx, test.UID, func(t *v2.LocustTest) bool { return predicate(&t.Status) })
+	require.NoError(op.t, err, "waiting until %s", what)
+	return &seen.Status
+}
+
+func (op *operator) untilPhase(test *v2.LocustTest, phase string) *v2.LocustTestStatus {
+	op.t.Helper()
+	return op.until(test, "the phase is "+phase, func(s *v2.LocustTestStatus) bool { return s.Phase == phase })
+}
+
+func (op *operator) untilReason(test *v2.LocustTest, conditionType, reason string) *v2.LocustTestStatus {
+	op.t.Helper()
+	return op.until(test, conditionType+" is "+reason, func(s *v2.LocustTestStatus) bool { return reasonOf(s, conditionType) == reason })
+}
+
+func reasonOf(s *v2.LocustTestStatus, conditionType string) string {
+	for _, c := range s.Conditions {
+		if c.Type == conditionType {
+			return c.Reason
+		}
+	}
+	return ""
+}
+
+func messageOf(s *v2.LocustTestStatus, conditionType string) string {
+	for _, c := range s.Conditions {
+		if c.Type == conditionType {
+			return c.Message
+		}
+	}
+	return ""
+}
+
+// pods waits until a Job of the test has n pods that are not finished.
+func pods(t *testing.T, test *v2.LocustTest, role resources.Role, n int) []corev1.Pod {
+	t.Helper()
+	var live []corev1.Pod
+	eventually(t, fmt.Sprintf("%d %s pods", n, role), func() bool {
+		var list corev1.PodList
+		require.NoError(t, k8s.List(t.Context(), &list, client.InNamespace(test.Namespace), client.MatchingLabels{
+			resources.LabelTestName: test.Name, resources.LabelComponent: string(role)}))
+		live = nil
+		for _, p := range list.Items {
+			if p.Status.Phase != corev1.PodSucceeded && p.Status.Phase != corev1.PodFailed && p.DeletionTimestamp == nil {
+				live = append(live, p)
+			}
+		}
+		return len(live) == n
+	})
+	return live
+}
+
+// play writes a pod's status, as the kubelet would.
+func play(t *testing.T, pod *corev1.Pod, change func(s *corev1.PodStatus)) {
+	t.Helper()
+	eventually(t, "pod "+pod.Name+" can be written", func() bool {
+		var p corev1.Pod
+		if err := k8s.Get(t.Context(), client.ObjectKeyFromObject(pod), &p); err != nil {
+			return false
+		}
+		change(&p.Status)
+		return k8s.Status().Update(t.Context(), &p) == nil
+	})
+}
+
+func runPod(t *testing.T, pod *corev1.Pod) {
+	t.Helper()
+	play(t, pod, func(s *corev1.PodStatus) {
+		s.Phase = corev1.PodRunning
+		s.Conditions = []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionTrue, LastTransitionTime: metav1.Now()}, {Type: corev1.PodReady, Status: corev1.ConditionTrue, LastTransitionTime: metav1.Now()}}
+		s.ContainerStatuses = []corev1.ContainerStatus{{Name: pod.Spec.Containers[0].Name, State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.Now()}}}}
+	})
+}
+
+func endPod(t *testing.T, pod *corev1.Pod, code int32, words string) {
+	t.Helper()
+	play(t, pod, func(s *corev1.PodStatus) {
+		s.Phase = corev1.PodSucceeded
+		if code != 0 {
+			s.Phase = corev1.PodFailed
+		}
+		s.Conditions = []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionTrue}, {Type: corev1.PodReady, Status: corev1.ConditionFalse}}
+		started := metav1.Now()
+		if len(s.ContainerStatuses) > 0 && s.ContainerStatuses[0].State.Running != nil {
+			started = s.ContainerStatuses[0].State.Running.StartedAt
+		}
+		s.ContainerStatuses = []corev1.ContainerStatus{{Name: pod.Spec.Containers[0].Name, State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
+			ExitCode: code, Message: words, StartedAt: started, FinishedAt: metav1.Now()}}}}
+	})
+}
+
+// runAll lets all pods of a test run.
+func runAll(t *testing.T, test *v2.LocustTest) (master corev1.Pod, workers []corev1.Pod) {
+	t.Helper()
+	workers = pods(t, test, resources.RoleWorker, int(test.Spec.Worker.Replicas))
+	master = pods(t, test, resources.RoleMaster, 1)[0]
+	runPod(t, &master)
+	for i := range workers {
+		runPod(t, &workers[i])
+	}
+	return master, workers
+}
+
+func job(t *testing.T, test *v2.LocustTest, role resources.Role) *batchv1.Job {
+	t.Helper()
+	var j batchv1.Job
+	name := resources.MasterName(test.Name)
+	if role == resources.RoleWorker {
+		name = resources.WorkerName(test.Name)
+	}
+	require.NoError(t, k8s.Get(t.Context(), client.ObjectKey{Namespace: test.Namespace, Name: name}, &j))
+	return &j
+}
+
+func eventually(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	require.Eventually(t, condition, patience, 50*time.Millisecond, what)
+}

@@ -1,0 +1,94 @@
+#!/usr/bin/env bash
+# Builds one of the pinned developer tools and prints the path of its binary.
+#
+#   tools/build.sh TOOL [TOOL...]
+#
+# Binaries are kept outside the clone, in ${LOCUST_OPERATOR_CACHE:-~/.cache/locust-operator}/tools/KEY/,
+# where KEY is a hash of everything that decides the result: the tool module's go.mod and go.sum, the Go
+# version, the platform and the build flags. So a bumped pin builds a new binary, and two clones share one.
+# Progress goes to stderr; stdout carries only the paths, one line for each tool.
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+cache=${LOCUST_OPERATOR_CACHE:-${HOME:?is not set; set LOCUST_OPERATOR_CACHE to a folder}/.cache/locust-operator}
+mkdir -p "$cache"
+cache=$(cd "$cache" && pwd)
+
+# Sets module, package, tags, stamp (linker flags) and cold (a build on two cores with an empty Go build cache).
+describe() {
+	tags="" stamp=""
+	case $1 in
+	controller-gen) module=. package=sigs.k8s.io/controller-tools/cmd/controller-gen cold="1 min" ;;
+	crd-ref-docs) module=. package=github.com/elastic/crd-ref-docs cold="1 min" ;;
+	kustomize) module=. package=sigs.k8s.io/kustomize/kustomize/v5 cold="1 min" ;;
+	golangci-lint) module=lint package=github.com/golangci/golangci-lint/v2/cmd/golangci-lint cold="4 min" ;;
+	operator-sdk)
+		module=operator-sdk package=github.com/operator-framework/operator-sdk/cmd/operator-sdk cold="3 min"
+		# Without this tag the image library wants the C library gpgme.
+		tags=containers_image_openpgp
+		# It writes its own version into what it generates, and knows it only from the linker.
+		local name version sdk=github.com/operator-framework/operator-sdk
+		version=$(go -C "$here/$module" list -m -f '{{.Version}}' "$sdk")
+		for name in Version GitVersion ImageVersion; do
+			stamp+=" -X $sdk/internal/version.$name=$version"
+		done
+		;;
+	*)
+		echo "tools/build.sh: unknown tool '$1'; one of: controller-gen crd-ref-docs kustomize golangci-lint operator-sdk" >&2
+		return 2
+		;;
+	esac
+}
+
+hash() { if command -v sha256sum >/dev/null; then sha256sum; else shasum -a 256; fi; }
+
+build() {
+	local tool=$1 module package tags stamp cold key binary log started pid status=0
+	describe "$tool"
+	key=$({
+		cat "$here/$module/go.mod" "$here/$module/go.sum"
+		go env GOVERSION GOOS GOARCH
+		echo "$package $tags $stamp"
+	} | hash | cut -c1-16)
+	binary=$cache/tools/$key/$tool
+	if [[ -x $binary ]]; then
+		echo "$binary"
+		return
+	fi
+
+	mkdir -p "$cache/tools/$key"
+	log=$binary.$$.log
+	started=$SECONDS
+	echo "tools: building $tool; once for each version, up to $cold" >&2
+	# Built under a name of its own and renamed: a second build at the same time, or a killed one, does no harm.
+	CGO_ENABLED=0 go -C "$here/$module" build -trimpath -buildvcs=false -ldflags="-s -w$stamp" \
+		${tags:+-tags="$tags"} -o "$binary.$$" "$package" >"$log" 2>&1 &
+	pid=$!
+	# shellcheck disable=SC2064 # the values of now are meant
+	trap "kill $pid 2>/dev/null; rm -f '$binary.$$' '$log'" EXIT
+	while kill -0 "$pid" 2>/dev/null; do
+		sleep 1
+		if (((SECONDS - started) % 20 == 0)); then
+			echo "tools: still building $tool, $((SECONDS - started)) s" >&2
+		fi
+	done
+	wait "$pid" || status=$?
+	if ((status != 0)); then
+		echo "tools: building $tool failed:" >&2
+		grep -v '^go: downloading' "$log" | tail -n 30 >&2
+		return "$status"
+	fi
+	mv "$binary.$$" "$binary"
+	rm -f "$log"
+	trap - EXIT
+	echo "tools: $tool is built, $((SECONDS - started)) s" >&2
+	echo "$binary"
+}
+
+if (($# == 0)); then
+	echo "usage: tools/build.sh TOOL [TOOL...]" >&2
+	exit 2
+fi
+for tool in "$@"; do
+	build "$tool"
+done
