@@ -17,6 +17,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 # Everything that is downloaded or built once lies here, outside the clone.
 LOCUST_OPERATOR_CACHE ?= $(HOME)/.cache/locust-operator
+override LOCUST_OPERATOR_CACHE := $(abspath $(LOCUST_OPERATOR_CACHE))
 export LOCUST_OPERATOR_CACHE
 
 # Pinned tools, built at first use.
@@ -26,11 +27,11 @@ KUSTOMIZE = "$$(tools/build.sh kustomize)"
 GOLANGCI_LINT = "$$(tools/build.sh golangci-lint)"
 export GOLANGCI_LINT_CACHE = $(LOCUST_OPERATOR_CACHE)/golangci-lint
 
-# The embedded cluster. IN_CLUSTER goes before a command that is to meet it: it sets KUBECONFIG and what is only there.
+# The embedded cluster. IN_CLUSTER goes before a command that is to meet it: it sets KUBECONFIG, puts the cluster's
+# kubectl first on PATH, and names the images that are only there.
 LOCALCLUSTER = go -C test/cluster run ./cmd/localcluster
 IN_CLUSTER = settings="$$($(LOCALCLUSTER) env)"; eval "$$settings"; \
-	assets="$$($(LOCALCLUSTER) assets)"; export KUBECTL="$$assets/kubectl"; \
-	LOCUST_IMAGE="$$($(LOCALCLUSTER) locust-image)"; export LOCUST_IMAGE; \
+	LOCUST_IMAGE="$${LOCUST_IMAGE:-$$($(LOCALCLUSTER) locust-image)}"; export LOCUST_IMAGE; \
 	IMG="$$(cat bin/local-image)"; export IMG;
 
 KUBECTL ?= $$(command -v kubectl || echo "$$($(LOCALCLUSTER) assets)/kubectl")
@@ -170,6 +171,7 @@ vet: ## Run go vet, on the tagged suites too
 lint: ## Run golangci-lint
 	@echo "==> lint"
 	@$(GOLANGCI_LINT) run
+	@cd tools && $(subst tools/build.sh,./build.sh,$(GOLANGCI_LINT)) run
 
 ##@ Operator
 

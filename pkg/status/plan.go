@@ -109,7 +109,7 @@ func takenWorkers(obs *Observation, now time.Time) (taken int32, again time.Dura
 			staying = true
 		}
 		if index, err := strconv.Atoi(pod.Labels[batchv1.JobCompletionIndexAnnotation]); err == nil && pod.DeletionTimestamp == nil {
-			if known := left[index]; known == nil || pod.Status.Phase == corev1.PodSucceeded {
+			if known := left[index]; known == nil || endedWell(pod) {
 				left[index] = pod
 			}
 		}

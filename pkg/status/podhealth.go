@@ -118,40 +118,64 @@ func silentSince(pod *corev1.Pod) (time.Time, bool) {
 	return scheduled.LastTransitionTime.Time, true
 }
 
-// lacksPods tells whether an unfinished Job has fewer pods than it should.
+// lacksPods tells whether an unfinished Job has fewer pods than it should. Pods that have ended well are not lacking,
+// and the master's one pod never is once it was there.
 func lacksPods(obs *Observation, job *batchv1.Job) bool {
 	if job == nil || isFinished(job) || job.Spec.Parallelism == nil {
 		return false
 	}
-	live := int32(0)
+	var live, done int32
 	for _, pod := range obs.podsOf(job) {
-		if !isFinishedPod(pod) {
+		switch {
+		case endedWell(pod):
+			done++
+		case !isFinishedPod(pod), job == obs.MasterJob:
 			live++
 		}
 	}
-	return live+job.Status.Succeeded < *job.Spec.Parallelism
+	return live+max(done, job.Status.Succeeded) < *job.Spec.Parallelism
 }
 
 // judge is the worst verdict over all pods; nil when there is none.
 func judge(obs *Observation, now time.Time) *verdict {
-	found := map[string][]string{}
+	found := findings{}
 	for i := range obs.Pods {
 		pod := &obs.Pods[i]
 		if v := podVerdict(pod); v != nil {
-			found[v.reason] = append(found[v.reason], fmt.Sprintf("pod %s: %s", pod.Name, v.message))
+			found.add(v.reason, v.message, "pod "+pod.Name)
 		}
 	}
 	collectEvents(obs, found, now)
-	if crashes := retriedWorkers(obs); len(crashes) > 0 {
-		found[v2.ReasonCrashLoopBackOff] = append(found[v2.ReasonCrashLoopBackOff], crashes...)
-	}
+	collectCrashes(obs, found)
 	for _, reason := range severity {
 		if words := found[reason]; len(words) > 0 {
-			sort.Strings(words)
-			return &verdict{reason: reason, message: joinSome(words, 3)}
+			return &verdict{reason: reason, message: words.String()}
 		}
 	}
 	return nil
+}
+
+// findings are what is wrong, by verdict: the words, and whom they are about.
+type findings map[string]complaints
+
+type complaints map[string][]string
+
+func (f findings) add(reason, words, object string) {
+	if f[reason] == nil {
+		f[reason] = complaints{}
+	}
+	f[reason][words] = append(f[reason][words], object)
+}
+
+// String names the objects of each complaint, and says each thing once.
+func (c complaints) String() string {
+	var parts []string
+	for words, objects := range c {
+		sort.Strings(objects)
+		parts = append(parts, joinSome(objects, 3)+": "+words)
+	}
+	sort.Strings(parts)
+	return strings.Join(parts, "; ")
 }
 
 // podVerdict is what the pod's own status tells; nil when nothing is wrong.
@@ -168,30 +192,30 @@ func podVerdict(pod *corev1.Pod) *verdict {
 			switch waitingReasons[w.Reason] {
 			case "":
 			case v2.ReasonCrashLoopBackOff:
-				return &verdict{v2.ReasonInitializationError, containerWords("init container", c)}
+				return &verdict{v2.ReasonInitializationError, containerWords("init container "+c.Name+": ", c)}
 			default:
-				return &verdict{waitingReasons[w.Reason], containerWords("init container", c)}
+				return &verdict{waitingReasons[w.Reason], containerWords("init container "+c.Name+": ", c)}
 			}
 		}
 		if end := c.State.Terminated; end != nil && end.ExitCode != 0 {
-			return &verdict{v2.ReasonInitializationError, containerWords("init container", c)}
+			return &verdict{v2.ReasonInitializationError, containerWords("init container "+c.Name+": ", c)}
 		}
 	}
 	for i := range pod.Status.ContainerStatuses {
 		c := &pod.Status.ContainerStatuses[i]
 		if w := c.State.Waiting; w != nil && waitingReasons[w.Reason] != "" {
-			return &verdict{waitingReasons[w.Reason], containerWords("container", c)}
+			return &verdict{waitingReasons[w.Reason], containerWords("", c)}
 		}
 	}
 	return nil
 }
 
 // containerWords are the kubelet's own words on a container that waits or has ended.
-func containerWords(kind string, c *corev1.ContainerStatus) string {
+func containerWords(prefix string, c *corev1.ContainerStatus) string {
 	var words string
 	switch {
 	case c.State.Waiting != nil:
-		words = strings.TrimRight(c.State.Waiting.Reason+": "+c.State.Waiting.Message, ": ")
+		words = waitingWords(c.State.Waiting)
 	case c.State.Terminated != nil:
 		words = fmt.Sprintf("exited with code %d", c.State.Terminated.ExitCode)
 	}
@@ -201,15 +225,24 @@ func containerWords(kind string, c *corev1.ContainerStatus) string {
 			words += ": " + m
 		}
 	}
-	return fmt.Sprintf("%s %s: %s", kind, c.Name, words)
+	return prefix + words
+}
+
+// waitingWords says the same while the kubelet alternates between trying to pull an image and waiting before the
+// next try: otherwise the status would change for ever.
+func waitingWords(w *corev1.ContainerStateWaiting) string {
+	const pullError = "ErrImagePull: "
+	if _, cause, found := strings.Cut(w.Message, pullError); found && w.Reason == "ImagePullBackOff" {
+		return pullError + cause
+	}
+	return strings.TrimRight(w.Reason+": "+w.Message, ": ")
 }
 
 // collectEvents adds what Events tell about pods and Jobs that are silent themselves. The Events of a
 // cause that has been mended stay for an hour, so only what still hangs is believed.
-func collectEvents(obs *Observation, found map[string][]string, now time.Time) {
+func collectEvents(obs *Observation, found findings, now time.Time) {
 	note := func(e *corev1.Event, object string) {
-		reason := eventReasons[e.Reason]
-		found[reason] = append(found[reason], fmt.Sprintf("%s: %s: %s", object, e.Reason, strings.TrimSpace(e.Message)))
+		found.add(eventReasons[e.Reason], e.Reason+": "+strings.TrimSpace(e.Message), object)
 	}
 	latest := map[types.UID]*corev1.Event{}
 	for i := range obs.Events {
@@ -256,13 +289,13 @@ func eventTime(e *corev1.Event) time.Time {
 	return at
 }
 
-// retriedWorkers are the workers that ended with an error and that their Job starts again, while some are
+// collectCrashes adds the workers that ended with an error and that their Job starts again, while some are
 // still lacking. Pods lost with their node are not their own fault.
-func retriedWorkers(obs *Observation) []string {
+func collectCrashes(obs *Observation, found findings) {
 	if obs.WorkerJob == nil || isFinished(obs.WorkerJob) {
-		return nil
+		return
 	}
-	var words []string
+	crashed := map[string]string{}
 	var fine int32
 	for _, pod := range obs.podsOf(obs.WorkerJob) {
 		switch {
@@ -270,19 +303,21 @@ func retriedWorkers(obs *Observation) []string {
 			fine++
 		case pod.Status.Phase == corev1.PodFailed && !wasDisrupted(pod) && pod.DeletionTimestamp == nil:
 			if cause := exitCause(pod); cause != "" {
-				words = append(words, fmt.Sprintf("pod %s: %s", pod.Name, cause))
+				crashed[pod.Name] = cause
 			}
 		}
 	}
 	if fine >= obs.expectedWorkers() {
-		return nil
+		return
 	}
-	return words
+	for name, cause := range crashed {
+		found.add(v2.ReasonCrashLoopBackOff, cause, "pod "+name)
+	}
 }
 
 // allPodsRun tells whether the master and all expected workers run.
-func allPodsRun(obs *Observation, now time.Time) bool {
-	if obs.MasterJob == nil || obs.WorkerJob == nil || derivePhaseFromJob(obs.MasterJob) != v2.PhaseRunning {
+func allPodsRun(phase string, obs *Observation, now time.Time) bool {
+	if obs.WorkerJob == nil || phase != v2.PhaseRunning {
 		return false
 	}
 	count, _ := connectedWorkers(obs, now)
@@ -298,7 +333,7 @@ func setPodsHealthy(next *v2.LocustTestStatus, obs *Observation, v *verdict, now
 	case next.Phase == v2.PhaseFailed:
 		// What was known before the end stays: pods that go because the test ended are not a finding.
 		restamp(next, v2.ConditionTypePodsHealthy)
-	case allPodsRun(obs, now):
+	case allPodsRun(next.Phase, obs, now):
 		setCondition(next, now, v2.ConditionTypePodsHealthy, metav1.ConditionTrue, v2.ReasonPodsHealthy, "All pods run")
 	default:
 		setCondition(next, now, v2.ConditionTypePodsHealthy, metav1.ConditionTrue, v2.ReasonPodsStarting, "Waiting for pods to run")

@@ -52,8 +52,19 @@ func finishedAt(pod *corev1.Pod) time.Time {
 	return time.Time{}
 }
 
+// isFinishedPod tells whether the pod has ended. The kubelet reports the end of the container a moment before the
+// phase; containers of a test are never restarted.
 func isFinishedPod(pod *corev1.Pod) bool {
-	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
+	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed || !finishedAt(pod).IsZero()
+}
+
+// endedWell tells whether the pod has ended with code 0.
+func endedWell(pod *corev1.Pod) bool {
+	if pod.Status.Phase == corev1.PodFailed {
+		return false
+	}
+	c := mainContainer(pod)
+	return pod.Status.Phase == corev1.PodSucceeded || (c != nil && c.State.Terminated != nil && c.State.Terminated.ExitCode == 0)
 }
 
 // isLive tells whether the pod runs, or may yet run.

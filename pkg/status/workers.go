@@ -48,7 +48,7 @@ func connectedWorkers(obs *Observation, now time.Time) (count int32, again time.
 
 // leftByItself tells whether the worker ended with code 0 without having been deleted.
 func leftByItself(pod *corev1.Pod) bool {
-	return pod.Status.Phase == corev1.PodSucceeded && pod.DeletionTimestamp == nil && !wasDisrupted(pod)
+	return endedWell(pod) && pod.DeletionTimestamp == nil && !wasDisrupted(pod)
 }
 
 // workersAtEnd is how many workers were with the master when the test ended, read from the pods that are

@@ -126,7 +126,11 @@ type screen struct {
 }
 
 func (s *screen) draw(test *v2.LocustTest, now time.Time) {
-	lines := panel(test, now.Sub(s.started), now)
+	var lines []string
+	// The summary takes the place of the last panel.
+	if test == nil || !test.Status.IsTerminal() {
+		lines = panel(test, now.Sub(s.started), now)
+	}
 	var text strings.Builder
 	if s.lines > 0 {
 		fmt.Fprintf(&text, "\x1b[%dA", s.lines)

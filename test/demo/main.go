@@ -1,6 +1,6 @@
 // Command demo runs the load test of a manifest and shows it live. It is the program behind `make demo`.
 //
-// It deletes an earlier run of the same test, applies the manifest, and follows the LocustTest in it until its phase
+// It deletes an earlier run of the same test, applies the manifest, the LocustTest last, and follows it until its phase
 // is final: on a terminal as a panel that is drawn again and again, otherwise as one line for each change. It reads
 // nothing but the LocustTest's spec and status, what any user can read.
 //
@@ -84,7 +84,7 @@ func run(ctx context.Context, o options, out *os.File) error {
 	if err := deleteTest(deadline, c, name, progress); err != nil {
 		return explain(deadline, err)
 	}
-	if err := apply(deadline, c, objects, progress); err != nil {
+	if err := applyAll(deadline, c, objects, progress); err != nil {
 		return explain(deadline, err)
 	}
 
@@ -120,7 +120,7 @@ func explain(ctx context.Context, err error) error {
 
 func newClient() (client.WithWatch, error) {
 	// controller-runtime complains when nobody asked for its logs; the demo has no use for them.
-	log.SetLogger(logr.New(log.NullLogSink{}))
+	log.SetLogger(logr.Discard())
 	cluster, err := config.GetConfig()
 	if err != nil {
 		return nil, fmt.Errorf("find a cluster: %w; set KUBECONFIG", err)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -128,10 +129,76 @@ func deleteTest(ctx context.Context, c client.Client, name client.ObjectKey, pro
 	return nil
 }
 
+// applyAll applies what the test needs, waits until its target answers, and starts the test then: requests to a target
+// that is still starting would make the run fail.
+func applyAll(ctx context.Context, c client.Client, objects []*unstructured.Unstructured, progress func(string)) error {
+	var needed, test []*unstructured.Unstructured
+	for _, object := range objects {
+		if isTest(object) {
+			test = append(test, object)
+		} else {
+			needed = append(needed, object)
+		}
+	}
+	if err := apply(ctx, c, needed, progress); err != nil {
+		return err
+	}
+	for _, object := range needed {
+		if object.GetKind() == "Deployment" {
+			if err := waitAvailable(ctx, c, object, progress); err != nil {
+				return err
+			}
+		}
+	}
+	return apply(ctx, c, test, progress)
+}
+
+// waitAvailable waits until a Deployment has rolled out what was applied.
+func waitAvailable(ctx context.Context, c client.Client, deployment *unstructured.Unstructured, progress func(string)) error {
+	name := nameOf(deployment)
+	progress("waiting for " + name)
+	var last string
+	err := wait.PollUntilContextCancel(ctx, 200*time.Millisecond, true, func(ctx context.Context) (bool, error) {
+		now := &unstructured.Unstructured{}
+		now.SetGroupVersionKind(deployment.GroupVersionKind())
+		if err := c.Get(ctx, client.ObjectKeyFromObject(deployment), now); err != nil {
+			return false, err
+		}
+		var ready bool
+		ready, last = rolledOut(now)
+		return ready, nil
+	})
+	if err != nil {
+		return fmt.Errorf("wait for %s, which has %s: %w", name, last, err)
+	}
+	return nil
+}
+
+// rolledOut tells whether all pods of a Deployment are new and available, and how many are.
+func rolledOut(deployment *unstructured.Unstructured) (ready bool, state string) {
+	number := func(path ...string) int64 {
+		n, _, err := unstructured.NestedInt64(deployment.Object, path...)
+		if err != nil {
+			return 0
+		}
+		return n
+	}
+	wanted, total := number("spec", "replicas"), number("status", "replicas")
+	updated, available := number("status", "updatedReplicas"), number("status", "availableReplicas")
+	observed := number("status", "observedGeneration") >= deployment.GetGeneration()
+	return observed && updated == wanted && available == wanted && total == wanted,
+		fmt.Sprintf("%d of %d pods available", min(available, updated), wanted)
+}
+
+// nameOf is how an object is called in messages.
+func nameOf(object *unstructured.Unstructured) string {
+	return object.GetKind() + " " + strings.TrimPrefix(client.ObjectKeyFromObject(object).String(), "/")
+}
+
 // apply creates or updates the objects, server-side, in their order.
 func apply(ctx context.Context, c client.Client, objects []*unstructured.Unstructured, progress func(string)) error {
 	for _, object := range objects {
-		name := object.GetKind() + " " + client.ObjectKeyFromObject(object).String()
+		name := nameOf(object)
 		progress("applying " + name)
 		err := wait.PollUntilContextTimeout(ctx, 500*time.Millisecond, crdPatience, true, func(ctx context.Context) (bool, error) {
 			err := c.Apply(ctx, client.ApplyConfigurationFromUnstructured(object), client.FieldOwner(fieldOwner), client.ForceOwnership)

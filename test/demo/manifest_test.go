@@ -86,6 +86,26 @@ func TestDeleteTestIsQuietWithoutAnEarlierRun(t *testing.T) {
 	assert.Equal(t, []string{"deleting the earlier run of locust-demo/demo"}, said)
 }
 
+func TestRolledOut(t *testing.T) {
+	for name, test := range map[string]struct {
+		status map[string]any
+		want   bool
+	}{
+		"nothing yet":    {map[string]any{}, false},
+		"all available":  {map[string]any{"observedGeneration": int64(2), "replicas": int64(1), "updatedReplicas": int64(1), "availableReplicas": int64(1)}, true},
+		"the pod before": {map[string]any{"observedGeneration": int64(1), "replicas": int64(1), "updatedReplicas": int64(1), "availableReplicas": int64(1)}, false},
+		"one too many":   {map[string]any{"observedGeneration": int64(2), "replicas": int64(2), "updatedReplicas": int64(1), "availableReplicas": int64(1)}, false},
+		"not answering":  {map[string]any{"observedGeneration": int64(2), "replicas": int64(1), "updatedReplicas": int64(1)}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			deployment := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{"replicas": int64(1)}, "status": test.status}}
+			deployment.SetGeneration(2)
+			ready, state := rolledOut(deployment)
+			assert.Equal(t, test.want, ready, state)
+		})
+	}
+}
+
 // recorder remembers the phases it was shown.
 type recorder struct{ phases []string }
 

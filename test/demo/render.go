@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -47,7 +49,7 @@ func runBar(test *v2.LocustTest, now time.Time) string {
 	}
 	// Times in a status have whole seconds, and another clock.
 	passed := min(max(now.Sub(started.Time), 0), length)
-	if test.Status.IsTerminal() || passed == length {
+	if passed == length {
 		return fmt.Sprintf("%s %s, ending", bar(1), clock(length))
 	}
 	return fmt.Sprintf("%s %s of %s", bar(float64(passed)/float64(length)), clock(passed), clock(length))
@@ -111,7 +113,8 @@ func summary(test *v2.LocustTest, first string) []string {
 	)
 }
 
-// unfinished says why a test was not followed to its end: err, and what stands in its way as far as the status tells.
+// unfinished says why a test was not followed to its end: err, unless it is the time-out, which is told anyway, and what
+// stands in the test's way as far as the status tells.
 func unfinished(name client.ObjectKey, test *v2.LocustTest, err error) error {
 	if test == nil {
 		return fmt.Errorf("follow test %s: %w", name, err)
@@ -125,7 +128,11 @@ func unfinished(name client.ObjectKey, test *v2.LocustTest, err error) error {
 	if len(test.Status.Conditions) == 0 {
 		bad = append(bad, "it has no status yet; does the operator run?")
 	}
-	return fmt.Errorf("test %s, phase %s: %w; %s", name, phase(&test.Status), err, strings.Join(bad, "; "))
+	state := fmt.Errorf("test %s is %s: %s", name, phase(&test.Status), strings.Join(bad, "; "))
+	if errors.Is(err, context.DeadlineExceeded) {
+		return state
+	}
+	return fmt.Errorf("%w: %w", err, state)
 }
 
 // cause returns why a test failed.

@@ -40,7 +40,7 @@ func (b builder) do(ctx context.Context, env []string, args ...string) (string, 
 
 // inside runs a command in the root file system.
 func (b builder) inside(ctx context.Context, args ...string) (string, error) {
-	const script = `root=$1; shift; mount -t proc proc "$root/proc" && exec chroot "$root" "$@"`
+	const script = `root=$1; shift; mount -t proc proc "$root/proc" && mount --bind /dev "$root/dev" && exec chroot "$root" "$@"`
 	return b.do(ctx, []string{"LC_ALL=C.UTF-8"}, append([]string{"sh", "-c", script, "sh", b.rootfs()}, args...)...)
 }
 

@@ -1,0 +1,159 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
+)
+
+func (s *scenario) requireGoodRun(test *v2.LocustTest) {
+	t := s.t
+	t.Helper()
+	final := s.untilPhase(test, v2.PhaseSucceeded)
+	assert.Equal(t, []string{"", v2.PhasePending, v2.PhaseRunning, v2.PhaseSucceeded}, watcher.Phases(test.UID))
+	assert.Equal(t, test.Spec.Worker.Replicas, final.ConnectedWorkers, "frozen at what was last observed")
+	assert.Equal(t, []string{v2.ReasonWaitingForWorkers, v2.ReasonAllWorkersConnected}, watcher.Reasons(test.UID, v2.ConditionTypeWorkersConnected))
+	assert.Equal(t, []string{v2.ReasonTestInProgress, v2.ReasonTestSucceeded}, watcher.Reasons(test.UID, v2.ConditionTypeTestCompleted))
+	assert.Equal(t, []string{v2.ReasonPodsStarting, v2.ReasonPodsHealthy}, watcher.Reasons(test.UID, v2.ConditionTypePodsHealthy))
+	assert.Equal(t, s.job(test, resources.RoleMaster).Status.CompletionTime.Unix(), final.CompletionTime.Unix(), "the Job's own time")
+	assert.Equal(t, 1, count(t, "started", s.key(test.Name)), "Locust ran once")
+	assert.Positive(t, count(t, "hit", s.key(test.Name)), "and made load")
+}
+
+func TestGoodRun(t *testing.T) {
+	t.Parallel()
+	s := newScenario(t)
+	test := s.create(s.test("good", 8))
+	s.requireGoodRun(test)
+	s.requireNoLoad(test)
+
+	// What a user is told besides.
+	eventually(t, "events", func() bool {
+		var events corev1.EventList
+		require.NoError(t, k8s.List(t.Context(), &events, client.InNamespace(s.namespace)))
+		reasons := map[string]bool{}
+		for _, e := range events.Items {
+			if e.InvolvedObject.Kind == "LocustTest" {
+				reasons[e.Reason] = true
+			}
+		}
+		return reasons["TestStarted"] && reasons[v2.ReasonAllWorkersConnected] && reasons[v2.ReasonTestSucceeded]
+	})
+	if auditLog() != "" {
+		time.Sleep(time.Second)
+		assert.LessOrEqual(t, len(requests(t, s.namespace)), 18, "requests of one good run")
+	}
+}
+
+// TestGoodRun_DebiansLocust: the oldest Locust that is supported.
+func TestGoodRun_DebiansLocust(t *testing.T) {
+	t.Parallel()
+	image := os.Getenv("LOCUST_IMAGE_DEBIAN")
+	if image == "" {
+		t.Skip("LOCUST_IMAGE_DEBIAN is not set; `make test-e2e` builds it")
+	}
+	s := newScenario(t)
+	s.requireGoodRun(s.create(s.test("old", 8, func(spec *v2.LocustTestSpec) { spec.Image = image })))
+}
+
+// TestManyAtOnce: ten tests in several namespaces, one name in two of them.
+func TestManyAtOnce(t *testing.T) {
+	t.Parallel()
+	var scenarios []*scenario
+	for range 3 {
+		scenarios = append(scenarios, newScenario(t))
+	}
+	type one struct {
+		s    *scenario
+		test *v2.LocustTest
+	}
+	var all []one
+	for i := range 10 {
+		s := scenarios[i%3]
+		name := fmt.Sprintf("many-%d", i)
+		if i < 2 {
+			name = "same"
+		}
+		all = append(all, one{s, s.create(s.test(name, 10, func(spec *v2.LocustTestSpec) { spec.Worker.Replicas = 1 + int32(i%3) }))})
+	}
+	for _, o := range all {
+		o.s.requireGoodRun(o.test)
+	}
+}
+
+// TestFailures: what Locust itself calls a failure, with its own words.
+func TestFailures(t *testing.T) {
+	t.Parallel()
+	s := newScenario(t)
+	broken := s.create(s.test("broken", 5, func(spec *v2.LocustTestSpec) {
+		spec.Master.Command = "--locustfile /lotest/src/hatch.py --run-time 5s"
+		spec.Worker.Command = "--locustfile /lotest/src/hatch.py"
+	}))
+	failing := s.create(s.test("failing", 5, func(spec *v2.LocustTestSpec) {
+		spec.Master.Command = "--locustfile /lotest/src/failing.py --users 4 --spawn-rate 4 --run-time 5s"
+		spec.Worker.Command = "--locustfile /lotest/src/failing.py"
+	}))
+	for _, tc := range []struct {
+		test  *v2.LocustTest
+		words []string
+	}{
+		{broken, []string{"exited with code 1", "RuntimeError: the locustfile of this test is broken on purpose"}},
+		{failing, []string{"exited with code 1", "/fail", "100"}},
+	} {
+		final := s.untilPhase(tc.test, v2.PhaseFailed)
+		c := condition(final, v2.ConditionTypeTestCompleted)
+		assert.Equal(t, v2.ReasonTestFailed, c.Reason)
+		for _, words := range tc.words {
+			assert.Contains(t, c.Message, words)
+		}
+		assert.Equal(t, c.Message, condition(final, v2.ConditionTypeStalled).Message)
+		t.Logf("%s: %s", tc.test.Name, strings.ReplaceAll(c.Message, "\n", "\n    "))
+		s.requireNoLoad(tc.test)
+		s.requireFrozen(tc.test, final)
+	}
+	assert.Equal(t, []string{"", v2.PhasePending, v2.PhaseRunning, v2.PhaseFailed}, watcher.Phases(failing.UID))
+	assert.Equal(t, []string{v2.ReasonWaitingForWorkers, v2.ReasonAllWorkersConnected}, watcher.Reasons(failing.UID, v2.ConditionTypeWorkersConnected))
+}
+
+// TestSpecChanged: a change during the run is a visible no-op.
+func TestSpecChanged(t *testing.T) {
+	t.Parallel()
+	s := newScenario(t)
+	test := s.create(s.test("edited", 14))
+	s.untilReason(test, v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected)
+	before := s.job(test, resources.RoleWorker)
+	edit := func(replicas int32) {
+		require.NoError(t, k8s.Get(t.Context(), client.ObjectKeyFromObject(test), test))
+		test.Spec.Worker.Replicas = replicas
+		require.NoError(t, k8s.Update(t.Context(), test))
+	}
+	edit(3)
+	seen := s.untilReason(test, v2.ConditionTypeSpecDrifted, v2.ReasonSpecChangeIgnored)
+	assert.EqualValues(t, 2, seen.ExpectedWorkers)
+	assert.Equal(t, test.Generation, seen.ObservedGeneration)
+	edit(2)
+	s.untilReasons(test, v2.ConditionTypeSpecDrifted, v2.ReasonSpecInSync, v2.ReasonSpecChangeIgnored, v2.ReasonSpecInSync)
+	final := s.untilPhase(test, v2.PhaseSucceeded)
+	assert.Equal(t, before.UID, s.job(test, resources.RoleWorker).UID)
+	assert.EqualValues(t, 2, *s.job(test, resources.RoleWorker).Spec.Completions)
+
+	// After the end nothing matters any more.
+	edit(7)
+	require.NoError(t, k8s.Delete(t.Context(), s.job(test, resources.RoleMaster), client.PropagationPolicy("Background")))
+	require.NoError(t, k8s.Delete(t.Context(), s.job(test, resources.RoleWorker), client.PropagationPolicy("Background")))
+	time.Sleep(5 * time.Second)
+	s.requireFrozen(test, final)
+	assert.Equal(t, 1, count(t, "started", s.key(test.Name)))
+}

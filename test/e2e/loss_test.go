@@ -1,0 +1,160 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
+)
+
+func init() {
+	for _, name := range []string{"TestLostWorkers", "TestLostObjects", "TestLostWorkers_TheOnlyOne"} {
+		disturbed[name] = true
+	}
+}
+
+var background = client.PropagationPolicy(metav1.DeletePropagationBackground)
+
+// lostAndBack are the reasons of WorkersConnected when workers are lost and replaced n times.
+func lostAndBack(n int) []string {
+	reasons := []string{v2.ReasonWaitingForWorkers, v2.ReasonAllWorkersConnected}
+	for range n {
+		reasons = append(reasons, v2.ReasonWorkersMissing, v2.ReasonAllWorkersConnected)
+	}
+	return reasons
+}
+
+func TestLostWorkers(t *testing.T) {
+	t.Parallel()
+	s := newScenario(t)
+	test := s.create(s.test("workers", 35, func(spec *v2.LocustTestSpec) { spec.Worker.Replicas = 3 }))
+	s.untilReason(test, v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected)
+	pod := s.livePods(test, resources.RoleWorker)[0]
+	require.NoError(t, k8s.Delete(t.Context(), &pod))
+	s.untilReasons(test, v2.ConditionTypeWorkersConnected, lostAndBack(1)...)
+	job := s.job(test, resources.RoleWorker)
+	t.Logf("completions %d, parallelism %d, succeeded %d", *job.Spec.Completions, *job.Spec.Parallelism, job.Status.Succeeded)
+
+	final := s.untilPhase(test, v2.PhaseSucceeded)
+	assert.EqualValues(t, 3, final.ConnectedWorkers)
+	assert.Equal(t, 1, count(t, "started", s.key(test.Name)), "Locust ran once")
+	s.requireNoLoad(test)
+}
+
+// TestLostWorkers_TheOnlyOne: the Job of one worker is complete when its worker is told to go.
+func TestLostWorkers_TheOnlyOne(t *testing.T) {
+	t.Parallel()
+	s := newScenario(t)
+	test := s.create(s.test("only", 30, func(spec *v2.LocustTestSpec) { spec.Worker.Replicas = 1 }))
+	s.untilReason(test, v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected)
+	pod := s.livePods(test, resources.RoleWorker)[0]
+	require.NoError(t, k8s.Delete(t.Context(), &pod))
+	s.untilReasons(test, v2.ConditionTypeWorkersConnected, lostAndBack(1)...)
+	s.untilPhase(test, v2.PhaseSucceeded)
+	assert.Equal(t, 1, count(t, "started", s.key(test.Name)))
+}
+
+func TestLostObjects(t *testing.T) {
+	t.Parallel()
+	s := newScenario(t)
+	test := s.create(s.test("objects", 40))
+	s.untilReason(test, v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected)
+
+	service := &corev1.Service{}
+	key := client.ObjectKey{Namespace: s.namespace, Name: resources.MasterName(test.Name)}
+	require.NoError(t, k8s.Get(t.Context(), key, service))
+	lost := service.UID
+	require.NoError(t, k8s.Delete(t.Context(), service))
+	eventually(t, "the Service is there again", func() bool {
+		return k8s.Get(t.Context(), key, service) == nil && service.UID != lost
+	})
+
+	job := s.job(test, resources.RoleWorker)
+	require.NoError(t, k8s.Delete(t.Context(), job, background))
+	eventually(t, "the worker Job is there again", func() bool {
+		var again batchv1.Job
+		return k8s.Get(t.Context(), client.ObjectKeyFromObject(job), &again) == nil && again.UID != job.UID
+	})
+	s.untilReasons(test, v2.ConditionTypeWorkersConnected, lostAndBack(1)...)
+	s.untilPhase(test, v2.PhaseSucceeded)
+	assert.Equal(t, 1, count(t, "started", s.key(test.Name)))
+}
+
+// TestLostMaster: a lost master Job, or master pod, is a lost run.
+func TestLostMaster(t *testing.T) {
+	t.Parallel()
+	for name, lose := range map[string]func(s *scenario, test *v2.LocustTest){
+		"job": func(s *scenario, test *v2.LocustTest) {
+			require.NoError(s.t, k8s.Delete(s.t.Context(), s.job(test, resources.RoleMaster), background))
+		},
+		"pod": func(s *scenario, test *v2.LocustTest) {
+			pod := s.livePods(test, resources.RoleMaster)[0]
+			require.NoError(s.t, k8s.Delete(s.t.Context(), &pod))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newScenario(t)
+			test := s.create(s.test("master-"+name, 60))
+			s.untilReason(test, v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected)
+			eventually(t, "it makes load", func() bool { return count(t, "hit", s.key(test.Name)) > 0 })
+			lose(s, test)
+			final := s.untilPhase(test, v2.PhaseFailed)
+			assert.Contains(t, condition(final, v2.ConditionTypeTestCompleted).Message, "deleted")
+			t.Log(condition(final, v2.ConditionTypeTestCompleted).Message)
+			s.requireNoLoad(test)
+			time.Sleep(3 * time.Second)
+			s.requireFrozen(test, final)
+			assert.Equal(t, 1, count(t, "started", s.key(test.Name)), "no second run")
+		})
+	}
+}
+
+// TestDeletedDuringTheRun: everything goes with the test.
+func TestDeletedDuringTheRun(t *testing.T) {
+	t.Parallel()
+	s := newScenario(t)
+	test := s.create(s.test("gone", 60))
+	s.untilPhase(test, v2.PhaseRunning)
+	require.NoError(t, k8s.Delete(t.Context(), test, background))
+	eventually(t, "all objects are gone", func() bool {
+		var jobs batchv1.JobList
+		var services corev1.ServiceList
+		var pods corev1.PodList
+		for _, list := range []client.ObjectList{&jobs, &services, &pods} {
+			require.NoError(t, k8s.List(t.Context(), list, client.InNamespace(s.namespace)))
+		}
+		return len(jobs.Items)+len(services.Items)+len(pods.Items) == 0
+	})
+	s.requireNoLoad(test)
+}
+
+// TestCreatedAnew: deleted and created again at once under the same name; old workers never reach the new master.
+func TestCreatedAnew(t *testing.T) {
+	t.Parallel()
+	s := newScenario(t)
+	old := s.create(s.test("again", 60))
+	s.untilReason(old, v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected)
+	require.NoError(t, k8s.Delete(t.Context(), old, background))
+	again := s.create(s.test("again", 8, func(spec *v2.LocustTestSpec) { spec.Env.Variables[0].Value += "-2" }))
+	s.untilPhase(again, v2.PhaseRunning)
+	s.untilPhase(again, v2.PhaseSucceeded)
+	assert.Equal(t, 1, count(t, "started", s.key("again-2")))
+
+	var pods corev1.PodList
+	require.NoError(t, k8s.List(t.Context(), &pods, client.InNamespace(s.namespace), client.MatchingLabels{
+		resources.LabelTestUID: string(again.UID), resources.LabelComponent: string(resources.RoleMaster)}))
+	require.Len(t, pods.Items, 1)
+	log := s.logs(&pods.Items[0])
+	require.Equal(t, 2, countOf(log, "reported as ready"), "only its own two workers connected to the new master:\n%s", log)
+}

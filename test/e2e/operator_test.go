@@ -1,0 +1,178 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
+)
+
+// The tests of this file disturb the operator: they are not parallel, so they run alone, before the others.
+
+// scaleOperator stops or starts the operator.
+func scaleOperator(t *testing.T, replicas int32) {
+	t.Helper()
+	d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: operatorNamespace, Name: operatorDeployment}}
+	patch := client.RawPatch("application/merge-patch+json", []byte(`{"spec":{"replicas":`+strconv.Itoa(int(replicas))+`}}`))
+	require.NoError(t, k8s.Patch(context.Background(), d, patch))
+	if replicas > 0 {
+		require.NoError(t, waitForOperator(context.Background()))
+		return
+	}
+	eventually(t, "the operator is down", func() bool { return len(operatorPods(t)) == 0 })
+}
+
+func operatorPods(t *testing.T) []corev1.Pod {
+	t.Helper()
+	var pods corev1.PodList
+	require.NoError(t, k8s.List(context.Background(), &pods, client.InNamespace(operatorNamespace), client.MatchingLabels{"control-plane": "controller-manager"}))
+	return pods.Items
+}
+
+// killOperator ends the operator with SIGKILL: its process on the embedded cluster, its pod without grace elsewhere.
+func killOperator(t *testing.T) {
+	t.Helper()
+	if auditLog() != "" {
+		out, err := exec.Command("pgrep", "-x", "-f", `/manager .*`).Output()
+		require.NoError(t, err, "the operator's process")
+		for _, line := range strings.Fields(string(out)) {
+			pid, err := strconv.Atoi(line)
+			require.NoError(t, err)
+			process, err := os.FindProcess(pid)
+			require.NoError(t, err)
+			require.NoError(t, process.Kill())
+		}
+		return
+	}
+	for _, pod := range operatorPods(t) {
+		require.NoError(t, k8s.Delete(t.Context(), &pod, client.GracePeriodSeconds(0)))
+	}
+}
+
+// essence of a final status: all but the moments at which the operator noticed things.
+func essence(s *v2.LocustTestStatus) v2.LocustTestStatus {
+	e := *s.DeepCopy()
+	for i := range e.Conditions {
+		e.Conditions[i].LastTransitionTime = metav1.Time{}
+	}
+	e.StartTime, e.CompletionTime = nil, nil
+	return e
+}
+
+// requireOwnTimes checks that the times are the pod's and the Job's own.
+func (s *scenario) requireOwnTimes(test *v2.LocustTest, final *v2.LocustTestStatus, master *corev1.Pod, completed time.Time) {
+	s.t.Helper()
+	assert.Equal(s.t, completed.Unix(), final.CompletionTime.Unix(), "completionTime is the master Job's own")
+	end := master.Status.ContainerStatuses[0].State
+	started := metav1.Time{}
+	if end.Running != nil {
+		started = end.Running.StartedAt
+	} else if end.Terminated != nil {
+		started = end.Terminated.StartedAt
+	}
+	assert.Equal(s.t, started.Unix(), final.StartTime.Unix(), "startTime is the master container's own")
+}
+
+// TestOperatorKilled: whatever the operator misses, the end is the same, and Locust runs once.
+func TestOperatorKilled(t *testing.T) {
+	s := newScenario(t)
+	disturbed[t.Name()] = true
+	undisturbed := s.create(s.test("undisturbed", 6))
+	want := essence(s.untilPhase(undisturbed, v2.PhaseSucceeded))
+
+	for _, moment := range []struct {
+		name string
+		wait func(test *v2.LocustTest)
+	}{
+		{"as-it-begins", func(test *v2.LocustTest) { s.untilPhase(test, v2.PhasePending) }},
+		{"objects-created", func(test *v2.LocustTest) { s.untilReason(test, v2.ConditionTypeReady, v2.ReasonResourcesCreated) }},
+		{"running", func(test *v2.LocustTest) { s.untilPhase(test, v2.PhaseRunning) }},
+		{"near-the-end", func(test *v2.LocustTest) { s.untilPhase(test, v2.PhaseRunning); time.Sleep(5 * time.Second) }},
+	} {
+		test := s.create(s.test(moment.name, 6))
+		moment.wait(test)
+		killOperator(t)
+		final := s.untilPhase(test, v2.PhaseSucceeded)
+		assert.Equal(t, want, essence(final), "killed %s", moment.name)
+		assert.Equal(t, 1, count(t, "started", s.key(test.Name)), "killed %s: Locust ran once", moment.name)
+		var pods corev1.PodList
+		require.NoError(t, k8s.List(t.Context(), &pods, client.InNamespace(s.namespace), client.MatchingLabels{
+			resources.LabelTestUID: string(test.UID), resources.LabelComponent: string(resources.RoleMaster)}))
+		require.Len(t, pods.Items, 1)
+		s.requireOwnTimes(test, final, &pods.Items[0], s.job(test, resources.RoleMaster).Status.CompletionTime.Time)
+	}
+	require.NoError(t, waitForOperator(t.Context()))
+}
+
+// TestOperatorAway: the operator is down during the whole end of a run, and Jobs live for 5 s after it.
+func TestOperatorAway(t *testing.T) {
+	env := map[string]string{"LOCUST_OPERATOR_STARTUP_DEADLINE": startupDeadline.String(), "LOCUST_OPERATOR_JOB_TTL": "5s"}
+	require.NoError(t, configureOperator(t.Context(), env))
+	t.Cleanup(func() {
+		delete(env, "LOCUST_OPERATOR_JOB_TTL")
+		require.NoError(t, configureOperator(context.Background(), env))
+	})
+	s := newScenario(t)
+	disturbed[t.Name()] = true
+	undisturbed := s.create(s.test("seen", 6))
+	want := essence(s.untilPhase(undisturbed, v2.PhaseSucceeded))
+	eventually(t, "the Jobs expire", func() bool {
+		err := k8s.Get(t.Context(), client.ObjectKey{Namespace: s.namespace, Name: "seen-master"}, &batchv1.Job{})
+		return apierrors.IsNotFound(err)
+	})
+	s.requireStatus(undisturbed, want)
+
+	test := s.create(s.test("unseen", 6))
+	s.untilReason(test, v2.ConditionTypeReady, v2.ReasonResourcesCreated)
+	scaleOperator(t, 0)
+	eventually(t, "the master Job is complete", func() bool { return s.job(test, resources.RoleMaster).Status.CompletionTime != nil })
+	completed := s.job(test, resources.RoleMaster).Status.CompletionTime.Time
+	var pods corev1.PodList
+	require.NoError(t, k8s.List(t.Context(), &pods, client.InNamespace(s.namespace), client.MatchingLabels{
+		resources.LabelTestUID: string(test.UID), resources.LabelComponent: string(resources.RoleMaster)}))
+	require.Len(t, pods.Items, 1)
+	time.Sleep(10 * time.Second) // longer than the Jobs would live
+	scaleOperator(t, 1)
+	final := s.untilPhase(test, v2.PhaseSucceeded)
+	assert.Equal(t, want, essence(final), "the same end as with the operator there")
+	s.requireOwnTimes(test, final, &pods.Items[0], completed)
+	time.Sleep(10 * time.Second) // the Jobs have expired
+	s.requireFrozen(test, final)
+	assert.Equal(t, 1, count(t, "started", s.key(test.Name)), "Locust ran once")
+}
+
+// TestOperatorUninstalledFirst: no finalizer holds a test, or its namespace.
+func TestOperatorUninstalledFirst(t *testing.T) {
+	s := newScenario(t)
+	disturbed[t.Name()] = true
+	one := s.create(s.test("one", 60))
+	s.create(s.test("two", 60))
+	s.untilPhase(one, v2.PhaseRunning)
+	scaleOperator(t, 0)
+	t.Cleanup(func() { scaleOperator(t, 1) })
+
+	require.NoError(t, k8s.Delete(t.Context(), one))
+	err := k8s.Get(t.Context(), client.ObjectKeyFromObject(one), one)
+	require.True(t, apierrors.IsNotFound(err), "a test goes at once: %v", err)
+	require.NoError(t, k8s.Delete(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: s.namespace}}))
+	eventually(t, "the namespace is gone", func() bool {
+		return apierrors.IsNotFound(k8s.Get(t.Context(), client.ObjectKey{Name: s.namespace}, &corev1.Namespace{}))
+	})
+}

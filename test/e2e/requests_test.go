@@ -1,0 +1,115 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+)
+
+const operatorUser = "system:serviceaccount:" + operatorNamespace + ":locust-k8s-operator-controller-manager"
+
+// auditEvent is what the suite reads of a line of the API server's audit log.
+type auditEvent struct {
+	Verb           string
+	User           struct{ Username string }
+	ObjectRef      *struct{ Resource, Subresource, Namespace, Name string }
+	ResponseStatus *struct{ Code int }
+	ResponseObject *struct {
+		Metadata struct{ UID, ResourceVersion string }
+	}
+}
+
+// auditLog is where the embedded cluster's API server writes its audit log; empty on other clusters.
+func auditLog() string {
+	if os.Getenv("LOCAL") == "0" {
+		return ""
+	}
+	home, _ := os.UserHomeDir()
+	cache := envOr("LOCUST_OPERATOR_CACHE", filepath.Join(home, ".cache", "locust-operator"))
+	return filepath.Join(cache, "cluster", "logs", "audit.log")
+}
+
+// requests are the operator's requests in a namespace, from the audit log.
+func requests(t *testing.T, namespace string) []auditEvent {
+	t.Helper()
+	file, err := os.Open(auditLog())
+	if !assert.NoError(t, err, "the audit log; with a cluster of your own set LOCAL=0") {
+		return nil
+	}
+	defer func() { _ = file.Close() }()
+	var events []auditEvent
+	lines := bufio.NewScanner(file)
+	lines.Buffer(nil, 16<<20)
+	for lines.Scan() {
+		if !strings.Contains(lines.Text(), namespace) {
+			continue
+		}
+		var e auditEvent
+		if json.Unmarshal(lines.Bytes(), &e) == nil && e.User.Username == operatorUser && e.ObjectRef != nil && e.ObjectRef.Namespace == namespace {
+			events = append(events, e)
+		}
+	}
+	assert.NoError(t, lines.Err())
+	return events
+}
+
+// checkRequests holds the operator to section 5 of the contract in one namespace: no create refused as already
+// existing, no status write that changes nothing, at most 8 status writes per test, and the main object never written.
+// Where faults were injected more transitions are real, so the bound on writes is the number of versions that the watch saw.
+func checkRequests(t *testing.T, namespace string) {
+	t.Helper()
+	if auditLog() == "" {
+		return
+	}
+	time.Sleep(time.Second) // the log is written behind the responses
+	byKind := map[string]int{}
+	versions := map[string]string{}
+	writes := map[string]int{}
+	for _, e := range requests(t, namespace) {
+		what := e.ObjectRef.Resource
+		if e.ObjectRef.Subresource != "" {
+			what += "/" + e.ObjectRef.Subresource
+		}
+		code := 0
+		if e.ResponseStatus != nil {
+			code = e.ResponseStatus.Code
+		}
+		byKind[fmt.Sprintf("%s %s %d", e.Verb, what, code)]++
+		assert.False(t, e.Verb == "create" && code == 409, "create of %s %s was refused as already existing", what, e.ObjectRef.Name)
+		assert.False(t, what == "locusttests" && e.Verb != "get" && e.Verb != "list" && e.Verb != "watch", "the main object %s was written: %s", e.ObjectRef.Name, e.Verb)
+		if what == "locusttests/status" && code == 200 && e.ResponseObject != nil {
+			uid, version := e.ResponseObject.Metadata.UID, e.ResponseObject.Metadata.ResourceVersion
+			assert.NotEqual(t, versions[uid], version, "a status write of %s changed nothing", e.ObjectRef.Name)
+			versions[uid] = version
+			writes[uid]++
+		}
+	}
+	most := 0
+	for _, n := range writes {
+		most = max(most, n)
+	}
+	if !disturbed[t.Name()] {
+		assert.LessOrEqual(t, most, 8, "status writes of one test")
+	}
+	var kinds []string
+	total := 0
+	for kind, n := range byKind {
+		kinds = append(kinds, fmt.Sprintf("%s: %d", kind, n))
+		total += n
+	}
+	sort.Strings(kinds)
+	t.Logf("%d requests for %d tests, at most %d status writes: %s", total, len(writes), most, strings.Join(kinds, ", "))
+}
+
+// disturbed are the tests in which faults during the run make more transitions real than a whole life has.
+var disturbed = map[string]bool{}

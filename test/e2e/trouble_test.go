@@ -1,0 +1,191 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+)
+
+func countOf(text, words string) int { return strings.Count(text, words) }
+
+// trouble is a cause that keeps pods from starting, and how it is mended.
+type trouble struct {
+	// make brings it about: in the spec, or in the namespace before the test is created.
+	make func(s *scenario, spec *v2.LocustTestSpec)
+	// mend ends it.
+	mend   func(s *scenario)
+	reason string
+	words  []string
+}
+
+var troubles = map[string]trouble{
+	"image": {
+		make: func(s *scenario, spec *v2.LocustTestSpec) { spec.Image = lateImage(s) },
+		mend: func(s *scenario) { publish(s.t, lateTag(s)) }, reason: v2.ReasonImagePullError, words: []string{"ErrImagePull", "not found"},
+	},
+	"configmap": {
+		make:   func(_ *scenario, spec *v2.LocustTestSpec) { spec.TestFiles.ConfigMapRef = "late" },
+		mend:   func(s *scenario) { s.configMap("late", map[string]string{"locustfile.py": locustfile}) },
+		reason: v2.ReasonConfigurationError, words: []string{"FailedMount", `configmap "late" not found`},
+	},
+	"secret": {
+		make: func(_ *scenario, spec *v2.LocustTestSpec) { spec.Env.SecretRefs = []v2.SecretEnvSource{{Name: "late"}} },
+		mend: func(s *scenario) {
+			require.NoError(s.t, k8s.Create(s.t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: "late"}}))
+		},
+		reason: v2.ReasonConfigurationError, words: []string{"CreateContainerConfigError", `secret "late" not found`},
+	},
+	"scheduling": {
+		make: func(s *scenario, spec *v2.LocustTestSpec) {
+			spec.Scheduling = &v2.SchedulingConfig{NodeSelector: map[string]string{"e2e.locust.io/" + s.namespace: "yes"}}
+		},
+		mend: func(s *scenario) { labelNode(s, "e2e.locust.io/"+s.namespace) }, reason: v2.ReasonSchedulingError,
+		words: []string{"nodes are available", "node affinity/selector"},
+	},
+	"quota": {
+		make: func(s *scenario, _ *v2.LocustTestSpec) {
+			quota := &corev1.ResourceQuota{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: "no-pods"},
+				Spec: corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{corev1.ResourcePods: {}}}}
+			require.NoError(s.t, k8s.Create(s.t.Context(), quota))
+			eventually(s.t, "the quota is in force", func() bool {
+				return k8s.Get(s.t.Context(), client.ObjectKeyFromObject(quota), quota) == nil && len(quota.Status.Hard) > 0
+			})
+		},
+		mend: func(s *scenario) {
+			require.NoError(s.t, k8s.Delete(s.t.Context(), &corev1.ResourceQuota{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: "no-pods"}}))
+		},
+		reason: v2.ReasonCreationError, words: []string{"FailedCreate", "exceeded quota: no-pods"},
+	},
+}
+
+// begin creates the troubled test and checks that its cause is told, soon and in the right words.
+func (tr trouble) begin(s *scenario) (*v2.LocustTest, time.Time) {
+	t := s.t
+	test := s.test("troubled", 6)
+	tr.make(s, &test.Spec)
+	created := time.Now()
+	s.create(test)
+	seen := s.untilReason(test, v2.ConditionTypePodsHealthy, tr.reason)
+	c := condition(seen, v2.ConditionTypePodsHealthy)
+	for _, words := range tr.words {
+		assert.Contains(t, c.Message, words)
+	}
+	for _, sighting := range watcher.History(test.UID) {
+		if condition(&sighting.Test.Status, v2.ConditionTypePodsHealthy).Reason == tr.reason {
+			after := sighting.At.Sub(created)
+			t.Logf("told after %.1f s: %s", after.Seconds(), c.Message)
+			assert.Less(t, after, 15*time.Second, "told too late")
+			break
+		}
+	}
+	assert.Equal(t, v2.PhasePending, seen.Phase)
+	return test, created
+}
+
+func TestTrouble_Mended(t *testing.T) {
+	t.Parallel()
+	for name, tr := range troubles {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newScenario(t)
+			test, _ := tr.begin(s)
+			tr.mend(s)
+			final := s.untilPhase(test, v2.PhaseSucceeded)
+			assert.Equal(t, v2.ReasonPodsHealthy, condition(final, v2.ConditionTypePodsHealthy).Reason)
+			assert.Equal(t, 1, count(t, "started", s.key(test.Name)))
+		})
+	}
+}
+
+func TestTrouble_NotMended(t *testing.T) {
+	t.Parallel()
+	for name, tr := range troubles {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newScenario(t)
+			test, created := tr.begin(s)
+			final := s.untilPhase(test, v2.PhaseFailed)
+			for _, conditionType := range []string{v2.ConditionTypePodsHealthy, v2.ConditionTypeTestCompleted, v2.ConditionTypeReady, v2.ConditionTypeStalled} {
+				for _, words := range tr.words {
+					assert.Contains(t, condition(final, conditionType).Message, words, conditionType)
+				}
+			}
+			assert.Equal(t, v2.ReasonResourcesFailed, condition(final, v2.ConditionTypeReady).Reason)
+			assert.Nil(t, final.StartTime)
+			eventually(t, "no pod is left", func() bool { return len(s.livePods(test, "")) == 0 })
+			seconds := int(time.Since(created).Seconds()) + 1
+			if auditLog() != "" {
+				assert.LessOrEqual(t, len(requests(t, s.namespace)), seconds, "at most one request per second")
+			}
+			// Mended too late: the test stays as it is.
+			tr.mend(s)
+			time.Sleep(3 * time.Second)
+			s.requireFrozen(test, final)
+			assert.Empty(t, s.livePods(test, ""))
+		})
+	}
+}
+
+func lateTag(s *scenario) string { return "late-" + s.namespace }
+
+func lateImage(s *scenario) string {
+	repository, _, _ := cutLast(locustImage, ":")
+	return repository + ":" + lateTag(s)
+}
+
+func cutLast(text, sep string) (before, after string, found bool) {
+	if i := strings.LastIndex(text, sep); i >= 0 {
+		return text[:i], text[i+1:], true
+	}
+	return text, "", false
+}
+
+// publish gives the Locust image another tag, by the registry's own API.
+func publish(t *testing.T, tag string) {
+	t.Helper()
+	repository, known, _ := cutLast(locustImage, ":")
+	host, name, _ := strings.Cut(repository, "/")
+	url := func(tag string) string { return fmt.Sprintf("http://%s/v2/%s/manifests/%s", host, name, tag) }
+	get, err := http.NewRequest(http.MethodGet, url(known), nil)
+	require.NoError(t, err)
+	get.Header["Accept"] = []string{"application/vnd.docker.distribution.manifest.v2+json", "application/vnd.oci.image.manifest.v1+json"}
+	manifest, err := http.DefaultClient.Do(get)
+	require.NoError(t, err)
+	defer func() { _ = manifest.Body.Close() }()
+	require.Equal(t, http.StatusOK, manifest.StatusCode)
+	put, err := http.NewRequest(http.MethodPut, url(tag), manifest.Body)
+	require.NoError(t, err)
+	put.Header.Set("Content-Type", manifest.Header.Get("Content-Type"))
+	answer, err := http.DefaultClient.Do(put)
+	require.NoError(t, err)
+	defer func() { _ = answer.Body.Close() }()
+	require.Equal(t, http.StatusCreated, answer.StatusCode)
+}
+
+// labelNode labels the first node, for as long as the test lasts.
+func labelNode(s *scenario, label string) {
+	var nodes corev1.NodeList
+	require.NoError(s.t, k8s.List(s.t.Context(), &nodes))
+	node := &nodes.Items[0]
+	set := func(value string) {
+		patch := fmt.Sprintf(`{"metadata":{"labels":{%q:%s}}}`, label, value)
+		require.NoError(s.t, k8s.Patch(s.t.Context(), node, client.RawPatch("application/merge-patch+json", []byte(patch))))
+	}
+	set(`"yes"`)
+	s.t.Cleanup(func() {
+		patch := fmt.Sprintf(`{"metadata":{"labels":{%q:null}}}`, label)
+		_ = k8s.Patch(s.t.Context(), node, client.RawPatch("application/merge-patch+json", []byte(patch)))
+	})
+}
