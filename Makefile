@@ -114,7 +114,8 @@ test-integration: ## Run the suites against a real API server, etcd and controll
 test-e2e: ## Run the end-to-end suites on a real cluster
 ifeq ($(LOCAL),1)
 	@$(MAKE) cluster-up local-image
-	@$(IN_CLUSTER) $(MAKE) deploy run-e2e
+	@$(IN_CLUSTER) LOCUST_IMAGE_DEBIAN="$$($(LOCALCLUSTER) locust-image --from debian)"; export LOCUST_IMAGE_DEBIAN; \
+		$(MAKE) deploy run-e2e
 else
 	@$(MAKE) deploy run-e2e
 endif

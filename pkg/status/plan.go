@@ -83,19 +83,17 @@ func planWorkers(plan *Plan, obs *Observation, now time.Time) {
 		return
 	}
 	taken, again := takenWorkers(obs, now)
-	if taken == 0 {
-		plan.Again = again
-		return
-	}
-	if jobCondition(job, batchv1.JobComplete) != nil || *job.Spec.Completions >= maxCompletions {
+	plan.Again = again
+	want := min(obs.expectedWorkers()+taken, maxCompletions)
+	switch {
+	case want <= *job.Spec.Completions:
+		// Whoever was taken away has been replaced.
+	case jobCondition(job, batchv1.JobComplete) != nil:
 		// A finished Job cannot grow.
-		plan.ReplaceWorkerJob = jobCondition(job, batchv1.JobComplete) != nil
-		return
-	}
-	if want := min(obs.expectedWorkers()+taken, maxCompletions); want > *job.Spec.Completions {
+		plan.ReplaceWorkerJob = true
+	default:
 		plan.WorkerCompletions = want
 	}
-	plan.Again = again
 }
 
 // takenWorkers is how many of the Job's completed indexes belong to workers that were taken away while the

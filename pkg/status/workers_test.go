@@ -103,6 +103,21 @@ func TestWorkers_AllDeletedNeedANewJob(t *testing.T) {
 	assert.True(t, plan.ReplaceWorkerJob, "a finished Job cannot grow")
 }
 
+func TestWorkers_AtTheEndNobodyIsReplacedTwice(t *testing.T) {
+	s := running(t)
+	s.dropPod(s.worker(0))
+	s.pod("worker", 3)
+	four := int32(4)
+	s.obs.WorkerJob.Spec.Completions, s.obs.WorkerJob.Spec.Parallelism = &four, &four
+	for i := range 3 {
+		s.endPod(s.worker(i), t0.Add(20*time.Second), 0, "")
+	}
+	s.obs.WorkerJob.Status.CompletedIndexes, s.obs.WorkerJob.Status.Succeeded = "0-3", 4
+	s.endJob(s.obs.WorkerJob, batchv1.JobComplete, t0.Add(20*time.Second))
+	plan := PlanFor(&s.prev, &s.obs, settings, t0.Add(21*time.Second))
+	assert.Equal(t, Plan{}, plan, "one was taken away and replaced, then all were sent home")
+}
+
 func TestCompletedIndexes(t *testing.T) {
 	for text, want := range map[string][]int{"": nil, "0": {0}, "0,2-4": {0, 2, 3, 4}, "x,1,3-y": {1}, "5-3": nil} {
 		assert.Equal(t, want, completedIndexes(&batchv1.Job{Status: batchv1.JobStatus{CompletedIndexes: text}}), text)

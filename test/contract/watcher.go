@@ -49,11 +49,11 @@ func Watch(ctx context.Context, c client.WithWatch) (*Watcher, error) {
 		w.see(&list.Items[i])
 	}
 	source := &cache.ListWatch{
-		ListFunc: func(metav1.ListOptions) (runtime.Object, error) {
+		ListWithContextFunc: func(ctx context.Context, _ metav1.ListOptions) (runtime.Object, error) {
 			var l v2.LocustTestList
 			return &l, c.List(ctx, &l)
 		},
-		WatchFunc: func(options metav1.ListOptions) (watch.Interface, error) {
+		WatchFuncWithContext: func(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
 			return c.Watch(ctx, &v2.LocustTestList{}, &client.ListOptions{Raw: &options})
 		},
 	}

@@ -93,7 +93,7 @@ func (s *scenario) requireOwnTimes(test *v2.LocustTest, final *v2.LocustTestStat
 // TestOperatorKilled: whatever the operator misses, the end is the same, and Locust runs once.
 func TestOperatorKilled(t *testing.T) {
 	s := newScenario(t)
-	disturbed[t.Name()] = true
+	disturbed.add(t)
 	undisturbed := s.create(s.test("undisturbed", 6))
 	want := essence(s.untilPhase(undisturbed, v2.PhaseSucceeded))
 
@@ -130,7 +130,7 @@ func TestOperatorAway(t *testing.T) {
 		require.NoError(t, configureOperator(context.Background(), env))
 	})
 	s := newScenario(t)
-	disturbed[t.Name()] = true
+	disturbed.add(t)
 	undisturbed := s.create(s.test("seen", 6))
 	want := essence(s.untilPhase(undisturbed, v2.PhaseSucceeded))
 	eventually(t, "the Jobs expire", func() bool {
@@ -161,7 +161,7 @@ func TestOperatorAway(t *testing.T) {
 // TestOperatorUninstalledFirst: no finalizer holds a test, or its namespace.
 func TestOperatorUninstalledFirst(t *testing.T) {
 	s := newScenario(t)
-	disturbed[t.Name()] = true
+	disturbed.add(t)
 	one := s.create(s.test("one", 60))
 	s.create(s.test("two", 60))
 	s.untilPhase(one, v2.PhaseRunning)

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"sort"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -98,7 +99,7 @@ func checkRequests(t *testing.T, namespace string) {
 	for _, n := range writes {
 		most = max(most, n)
 	}
-	if !disturbed[t.Name()] {
+	if !disturbed.has(t) {
 		assert.LessOrEqual(t, most, 8, "status writes of one test")
 	}
 	var kinds []string
@@ -111,5 +112,25 @@ func checkRequests(t *testing.T, namespace string) {
 	t.Logf("%d requests for %d tests, at most %d status writes: %s", total, len(writes), most, strings.Join(kinds, ", "))
 }
 
-// disturbed are the tests in which faults during the run make more transitions real than a whole life has.
-var disturbed = map[string]bool{}
+// disturbances are the tests in which faults during the run make more transitions real than a whole life has.
+type disturbances struct {
+	mu    sync.Mutex
+	names map[string]bool
+}
+
+func (d *disturbances) add(t *testing.T) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.names == nil {
+		d.names = map[string]bool{}
+	}
+	d.names[t.Name()] = true
+}
+
+func (d *disturbances) has(t *testing.T) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.names[t.Name()]
+}
+
+var disturbed disturbances

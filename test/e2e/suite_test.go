@@ -379,6 +379,12 @@ func (s *scenario) livePods(test *v2.LocustTest, role resources.Role) []corev1.P
 	return live
 }
 
+// untilLoad waits until the test's workers make load. Before, Locust may not listen to signals yet.
+func (s *scenario) untilLoad(test *v2.LocustTest) {
+	s.t.Helper()
+	eventually(s.t, "it makes load", func() bool { return count(s.t, "hit", s.key(test.Name)) > 0 })
+}
+
 // requireNoLoad waits until no pod of the test is left that has not ended, and checks that nothing asks the target.
 func (s *scenario) requireNoLoad(test *v2.LocustTest) {
 	s.t.Helper()

@@ -18,8 +18,6 @@ import (
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 )
 
-func countOf(text, words string) int { return strings.Count(text, words) }
-
 // trouble is a cause that keeps pods from starting, and how it is mended.
 type trouble struct {
 	// make brings it about: in the spec, or in the namespace before the test is created.
@@ -141,21 +139,20 @@ func TestTrouble_NotMended(t *testing.T) {
 func lateTag(s *scenario) string { return "late-" + s.namespace }
 
 func lateImage(s *scenario) string {
-	repository, _, _ := cutLast(locustImage, ":")
+	repository, _ := splitImage(locustImage)
 	return repository + ":" + lateTag(s)
 }
 
-func cutLast(text, sep string) (before, after string, found bool) {
-	if i := strings.LastIndex(text, sep); i >= 0 {
-		return text[:i], text[i+1:], true
-	}
-	return text, "", false
+// splitImage splits an image reference at its tag.
+func splitImage(image string) (repository, tag string) {
+	i := strings.LastIndex(image, ":")
+	return image[:i], image[i+1:]
 }
 
 // publish gives the Locust image another tag, by the registry's own API.
 func publish(t *testing.T, tag string) {
 	t.Helper()
-	repository, known, _ := cutLast(locustImage, ":")
+	repository, known := splitImage(locustImage)
 	host, name, _ := strings.Cut(repository, "/")
 	url := func(tag string) string { return fmt.Sprintf("http://%s/v2/%s/manifests/%s", host, name, tag) }
 	get, err := http.NewRequest(http.MethodGet, url(known), nil)
