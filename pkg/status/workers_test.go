@@ -101,6 +101,11 @@ func TestWorkers_AllDeletedNeedANewJob(t *testing.T) {
 	s.endJob(s.obs.WorkerJob, batchv1.JobComplete, t0.Add(20*time.Second))
 	plan := PlanFor(&s.prev, &s.obs, settings, t0.Add(21*time.Second))
 	assert.True(t, plan.ReplaceWorkerJob, "a finished Job cannot grow")
+
+	five := int32(5)
+	s.obs.WorkerJob.Spec.Completions, s.obs.WorkerJob.Spec.Parallelism = &five, &five
+	plan = PlanFor(&s.prev, &s.obs, settings, t0.Add(21*time.Second))
+	assert.True(t, plan.ReplaceWorkerJob, "it was asked to grow, and had just finished")
 }
 
 func TestWorkers_AtTheEndNobodyIsReplacedTwice(t *testing.T) {

@@ -77,7 +77,7 @@ func essence(s *v2.LocustTestStatus) v2.LocustTestStatus {
 }
 
 // requireOwnTimes checks that the times are the pod's and the Job's own.
-func (s *scenario) requireOwnTimes(test *v2.LocustTest, final *v2.LocustTestStatus, master *corev1.Pod, completed time.Time) {
+func (s *scenario) requireOwnTimes(final *v2.LocustTestStatus, master *corev1.Pod, completed time.Time) {
 	s.t.Helper()
 	assert.Equal(s.t, completed.Unix(), final.CompletionTime.Unix(), "completionTime is the master Job's own")
 	end := master.Status.ContainerStatuses[0].State
@@ -116,7 +116,7 @@ func TestOperatorKilled(t *testing.T) {
 		require.NoError(t, k8s.List(t.Context(), &pods, client.InNamespace(s.namespace), client.MatchingLabels{
 			resources.LabelTestUID: string(test.UID), resources.LabelComponent: string(resources.RoleMaster)}))
 		require.Len(t, pods.Items, 1)
-		s.requireOwnTimes(test, final, &pods.Items[0], s.job(test, resources.RoleMaster).Status.CompletionTime.Time)
+		s.requireOwnTimes(final, &pods.Items[0], s.job(test, resources.RoleMaster).Status.CompletionTime.Time)
 	}
 	require.NoError(t, waitForOperator(t.Context()))
 }
@@ -152,7 +152,7 @@ func TestOperatorAway(t *testing.T) {
 	scaleOperator(t, 1)
 	final := s.untilPhase(test, v2.PhaseSucceeded)
 	assert.Equal(t, want, essence(final), "the same end as with the operator there")
-	s.requireOwnTimes(test, final, &pods.Items[0], completed)
+	s.requireOwnTimes(final, &pods.Items[0], completed)
 	time.Sleep(10 * time.Second) // the Jobs have expired
 	s.requireFrozen(test, final)
 	assert.Equal(t, 1, count(t, "started", s.key(test.Name)), "Locust ran once")

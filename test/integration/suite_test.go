@@ -346,6 +346,11 @@ func messageOf(s *v2.LocustTestStatus, conditionType string) string {
 func pods(t *testing.T, test *v2.LocustTest, role resources.Role, n int) []corev1.Pod {
 	t.Helper()
 	var live []corev1.Pod
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("%d %s pods were wanted\n%s", n, role, describe(test))
+		}
+	})
 	eventually(t, fmt.Sprintf("%d %s pods", n, role), func() bool {
 		var list corev1.PodList
 		require.NoError(t, k8s.List(t.Context(), &list, client.InNamespace(test.Namespace), client.MatchingLabels{
@@ -426,4 +431,20 @@ func job(t *testing.T, test *v2.LocustTest, role resources.Role) *batchv1.Job {
 func eventually(t *testing.T, what string, condition func() bool) {
 	t.Helper()
 	require.Eventually(t, condition, patience, 50*time.Millisecond, what)
+}
+
+// describe tells what there is of a test, for the message of a failure.
+func describe(test *v2.LocustTest) string {
+	var text strings.Builder
+	var jobs batchv1.JobList
+	_ = k8s.List(context.Background(), &jobs, client.InNamespace(test.Namespace))
+	for _, j := range jobs.Items {
+		fmt.Fprintf(&text, "Job %s: completions %d, parallelism %d, status %+v\n", j.Name, *j.Spec.Completions, *j.Spec.Parallelism, j.Status)
+	}
+	var list corev1.PodList
+	_ = k8s.List(context.Background(), &list, client.InNamespace(test.Namespace))
+	for _, p := range list.Items {
+		fmt.Fprintf(&text, "pod %s: phase %s, deleted %v, finalizers %v\n", p.Name, p.Status.Phase, p.DeletionTimestamp, p.Finalizers)
+	}
+	return text.String()
 }
