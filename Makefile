@@ -113,9 +113,11 @@ test-integration: ## Run the suites against a real API server, etcd and controll
 .PHONY: test-e2e
 test-e2e: ## Run the end-to-end suites on a real cluster
 ifeq ($(LOCAL),1)
+	@mkdir -p bin && test/cluster/machine.sh before "$(CURDIR)/bin/machine"
 	@$(MAKE) cluster-up local-image
 	@$(IN_CLUSTER) LOCUST_IMAGE_DEBIAN="$$($(LOCALCLUSTER) locust-image --from debian)"; export LOCUST_IMAGE_DEBIAN; \
 		$(MAKE) deploy run-e2e
+	@test/cluster/machine.sh after "$(CURDIR)/bin/machine"
 else
 	@$(MAKE) deploy run-e2e
 endif
@@ -261,4 +263,4 @@ run-demo:
 .PHONY: run-e2e
 run-e2e:
 	@echo "==> end-to-end tests"
-	@export IMG="$(IMG)" LOCUST_IMAGE="$(LOCUST_IMAGE)" LOCAL="$(LOCAL)"; go test -tags e2e -count 1 -timeout 60m -v ./test/e2e/...
+	@export IMG="$(IMG)" LOCUST_IMAGE="$(LOCUST_IMAGE)" LOCAL="$(LOCAL)"; go test -tags e2e -count 1 -parallel 6 -timeout 60m -v ./test/e2e/...

@@ -22,6 +22,9 @@ import (
 // ensure carries out the plan, and adds to the observation what came of it. The error asks for a retry with
 // back-off; what is wrong for good is in the observation only.
 func (r *LocustTestReconciler) ensure(ctx context.Context, test *v2.LocustTest, mem *memory, obs *status.Observation, plan *status.Plan) error {
+	if err := r.deleteOrphans(ctx, plan); err != nil {
+		return err
+	}
 	if err := r.create(ctx, test, mem, obs, plan); err != nil {
 		return err
 	}
@@ -49,12 +52,14 @@ func (r *LocustTestReconciler) create(ctx context.Context, test *v2.LocustTest, 
 	}
 	basis := run.Of(test)
 	service := resources.BuildService(basis)
-	master, err := resources.BuildMasterJob(basis)
-	if err != nil {
-		obs.Failure = &status.Failure{Message: err.Error(), Final: true}
-		return nil
+	var master, worker *batchv1.Job
+	var err error
+	if plan.CreateMaster {
+		master, err = resources.BuildMasterJob(basis)
 	}
-	worker, err := resources.BuildWorkerJob(basis)
+	if plan.CreateWorker && err == nil {
+		worker, err = resources.BuildWorkerJob(basis)
+	}
 	if err != nil {
 		obs.Failure = &status.Failure{Message: err.Error(), Final: true}
 		return nil
@@ -82,6 +87,18 @@ func (r *LocustTestReconciler) create(ctx context.Context, test *v2.LocustTest, 
 	return nil
 }
 
+// deleteOrphans ends pods that nobody owns any more.
+func (r *LocustTestReconciler) deleteOrphans(ctx context.Context, plan *status.Plan) error {
+	for i := range plan.Orphans {
+		pod := &plan.Orphans[i]
+		if err := r.Delete(ctx, pod, client.Preconditions{UID: &pod.UID}); client.IgnoreNotFound(err) != nil {
+			return fmt.Errorf("delete orphaned pod %s/%s: %w", pod.Namespace, pod.Name, err)
+		}
+		logf.FromContext(ctx).Info("deleted a pod that nobody owned any more", "pod", pod.Name)
+	}
+	return nil
+}
+
 // createOne creates one object; own is true when it is there and this test's.
 func (r *LocustTestReconciler) createOne(ctx context.Context, test *v2.LocustTest, mem *memory, obs *status.Observation, kind string, object client.Object) (own bool, err error) {
 	name := object.GetName()
@@ -100,8 +117,9 @@ func (r *LocustTestReconciler) createOne(ctx context.Context, test *v2.LocustTes
 		if !claim(test, kind, object, obs) {
 			return false, nil
 		}
+		// It was made before this operator started, maybe from another spec: look again.
 		mem.keep(kind, object, r.Clock.Now())
-		return true, nil
+		return false, fmt.Errorf("%s %s exists already; the cache was behind", kind, name)
 	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
 		// The test itself is about to go.
 		return false, fmt.Errorf("create %s %s: %w", kind, name, err)

@@ -2,9 +2,11 @@ package controllers
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -23,7 +25,7 @@ import (
 // +kubebuilder:rbac:groups=locust.io,resources=locusttests/finalizers,verbs=update
 // +kubebuilder:rbac:groups=batch,resources=jobs,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups="",resources=services,verbs=get;list;watch;create
-// +kubebuilder:rbac:groups="",resources=pods,verbs=list;watch
+// +kubebuilder:rbac:groups="",resources=pods,verbs=list;watch;delete
 // +kubebuilder:rbac:groups="",resources=events,verbs=list
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
@@ -58,6 +60,10 @@ func (r *LocustTestReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 	if err != nil {
 		return ctrl.Result{}, err
 	}
+	if !test.DeletionTimestamp.IsZero() {
+		plan := status.PlanDeleted(obs)
+		return ctrl.Result{}, r.ensure(ctx, test, mem, obs, &plan)
+	}
 	plan := status.PlanFor(&test.Status, obs, r.Settings, r.Clock.Now())
 	ensured := r.ensure(ctx, test, mem, obs, &plan)
 
@@ -70,7 +76,7 @@ func (r *LocustTestReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 }
 
 // get reads the test with its newest known status, and what is remembered of it. The test is nil when it is
-// gone or going: its objects follow it by their owner references.
+// gone or going, for its objects follow it by their owner references; unless somebody's finalizer holds it.
 func (r *LocustTestReconciler) get(ctx context.Context, req ctrl.Request) (*v2.LocustTest, *memory, error) {
 	test := &v2.LocustTest{}
 	if err := r.Get(ctx, req.NamespacedName, test); err != nil {
@@ -79,11 +85,18 @@ func (r *LocustTestReconciler) get(ctx context.Context, req ctrl.Request) (*v2.L
 		}
 		return nil, nil, client.IgnoreNotFound(err)
 	}
-	if !test.DeletionTimestamp.IsZero() {
+	if !test.DeletionTimestamp.IsZero() && !heldByOthers(test) {
 		return nil, nil, nil
 	}
 	mem := r.memories.of(test)
 	return mem.newest(test), mem, nil
+}
+
+// heldByOthers tells whether a finalizer other than the garbage collector's own keeps a deleted test.
+func heldByOthers(test *v2.LocustTest) bool {
+	return slices.ContainsFunc(test.Finalizers, func(name string) bool {
+		return name != metav1.FinalizerDeleteDependents && name != metav1.FinalizerOrphanDependents
+	})
 }
 
 // soonest is the shortest of several waiting times, where 0 means never.

@@ -3,13 +3,15 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
 
@@ -41,10 +43,7 @@ func (r *LocustTestReconciler) observe(ctx context.Context, test *v2.LocustTest,
 		return nil, err
 	}
 	observeRun(ctx, obs)
-	if err := r.observeEvents(ctx, test, mem, obs); err != nil {
-		return nil, err
-	}
-	mem.looked = true
+	r.observeEvents(ctx, test, mem, obs)
 	return obs, nil
 }
 
@@ -121,9 +120,10 @@ func claim(test *v2.LocustTest, kind string, object client.Object, obs *status.O
 	switch {
 	case owner != nil && owner.UID == test.UID && object.GetDeletionTimestamp() == nil:
 		return true
-	case owner != nil && owner.UID == test.UID,
-		owner != nil && owner.Kind == "LocustTest" && owner.Name == test.Name:
-		obs.Predecessors = append(obs.Predecessors, what)
+	case owner != nil && owner.UID == test.UID:
+		obs.Predecessors = append(obs.Predecessors, what+" (being deleted)")
+	case owner != nil && owner.Kind == "LocustTest" && owner.Name == test.Name:
+		obs.Predecessors = append(obs.Predecessors, what+" (of an earlier test)")
 	default:
 		obs.Foreign = append(obs.Foreign, what)
 	}
@@ -137,12 +137,19 @@ func (r *LocustTestReconciler) observePods(ctx context.Context, test *v2.LocustT
 	if err := r.List(ctx, &pods, client.InNamespace(test.Namespace), client.MatchingFields{podsByTest: test.Name}); err != nil {
 		return fmt.Errorf("list pods of test %s/%s: %w", test.Namespace, test.Name, err)
 	}
+	// The cache has no order, and the same observation has to give the same status.
+	slices.SortFunc(pods.Items, func(a, b corev1.Pod) int { return strings.Compare(a.Name, b.Name) })
 	for _, pod := range pods.Items {
-		switch {
-		case pod.Labels[resources.LabelTestUID] == string(test.UID):
+		if pod.Labels[resources.LabelTestUID] == string(test.UID) {
 			obs.Pods = append(obs.Pods, pod)
-		case pod.Status.Phase != corev1.PodSucceeded && pod.Status.Phase != corev1.PodFailed:
-			obs.Predecessors = append(obs.Predecessors, "pod "+pod.Name)
+			continue
+		}
+		if pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed {
+			continue
+		}
+		obs.Predecessors = append(obs.Predecessors, "pod "+pod.Name+" (of an earlier test)")
+		if status.IsOrphan(&pod) {
+			obs.OldOrphans = append(obs.OldOrphans, pod)
 		}
 	}
 	return nil
@@ -167,27 +174,35 @@ func observeRun(ctx context.Context, obs *status.Observation) {
 	}
 }
 
-// observeEvents reads the Events of what hangs without a word, a few requests at most, and only then.
-func (r *LocustTestReconciler) observeEvents(ctx context.Context, test *v2.LocustTest, mem *memory, obs *status.Observation) error {
+// observeEvents reads the Events of what hangs without a word, a few requests at most, and only then. They only
+// explain: when they cannot be read, what was known before stands.
+func (r *LocustTestReconciler) observeEvents(ctx context.Context, test *v2.LocustTest, mem *memory, obs *status.Observation) {
 	silence := status.Silent(&test.Status, obs, r.Clock.Now())
 	if len(silence.Objects) == 0 {
 		mem.events = nil
-		return nil
+		return
 	}
-	if r.Clock.Since(mem.eventsAt) < eventsEvery {
-		obs.Events = mem.events
-		return nil
-	}
-	mem.events, mem.eventsAt = nil, r.Clock.Now()
-	for _, uid := range silence.Objects {
-		var list corev1.EventList
-		err := r.Live.List(ctx, &list, client.InNamespace(test.Namespace), client.Limit(100),
-			client.MatchingFields{"involvedObject.uid": string(uid), "type": corev1.EventTypeWarning})
-		if err != nil && !apierrors.IsResourceExpired(err) {
-			return fmt.Errorf("list events of test %s/%s: %w", test.Namespace, test.Name, err)
+	if r.Clock.Since(mem.eventsAt) >= eventsEvery {
+		mem.eventsAt = r.Clock.Now()
+		found, err := r.eventsOf(ctx, test.Namespace, silence.Objects)
+		if err != nil {
+			logf.FromContext(ctx).Error(err, "the Events of what hangs cannot be read")
+		} else {
+			mem.events = found
 		}
-		mem.events = append(mem.events, list.Items...)
 	}
 	obs.Events = mem.events
-	return nil
+}
+
+func (r *LocustTestReconciler) eventsOf(ctx context.Context, namespace string, objects []types.UID) ([]corev1.Event, error) {
+	var found []corev1.Event
+	for _, uid := range objects {
+		var list corev1.EventList
+		err := r.Live.List(ctx, &list, client.InNamespace(namespace), client.Limit(100), client.MatchingFields{"involvedObject.uid": string(uid)})
+		if err != nil {
+			return nil, fmt.Errorf("list events of object %s in namespace %s: %w", uid, namespace, err)
+		}
+		found = append(found, list.Items...)
+	}
+	return found, nil
 }

@@ -21,9 +21,11 @@ const conflictWait = 200 * time.Millisecond
 func (r *LocustTestReconciler) record(ctx context.Context, test *v2.LocustTest, mem *memory, derived *status.Derivation) (time.Duration, error) {
 	switch status.Compare(&test.Status, &derived.Status) {
 	case status.NoChange:
+		r.emit(test, mem, derived)
 		return 0, nil
 	case status.Refresh:
 		if due := r.RefreshInterval - r.Clock.Since(mem.refreshed); due > 0 {
+			r.emit(test, mem, derived)
 			return due, nil
 		}
 	}
@@ -35,9 +37,9 @@ func (r *LocustTestReconciler) record(ctx context.Context, test *v2.LocustTest, 
 	err := r.Status().Patch(ctx, next, patch)
 	switch {
 	case apierrors.IsNotFound(err):
-		return 0, nil
+		derived.WakeUp = 0
+		return 0, r.explainNotFound(ctx, test, err)
 	case apierrors.IsConflict(err):
-		mem.written = nil
 		derived.WakeUp = 0
 		return conflictWait, nil
 	case err != nil:
@@ -47,8 +49,23 @@ func (r *LocustTestReconciler) record(ctx context.Context, test *v2.LocustTest, 
 	if test.Status.Phase != next.Status.Phase {
 		logf.FromContext(ctx).Info("phase changed", "from", test.Status.Phase, "to", next.Status.Phase)
 	}
-	for _, e := range derived.Events {
-		r.Recorder.Eventf(next, nil, e.Type, e.Reason, e.Reason, "%s", e.Message)
-	}
+	r.emit(next, mem, derived)
 	return 0, nil
+}
+
+// emit tells what is true now. From here on this operator has seen the test: what it saw is recorded.
+func (r *LocustTestReconciler) emit(test *v2.LocustTest, mem *memory, derived *status.Derivation) {
+	mem.looked = true
+	for _, e := range derived.Events {
+		r.Recorder.Eventf(test, nil, e.Type, e.Reason, e.Reason, "%s", e.Message)
+	}
+}
+
+// explainNotFound tells a test that was just deleted, which is no error, from a CRD that serves no status.
+func (r *LocustTestReconciler) explainNotFound(ctx context.Context, test *v2.LocustTest, cause error) error {
+	err := r.Live.Get(ctx, client.ObjectKeyFromObject(test), &v2.LocustTest{})
+	if err != nil {
+		return client.IgnoreNotFound(err)
+	}
+	return fmt.Errorf("the CRD in the cluster has no status subresource; install the CRD of this version: %w", cause)
 }

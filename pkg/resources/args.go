@@ -59,7 +59,7 @@ func masterArgs(spec *v2.LocustTestSpec) ([]string, error) {
 	if openTelemetry(spec) != nil {
 		args = append(args, "--otel")
 	}
-	return append(args, master.ExtraArgs...), nil
+	return append(args, exact(master.ExtraArgs)...), nil
 }
 
 // startAndStopArgs decides on --autostart and --autoquit, given the user's own arguments. What Locust's
@@ -112,11 +112,21 @@ func workerArgs(test string, spec *v2.LocustTestSpec) ([]string, error) {
 	if openTelemetry(spec) != nil {
 		args = append(args, "--otel")
 	}
-	return append(args, spec.Worker.ExtraArgs...), nil
+	return append(args, exact(spec.Worker.ExtraArgs)...), nil
 }
 
 func hasFlag(args []string, flag string) bool {
 	return slices.ContainsFunc(args, func(arg string) bool {
 		return arg == flag || strings.HasPrefix(arg, flag+"=")
 	})
+}
+
+// exact keeps the kubelet from changing arguments: it replaces $(NAME) by variables, and $$ by $, in every
+// container's arguments (Kubernetes API reference, Container.args).
+func exact(args []string) []string {
+	kept := make([]string, len(args))
+	for i, arg := range args {
+		kept[i] = strings.ReplaceAll(arg, "$", "$$")
+	}
+	return kept
 }

@@ -43,7 +43,7 @@ func envVars(spec *v2.LocustTestSpec) []corev1.EnvVar {
 	switch {
 	case i < 0:
 		vars = slices.Insert(vars, extra, corev1.EnvVar{Name: envPythonPath, Value: lib})
-	case vars[i].ValueFrom == nil:
+	case vars[i].ValueFrom == nil: // validateEnv refuses another source
 		// Tests that bring their own PYTHONPATH keep it; the libraries come after it.
 		vars[i].Value = appendPath(vars[i].Value, lib)
 	}

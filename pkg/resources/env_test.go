@@ -4,7 +4,9 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 )
@@ -21,7 +23,6 @@ func extraEnv(vars map[string]string) edit {
 }
 
 func TestEnvVars(t *testing.T) {
-	fromSecret := corev1.EnvVar{Name: "PYTHONPATH", ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{Key: "k"}}}
 	exporter := []corev1.EnvVar{
 		{Name: "OTEL_EXPORTER_OTLP_ENDPOINT", Value: "http://otel:4317"},
 		{Name: "OTEL_EXPORTER_OTLP_PROTOCOL", Value: "grpc"},
@@ -46,7 +47,6 @@ func TestEnvVars(t *testing.T) {
 			[]edit{files, variables(corev1.EnvVar{Name: "PYTHONPATH", Value: "/opt/locust/lib:/own"})},
 			[]corev1.EnvVar{{Name: "PYTHONPATH", Value: "/opt/locust/lib:/own"}},
 		},
-		"PYTHONPATH from a source is the user's": {[]edit{files, variables(fromSecret)}, []corev1.EnvVar{fromSecret}},
 		"OpenTelemetry, extra sorted, user's last": {
 			[]edit{files, extraEnv(map[string]string{"OTEL_B": "2", "OTEL_A": "1"}), variables(corev1.EnvVar{Name: "A"})},
 			with(traces, metrics, corev1.EnvVar{Name: "OTEL_A", Value: "1"}, corev1.EnvVar{Name: "OTEL_B", Value: "2"},
@@ -79,4 +79,21 @@ func TestEnvFrom(t *testing.T) {
 	assert.JSONEq(t,
 		`[{"prefix":"B_","configMapRef":{"name":"b"}},{"configMapRef":{"name":"a"}},{"secretRef":{"name":"s"}}]`,
 		asJSON(t, container(workerOf(t, test)).EnvFrom))
+}
+
+func TestValidate_VariablesThatCollideWithTheOperator(t *testing.T) {
+	test := &v2.LocustTest{}
+	test.Spec.TestFiles = &v2.TestFilesConfig{LibConfigMapRef: "lib"}
+	test.Spec.Env = &v2.EnvConfig{Variables: []corev1.EnvVar{
+		{Name: "PYTHONPATH", ValueFrom: &corev1.EnvVarSource{}},
+		{Name: "LOCUST_MODE_WORKER", Value: "true"},
+	}}
+	errs := validateEnv(&test.Spec, field.NewPath("spec")).ToAggregate()
+	require.Error(t, errs)
+	assert.ErrorContains(t, errs, "spec.env.variables[0].name: Forbidden: has a source")
+	assert.ErrorContains(t, errs, "spec.env.variables[1].name: Forbidden: decides between master and worker")
+}
+
+func TestExtraArgs_AreExact(t *testing.T) {
+	assert.Equal(t, []string{"--password=a$$$$b", "$$(HOME)", "plain"}, exact([]string{"--password=a$$b", "$(HOME)", "plain"}))
 }

@@ -41,6 +41,10 @@ func validateEnv(spec *v2.LocustTestSpec, root *field.Path) field.ErrorList {
 			errs = append(errs, duplicate(path, name, "remove one of the two variables"))
 		}
 		seen[name] = true
+		errs = append(errs, validateRole(path, name)...)
+		if name == envPythonPath && variable.ValueFrom != nil && spec.TestFiles != nil && spec.TestFiles.LibConfigMapRef != "" {
+			errs = append(errs, field.Forbidden(path, "has a source, so the library folder of spec.testFiles.libConfigMapRef cannot be added to it; give it a value, or mount the libraries with spec.volumes"))
+		}
 		if otel == nil {
 			continue
 		}
@@ -51,6 +55,17 @@ func validateEnv(spec *v2.LocustTestSpec, root *field.Path) field.ErrorList {
 		}
 	}
 	return errs
+}
+
+// roleVariables are the variables by which Locust takes a role. All pods get the user's variables, so that the role
+// would contradict the operator's arguments in some of them.
+var roleVariables = map[string]bool{"LOCUST_MODE_MASTER": true, "LOCUST_MODE_WORKER": true}
+
+func validateRole(path *field.Path, name string) field.ErrorList {
+	if !roleVariables[name] {
+		return nil
+	}
+	return field.ErrorList{field.Forbidden(path, "decides between master and worker, which the operator does for each pod; remove it")}
 }
 
 func validateOpenTelemetry(spec *v2.LocustTestSpec, path *field.Path) field.ErrorList {

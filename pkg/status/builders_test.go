@@ -61,7 +61,7 @@ func running(t *testing.T) *scene {
 	for i := range 3 {
 		s.runPod(s.worker(i), t0.Add(10*time.Second))
 	}
-	s.derive(t0.Add(11 * time.Second))
+	s.derive(t0.Add(14 * time.Second))
 	require.Equal(t, v2.PhaseRunning, s.prev.Phase)
 	return s
 }
@@ -89,6 +89,7 @@ func (s *scene) job(name string, parallelism int32) *batchv1.Job {
 func (s *scene) pod(role resources.Role, index int) *corev1.Pod {
 	job := "shop-" + string(role)
 	name := job + "-" + strconv.Itoa(index)
+	yes := true
 	s.obs.Pods = append(s.obs.Pods, corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
 			Name: name, UID: types.UID(name), CreationTimestamp: metav1.NewTime(t0),
@@ -96,7 +97,7 @@ func (s *scene) pod(role resources.Role, index int) *corev1.Pod {
 				resources.LabelComponent: string(role), resources.LabelPodName: job,
 				batchv1.JobCompletionIndexAnnotation: strconv.Itoa(index),
 			},
-			OwnerReferences: []metav1.OwnerReference{{UID: types.UID(job + "-uid")}},
+			OwnerReferences: []metav1.OwnerReference{{UID: types.UID(job + "-uid"), Controller: &yes}},
 		},
 		Status: corev1.PodStatus{
 			Phase:             corev1.PodPending,

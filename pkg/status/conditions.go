@@ -61,7 +61,7 @@ func setReady(s *v2.LocustTestStatus, obs *Observation, now time.Time, cause str
 	case obs.complete():
 	case len(obs.Predecessors) > 0:
 		status, reason, message = metav1.ConditionFalse, v2.ReasonResourcesCreating,
-			"Waiting until an earlier test of the same name is gone: "+joinSome(obs.Predecessors, 5)
+			"Waiting until objects of the same names are gone: "+joinSome(obs.Predecessors, 5)
 	default:
 		status, reason, message = metav1.ConditionFalse, v2.ReasonResourcesCreating, "Creating resources"
 	}

@@ -108,7 +108,7 @@ func TestReady_NamesWhatIsInTheWay(t *testing.T) {
 	s.prev = InitializeStatus(s.obs.Test, t0)
 	s.obs.Predecessors = []string{"pod shop-worker-0-x"}
 	s.derive(t0.Add(time.Second))
-	requireCondition(t, &s.prev, v2.ConditionTypeReady, metav1.ConditionFalse, v2.ReasonResourcesCreating, "earlier test of the same name", "shop-worker-0-x")
+	requireCondition(t, &s.prev, v2.ConditionTypeReady, metav1.ConditionFalse, v2.ReasonResourcesCreating, "objects of the same names", "shop-worker-0-x")
 	plan := PlanFor(&s.prev, &s.obs, settings, t0)
 	assert.False(t, plan.Creates(), "no new master while old workers could connect to it")
 

@@ -56,7 +56,7 @@ func Derive(prev v2.LocustTestStatus, obs Observation, settings Settings, now ti
 }
 
 func setTimes(next *v2.LocustTestStatus, obs *Observation, decided outcome, now time.Time) {
-	started := decided.phase == v2.PhaseRunning || decided.phase == v2.PhaseSucceeded || masterStarted(obs)
+	started := decided.phase == v2.PhaseRunning || decided.phase == v2.PhaseSucceeded || (decided.phase == v2.PhaseFailed && masterStarted(obs))
 	if next.StartTime == nil && started {
 		at := metav1.NewTime(startTime(obs, now).Truncate(time.Second))
 		next.StartTime = &at
@@ -83,7 +83,8 @@ func wakeUp(next, prev *v2.LocustTestStatus, obs *Observation, settings Settings
 		wake = soonest(wake, foreignEvery)
 	}
 	if since := unhealthySince(next); !since.IsZero() && settings.StartupDeadline > 0 && !allConnectedOnce(next) {
-		wake = soonest(wake, max(settings.StartupDeadline-now.Sub(since), time.Millisecond))
+		// soonest takes no notice of a deadline that has passed.
+		wake = soonest(wake, settings.StartupDeadline-now.Sub(since))
 	}
 	return wake
 }

@@ -5,6 +5,7 @@ import (
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
@@ -36,8 +37,11 @@ type Observation struct {
 	// Events are Warning events of the pods and Jobs; read only when something hangs without a word (Silent).
 	Events []corev1.Event
 
-	// Predecessors name the objects of an earlier test of the same name that are still going away.
+	// Predecessors name the objects whose names this test needs and that are still going away: those of an earlier
+	// test of the same name, and its own that are being deleted.
 	Predecessors []string
+	// OldOrphans are pods of an earlier test of the same name that nobody owns any more.
+	OldOrphans []corev1.Pod
 	// Foreign names the objects that have a name this test needs and belong to somebody else.
 	Foreign []string
 
@@ -83,6 +87,12 @@ func (o *Observation) podsOf(job *batchv1.Job) []*corev1.Pod {
 		}
 	}
 	return pods
+}
+
+// IsOrphan tells whether nobody owns the pod any more. A Job that is deleted through the API without a propagation
+// policy leaves its pods behind like this, and they go on.
+func IsOrphan(pod *corev1.Pod) bool {
+	return metav1.GetControllerOf(pod) == nil && isLive(pod)
 }
 
 func ownedBy(pod *corev1.Pod, job *batchv1.Job) bool {

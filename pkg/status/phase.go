@@ -55,6 +55,9 @@ func decide(prev *v2.LocustTestStatus, obs *Observation, settings Settings, verd
 		if cause := lostRun(prev, obs); cause != "" {
 			return failed(now, cause)
 		}
+		if cause := startupFailed(prev, settings, verdict, now); cause != "" {
+			return failed(now, cause)
+		}
 		return outcome{phase: v2.PhasePending}
 	}
 	switch derivePhaseFromJob(obs.MasterJob) {

@@ -178,6 +178,39 @@ func TestMasterFailed_TellsTheCause(t *testing.T) {
 	}
 }
 
+func TestMasterFailed_AtOnceHadNoWorkers(t *testing.T) {
+	s := created(t)
+	for i := range 3 {
+		s.runPod(s.worker(i), t0.Add(9*time.Second))
+	}
+	s.runPod(s.master(), t0.Add(9*time.Second))
+	s.endPod(s.master(), t0.Add(11*time.Second), 1, "ImportError")
+	s.endJob(s.obs.MasterJob, batchv1.JobFailed, t0.Add(11*time.Second))
+	s.derive(t0.Add(12 * time.Second))
+	assert.Equal(t, v2.PhaseFailed, s.prev.Phase)
+	assert.Equal(t, "0/3", s.prev.Workers, "nobody was connected to a master that failed at once")
+}
+
+func TestStartTime_ComesWithRunning(t *testing.T) {
+	s := created(t)
+	s.runPod(s.master(), t0.Add(9*time.Second))
+	s.derive(t0.Add(10 * time.Second))
+	assert.Equal(t, v2.PhasePending, s.prev.Phase, "the Job does not report its pod ready yet")
+	assert.Nil(t, s.prev.StartTime)
+}
+
+func TestStartupDeadline_WithoutAMasterJob(t *testing.T) {
+	s := created(t)
+	s.waitPod(s.worker(0), "ErrImagePull", "not found")
+	s.derive(t0.Add(10 * time.Second))
+	s.obs.MasterJob, s.obs.Foreign = nil, []string{"master Job shop-master"}
+	s.dropPod(s.master())
+	d := s.derive(t0.Add(20 * time.Second))
+	assert.Greater(t, d.WakeUp, time.Second)
+	s.derive(t0.Add(10*time.Second + settings.StartupDeadline))
+	assert.Equal(t, v2.PhaseFailed, s.prev.Phase)
+}
+
 func TestMasterFailed_WaitsForThePodsWords(t *testing.T) {
 	s := running(t)
 	end := t0.Add(60 * time.Second)

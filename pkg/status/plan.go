@@ -1,6 +1,7 @@
 package status
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -33,6 +34,8 @@ type Plan struct {
 	Stop []*batchv1.Job
 	// Expire are finished Jobs that get the time to live.
 	Expire []*batchv1.Job
+	// Orphans are pods that nobody owns any more and that would go on for ever.
+	Orphans []corev1.Pod
 	// Again is when to plan again because time alone changes the plan; 0 when it does not.
 	Again time.Duration
 }
@@ -45,16 +48,36 @@ func (p *Plan) Creates() bool { return p.CreateService || p.CreateMaster || p.Cr
 // Before the first status there is nothing to do: the status is written first, so that what exists can
 // always be told from what was lost.
 func PlanFor(prev *v2.LocustTestStatus, obs *Observation, settings Settings, now time.Time) Plan {
-	switch {
-	case prev.Phase == "":
+	if prev.Phase == "" {
 		return Plan{}
-	case prev.IsTerminal():
-		return planEnd(prev, obs, settings, now)
 	}
-	return planRun(prev, obs, now)
+	plan := planRun
+	if prev.IsTerminal() {
+		plan = planEnd
+	}
+	p := plan(prev, obs, settings, now)
+	p.Orphans = append(p.Orphans, obs.OldOrphans...)
+	for i := range obs.Pods {
+		if IsOrphan(&obs.Pods[i]) {
+			p.Orphans = append(p.Orphans, obs.Pods[i])
+		}
+	}
+	return p
 }
 
-func planRun(prev *v2.LocustTestStatus, obs *Observation, now time.Time) Plan {
+// PlanDeleted decides what to do about a test that is being deleted while somebody's finalizer holds it: its objects go
+// only when it is gone, so its load is stopped.
+func PlanDeleted(obs *Observation) Plan {
+	var plan Plan
+	for _, job := range []*batchv1.Job{obs.MasterJob, obs.WorkerJob} {
+		if job != nil && !isFinished(job) && job.Spec.ActiveDeadlineSeconds == nil {
+			plan.Stop = append(plan.Stop, job)
+		}
+	}
+	return plan
+}
+
+func planRun(prev *v2.LocustTestStatus, obs *Observation, _ Settings, now time.Time) Plan {
 	var plan Plan
 	if len(obs.Predecessors) > 0 || len(obs.Foreign) > 0 {
 		return plan
@@ -87,7 +110,7 @@ func planWorkers(plan *Plan, obs *Observation, now time.Time) {
 	if jobCondition(job, batchv1.JobComplete) != nil {
 		// A finished Job cannot grow, even where it was asked to a moment too late. At the end of a test as many
 		// workers as are expected have left by themselves.
-		plan.ReplaceWorkerJob = job.Status.Succeeded-taken < obs.expectedWorkers()
+		plan.ReplaceWorkerJob = job.Status.Succeeded-taken < obs.expectedWorkers() && !sentHome(obs)
 		return
 	}
 	if want := min(obs.expectedWorkers()+taken, maxCompletions); want > *job.Spec.Completions {
@@ -125,6 +148,11 @@ func takenWorkers(obs *Observation, now time.Time) (taken int32, again time.Dura
 		}
 	}
 	return taken, again
+}
+
+// sentHome tells whether workers of the finished worker Job left by themselves: the test ends.
+func sentHome(obs *Observation) bool {
+	return slices.ContainsFunc(obs.podsOf(obs.WorkerJob), leftByItself)
 }
 
 // completedIndexes reads the Job's list of completed indexes, for example "0,2-4".

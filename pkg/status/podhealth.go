@@ -68,10 +68,15 @@ var eventReasons = map[string]string{
 	"FailedCreate":           v2.ReasonCreationError,
 }
 
+// progressReasons are the reasons of Events that tell that a pod, or a Job, got past its trouble.
+var progressReasons = map[string]bool{"Pulling": true, "Pulled": true, "Created": true, "Started": true, "SuccessfulCreate": true}
+
+// askedPods is how many pods of a Job are asked what they hang on: they mostly share their cause.
+const askedPods = 3
+
 // Silence names what hangs without a word in its own status.
 type Silence struct {
-	// Objects are the UIDs of the Jobs and pods whose Events tell more: at most the Jobs and one pod of each,
-	// because pods of one Job share their cause.
+	// Objects are the UIDs of the Jobs and pods whose Events tell more: the Jobs and a few pods of each.
 	Objects []types.UID
 	// Again is when to ask, or to ask again; 0 when nothing hangs.
 	Again time.Duration
@@ -96,10 +101,11 @@ func Silent(prev *v2.LocustTestStatus, obs *Observation, now time.Time) Silence 
 		if lacksPods(obs, job) && hangs(job.CreationTimestamp.Time) {
 			s.Objects = append(s.Objects, job.UID)
 		}
+		asked := 0
 		for _, pod := range obs.podsOf(job) {
-			if since, silent := silentSince(pod); silent && hangs(since) {
+			if since, silent := silentSince(pod); silent && hangs(since) && asked < askedPods {
 				s.Objects = append(s.Objects, pod.UID)
-				break
+				asked++
 			}
 		}
 	}
@@ -146,7 +152,7 @@ func judge(obs *Observation, now time.Time) *verdict {
 		}
 	}
 	collectEvents(obs, found, now)
-	collectCrashes(obs, found)
+	collectCrashes(obs, found, now)
 	for _, reason := range severity {
 		if words := found[reason]; len(words) > 0 {
 			return &verdict{reason: reason, message: words.String()}
@@ -239,16 +245,18 @@ func waitingWords(w *corev1.ContainerStateWaiting) string {
 }
 
 // collectEvents adds what Events tell about pods and Jobs that are silent themselves. The Events of a
-// cause that has been mended stay for an hour, so only what still hangs is believed.
+// cause that has been mended stay for an hour, so only what still hangs is believed, and only its latest Event.
 func collectEvents(obs *Observation, found findings, now time.Time) {
 	note := func(e *corev1.Event, object string) {
-		found.add(eventReasons[e.Reason], e.Reason+": "+strings.TrimSpace(e.Message), object)
+		if !progressReasons[e.Reason] {
+			found.add(eventReasons[e.Reason], e.Reason+": "+strings.TrimSpace(e.Message), object)
+		}
 	}
 	latest := map[types.UID]*corev1.Event{}
 	for i := range obs.Events {
 		e := &obs.Events[i]
 		key := e.InvolvedObject.UID
-		if eventReasons[e.Reason] == "" {
+		if eventReasons[e.Reason] == "" && !progressReasons[e.Reason] {
 			continue
 		}
 		if known := latest[key]; known == nil || eventTime(known).Before(eventTime(e)) {
@@ -289,30 +297,53 @@ func eventTime(e *corev1.Event) time.Time {
 	return at
 }
 
-// collectCrashes adds the workers that ended with an error and that their Job starts again, while some are
-// still lacking. Pods lost with their node are not their own fault.
-func collectCrashes(obs *Observation, found findings) {
+// collectCrashes adds the workers that end with an error and that their Job starts again. A crash counts until the
+// worker that took its place has stood for a while; pods lost with their node are not their own fault.
+func collectCrashes(obs *Observation, found findings, now time.Time) {
 	if obs.WorkerJob == nil || isFinished(obs.WorkerJob) {
 		return
 	}
-	crashed := map[string]string{}
-	var fine int32
-	for _, pod := range obs.podsOf(obs.WorkerJob) {
-		switch {
-		case isReady(pod), leftByItself(pod):
-			fine++
-		case pod.Status.Phase == corev1.PodFailed && !wasDisrupted(pod) && pod.DeletionTimestamp == nil:
-			if cause := exitCause(pod); cause != "" {
-				crashed[pod.Name] = cause
-			}
+	for _, pods := range byIndex(obs.podsOf(obs.WorkerJob)) {
+		if crash := lastCrash(pods); crash != nil && !replaced(pods, now) {
+			found.add(v2.ReasonCrashLoopBackOff, exitCause(crash), "pod "+crash.Name)
 		}
 	}
-	if fine >= obs.expectedWorkers() {
-		return
+}
+
+// byIndex groups the pods of an Indexed Job by their completion index, oldest first. Pods without one stand alone.
+func byIndex(pods []*corev1.Pod) map[string][]*corev1.Pod {
+	groups := map[string][]*corev1.Pod{}
+	for _, pod := range pods {
+		key, ok := pod.Labels[batchv1.JobCompletionIndexAnnotation]
+		if !ok {
+			key = pod.Name
+		}
+		groups[key] = append(groups[key], pod)
 	}
-	for name, cause := range crashed {
-		found.add(v2.ReasonCrashLoopBackOff, cause, "pod "+name)
+	for _, group := range groups {
+		sort.SliceStable(group, func(i, j int) bool { return group[i].CreationTimestamp.Before(&group[j].CreationTimestamp) })
 	}
+	return groups
+}
+
+// lastCrash is the newest pod of one index that ended with an error of its own; nil when none did.
+func lastCrash(pods []*corev1.Pod) *corev1.Pod {
+	for i := len(pods) - 1; i >= 0; i-- {
+		if p := pods[i]; isFinishedPod(p) && !wasDisrupted(p) && p.DeletionTimestamp == nil && exitCause(p) != "" {
+			return p
+		}
+	}
+	return nil
+}
+
+// replaced tells whether a worker stands in the place of one that crashed.
+func replaced(pods []*corev1.Pod, now time.Time) bool {
+	for _, pod := range pods {
+		if leftByItself(pod) || (isReady(pod) && now.Sub(startedAt(pod)) >= crashGrace) {
+			return true
+		}
+	}
+	return false
 }
 
 // allPodsRun tells whether the master and all expected workers run.

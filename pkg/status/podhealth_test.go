@@ -1,6 +1,7 @@
 package status
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -98,6 +99,64 @@ func TestPodsHealthy_NotBlamed(t *testing.T) {
 	}
 }
 
+func TestPodsHealthy_MendedMountIsNotBlamed(t *testing.T) {
+	s := created(t)
+	s.obs.Events = []corev1.Event{
+		warning("shop-master-0", "Pulling", "pulling a big image", t0.Add(30*time.Second)),
+		warning("shop-master-0", "FailedMount", `configmap "x" not found`, t0.Add(20*time.Second)),
+	}
+	s.derive(t0.Add(time.Minute))
+	requireCondition(t, &s.prev, v2.ConditionTypePodsHealthy, metav1.ConditionTrue, v2.ReasonPodsStarting)
+}
+
+// TestCrashingWorkers: a worker that dies a moment after its start does not make the status flap.
+func TestCrashingWorkers(t *testing.T) {
+	s := created(t)
+	now := t0.Add(10 * time.Second)
+	s.runMaster(now)
+	s.derive(now)
+	transitions := 0
+	for i := range 6 {
+		pod := s.worker(0)
+		if i > 0 {
+			pod = s.pod("worker", 0)
+			pod.Name, pod.UID = pod.Name+strings.Repeat("x", i), pod.UID+types.UID(strings.Repeat("x", i))
+			pod.CreationTimestamp = metav1.NewTime(now)
+		}
+		s.runPod(pod, now)
+		for _, w := range []int{1, 2} {
+			if i == 0 {
+				s.runPod(s.worker(w), now)
+			}
+		}
+		for range 3 {
+			now = now.Add(time.Second)
+			before := s.prev.DeepCopy()
+			if d := s.derive(now); Compare(before, &d.Status) == Transition {
+				transitions++
+			}
+		}
+		s.endPod(pod, now, 1, "SyntaxError")
+		before := s.prev.DeepCopy()
+		if d := s.derive(now); Compare(before, &d.Status) == Transition {
+			transitions++
+		}
+		now = now.Add(10 * time.Second)
+	}
+	requireCondition(t, &s.prev, v2.ConditionTypePodsHealthy, metav1.ConditionFalse, v2.ReasonCrashLoopBackOff, "SyntaxError")
+	assert.LessOrEqual(t, transitions, 3, "all connected for a moment, then crashing, and no flapping after that")
+
+	// The one that stands ends the blame, whatever is lost later.
+	last := s.pod("worker", 0)
+	last.UID, last.CreationTimestamp = "last", metav1.NewTime(now)
+	s.runPod(last, now)
+	s.derive(now.Add(crashGrace))
+	requireCondition(t, &s.prev, v2.ConditionTypePodsHealthy, metav1.ConditionTrue, v2.ReasonPodsHealthy)
+	s.dropPod(s.worker(1))
+	s.derive(now.Add(time.Hour))
+	requireCondition(t, &s.prev, v2.ConditionTypePodsHealthy, metav1.ConditionTrue, v2.ReasonPodsStarting)
+}
+
 func TestSilent(t *testing.T) {
 	s := created(t)
 	silence := Silent(&s.prev, &s.obs, t0.Add(2*time.Second))
@@ -105,7 +164,7 @@ func TestSilent(t *testing.T) {
 	assert.Equal(t, 3*time.Second, silence.Again)
 
 	silence = Silent(&s.prev, &s.obs, t0.Add(6*time.Second))
-	assert.Equal(t, []types.UID{"shop-master-0", "shop-worker-0"}, silence.Objects, "one pod of each Job tells for all")
+	assert.Equal(t, []types.UID{"shop-master-0", "shop-worker-0", "shop-worker-1", "shop-worker-2"}, silence.Objects, "a few pods of each Job tell for all")
 	assert.Equal(t, eventsEvery, silence.Again)
 
 	s.obs.Pods = nil
@@ -118,7 +177,7 @@ func TestSilent(t *testing.T) {
 	s = created(t)
 	s.waitPod(s.master(), "ErrImagePull", "x")
 	silence = Silent(&s.prev, &s.obs, t0.Add(6*time.Second))
-	assert.Equal(t, []types.UID{"shop-worker-0"}, silence.Objects, "the master tells by itself")
+	assert.Equal(t, []types.UID{"shop-worker-0", "shop-worker-1", "shop-worker-2"}, silence.Objects, "the master tells by itself")
 }
 
 func TestMessage_NamesAFewPodsOnly(t *testing.T) {

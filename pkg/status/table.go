@@ -22,7 +22,7 @@ type Row struct {
 var Table = []Row{
 	{v2.ConditionTypeReady, metav1.ConditionFalse, v2.ReasonResourcesCreating,
 		"The Service, the master Job or the worker Job does not exist yet.",
-		"Wait. When the message names objects of an earlier test of the same name, they are still terminating."},
+		"Wait. The message names objects of the same names, for example of an earlier test, that are still terminating."},
 	{v2.ConditionTypeReady, metav1.ConditionTrue, v2.ReasonResourcesCreated,
 		"The Service and both Jobs exist and nothing of them is known to be broken. Stays so after Succeeded.",
 		"Nothing."},

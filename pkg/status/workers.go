@@ -17,6 +17,14 @@ import (
 // itself: that is no loss.
 const leaveGrace = 10 * time.Second
 
+const (
+	// joinTime is how long a worker's container has to run before it counts as connected: Locust needs a second or
+	// two to load the locustfile and to connect, or to fail at it.
+	joinTime = 3 * time.Second
+	// crashGrace is the same for a worker that takes the place of one that ended with an error.
+	crashGrace = 15 * time.Second
+)
+
 // sourceReadyPods tells users where the number of workers comes from.
 const sourceReadyPods = "counted from the worker Job's ready pods"
 
@@ -32,18 +40,37 @@ func connectedWorkers(obs *Observation, now time.Time) (count int32, again time.
 	if len(pods) == 0 {
 		return readyCount(obs.WorkerJob), 0
 	}
-	for _, pod := range pods {
-		switch {
-		case isReady(pod):
-			count++
-		case leftByItself(pod):
-			if left := leaveGrace - now.Sub(finishedAt(pod)); left > 0 {
-				count++
-				again = soonest(again, left)
+	for _, group := range byIndex(pods) {
+		needed := joinTime
+		if lastCrash(group) != nil {
+			needed = crashGrace
+		}
+		for _, pod := range group {
+			switch {
+			case isReady(pod):
+				if left := needed - now.Sub(startedAt(pod)); left > 0 {
+					again = soonest(again, left)
+				} else {
+					count++
+				}
+			case leftByItself(pod):
+				if left := leaveGrace - now.Sub(finishedAt(pod)); left > 0 {
+					count++
+					again = soonest(again, left)
+				}
 			}
 		}
 	}
 	return count, again
+}
+
+// lastedLongEnough tells whether the workers can have been connected to the master: one that ended well had them, and
+// one that failed at once had not.
+func lastedLongEnough(next *v2.LocustTestStatus) bool {
+	if next.StartTime.IsZero() || next.CompletionTime == nil {
+		return false
+	}
+	return next.Phase == v2.PhaseSucceeded || next.CompletionTime.Sub(next.StartTime.Time) >= 2*joinTime
 }
 
 // leftByItself tells whether the worker ended with code 0 without having been deleted.
@@ -90,7 +117,7 @@ func setWorkers(next *v2.LocustTestStatus, prev *v2.LocustTestStatus, obs *Obser
 		next.ConnectedWorkers, again = connectedWorkers(obs, now)
 	case v2.PhaseSucceeded, v2.PhaseFailed:
 		next.ConnectedWorkers = prev.ConnectedWorkers
-		if !next.StartTime.IsZero() && next.CompletionTime != nil {
+		if lastedLongEnough(next) {
 			next.ConnectedWorkers = max(prev.ConnectedWorkers, workersAtEnd(obs, next.CompletionTime.Time))
 		}
 	default:

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
@@ -57,9 +58,10 @@ func TestWorkers_DeletedOneIsMissingAndReplaced(t *testing.T) {
 	four := int32(4)
 	s.obs.WorkerJob.Spec.Completions, s.obs.WorkerJob.Spec.Parallelism = &four, &four
 	s.runPod(s.pod("worker", 3), at.Add(2*time.Second))
-	plan = PlanFor(&s.prev, &s.obs, settings, at.Add(3*time.Second))
+	plan = PlanFor(&s.prev, &s.obs, settings, at.Add(6*time.Second))
 	assert.Zero(t, plan.WorkerCompletions, "replaced once")
-	d = s.derive(at.Add(3 * time.Second))
+	assert.Positive(t, s.derive(at.Add(3*time.Second)).WakeUp, "it has to stand for a moment")
+	d = s.derive(at.Add(6 * time.Second))
 	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionTrue, v2.ReasonAllWorkersConnected, "3/3")
 	require.Len(t, d.Events, 1)
 	assert.Equal(t, v2.ReasonAllWorkersConnected, d.Events[0].Reason)
@@ -121,6 +123,48 @@ func TestWorkers_AtTheEndNobodyIsReplacedTwice(t *testing.T) {
 	s.endJob(s.obs.WorkerJob, batchv1.JobComplete, t0.Add(20*time.Second))
 	plan := PlanFor(&s.prev, &s.obs, settings, t0.Add(21*time.Second))
 	assert.Equal(t, Plan{}, plan, "one was taken away and replaced, then all were sent home")
+}
+
+func TestWorkers_FinishedOnesWipedAtTheEndAreNotReplaced(t *testing.T) {
+	s := running(t)
+	for i := range 3 {
+		s.endPod(s.worker(i), t0.Add(20*time.Second), 0, "")
+	}
+	s.obs.WorkerJob.Status.CompletedIndexes, s.obs.WorkerJob.Status.Succeeded = "0-2", 3
+	s.endJob(s.obs.WorkerJob, batchv1.JobComplete, t0.Add(20*time.Second))
+	s.dropPod(s.worker(0))
+	assert.Equal(t, Plan{}, PlanFor(&s.prev, &s.obs, settings, t0.Add(21*time.Second)))
+}
+
+// TestOrphans: a Job deleted through the API without a propagation policy leaves its pods behind, without an owner.
+func TestOrphans(t *testing.T) {
+	s := running(t)
+	s.obs.WorkerJob = nil
+	for i := range 3 {
+		s.worker(i).OwnerReferences = nil
+	}
+	plan := PlanFor(&s.prev, &s.obs, settings, t0.Add(20*time.Second))
+	assert.Len(t, plan.Orphans, 3)
+	assert.True(t, plan.CreateWorker)
+
+	s.obs.MasterJob = nil
+	s.master().OwnerReferences = nil
+	s.derive(t0.Add(21 * time.Second))
+	assert.Equal(t, v2.PhaseFailed, s.prev.Phase)
+	plan = PlanFor(&s.prev, &s.obs, settings, t0.Add(22*time.Second))
+	assert.Len(t, plan.Orphans, 4, "no load after the end")
+
+	s = fresh(t)
+	s.prev = InitializeStatus(s.obs.Test, t0)
+	s.obs.OldOrphans = []corev1.Pod{{ObjectMeta: metav1.ObjectMeta{Name: "old"}}}
+	s.obs.Predecessors = []string{"pod old"}
+	plan = PlanFor(&s.prev, &s.obs, settings, t0)
+	assert.Len(t, plan.Orphans, 1, "or the new test would wait for ever")
+}
+
+func TestPlanDeleted(t *testing.T) {
+	s := running(t)
+	assert.Equal(t, Plan{Stop: []*batchv1.Job{s.obs.MasterJob, s.obs.WorkerJob}}, PlanDeleted(&s.obs))
 }
 
 func TestCompletedIndexes(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -93,8 +94,10 @@ func (w *Watcher) see(test *v2.LocustTest) {
 	if err != nil {
 		w.breaches = append(w.breaches, fmt.Sprintf("%s at resourceVersion %s: %v", name, test.ResourceVersion, err))
 	}
-	if len(test.Finalizers) > 0 && test.DeletionTimestamp == nil {
-		w.breaches = append(w.breaches, fmt.Sprintf("%s has finalizers %v", name, test.Finalizers))
+	for _, finalizer := range test.Finalizers {
+		if strings.Contains(finalizer, "locust") {
+			w.breaches = append(w.breaches, fmt.Sprintf("%s has the finalizer %s", name, finalizer))
+		}
 	}
 	w.history[test.UID] = append(seen, Sighting{time.Now(), test.DeepCopy()})
 	close(w.changed)

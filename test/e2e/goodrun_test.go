@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
@@ -35,7 +36,7 @@ func (s *scenario) requireGoodRun(test *v2.LocustTest) {
 func TestGoodRun(t *testing.T) {
 	t.Parallel()
 	s := newScenario(t)
-	test := s.create(s.test("good", 8))
+	test := s.create(s.test("good.run", 8))
 	s.requireGoodRun(test)
 	s.requireNoLoad(test)
 
@@ -105,10 +106,14 @@ func TestFailures(t *testing.T) {
 		spec.Master.Command = "--locustfile /lotest/src/failing.py --users 4 --spawn-rate 4 --run-time 5s"
 		spec.Worker.Command = "--locustfile /lotest/src/failing.py"
 	}))
+	// Only the workers fail: their Job starts them again until the start-up deadline, and the cause is told meanwhile.
+	workers := s.create(s.test("workers", 5, func(spec *v2.LocustTestSpec) { spec.Worker.Command = "--locustfile /lotest/src/hatch.py" }))
+	s.untilReason(workers, v2.ConditionTypePodsHealthy, v2.ReasonCrashLoopBackOff)
 	for _, tc := range []struct {
 		test  *v2.LocustTest
 		words []string
 	}{
+		{workers, []string{"CrashLoopBackOff", "RuntimeError: the locustfile of this test is broken on purpose"}},
 		{broken, []string{"exited with code 1", "RuntimeError: the locustfile of this test is broken on purpose"}},
 		{failing, []string{"exited with code 1", "/fail", "100"}},
 	} {
@@ -122,6 +127,9 @@ func TestFailures(t *testing.T) {
 		t.Logf("%s: %s", tc.test.Name, strings.ReplaceAll(c.Message, "\n", "\n    "))
 		s.requireNoLoad(tc.test)
 		s.requireFrozen(tc.test, final)
+	}
+	for _, test := range []*v2.LocustTest{broken, workers} {
+		assert.Equal(t, []string{v2.ReasonWaitingForWorkers}, watcher.Reasons(test.UID, v2.ConditionTypeWorkersConnected), "no worker of %s was ever connected", test.Name)
 	}
 	assert.Equal(t, []string{"", v2.PhasePending, v2.PhaseRunning, v2.PhaseFailed}, watcher.Phases(failing.UID))
 	assert.Equal(t, []string{v2.ReasonWaitingForWorkers, v2.ReasonAllWorkersConnected}, watcher.Reasons(failing.UID, v2.ConditionTypeWorkersConnected))
@@ -153,6 +161,7 @@ func TestSpecChanged(t *testing.T) {
 	edit(7)
 	require.NoError(t, k8s.Delete(t.Context(), s.job(test, resources.RoleMaster), client.PropagationPolicy("Background")))
 	require.NoError(t, k8s.Delete(t.Context(), s.job(test, resources.RoleWorker), client.PropagationPolicy("Background")))
+	require.NoError(t, k8s.Delete(t.Context(), &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: resources.MasterName(test.Name)}}))
 	time.Sleep(5 * time.Second)
 	s.requireFrozen(test, final)
 	assert.Equal(t, 1, count(t, "started", s.key(test.Name)))

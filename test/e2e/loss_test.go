@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -83,12 +84,19 @@ func TestLostObjects(t *testing.T) {
 		return k8s.Get(t.Context(), key, service) == nil && service.UID != lost
 	})
 
+	// Without a propagation policy the API leaves the Job's pods behind, and they would go on.
 	job := s.job(test, resources.RoleWorker)
-	require.NoError(t, k8s.Delete(t.Context(), job, background))
+	old := s.livePods(test, resources.RoleWorker)
+	require.NoError(t, k8s.Delete(t.Context(), job))
 	eventually(t, "the worker Job is there again", func() bool {
 		var again batchv1.Job
 		return k8s.Get(t.Context(), client.ObjectKeyFromObject(job), &again) == nil && again.UID != job.UID
 	})
+	for i := range old {
+		eventually(t, "the old worker is gone", func() bool {
+			return apierrors.IsNotFound(k8s.Get(t.Context(), client.ObjectKeyFromObject(&old[i]), &corev1.Pod{}))
+		})
+	}
 	s.untilReasons(test, v2.ConditionTypeWorkersConnected, lostAndBack(1)...)
 	s.untilPhase(test, v2.PhaseSucceeded)
 	assert.Equal(t, 1, count(t, "started", s.key(test.Name)))

@@ -104,10 +104,11 @@ func run(m *testing.M) (int, error) {
 		return 0, err
 	}
 	code := m.Run()
+	err = configureOperator(ctx, nil)
 	if breaches := watcher.Breaches(); len(breaches) > 0 {
 		return 1, fmt.Errorf("the status contract was broken:\n%s", strings.Join(breaches, "\n"))
 	}
-	return code, configureOperator(ctx, nil)
+	return code, err
 }
 
 // configureOperator sets the operator's settings by environment variables, and waits until it works with them.

@@ -45,6 +45,15 @@ var troubles = map[string]trouble{
 		},
 		reason: v2.ReasonConfigurationError, words: []string{"CreateContainerConfigError", `secret "late" not found`},
 	},
+	"secretmount": {
+		make: func(_ *scenario, spec *v2.LocustTestSpec) {
+			spec.Env.SecretMounts = []v2.SecretMount{{Name: "late", MountPath: "/etc/late"}}
+		},
+		mend: func(s *scenario) {
+			require.NoError(s.t, k8s.Create(s.t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: "late"}}))
+		},
+		reason: v2.ReasonConfigurationError, words: []string{"FailedMount", `secret "late" not found`},
+	},
 	"scheduling": {
 		make: func(s *scenario, spec *v2.LocustTestSpec) {
 			spec.Scheduling = &v2.SchedulingConfig{NodeSelector: map[string]string{"e2e.locust.io/" + s.namespace: "yes"}}

@@ -49,6 +49,16 @@ func TestLostObjects_BeforeTheRun(t *testing.T) {
 	eventually(t, "the Service is there again", func() bool {
 		return k8s.Get(t.Context(), client.ObjectKeyFromObject(service(test)), &corev1.Service{}) == nil
 	})
+	eventually(t, "it is told as an Event", func() bool {
+		var events corev1.EventList
+		require.NoError(t, k8s.List(t.Context(), &events, client.InNamespace(ns)))
+		for _, e := range events.Items {
+			if e.Reason == "ResourceRecreated" {
+				return true
+			}
+		}
+		return false
+	})
 	runAll(t, test)
 	op.untilPhase(test, v2.PhaseRunning)
 }
@@ -127,7 +137,7 @@ func TestWorkerDeleted(t *testing.T) {
 		runPod(t, &p)
 	}
 	op.until(test, "the workers are back", func(*v2.LocustTestStatus) bool {
-		return len(op.watcher.Reasons(test.UID, v2.ConditionTypeWorkersConnected)) == 3
+		return len(op.watcher.Reasons(test.UID, v2.ConditionTypeWorkersConnected)) == 4
 	})
 	assert.EqualValues(t, 3, *job(t, test, resources.RoleWorker).Spec.Completions)
 
@@ -145,7 +155,7 @@ func TestWorkerDeleted(t *testing.T) {
 		runPod(t, &p)
 	}
 	op.until(test, "the workers are back again", func(*v2.LocustTestStatus) bool {
-		return len(op.watcher.Reasons(test.UID, v2.ConditionTypeWorkersConnected)) == 5
+		return len(op.watcher.Reasons(test.UID, v2.ConditionTypeWorkersConnected)) == 6
 	})
 	assert.Equal(t, v2.PhaseRunning, op.watcher.Phases(test.UID)[2])
 	t.Logf("worker Job replaced: %t", before.UID != job(t, test, resources.RoleWorker).UID)
@@ -191,6 +201,80 @@ func TestOperatorAway_MasterJobDeleted(t *testing.T) {
 	assert.Zero(t, op.requests.total("POST jobs"))
 }
 
+// TestOperatorAway_FirstWriteFails: what the operator did not see stays unseen until it has said so.
+func TestOperatorAway_FirstWriteFails(t *testing.T) {
+	ns := namespace(t)
+	op := startOperator(t, ns)
+	test := create(t, newTest(ns, "unsaid"))
+	op.untilReason(test, v2.ConditionTypeReady, v2.ReasonResourcesCreated)
+	op.stop()
+	deleteNow(t, job(t, test, resources.RoleMaster))
+
+	op = startFaultyOperator(t, ns, map[string]int{"PATCH locusttests/status": 2})
+	op.untilPhase(test, v2.PhaseFailed)
+	assert.Zero(t, op.requests.total("POST jobs"), "a load test is never started a second time")
+}
+
+// TestFaultyAPIServer: each request of a run fails once, and the run is as good as any.
+func TestFaultyAPIServer(t *testing.T) {
+	ns := namespace(t)
+	op := startFaultyOperator(t, ns, map[string]int{"POST services": 1, "POST jobs": 2, "PATCH locusttests/status": 2, "GET events": 1})
+	test := create(t, newTest(ns, "faulty"))
+	master, workers := runAll(t, test)
+	op.untilReason(test, v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected)
+	for i := range workers {
+		endPod(t, &workers[i], 0, "")
+	}
+	endPod(t, &master, 0, "")
+	op.untilPhase(test, v2.PhaseSucceeded)
+	assert.Zero(t, op.requests.total("POST jobs 409"), "nothing was created twice")
+}
+
+// TestOrphanedPods: a Job that is deleted through the API without a propagation policy leaves its pods behind.
+func TestOrphanedPods(t *testing.T) {
+	ns := namespace(t)
+	op := startOperator(t, ns)
+	test := create(t, newTest(ns, "orphans"))
+	_, workers := runAll(t, test)
+	op.untilReason(test, v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected)
+	require.NoError(t, k8s.Delete(t.Context(), job(t, test, resources.RoleWorker), client.PropagationPolicy(metav1.DeletePropagationOrphan)))
+	for i := range workers {
+		eventually(t, "the orphan is ended", func() bool {
+			var pod corev1.Pod
+			err := k8s.Get(t.Context(), client.ObjectKeyFromObject(&workers[i]), &pod)
+			return err != nil || pod.DeletionTimestamp != nil
+		})
+		_ = k8s.Delete(t.Context(), &workers[i], client.GracePeriodSeconds(0))
+	}
+	for _, p := range pods(t, test, resources.RoleWorker, 2) {
+		runPod(t, &p)
+	}
+	op.untilReason(test, v2.ConditionTypeWorkersConnected, v2.ReasonWorkersMissing)
+	op.until(test, "the workers are back", func(*v2.LocustTestStatus) bool {
+		return len(op.watcher.Reasons(test.UID, v2.ConditionTypeWorkersConnected)) == 4
+	})
+}
+
+// TestHeldByAFinalizer: a deleted test that somebody's finalizer holds makes no load.
+func TestHeldByAFinalizer(t *testing.T) {
+	ns := namespace(t)
+	op := startOperator(t, ns)
+	held := newTest(ns, "held")
+	create(t, held)
+	runAll(t, held)
+	op.untilPhase(held, v2.PhaseRunning)
+	finalizers := func(list string) {
+		patch := client.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"finalizers":`+list+`}}`))
+		require.NoError(t, client.IgnoreNotFound(k8s.Patch(context.Background(), held, patch)))
+	}
+	finalizers(`["example.com/held"]`)
+	t.Cleanup(func() { finalizers("null") })
+	require.NoError(t, k8s.Delete(t.Context(), held))
+	for _, role := range []resources.Role{resources.RoleMaster, resources.RoleWorker} {
+		eventually(t, "the Job is stopped", func() bool { return job(t, held, role).Spec.ActiveDeadlineSeconds != nil })
+	}
+}
+
 // TestCreatedAnew: a new test of the same name waits until the old pods are gone.
 func TestCreatedAnew(t *testing.T) {
 	ns := namespace(t)
@@ -208,7 +292,7 @@ func TestCreatedAnew(t *testing.T) {
 	s := op.until(again, "it waits", func(s *v2.LocustTestStatus) bool {
 		return reasonOf(s, v2.ConditionTypeReady) == v2.ReasonResourcesCreating && len(messageOf(s, v2.ConditionTypeReady)) > len("Creating resources")
 	})
-	assert.Contains(t, messageOf(s, v2.ConditionTypeReady), "earlier test of the same name")
+	assert.Contains(t, messageOf(s, v2.ConditionTypeReady), "of an earlier test")
 	time.Sleep(3 * time.Second)
 	var jobs batchv1.JobList
 	require.NoError(t, k8s.List(t.Context(), &jobs, client.InNamespace(ns)))

@@ -6,6 +6,7 @@ package integration
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -140,8 +141,41 @@ func startControllerManager(assets string) (stop func(), err error) {
 type operator struct {
 	t        *testing.T
 	requests *counter
+	faults   faults
 	watcher  *contract.Watcher
 	stop     func()
+}
+
+// faults answers requests with an error, before they reach the API server.
+type faults struct {
+	mu sync.Mutex
+	// left is how many requests are still to fail, by "VERB resource[/subresource]".
+	left map[string]int
+}
+
+func (f *faults) inject(what string, times int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.left == nil {
+		f.left = map[string]int{}
+	}
+	f.left[what] = times
+}
+
+func (f *faults) wrap(next http.RoundTripper) http.RoundTripper {
+	return roundTripper(func(req *http.Request) (*http.Response, error) {
+		what := verb(req) + " " + resource(req.URL.Path)
+		f.mu.Lock()
+		fail := f.left[what] > 0
+		if fail {
+			f.left[what]--
+		}
+		f.mu.Unlock()
+		if fail {
+			return nil, errors.New("injected fault")
+		}
+		return next.RoundTrip(req)
+	})
 }
 
 type option func(*controllers.LocustTestReconciler)
@@ -158,8 +192,17 @@ func withTTL(d time.Duration) option {
 // writes when the test ends.
 func startOperator(t *testing.T, namespace string, options ...option) *operator {
 	t.Helper()
+	return startFaultyOperator(t, namespace, nil, options...)
+}
+
+// startFaultyOperator starts an operator whose first requests fail as often as faults says.
+func startFaultyOperator(t *testing.T, namespace string, fail map[string]int, options ...option) *operator {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	op := &operator{t: t, requests: &counter{}}
+	for what, times := range fail {
+		op.faults.inject(what, times)
+	}
 	watching, stopWatching := context.WithCancel(context.Background())
 	var err error
 	op.watcher, err = contract.Watch(watching, k8s)
@@ -181,6 +224,7 @@ func (op *operator) launch(ctx context.Context, namespace string, options ...opt
 	counted := rest.CopyConfig(apiServer)
 	counted.QPS, counted.Burst = 200, 400
 	counted.Wrap(op.requests.wrap)
+	counted.Wrap(op.faults.wrap)
 	skip := true
 	mgr, err := ctrl.NewManager(counted, ctrl.Options{
 		Scheme:     scheme,
