@@ -91,7 +91,8 @@ func (r *LocustTestReconciler) create(ctx context.Context, test *v2.LocustTest, 
 func (r *LocustTestReconciler) deleteOrphans(ctx context.Context, plan *status.Plan) error {
 	for i := range plan.Orphans {
 		pod := &plan.Orphans[i]
-		if err := r.Delete(ctx, pod, client.Preconditions{UID: &pod.UID}); client.IgnoreNotFound(err) != nil {
+		err := r.Delete(ctx, pod, client.Preconditions{UID: &pod.UID})
+		if client.IgnoreNotFound(err) != nil {
 			return fmt.Errorf("delete orphaned pod %s/%s: %w", pod.Namespace, pod.Name, err)
 		}
 		logf.FromContext(ctx).Info("deleted a pod that nobody owned any more", "pod", pod.Name)
