@@ -24,6 +24,8 @@ type memory struct {
 	objects map[string]writtenObject
 	// deleted are the objects that were deleted, until the cache knows.
 	deleted map[types.UID]bool
+	// blocked is when objects of an earlier test were last seen in the way.
+	blocked time.Time
 	// refreshed is when the status was last written.
 	refreshed time.Time
 	// events are the Events read last, and when.

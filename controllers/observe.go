@@ -28,6 +28,9 @@ const (
 	// trustWrites is how long an object that was just written is believed to exist although the cache does not
 	// have it; after that the API server is asked.
 	trustWrites = 5 * time.Second
+	// dnsRest is a little more than the time to live that CoreDNS gives a Service by default (5 s). A worker that is
+	// given the address of the old Service waits for minutes, until its connection times out.
+	dnsRest = 6 * time.Second
 	// eventsEvery is how often the Events of what hangs are read again.
 	eventsEvery = 4 * time.Second
 )
@@ -43,6 +46,7 @@ func (r *LocustTestReconciler) observe(ctx context.Context, test *v2.LocustTest,
 		return nil, err
 	}
 	observeRun(ctx, obs)
+	r.observeSettling(mem, obs)
 	r.observeEvents(ctx, test, mem, obs)
 	return obs, nil
 }
@@ -153,6 +157,17 @@ func (r *LocustTestReconciler) observePods(ctx context.Context, test *v2.LocustT
 		}
 	}
 	return nil
+}
+
+// observeSettling notes how long the names of an earlier test should still rest.
+func (r *LocustTestReconciler) observeSettling(mem *memory, obs *status.Observation) {
+	now := r.Clock.Now()
+	switch {
+	case len(obs.Predecessors) > 0:
+		mem.blocked = now
+	case !mem.blocked.IsZero():
+		obs.Settling = max(dnsRest-now.Sub(mem.blocked), 0)
+	}
 }
 
 // observeRun reads what the run was started from off its Jobs. A Job whose annotation was damaged is passed

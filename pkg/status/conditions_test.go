@@ -112,7 +112,12 @@ func TestReady_NamesWhatIsInTheWay(t *testing.T) {
 	plan := PlanFor(&s.prev, &s.obs, settings, t0)
 	assert.False(t, plan.Creates(), "no new master while old workers could connect to it")
 
-	s.obs.Predecessors, s.obs.Foreign = nil, []string{"Service shop-master"}
+	s.obs.Predecessors, s.obs.Settling = nil, 4*time.Second
+	s.derive(t0.Add(time.Second))
+	requireCondition(t, &s.prev, v2.ConditionTypeReady, metav1.ConditionFalse, v2.ReasonResourcesCreating, "DNS")
+	assert.Equal(t, Plan{Again: 4 * time.Second}, PlanFor(&s.prev, &s.obs, settings, t0))
+
+	s.obs.Settling, s.obs.Foreign = 0, []string{"Service shop-master"}
 	d := s.derive(t0.Add(2 * time.Second))
 	requireCondition(t, &s.prev, v2.ConditionTypeReady, metav1.ConditionFalse, v2.ReasonResourcesFailed, "Service shop-master", "delete those objects")
 	assert.Equal(t, v2.PhasePending, s.prev.Phase)

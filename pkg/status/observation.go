@@ -40,6 +40,8 @@ type Observation struct {
 	// Predecessors name the objects whose names this test needs and that are still going away: those of an earlier
 	// test of the same name, and its own that are being deleted.
 	Predecessors []string
+	// Settling is how long the test's names should still rest after the predecessors have gone; 0 when they need not.
+	Settling time.Duration
 	// OldOrphans are pods of an earlier test of the same name that nobody owns any more.
 	OldOrphans []corev1.Pod
 	// Foreign names the objects that have a name this test needs and belong to somebody else.

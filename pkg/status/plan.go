@@ -82,6 +82,10 @@ func planRun(prev *v2.LocustTestStatus, obs *Observation, _ Settings, now time.T
 	if len(obs.Predecessors) > 0 || len(obs.Foreign) > 0 {
 		return plan
 	}
+	if obs.Settling > 0 && obs.Service == nil {
+		plan.Again = obs.Settling
+		return plan
+	}
 	if obs.MasterJob == nil && lostRun(prev, obs) != "" {
 		return plan
 	}
