@@ -49,7 +49,7 @@ func TestLongCacheIsRefused(t *testing.T) {
 	if err := (layout.Layout{Cache: "/" + strings.Repeat("x", 80)}).Validate(); err == nil {
 		t.Error("its sockets could not be made")
 	}
-	if err := (layout.Layout{Cache: "/root/.cache/locust-operator"}).Validate(); err != nil {
+	if err := (layout.Layout{Cache: "/var/cache/locust-operator"}).Validate(); err != nil {
 		t.Error(err)
 	}
 }
