@@ -72,7 +72,7 @@ func (r *LocustTestReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 	if err != nil || ensured != nil {
 		return ctrl.Result{}, first(err, ensured)
 	}
-	return ctrl.Result{RequeueAfter: soonest(derived.WakeUp, plan.Again, wait)}, nil
+	return ctrl.Result{RequeueAfter: soonest(derived.WakeUp, plan.Again, wait, mem.recheck)}, nil
 }
 
 // get reads the test with its newest known status, and what is remembered of it. The test is nil when it is

@@ -24,6 +24,9 @@ type memory struct {
 	objects map[string]writtenObject
 	// deleted are the objects that were deleted, until the cache knows.
 	deleted map[types.UID]bool
+	// recheck is when to look again at an object that was believed to exist because it had just been written; 0 for
+	// none.
+	recheck time.Duration
 	// blocked is when objects of an earlier test were last seen in the way.
 	blocked time.Time
 	// refreshed is when the status was last written.

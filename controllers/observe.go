@@ -52,6 +52,7 @@ func (r *LocustTestReconciler) observe(ctx context.Context, test *v2.LocustTest,
 }
 
 func (r *LocustTestReconciler) observeObjects(ctx context.Context, test *v2.LocustTest, mem *memory, obs *status.Observation) error {
+	mem.recheck = 0
 	service, master, worker := &corev1.Service{}, &batchv1.Job{}, &batchv1.Job{}
 	for _, want := range []struct {
 		kind, name string
@@ -91,6 +92,8 @@ func (r *LocustTestReconciler) read(ctx context.Context, test *v2.LocustTest, me
 		delete(mem.objects, kind)
 		return true, nil
 	case remembered && r.Clock.Since(written.at) < trustWrites:
+		// Should it have been deleted before the cache had it, nothing else would tell.
+		mem.recheck = trustWrites
 		return true, copyInto(written.object, into)
 	case !remembered && (test.Status.IsTerminal() || !meta.IsStatusConditionTrue(test.Status.Conditions, v2.ConditionTypeReady)):
 		// It is not there, and nothing says that it should be.
