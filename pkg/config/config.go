@@ -45,7 +45,7 @@ func Load(fs *flag.FlagSet, args []string, getenv func(string) string) (*Config,
 	var c Config
 	var jobTTL, namespaces string
 	fs.DurationVar(&c.StartupDeadline, "startup-deadline", 5*time.Minute,
-		"how long pods may stay unhealthy before all workers have been connected once; the test fails after it; 0 waits for ever")
+		"how long pods may stay unhealthy before all workers have been connected once, or with none left; the test fails after it; 0 waits for ever")
 	fs.StringVar(&jobTTL, "job-ttl", "",
 		"how long the Jobs of a finished test are kept, for example 1h; empty keeps them until the test is deleted")
 	fs.DurationVar(&c.StatusRefreshInterval, "status-refresh-interval", 10*time.Second,

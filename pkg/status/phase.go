@@ -162,9 +162,9 @@ func workersFailed(obs *Observation) string {
 }
 
 // startupFailed tells why the start-up took too long: pods unhealthy without a break for the whole
-// deadline, and the workers never all connected. Empty when that is not so.
+// deadline, while the test has not got going. Empty when that is not so.
 func startupFailed(prev *v2.LocustTestStatus, settings Settings, verdict *verdict, now time.Time) string {
-	if verdict == nil || settings.StartupDeadline <= 0 || allConnectedOnce(prev) {
+	if verdict == nil || settings.StartupDeadline <= 0 || underWay(prev) {
 		return ""
 	}
 	since := unhealthySince(prev)

@@ -315,6 +315,19 @@ func TestStartupDeadline_EndsWithTheStartup(t *testing.T) {
 	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionFalse, v2.ReasonWorkersMissing)
 }
 
+func TestStartupDeadline_WithNoWorkerLeft(t *testing.T) {
+	s := running(t)
+	for i := range 3 {
+		s.endPod(s.worker(i), t0.Add(20*time.Second), 1, "SyntaxError")
+	}
+	d := s.derive(t0.Add(20 * time.Second))
+	requireCondition(t, &s.prev, v2.ConditionTypePodsHealthy, metav1.ConditionFalse, v2.ReasonCrashLoopBackOff)
+	assert.Equal(t, "0/3", s.prev.Workers)
+	assert.Equal(t, settings.StartupDeadline, d.WakeUp)
+	s.derive(t0.Add(20*time.Second + settings.StartupDeadline))
+	assert.Equal(t, v2.PhaseFailed, s.prev.Phase, "they took seconds to fail and counted as connected; there is no load, and none to come")
+}
+
 func TestTimes_NeverEndBeforeTheyStart(t *testing.T) {
 	s := running(t)
 	s.prev.StartTime = &metav1.Time{Time: t0.Add(time.Hour)}
