@@ -2,7 +2,9 @@ package status
 
 import (
 	"fmt"
+	"slices"
 	"sort"
+	"strconv"
 	"strings"
 	"time"
 
@@ -124,22 +126,22 @@ func silentSince(pod *corev1.Pod) (time.Time, bool) {
 	return scheduled.LastTransitionTime.Time, true
 }
 
-// lacksPods tells whether an unfinished Job has fewer pods than it should. Pods that have ended well are not lacking,
-// and the master's one pod never is once it was there.
+// lacksPods tells whether an unfinished Job has no pod at all for some of its indexes. A pod that failed is a reason why
+// its successor is not there yet: its Job waits before it tries again.
 func lacksPods(obs *Observation, job *batchv1.Job) bool {
 	if job == nil || isFinished(job) || job.Spec.Parallelism == nil {
 		return false
 	}
-	var live, done int32
-	for _, pod := range obs.podsOf(job) {
-		switch {
-		case endedWell(pod):
-			done++
-		case !isFinishedPod(pod), job == obs.MasterJob:
-			live++
+	known := map[string]bool{}
+	for _, index := range completedIndexes(job) {
+		known[strconv.Itoa(index)] = true
+	}
+	for index, pods := range byIndex(obs.podsOf(job)) {
+		if slices.ContainsFunc(pods, func(pod *corev1.Pod) bool { return pod.DeletionTimestamp == nil || job == obs.MasterJob }) {
+			known[index] = true
 		}
 	}
-	return live+max(done, job.Status.Succeeded) < *job.Spec.Parallelism
+	return len(known) < int(*job.Spec.Parallelism)
 }
 
 // judge is the worst verdict over all pods; nil when there is none.
