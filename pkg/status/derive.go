@@ -82,7 +82,7 @@ func wakeUp(next, prev *v2.LocustTestStatus, obs *Observation, settings Settings
 	if len(obs.Foreign) > 0 {
 		wake = soonest(wake, foreignEvery)
 	}
-	if since := unhealthySince(next); !since.IsZero() && settings.StartupDeadline > 0 && !underWay(next) {
+	if since := unhealthySince(next); !since.IsZero() && settings.StartupDeadline > 0 && !underWay(next, next.ConnectedWorkers) {
 		// soonest takes no notice of a deadline that has passed.
 		wake = soonest(wake, settings.StartupDeadline-now.Sub(since))
 	}

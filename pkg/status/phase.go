@@ -55,7 +55,7 @@ func decide(prev *v2.LocustTestStatus, obs *Observation, settings Settings, verd
 		if cause := lostRun(prev, obs); cause != "" {
 			return failed(now, cause)
 		}
-		if cause := startupFailed(prev, settings, verdict, now); cause != "" {
+		if cause := startupFailed(prev, obs, settings, verdict, now); cause != "" {
 			return failed(now, cause)
 		}
 		return outcome{phase: v2.PhasePending}
@@ -69,7 +69,7 @@ func decide(prev *v2.LocustTestStatus, obs *Observation, settings Settings, verd
 		if cause := workersFailed(obs); cause != "" {
 			return failed(now, cause)
 		}
-		if cause := startupFailed(prev, settings, verdict, now); cause != "" {
+		if cause := startupFailed(prev, obs, settings, verdict, now); cause != "" {
 			return failed(now, cause)
 		}
 		return outcome{phase: v2.PhaseRunning}
@@ -77,7 +77,7 @@ func decide(prev *v2.LocustTestStatus, obs *Observation, settings Settings, verd
 	if cause := workersFailed(obs); cause != "" {
 		return failed(now, cause)
 	}
-	if cause := startupFailed(prev, settings, verdict, now); cause != "" {
+	if cause := startupFailed(prev, obs, settings, verdict, now); cause != "" {
 		return failed(now, cause)
 	}
 	// Once Running, a dip of the Job's ready count does not go back.
@@ -163,8 +163,11 @@ func workersFailed(obs *Observation) string {
 
 // startupFailed tells why the start-up took too long: pods unhealthy without a break for the whole
 // deadline, while the test has not got going. Empty when that is not so.
-func startupFailed(prev *v2.LocustTestStatus, settings Settings, verdict *verdict, now time.Time) string {
-	if verdict == nil || settings.StartupDeadline <= 0 || underWay(prev) {
+func startupFailed(prev *v2.LocustTestStatus, obs *Observation, settings Settings, verdict *verdict, now time.Time) string {
+	if verdict == nil || settings.StartupDeadline <= 0 {
+		return ""
+	}
+	if connected, _ := connectedWorkers(obs, now); underWay(prev, connected) {
 		return ""
 	}
 	since := unhealthySince(prev)

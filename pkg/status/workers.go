@@ -112,8 +112,8 @@ func allConnectedOnce(prev *v2.LocustTestStatus) bool {
 
 // underWay tells whether the start-up is over: all workers have been connected once, and not all of them are gone. A
 // worker that takes its time to fail may have counted as connected before.
-func underWay(s *v2.LocustTestStatus) bool {
-	return allConnectedOnce(s) && s.ConnectedWorkers > 0
+func underWay(s *v2.LocustTestStatus, connected int32) bool {
+	return allConnectedOnce(s) && connected > 0
 }
 
 func setWorkers(next *v2.LocustTestStatus, prev *v2.LocustTestStatus, obs *Observation, now time.Time) (again time.Duration) {
