@@ -4,8 +4,10 @@ package e2e
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -52,18 +54,33 @@ func killOperator(t *testing.T) {
 	if auditLog() != "" {
 		out, err := exec.Command("pgrep", "-x", "-f", `/manager .*`).Output()
 		require.NoError(t, err, "the operator's process")
+		killed := 0
 		for _, line := range strings.Fields(string(out)) {
 			pid, err := strconv.Atoi(line)
 			require.NoError(t, err)
+			if !runsInOperatorPod(t, pid) {
+				continue
+			}
 			process, err := os.FindProcess(pid)
 			require.NoError(t, err)
 			require.NoError(t, process.Kill())
+			killed++
 		}
+		require.Positive(t, killed, "no process of the operator's pod was found")
 		return
 	}
 	for _, pod := range operatorPods(t) {
 		require.NoError(t, k8s.Delete(t.Context(), &pod, client.GracePeriodSeconds(0)))
 	}
+}
+
+// runsInOperatorPod tells whether a process belongs to the operator's pod, by its cgroup: others may have the same name.
+func runsInOperatorPod(t *testing.T, pid int) bool {
+	t.Helper()
+	cgroups, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
+	return err == nil && slices.ContainsFunc(operatorPods(t), func(pod corev1.Pod) bool {
+		return strings.Contains(string(cgroups), "pod"+string(pod.UID))
+	})
 }
 
 // essence of a final status: all but the moments at which the operator noticed things.
