@@ -131,6 +131,8 @@ test-cluster: ## Run the tests of the embedded cluster's own code
 test-tools: ## Run the tests of the developer tools
 	@echo "==> tests of tools"
 	@go -C tools test -count 1 ./...
+	@echo "==> tests of alerts and dashboard"
+	@go -C tools/observability test -count 1 ./...
 
 .PHONY: coverage
 coverage: ## Print the coverage of the tests that ran last
@@ -168,6 +170,7 @@ vet: ## Run go vet, on the tagged suites too
 	@echo "==> vet"
 	@go vet -tags integration,e2e ./...
 	@go -C tools vet ./...
+	@go -C tools/observability vet ./...
 	@go -C test/cluster vet ./cmd/... ./internal/...
 
 .PHONY: lint
@@ -175,6 +178,7 @@ lint: ## Run golangci-lint
 	@echo "==> lint"
 	@$(GOLANGCI_LINT) run
 	@cd tools && $(subst tools/build.sh,./build.sh,$(GOLANGCI_LINT)) run
+	@cd tools/observability && $(subst tools/build.sh,../build.sh,$(GOLANGCI_LINT)) run
 
 ##@ Operator
 
@@ -263,4 +267,6 @@ run-demo:
 .PHONY: run-e2e
 run-e2e:
 	@echo "==> end-to-end tests"
-	@export IMG="$(IMG)" LOCUST_IMAGE="$(LOCUST_IMAGE)" LOCAL="$(LOCAL)"; go test -tags e2e -count 1 -parallel 6 -timeout 60m -v ./test/e2e/...
+	@mkdir -p bin; export IMG="$(IMG)" LOCUST_IMAGE="$(LOCUST_IMAGE)" LOCAL="$(LOCAL)"; \
+		go test -tags e2e -count 1 -parallel 4 -timeout 60m -v ./test/e2e/... 2>&1 | tee bin/e2e.log || \
+		{ printf '\n==> what failed\n'; grep -E -A 12 'Error Trace:|^(    )*--- FAIL|^panic:' bin/e2e.log | tail -n 120; exit 1; }

@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/metrics"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/status"
 )
 
@@ -47,6 +48,11 @@ type LocustTestReconciler struct {
 	// Concurrency is how many tests are reconciled at the same time.
 	Concurrency int
 
+	// Poller asks Locust's masters; nil asks none.
+	Poller *Poller
+	// Metrics are what Prometheus is told; the zero value tells nothing.
+	Metrics metrics.Metrics
+
 	memories memories
 }
 
@@ -72,7 +78,8 @@ func (r *LocustTestReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 	if err != nil || ensured != nil {
 		return ctrl.Result{}, first(err, ensured)
 	}
-	return ctrl.Result{RequeueAfter: soonest(derived.WakeUp, plan.Again, wait, mem.recheck)}, nil
+	next := r.ask(test, mem, obs, &derived)
+	return ctrl.Result{RequeueAfter: soonest(derived.WakeUp, plan.Again, wait, next, mem.recheck)}, nil
 }
 
 // get reads the test with its newest known status, and what is remembered of it. The test is nil when it is
@@ -82,6 +89,7 @@ func (r *LocustTestReconciler) get(ctx context.Context, req ctrl.Request) (*v2.L
 	if err := r.Get(ctx, req.NamespacedName, test); err != nil {
 		if apierrors.IsNotFound(err) {
 			r.memories.forget(req.NamespacedName)
+			r.Metrics.Tests.Forget(req.Namespace, req.Name)
 		}
 		return nil, nil, client.IgnoreNotFound(err)
 	}

@@ -31,6 +31,8 @@ type memory struct {
 	blocked time.Time
 	// refreshed is when the status was last written.
 	refreshed time.Time
+	// poll is what the test's master told.
+	poll masterPoll
 	// events are the Events read last, and when.
 	events   []corev1.Event
 	eventsAt time.Time

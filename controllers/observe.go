@@ -46,6 +46,7 @@ func (r *LocustTestReconciler) observe(ctx context.Context, test *v2.LocustTest,
 		return nil, err
 	}
 	observeRun(ctx, obs)
+	r.observeLocust(test, mem, obs)
 	r.observeSettling(mem, obs)
 	r.observeEvents(ctx, test, mem, obs)
 	return obs, nil

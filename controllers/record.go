@@ -10,6 +10,7 @@ import (
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/metrics"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/status"
 )
 
@@ -19,7 +20,9 @@ const conflictWait = 200 * time.Millisecond
 // record writes the derived status when it differs, once, and emits the Events that the write made true. The
 // waiting time is when a change that is not urgent is due.
 func (r *LocustTestReconciler) record(ctx context.Context, test *v2.LocustTest, mem *memory, derived *status.Derivation) (time.Duration, error) {
-	switch status.Compare(&test.Status, &derived.Status) {
+	r.observed(test, &derived.Status)
+	change := status.Compare(&test.Status, &derived.Status)
+	switch change {
 	case status.NoChange:
 		r.emit(test, mem, derived)
 		return 0, nil
@@ -35,6 +38,7 @@ func (r *LocustTestReconciler) record(ctx context.Context, test *v2.LocustTest, 
 	// that it has not seen.
 	patch := client.MergeFromWithOptions(test, client.MergeFromWithOptimisticLock{})
 	err := r.Status().Patch(ctx, next, patch)
+	r.Metrics.Operator.StatusWrite(written(change, err))
 	switch {
 	case apierrors.IsNotFound(err):
 		derived.WakeUp = 0
@@ -51,6 +55,27 @@ func (r *LocustTestReconciler) record(ctx context.Context, test *v2.LocustTest, 
 	}
 	r.emit(next, mem, derived)
 	return 0, nil
+}
+
+// written is the kind and the result of a status write.
+func written(change status.Change, err error) (metrics.WriteKind, metrics.WriteResult) {
+	kind, result := metrics.KindRefresh, metrics.ResultWritten
+	if change == status.Transition {
+		kind = metrics.KindTransition
+	}
+	switch {
+	case apierrors.IsConflict(err):
+		result = metrics.ResultConflict
+	case client.IgnoreNotFound(err) != nil:
+		result = metrics.ResultError
+	}
+	return kind, result
+}
+
+// observed tells Prometheus what is known now; the status may be written a little later.
+func (r *LocustTestReconciler) observed(test *v2.LocustTest, now *v2.LocustTestStatus) {
+	seen := &v2.LocustTest{ObjectMeta: test.ObjectMeta, Status: *now}
+	r.Metrics.Tests.Observe(seen)
 }
 
 // emit tells what is true now. From here on this operator has seen the test: what it saw is recorded.

@@ -21,6 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
@@ -43,7 +44,7 @@ func (r *LocustTestReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Ma
 	if err != nil {
 		return fmt.Errorf("index pods by test: %w", err)
 	}
-	return ctrl.NewControllerManagedBy(mgr).
+	build := ctrl.NewControllerManagedBy(mgr).
 		Named("locusttest").
 		// The test's own status writes are no news.
 		For(&v2.LocustTest{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
@@ -53,8 +54,14 @@ func (r *LocustTestReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Ma
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: r.Concurrency,
 			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](retryFirst, retryMost),
-		}).
-		Complete(r)
+		})
+	if r.Poller != nil {
+		if err := mgr.Add(r.Poller); err != nil {
+			return fmt.Errorf("add the poller of Locust's masters: %w", err)
+		}
+		build = build.WatchesRawSource(source.Channel(r.Poller.answers, &handler.TypedEnqueueRequestForObject[*v2.LocustTest]{}))
+	}
+	return build.Complete(r)
 }
 
 // testOfPod is the test whose name a pod carries. Pods of an earlier test of that name matter too: the new

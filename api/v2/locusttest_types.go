@@ -70,6 +70,11 @@ type LocustTestSpec struct {
 	// Observability configures OpenTelemetry export of the test.
 	// +optional
 	Observability *ObservabilityConfig `json:"observability,omitempty"`
+
+	// SuccessCriteria decide, on the final result, whether the test Succeeded, whatever Locust's exit code says of
+	// failed requests.
+	// +optional
+	SuccessCriteria *SuccessCriteria `json:"successCriteria,omitempty"`
 }
 
 // MasterSpec configures the Locust master.
@@ -109,6 +114,14 @@ type MasterSpec struct {
 	// +kubebuilder:validation:MaxItems=256
 	// +optional
 	ExtraArgs []string `json:"extraArgs,omitempty"`
+
+	// Reporter loads a small second locustfile into the master, which leaves the final statistics in the
+	// container's termination message, so that testResult is exact however the master ends. It needs a locustfile
+	// that is named in the command, extraArgs or the variable LOCUST_LOCUSTFILE as one or several .py files, and
+	// Locust 2.11 or newer. When false, testResult is what the master's web API told last.
+	// +kubebuilder:default=true
+	// +optional
+	Reporter *bool `json:"reporter,omitempty"`
 }
 
 // AutoquitConfig tells when the master ends after the test has finished.
@@ -350,6 +363,210 @@ type OpenTelemetryConfig struct {
 	ExtraEnvVars map[string]string `json:"extraEnvVars,omitempty"`
 }
 
+// SuccessCriteria are limits that the final result of a test has to keep. All that are given have to hold.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.maxFailureRatio) || has(self.maxAverageResponseTime) || has(self.maxResponseTime) || has(self.minRequestsPerSecond) || has(self.minTotalRequests)",message="successCriteria needs at least one of maxFailureRatio, maxAverageResponseTime, maxResponseTime, minRequestsPerSecond, minTotalRequests"
+// +kubebuilder:validation:XValidation:rule="!has(self.abortOnViolation) || !self.abortOnViolation || has(self.maxFailureRatio)",message="abortOnViolation watches maxFailureRatio; set maxFailureRatio, or remove abortOnViolation"
+type SuccessCriteria struct {
+	// MaxFailureRatio is the largest part of the requests that may fail, a decimal number between 0 and 1 as a
+	// string, for example "0.01" for one percent.
+	// +kubebuilder:validation:MaxLength=16
+	// +kubebuilder:validation:XValidation:rule="self.matches('^(0([.][0-9]+)?|1([.]0+)?)$')",message="maxFailureRatio must be a decimal number between 0 and 1 in quotes, for example \"0.01\" for one percent"
+	// +optional
+	MaxFailureRatio string `json:"maxFailureRatio,omitempty"`
+
+	// MaxAverageResponseTime of all requests, for example 250ms.
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]+([.][0-9]+)?(us|ms|s|m|h))+$')",message="maxAverageResponseTime must be a duration, for example 250ms or 1.5s"
+	// +optional
+	MaxAverageResponseTime *metav1.Duration `json:"maxAverageResponseTime,omitempty"`
+
+	// MaxResponseTime per percentile of all requests.
+	// +optional
+	MaxResponseTime *ResponseTimeLimits `json:"maxResponseTime,omitempty"`
+
+	// MinRequestsPerSecond on average over the whole run, a decimal number as a string, for example "50" or "0.5".
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[0-9]+([.][0-9]+)?$')",message="minRequestsPerSecond must be a decimal number in quotes, for example \"50\" or \"0.5\""
+	// +optional
+	MinRequestsPerSecond string `json:"minRequestsPerSecond,omitempty"`
+
+	// MinTotalRequests is the least number of requests, failed ones included.
+	// +kubebuilder:validation:Minimum=1
+	// +optional
+	MinTotalRequests *int64 `json:"minTotalRequests,omitempty"`
+
+	// AbortOnViolation ends the run early, as Failed, once maxFailureRatio can no longer hold: when it would be
+	// exceeded even if no request failed during the rest of the run time. Without a run time (--run-time) the ratio
+	// so far decides. It needs the master's web API.
+	// +optional
+	AbortOnViolation bool `json:"abortOnViolation,omitempty"`
+
+	// AbortGracePeriod is how long the load has to run before the run may be aborted.
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]+([.][0-9]+)?(us|ms|s|m|h))+$')",message="abortGracePeriod must be a duration, for example 30s or 2m"
+	// +kubebuilder:default="30s"
+	// +optional
+	AbortGracePeriod *metav1.Duration `json:"abortGracePeriod,omitempty"`
+}
+
+// ResponseTimeLimits are the longest response times allowed, by percentile.
+//
+// +kubebuilder:validation:MinProperties=1
+type ResponseTimeLimits struct {
+	// P50 is the limit of the median, for example 100ms.
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]+([.][0-9]+)?(us|ms|s|m|h))+$')",message="p50 must be a duration, for example 250ms or 1.5s"
+	// +optional
+	P50 *metav1.Duration `json:"p50,omitempty"`
+
+	// P90 is the limit of the 90th percentile.
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]+([.][0-9]+)?(us|ms|s|m|h))+$')",message="p90 must be a duration, for example 250ms or 1.5s"
+	// +optional
+	P90 *metav1.Duration `json:"p90,omitempty"`
+
+	// P95 is the limit of the 95th percentile.
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]+([.][0-9]+)?(us|ms|s|m|h))+$')",message="p95 must be a duration, for example 250ms or 1.5s"
+	// +optional
+	P95 *metav1.Duration `json:"p95,omitempty"`
+
+	// P99 is the limit of the 99th percentile.
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]+([.][0-9]+)?(us|ms|s|m|h))+$')",message="p99 must be a duration, for example 250ms or 1.5s"
+	// +optional
+	P99 *metav1.Duration `json:"p99,omitempty"`
+}
+
+// Progress is how far the load has come.
+type Progress struct {
+	// CurrentUsers is the number of users that Locust simulates; frozen at the end of the test.
+	CurrentUsers int32 `json:"currentUsers"`
+
+	// TargetUsers is the number of users asked for by --users or LOCUST_USERS; absent when it is not known, for
+	// example with a load shape.
+	// +optional
+	TargetUsers *int32 `json:"targetUsers,omitempty"`
+
+	// StartTime is when the load started; it may be later than the status' startTime, because Locust waits for its
+	// workers.
+	// +optional
+	StartTime *metav1.Time `json:"startTime,omitempty"`
+
+	// Elapsed is how long the load has been running.
+	// +optional
+	Elapsed *metav1.Duration `json:"elapsed,omitempty"`
+
+	// Duration is how long the load is to run, by --run-time or LOCUST_RUN_TIME; absent when there is no limit.
+	// +optional
+	Duration *metav1.Duration `json:"duration,omitempty"`
+
+	// Percent is elapsed as a part of duration, 0 to 100; absent without duration.
+	// +optional
+	Percent *int32 `json:"percent,omitempty"`
+}
+
+// Sources of a test result.
+const (
+	// ResultSourceWebAPI is the web API of Locust's master.
+	ResultSourceWebAPI = "WebAPI"
+	// ResultSourceReporter is the termination message of the master's container.
+	ResultSourceReporter = "Reporter"
+)
+
+// TestResult is what Locust measured over the whole test, all endpoints together. Response times have
+// Locust's own precision.
+type TestResult struct {
+	// Final is true when Locust told the result after the load had stopped: it is exact, and equal to the summary
+	// that Locust prints.
+	Final bool `json:"final"`
+
+	// Source of the result: WebAPI, or Reporter.
+	// +kubebuilder:validation:Enum=WebAPI;Reporter
+	Source string `json:"source"`
+
+	// TotalRequests is the number of requests, failed ones included.
+	TotalRequests int64 `json:"totalRequests"`
+
+	// FailedRequests is the number of failed requests.
+	FailedRequests int64 `json:"failedRequests"`
+
+	// FailureRatio is failedRequests as a part of totalRequests, a decimal number between 0 and 1 as a string.
+	FailureRatio string `json:"failureRatio"`
+
+	// RequestsPerSecond, a decimal number as a string: of the last seconds while the test runs, on average over the
+	// whole run once final is true.
+	RequestsPerSecond string `json:"requestsPerSecond"`
+
+	// AverageResponseTime; absent before the first request, as are the percentiles.
+	// +optional
+	AverageResponseTime *metav1.Duration `json:"averageResponseTime,omitempty"`
+
+	// P50 is the median response time.
+	// +optional
+	P50 *metav1.Duration `json:"p50,omitempty"`
+
+	// P90 is the 90th percentile; absent while the test runs when Locust's web API does not tell it.
+	// +optional
+	P90 *metav1.Duration `json:"p90,omitempty"`
+
+	// P95 is the 95th percentile; absent while the test runs when Locust's web API does not tell it.
+	// +optional
+	P95 *metav1.Duration `json:"p95,omitempty"`
+
+	// P99 is the 99th percentile.
+	// +optional
+	P99 *metav1.Duration `json:"p99,omitempty"`
+
+	// Endpoints are the worst few: those with most failures first, then the slowest.
+	// +kubebuilder:validation:MaxItems=5
+	// +listType=atomic
+	// +optional
+	Endpoints []EndpointResult `json:"endpoints,omitempty"`
+
+	// Errors are the most frequent few.
+	// +kubebuilder:validation:MaxItems=5
+	// +listType=atomic
+	// +optional
+	Errors []ErrorResult `json:"errors,omitempty"`
+}
+
+// EndpointResult is what Locust measured at one endpoint.
+type EndpointResult struct {
+	// Method of the requests, for example GET.
+	// +optional
+	Method string `json:"method,omitempty"`
+
+	// Name of the endpoint as Locust groups it; long ones are cut.
+	Name string `json:"name"`
+
+	// TotalRequests is the number of requests, failed ones included.
+	TotalRequests int64 `json:"totalRequests"`
+
+	// FailedRequests is the number of failed requests.
+	FailedRequests int64 `json:"failedRequests"`
+
+	// AverageResponseTime of the requests.
+	// +optional
+	AverageResponseTime *metav1.Duration `json:"averageResponseTime,omitempty"`
+
+	// P95 is the 95th percentile; absent when Locust's web API does not tell it.
+	// +optional
+	P95 *metav1.Duration `json:"p95,omitempty"`
+}
+
+// ErrorResult is one kind of error that Locust counted.
+type ErrorResult struct {
+	// Method of the requests; absent for an exception in the locustfile.
+	// +optional
+	Method string `json:"method,omitempty"`
+
+	// Name of the endpoint; absent for an exception in the locustfile.
+	// +optional
+	Name string `json:"name,omitempty"`
+
+	// Error in Locust's own words; long ones are cut.
+	Error string `json:"error"`
+
+	// Occurrences of the error.
+	Occurrences int64 `json:"occurrences"`
+}
+
 // LocustTestStatus is what the operator observed of a test. Everything in it is derived from the
 // test's objects; nothing is accumulated. After Succeeded or Failed it does not change any more.
 type LocustTestStatus struct {
@@ -383,6 +600,14 @@ type LocustTestStatus struct {
 	// +optional
 	CompletionTime *metav1.Time `json:"completionTime,omitempty"`
 
+	// Progress of the load, as Locust's master tells it; absent until it did.
+	// +optional
+	Progress *Progress `json:"progress,omitempty"`
+
+	// TestResult is what Locust measured: live while the test runs, exact once final is true. It outlives the pods.
+	// +optional
+	TestResult *TestResult `json:"testResult,omitempty"`
+
 	// Conditions of the test: Ready, WorkersConnected, TestCompleted, PodsHealthy and SpecDrifted always;
 	// Reconciling while Pending; Stalled when Failed.
 	// +listType=map
@@ -401,6 +626,9 @@ type LocustTestStatus struct {
 // +kubebuilder:storageversion
 // +kubebuilder:printcolumn:name="Phase",type=string,JSONPath=`.status.phase`
 // +kubebuilder:printcolumn:name="Workers",type=string,JSONPath=`.status.workers`,description="connected/expected workers"
+// +kubebuilder:printcolumn:name="Users",type=integer,JSONPath=`.status.progress.currentUsers`
+// +kubebuilder:printcolumn:name="RPS",type=string,JSONPath=`.status.testResult.requestsPerSecond`,description="requests per second"
+// +kubebuilder:printcolumn:name="Failures",type=integer,JSONPath=`.status.testResult.failedRequests`,description="failed requests"
 // +kubebuilder:printcolumn:name="Image",type=string,JSONPath=`.spec.image`,priority=1
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 51",message="metadata.name must be no longer than 51 characters: Job, Service and worker names are made from it; choose a shorter name"

@@ -10,16 +10,20 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/controllers"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/config"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/locust"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/metrics"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/status"
 )
 
@@ -49,14 +53,26 @@ func run() error {
 		return err
 	}
 	ctx := ctrl.SetupSignalHandler()
+	observed := metrics.New()
+	if err := observed.Register(ctrlmetrics.Registry); err != nil {
+		return fmt.Errorf("register the metrics: %w", err)
+	}
+	poller, err := newPoller(settings, mgr.GetConfig(), observed)
+	if err != nil {
+		return err
+	}
 	reconciler := &controllers.LocustTestReconciler{
-		Client:          mgr.GetClient(),
-		Live:            mgr.GetAPIReader(),
-		Recorder:        mgr.GetEventRecorder("locust-k8s-operator"),
-		Clock:           clock.RealClock{},
-		Settings:        status.Settings{StartupDeadline: settings.StartupDeadline, JobTTL: settings.JobTTL},
+		Client:   mgr.GetClient(),
+		Live:     mgr.GetAPIReader(),
+		Recorder: mgr.GetEventRecorder("locust-k8s-operator"),
+		Clock:    clock.RealClock{},
+		Settings: status.Settings{
+			StartupDeadline: settings.StartupDeadline, JobTTL: settings.JobTTL, PollInterval: settings.PollInterval,
+		},
 		RefreshInterval: settings.StatusRefreshInterval,
 		Concurrency:     settings.Concurrency,
+		Poller:          poller,
+		Metrics:         *observed,
 	}
 	if err := reconciler.SetupWithManager(ctx, mgr); err != nil {
 		return fmt.Errorf("set up the LocustTest controller: %w", err)
@@ -64,26 +80,46 @@ func run() error {
 	return mgr.Start(ctx)
 }
 
+// newPoller asks the masters directly from within a cluster, and through the API server from elsewhere.
+func newPoller(settings *config.Config, cluster *rest.Config, observed *metrics.Metrics) (*controllers.Poller, error) {
+	if settings.PollInterval == 0 {
+		return nil, nil
+	}
+	direct := settings.LocustAccess == config.AccessDirect
+	if settings.LocustAccess == config.AccessAuto {
+		_, err := rest.InClusterConfig()
+		direct = err == nil
+	}
+	asker := locust.NewDirect()
+	if !direct {
+		var err error
+		if asker, err = locust.NewProxy(cluster); err != nil {
+			return nil, fmt.Errorf("reach Locust through the API server: %w", err)
+		}
+	}
+	return controllers.NewPoller(asker, settings.PollInterval, settings.PollConcurrency, clock.RealClock{}, observed.Operator), nil
+}
+
 func newManager(settings *config.Config) (ctrl.Manager, error) {
 	scheme := runtime.NewScheme()
 	utilruntime.Must(clientgoscheme.AddToScheme(scheme))
 	utilruntime.Must(v2.AddToScheme(scheme))
 
-	rest, err := ctrl.GetConfig()
+	cluster, err := ctrl.GetConfig()
 	if err != nil {
 		return nil, fmt.Errorf("no cluster to work on; run in a pod, or set KUBECONFIG: %w", err)
 	}
-	rest.QPS, rest.Burst = float32(settings.KubeAPIQPS), settings.KubeAPIBurst
+	cluster.QPS, cluster.Burst = float32(settings.KubeAPIQPS), settings.KubeAPIBurst
 
-	metrics := metricsserver.Options{BindAddress: settings.MetricsAddress, SecureServing: settings.MetricsSecure}
+	serving := metricsserver.Options{BindAddress: settings.MetricsAddress, SecureServing: settings.MetricsSecure}
 	if settings.MetricsSecure {
-		metrics.FilterProvider = filters.WithAuthenticationAndAuthorization
+		serving.FilterProvider = filters.WithAuthenticationAndAuthorization
 	}
 	shutdown := 10 * time.Second
-	mgr, err := ctrl.NewManager(rest, ctrl.Options{
+	mgr, err := ctrl.NewManager(cluster, ctrl.Options{
 		Scheme:                        scheme,
 		Cache:                         controllers.CacheOptions(settings.WatchNamespaces),
-		Metrics:                       metrics,
+		Metrics:                       serving,
 		HealthProbeBindAddress:        settings.ProbeAddress,
 		LeaderElection:                settings.LeaderElect,
 		LeaderElectionID:              "locust-k8s-operator.locust.io",

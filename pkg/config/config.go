@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 )
@@ -14,6 +15,13 @@ import (
 // EnvPrefix is put before the environment variable of a flag: --startup-deadline is
 // LOCUST_OPERATOR_STARTUP_DEADLINE. A flag on the command line wins.
 const EnvPrefix = "LOCUST_OPERATOR_"
+
+// How Locust's web API is reached.
+const (
+	AccessAuto   = "auto"
+	AccessDirect = "direct"
+	AccessProxy  = "proxy"
+)
 
 // Config are the operator's settings.
 type Config struct {
@@ -24,6 +32,12 @@ type Config struct {
 	JobTTL *time.Duration
 	// StatusRefreshInterval is how often counters and messages are written while nothing else changes.
 	StatusRefreshInterval time.Duration
+	// PollInterval is how often the web API of each running test's master is asked; 0 asks none.
+	PollInterval time.Duration
+	// PollConcurrency is how many masters are asked at the same time.
+	PollConcurrency int
+	// LocustAccess is how the masters are reached: AccessAuto, AccessDirect or AccessProxy.
+	LocustAccess string
 	// Concurrency is how many tests are reconciled at the same time.
 	Concurrency int
 	// KubeAPIQPS and KubeAPIBurst bound the operator's requests to the API server, per second.
@@ -50,6 +64,11 @@ func Load(fs *flag.FlagSet, args []string, getenv func(string) string) (*Config,
 		"how long the Jobs of a finished test are kept, for example 1h; empty keeps them until the test is deleted")
 	fs.DurationVar(&c.StatusRefreshInterval, "status-refresh-interval", 10*time.Second,
 		"how often counters and messages in a status are written while nothing else changes")
+	fs.DurationVar(&c.PollInterval, "poll-interval", 5*time.Second,
+		"how often Locust's web API is asked for each running test; 0 never asks, workers are then counted from ready pods and only the final result is told")
+	fs.IntVar(&c.PollConcurrency, "poll-concurrency", 100, "how many Locust masters are asked at the same time")
+	fs.StringVar(&c.LocustAccess, "locust-access", AccessAuto,
+		"how Locust's web API is reached: direct (through its Service), proxy (through the API server), auto (direct in a cluster, else proxy)")
 	fs.IntVar(&c.Concurrency, "concurrency", 10, "how many tests are reconciled at the same time")
 	fs.Float64Var(&c.KubeAPIQPS, "kube-api-qps", 100, "requests per second to the API server")
 	fs.IntVar(&c.KubeAPIBurst, "kube-api-burst", 200, "requests to the API server in a burst")
@@ -112,6 +131,9 @@ func (c *Config) validate() error {
 	reject(c.JobTTL != nil && *c.JobTTL%time.Second != 0, "--job-ttl must be whole seconds")
 	reject(c.JobTTL != nil && *c.JobTTL > math.MaxInt32*time.Second, "--job-ttl is too long; leave it empty to keep the Jobs")
 	reject(c.StatusRefreshInterval < time.Second, "--status-refresh-interval %s is below 1s, which would load the API server", c.StatusRefreshInterval)
+	reject(c.PollInterval != 0 && c.PollInterval < time.Second, "--poll-interval %s is below 1s, which would load the masters; use 0 to ask none", c.PollInterval)
+	reject(c.PollConcurrency < 1, "--poll-concurrency %d is below 1", c.PollConcurrency)
+	reject(!slices.Contains([]string{AccessAuto, AccessDirect, AccessProxy}, c.LocustAccess), "--locust-access %q is none of auto, direct, proxy", c.LocustAccess)
 	reject(c.Concurrency < 1, "--concurrency %d is below 1", c.Concurrency)
 	reject(c.KubeAPIQPS <= 0, "--kube-api-qps %g must be above 0", c.KubeAPIQPS)
 	reject(float64(c.KubeAPIBurst) < c.KubeAPIQPS, "--kube-api-burst %d is below --kube-api-qps %g; raise it", c.KubeAPIBurst, c.KubeAPIQPS)

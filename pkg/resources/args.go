@@ -8,16 +8,8 @@ import (
 	"strings"
 
 	"github.com/kballard/go-shellquote"
-	corev1 "k8s.io/api/core/v1"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
-)
-
-// Locust's flags, https://docs.locust.io/en/stable/configuration.html.
-const (
-	flagHeadless  = "--headless"
-	flagAutostart = "--autostart"
-	flagAutoquit  = "--autoquit"
 )
 
 // splitWords splits a command into words as a POSIX shell does: white space separates, quotes and
@@ -48,7 +40,8 @@ func masterArgs(spec *v2.LocustTestSpec) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("master command: %w", err)
 	}
-	own := slices.Concat(args, master.ExtraArgs)
+	extraArgs := exact(master.ExtraArgs)
+	own := parseOptions(spec, slices.Concat(args, extraArgs))
 
 	args = append(args,
 		"--master",
@@ -59,44 +52,31 @@ func masterArgs(spec *v2.LocustTestSpec) ([]string, error) {
 	if openTelemetry(spec) != nil {
 		args = append(args, "--otel")
 	}
-	return append(args, exact(master.ExtraArgs)...), nil
+	return withReporter(spec, args, extraArgs), nil
 }
 
-// startAndStopArgs decides on --autostart and --autoquit, given the user's own arguments. What Locust's
+// startAndStopArgs decides on --autostart and --autoquit, given the user's own options. What Locust's
 // main.py (2.12 to 2.47) makes of them:
 //   - --autoquit without --autostart is refused: exit code 1.
 //   - --headless starts and quits by itself. With --autostart but no --autoquit, 2.12 starts the test
 //     twice and then never ends; with --autoquit as well it ends, and newer ones ignore --autostart.
-func startAndStopArgs(spec *v2.LocustTestSpec, own []string) []string {
-	headless := hasFlag(own, flagHeadless) || headlessByEnv(spec)
+func startAndStopArgs(spec *v2.LocustTestSpec, own options) []string {
 	autostart := *spec.Master.Autostart
-
-	if headless {
-		if autostart && hasFlag(own, flagAutoquit) && !hasFlag(own, flagAutostart) {
-			return []string{flagAutostart} // else Locust refuses the user's --autoquit
+	if own.headless() {
+		if autostart && own.given(optAutoquit) && !own.on(optAutostart) {
+			return []string{optAutostart} // else Locust refuses the user's --autoquit
 		}
 		return nil
 	}
 
 	var args []string
 	if autostart {
-		args = append(args, flagAutostart)
+		args = append(args, optAutostart)
 	}
-	if *spec.Master.Autoquit.Enabled && (autostart || hasFlag(own, flagAutostart)) {
-		args = append(args, flagAutoquit, strconv.Itoa(int(*spec.Master.Autoquit.Timeout)))
+	if *spec.Master.Autoquit.Enabled && (autostart || own.on(optAutostart)) {
+		args = append(args, optAutoquit, strconv.Itoa(int(*spec.Master.Autoquit.Timeout)))
 	}
 	return args
-}
-
-// headlessByEnv tells whether LOCUST_HEADLESS turns headless mode on; Locust takes every long option
-// from the environment as well.
-func headlessByEnv(spec *v2.LocustTestSpec) bool {
-	if spec.Env == nil {
-		return false
-	}
-	return slices.ContainsFunc(spec.Env.Variables, func(v corev1.EnvVar) bool {
-		return v.Name == "LOCUST_HEADLESS" && slices.Contains([]string{"true", "yes", "1"}, strings.ToLower(v.Value))
-	})
 }
 
 // workerArgs are the arguments of every worker.
@@ -113,12 +93,6 @@ func workerArgs(test string, spec *v2.LocustTestSpec) ([]string, error) {
 		args = append(args, "--otel")
 	}
 	return append(args, exact(spec.Worker.ExtraArgs)...), nil
-}
-
-func hasFlag(args []string, flag string) bool {
-	return slices.ContainsFunc(args, func(arg string) bool {
-		return arg == flag || strings.HasPrefix(arg, flag+"=")
-	})
 }
 
 // exact keeps the kubelet from changing arguments: it replaces $(NAME) by variables, and $$ by $, in every

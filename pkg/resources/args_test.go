@@ -76,6 +76,14 @@ func TestMasterArgs(t *testing.T) {
 			head + " --autostart --autoquit 0 " + tail,
 		},
 		"no autoquit without autostart, Locust refuses it": {[]edit{autostart(false)}, head + " " + tail},
+		"autostart by the environment": {
+			[]edit{autostart(false), variables(corev1.EnvVar{Name: "LOCUST_AUTOSTART", Value: "1"})},
+			head + " --autoquit 60 " + tail,
+		},
+		"headless with autoquit by the environment": {
+			[]edit{extra("--headless"), variables(corev1.EnvVar{Name: "LOCUST_AUTOQUIT", Value: "5"})},
+			head + " --autostart " + tail + " --headless",
+		},
 		"autostart in the command": {
 			[]edit{autostart(false), command("-f t.py --autostart")},
 			"-f t.py --autostart --master --master-port=5557 --expect-workers=3 --autoquit 60 " + tail,
@@ -87,6 +95,7 @@ func TestMasterArgs(t *testing.T) {
 		"headless in extraArgs":          {[]edit{extra("--headless")}, head + " " + tail + " --headless"},
 		"headless by the environment":    {[]edit{headless("True")}, head + " " + tail},
 		"not headless after all":         {[]edit{headless("false")}, head + " --autostart --autoquit 60 " + tail},
+		"headless taken back":            {[]edit{headless("True"), extra("--headful")}, head + " --autostart --autoquit 60 " + tail + " --headful"},
 		"headless with autoquit of user": {[]edit{extra("--headless", "--autoquit=5")}, head + " --autostart " + tail + " --headless --autoquit=5"},
 		"OpenTelemetry":                  {[]edit{otel}, head + " --autostart --autoquit 60 " + tail + " --otel"},
 		"extraArgs come last and win":    {[]edit{otel, extra("--autoquit", "1")}, head + " --autostart --autoquit 60 " + tail + " --otel --autoquit 1"},
@@ -96,7 +105,7 @@ func TestMasterArgs(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			test := makeTest(append([]edit{command("-f t.py")}, row.edits...)...)
+			test := makeTest(append([]edit{noReporter, command("-f t.py")}, row.edits...)...)
 			assert.Equal(t, row.want, strings.Join(container(masterOf(t, test)).Args, " "))
 		})
 	}

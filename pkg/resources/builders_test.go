@@ -3,6 +3,7 @@ package resources
 import (
 	"encoding/json"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	batchv1 "k8s.io/api/batch/v1"
@@ -55,12 +56,18 @@ func asJSON(t *testing.T, v any) string {
 	return string(encoded)
 }
 
+// noReporter keeps the master's pod to what the test at hand is about.
+func noReporter(s *v2.LocustTestSpec) { s.Master.Reporter = new(false) }
+
 // everything is a valid spec with something in every field.
 func everything(s *v2.LocustTestSpec) {
 	s.ImagePullSecrets = []corev1.LocalObjectReference{{Name: "registry"}}
 	s.Master.Labels = map[string]string{"team": "shop"}
 	s.Master.Annotations = map[string]string{"note": "master"}
 	s.Master.ExtraArgs = []string{"--tags", "smoke test"}
+	s.SuccessCriteria = &v2.SuccessCriteria{
+		MaxFailureRatio: "0.01", MaxResponseTime: &v2.ResponseTimeLimits{P95: &metav1.Duration{Duration: time.Second}},
+	}
 	s.Worker.Labels = map[string]string{"team": "shop"}
 	s.Worker.Annotations = map[string]string{"note": "worker"}
 	s.TestFiles = &v2.TestFilesConfig{ConfigMapRef: "files", LibConfigMapRef: "libs"}

@@ -1,7 +1,10 @@
 package resources
 
 import (
+	"time"
+
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 )
@@ -10,6 +13,7 @@ const (
 	defaultSrcMountPath    = "/lotest/src"
 	defaultLibMountPath    = "/opt/locust/lib"
 	defaultAutoquitSeconds = int32(60)
+	defaultAbortGrace      = 30 * time.Second
 
 	protocolGRPC = "grpc"
 	protocolHTTP = "http/protobuf"
@@ -22,6 +26,7 @@ func withDefaults(in *v2.LocustTestSpec) *v2.LocustTestSpec {
 	spec := in.DeepCopy()
 	setDefault(&spec.ImagePullPolicy, corev1.PullIfNotPresent)
 	setPointer(&spec.Master.Autostart, true)
+	setPointer(&spec.Master.Reporter, true)
 
 	if spec.Master.Autoquit == nil {
 		spec.Master.Autoquit = &v2.AutoquitConfig{}
@@ -40,6 +45,9 @@ func withDefaults(in *v2.LocustTestSpec) *v2.LocustTestSpec {
 	}
 	for i := range spec.VolumeMounts {
 		setDefault(&spec.VolumeMounts[i].Target, v2.MountTargetBoth)
+	}
+	if criteria := spec.SuccessCriteria; criteria != nil {
+		setPointer(&criteria.AbortGracePeriod, metav1.Duration{Duration: defaultAbortGrace})
 	}
 	if spec.Observability != nil && spec.Observability.OpenTelemetry != nil {
 		setDefault(&spec.Observability.OpenTelemetry.Protocol, protocolGRPC)

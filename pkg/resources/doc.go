@@ -8,4 +8,8 @@
 // The story in the order of the files: names and labels say what the objects are called, run records
 // what a run was started from, defaults fills what the user left out, args, env, volumes and security
 // make the container, pod and job put it together, validate says what cannot run and how to mend it.
+//
+// Others need to know what Locust will make of all that: options reads its arguments and variables, webapi and load
+// say where it serves its web API and how much load it is asked for. The reporter is a second locustfile for the
+// master, which leaves the result behind.
 package resources

@@ -18,7 +18,7 @@ const (
 	PortMaster = 5557
 	// PortMasterBind was the second port of Locust before 1.0; scripts and network policies still name it.
 	PortMasterBind = 5558
-	// PortWeb serves Locust's web UI and API.
+	// PortWeb serves Locust's web UI and API. The Service keeps it when the master listens on another (WebAPIOf).
 	PortWeb = 8089
 )
 

@@ -50,11 +50,7 @@ func podTemplate(test *v2.LocustTest, spec *v2.LocustTestSpec, role Role) (corev
 		TerminationMessagePolicy: corev1.TerminationMessageFallbackToLogsOnError,
 	}
 	if role == RoleMaster {
-		for _, p := range masterPorts {
-			container.Ports = append(container.Ports, corev1.ContainerPort{
-				Name: p.name, ContainerPort: p.port, Protocol: corev1.ProtocolTCP,
-			})
-		}
+		container.Ports = containerPorts(spec)
 	}
 
 	pod := corev1.PodSpec{
@@ -75,5 +71,9 @@ func podTemplate(test *v2.LocustTest, spec *v2.LocustTestSpec, role Role) (corev
 		pod.NodeSelector = s.NodeSelector
 		pod.RuntimeClassName = s.RuntimeClassName
 	}
-	return corev1.PodTemplateSpec{ObjectMeta: podMeta(test, role, own), Spec: pod}, nil
+	template := corev1.PodTemplateSpec{ObjectMeta: podMeta(test, role, own), Spec: pod}
+	if role == RoleMaster && hasReporter(spec) {
+		addReporter(&template)
+	}
+	return template, nil
 }

@@ -2,6 +2,7 @@ package resources
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -74,6 +75,7 @@ func TestRun_InSync(t *testing.T) {
 			s.Worker.Resources.Limits = corev1.ResourceList{corev1.ResourceMemory: resource.MustParse(q)}
 		}
 	}
+	halfMinute := &metav1.Duration{Duration: 30 * time.Second}
 	for name, row := range map[string]struct {
 		started, now edit
 		generation   int64
@@ -84,6 +86,8 @@ func TestRun_InSync(t *testing.T) {
 		"changed and changed back":       {everything, everything, 9, true},
 		"changed":                        {nothing, func(s *v2.LocustTestSpec) { s.Worker.Replicas = 4 }, 4, false},
 		"a default written out":          {nothing, func(s *v2.LocustTestSpec) { s.Master.Autostart = new(true); s.ImagePullPolicy = "IfNotPresent" }, 4, true},
+		"a newer default written out":    {nothing, func(s *v2.LocustTestSpec) { s.Master.Reporter = new(true) }, 4, true},
+		"a default within written out":   {everything, func(s *v2.LocustTestSpec) { everything(s); s.SuccessCriteria.AbortGracePeriod = halfMinute }, 4, true},
 		"the opposite of a default":      {nothing, func(s *v2.LocustTestSpec) { s.Master.Autostart = new(false) }, 4, false},
 		"empty instead of absent":        {nothing, func(s *v2.LocustTestSpec) { s.Volumes = []corev1.Volume{} }, 4, true},
 		"the same quantity":              {memory("1Gi"), memory("1024Mi"), 4, true},

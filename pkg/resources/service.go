@@ -1,20 +1,39 @@
 package resources
 
 import (
+	"slices"
+
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 )
 
-// masterPorts are the ports of the master's container and, under the same names, of its Service.
-var masterPorts = []struct {
-	name string
-	port int32
-}{
-	{"master", PortMaster},
-	{"master-bind", PortMasterBind},
-	{"web", PortWeb},
+// masterPort is a port of the master's Service, and the one of its container that it leads to.
+type masterPort struct {
+	name               string
+	service, container int32
+}
+
+// masterPorts are the ports of the master of a spec. The Service has the same ones whatever the container's are.
+func masterPorts(spec *v2.LocustTestSpec) []masterPort {
+	return []masterPort{
+		{"master", PortMaster, PortMaster},
+		{"master-bind", PortMasterBind, PortMasterBind},
+		{"web", PortWeb, WebAPIOf(spec).Port},
+	}
+}
+
+// containerPorts only inform. A number that is taken already is left out: it is the key by which the API server
+// merges changes to the list.
+func containerPorts(spec *v2.LocustTestSpec) []corev1.ContainerPort {
+	var ports []corev1.ContainerPort
+	for _, p := range masterPorts(spec) {
+		if !slices.ContainsFunc(ports, func(other corev1.ContainerPort) bool { return other.ContainerPort == p.container }) {
+			ports = append(ports, corev1.ContainerPort{Name: p.name, ContainerPort: p.container, Protocol: corev1.ProtocolTCP})
+		}
+	}
+	return ports
 }
 
 // BuildService makes the Service that workers, and users of the web UI, reach the master by.
@@ -31,11 +50,11 @@ func BuildService(test *v2.LocustTest) *corev1.Service {
 			},
 		},
 	}
-	for _, p := range masterPorts {
+	for _, p := range masterPorts(&test.Spec) {
 		service.Spec.Ports = append(service.Spec.Ports, corev1.ServicePort{
 			Name:       p.name,
-			Port:       p.port,
-			TargetPort: intstr.FromInt32(p.port),
+			Port:       p.service,
+			TargetPort: intstr.FromInt32(p.container),
 			Protocol:   corev1.ProtocolTCP,
 		})
 	}

@@ -4,10 +4,12 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 )
@@ -18,10 +20,28 @@ type effect struct {
 	given          edit // what the field needs around it
 	set            edit
 	master, worker string
+	// record appears in the spec that both Jobs remember. It stands for fields that only say how the result of the
+	// run is judged: their one effect on the objects is that they are still known when the run is over.
+	record string
 }
 
 func both(given, set edit, fragment string) effect {
-	return effect{given, set, fragment, fragment}
+	return effect{given: given, set: set, master: fragment, worker: fragment}
+}
+
+func onMaster(set edit, fragment string) effect {
+	return effect{given: nothing, set: set, master: fragment}
+}
+
+func onWorker(set edit, fragment string) effect {
+	return effect{given: nothing, set: set, worker: fragment}
+}
+
+func judged(set func(*v2.SuccessCriteria), fragment string) effect {
+	given := func(s *v2.LocustTestSpec) {
+		s.SuccessCriteria = &v2.SuccessCriteria{MaxResponseTime: &v2.ResponseTimeLimits{}}
+	}
+	return effect{given: given, set: func(s *v2.LocustTestSpec) { set(s.SuccessCriteria) }, record: fragment}
 }
 
 func nothing(*v2.LocustTestSpec) {}
@@ -55,6 +75,8 @@ func otelOff(s *v2.LocustTestSpec) {
 	s.Observability.OpenTelemetry.Enabled = false
 }
 
+var minute = &metav1.Duration{Duration: time.Minute}
+
 var cpu = corev1.ResourceRequirements{Limits: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("3")}}
 
 // effects has a row for every field of the spec, by its JSON path.
@@ -63,21 +85,23 @@ var effects = map[string]effect{
 	"imagePullPolicy":  both(nothing, func(s *v2.LocustTestSpec) { s.ImagePullPolicy = "Always" }, `"imagePullPolicy":"Always"`),
 	"imagePullSecrets": both(nothing, func(s *v2.LocustTestSpec) { s.ImagePullSecrets = []corev1.LocalObjectReference{{Name: "r"}} }, `"imagePullSecrets":[{"name":"r"}]`),
 
-	"master.command":          {nothing, func(s *v2.LocustTestSpec) { s.Master.Command = "-u '4 2'" }, `"args":["-u","4 2","--master",`, ""},
-	"master.resources":        {nothing, func(s *v2.LocustTestSpec) { s.Master.Resources = cpu }, `"resources":{"limits":{"cpu":"3"}}`, ""},
-	"master.labels":           {nothing, func(s *v2.LocustTestSpec) { s.Master.Labels = map[string]string{"a": "b"} }, `"labels":{"a":"b"`, ""},
-	"master.annotations":      {nothing, func(s *v2.LocustTestSpec) { s.Master.Annotations = map[string]string{"a": "b"} }, `"annotations":{"a":"b"}`, ""},
-	"master.autostart":        {nothing, func(s *v2.LocustTestSpec) { s.Master.Autostart = new(false) }, `"--expect-workers=3","--enable-rebalancing"`, ""},
-	"master.autoquit.enabled": {nothing, func(s *v2.LocustTestSpec) { s.Master.Autoquit = &v2.AutoquitConfig{Enabled: new(false)} }, `"--autostart","--enable-rebalancing"`, ""},
-	"master.autoquit.timeout": {nothing, func(s *v2.LocustTestSpec) { s.Master.Autoquit = &v2.AutoquitConfig{Timeout: new(int32(0))} }, `"--autoquit","0"`, ""},
-	"master.extraArgs":        {nothing, func(s *v2.LocustTestSpec) { s.Master.ExtraArgs = []string{"--host", "a 'b"} }, `"--only-summary","--host","a 'b"]`, ""},
+	"master.command":          onMaster(func(s *v2.LocustTestSpec) { s.Master.Command = "-u '4 2'" }, `"args":["-u","4 2","--master",`),
+	"master.resources":        onMaster(func(s *v2.LocustTestSpec) { s.Master.Resources = cpu }, `"resources":{"limits":{"cpu":"3"}}`),
+	"master.labels":           onMaster(func(s *v2.LocustTestSpec) { s.Master.Labels = map[string]string{"a": "b"} }, `"labels":{"a":"b"`),
+	"master.annotations":      onMaster(func(s *v2.LocustTestSpec) { s.Master.Annotations = map[string]string{"a": "b"} }, `"annotations":{"a":"b"`),
+	"master.autostart":        onMaster(func(s *v2.LocustTestSpec) { s.Master.Autostart = new(false) }, `"--expect-workers=3","--enable-rebalancing"`),
+	"master.autoquit.enabled": onMaster(func(s *v2.LocustTestSpec) { s.Master.Autoquit = &v2.AutoquitConfig{Enabled: new(false)} }, `"--autostart","--enable-rebalancing"`),
+	"master.autoquit.timeout": onMaster(func(s *v2.LocustTestSpec) { s.Master.Autoquit = &v2.AutoquitConfig{Timeout: new(int32(0))} }, `"--autoquit","0"`),
+	"master.extraArgs":        onMaster(func(s *v2.LocustTestSpec) { s.Master.ExtraArgs = []string{"--host", "a 'b"} }, `"--only-summary","--host","a 'b"]`),
 
-	"worker.command":     {nothing, func(s *v2.LocustTestSpec) { s.Worker.Command = `-f "a b"` }, "", `"args":["-f","a b","--worker",`},
-	"worker.replicas":    {nothing, func(s *v2.LocustTestSpec) { s.Worker.Replicas = 7 }, `"--expect-workers=7"`, ""},
-	"worker.resources":   {nothing, func(s *v2.LocustTestSpec) { s.Worker.Resources = cpu }, "", `"resources":{"limits":{"cpu":"3"}}`},
-	"worker.labels":      {nothing, func(s *v2.LocustTestSpec) { s.Worker.Labels = map[string]string{"a": "b"} }, "", `"labels":{"a":"b"`},
-	"worker.annotations": {nothing, func(s *v2.LocustTestSpec) { s.Worker.Annotations = map[string]string{"a": "b"} }, "", `"annotations":{"a":"b"}`},
-	"worker.extraArgs":   {nothing, func(s *v2.LocustTestSpec) { s.Worker.ExtraArgs = []string{"--loglevel=DEBUG"} }, "", `"--master-port=5557","--loglevel=DEBUG"]`},
+	"master.reporter": onMaster(noReporter, `"args":["--locustfile","/lotest/src/test.py",`),
+
+	"worker.command":     onWorker(func(s *v2.LocustTestSpec) { s.Worker.Command = `-f "a b"` }, `"args":["-f","a b","--worker",`),
+	"worker.replicas":    onMaster(func(s *v2.LocustTestSpec) { s.Worker.Replicas = 7 }, `"--expect-workers=7"`),
+	"worker.resources":   onWorker(func(s *v2.LocustTestSpec) { s.Worker.Resources = cpu }, `"resources":{"limits":{"cpu":"3"}}`),
+	"worker.labels":      onWorker(func(s *v2.LocustTestSpec) { s.Worker.Labels = map[string]string{"a": "b"} }, `"labels":{"a":"b"`),
+	"worker.annotations": onWorker(func(s *v2.LocustTestSpec) { s.Worker.Annotations = map[string]string{"a": "b"} }, `"annotations":{"a":"b"}`),
+	"worker.extraArgs":   onWorker(func(s *v2.LocustTestSpec) { s.Worker.ExtraArgs = []string{"--loglevel=DEBUG"} }, `"--master-port=5557","--loglevel=DEBUG"]`),
 
 	"testFiles.configMapRef":    both(noFiles, func(s *v2.LocustTestSpec) { s.TestFiles.ConfigMapRef = "c" }, `{"name":"locust-src","configMap":{"name":"c"}}`),
 	"testFiles.libConfigMapRef": both(noFiles, func(s *v2.LocustTestSpec) { s.TestFiles.LibConfigMapRef = "l" }, `{"name":"PYTHONPATH","value":"/opt/locust/lib"}`),
@@ -102,7 +126,7 @@ var effects = map[string]effect{
 
 	"volumes":             both(mount, func(s *v2.LocustTestSpec) { s.Volumes[0].EmptyDir.Medium = "Memory" }, `{"name":"data","emptyDir":{"medium":"Memory"}}`),
 	"volumeMounts":        both(volume, mount, `{"name":"data","mountPath":"/data"}`),
-	"volumeMounts.target": {mount, func(s *v2.LocustTestSpec) { s.VolumeMounts[0].Target = "master" }, "", `"resources":{},"terminationMessagePolicy"`},
+	"volumeMounts.target": {given: mount, set: func(s *v2.LocustTestSpec) { s.VolumeMounts[0].Target = "master" }, worker: `"resources":{},"terminationMessagePolicy"`},
 
 	"security.podSecurityContext": both(secure, func(s *v2.LocustTestSpec) {
 		s.Security.PodSecurityContext = &corev1.PodSecurityContext{FSGroup: new(int64(7))}
@@ -111,13 +135,24 @@ var effects = map[string]effect{
 		s.Security.ContainerSecurityContext = &corev1.SecurityContext{ReadOnlyRootFilesystem: new(true)}
 	}, `"readOnlyRootFilesystem":true`),
 
-	"observability.openTelemetry.enabled":  {otelOff, otel, `"--only-summary","--otel"]`, `"--master-port=5557","--otel"]`},
+	"observability.openTelemetry.enabled":  {given: otelOff, set: otel, master: `"--only-summary","--otel"]`, worker: `"--master-port=5557","--otel"]`},
 	"observability.openTelemetry.endpoint": both(otel, func(s *v2.LocustTestSpec) { s.Observability.OpenTelemetry.Endpoint = "http://o" }, `{"name":"OTEL_EXPORTER_OTLP_ENDPOINT","value":"http://o"}`),
 	"observability.openTelemetry.protocol": both(otel, func(s *v2.LocustTestSpec) { s.Observability.OpenTelemetry.Protocol = "http/protobuf" }, `{"name":"OTEL_EXPORTER_OTLP_PROTOCOL","value":"http/protobuf"}`),
 	"observability.openTelemetry.insecure": both(otel, func(s *v2.LocustTestSpec) { s.Observability.OpenTelemetry.Insecure = true }, `{"name":"OTEL_EXPORTER_OTLP_INSECURE","value":"true"}`),
 	"observability.openTelemetry.extraEnvVars": both(otel, func(s *v2.LocustTestSpec) {
 		s.Observability.OpenTelemetry.ExtraEnvVars = map[string]string{"OTEL_X": "y"}
 	}, `{"name":"OTEL_X","value":"y"}`),
+
+	"successCriteria.maxFailureRatio":        judged(func(c *v2.SuccessCriteria) { c.MaxFailureRatio = "0.01" }, `"maxFailureRatio":"0.01"`),
+	"successCriteria.maxAverageResponseTime": judged(func(c *v2.SuccessCriteria) { c.MaxAverageResponseTime = minute }, `"maxAverageResponseTime":"1m0s"`),
+	"successCriteria.maxResponseTime.p50":    judged(func(c *v2.SuccessCriteria) { c.MaxResponseTime.P50 = minute }, `"p50":"1m0s"`),
+	"successCriteria.maxResponseTime.p90":    judged(func(c *v2.SuccessCriteria) { c.MaxResponseTime.P90 = minute }, `"p90":"1m0s"`),
+	"successCriteria.maxResponseTime.p95":    judged(func(c *v2.SuccessCriteria) { c.MaxResponseTime.P95 = minute }, `"p95":"1m0s"`),
+	"successCriteria.maxResponseTime.p99":    judged(func(c *v2.SuccessCriteria) { c.MaxResponseTime.P99 = minute }, `"p99":"1m0s"`),
+	"successCriteria.minRequestsPerSecond":   judged(func(c *v2.SuccessCriteria) { c.MinRequestsPerSecond = "50" }, `"minRequestsPerSecond":"50"`),
+	"successCriteria.minTotalRequests":       judged(func(c *v2.SuccessCriteria) { c.MinTotalRequests = new(int64(9)) }, `"minTotalRequests":9`),
+	"successCriteria.abortOnViolation":       judged(func(c *v2.SuccessCriteria) { c.AbortOnViolation = true }, `"abortOnViolation":true`),
+	"successCriteria.abortGracePeriod":       judged(func(c *v2.SuccessCriteria) { c.AbortGracePeriod = minute }, `"abortGracePeriod":"1m0s"`),
 }
 
 func TestEverySpecFieldHasAnEffect(t *testing.T) {
@@ -128,14 +163,18 @@ func TestEverySpecFieldHasAnEffect(t *testing.T) {
 	for path, row := range effects {
 		t.Run(path, func(t *testing.T) {
 			assert.Contains(t, paths, path, "no such field")
+			assert.NotEmpty(t, row.master+row.worker+row.record, "a row has to show an effect")
 			before, after := makeTest(row.given), makeTest(row.given, row.set)
 			for role, fragment := range map[Role]string{RoleMaster: row.master, RoleWorker: row.worker} {
 				build := workerOf
 				if role == RoleMaster {
 					build = masterOf
 				}
-				was := asJSON(t, build(t, before).Spec.Template)
-				is := asJSON(t, build(t, after).Spec.Template)
+				was, is := asJSON(t, build(t, before).Spec.Template), asJSON(t, build(t, after).Spec.Template)
+				if row.record != "" {
+					assert.NotContains(t, build(t, before).Annotations[AnnotationRunSpec], row.record)
+					assert.Contains(t, build(t, after).Annotations[AnnotationRunSpec], row.record)
+				}
 				if fragment == "" {
 					assert.Equal(t, was, is, "the %s's pods have nothing to do with spec.%s", role, path)
 					continue

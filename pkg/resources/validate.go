@@ -3,6 +3,7 @@ package resources
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -38,7 +39,7 @@ func Validate(test *v2.LocustTest) field.ErrorList {
 	var errs field.ErrorList
 	errs = append(errs, validateName(test.Name)...)
 	errs = append(errs, validateImage(spec, root)...)
-	errs = append(errs, validateMaster(&spec.Master, root.Child("master"))...)
+	errs = append(errs, validateMaster(spec, root.Child("master"))...)
 	errs = append(errs, validateWorker(&spec.Worker, root.Child("worker"))...)
 	errs = append(errs, validateLabels(test, spec, root)...)
 	errs = append(errs, validateReferences(spec, root)...)
@@ -69,7 +70,8 @@ func validateImage(spec *v2.LocustTestSpec, root *field.Path) field.ErrorList {
 	return nil
 }
 
-func validateMaster(master *v2.MasterSpec, path *field.Path) field.ErrorList {
+func validateMaster(spec *v2.LocustTestSpec, path *field.Path) field.ErrorList {
+	master := &spec.Master
 	errs := validateCommand(master.Command, master.ExtraArgs, path)
 	if timeout := *master.Autoquit.Timeout; timeout < 0 {
 		errs = append(errs, field.Invalid(path.Child("autoquit", "timeout"), timeout,
@@ -80,10 +82,10 @@ func validateMaster(master *v2.MasterSpec, path *field.Path) field.ErrorList {
 	}
 
 	words, _ := splitWords(master.Command) // validated above
-	own := slices.Concat(words, master.ExtraArgs)
-	if hasFlag(own, flagAutoquit) && !hasFlag(own, flagAutostart) {
+	own := parseOptions(spec, slices.Concat(words, exact(master.ExtraArgs)))
+	if own.given(optAutoquit) && !own.on(optAutostart) {
 		errs = append(errs, field.Invalid(path.Child("autostart"), false,
-			"locust refuses --autoquit, which the arguments contain, without --autostart; set autostart to true or remove --autoquit"))
+			"locust refuses --autoquit, which the arguments or variables contain, without --autostart; set autostart to true or remove --autoquit"))
 	}
 	return errs
 }
@@ -126,7 +128,7 @@ func validateLabels(test *v2.LocustTest, spec *v2.LocustTestSpec, root *field.Pa
 	master, worker := root.Child("master"), root.Child("worker")
 	errs := validateOwnLabels(spec.Master.Labels, labelsOf(test, RoleMaster), master.Child("labels"))
 	errs = append(errs, validateOwnLabels(spec.Worker.Labels, labelsOf(test, RoleWorker), worker.Child("labels"))...)
-	errs = append(errs, validateOwnAnnotations(spec.Master.Annotations, master.Child("annotations"))...)
+	errs = append(errs, validateOwnAnnotations(masterAnnotations(spec), master.Child("annotations"))...)
 	return append(errs, validateOwnAnnotations(spec.Worker.Annotations, worker.Child("annotations"))...)
 }
 
@@ -146,6 +148,17 @@ func validateOwnLabels(own, operators map[string]string, path *field.Path) field
 		}
 	}
 	return errs
+}
+
+// masterAnnotations are all that the master's pod gets: their common size is limited.
+func masterAnnotations(spec *v2.LocustTestSpec) map[string]string {
+	if !hasReporter(spec) {
+		return spec.Master.Annotations
+	}
+	all := map[string]string{}
+	maps.Copy(all, spec.Master.Annotations)
+	all[AnnotationReporter] = reporterSource
+	return all
 }
 
 func validateOwnAnnotations(own map[string]string, path *field.Path) field.ErrorList {

@@ -51,6 +51,9 @@ func TestValidate_AcceptsWhatRuns(t *testing.T) {
 			s.Master.Autostart = new(false)
 			s.Master.ExtraArgs = []string{"--autostart", "--autoquit", "1"}
 		}},
+		"the reporter's place, no reporter":    {noReporter, userMount("/locust.io", "")},
+		"the reporter's place in the workers":  {userMount("/locust.io", "worker")},
+		"an annotation of the reporter's name": {func(s *v2.LocustTestSpec) { s.Master.Annotations = map[string]string{AnnotationReporter: "mine"} }},
 		"an empty name among the pull secrets": {func(s *v2.LocustTestSpec) { s.ImagePullSecrets = []corev1.LocalObjectReference{{}} }},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -77,6 +80,7 @@ func TestValidate(t *testing.T) {
 		"NUL in a command":         {[]edit{func(s *spec) { s.Master.Command = "a\x00b" }}, "spec.master.command", "remove it"},
 		"NUL in an argument":       {[]edit{func(s *spec) { s.Worker.ExtraArgs = []string{"a", "b\x00"} }}, "spec.worker.extraArgs[1]", "remove it"},
 		"autoquit not autostarted": {[]edit{func(s *spec) { s.Master.Autostart = new(false); s.Master.Command = "-f t --autoquit 5" }}, "spec.master.autostart", "set autostart to true"},
+		"autoquit by a variable":   {[]edit{variables(corev1.EnvVar{Name: "LOCUST_AUTOQUIT", Value: "5"}), func(s *spec) { s.Master.Autostart = new(false) }}, "spec.master.autostart", "set autostart to true"},
 		"negative autoquit":        {[]edit{func(s *spec) { s.Master.Autoquit = &v2.AutoquitConfig{Timeout: new(int32(-1))} }}, "spec.master.autoquit.timeout", "set autoquit.enabled to false"},
 		"no workers":               {[]edit{func(s *spec) { s.Worker.Replicas = 0 }}, "spec.worker.replicas", "between 1 and 500"},
 		"too many workers":         {[]edit{func(s *spec) { s.Worker.Replicas = 501 }}, "spec.worker.replicas", "between 1 and 500"},
@@ -105,6 +109,7 @@ func TestValidate(t *testing.T) {
 
 		"volume twice":       {[]edit{func(s *spec) { s.Volumes = []corev1.Volume{{Name: "a"}, {Name: "a"}} }}, "spec.volumes[1].name", "rename or remove"},
 		"volume locust-src":  {[]edit{func(s *spec) { s.Volumes = []corev1.Volume{{Name: "locust-src"}} }}, "spec.volumes[0].name", "rename the volume"},
+		"volume of reporter": {[]edit{noReporter, func(s *spec) { s.Volumes = []corev1.Volume{{Name: "locust-reporter"}} }}, "spec.volumes[0].name", "rename the volume"},
 		"volume of a secret": {[]edit{func(s *spec) { s.Volumes = []corev1.Volume{{Name: "locust-secret-9"}} }}, "spec.volumes[0].name", "rename the volume"},
 		"no such volume":     {[]edit{func(s *spec) { s.VolumeMounts = []v2.TargetedVolumeMount{targeted("x", "/x", "")} }}, "spec.volumeMounts[0].name", "add it to spec.volumes"},
 		"unknown target":     {[]edit{userMount("/x", "slave")}, "spec.volumeMounts[0].target", "choose master, worker or both"},
@@ -123,7 +128,11 @@ func TestValidate(t *testing.T) {
 		"volume around sources":    {[]edit{files, userMount("/lotest", "worker")}, "spec.volumeMounts[0].mountPath", "outside"},
 		"volume in sources":        {[]edit{files, userMount("/lotest/src/data", "master")}, "spec.volumeMounts[0].mountPath", "outside"},
 		"two volumes on a path":    {[]edit{userMount("/x", ""), userMount("/x", "worker")}, "spec.volumeMounts[1].mountPath", "choose another path"},
+		"volume on reporter":       {[]edit{userMount("/locust.io/", "master")}, "spec.volumeMounts[0].mountPath", "choose another path"},
+		"secret in reporter":       {[]edit{secretMount("a", "/locust.io/x")}, "spec.env.secretMounts[0].mountPath", "overlaps spec.master.reporter (/locust.io), which holds the operator's reporter; choose a path outside"},
+		"sources in reporter":      {[]edit{files, func(s *spec) { s.TestFiles.SrcMountPath = "/locust.io/src" }}, "spec.testFiles.srcMountPath", "outside"},
 		"more than an annotation":  {[]edit{func(s *spec) { s.Master.ExtraArgs = []string{strings.Repeat("x", maxSpecBytes)} }}, "spec", "move data into a ConfigMap"},
+		"annotations and reporter": {[]edit{func(s *spec) { s.Master.Annotations = map[string]string{"a": strings.Repeat("x", 1<<18-8000)} }}, "spec.master.annotations", "move data into a ConfigMap"},
 		"annotations of all sizes": {[]edit{func(s *spec) { s.Master.Annotations = map[string]string{"a": strings.Repeat("x", 1<<18)} }}, "spec.master.annotations", "move data into a ConfigMap"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -132,7 +141,7 @@ func TestValidate(t *testing.T) {
 			assert.Equal(t, row.path, errs[0].Field)
 			assert.Contains(t, errs[0].Error(), row.remedy, "the message must say how to mend it")
 			assert.Less(t, len(errs[0].Error()), 1024, "the message must fit in an event")
-			if name != "annotations of all sizes" {
+			if !strings.HasPrefix(name, "annotations") { // they are too large for the run-spec as well
 				assert.Len(t, errs, 1, "one mistake, one message")
 			}
 		})

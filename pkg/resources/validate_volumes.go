@@ -20,7 +20,7 @@ func validateVolumes(spec *v2.LocustTestSpec, root *field.Path) field.ErrorList 
 			errs = append(errs, duplicate(at, volume.Name, "rename or remove one of the two volumes"))
 		}
 		declared[volume.Name] = true
-		if volume.Name == volumeSrc || volume.Name == volumeLib || strings.HasPrefix(volume.Name, volumeSecretPrefix) {
+		if slices.Contains(ownVolumes, volume.Name) || strings.HasPrefix(volume.Name, volumeSecretPrefix) {
 			errs = append(errs, field.Invalid(at, excerpt(volume.Name),
 				"is reserved for the operator's own volumes; rename the volume and its mounts"))
 		}
@@ -47,8 +47,14 @@ type mountPoint struct {
 	given  string // as the user wrote it
 	clean  string
 	target v2.MountTarget
-	files  bool // the test's files or libraries
+	holds  string // what the operator puts there; empty for the user's own mounts
 }
+
+// What the operator mounts.
+const (
+	holdsTestFiles = "the test's files"
+	holdsReporter  = "the operator's reporter"
+)
 
 // validateMounts checks that every path can be mounted on, and that no mount hides another.
 func validateMounts(spec *v2.LocustTestSpec, root *field.Path) field.ErrorList {
@@ -70,28 +76,32 @@ func validateMounts(spec *v2.LocustTestSpec, root *field.Path) field.ErrorList {
 	return errs
 }
 
-// mountPoints lists the test's files first, so that a conflict is reported where the user can give way.
+// mountPoints lists the operator's first, then the test's files, so that a conflict is reported where the user can give
+// way.
 func mountPoints(spec *v2.LocustTestSpec, root *field.Path) []mountPoint {
 	var points []mountPoint
-	add := func(at *field.Path, given string, target v2.MountTarget, files bool) {
-		points = append(points, mountPoint{at, given, path.Clean(given), target, files})
+	add := func(at *field.Path, given string, target v2.MountTarget, holds string) {
+		points = append(points, mountPoint{at, given, path.Clean(given), target, holds})
+	}
+	if hasReporter(spec) {
+		add(root.Child("master", "reporter"), reporterDir, v2.MountTargetMaster, holdsReporter)
 	}
 	if files := spec.TestFiles; files != nil {
 		at := root.Child("testFiles")
 		if files.ConfigMapRef != "" {
-			add(at.Child("srcMountPath"), files.SrcMountPath, v2.MountTargetBoth, true)
+			add(at.Child("srcMountPath"), files.SrcMountPath, v2.MountTargetBoth, holdsTestFiles)
 		}
 		if files.LibConfigMapRef != "" {
-			add(at.Child("libMountPath"), files.LibMountPath, v2.MountTargetBoth, true)
+			add(at.Child("libMountPath"), files.LibMountPath, v2.MountTargetBoth, holdsTestFiles)
 		}
 	}
 	if spec.Env != nil {
 		for i, mount := range spec.Env.SecretMounts {
-			add(root.Child("env", "secretMounts").Index(i).Child("mountPath"), mount.MountPath, v2.MountTargetBoth, false)
+			add(root.Child("env", "secretMounts").Index(i).Child("mountPath"), mount.MountPath, v2.MountTargetBoth, "")
 		}
 	}
 	for i, mount := range spec.VolumeMounts {
-		add(root.Child("volumeMounts").Index(i).Child("mountPath"), mount.MountPath, mount.Target, false)
+		add(root.Child("volumeMounts").Index(i).Child("mountPath"), mount.MountPath, mount.Target, "")
 	}
 	return points
 }
@@ -119,14 +129,14 @@ func conflict(point, other mountPoint) *field.Error {
 		return field.Invalid(point.field, excerpt(point.given), fmt.Sprintf(
 			"%s is mounted there already; choose another path", other.field))
 	}
-	// Among themselves mounts may be nested. Around and inside the test's files they may not: a volume
+	// Among themselves mounts may be nested. Around and inside the operator's they may not: a volume
 	// around them must be writable to take them in, and inside them only whole folders can be mounted.
-	if point.files == other.files {
+	if point.holds == other.holds {
 		return nil
 	}
 	if within(point.clean, other.clean) || within(other.clean, point.clean) {
 		return field.Invalid(point.field, excerpt(point.given), fmt.Sprintf(
-			"overlaps %s (%s), which holds the test's files; choose a path outside of it", other.field, excerpt(other.given)))
+			"overlaps %s (%s), which holds %s; choose a path outside of it", other.field, excerpt(other.given), other.holds))
 	}
 	return nil
 }

@@ -13,8 +13,11 @@ import (
 const (
 	volumeSrc          = "locust-src"
 	volumeLib          = "locust-lib"
+	volumeReporter     = "locust-reporter"
 	volumeSecretPrefix = "locust-secret-"
 )
+
+var ownVolumes = []string{volumeSrc, volumeLib, volumeReporter}
 
 // volumesAndMounts are the volumes of a role's pod and their mounts: test files, libraries, secrets, and
 // those of the user that the role mounts. A volume that only the other role mounts stays out of the pod:

@@ -31,7 +31,7 @@ func mountsOf(job *batchv1.Job) map[string]string {
 }
 
 func TestVolumes_OnlyWhatTheRoleMounts(t *testing.T) {
-	test := makeTest(func(s *v2.LocustTestSpec) {
+	test := makeTest(noReporter, func(s *v2.LocustTestSpec) {
 		s.Volumes = []corev1.Volume{{Name: "m"}, {Name: "w"}, {Name: "b"}, {Name: "unused"}}
 		s.VolumeMounts = []v2.TargetedVolumeMount{
 			targeted("m", "/x", v2.MountTargetMaster), targeted("w", "/x", v2.MountTargetWorker), targeted("b", "/b", ""),
@@ -58,7 +58,7 @@ func TestVolumes_OnePerSecret(t *testing.T) {
 }
 
 func TestVolumes_NoTestFiles(t *testing.T) {
-	job := masterOf(t, makeTest(noFiles))
+	job := masterOf(t, makeTest(noReporter, noFiles))
 	assert.Empty(t, job.Spec.Template.Spec.Volumes)
 	assert.Empty(t, container(job).VolumeMounts)
 }

@@ -19,7 +19,7 @@ import (
 // t0 is when the test of a test was created.
 var t0 = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
-var settings = Settings{StartupDeadline: 5 * time.Minute}
+var settings = Settings{StartupDeadline: 5 * time.Minute, PollInterval: 5 * time.Second}
 
 // scene is a test with its objects; each test changes only what matters to it.
 type scene struct {

@@ -34,6 +34,7 @@ func Compare(prev, next *v2.LocustTestStatus) Change {
 func essence(s *v2.LocustTestStatus) *v2.LocustTestStatus {
 	e := s.DeepCopy()
 	e.ConnectedWorkers, e.Workers = 0, ""
+	e.Progress, e.TestResult = nil, nil
 	conditions := make([]metav1.Condition, len(e.Conditions))
 	for i, c := range e.Conditions {
 		c.Message = ""

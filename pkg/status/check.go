@@ -30,6 +30,8 @@ func CheckTransition(prev, next *v2.LocustTestStatus) error {
 	breach(phaseOrder[next.Phase] < phaseOrder[prev.Phase], "phase went back from %q to %q", prev.Phase, next.Phase)
 	breach(prev.ObservedGeneration > next.ObservedGeneration, "observedGeneration went back from %d to %d", prev.ObservedGeneration, next.ObservedGeneration)
 	breach(prev.StartTime != nil && !prev.StartTime.Equal(next.StartTime), "startTime changed from %v to %v", prev.StartTime, next.StartTime)
+	breach(prev.TestResult != nil && next.TestResult == nil, "testResult was lost")
+	breach(prev.Progress != nil && next.Progress == nil, "progress was lost")
 	for _, is := range next.Conditions {
 		was := meta.FindStatusCondition(prev.Conditions, is.Type)
 		if was == nil {
@@ -77,6 +79,16 @@ func CheckStatus(s *v2.LocustTestStatus) error {
 	breach(s.ConnectedWorkers < 0 || s.ExpectedWorkers < 1, "workers %d/%d", s.ConnectedWorkers, s.ExpectedWorkers)
 	breach(s.Workers != workersColumn(s.ConnectedWorkers, s.ExpectedWorkers), "workers is %q, but connectedWorkers/expectedWorkers is %d/%d", s.Workers, s.ConnectedWorkers, s.ExpectedWorkers)
 	breach(is(v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected) != (s.ConnectedWorkers >= s.ExpectedWorkers), "WorkersConnected contradicts %s", s.Workers)
+	if p := s.Progress; p != nil {
+		breach(p.CurrentUsers < 0, "progress: %d users", p.CurrentUsers)
+		breach(p.Percent != nil && (*p.Percent < 0 || *p.Percent > 100), "progress: more than all, or less than nothing")
+		breach(p.Elapsed != nil && p.StartTime == nil, "progress: elapsed without startTime")
+	}
+	if r := s.TestResult; r != nil {
+		breach(r.Final && s.Phase == v2.PhasePending, "a final testResult before the test ran")
+		breach(r.TotalRequests < 0 || r.FailedRequests < 0, "testResult: %d of %d requests failed", r.FailedRequests, r.TotalRequests)
+		breach(r.FailureRatio != ratio(r.FailedRequests, r.TotalRequests), "testResult: failureRatio is %s, but %d of %d requests failed", r.FailureRatio, r.FailedRequests, r.TotalRequests)
+	}
 	breach(seen[v2.ConditionTypeReconciling] != (s.Phase == v2.PhasePending), "Reconciling present: %t, phase: %s", seen[v2.ConditionTypeReconciling], s.Phase)
 	breach(seen[v2.ConditionTypeStalled] != (s.Phase == v2.PhaseFailed), "Stalled present: %t, phase: %s", seen[v2.ConditionTypeStalled], s.Phase)
 	breach(s.IsTerminal() != (s.CompletionTime != nil), "phase is %s, completionTime is %v", s.Phase, s.CompletionTime)

@@ -71,15 +71,15 @@ func setReady(s *v2.LocustTestStatus, obs *Observation, now time.Time, cause str
 	setCondition(s, now, v2.ConditionTypeReady, status, reason, message)
 }
 
-func setTestCompleted(s *v2.LocustTestStatus, now time.Time, cause string) {
+func setTestCompleted(s *v2.LocustTestStatus, now time.Time, decided outcome) {
 	status, reason, message := metav1.ConditionFalse, v2.ReasonTestInProgress, "Test has not started"
 	switch s.Phase {
 	case v2.PhaseRunning:
 		message = "Test is running"
 	case v2.PhaseSucceeded:
-		status, reason, message = metav1.ConditionTrue, v2.ReasonTestSucceeded, "Test completed successfully"
+		status, reason, message = metav1.ConditionTrue, v2.ReasonTestSucceeded, "Test completed successfully"+decided.remark
 	case v2.PhaseFailed:
-		status, reason, message = metav1.ConditionTrue, v2.ReasonTestFailed, cause
+		status, reason, message = metav1.ConditionTrue, v2.ReasonTestFailed, decided.cause
 	}
 	setCondition(s, now, v2.ConditionTypeTestCompleted, status, reason, message)
 }

@@ -43,8 +43,9 @@ func Derive(prev v2.LocustTestStatus, obs Observation, settings Settings, now ti
 
 	setSpecDrifted(next, &obs, now)
 	setReady(next, &obs, now, decided.cause)
-	setTestCompleted(next, now, decided.cause)
-	again := setWorkers(next, &prev, &obs, now)
+	setTestCompleted(next, now, decided)
+	again := setWorkers(next, &prev, &obs, settings, now)
+	setResult(next, &prev, &obs, settings, now)
 	setPodsHealthy(next, &obs, v, now)
 	setKstatus(next, &obs, now, decided.cause)
 

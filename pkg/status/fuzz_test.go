@@ -6,6 +6,9 @@ import (
 
 	batchv1 "k8s.io/api/batch/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/locust/report"
 )
 
 // FuzzDerive drives a test through any sequence of happenings. Whatever happens, every status obeys the
@@ -13,6 +16,8 @@ import (
 func FuzzDerive(f *testing.F) {
 	f.Add([]byte{0, 1, 2, 3, 4, 5})
 	f.Add([]byte{1, 1, 1, 8, 3, 9, 12, 13})
+	f.Add([]byte{0, 2, 2, 2, 2, 39, 61, 83, 18, 39, 20, 6})
+	f.Add([]byte{0, 2, 2, 21, 61, 62, 248, 41, 7})
 	f.Add([]byte{10, 30, 11, 30, 14, 7, 6, 5})
 	f.Fuzz(func(t *testing.T, steps []byte) {
 		s := created(t)
@@ -42,7 +47,7 @@ func happen(s *scene, step byte, now time.Time) {
 		return
 	}
 	pod := &s.obs.Pods[int(step)%len(s.obs.Pods)]
-	switch step % 17 {
+	switch step % 22 {
 	case 0:
 		if s.obs.MasterJob != nil {
 			s.runMaster(now)
@@ -83,6 +88,19 @@ func happen(s *scene, step byte, now time.Time) {
 	case 15:
 		if s.obs.WorkerJob != nil {
 			s.obs.WorkerJob.Status.CompletedIndexes = "0-1"
+		}
+	case 17, 18:
+		s.obs.Locust = &Locust{At: now, Asked: now, Report: &report.Report{
+			State:   []report.State{report.StateReady, report.StateSpawning, report.StateRunning, report.StateStopped}[step/22%4],
+			Workers: int32(step / 64), Stats: report.Stats{Requests: int64(step), Failures: int64(step / 3)},
+		}}
+	case 19:
+		s.obs.Locust = &Locust{Trouble: "no answer", Asked: now, Failures: int(step)}
+	case 20:
+		s.endPod(pod, now, int32(step%3), finalMessage(step%2 == 0, int(step/64), int(step), int(step/3)))
+	case 21:
+		if s.obs.Run != nil {
+			s.obs.Run.Spec.SuccessCriteria = &v2.SuccessCriteria{MaxFailureRatio: "0.2", AbortOnViolation: step%2 == 0}
 		}
 	case 16:
 		if s.obs.WorkerJob != nil && !isFinished(s.obs.WorkerJob) {

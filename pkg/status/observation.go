@@ -17,6 +17,8 @@ type Settings struct {
 	StartupDeadline time.Duration
 	// JobTTL is put on the Jobs of a finished test as ttlSecondsAfterFinished; nil keeps the Jobs.
 	JobTTL *time.Duration
+	// PollInterval is how often the web API of a running master is asked; 0 means never.
+	PollInterval time.Duration
 }
 
 // Observation is all that is known of a test at one moment. It is read-only for the derivation.
@@ -46,6 +48,9 @@ type Observation struct {
 	OldOrphans []corev1.Pod
 	// Foreign names the objects that have a name this test needs and belong to somebody else.
 	Foreign []string
+
+	// Locust is what the web API of the running master told; nil when it is not asked.
+	Locust *Locust
 
 	// Unwatched is true on the first look since this operator started: what happened before is unknown.
 	Unwatched bool

@@ -22,6 +22,8 @@ type outcome struct {
 	phase string
 	// cause is why the phase is Failed.
 	cause string
+	// remark is what is worth telling of a good end; mostly empty.
+	remark string
 	// completion is when the test ended; zero while it has not.
 	completion time.Time
 	// wait asks to look again after this time, because the objects do not tell yet.
@@ -62,7 +64,7 @@ func decide(prev *v2.LocustTestStatus, obs *Observation, settings Settings, verd
 	}
 	switch derivePhaseFromJob(obs.MasterJob) {
 	case v2.PhaseSucceeded:
-		return outcome{phase: v2.PhaseSucceeded, completion: finishTime(obs.MasterJob, now)}
+		return masterSucceeded(prev, obs, now)
 	case v2.PhaseFailed:
 		return masterFailed(prev, obs, now)
 	case v2.PhaseRunning:
@@ -70,6 +72,9 @@ func decide(prev *v2.LocustTestStatus, obs *Observation, settings Settings, verd
 			return failed(now, cause)
 		}
 		if cause := startupFailed(prev, obs, settings, verdict, now); cause != "" {
+			return failed(now, cause)
+		}
+		if cause := hopeless(prev, obs, settings, now); cause != "" {
 			return failed(now, cause)
 		}
 		return outcome{phase: v2.PhaseRunning}
@@ -116,9 +121,52 @@ func masterStarted(obs *Observation) bool {
 	return false
 }
 
+// masterSucceeded is the end of a master with exit code 0: what its success criteria make of it.
+func masterSucceeded(prev *v2.LocustTestStatus, obs *Observation, now time.Time) outcome {
+	at := finishTime(obs.MasterJob, now)
+	if age := now.Sub(at); age < settleTime && age >= 0 && awaitsEnd(obs) {
+		return outcome{phase: prev.Phase, wait: settleTime / 10}
+	}
+	if c := obs.criteria(); c != nil {
+		if cause := violated(c, resultAtEnd(prev, obs)); cause != "" {
+			return failed(at, cause)
+		}
+	}
+	return outcome{phase: v2.PhaseSucceeded, completion: at, remark: loadCutShort(obs)}
+}
+
+// loadCutShort tells that the load has ended before its time although the master ended well: Locust stops the load when
+// its last worker quits or goes missing (locust/runners.py, MasterRunner), and does not call that a failure.
+func loadCutShort(obs *Observation) string {
+	final := finalReport(obs)
+	if final == nil || final.LoadStart.IsZero() || final.Workers > 0 {
+		return ""
+	}
+	return fmt.Sprintf("; but all workers were lost, and so Locust ended the load after %s", max(final.LoadEnd.Sub(final.LoadStart), 0).Truncate(time.Second))
+}
+
+// awaitsEnd tells whether the pod of a master that has finished is not known to have ended yet: Jobs and pods are seen
+// through two watches, and the result is in the pod.
+func awaitsEnd(obs *Observation) bool {
+	for _, pod := range obs.podsOf(obs.MasterJob) {
+		if isLive(pod) {
+			return true
+		}
+	}
+	return false
+}
+
 func masterFailed(prev *v2.LocustTestStatus, obs *Observation, now time.Time) outcome {
 	at := finishTime(obs.MasterJob, now)
 	pods := obs.podsOf(obs.MasterJob)
+	if c := obs.criteria(); c != nil {
+		if result := resultAtEnd(prev, obs); failedRequestsOnly(obs, result) {
+			if cause := violated(c, result); cause != "" {
+				return failed(at, cause)
+			}
+			return outcome{phase: v2.PhaseSucceeded, completion: at}
+		}
+	}
 	for _, pod := range pods {
 		if cause := exitCause(pod); cause != "" {
 			return failed(at, "master "+cause)
@@ -167,7 +215,7 @@ func startupFailed(prev *v2.LocustTestStatus, obs *Observation, settings Setting
 	if verdict == nil || settings.StartupDeadline <= 0 {
 		return ""
 	}
-	if connected, _ := connectedWorkers(obs, now); underWay(prev, connected) {
+	if workers := countWorkers(prev, obs, settings, now); underWay(prev, workers.connected) {
 		return ""
 	}
 	since := unhealthySince(prev)

@@ -24,6 +24,8 @@ const (
 	eventsEvery = 5 * time.Second
 	// eventsValid is how old a Job's complaint may be: the Job controller repeats it at least every minute.
 	eventsValid = 2 * time.Minute
+	// passingFor is how long a kubelet's complaint about itself is taken for one that passes.
+	passingFor = time.Minute
 )
 
 // verdict is what is wrong with the test's pods.
@@ -72,6 +74,14 @@ var eventReasons = map[string]string{
 
 // progressReasons are the reasons of Events that tell that a pod, or a Job, got past its trouble.
 var progressReasons = map[string]bool{"Pulling": true, "Pulled": true, "Created": true, "Started": true, "SuccessfulCreate": true}
+
+// passingWords are a busy kubelet's complaints about its own caches, not about the pod: it tries again, and it finds what
+// it did not know yet (k8s.io/kubernetes/pkg/kubelet/util/manager).
+var passingWords = []string{"failed to sync configmap cache", "failed to sync secret cache", "not registered"}
+
+func passes(message string) bool {
+	return slices.ContainsFunc(passingWords, func(words string) bool { return strings.Contains(message, words) })
+}
 
 // askedPods is how many pods of a Job are asked what they hang on: they mostly share their cause.
 const askedPods = 3
@@ -267,12 +277,12 @@ func collectEvents(obs *Observation, found findings, now time.Time) {
 	}
 	for i := range obs.Pods {
 		pod := &obs.Pods[i]
-		if _, silent := silentSince(pod); !silent {
+		since, silent := silentSince(pod)
+		e := latest[pod.UID]
+		if !silent || e == nil || (passes(e.Message) && now.Sub(since) < passingFor) {
 			continue
 		}
-		if e := latest[pod.UID]; e != nil {
-			note(e, "pod "+pod.Name)
-		}
+		note(e, "pod "+pod.Name)
 	}
 	for _, job := range []*batchv1.Job{obs.MasterJob, obs.WorkerJob} {
 		if !lacksPods(obs, job) {
@@ -353,7 +363,7 @@ func allPodsRun(phase string, obs *Observation, now time.Time) bool {
 	if obs.WorkerJob == nil || phase != v2.PhaseRunning {
 		return false
 	}
-	count, _ := connectedWorkers(obs, now)
+	count, _ := readyForLong(obs, now)
 	return count >= obs.expectedWorkers()
 }
 

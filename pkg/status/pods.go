@@ -7,6 +7,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/locust/report"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
 )
 
@@ -102,7 +103,7 @@ func exitCause(pod *corev1.Pod) string {
 		if end.Reason != "" && end.Reason != "Error" {
 			cause += " (" + end.Reason + ")"
 		}
-		if words := lastWords(end.Message); words != "" {
+		if words := endWords(end.Message); words != "" {
 			cause += ": " + words
 		}
 		return cause
@@ -114,6 +115,30 @@ func exitCause(pod *corev1.Pod) string {
 		return strings.TrimRight(fmt.Sprintf("was ended: %s: %s", c.Reason, c.Message), ": ")
 	}
 	return ""
+}
+
+// endWords is what a termination message tells about the cause: the words of the report that the reporter left, or the
+// end of the log.
+func endWords(message string) string {
+	if !report.IsFinal(message) {
+		return lastWords(message)
+	}
+	final, err := report.DecodeFinal(message)
+	if err != nil {
+		return "its final report cannot be read: " + err.Error()
+	}
+	var words []string
+	if final.Failures > 0 {
+		words = append(words, fmt.Sprintf("%d of %d requests failed (%.4g %%)", final.Failures, final.Requests, 100*float64(final.Failures)/float64(max(final.Requests, 1))))
+	}
+	for _, e := range final.Errors {
+		from := strings.TrimSpace(e.Method + " " + e.Name)
+		if from == "" {
+			from = "exception in the locustfile"
+		}
+		words = append(words, fmt.Sprintf("%d × %s: %s", e.Occurrences, from, e.Text))
+	}
+	return clip(strings.Join(append(words, final.Log...), "\n"), maxLastWords)
 }
 
 // lastWords are the last whole lines of a termination message, as many as fit.

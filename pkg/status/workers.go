@@ -2,6 +2,8 @@ package status
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -10,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/locust/report"
 )
 
 // leaveGrace is how long workers that ended by themselves with code 0 still count as connected while the
@@ -18,6 +21,8 @@ import (
 const leaveGrace = 10 * time.Second
 
 const (
+	// missGrace is how long a worker whose pod is well may be missed by the master before it counts as missing.
+	missGrace = 6 * time.Second
 	// joinTime is how long a worker's container has to run before it counts as connected: Locust needs a second or
 	// two to load the locustfile and to connect, or to fail at it.
 	joinTime = 3 * time.Second
@@ -25,14 +30,80 @@ const (
 	crashGrace = 15 * time.Second
 )
 
-// sourceReadyPods tells users where the number of workers comes from.
+// sourceReadyPods tells users where the number of workers comes from, when it is not Locust's master.
 const sourceReadyPods = "counted from the worker Job's ready pods"
 
-// connectedWorkers is how many workers are connected while the test runs, and when to look again because
+// sourceNone tells users that nobody has told yet.
+const sourceNone = " (Locust's web API has not answered yet)"
+
+// workerCount is how many workers are connected while the test runs.
+type workerCount struct {
+	connected int32
+	// source tells users where the number comes from; empty when it is the word of Locust's master.
+	source string
+	// again is when to look again because the number, or its source, changes by time alone; 0: never.
+	again time.Duration
+}
+
+// countWorkers takes the word of Locust's master. The pods are counted only while it does not answer: a pod is ready
+// when its process runs, connected or not.
+func countWorkers(prev *v2.LocustTestStatus, obs *Observation, settings Settings, now time.Time) workerCount {
+	if r := obs.Locust.fresh(settings, now); r != nil {
+		count := reportedWorkers(prev, obs, r, now)
+		count.again = soonest(count.again, settings.reportValid()-now.Sub(obs.Locust.At))
+		return count
+	}
+	if l := obs.Locust; l != nil && !l.silent(obs, now) {
+		// No answer is no news: it was not asked yet, or its start excuses it.
+		count := workerCount{connected: prev.ConnectedWorkers, source: prevSource(prev)}
+		if l.Trouble != "" {
+			count.again = apiGrace - now.Sub(masterSince(obs))
+		}
+		return count
+	}
+	count := workerCount{source: " (" + sourceReadyPods + ")"}
+	if obs.Locust != nil {
+		count.source = " (" + sourceReadyPods + ", because Locust's web API cannot be reached: " + obs.Locust.Trouble + ")"
+	}
+	count.connected, count.again = readyForLong(obs, now)
+	return count
+}
+
+// prevSource is the source that the message of the condition WorkersConnected told before.
+func prevSource(prev *v2.LocustTestStatus) string {
+	c := meta.FindStatusCondition(prev.Conditions, v2.ConditionTypeWorkersConnected)
+	if c == nil {
+		return sourceNone
+	}
+	_, source, told := strings.Cut(c.Message, " workers connected")
+	if !told {
+		return sourceNone
+	}
+	return source
+}
+
+// reportedWorkers is the number of workers that the master tells.
+//
+// A worker that is busy may be late with its heartbeat (3 s, locust/runners.py): while its pod is well it is believed to
+// be there for missGrace. When the load has ended the master sends its workers home, before it ends itself: then only
+// workers that were taken away are missing.
+func reportedWorkers(prev *v2.LocustTestStatus, obs *Observation, r *report.Report, now time.Time) workerCount {
+	here := min(prev.ConnectedWorkers, readyWorkers(obs)+leftWorkers(obs))
+	switch left := missGrace - now.Sub(obs.Locust.WorkersChanged); {
+	case r.Workers >= here, !r.State.Ended() && left <= 0:
+		return workerCount{connected: r.Workers}
+	case r.State.Ended():
+		return workerCount{connected: here}
+	default:
+		return workerCount{connected: here, again: left}
+	}
+}
+
+// readyForLong is how many worker pods have been ready for long enough to be connected, and when to look again because
 // the number changes by time alone (0: never).
 //
 // No worker is connected to a master that does not run yet, however many worker pods are ready.
-func connectedWorkers(obs *Observation, now time.Time) (count int32, again time.Duration) {
+func readyForLong(obs *Observation, now time.Time) (count int32, again time.Duration) {
 	if obs.WorkerJob == nil {
 		return 0, 0
 	}
@@ -40,6 +111,7 @@ func connectedWorkers(obs *Observation, now time.Time) (count int32, again time.
 	if len(pods) == 0 {
 		return readyCount(obs.WorkerJob), 0
 	}
+	home := allLeft(pods)
 	for _, group := range byIndex(pods) {
 		needed := joinTime
 		if lastCrash(group) != nil {
@@ -53,6 +125,8 @@ func connectedWorkers(obs *Observation, now time.Time) (count int32, again time.
 				} else {
 					count++
 				}
+			case leftByItself(pod) && home:
+				count++
 			case leftByItself(pod):
 				if left := leaveGrace - now.Sub(finishedAt(pod)); left > 0 {
 					count++
@@ -62,6 +136,22 @@ func connectedWorkers(obs *Observation, now time.Time) (count int32, again time.
 		}
 	}
 	return count, again
+}
+
+// leftWorkers is how many workers have ended by themselves.
+func leftWorkers(obs *Observation) int32 {
+	var left int32
+	for _, pod := range obs.podsOf(obs.WorkerJob) {
+		if leftByItself(pod) {
+			left++
+		}
+	}
+	return left
+}
+
+// allLeft tells whether no worker is left: those that ended by themselves were sent home by the master, and the test ends.
+func allLeft(pods []*corev1.Pod) bool {
+	return !slices.ContainsFunc(pods, isLive)
 }
 
 // lastedLongEnough tells whether the workers can have been connected to the master: one that ended well had them, and
@@ -116,19 +206,32 @@ func underWay(s *v2.LocustTestStatus, connected int32) bool {
 	return allConnectedOnce(s) && connected > 0
 }
 
-func setWorkers(next *v2.LocustTestStatus, prev *v2.LocustTestStatus, obs *Observation, now time.Time) (again time.Duration) {
+// frozenWorkers is how many workers were with the master while the test ran: by the reporter's word, else as observed
+// last. An operator that was not there asks the pods that are left.
+func frozenWorkers(next *v2.LocustTestStatus, prev *v2.LocustTestStatus, obs *Observation) workerCount {
+	if final := finalReport(obs); final != nil && !final.LoadStart.IsZero() {
+		return workerCount{connected: final.Workers}
+	}
+	count := workerCount{connected: prev.ConnectedWorkers, source: prevSource(prev)}
+	told := obs.Locust != nil && obs.Locust.Report != nil
+	if !told && lastedLongEnough(next) {
+		if left := workersAtEnd(obs, next.CompletionTime.Time); left > count.connected {
+			count = workerCount{connected: left, source: " (" + sourceReadyPods + ")"}
+		}
+	}
+	return count
+}
+
+func setWorkers(next *v2.LocustTestStatus, prev *v2.LocustTestStatus, obs *Observation, settings Settings, now time.Time) time.Duration {
 	next.ExpectedWorkers = obs.expectedWorkers()
+	var count workerCount
 	switch next.Phase {
 	case v2.PhaseRunning:
-		next.ConnectedWorkers, again = connectedWorkers(obs, now)
+		count = countWorkers(prev, obs, settings, now)
 	case v2.PhaseSucceeded, v2.PhaseFailed:
-		next.ConnectedWorkers = prev.ConnectedWorkers
-		if lastedLongEnough(next) {
-			next.ConnectedWorkers = max(prev.ConnectedWorkers, workersAtEnd(obs, next.CompletionTime.Time))
-		}
-	default:
-		next.ConnectedWorkers = 0
+		count = frozenWorkers(next, prev, obs)
 	}
+	next.ConnectedWorkers = count.connected
 	next.Workers = workersColumn(next.ConnectedWorkers, next.ExpectedWorkers)
 
 	status, reason := metav1.ConditionFalse, v2.ReasonWaitingForWorkers
@@ -138,12 +241,12 @@ func setWorkers(next *v2.LocustTestStatus, prev *v2.LocustTestStatus, obs *Obser
 	case allConnectedOnce(prev):
 		reason = v2.ReasonWorkersMissing
 	}
-	message := fmt.Sprintf("%s workers connected (%s)", next.Workers, sourceReadyPods)
+	message := next.Workers + " workers connected" + count.source
 	if next.StartTime.IsZero() && next.ConnectedWorkers == 0 {
 		message = "Waiting for workers to connect"
 	}
 	setCondition(next, now, v2.ConditionTypeWorkersConnected, status, reason, message)
-	return again
+	return count.again
 }
 
 func workersColumn(connected, expected int32) string {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -28,7 +29,10 @@ func panel(test *v2.LocustTest, elapsed time.Duration, now time.Time) []string {
 		"",
 		"  phase     " + phase(s),
 		fmt.Sprintf("  workers   %s %d/%d", bar(share(s.ConnectedWorkers, s.ExpectedWorkers)), s.ConnectedWorkers, s.ExpectedWorkers),
+		"  users     " + usersLine(s),
 		"  run       " + runBar(test, now),
+		"  requests  " + requestsLine(s.TestResult),
+		"  responses " + responsesLine(s.TestResult),
 		"",
 	}
 	for i := range s.Conditions {
@@ -37,22 +41,89 @@ func panel(test *v2.LocustTest, elapsed time.Duration, now time.Time) []string {
 	return lines
 }
 
-// runBar shows how much of --run-time has passed since the phase became Running.
+// usersLine shows how many users are at work.
+func usersLine(s *v2.LocustTestStatus) string {
+	switch p := s.Progress; {
+	case p == nil:
+		return bar(0) + " not known yet"
+	case p.TargetUsers == nil:
+		return strconv.Itoa(int(p.CurrentUsers))
+	default:
+		return fmt.Sprintf("%s %d/%d", bar(share(p.CurrentUsers, *p.TargetUsers)), p.CurrentUsers, *p.TargetUsers)
+	}
+}
+
+// runBar shows how much of the run time has passed since the load started.
 func runBar(test *v2.LocustTest, now time.Time) string {
-	length, ok := runTime(&test.Spec)
-	started := test.Status.StartTime
-	switch {
-	case started == nil:
+	p := test.Status.Progress
+	if p == nil || p.StartTime == nil {
 		return bar(0) + " not started"
-	case !ok:
-		return clock(now.Sub(started.Time)) + ", no --run-time given"
+	}
+	passed := now.Sub(p.StartTime.Time)
+	if p.Elapsed != nil && (test.Status.IsTerminal() || (test.Status.TestResult != nil && test.Status.TestResult.Final)) {
+		passed = p.Elapsed.Duration
+	}
+	if p.Duration == nil {
+		return clock(passed) + ", no --run-time given"
 	}
 	// Times in a status have whole seconds, and another clock.
-	passed := min(max(now.Sub(started.Time), 0), length)
+	length := p.Duration.Duration
+	passed = min(max(passed, 0), length)
 	if passed == length {
 		return fmt.Sprintf("%s %s, ending", bar(1), clock(length))
 	}
 	return fmt.Sprintf("%s %s of %s", bar(float64(passed)/float64(length)), clock(passed), clock(length))
+}
+
+// requestsLine tells how many requests were made, how fast, and how many failed.
+func requestsLine(r *v2.TestResult) string {
+	if r == nil {
+		return "none yet"
+	}
+	return fmt.Sprintf("%d, %s/s, %d failed", r.TotalRequests, r.RequestsPerSecond, r.FailedRequests)
+}
+
+// responsesLine tells how long the requests took, as far as that is known.
+func responsesLine(r *v2.TestResult) string {
+	if r == nil || r.AverageResponseTime == nil {
+		return "none yet"
+	}
+	parts := []string{"average " + r.AverageResponseTime.Round(10*time.Microsecond).String()}
+	for _, one := range []struct {
+		name string
+		time *metav1.Duration
+	}{{"p50", r.P50}, {"p90", r.P90}, {"p95", r.P95}, {"p99", r.P99}} {
+		if one.time != nil {
+			parts = append(parts, one.name+" "+one.time.Duration.String())
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// resultLines are what is left of the load: the whole result, with the worst endpoints and the errors.
+func resultLines(r *v2.TestResult) []string {
+	if r == nil {
+		return []string{"  no result"}
+	}
+	exact := "exact, by the reporter"
+	switch {
+	case !r.Final:
+		exact = "as known last, not exact"
+	case r.Source == v2.ResultSourceWebAPI:
+		exact = "exact, by the web API"
+	}
+	lines := []string{"  requests  " + requestsLine(r) + " (" + exact + ")", "  responses " + responsesLine(r)}
+	for _, e := range r.Endpoints {
+		line := fmt.Sprintf("  endpoint  %s %s: %d, %d failed", e.Method, e.Name, e.TotalRequests, e.FailedRequests)
+		if e.P95 != nil {
+			line += ", p95 " + e.P95.Duration.String()
+		}
+		lines = append(lines, line)
+	}
+	for _, e := range r.Errors {
+		lines = append(lines, fmt.Sprintf("  error     %d × %s %s: %s", e.Occurrences, e.Method, e.Name, oneLine(e.Error)))
+	}
+	return lines
 }
 
 // changes says, one line for each, what differs between two states of a test. before may be nil.
@@ -68,6 +139,9 @@ func changes(before, after *v2.LocustTest) []string {
 	}
 	if was.ConnectedWorkers != is.ConnectedWorkers || was.ExpectedWorkers != is.ExpectedWorkers {
 		lines = append(lines, fmt.Sprintf("workers %d/%d", is.ConnectedWorkers, is.ExpectedWorkers))
+	}
+	if is.TestResult != nil && requestsLine(was.TestResult) != requestsLine(is.TestResult) {
+		lines = append(lines, fmt.Sprintf("users %s; requests %s; responses %s", users(is), requestsLine(is.TestResult), responsesLine(is.TestResult)))
 	}
 	for i := range is.Conditions {
 		condition := &is.Conditions[i]
@@ -96,6 +170,7 @@ func summary(test *v2.LocustTest, first string) []string {
 		"",
 		fmt.Sprintf("%s: %s, %d/%d workers", client.ObjectKeyFromObject(test), verdict, s.ConnectedWorkers, s.ExpectedWorkers),
 	}
+	lines = append(lines, resultLines(s.TestResult)...)
 	for i := range s.Conditions {
 		lines = append(lines, "  "+conditionLine(&s.Conditions[i]))
 	}
@@ -141,6 +216,13 @@ func cause(test *v2.LocustTest) string {
 		return completed.Message
 	}
 	return "no cause is told"
+}
+
+func users(s *v2.LocustTestStatus) string {
+	if s.Progress == nil {
+		return "not known yet"
+	}
+	return strconv.Itoa(int(s.Progress.CurrentUsers))
 }
 
 func phase(s *v2.LocustTestStatus) string {

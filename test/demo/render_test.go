@@ -47,6 +47,16 @@ func running(test *v2.LocustTest) {
 	test.Status.Conditions[1].Reason = v2.ReasonAllWorkersConnected
 	test.Status.Conditions[1].Message = "3/3 workers connected"
 	test.Status.Conditions = test.Status.Conditions[:5]
+	target := int32(20)
+	test.Status.Progress = &v2.Progress{
+		CurrentUsers: 10, TargetUsers: &target, StartTime: &metav1.Time{Time: start}, Duration: &metav1.Duration{Duration: 30 * time.Second},
+	}
+	test.Status.TestResult = &v2.TestResult{
+		TotalRequests: 200, FailedRequests: 3, RequestsPerSecond: "12.50", Source: v2.ResultSourceWebAPI,
+		AverageResponseTime: &metav1.Duration{Duration: 1234567 * time.Nanosecond}, P50: &metav1.Duration{Duration: time.Millisecond},
+		Endpoints: []v2.EndpointResult{{Method: "GET", Name: "/a", TotalRequests: 200, FailedRequests: 3, P95: &metav1.Duration{Duration: 2 * time.Millisecond}}},
+		Errors:    []v2.ErrorResult{{Method: "GET", Name: "/a", Error: "500", Occurrences: 3}},
+	}
 }
 
 func finished(test *v2.LocustTest) {
@@ -55,6 +65,7 @@ func finished(test *v2.LocustTest) {
 	test.Status.CompletionTime = &metav1.Time{Time: start.Add(41 * time.Second)}
 	test.Status.Conditions[2] = metav1.Condition{Type: v2.ConditionTypeTestCompleted, Status: metav1.ConditionTrue,
 		Reason: v2.ReasonTestFailed, Message: "exit code 1"}
+	test.Status.TestResult.Final, test.Status.TestResult.Source = true, v2.ResultSourceReporter
 }
 
 func TestPanelWhilePending(t *testing.T) {
@@ -63,7 +74,10 @@ func TestPanelWhilePending(t *testing.T) {
 		"",
 		"  phase     Pending",
 		"  workers   ██████████░░░░░░░░░░░░░░░░░░░░ 1/3",
+		"  users     ░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░ not known yet",
 		"  run       ░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░ not started",
+		"  requests  none yet",
+		"  responses none yet",
 		"",
 		"  ✓ Ready             ResourcesCreated",
 		"  · WorkersConnected  WaitingForWorkers    1/3 workers connected",
@@ -74,23 +88,39 @@ func TestPanelWhilePending(t *testing.T) {
 	}, panel(pending(), 65*time.Second, start))
 }
 
+func TestPanelWhileRunning(t *testing.T) {
+	assert.Equal(t, []string{
+		"  phase     Running",
+		"  workers   ██████████████████████████████ 3/3",
+		"  users     ███████████████░░░░░░░░░░░░░░░ 10/20",
+		"  run       ██████████░░░░░░░░░░░░░░░░░░░░ 0:10 of 0:30",
+		"  requests  200, 12.50/s, 3 failed",
+		"  responses average 1.23ms, p50 1ms",
+	}, panel(pending(running), 65*time.Second, start.Add(10*time.Second))[2:8])
+}
+
 func TestPanelBeforeTheFirstState(t *testing.T) {
 	assert.Equal(t, []string{"waiting for the test, 0:03"}, panel(nil, 3*time.Second, start))
 }
 
 func TestRunBar(t *testing.T) {
 	full, half, none := strings.Repeat("█", 30), strings.Repeat("█", 15)+strings.Repeat("░", 15), strings.Repeat("░", 30)
-	endless := func(test *v2.LocustTest) { test.Spec.Master.Command = "--users 1" }
+	endless := func(test *v2.LocustTest) { test.Status.Progress.Duration = nil }
+	ended := func(test *v2.LocustTest) {
+		test.Status.TestResult.Final = true
+		test.Status.Progress.Elapsed = &metav1.Duration{Duration: 15 * time.Second}
+	}
 	for name, test := range map[string]struct {
 		test  *v2.LocustTest
 		after time.Duration
 		want  string
 	}{
-		"half of it":                  {pending(running), 15 * time.Second, half + " 0:15 of 0:30"},
-		"over it":                     {pending(running), 50 * time.Second, full + " 0:30, ending"},
-		"a clock that is behind":      {pending(running), -5 * time.Second, none + " 0:00 of 0:30"},
-		"no run time":                 {pending(running, endless), 75 * time.Second, "1:15, no --run-time given"},
-		"no run time and not started": {pending(endless), 0, none + " not started"},
+		"half of it":             {pending(running), 15 * time.Second, half + " 0:15 of 0:30"},
+		"over it":                {pending(running), 50 * time.Second, full + " 0:30, ending"},
+		"a clock that is behind": {pending(running), -5 * time.Second, none + " 0:00 of 0:30"},
+		"no run time":            {pending(running, endless), 75 * time.Second, "1:15, no --run-time given"},
+		"stopped early":          {pending(running, ended), 75 * time.Second, half + " 0:15 of 0:30"},
+		"not started":            {pending(), 0, none + " not started"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			assert.Equal(t, test.want, runBar(test.test, start.Add(test.after)))
@@ -102,6 +132,7 @@ func TestChanges(t *testing.T) {
 	assert.Equal(t, []string{
 		"phase Running",
 		"workers 3/3",
+		"users 10; requests 200, 12.50/s, 3 failed; responses average 1.23ms, p50 1ms",
 		"✓ WorkersConnected  AllWorkersConnected  3/3 workers connected",
 		"· Reconciling       gone",
 	}, changes(pending(), pending(running)))
@@ -114,6 +145,8 @@ func TestSummary(t *testing.T) {
 	lines := summary(pending(finished), "source settings")
 	text := strings.Join(lines, "\n")
 	assert.Equal(t, "locust-demo/demo.one: Failed after 0:41, 3/3 workers", lines[1])
+	assert.Contains(t, text, "  requests  200, 12.50/s, 3 failed (exact, by the reporter)\n  responses average 1.23ms, p50 1ms\n"+
+		"  endpoint  GET /a: 200, 3 failed, p95 2ms\n  error     3 × GET /a: 500\n")
 	assert.Contains(t, text, "✗ TestCompleted     TestFailed           exit code 1")
 	assert.Contains(t, text, "Try next\n  source settings\n  kubectl -n locust-demo get locusttest demo.one -o yaml")
 	assert.Contains(t, text, "logs job/demo-one-master", "dots of a test's name are dashes in its Jobs' names")
@@ -166,13 +199,13 @@ func TestScreenDrawsOverItself(t *testing.T) {
 	s.draw(pending(), start)
 	out.Reset()
 	s.draw(pending(running), start)
-	assert.True(t, strings.HasPrefix(out.String(), "\x1b[12A\r"), "goes up over the lines of the panel before")
+	assert.True(t, strings.HasPrefix(out.String(), "\x1b[15A\r"), "goes up over the lines of the panel before")
 	for _, line := range strings.Split(strings.TrimSuffix(out.String(), "\n\x1b[J"), "\n") {
-		assert.LessOrEqual(t, utf8.RuneCountInString(line), 39+len("\x1b[12A\r\x1b[K"), "a line does not wrap")
+		assert.LessOrEqual(t, utf8.RuneCountInString(line), 39+len("\x1b[15A\r\x1b[K"), "a line does not wrap")
 	}
 	out.Reset()
 	s.draw(pending(finished), start)
-	assert.Equal(t, "\x1b[11A\x1b[J", out.String(), "the summary takes the place of the last panel")
+	assert.Equal(t, "\x1b[14A\x1b[J", out.String(), "the summary takes the place of the last panel")
 }
 
 func TestChangeLogIsQuietWithoutChange(t *testing.T) {

@@ -70,8 +70,9 @@ func TestGoodRun_DebiansLocust(t *testing.T) {
 }
 
 // TestManyAtOnce: ten tests in several namespaces, one name in two of them.
+// They are enough for a small machine: it is not parallel. On a busy one Locust's workers are late with their
+// heartbeats, and its master ends the load when it misses all of them.
 func TestManyAtOnce(t *testing.T) {
-	t.Parallel()
 	var scenarios []*scenario
 	for range 3 {
 		scenarios = append(scenarios, newScenario(t))

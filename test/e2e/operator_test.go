@@ -83,13 +83,17 @@ func runsInOperatorPod(t *testing.T, pid int) bool {
 	})
 }
 
-// essence of a final status: all but the moments at which the operator noticed things.
+// essence of a final status: all but the moments at which the operator noticed things, and the numbers of the load.
 func essence(s *v2.LocustTestStatus) v2.LocustTestStatus {
 	e := *s.DeepCopy()
 	for i := range e.Conditions {
 		e.Conditions[i].LastTransitionTime = metav1.Time{}
 	}
 	e.StartTime, e.CompletionTime = nil, nil
+	e.Progress = nil
+	if e.TestResult != nil {
+		e.TestResult = &v2.TestResult{Final: e.TestResult.Final, Source: e.TestResult.Source}
+	}
 	return e
 }
 

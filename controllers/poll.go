@@ -1,0 +1,154 @@
+package controllers
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/locust"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/locust/report"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/metrics"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/status"
+)
+
+// Locust asks the master of a running test. It bounds the time of each question itself.
+type Locust interface {
+	Stats(ctx context.Context, target locust.Target) (*report.Report, error)
+}
+
+// Poller asks the masters, apart from the reconciles: a reconcile takes the newest answer that is there, and an answer
+// that comes starts another reconcile. So a master that hangs holds up nobody else's test.
+type Poller struct {
+	locust  Locust
+	clock   clock.PassiveClock
+	metrics *metrics.Operator
+	// spread is how far the questions are moved, back or forth, so that tests that were started together are not asked
+	// together.
+	spread time.Duration
+	// slots bound how many masters are asked at the same time.
+	slots chan struct{}
+	// answers start reconciles.
+	answers chan event.TypedGenericEvent[*v2.LocustTest]
+	stopped chan struct{}
+}
+
+// masterPoll is what is known of one master.
+type masterPoll struct {
+	mu    sync.Mutex
+	known status.Locust
+	// busy is true while the master is being asked.
+	busy   bool
+	jitter time.Duration
+}
+
+// NewPoller makes a poller that asks each master every interval, and so many at the same time. It has to be started.
+func NewPoller(asker Locust, interval time.Duration, concurrency int, passive clock.PassiveClock, m *metrics.Operator) *Poller {
+	return &Poller{
+		locust: asker, clock: passive, metrics: m,
+		spread:  interval / 10,
+		slots:   make(chan struct{}, concurrency),
+		answers: make(chan event.TypedGenericEvent[*v2.LocustTest]),
+		stopped: make(chan struct{}),
+	}
+}
+
+// Start lets the poller end with the manager.
+func (p *Poller) Start(ctx context.Context) error {
+	<-ctx.Done()
+	close(p.stopped)
+	return nil
+}
+
+// observeLocust takes what the test's master told last.
+func (r *LocustTestReconciler) observeLocust(test *v2.LocustTest, mem *memory, obs *status.Observation) {
+	if r.Poller == nil || test.Status.IsTerminal() || obs.Run == nil {
+		return
+	}
+	if api := resources.WebAPIOf(&obs.Run.Spec); api.Unreachable != "" {
+		obs.Locust = &status.Locust{Hopeless: true, Trouble: api.Unreachable}
+		return
+	}
+	mem.poll.mu.Lock()
+	defer mem.poll.mu.Unlock()
+	known := mem.poll.known
+	obs.Locust = &known
+}
+
+// ask has the test's master asked when it is time, and tells when it will be; 0 when the answer will tell.
+func (r *LocustTestReconciler) ask(test *v2.LocustTest, mem *memory, obs *status.Observation, derived *status.Derivation) time.Duration {
+	wait, ask := status.PollIn(&derived.Status, obs, r.Settings, r.Clock.Now())
+	if !ask {
+		return 0
+	}
+	return r.Poller.ask(&mem.poll, test, targetOf(test, obs), wait)
+}
+
+// targetOf is where the test's master answers. The Service has its own port, whatever the master's is.
+func targetOf(test *v2.LocustTest, obs *status.Observation) locust.Target {
+	api := resources.WebAPIOf(&obs.Run.Spec)
+	return locust.Target{
+		Namespace: test.Namespace, Service: resources.MasterName(test.Name), Port: resources.PortWeb,
+		BasePath: api.BasePath, TLS: api.TLS,
+	}
+}
+
+func (p *Poller) ask(one *masterPoll, test *v2.LocustTest, target locust.Target, wait time.Duration) time.Duration {
+	one.mu.Lock()
+	defer one.mu.Unlock()
+	if one.busy {
+		return 0
+	}
+	if wait > 0 {
+		if wait += one.jitter; wait > 0 {
+			return wait
+		}
+	}
+	one.busy = true
+	go p.poll(one, &v2.LocustTest{ObjectMeta: metav1.ObjectMeta{Namespace: test.Namespace, Name: test.Name}}, target)
+	return 0
+}
+
+func (p *Poller) poll(one *masterPoll, test *v2.LocustTest, target locust.Target) {
+	select {
+	case p.slots <- struct{}{}:
+	case <-p.stopped:
+		return
+	}
+	began := p.clock.Now()
+	answer, err := p.locust.Stats(context.Background(), target)
+	<-p.slots
+	now := p.clock.Now()
+	p.metrics.Poll(now.Sub(began), err)
+
+	one.mu.Lock()
+	one.busy = false
+	one.jitter = time.Duration((2*rand.Float64() - 1) * float64(p.spread))
+	take(&one.known, answer, err, now)
+	one.mu.Unlock()
+
+	select {
+	case p.answers <- event.TypedGenericEvent[*v2.LocustTest]{Object: test}:
+	case <-p.stopped:
+	}
+}
+
+// take adds an answer, or the lack of one, to what is known. Answers are never changed, for they are shared.
+func take(known *status.Locust, answer *report.Report, err error, now time.Time) {
+	known.Asked = now
+	if err != nil {
+		known.Trouble, known.Failures = locust.Reason(err), known.Failures+1
+		return
+	}
+	if known.Report == nil || known.Report.Workers != answer.Workers {
+		known.WorkersChanged = now
+	}
+	known.Report, known.At = answer, now
+	known.Trouble, known.Failures = "", 0
+}

@@ -1,0 +1,192 @@
+package locust
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+
+	"k8s.io/client-go/rest"
+
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/locust/report"
+)
+
+const (
+	// Timeout is how long one call of Stats takes at most, all its requests together.
+	Timeout = 2 * time.Second
+	// maxRefusal is how much is read of an answer that only says that there is none, in bytes.
+	maxRefusal = 16 << 10
+	// maxHeader bounds the header of an answer in bytes; Locust's has some hundred.
+	maxHeader = 64 << 10
+
+	// A master is asked every few seconds, so its connection is kept for a few times of that: for each of some hundred
+	// masters one.
+	idleTimeout = 20 * time.Second
+	maxIdle     = 300
+)
+
+// Client asks masters for their statistics. It may be used by many at the same time.
+type Client struct {
+	http    *http.Client
+	address func(t Target, page string) *url.URL
+	timeout time.Duration
+	// proxied is true when the API server stands in between.
+	proxied bool
+}
+
+// DialContext makes a connection, as net.Dialer.DialContext does.
+type DialContext func(ctx context.Context, network, address string) (net.Conn, error)
+
+// Option changes a client.
+type Option func(*options)
+
+type options struct {
+	timeout time.Duration
+	dial    DialContext
+}
+
+// WithTimeout sets another time than Timeout.
+func WithTimeout(timeout time.Duration) Option { return func(o *options) { o.timeout = timeout } }
+
+// WithDialContext makes the connections of NewDirect in another way, such as to a server of a test.
+func WithDialContext(dial DialContext) Option { return func(o *options) { o.dial = dial } }
+
+func with(opts []Option) options {
+	o := options{timeout: Timeout, dial: (&net.Dialer{Timeout: Timeout}).DialContext}
+	for _, change := range opts {
+		change(&o)
+	}
+	return o
+}
+
+// NewDirect is a client inside the cluster: it asks the master's Service by its DNS name.
+func NewDirect(opts ...Option) *Client {
+	o := with(opts)
+	var protocols http.Protocols
+	protocols.SetHTTP1(true) // gevent's server knows no other
+	transport := &http.Transport{
+		Proxy:       nil, // the environment's proxy is for the world outside
+		DialContext: o.dial,
+		// Users bring certificates that they have signed themselves, for whatever name. Nothing secret is sent, and the
+		// answer would be trusted no more if it came from a known server: it is the locustfile's.
+		TLSClientConfig:        &tls.Config{InsecureSkipVerify: true},
+		TLSHandshakeTimeout:    o.timeout,
+		DisableCompression:     true, // a small answer could unpack to a large one
+		MaxIdleConns:           maxIdle,
+		MaxIdleConnsPerHost:    1,
+		IdleConnTimeout:        idleTimeout,
+		MaxResponseHeaderBytes: maxHeader,
+		Protocols:              &protocols,
+	}
+	return &Client{http: without(&http.Client{Transport: transport}), address: direct, timeout: o.timeout}
+}
+
+// NewProxy is a client outside the cluster: it asks through the API server, as cfg says and with cfg's rights, which
+// have to include "get services/proxy". Requests are not held back by cfg's rate limit.
+func NewProxy(cfg *rest.Config, opts ...Option) (*Client, error) {
+	cfg = rest.CopyConfig(cfg)
+	cfg.DisableCompression = true
+	address, err := viaProxy(cfg)
+	if err != nil {
+		return nil, err
+	}
+	client, err := rest.HTTPClientFor(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return &Client{http: without(client), address: address, timeout: with(opts).timeout, proxied: true}, nil
+}
+
+// without is a copy of the client that follows no redirects and keeps no cookies; the time is bounded elsewhere.
+func without(client *http.Client) *http.Client {
+	return &http.Client{
+		Transport:     client.Transport,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// Stats asks the master for its statistics. When the load has stopped, average, percentiles, endpoints and requests per
+// second are those of the CSV, which knows the 95th percentile in all versions and the rate over the whole run; when it
+// cannot be had, they stay those of the JSON: the rate is that of the last seconds then.
+//
+// For what went wrong see Reason and the Err variables.
+func (c *Client) Stats(ctx context.Context, t Target) (*report.Report, error) {
+	if err := t.check(); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, ErrNoAnswer)
+	defer cancel()
+
+	r, agreed, err := c.both(ctx, t)
+	if err != nil || agreed {
+		return r, err
+	}
+	// The JSON may be up to two seconds old (web.py, memoize), the CSV is not: something came in between.
+	if again, _, err := c.both(ctx, t); err == nil {
+		r = again
+	}
+	return r, nil
+}
+
+// both asks for the JSON, and for the CSV when the load has stopped. Agreed is false when the two are of different
+// moments.
+func (c *Client) both(ctx context.Context, t Target) (r *report.Report, agreed bool, err error) {
+	data, err := c.get(ctx, t, pathStats)
+	if err != nil {
+		return nil, false, err
+	}
+	if r, err = report.DecodeStats(data); err != nil {
+		return nil, false, notLocust(err)
+	}
+	if r.State != report.StateStopped {
+		return r, true, nil
+	}
+	if data, err = c.get(ctx, t, pathCSV); err != nil {
+		return r, true, nil
+	}
+	run, err := report.DecodeCSV(data)
+	if err != nil {
+		return r, true, nil
+	}
+	if run.Requests != r.Requests || run.Failures != r.Failures {
+		return r, false, nil
+	}
+	run.Errors = r.Errors
+	r.Stats = *run
+	return r, true, nil
+}
+
+// get gets a page.
+func (c *Client) get(ctx context.Context, t Target, page string) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.address(t, page).String(), http.NoBody)
+	if err != nil {
+		return nil, &requestError{reason: "the address is not valid", causes: []error{err}}
+	}
+	// Or else the transport asks for gzip where it may, and unpacks it.
+	req.Header.Set("Accept-Encoding", "identity")
+
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, c.failed(ctx, err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+
+	if resp.StatusCode != http.StatusOK {
+		body, _ := io.ReadAll(io.LimitReader(resp.Body, maxRefusal)) // what is missing of it does not matter
+		return nil, c.refusal(resp, body)
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, report.MaxAnswer+1))
+	switch {
+	case err != nil:
+		return nil, c.failed(ctx, err)
+	case len(body) > report.MaxAnswer:
+		return nil, because(ErrTooLarge)
+	case bytes.HasPrefix(body, []byte("Locust auth exception")): // web.py, auth_required_if_enabled
+		return nil, because(ErrLogin)
+	}
+	return body, nil
+}

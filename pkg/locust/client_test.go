@@ -1,0 +1,562 @@
+package locust
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"k8s.io/client-go/rest"
+
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/locust/report"
+)
+
+var shop = Target{Namespace: "load", Service: "shop-master", Port: 8089}
+
+// sample is an answer of a real Locust.
+func sample(t *testing.T, name string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join("report", "testdata", name))
+	require.NoError(t, err)
+	return data
+}
+
+// pages serves a page for each path.
+func pages(pages map[string][]byte) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		page, ok := pages[r.URL.Path]
+		if !ok {
+			http.NotFound(w, r)
+			return
+		}
+		_, _ = w.Write(page)
+	}
+}
+
+// says answers everything the same.
+func says(code int, body string, header ...string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		for i := 0; i < len(header); i += 2 {
+			w.Header().Set(header[i], header[i+1])
+		}
+		w.WriteHeader(code)
+		_, _ = w.Write([]byte(body))
+	}
+}
+
+// dialing connects to the address, whatever is asked for.
+func dialing(address string) Option {
+	return WithDialContext(func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, network, address)
+	})
+}
+
+// directTo is a client that has the handler for every Service.
+func directTo(t *testing.T, handler http.Handler, opts ...Option) *Client {
+	t.Helper()
+	server := httptest.NewServer(handler)
+	t.Cleanup(server.Close)
+	return NewDirect(append(opts, dialing(server.Listener.Addr().String()))...)
+}
+
+// proxyTo is a client that has the handler as its API server.
+func proxyTo(t *testing.T, handler http.Handler, opts ...Option) *Client {
+	t.Helper()
+	server := httptest.NewServer(handler)
+	t.Cleanup(server.Close)
+	client, err := NewProxy(&rest.Config{Host: server.URL}, opts...)
+	require.NoError(t, err)
+	return client
+}
+
+func TestDirect_Running(t *testing.T) {
+	var asked []string
+	client := directTo(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked = append(asked, r.Method+" "+r.Host+r.RequestURI+" "+r.Proto)
+		assert.Equal(t, "identity", r.Header.Get("Accept-Encoding"))
+		assert.Empty(t, r.Header.Get("Cookie"))
+		assert.Empty(t, r.Header.Get("Authorization"))
+		w.Header().Set("Set-Cookie", "session=x")
+		_, _ = w.Write(sample(t, "2.47-running.json"))
+	}))
+	for range 2 {
+		r, err := client.Stats(t.Context(), shop)
+		require.NoError(t, err)
+		assert.Equal(t, report.StateRunning, r.State)
+		assert.Equal(t, int64(1101), r.Requests)
+		assert.InDelta(t, 36.8, r.RequestsPerSecond, 0)
+	}
+	const want = "GET shop-master.load.svc:8089/stats/requests HTTP/1.1"
+	assert.Equal(t, []string{want, want}, asked, "a running load is not asked for its CSV")
+}
+
+func TestDirect_Stopped(t *testing.T) {
+	stopped, table := sample(t, "2.12-stopped.json"), sample(t, "2.12-stopped.csv")
+	other := bytes.ReplaceAll(table, []byte(",Aggregated,1187,"), []byte(",Aggregated,1188,"))
+
+	t.Run("figures of the whole run", func(t *testing.T) {
+		r, err := directTo(t, pages(map[string][]byte{pathStats: stopped, pathCSV: table})).Stats(t.Context(), shop)
+		require.NoError(t, err)
+		assert.Equal(t, report.StateStopped, r.State)
+		assert.InDelta(t, 36.018, r.RequestsPerSecond, 0.001)
+		assert.Equal(t, 290*time.Millisecond, *r.P95)
+		assert.Equal(t, 4*time.Millisecond, *r.Endpoints[0].P95)
+		assert.Len(t, r.Errors, 3)
+		assert.Equal(t, int32(2), r.Workers)
+	})
+	for name, page := range map[string][]byte{"no CSV": nil, "another page": []byte("<html>"), "too large": bytes.Repeat([]byte("x"), 2<<20)} {
+		t.Run(name, func(t *testing.T) {
+			known := map[string][]byte{pathStats: stopped}
+			if page != nil {
+				known[pathCSV] = page
+			}
+			r, err := directTo(t, pages(known)).Stats(t.Context(), shop)
+			require.NoError(t, err)
+			assert.Nil(t, r.P95)
+			assert.InDelta(t, 37.5, r.RequestsPerSecond, 0)
+		})
+	}
+	t.Run("of different moments, then of the same", func(t *testing.T) {
+		var asked atomic.Int32
+		client := directTo(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			page := map[string][]byte{pathStats: stopped, pathCSV: table}[r.URL.Path]
+			if asked.Add(1) == 2 {
+				page = other
+			}
+			_, _ = w.Write(page)
+		}))
+		r, err := client.Stats(t.Context(), shop)
+		require.NoError(t, err)
+		assert.NotNil(t, r.P95)
+		assert.Equal(t, int32(4), asked.Load())
+	})
+	t.Run("always of different moments", func(t *testing.T) {
+		var asked atomic.Int32
+		serve := pages(map[string][]byte{pathStats: stopped, pathCSV: other})
+		client := directTo(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			asked.Add(1)
+			serve(w, r)
+		}))
+		r, err := client.Stats(t.Context(), shop)
+		require.NoError(t, err)
+		assert.Nil(t, r.P95)
+		assert.Equal(t, int32(4), asked.Load())
+	})
+	t.Run("gone before the second try", func(t *testing.T) {
+		var asked atomic.Int32
+		client := directTo(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if asked.Add(1) > 2 {
+				w.WriteHeader(http.StatusInternalServerError)
+				return
+			}
+			pages(map[string][]byte{pathStats: stopped, pathCSV: other})(w, r)
+		}))
+		r, err := client.Stats(t.Context(), shop)
+		require.NoError(t, err)
+		assert.Equal(t, int64(1187), r.Requests)
+	})
+}
+
+func TestDirect_TLS(t *testing.T) {
+	server := httptest.NewTLSServer(pages(map[string][]byte{"/locust/ui" + pathStats: sample(t, "2.12-running.json")}))
+	t.Cleanup(server.Close)
+	client := NewDirect(dialing(server.Listener.Addr().String()))
+	r, err := client.Stats(t.Context(), Target{Namespace: "load", Service: "shop-master", Port: 443, BasePath: "/locust/ui/", TLS: true})
+	require.NoError(t, err)
+	assert.Equal(t, int64(1130), r.Requests)
+}
+
+func TestDirect_ProxyOfTheEnvironment(t *testing.T) {
+	t.Setenv("HTTP_PROXY", "http://127.0.0.1:1")
+	_, err := directTo(t, says(200, string(sample(t, "2.47-ready.json")))).Stats(t.Context(), shop)
+	require.NoError(t, err)
+}
+
+// Every poll of a master uses the same connection.
+func TestDirect_Connections(t *testing.T) {
+	var dialed atomic.Int32
+	server := httptest.NewServer(pages(map[string][]byte{pathStats: sample(t, "2.47-stopped.json"), pathCSV: sample(t, "2.47-stopped.csv")}))
+	t.Cleanup(server.Close)
+	client := NewDirect(WithDialContext(func(ctx context.Context, network, _ string) (net.Conn, error) {
+		dialed.Add(1)
+		return (&net.Dialer{}).DialContext(ctx, network, server.Listener.Addr().String())
+	}))
+	for range 5 {
+		_, err := client.Stats(t.Context(), shop)
+		require.NoError(t, err)
+	}
+	assert.Equal(t, int32(1), dialed.Load())
+}
+
+func zipped(t *testing.T, data []byte) string {
+	t.Helper()
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	_, err := w.Write(data)
+	require.NoError(t, err)
+	require.NoError(t, w.Close())
+	return b.String()
+}
+
+// Answers that are refused, whichever way they come.
+func TestStats_Refused(t *testing.T) {
+	for name, row := range map[string]struct {
+		handler http.HandlerFunc
+		want    string
+		is      error
+	}{
+		"login":             {says(302, "", "Location", "/login?next=%2Fstats%2Frequests"), "asks for a login (--web-login)", ErrLogin},
+		"login, base path":  {says(303, "", "Location", "/b/login?next=x"), "asks for a login (--web-login)", ErrLogin},
+		"login of 2.12":     {says(401, "", "WWW-Authenticate", `Basic realm=""`), "asks for a login (--web-login)", ErrLogin},
+		"forbidden":         {says(403, "no"), "asks for a login (--web-login)", ErrLogin},
+		"login not set up":  {says(200, "Locust auth exception: The session is unavailable"), "asks for a login (--web-login)", ErrLogin},
+		"redirect":          {says(302, "", "Location", "http://127.0.0.1:1/elsewhere"), "HTTP status 302", nil},
+		"redirect nowhere":  {says(302, ""), "HTTP status 302", nil},
+		"error":             {says(500, strings.Repeat("x", 100000)), "HTTP status 500", nil},
+		"not found":         {says(404, ""), "HTTP status 404", nil},
+		"no content":        {says(204, ""), "HTTP status 204", nil},
+		"a page":            {says(200, "<!doctype html>"), "the answer is not Locust's: it is no JSON", ErrNotLocust},
+		"nothing":           {says(200, ""), "the answer is not Locust's: it is empty", ErrNotLocust},
+		"other JSON":        {says(200, `{"stats":[]}`), "the answer is not Locust's: state is missing", ErrNotLocust},
+		"packed":            {says(200, zipped(t, sample(t, "2.47-ready.json")), "Content-Encoding", "gzip"), "the answer is not Locust's: it is no JSON", ErrNotLocust},
+		"large":             {says(200, `{"state":"`+strings.Repeat("x", report.MaxAnswer)), "the answer is larger than 1 MiB", ErrTooLarge},
+		"large when packed": {says(200, zipped(t, bytes.Repeat([]byte(" "), 1<<24)), "Content-Encoding", "gzip"), "the answer is not Locust's: it is no JSON", ErrNotLocust},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for way, client := range map[string]*Client{"direct": directTo(t, row.handler), "proxy": proxyTo(t, row.handler)} {
+				r, err := client.Stats(t.Context(), shop)
+				assert.Nil(t, r, way)
+				require.Error(t, err, way)
+				assert.Equal(t, row.want, Reason(err), way)
+				assert.True(t, strings.HasPrefix(err.Error(), row.want), "%s: %v", way, err)
+				if row.is != nil {
+					require.ErrorIs(t, err, row.is, way)
+				}
+			}
+		})
+	}
+}
+
+// Exactly MaxAnswer bytes are still read.
+func TestStats_LargestAnswer(t *testing.T) {
+	answer := string(sample(t, "2.47-ready.json"))
+	answer += strings.Repeat(" ", report.MaxAnswer-len(answer))
+	_, err := directTo(t, says(200, answer)).Stats(t.Context(), shop)
+	require.NoError(t, err)
+	_, err = directTo(t, says(200, answer+" ")).Stats(t.Context(), shop)
+	require.ErrorIs(t, err, ErrTooLarge)
+}
+
+func TestStats_NotLocustHasTheDetails(t *testing.T) {
+	_, err := directTo(t, says(200, "<html>")).Stats(t.Context(), shop)
+	var decoding *report.DecodeError
+	require.ErrorAs(t, err, &decoding)
+	assert.EqualError(t, err, "the answer is not Locust's: it is no JSON: invalid character '<' looking for beginning of value")
+}
+
+func TestStats_TooSlow(t *testing.T) {
+	const limit = 150 * time.Millisecond
+	wait := func(r *http.Request) { <-r.Context().Done() }
+	for name, handler := range map[string]http.HandlerFunc{
+		"no header": func(_ http.ResponseWriter, r *http.Request) { wait(r) },
+		"no body": func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(http.StatusOK)
+			w.(http.Flusher).Flush()
+			wait(r)
+		},
+		"byte by byte": func(w http.ResponseWriter, r *http.Request) {
+			for r.Context().Err() == nil {
+				_, _ = w.Write([]byte(" "))
+				w.(http.Flusher).Flush()
+				time.Sleep(10 * time.Millisecond)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for way, client := range map[string]*Client{
+				"direct": directTo(t, handler, WithTimeout(limit)), "proxy": proxyTo(t, handler, WithTimeout(limit)),
+			} {
+				start := time.Now()
+				_, err := client.Stats(t.Context(), shop)
+				assert.Equal(t, "no answer within 0.15 s", Reason(err), way)
+				require.ErrorIs(t, err, ErrNoAnswer, way)
+				assert.Less(t, time.Since(start), 10*limit)
+			}
+		})
+	}
+	assert.Equal(t, "no answer within 2 s", Reason((&Client{timeout: Timeout}).late(nil)))
+}
+
+// A CSV that does not come takes no more time than all of the call may, and costs only itself.
+func TestStats_SlowCSV(t *testing.T) {
+	client := directTo(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == pathCSV {
+			<-r.Context().Done()
+			return
+		}
+		_, _ = w.Write(sample(t, "2.12-stopped.json"))
+	}), WithTimeout(200*time.Millisecond))
+	start := time.Now()
+	r, err := client.Stats(t.Context(), shop)
+	require.NoError(t, err)
+	assert.Equal(t, int64(1187), r.Requests)
+	assert.Less(t, time.Since(start), 2*time.Second)
+}
+
+func TestStats_CallersContext(t *testing.T) {
+	client := directTo(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(20*time.Millisecond, cancel)
+	_, err := client.Stats(ctx, shop)
+	assert.Equal(t, "the request was called off", Reason(err))
+	require.ErrorIs(t, err, context.Canceled)
+
+	ctx, cancel = context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	_, err = client.Stats(ctx, shop)
+	assert.Equal(t, "no answer in time", Reason(err))
+	require.ErrorIs(t, err, ErrNoAnswer)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+}
+
+func TestDirect_Network(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	free := listener.Addr().String()
+	require.NoError(t, listener.Close())
+
+	_, err = NewDirect(dialing(free)).Stats(t.Context(), shop)
+	assert.Equal(t, "connection refused", Reason(err))
+	require.ErrorIs(t, err, syscall.ECONNREFUSED)
+
+	for name, row := range map[string]struct {
+		err  error
+		want string
+	}{
+		"unknown name":   {&net.DNSError{Err: "no such host", Name: "shop-master.load.svc", IsNotFound: true}, "DNS does not know the Service"},
+		"no DNS":         {&net.DNSError{Err: "server misbehaving", Name: "shop-master.load.svc"}, "DNS does not answer"},
+		"slow DNS":       {&net.DNSError{Err: "i/o timeout", IsTimeout: true}, "no answer within 2 s"},
+		"no host":        {&net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.EHOSTUNREACH)}, "no route to the web UI"},
+		"no net":         {&net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.ENETUNREACH)}, "no route to the web UI"},
+		"reset":          {&net.OpError{Op: "read", Err: os.NewSyscallError("read", syscall.ECONNRESET)}, "the connection was closed without an answer"},
+		"something else": {errors.New("at 0xc000123456: tcp 10.0.0.1:34567"), "the request failed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			client := NewDirect(WithDialContext(func(context.Context, string, string) (net.Conn, error) { return nil, row.err }))
+			_, err := client.Stats(t.Context(), shop)
+			assert.Equal(t, row.want, Reason(err))
+			assert.Equal(t, row.want, err.Error())
+			require.ErrorIs(t, err, row.err)
+		})
+	}
+}
+
+// A server that breaks off: at the end of its words, or in the middle of them.
+func TestDirect_BrokenOff(t *testing.T) {
+	answering := func(answer string) string {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = listener.Close() })
+		go func() {
+			for {
+				conn, err := listener.Accept()
+				if err != nil {
+					return
+				}
+				_, _ = conn.Read(make([]byte, 4096))
+				_, _ = conn.Write([]byte(answer))
+				_ = conn.Close()
+			}
+		}()
+		return listener.Addr().String()
+	}
+	for name, row := range map[string]struct{ answer, want string }{
+		"nothing":       {"", "the connection was closed without an answer"},
+		"half a header": {"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n", "the connection was closed without an answer"},
+		"half a line":   {"HTTP/1.1 200 OK\r\nContent-", "does not speak HTTP"},
+		"half a body":   {"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{", "the connection was closed without an answer"},
+		"another":       {"SSH-2.0-OpenSSH_9.9\r\n", "does not speak HTTP"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := NewDirect(dialing(answering(row.answer))).Stats(t.Context(), shop)
+			assert.Equal(t, row.want, Reason(err))
+		})
+	}
+	t.Run("a long header", func(t *testing.T) {
+		_, err := NewDirect(dialing(answering("HTTP/1.1 200 OK\r\nX: "+strings.Repeat("x", 1<<20)))).Stats(t.Context(), shop)
+		require.Error(t, err)
+	})
+	t.Run("HTTP instead of HTTPS", func(t *testing.T) {
+		target := shop
+		target.TLS = true
+		_, err := directTo(t, says(200, "")).Stats(t.Context(), target)
+		assert.Equal(t, "does not speak TLS", Reason(err))
+	})
+	t.Run("another instead of HTTPS", func(t *testing.T) {
+		target := shop
+		target.TLS = true
+		_, err := NewDirect(dialing(answering("SSH-2.0-OpenSSH_9.9\r\n"))).Stats(t.Context(), target)
+		assert.Equal(t, "does not speak TLS", Reason(err))
+	})
+}
+
+func TestTarget(t *testing.T) {
+	proxied, err := viaProxy(&rest.Config{Host: "https://10.0.0.1:6443"})
+	require.NoError(t, err)
+	const base = "https://10.0.0.1:6443/api/v1/namespaces/load/services/"
+	for name, row := range map[string]struct {
+		change        func(*Target)
+		direct, proxy string
+	}{
+		"plain": {func(*Target) {}, "http://shop-master.load.svc:8089/stats/requests", base + "shop-master:8089/proxy/stats/requests"},
+		"TLS": {
+			func(t *Target) { t.TLS = true },
+			"https://shop-master.load.svc:8089/stats/requests", base + "https:shop-master:8089/proxy/stats/requests",
+		},
+		"base path": {
+			func(t *Target) { t.BasePath = "a//b/" },
+			"http://shop-master.load.svc:8089/a/b/stats/requests", base + "shop-master:8089/proxy/a/b/stats/requests",
+		},
+		"out of the base path": {
+			func(t *Target) { t.BasePath = "/../../../../secrets/." },
+			"http://shop-master.load.svc:8089/secrets/stats/requests", base + "shop-master:8089/proxy/secrets/stats/requests",
+		},
+		"signs": {
+			func(t *Target) { t.BasePath = "/a b?c=#d%2e%2e/ü@x:y" },
+			"http://shop-master.load.svc:8089/a%20b%3Fc=%23d%252e%252e/%C3%BC@x:y/stats/requests",
+			base + "shop-master:8089/proxy/a%20b%3Fc=%23d%252e%252e/%C3%BC@x:y/stats/requests",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			target := shop
+			row.change(&target)
+			require.NoError(t, target.check())
+			assert.Equal(t, row.direct, direct(target, pathStats).String())
+			assert.Equal(t, row.proxy, proxied(target, pathStats).String())
+		})
+	}
+	for name, row := range map[string]struct {
+		target Target
+		want   string
+	}{
+		"no service":   {Target{Namespace: "load", Port: 1}, "the Service has no valid name"},
+		"a host":       {Target{Namespace: "load", Service: "x.example.com/", Port: 1}, "the Service has no valid name"},
+		"a path":       {Target{Namespace: "load", Service: "../../secrets", Port: 1}, "the Service has no valid name"},
+		"no namespace": {Target{Service: "x", Port: 1}, "the namespace has no valid name"},
+		"user info":    {Target{Namespace: "a@b", Service: "x", Port: 1}, "the namespace has no valid name"},
+		"no port":      {Target{Namespace: "load", Service: "x"}, "the port is not valid"},
+		"port":         {Target{Namespace: "load", Service: "x", Port: 65536}, "the port is not valid"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := NewDirect().Stats(t.Context(), row.target)
+			assert.Equal(t, row.want, Reason(err))
+		})
+	}
+}
+
+// The API server may be one among others behind a path, and has its own credentials.
+func TestProxy(t *testing.T) {
+	var asked string
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked = r.URL.Path + " " + r.Header.Get("Authorization") + " " + r.Header.Get("Accept-Encoding")
+		_, _ = w.Write(sample(t, "2.47-running.json"))
+	}))
+	t.Cleanup(server.Close)
+	cfg := &rest.Config{
+		Host: server.URL + "/clusters/c1", BearerToken: "secret", QPS: 0.001, Burst: 1, Timeout: time.Nanosecond,
+		TLSClientConfig: rest.TLSClientConfig{Insecure: true},
+	}
+	client, err := NewProxy(cfg)
+	require.NoError(t, err)
+	for range 3 {
+		r, err := client.Stats(t.Context(), shop)
+		require.NoError(t, err)
+		assert.Equal(t, int64(1101), r.Requests)
+	}
+	assert.Equal(t, "/clusters/c1/api/v1/namespaces/load/services/shop-master:8089/proxy/stats/requests Bearer secret identity", asked)
+	assert.Equal(t, time.Nanosecond, cfg.Timeout, "the caller's config is left as it is")
+	assert.False(t, cfg.DisableCompression)
+}
+
+func TestProxy_NotPossible(t *testing.T) {
+	for name, cfg := range map[string]*rest.Config{
+		"host":        {Host: "a/b/c"},
+		"credentials": {Host: "https://x", BearerToken: "x", TLSClientConfig: rest.TLSClientConfig{CAFile: "/does/not/exist"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := NewProxy(cfg)
+			require.Error(t, err)
+		})
+	}
+}
+
+// What an API server of Kubernetes 1.37 said.
+func TestProxy_APIServersOwnWords(t *testing.T) {
+	status := func(code int, reason, message string) http.HandlerFunc {
+		return says(code, fmt.Sprintf(`{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":%q,"reason":%q,"code":%d}`, message, reason, code))
+	}
+	unavailable := func(message string) http.HandlerFunc {
+		return status(503, "ServiceUnavailable", "error trying to reach service: "+message)
+	}
+	for name, row := range map[string]struct {
+		handler http.HandlerFunc
+		want    string
+	}{
+		"forbidden": {
+			status(403, "Forbidden", `services "shop-master:8089" is forbidden: User "x" cannot get resource "services/proxy" in API group "" in the namespace "load"`),
+			`the API server does not permit "get services/proxy"`,
+		},
+		"unauthorized":  {status(401, "Unauthorized", "Unauthorized"), "the API server: HTTP status 401"},
+		"no Service":    {status(404, "NotFound", `services "shop-master" not found`), "the Service is not there"},
+		"no port":       {status(503, "ServiceUnavailable", `no service port 8090 found for service "shop-master"`), "the Service has no such port"},
+		"no endpoints":  {status(503, "ServiceUnavailable", `no endpoints available for service "shop-master:8089"`), "the Service has no endpoints"},
+		"refused":       {unavailable("dial tcp 10.244.0.188:8089: connect: connection refused"), "connection refused"},
+		"reset":         {unavailable("read tcp 10.244.0.1:53244->10.244.0.185:8089: read: connection reset by peer"), "the connection was closed without an answer"},
+		"end":           {unavailable("EOF"), "the connection was closed without an answer"},
+		"no TLS":        {unavailable("tls: first record does not look like a TLS handshake"), "does not speak TLS"},
+		"TLS":           {unavailable("remote error: tls: handshake failure"), "the TLS handshake failed"},
+		"no route":      {unavailable("dial tcp 10.244.0.188:8089: connect: no route to host"), "no route to the web UI"},
+		"timeout":       {unavailable("dial tcp 10.244.0.188:8089: i/o timeout"), "no answer in time"},
+		"other":         {unavailable("at 0xc00012"), "the API server: HTTP status 503"},
+		"busy":          {status(429, "TooManyRequests", "too many requests"), "the API server: HTTP status 429"},
+		"not Locust's":  {says(404, "404 page not found"), "HTTP status 404"},
+		"Locust's JSON": {says(403, `{"kind":1}`), "asks for a login (--web-login)"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := proxyTo(t, row.handler).Stats(t.Context(), shop)
+			assert.Equal(t, row.want, Reason(err))
+			assert.Equal(t, row.want, err.Error())
+			assert.Equal(t, name == "forbidden", errors.Is(err, ErrPermission))
+		})
+	}
+	t.Run("a Status from Locust itself is nothing special", func(t *testing.T) {
+		_, err := directTo(t, status(403, "Forbidden", "x")).Stats(t.Context(), shop)
+		require.ErrorIs(t, err, ErrLogin)
+	})
+	t.Run("no API server", func(t *testing.T) {
+		client, err := NewProxy(&rest.Config{Host: "http://127.0.0.1:1"})
+		require.NoError(t, err)
+		_, err = client.Stats(t.Context(), shop)
+		assert.Equal(t, "the API server: connection refused", Reason(err))
+	})
+}
+
+func TestReason(t *testing.T) {
+	assert.Empty(t, Reason(nil))
+	assert.Equal(t, "the request failed", Reason(errors.New("x")))
+	assert.Equal(t, "x", Reason(fmt.Errorf("more: %w", &requestError{reason: "x"})))
+}

@@ -1,0 +1,118 @@
+package report
+
+import (
+	"bytes"
+	"encoding/csv"
+	"errors"
+	"io"
+)
+
+// Columns of the CSV (stats.py, requests_csv_columns). The percentiles' columns follow PERCENTILES_TO_REPORT, which a
+// user may change.
+const (
+	columnMethod   = "Type"
+	columnName     = "Name"
+	columnRequests = "Request Count"
+	columnFailures = "Failure Count"
+	columnMedian   = "Median Response Time"
+	columnAverage  = "Average Response Time"
+	columnRate     = "Requests/s"
+	columnP90      = "90%"
+	columnP95      = "95%"
+	columnP99      = "99%"
+)
+
+// DecodeCSV reads the answer of GET /stats/requests/csv of Locust 2.12 and newer. All its figures, the requests per
+// second too, are those of the whole run; it has no errors. It refuses with a *DecodeError what is not of this form.
+//
+// Unlike the JSON it is computed at the time it is asked for, has the 95th percentile in every version, and lists all
+// endpoints.
+func DecodeCSV(data []byte) (*Stats, error) {
+	if err := tooLarge(data); err != nil {
+		return nil, err
+	}
+	rows := csv.NewReader(bytes.NewReader(data))
+	rows.ReuseRecord = true
+	header, err := rows.Read()
+	if err != nil {
+		return nil, noCSV(err)
+	}
+	columns, err := columnsOf(header)
+	if err != nil {
+		return nil, err
+	}
+	var total *entry
+	var endpoints []Endpoint
+	for {
+		record, err := rows.Read()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, noCSV(err)
+		}
+		var r reader
+		e := columns.entry(&r, record)
+		if r.err != nil {
+			return nil, r.err
+		}
+		total, endpoints = sortIn(e, total, endpoints)
+	}
+	if total == nil {
+		return nil, wrong(whole, "has no row "+totalName, "")
+	}
+	stats := total.stats(endpoints)
+	return &stats, nil
+}
+
+// noCSV is the error for what encoding/csv says.
+func noCSV(err error) error {
+	if errors.Is(err, io.EOF) {
+		return wrong(whole, "is empty", "")
+	}
+	return wrong(whole, "is no CSV", err.Error())
+}
+
+// columns is where the columns are, by their names.
+type columns map[string]int
+
+// columnsOf reads the header.
+func columnsOf(header []string) (columns, error) {
+	c := make(columns, len(header))
+	for i, name := range header {
+		if _, twice := c[name]; !twice {
+			c[name] = i
+		}
+	}
+	required := []string{columnMethod, columnName, columnRequests, columnFailures, columnMedian, columnAverage, columnRate}
+	for _, name := range required {
+		if _, ok := c[name]; !ok {
+			return nil, wrong("column "+name, "is missing", "")
+		}
+	}
+	return c, nil
+}
+
+// entry reads a row.
+func (c columns) entry(r *reader, record []string) *entry {
+	cell := func(name string) value {
+		if at, ok := c[name]; ok {
+			return value(record[at])
+		}
+		return ""
+	}
+	e := &entry{}
+	e.Method, e.Name = string(cell(columnMethod)), string(cell(columnName))
+	e.Requests = r.count(cell(columnRequests), columnRequests)
+	e.Failures = r.count(cell(columnFailures), columnFailures)
+	e.rate = r.number(cell(columnRate), columnRate, maxRate)
+	e.Average = r.milliseconds(cell(columnAverage), columnAverage)
+	e.percentiles = Percentiles{
+		P50: r.percentile(cell(columnMedian), columnMedian, e.Requests),
+		P90: r.percentile(cell(columnP90), columnP90, e.Requests),
+		P95: r.percentile(cell(columnP95), columnP95, e.Requests),
+		P99: r.percentile(cell(columnP99), columnP99, e.Requests),
+	}
+	e.P95 = e.percentiles.P95
+	return e
+}

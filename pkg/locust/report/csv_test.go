@@ -1,0 +1,132 @@
+package report
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestDecodeCSV_Samples(t *testing.T) {
+	for name, want := range map[string]Stats{
+		"2.12-stopped.csv": {
+			Requests: 1187, Failures: 370, RequestsPerSecond: 36.01820229668833, Average: *took(44.272),
+			Percentiles: Percentiles{took(2), took(230), took(290), took(340)},
+			Endpoints: []Endpoint{
+				{"POST", "/broken", 193, 193, *took(1.974), took(4)},
+				{"GET", "größe", 93, 93, *took(1.819), took(3)},
+				{"GET", "gone", 84, 84, *took(1.609), took(3)},
+				{"GET", `/slow?a=1&b="<2>"`, 204, 0, *took(248.551), took(340)},
+				{"GET", "/", 613, 0, *took(1.895), took(4)},
+			},
+		},
+		"2.47-stopped.csv": {
+			Requests: 2315, Failures: 775, RequestsPerSecond: 36.631596766920026, Average: *took(45.054),
+			Percentiles: Percentiles{took(2), took(240), took(300), took(340)},
+			Endpoints: []Endpoint{
+				{"POST", "/broken", 382, 382, *took(1.986), took(3)},
+				{"GET", "größe", 220, 220, *took(1.793), took(3)},
+				{"GET", "gone", 173, 173, *took(1.425), took(2)},
+				{"GET", `/slow?a=1&b="<2>"`, 394, 0, *took(255.848), took(340)},
+				{"GET", "/", 1146, 0, *took(1.83), took(3)},
+			},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := DecodeCSV(sample(t, name))
+			require.NoError(t, err)
+			assert.Equal(t, want, *got)
+		})
+	}
+}
+
+// Both answers of one Locust tell the same, where both tell it.
+func TestDecodeCSV_AgreesWithTheJSON(t *testing.T) {
+	for _, version := range []string{"2.12", "2.47"} {
+		fromCSV, err := DecodeCSV(sample(t, version+"-stopped.csv"))
+		require.NoError(t, err)
+		fromJSON, err := DecodeStats(sample(t, version+"-stopped.json"))
+		require.NoError(t, err)
+		assert.Equal(t, fromJSON.Requests, fromCSV.Requests)
+		assert.Equal(t, fromJSON.Failures, fromCSV.Failures)
+		assert.Equal(t, fromJSON.Average, fromCSV.Average)
+		assert.Equal(t, fromJSON.P50, fromCSV.P50)
+		assert.Equal(t, fromJSON.P99, fromCSV.P99)
+		for i, e := range fromJSON.Endpoints {
+			assert.Equal(t, e.Name, fromCSV.Endpoints[i].Name)
+			assert.Equal(t, e.Average, fromCSV.Endpoints[i].Average)
+		}
+	}
+}
+
+const (
+	csvHeader = "Type,Name,Request Count,Failure Count,Median Response Time,Average Response Time,Requests/s,90%,95%,99%\r\n"
+	csvTotal  = ",Aggregated,20,1,3,4.5,6.5,7,8,9\r\n"
+)
+
+func TestDecodeCSV_Forms(t *testing.T) {
+	decode := func(t *testing.T, text string) *Stats {
+		t.Helper()
+		s, err := DecodeCSV([]byte(text))
+		require.NoError(t, err)
+		return s
+	}
+	t.Run("columns by name, in any order, some not there", func(t *testing.T) {
+		s := decode(t, "95%,x,Requests/s,Average Response Time,Median Response Time,Failure Count,Request Count,Name,Type,95%\n"+
+			"8,x,6.5,4.5,3,1,20,Aggregated,,999\n")
+		assert.Equal(t, Stats{Requests: 20, Failures: 1, RequestsPerSecond: 6.5, Average: *took(4.5), Percentiles: Percentiles{P50: took(3), P95: took(8)}}, *s)
+	})
+	t.Run("no requests", func(t *testing.T) {
+		s := decode(t, csvHeader+",Aggregated,0,0,0,0.0,0.0,N/A,N/A,N/A\n")
+		assert.Equal(t, Stats{}, *s)
+	})
+	t.Run("an endpoint of the same name, texts over lines", func(t *testing.T) {
+		s := decode(t, csvHeader+"GET,Aggregated,1,1,1,1,1,N/A,N/A,N/A\r\nG\xff,\"a\r\n\"\"b\"\"\",2,0,1,1,1,1,1,1\r\n"+csvTotal)
+		assert.Equal(t, int64(20), s.Requests)
+		assert.Equal(t, []Endpoint{{"GET", "Aggregated", 1, 1, *took(1), nil}, {"G\ufffd", `a "b"`, 2, 0, *took(1), took(1)}}, s.Endpoints)
+	})
+}
+
+func TestDecodeCSV_Refusals(t *testing.T) {
+	with := func(from, to string) string { return strings.Replace(csvHeader+csvTotal, from, to, 1) }
+	for name, row := range map[string]struct{ text, want string }{
+		"nothing":             {"", "it is empty"},
+		"a page":              {"<html>\n<body>\n", "column Type is missing"},
+		"no column":           {with("Failure Count", "Failures"), "column Failure Count is missing"},
+		"no median":           {with("Median Response Time", "Median"), "column Median Response Time is missing"},
+		"no rows":             {csvHeader, "it has no row Aggregated"},
+		"no total":            {with(",Agg", "GET,Agg"), "it has no row Aggregated"},
+		"a short row":         {with(",7,8,9", ""), "it is no CSV: record on line 2: wrong number of fields"},
+		"a long row":          {with("8,9", "8,9,10"), "it is no CSV: record on line 2: wrong number of fields"},
+		"a loose quote":       {with("Aggregated", `a"b`), "it is no CSV: parse error"},
+		"an open quote":       {csvHeader + `"`, "it is no CSV"},
+		"empty":               {with(",20,", ",,"), "Request Count is missing"},
+		"no number":           {with(",20,", ",x,"), "Request Count is no number: x"},
+		"N/A":                 {with(",20,", ",N/A,"), "Request Count is no number: N/A"},
+		"hexadecimal":         {with(",20,", ",0x14,"), "Request Count is no number: 0x14"},
+		"signed":              {with(",20,", ",+20,"), "Request Count is no number: +20"},
+		"a sign alone":        {with(",20,", ",-,"), "Request Count is no number: -"},
+		"negative":            {with(",20,", ",-20,"), "Request Count is negative: -20"},
+		"fraction":            {with(",20,", ",2.5,"), "Request Count is no whole number: 2.5"},
+		"too many":            {with(",20,", ",9007199254740994,"), "Request Count is too large"},
+		"failures":            {with(",1,3", ",1_0,3"), "Failure Count is no number: 1_0"},
+		"nan":                 {with("4.5", "nan"), "Average Response Time is no number: nan"},
+		"infinite":            {with("4.5", "inf"), "Average Response Time is no number: inf"},
+		"average":             {with("4.5", "1e12"), "Average Response Time is too large: 1e12"},
+		"rate":                {with("6.5", "1e10"), "Requests/s is too large: 1e10"},
+		"percentile":          {with("7,8,9", "7,x,9"), "95% is no number: x"},
+		"negative percentile": {with("7,8,9", "-7,8,9"), "90% is negative: -7"},
+		"endpoint":            {with(csvTotal, "GET,/,x,0,0,0,0,0,0,0\n"+csvTotal), "Request Count is no number: x"},
+		"too large":           {csvHeader + csvTotal + strings.Repeat("\n", MaxAnswer), "it is larger than 1 MiB"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, err := DecodeCSV([]byte(row.text))
+			assert.Nil(t, s)
+			require.ErrorContains(t, err, row.want)
+			var decoding *DecodeError
+			require.ErrorAs(t, err, &decoding)
+			assert.Less(t, len(err.Error()), 150)
+		})
+	}
+}

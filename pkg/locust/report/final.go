@@ -1,0 +1,181 @@
+package report
+
+import (
+	"encoding/json"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// The format of the final report, which the reporter writes beside Locust in the master's container.
+const (
+	// finalPrefix begins every final report, of whatever version; a log tail does not begin so.
+	finalPrefix = `{"locust.io/report":`
+	// finalVersion is the version that is read here. A newer reporter may add members; when it gives another meaning to
+	// one it raises the version.
+	finalVersion = 1
+	// maxFinal is the kubelet's bound of a termination message in bytes (MaxContainerTerminationMessageLength in
+	// pkg/kubelet/container).
+	maxFinal = 4096
+	// maxEpoch is the end of the year 9999, the last that RFC 3339 can write, in seconds since 1970.
+	maxEpoch = 253402300799
+)
+
+// Bounds of the log lines in a final report: the last ones are kept, cut to a number of bytes.
+const (
+	MaxLog     = 10
+	MaxLogLine = 256
+)
+
+// IsFinal tells whether a termination message is meant as a final report, readable or not. Others are the user's own, or
+// the last lines of the log.
+func IsFinal(message string) bool { return strings.HasPrefix(message, finalPrefix) }
+
+// DecodeFinal reads the final report in the termination message of the master's container. It refuses with a
+// *DecodeError what is not of the form, what the kubelet has cut, and versions that are not known.
+//
+// The exceptions of the user's code become Errors without a method and a name. LoadEnd comes before LoadStart when the
+// node's clock was set back in between.
+func DecodeFinal(message string) (*Final, error) {
+	switch {
+	case !IsFinal(message):
+		return nil, wrong(whole, "is no report", "")
+	case len(message) > maxFinal:
+		return nil, wrong(whole, "is larger than "+strconv.Itoa(maxFinal)+" bytes", "")
+	}
+	var raw rawFinal
+	d := json.NewDecoder(strings.NewReader(message))
+	if err := d.Decode(&raw); err != nil {
+		return nil, noJSON(whole, err)
+	}
+	if err := end(d); err != nil {
+		return nil, err
+	}
+	r := &reader{}
+	if version := r.count(raw.Version, "locust.io/report"); version != finalVersion {
+		r.fail("locust.io/report", "is a version that is not known", raw.Version)
+	}
+	f := raw.read(r)
+	if r.err != nil {
+		return nil, r.err
+	}
+	return f, nil
+}
+
+// rawFinal is the termination message.
+type rawFinal struct {
+	Version    value           `json:"locust.io/report"`
+	Complete   value           `json:"complete"`
+	State      value           `json:"state"`
+	Users      value           `json:"users"`
+	Workers    value           `json:"workers"`
+	Start      value           `json:"start"`
+	End        value           `json:"end"`
+	Requests   value           `json:"requests"`
+	Failures   value           `json:"failures"`
+	Average    value           `json:"avg"`
+	Rate       value           `json:"rps"`
+	P50        value           `json:"p50"`
+	P90        value           `json:"p90"`
+	P95        value           `json:"p95"`
+	P99        value           `json:"p99"`
+	Endpoints  []finalEndpoint `json:"endpoints"`
+	Errors     []finalError    `json:"errors"`
+	Exceptions []finalError    `json:"exceptions"`
+	CustomExit value           `json:"custom_exit"`
+	Log        []value         `json:"log"`
+}
+
+// finalEndpoint is an element of "endpoints".
+type finalEndpoint struct {
+	Method   value `json:"method"`
+	Name     value `json:"name"`
+	Requests value `json:"requests"`
+	Failures value `json:"failures"`
+	Average  value `json:"avg"`
+	P95      value `json:"p95"`
+}
+
+// finalError is an element of "errors" and "exceptions".
+type finalError struct {
+	Method value `json:"method"`
+	Name   value `json:"name"`
+	Error  value `json:"error"`
+	Count  value `json:"count"`
+}
+
+func (raw *rawFinal) read(r *reader) *Final {
+	f := &Final{
+		Complete:   r.flag(raw.Complete, "complete"),
+		CustomExit: raw.CustomExit != "" && r.flag(raw.CustomExit, "custom_exit"),
+		LoadStart:  r.moment(raw.Start, "start"),
+		LoadEnd:    r.moment(raw.End, "end"),
+	}
+	f.State = r.state(raw.State)
+	f.Users = r.people(raw.Users, "users")
+	f.Workers = r.people(raw.Workers, "workers")
+	f.Stats = raw.stats(r)
+	for _, line := range raw.Log[max(0, len(raw.Log)-MaxLog):] {
+		f.Log = append(f.Log, clean(r.text(line, "log"), MaxLogLine))
+	}
+	return f
+}
+
+func (raw *rawFinal) stats(r *reader) Stats {
+	s := Stats{
+		Requests:          r.count(raw.Requests, "requests"),
+		Failures:          r.count(raw.Failures, "failures"),
+		RequestsPerSecond: r.number(raw.Rate, "rps", maxRate),
+		Average:           r.milliseconds(raw.Average, "avg"),
+	}
+	s.Percentiles = Percentiles{
+		P50: r.percentile(raw.P50, "p50", s.Requests),
+		P90: r.percentile(raw.P90, "p90", s.Requests),
+		P95: r.percentile(raw.P95, "p95", s.Requests),
+		P99: r.percentile(raw.P99, "p99", s.Requests),
+	}
+	for _, e := range raw.Endpoints {
+		s.Endpoints = insert(s.Endpoints, e.read(r).cleaned(), MaxEndpoints, worse)
+	}
+	for _, e := range raw.Errors {
+		s.Errors = insert(s.Errors, e.read(r, "errors").cleaned(), MaxErrors, moreFrequent)
+	}
+	for _, e := range raw.Exceptions {
+		e.Method, e.Name = "", ""
+		s.Errors = insert(s.Errors, e.read(r, "exceptions").cleaned(), MaxErrors, moreFrequent)
+	}
+	return s
+}
+
+func (raw *finalEndpoint) read(r *reader) Endpoint {
+	e := Endpoint{
+		Method:   r.text(raw.Method, "endpoints.method"),
+		Name:     r.text(raw.Name, "endpoints.name"),
+		Requests: r.count(raw.Requests, "endpoints.requests"),
+		Failures: r.count(raw.Failures, "endpoints.failures"),
+		Average:  r.milliseconds(raw.Average, "endpoints.avg"),
+	}
+	e.P95 = r.percentile(raw.P95, "endpoints.p95", e.Requests)
+	return e
+}
+
+// read makes an Error; list is the name of the list that it is in.
+func (raw *finalError) read(r *reader, list string) Error {
+	return Error{
+		Method:      r.text(raw.Method, list+".method"),
+		Name:        r.text(raw.Name, list+".name"),
+		Text:        r.text(raw.Error, list+".error"),
+		Occurrences: r.count(raw.Count, list+".count"),
+	}
+}
+
+// moment reads a time in seconds since 1970, to the microsecond; 0 is the zero time.
+func (r *reader) moment(v value, field string) time.Time {
+	seconds := r.number(v, field, maxEpoch)
+	if seconds == 0 {
+		return time.Time{}
+	}
+	full, part := math.Modf(seconds)
+	return time.Unix(int64(full), int64(math.Round(part*1e6))*1000).UTC()
+}

@@ -1,0 +1,169 @@
+package report
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// final is a message with everything in it.
+const final = `{"locust.io/report":1,"complete":true,"state":"running","users":10,"workers":3,"start":1732330000.12,"end":1732330030.5,` +
+	`"requests":1130,"failures":354,"avg":44.7481,"rps":37.4,"p50":2,"p90":230.0,"p95":290,"p99":340,` +
+	`"endpoints":[{"method":"GET","name":"/x","requests":9,"failures":0,"avg":1.25,"p95":12},{"method":"POST","name":"/y","requests":5,"failures":5,"avg":2,"p95":null}],` +
+	`"errors":[{"method":"GET","name":"/x","error":"Timeout()","count":3},{"method":"POST","name":"/y","error":"HTTPError('500')","count":20}],` +
+	`"exceptions":[{"error":"ValueError: basket","count":7}],` +
+	`"custom_exit":false,"log":["one","two"]}`
+
+func TestDecodeFinal(t *testing.T) {
+	require.True(t, IsFinal(final))
+	f, err := DecodeFinal(final)
+	require.NoError(t, err)
+	assert.Equal(t, &Final{
+		Report: Report{State: StateRunning, Users: 10, Workers: 3, Stats: Stats{
+			Requests: 1130, Failures: 354, RequestsPerSecond: 37.4, Average: *took(44.748),
+			Percentiles: Percentiles{took(2), took(230), took(290), took(340)},
+			Endpoints:   []Endpoint{{"POST", "/y", 5, 5, *took(2), nil}, {"GET", "/x", 9, 0, *took(1.25), took(12)}},
+			Errors:      []Error{{"POST", "/y", "HTTPError('500')", 20}, {"", "", "ValueError: basket", 7}, {"GET", "/x", "Timeout()", 3}},
+		}},
+		Complete:  true,
+		LoadStart: time.Date(2024, 11, 23, 2, 46, 40, 120_000_000, time.UTC),
+		LoadEnd:   time.Date(2024, 11, 23, 2, 47, 10, 500_000_000, time.UTC),
+		Log:       []string{"one", "two"},
+	}, f)
+}
+
+// The least that a reporter says: the load never started.
+const finalLeast = `{"locust.io/report":1,"complete":false,"state":"ready","users":0,"workers":0,"start":0,"end":0,"requests":0,"failures":0,"avg":0,"rps":0}`
+
+func TestDecodeFinal_Forms(t *testing.T) {
+	decode := func(t *testing.T, from, to string) *Final {
+		t.Helper()
+		f, err := DecodeFinal(strings.Replace(finalLeast, from, to, 1))
+		require.NoError(t, err)
+		return f
+	}
+	t.Run("the least", func(t *testing.T) {
+		assert.Equal(t, &Final{Report: Report{State: StateReady}}, decode(t, "", ""))
+	})
+	t.Run("nulls and empty lists", func(t *testing.T) {
+		assert.Equal(t, &Final{Report: Report{State: StateReady}},
+			decode(t, `"rps":0`, `"rps":0,"p50":null,"p90":null,"endpoints":null,"errors":[],"exceptions":null,"log":[]`))
+	})
+	t.Run("no requests have no percentiles", func(t *testing.T) {
+		assert.Equal(t, Percentiles{}, decode(t, `"rps":0`, `"rps":0,"p50":0,"p99":0.0`).Percentiles)
+	})
+	t.Run("what a newer reporter adds", func(t *testing.T) {
+		assert.True(t, decode(t, `"rps":0}`, `"rps":0,"new":{"a":[]},"custom_exit":true}`+"\n").CustomExit)
+	})
+	t.Run("more than is kept", func(t *testing.T) {
+		var endpoints, errors, exceptions, log []string
+		for i := range 12 {
+			endpoints = append(endpoints, fmt.Sprintf(`{"name":"n%d","requests":1,"failures":%d,"avg":0}`, i, i))
+			errors = append(errors, fmt.Sprintf(`{"error":"e%d","count":%d}`, i, 2*i))
+			exceptions = append(exceptions, fmt.Sprintf(`{"error":"x%d","count":%d,"method":"GET","name":"n"}`, i, 2*i+1))
+			log = append(log, fmt.Sprintf("%q", fmt.Sprint(i, strings.Repeat("ab", 10*i))))
+		}
+		list := func(of []string) string { return "[" + strings.Join(of, ",") + "]" }
+		f := decode(t, `"rps":0`, `"rps":0,"endpoints":`+list(endpoints)+`,"errors":`+list(errors)+`,"exceptions":`+list(exceptions)+`,"log":`+list(log))
+		require.Len(t, f.Endpoints, MaxEndpoints)
+		assert.Equal(t, "n11", f.Endpoints[0].Name)
+		assert.Equal(t, []Error{{"", "", "x11", 23}, {"", "", "e11", 22}, {"", "", "x10", 21}, {"", "", "e10", 20}, {"", "", "x9", 19}}, f.Errors)
+		require.Len(t, f.Log, MaxLog)
+		assert.True(t, strings.HasPrefix(f.Log[0], "2ab"), f.Log[0])
+		assert.True(t, strings.HasPrefix(f.Log[9], "11ab"), f.Log[9])
+	})
+	t.Run("texts", func(t *testing.T) {
+		f := decode(t, `"rps":0`, `"rps":0,"errors":[{"error":"a\nb\u001b[0m","count":1}],"log":["`+strings.Repeat("x", 300)+`\n"]`)
+		assert.Equal(t, "a b [0m", f.Errors[0].Text)
+		assert.Equal(t, strings.Repeat("x", MaxLogLine-4)+" …", f.Log[0])
+	})
+}
+
+func TestIsFinal(t *testing.T) {
+	for message, want := range map[string]bool{
+		final:                                  true,
+		`{"locust.io/report":2,"x":1`:          true, // meant as one, to be refused with a reason
+		"":                                     false,
+		"Traceback (most recent call last):\n": false,
+		" " + final:                            false,
+		"x\n" + final:                          false,
+		`{"complete":true}`:                    false,
+		`{"locust.io/repor`:                    false,
+		`{"locust.io/other":1`:                 false,
+	} {
+		assert.Equal(t, want, IsFinal(message), message)
+	}
+}
+
+func TestDecodeFinal_Refusals(t *testing.T) {
+	with := func(from, to string) string {
+		changed := strings.Replace(final, from, to, 1)
+		require.NotEqual(t, final, changed, from)
+		return changed
+	}
+	for name, row := range map[string]struct{ message, want string }{
+		"a log":              {"Traceback", "it is no report"},
+		"cut":                {final[:200], "it is cut short"},
+		"cut after a brace":  {final[:strings.LastIndex(final, "}]")+1], "it is cut short"},
+		"more after it":      {final + "}", "it goes on after its end"},
+		"larger than can be": {final + strings.Repeat(" ", 4096), "it is larger than 4096 bytes"},
+		"newer version":      {with(`report":1`, `report":2`), "locust.io/report is a version that is not known: 2"},
+		"version 0":          {with(`report":1`, `report":0`), "locust.io/report is a version that is not known: 0"},
+		"version as text":    {with(`report":1`, `report":"1"`), `locust.io/report is no number: "1"`},
+		"version twice":      {with(`"complete":true`, `"complete":true,"locust.io/report":3`), "locust.io/report is a version that is not known: 3"},
+
+		"no complete":       {with(`"complete":true,`, ``), "complete is missing"},
+		"complete as text":  {with(`"complete":true`, `"complete":"true"`), `complete is neither true nor false: "true"`},
+		"complete null":     {with(`"complete":true`, `"complete":null`), "complete is neither true nor false: null"},
+		"custom_exit":       {with(`"custom_exit":false`, `"custom_exit":0`), "custom_exit is neither true nor false: 0"},
+		"no state":          {with(`"state":"running",`, ``), "state is missing"},
+		"unknown state":     {with(`"running"`, `"flying"`), "state is unknown: flying"},
+		"no users":          {with(`"users":10,`, ``), "users is missing"},
+		"users":             {with(`"users":10`, `"users":3e9`), "users is too large: 3e9"},
+		"workers":           {with(`"workers":3`, `"workers":-1`), "workers is negative: -1"},
+		"no start":          {with(`"start":1732330000.12,`, ``), "start is missing"},
+		"start null":        {with(`1732330000.12`, `null`), "start is no number: null"},
+		"end beyond times":  {with(`1732330030.5`, `253402300800`), "end is too large: 253402300800"},
+		"start before 1970": {with(`1732330000.12`, `-1`), "start is negative: -1"},
+		"requests":          {with(`"requests":1130`, `"requests":1.5`), "requests is no whole number: 1.5"},
+		"failures":          {with(`"failures":354`, `"failures":"354"`), `failures is no number: "354"`},
+		"avg":               {with(`44.7481`, `4e10`), "avg is too large: 4e10"},
+		"rps":               {with(`37.4`, `1e9999`), "rps is too large: 1e9999"},
+		"p50":               {with(`"p50":2`, `"p50":true`), "p50 is no number: true"},
+		"p90":               {with(`230.0`, `-230.0`), "p90 is negative: -230.0"},
+		"p95":               {with(`"p95":290`, `"p95":[]`), "p95 is no number: []"},
+		"p99":               {with(`"p99":340`, `"p99":NaN`), "it is no JSON: invalid character 'N'"},
+		"endpoints no list": {with(`"endpoints":[`, `"endpoints":1,"x":[`), "it has an unexpected form: a JSON number"},
+		"endpoint a number": {with(`{"method":"POST"`, `1,{"method":"POST"`), "it has an unexpected form: a JSON number"},
+		"endpoint's name":   {with(`"/x"`, `{}`), "endpoints.name is no text"},
+		"endpoint's count":  {with(`"requests":9,`, ``), "endpoints.requests is missing"},
+		"endpoint's avg":    {with(`1.25`, `null`), "endpoints.avg is no number: null"},
+		"endpoint's p95":    {with(`"p95":12`, `"p95":"12"`), `endpoints.p95 is no number: "12"`},
+		"error's count":     {with(`"count":3`, `"count":-3`), "errors.count is negative: -3"},
+		"error's text":      {with(`"Timeout()"`, `[]`), "errors.error is no text"},
+		"exception's count": {with(`"count":7`, `"count":null`), "exceptions.count is no number: null"},
+		"log":               {with(`"one"`, `{}`), "log is no text"},
+		"log no list":       {with(`["one","two"]`, `"one"`), "it has an unexpected form: a JSON string"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f, err := DecodeFinal(row.message)
+			assert.Nil(t, f)
+			require.ErrorContains(t, err, row.want)
+			var decoding *DecodeError
+			require.ErrorAs(t, err, &decoding)
+			assert.Less(t, len(err.Error()), 150)
+		})
+	}
+}
+
+// Wherever the kubelet cuts, it is noticed.
+func TestDecodeFinal_Cut(t *testing.T) {
+	for end := len(finalPrefix); end < len(final); end++ {
+		_, err := DecodeFinal(final[:end])
+		assert.EqualError(t, err, "it is cut short", final[:end])
+	}
+}

@@ -1,0 +1,374 @@
+package report
+
+import (
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// sample is an answer of a real Locust: two workers and ten users on a small server, with failures of all kinds.
+func sample(t testing.TB, name string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join("testdata", name))
+	require.NoError(t, err)
+	return data
+}
+
+// took is a response time in milliseconds.
+func took(ms float64) *time.Duration {
+	d := time.Duration(math.Round(ms*1000)) * time.Microsecond
+	return &d
+}
+
+// sampleErrors are the errors of the samples, in the words of both versions.
+func sampleErrors(host string, broken, checked, gone int64) []Error {
+	return []Error{
+		{"POST", "/broken", "HTTPError('500 Server Error: Internal Server Error for url: " + host + "/broken')", broken},
+		{"GET", "größe", `CatchResponseError('wrong <total> & "sum": \'größer\' \n second line')`, checked},
+		{"GET", "gone", "ConnectionRefusedError(111, 'Connection refused')", gone},
+	}
+}
+
+func TestDecodeStats_Samples(t *testing.T) {
+	for name, want := range map[string]Report{
+		"2.12-ready.json": {State: StateReady, Workers: 2},
+		"2.47-ready.json": {State: StateReady, Workers: 2},
+		"2.12-running.json": {State: StateRunning, Users: 10, Workers: 2, Stats: Stats{
+			Requests: 1130, Failures: 354, RequestsPerSecond: 37.4, Average: *took(44.748),
+			Percentiles: Percentiles{P50: took(2), P90: took(230), P99: took(340)},
+			Endpoints: []Endpoint{
+				{"POST", "/broken", 184, 184, *took(1.941), nil},
+				{"GET", "größe", 88, 88, *took(1.843), nil},
+				{"GET", "gone", 82, 82, *took(1.616), nil},
+				{"GET", `/slow?a=1&b="<2>"`, 196, 0, *took(249.057), nil},
+				{"GET", "/", 580, 0, *took(1.894), nil},
+			},
+			Errors: sampleErrors("http://127.0.0.1:8080", 184, 88, 82),
+		}},
+		"2.47-running.json": {State: StateRunning, Users: 10, Workers: 2, Stats: Stats{
+			Requests: 1101, Failures: 385, RequestsPerSecond: 36.8, Average: *took(47.899),
+			Percentiles: Percentiles{P50: took(2), P95: took(310), P99: took(340)},
+			Endpoints: []Endpoint{
+				{"POST", "/broken", 196, 196, *took(2.19), took(4)},
+				{"GET", "größe", 104, 104, *took(1.98), took(3)},
+				{"GET", "gone", 85, 85, *took(1.536), took(3)},
+				{"GET", `/slow?a=1&b="<2>"`, 194, 0, *took(262.585), took(350)},
+				{"GET", "/", 522, 0, *took(1.971), took(4)},
+			},
+			Errors: sampleErrors("", 196, 104, 85),
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := DecodeStats(sample(t, name))
+			require.NoError(t, err)
+			assert.Equal(t, want, *got)
+		})
+	}
+}
+
+func TestDecodeStats_States(t *testing.T) {
+	for _, version := range []string{"2.12", "2.47"} {
+		for state, users := range map[State]int32{StateReady: 0, StateSpawning: 6, StateRunning: 10, StateStopped: 0} {
+			got, err := DecodeStats(sample(t, fmt.Sprintf("%s-%s.json", version, state)))
+			require.NoError(t, err)
+			assert.Equal(t, state, got.State)
+			assert.Equal(t, users, got.Users, "%s %s", version, state)
+			assert.Equal(t, int32(2), got.Workers, "%s %s", version, state)
+		}
+	}
+}
+
+// The parts of an answer, to be put together with others.
+const (
+	total  = `{"name":"Aggregated","method":"","num_requests":2,"num_failures":1,"current_rps":1.5,"avg_response_time":10}`
+	oldest = `{"name":"Aggregated","method":null,"num_requests":2,"num_failures":1,"current_rps":1,"avg_response_time":1,"ninetieth_response_time":5}`
+)
+
+// answerWith is a whole answer; changes are pairs of old and new text.
+func answerWith(changes ...string) string {
+	const answer = `{"errors":[],"stats":[` + total + `],"state":"running","user_count":1,"workers":[]}`
+	return strings.NewReplacer(changes...).Replace(answer)
+}
+
+func decoded(t *testing.T, answer string) *Report {
+	t.Helper()
+	r, err := DecodeStats([]byte(answer))
+	require.NoError(t, err, answer)
+	return r
+}
+
+func TestDecodeStats_Forms(t *testing.T) {
+	t.Run("versions in between: escape nothing, total_rps is another rate", func(t *testing.T) {
+		r := decoded(t, `{"state":"running","user_count":3,"total_rps":7,"workers":[{"state":"running"}],
+			"current_response_time_percentile_1":null,
+			"errors":[{"method":"GET","name":"/?a=1&amp;b","error":"'quoted'","occurrences":2}],
+			"stats":[{"name":"Aggregated","safe_name":"Aggregated","method":"","num_requests":4,"num_failures":2,
+				"current_rps":5,"total_rps":6,"avg_response_time":1.5,"median_response_time":1,
+				"response_time_percentile_0.9":2,"response_time_percentile_0.95":3,"response_time_percentile_0.99":4.5}]}`)
+		assert.Equal(t, Percentiles{took(1), took(2), took(3), took(4.5)}, r.Percentiles)
+		assert.InDelta(t, 5, r.RequestsPerSecond, 0)
+		assert.Equal(t, []Error{{"GET", "/?a=1&amp;b", "'quoted'", 2}}, r.Errors)
+	})
+	t.Run("old versions escape for HTML and quote", func(t *testing.T) {
+		r := decoded(t, answerWith(total, oldest, `"errors":[]`,
+			`"errors":[{"method":"GET","name":"&lt;a&gt;&amp;amp;","error":"&quot;it&#x27;s \\\\ &quot;","occurrences":2},
+				{"method":"GET","name":"","error":"HTTPError(&#x27;405&#x27;)","occurrences":1},
+				{"method":"GET","name":"","error":"&#x27;","occurrences":0}]`))
+		assert.Equal(t, []Error{
+			{"GET", "<a>&amp;", `it's \ `, 2}, {"GET", "", "HTTPError('405')", 1}, {"GET", "", "'", 0},
+		}, r.Errors)
+		assert.Equal(t, took(5), r.P90)
+	})
+	t.Run("workers are counted when nobody else did", func(t *testing.T) {
+		r := decoded(t, answerWith(`"workers":[]`, `"workers":[{"state":"ready"},{"state":"spawning","x":[{}]},
+			{"state":"running"},{"state":"missing"},{"state":"stopped"},{"state":null},{}]`))
+		assert.Equal(t, int32(3), r.Workers)
+		r = decoded(t, answerWith(`"workers":[]`, `"worker_count":7,"workers":[{"state":"ready"}]`))
+		assert.Equal(t, int32(7), r.Workers)
+		r = decoded(t, answerWith(`,"workers":[]`, ``))
+		assert.Zero(t, r.Workers, "a Locust without workers")
+	})
+	t.Run("the last Aggregated is the total", func(t *testing.T) {
+		r := decoded(t, answerWith(total, strings.ReplaceAll(total, ":2", ":7")+","+strings.ReplaceAll(total, `""`, `"GET"`)+","+total))
+		assert.Equal(t, int64(2), r.Requests)
+		assert.Equal(t, []Endpoint{
+			{"", "Aggregated", 7, 1, *took(10), nil}, {"GET", "Aggregated", 2, 1, *took(10), nil},
+		}, r.Endpoints)
+	})
+	t.Run("no requests have no percentiles", func(t *testing.T) {
+		r := decoded(t, answerWith(`"num_requests":2`, `"num_requests":0,"median_response_time":0,"response_time_percentile_0.95":0`))
+		assert.Equal(t, Percentiles{}, r.Percentiles)
+	})
+	t.Run("names that are no strings", func(t *testing.T) {
+		r := decoded(t, answerWith(total, strings.NewReplacer(`"Aggregated"`, `12.50`, `""`, `true`).Replace(total)+","+total))
+		assert.Equal(t, "12.50", r.Endpoints[0].Name)
+		assert.Equal(t, "true", r.Endpoints[0].Method)
+	})
+	t.Run("unknown members, null lists, white space, members twice", func(t *testing.T) {
+		r := decoded(t, " \n"+answerWith(`"errors":[]`, `"x":{"y":[1,{"z":null}]},"errors":null`, `"workers":[]`, `"workers":null`,
+			`"user_count":1`, `"user_count":"x","stats":[`+strings.ReplaceAll(total, ":2", ":3")+`],"user_count":4`)+"\n ")
+		assert.Equal(t, int32(4), r.Users)
+		assert.Equal(t, int64(3), r.Requests)
+		assert.Empty(t, r.Endpoints)
+	})
+	t.Run("bounds are still believed", func(t *testing.T) {
+		r := decoded(t, answerWith(`"num_requests":2`, `"num_requests":9007199254740992`, `"user_count":1`, `"user_count":2147483647`,
+			`1.5`, `1e9`, `"avg_response_time":10`, `"avg_response_time":31536000000`, `"num_failures":1`, `"num_failures":-0`))
+		assert.Equal(t, int64(1<<53), r.Requests)
+		assert.Equal(t, int32(math.MaxInt32), r.Users)
+		assert.InDelta(t, 1e9, r.RequestsPerSecond, 0)
+		assert.Equal(t, 365*24*time.Hour, r.Average)
+		assert.Zero(t, r.Failures)
+	})
+	t.Run("microseconds", func(t *testing.T) {
+		assert.Equal(t, 1235*time.Microsecond, decoded(t, answerWith(`:10`, `:1.2345678e0`)).Average)
+	})
+}
+
+func TestDecodeStats_Refusals(t *testing.T) {
+	for name, row := range map[string]struct{ answer, want string }{
+		"nothing":             {"", "it is empty"},
+		"white space":         {" \n", "it is empty"},
+		"a page":              {"<html>", "it is no JSON: invalid character '<' looking for beginning of value"},
+		"a text":              {`"x"`, "it is no JSON object"},
+		"a list":              {`[]`, "it is no JSON object"},
+		"null":                {`null`, "it is no JSON object"},
+		"other JSON":          {`{"kind":"Status"}`, "state is missing"},
+		"cut":                 {answerWith()[:80], "it is cut short"},
+		"cut at the end":      {strings.TrimSuffix(answerWith(), "}"), "it is cut short"},
+		"more after it":       {answerWith() + "{}", "it goes on after its end"},
+		"rubbish after it":    {answerWith() + "x", "it goes on after its end"},
+		"a comma too many":    {answerWith(`"workers":[]`, `"workers":[],`), "it is no JSON: invalid character '}'"},
+		"a missing colon":     {`{"x" 1}`, "it is no JSON: expected colon after object key"},
+		"NaN":                 {answerWith("1.5", "NaN"), "it is no JSON: invalid character 'N'"},
+		"Infinity":            {answerWith("1.5", "-Infinity"), "it is no JSON: invalid character 'I'"},
+		"too deep":            {`{"x":` + strings.Repeat("[", 20000), "it is no JSON: invalid character '[' exceeded max depth"},
+		"no state":            {answerWith(`"state":"running",`, ``), "state is missing"},
+		"null state":          {answerWith(`"running"`, `null`), "state is missing"},
+		"empty state":         {answerWith(`"running"`, `""`), "state is missing"},
+		"unknown state":       {answerWith(`"running"`, `"hatching"`), "state is unknown: hatching"},
+		"state is an object":  {answerWith(`"running"`, `{}`), "state is no text"},
+		"no runner":           {answerWith(`"running"`, `"missing"`), "state says that Locust has no runner yet"},
+		"no stats":            {answerWith(`"stats":[`+total+`],`, ``), "stats is missing"},
+		"null stats":          {answerWith(`[`+total+`]`, `null`), "stats has no entry Aggregated"},
+		"empty stats":         {answerWith(total, ``), "stats has no entry Aggregated"},
+		"no total":            {answerWith(`"Aggregated"`, `"/"`), "stats has no entry Aggregated"},
+		"total with a method": {answerWith(`""`, `"GET"`), "stats has no entry Aggregated"},
+		"stats is no list":    {answerWith(`[`+total+`]`, `{"a":1}`), "stats is no list"},
+		"stats is a text":     {answerWith(`[`+total+`]`, `"x"`), "stats is no list"},
+		"entry is a number":   {answerWith(total, `1`), "stats has an unexpected form: a JSON number"},
+		"entry is null":       {answerWith(total, `null`), "stats.num_requests is missing"},
+		"entry is cut":        {answerWith()[:40], "it is cut short"},
+		"name is a list":      {answerWith(`"Aggregated"`, `["Aggregated"]`), "stats.name is no text"},
+
+		"no requests":       {answerWith(`"num_requests":2,`, ``), "stats.num_requests is missing"},
+		"no failures":       {answerWith(`"num_failures":1,`, ``), "stats.num_failures is missing"},
+		"no rate":           {answerWith(`"current_rps":1.5,`, ``), "stats.current_rps is missing"},
+		"no average":        {answerWith(`,"avg_response_time":10`, ``), "stats.avg_response_time is missing"},
+		"no users":          {answerWith(`"user_count":1,`, ``), "user_count is missing"},
+		"text for a number": {answerWith(`:2`, `:"2"`), `stats.num_requests is no number: "2"`},
+		"boolean":           {answerWith(`:2`, `:true`), "stats.num_requests is no number: true"},
+		"null number":       {answerWith(`:2`, `:null`), "stats.num_requests is no number: null"},
+		"list":              {answerWith(`:2`, `:[2]`), "stats.num_requests is no number: [2]"},
+		"fraction":          {answerWith(`:2`, `:2.5`), "stats.num_requests is no whole number: 2.5"},
+		"negative":          {answerWith(`:2`, `:-2`), "stats.num_requests is negative: -2"},
+		"beyond 2⁵³":        {answerWith(`:2`, `:9007199254740994`), "stats.num_requests is too large: 9007199254740994"},
+		"beyond float64":    {answerWith(`:2`, `:1e999`), "stats.num_requests is too large: 1e999"},
+		"below float64":     {answerWith(`:2`, `:-1e999`), "stats.num_requests is negative: -1e999"},
+		"too many failures": {answerWith(`"num_failures":1`, `"num_failures":1e16`), "stats.num_failures is too large: 1e16"},
+		"rate":              {answerWith(`1.5`, `1000000001`), "stats.current_rps is too large: 1000000001"},
+		"average":           {answerWith(`:10`, `:31536000001`), "stats.avg_response_time is too large: 31536000001"},
+		"negative average":  {answerWith(`:10`, `:-0.001`), "stats.avg_response_time is negative: -0.001"},
+		"median":            {answerWith(`:10`, `:10,"median_response_time":"1"`), `stats.median_response_time is no number: "1"`},
+		"P90":               {answerWith(`:10`, `:10,"ninetieth_response_time":-1`), "90th percentile in stats is negative: -1"},
+		"P95":               {answerWith(`:10`, `:10,"response_time_percentile_0.95":1e12`), "95th percentile in stats is too large: 1e12"},
+		"P99":               {answerWith(`:10`, `:10,"response_time_percentile_0.99":[]`), "99th percentile in stats is no number: []"},
+		"users":             {answerWith(`"user_count":1`, `"user_count":2147483648`), "user_count is too large: 2147483648"},
+		"users by half":     {answerWith(`"user_count":1`, `"user_count":0.5`), "user_count is no whole number: 0.5"},
+		"workers":           {answerWith(`"workers":[]`, `"worker_count":1e10`), "worker_count is too large: 1e10"},
+		"null workers":      {answerWith(`"workers":[]`, `"worker_count":null`), "worker_count is no number: null"},
+		"workers no list":   {answerWith(`"workers":[]`, `"workers":{}`), "workers is no list"},
+		"worker no object":  {answerWith(`"workers":[]`, `"workers":["a"]`), "workers has an unexpected form: a JSON string"},
+		"worker's state":    {answerWith(`"workers":[]`, `"workers":[{"state":[]}]`), "workers.state is no text"},
+		"errors no list":    {answerWith(`"errors":[]`, `"errors":7`), "errors is no list"},
+		"error is a list":   {answerWith(`"errors":[]`, `"errors":[[]]`), "errors has an unexpected form: a JSON array"},
+		"error no count":    {answerWith(`"errors":[]`, `"errors":[{"error":"x"}]`), "errors.occurrences is missing"},
+		"error's text":      {answerWith(`"errors":[]`, `"errors":[{"error":{},"occurrences":1}]`), "errors.error is no text"},
+		"long value is cut": {answerWith(`:2`, `:"`+strings.Repeat("ö", 500)+`"`), `stats.num_requests is no number: "` + strings.Repeat("ö", 29) + " …"},
+		"too large":         {answerWith() + strings.Repeat(" ", MaxAnswer), "it is larger than 1 MiB"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, err := DecodeStats([]byte(row.answer))
+			assert.Nil(t, r)
+			require.ErrorContains(t, err, row.want)
+			assert.Less(t, len(err.Error()), 150)
+			var decoding *DecodeError
+			require.ErrorAs(t, err, &decoding)
+			assert.True(t, strings.HasPrefix(err.Error(), decoding.Reason()))
+		})
+	}
+}
+
+// The reason is for a condition: other figures in the same mistake do not change it.
+func TestDecodeError_Reason(t *testing.T) {
+	reasons := map[string]bool{}
+	for _, value := range []string{"-1", "-2.5", "-3e10"} {
+		_, err := DecodeStats([]byte(answerWith(`:10`, ":"+value)))
+		var decoding *DecodeError
+		require.ErrorAs(t, err, &decoding)
+		reasons[decoding.Reason()] = true
+	}
+	assert.Equal(t, map[string]bool{"stats.avg_response_time is negative": true}, reasons)
+}
+
+func TestDecodeStats_Endpoints(t *testing.T) {
+	entry := func(name string, failures, average int, more string) string {
+		return fmt.Sprintf(`{"name":%q,"method":"GET","num_requests":9,"num_failures":%d,"current_rps":0,"avg_response_time":%d%s}`,
+			name, failures, average, more)
+	}
+	names := func(entries ...string) (names []string) {
+		for _, e := range decoded(t, answerWith(total, strings.Join(append(entries, total), ","))).Endpoints {
+			names = append(names, e.Name)
+		}
+		return names
+	}
+	p95 := func(ms int) string { return fmt.Sprintf(`,"response_time_percentile_0.95":%d`, ms) }
+
+	assert.Equal(t, []string{"d", "f", "b", "a", "c"},
+		names(entry("a", 0, 5, ""), entry("b", 0, 6, ""), entry("c", 0, 4, ""), entry("d", 2, 1, ""), entry("e", 0, 3, ""), entry("f", 1, 1, "")))
+	assert.Equal(t, []string{"b", "a"}, names(entry("a", 0, 9, p95(1)), entry("b", 0, 1, p95(9))), "the percentile tells more than the average")
+	for range 3 {
+		assert.Equal(t, []string{"a", "b", "c", "d", "e"},
+			names(entry("f", 0, 1, ""), entry("b", 0, 1, ""), entry("e", 0, 1, ""), entry("a", 0, 1, ""), entry("d", 0, 1, ""), entry("c", 0, 1, "")))
+	}
+}
+
+func TestDecodeStats_Errors(t *testing.T) {
+	var list []string
+	for i := range 8 {
+		list = append(list, fmt.Sprintf(`{"name":"n%d","method":"GET","error":"e","occurrences":%d}`, i, i/2))
+	}
+	var names []string
+	for _, e := range decoded(t, answerWith(`"errors":[]`, `"errors":[`+strings.Join(list, ",")+`]`)).Errors {
+		names = append(names, e.Name)
+	}
+	assert.Equal(t, []string{"n6", "n7", "n4", "n5", "n2"}, names)
+}
+
+func TestDecodeStats_Texts(t *testing.T) {
+	long := strings.Repeat("ö", 300)
+	r := decoded(t, answerWith(
+		total, strings.NewReplacer(`"Aggregated"`, `"`+long+`"`, `""`, `"A\tB\u202eC`+long+`"`).Replace(total)+","+total,
+		`"errors":[]`, `"errors":[{"method":"x","name":"\ud800\u0000","error":"one\r\ntwo\u2028`+"\xff"+long+`","occurrences":1}]`))
+	assert.Equal(t, strings.Repeat("ö", 62)+" …", r.Endpoints[0].Name)
+	assert.Equal(t, "A B Cööö …", r.Endpoints[0].Method)
+	assert.Equal(t, "\ufffd ", r.Errors[0].Name)
+	assert.True(t, strings.HasPrefix(r.Errors[0].Text, "one  two \ufffdöö"), r.Errors[0].Text)
+	assert.LessOrEqual(t, len(r.Errors[0].Text), MaxError)
+	assert.True(t, strings.HasSuffix(r.Errors[0].Text, "ö …"))
+}
+
+func TestClean(t *testing.T) {
+	for limit := 10; limit < 20; limit++ {
+		got := clean("abcdöäü€€€€𝄞𝄞", limit)
+		assert.LessOrEqual(t, len(got), limit)
+		assert.Equal(t, got, clean(got, limit))
+		assert.Equal(t, got, strings.ToValidUTF8(got, "?"))
+	}
+	assert.Equal(t, "12345678", clean("12345678", 8))
+	assert.Equal(t, "1234 …", clean("123456789", 8))
+}
+
+// A flood of small values is read once and not kept.
+func TestDecodeStats_Flood(t *testing.T) {
+	flood := func(element string, n int) string { return strings.TrimSuffix(strings.Repeat(element+",", n), ",") }
+	for name, answer := range map[string]string{
+		"members": `{` + flood(`"a":1`, 100000) + `}`,
+		"workers": answerWith(`"workers":[]`, `"workers":[`+flood(`{}`, 200000)+`]`),
+		"errors":  answerWith(`"errors":[]`, `"errors":[`+flood(`{"occurrences":1}`, 50000)+`]`),
+		"entries": answerWith(total, flood(total, 7000)),
+		"digits":  answerWith(`:2`, `:`+strings.Repeat("9", 900000)),
+	} {
+		t.Run(name, func(t *testing.T) {
+			start := time.Now()
+			_, _ = DecodeStats([]byte(answer))
+			assert.Less(t, time.Since(start), 2*time.Second)
+		})
+	}
+}
+
+func BenchmarkDecodeStats(b *testing.B) {
+	for _, version := range []string{"2.12", "2.47"} {
+		b.Run(version, func(b *testing.B) {
+			data := manyEndpoints(b, version+"-running.json", 500)
+			b.SetBytes(int64(len(data)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := DecodeStats(data); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// manyEndpoints is a sample with n endpoints.
+func manyEndpoints(t testing.TB, name string, n int) []byte {
+	t.Helper()
+	before, after, found := strings.Cut(string(sample(t, name)), `"stats": [`)
+	require.True(t, found)
+	entry, rest, found := strings.Cut(after, "\n    },")
+	require.True(t, found)
+	var all strings.Builder
+	for i := range n {
+		all.WriteString(strings.Replace(entry, `"name": "/"`, fmt.Sprintf(`"name": "/shop/%d"`, i), 1) + "\n    },")
+	}
+	return []byte(before + `"stats": [` + all.String() + rest)
+}

@@ -1,0 +1,115 @@
+package metrics
+
+import (
+	"math"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/apimachinery/pkg/types"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+)
+
+// Tests exposes what the statuses of the tests say. It keeps the newest status of each test and makes the series when
+// it is scraped: a test that is gone leaves none behind, and a fact that is not known has none.
+//
+// Any number of goroutines may use it. A nil Tests takes what it is told and forgets it.
+type Tests struct {
+	phase   *prometheus.Desc
+	exposed [facts]exposition
+
+	mu     sync.Mutex
+	latest map[types.NamespacedName]reading
+}
+
+// reading is what is exposed of one test.
+type reading struct {
+	phase  string
+	values values
+}
+
+// observed is a reading with the test that it belongs to.
+type observed struct {
+	test types.NamespacedName
+	reading
+}
+
+func newTests() *Tests {
+	return &Tests{
+		phase:   testDesc("phase", "The phase of the test, as a label; the value is always 1.", "phase"),
+		exposed: expositions(),
+		latest:  map[types.NamespacedName]reading{},
+	}
+}
+
+// Observe takes the newest status of a test in place of all that was known of its name: a test that was deleted and
+// created again inherits nothing. The test is not kept, so it may be changed afterwards.
+func (t *Tests) Observe(test *v2.LocustTest) {
+	if t == nil {
+		return
+	}
+	now := reading{phase: test.Status.Phase, values: read(&test.Status)}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.latest[types.NamespacedName{Namespace: test.Namespace, Name: test.Name}] = now
+}
+
+// Forget removes the series of a test. It does nothing when there are none.
+func (t *Tests) Forget(namespace, name string) {
+	if t == nil {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.latest, types.NamespacedName{Namespace: namespace, Name: name})
+}
+
+// Describe implements prometheus.Collector.
+func (t *Tests) Describe(descs chan<- *prometheus.Desc) {
+	descs <- t.phase
+	for i := range t.exposed {
+		descs <- t.exposed[i].desc
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (t *Tests) Collect(metrics chan<- prometheus.Metric) {
+	for _, o := range t.snapshot() {
+		namespace, name := o.test.Namespace, o.test.Name
+		if o.phase != "" {
+			metrics <- constant(t.phase, prometheus.GaugeValue, 1, namespace, name, o.phase)
+		}
+		for i, value := range o.values {
+			if math.IsNaN(value) {
+				continue
+			}
+			e := t.exposed[i]
+			if e.quantile == "" {
+				metrics <- constant(e.desc, e.kind, value, namespace, name)
+			} else {
+				metrics <- constant(e.desc, e.kind, value, namespace, name, e.quantile)
+			}
+		}
+	}
+}
+
+// snapshot copies all readings, so that a slow scrape does not hold up Observe.
+func (t *Tests) snapshot() []observed {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	all := make([]observed, 0, len(t.latest))
+	for test, r := range t.latest {
+		all = append(all, observed{test, r})
+	}
+	return all
+}
+
+// constant makes one series. A label that Prometheus cannot take fails the scrape and says so there, where a panic
+// would end the operator.
+func constant(desc *prometheus.Desc, kind prometheus.ValueType, value float64, labels ...string) prometheus.Metric {
+	metric, err := prometheus.NewConstMetric(desc, kind, value, labels...)
+	if err != nil {
+		return prometheus.NewInvalidMetric(desc, err)
+	}
+	return metric
+}

@@ -1,0 +1,234 @@
+package resources
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+)
+
+// Locust's options that the operator gives or reads, https://docs.locust.io/en/stable/configuration.html.
+const (
+	optLocustfile  = "--locustfile"
+	optUsers       = "--users"
+	optRunTime     = "--run-time"
+	optHeadless    = "--headless"
+	optHeadful     = "--headful" // takes --headless back
+	optAutostart   = "--autostart"
+	optAutoquit    = "--autoquit"
+	optWebHost     = "--web-host"
+	optWebPort     = "--web-port"
+	optWebBasePath = "--web-base-path"
+	optWebAuth     = "--web-auth"
+	optWebLogin    = "--web-login"
+	optTLSCert     = "--tls-cert"
+	optTLSKey      = "--tls-key"
+	optExitCode    = "--exit-code-on-error"
+)
+
+// option is what Locust's argument_parser.py, 2.12 to 2.47, says of an option.
+type option struct {
+	name  string
+	short string // its second name
+	env   string // the variable that counts unless an argument is given
+	flag  bool   // takes no value
+}
+
+var knownOptions = []option{
+	{name: optLocustfile, short: "-f", env: "LOCUST_LOCUSTFILE"},
+	{name: optUsers, short: "-u", env: "LOCUST_USERS"},
+	{name: optRunTime, short: "-t", env: "LOCUST_RUN_TIME"},
+	{name: optHeadless, env: "LOCUST_HEADLESS", flag: true},
+	{name: optHeadful, env: "LOCUST_HEADFUL", flag: true},
+	{name: optAutostart, env: "LOCUST_AUTOSTART", flag: true},
+	{name: optAutoquit, env: "LOCUST_AUTOQUIT"},
+	{name: optWebHost, env: "LOCUST_WEB_HOST"},
+	{name: optWebPort, short: "-P", env: "LOCUST_WEB_PORT"},
+	{name: optWebBasePath, env: "LOCUST_WEB_BASE_PATH"},
+	{name: optWebAuth, env: "LOCUST_WEB_AUTH"},
+	{name: optWebLogin, env: "LOCUST_WEB_LOGIN", flag: true},
+	{name: optTLSCert, env: "LOCUST_TLS_CERT"},
+	{name: optTLSKey, env: "LOCUST_TLS_KEY"},
+	{name: optExitCode, env: "LOCUST_EXIT_CODE_ON_ERROR"},
+}
+
+// otherOptions of Locust share their first letters with a known one. An abbreviation that fits two options is none:
+// Locust refuses it.
+var otherOptions = []string{
+	"--help", "--host", "--hatch-rate", "--html", "--list", "--loglevel", "--logfile", "--legacy-ui", "--reset-stats",
+	"--exclude-tags", "--expect-workers", "--enable-rebalancing", "--equal-weights",
+}
+
+// options are the settings that Locust finds in its arguments, and in the variables whose values the spec tells. What
+// a configuration file, the image, a ConfigMap or a Secret sets is not known here.
+type options struct {
+	words     []string // the arguments as Locust gets them
+	arguments []argument
+	variables map[string]string
+}
+
+// argument is an option among the arguments.
+type argument struct {
+	name  string // the option's, in full
+	value string
+	// word and offset tell where the value begins: in which of the arguments, after how many bytes.
+	word, offset int
+}
+
+// masterOptions are all settings of the master, given a spec with its defaults; none when the command cannot be split.
+func masterOptions(spec *v2.LocustTestSpec) options {
+	args, err := masterArgs(spec)
+	if err != nil {
+		return options{}
+	}
+	return parseOptions(spec, args)
+}
+
+// parseOptions reads a container's arguments as the kubelet and then Python's argparse do.
+func parseOptions(spec *v2.LocustTestSpec, args []string) options {
+	o := options{variables: literals(spec)}
+	for _, arg := range args {
+		o.words = append(o.words, expand(arg, o.variables))
+	}
+	for i := 0; i < len(o.words) && o.words[i] != "--"; i++ { // after -- come names of user classes only
+		known, offset := findOption(o.words[i])
+		switch {
+		case known == nil:
+		case known.flag:
+			o.arguments = append(o.arguments, argument{name: known.name, word: i})
+		case offset > 0:
+			o.arguments = append(o.arguments, argument{known.name, o.words[i][offset:], i, offset})
+		case i+1 < len(o.words) && !likeOption(o.words[i+1]):
+			i++
+			o.arguments = append(o.arguments, argument{known.name, o.words[i], i, 0})
+		}
+	}
+	return o
+}
+
+// findOption tells which option a word names, nil for none known, and where in the word its value begins, 0 when the
+// value is not attached: --name=value, -nvalue or -n=value.
+func findOption(word string) (known *option, offset int) {
+	name, _, attached := strings.Cut(word, "=")
+	if attached {
+		offset = len(name) + 1
+	}
+	if strings.HasPrefix(word, "--") {
+		name = fullName(name)
+	} else if len(name) > 2 {
+		name, offset = name[:2], 2
+	}
+	for i := range knownOptions {
+		if known := &knownOptions[i]; name != "" && (name == known.name || name == known.short) {
+			return known, offset
+		}
+	}
+	return nil, 0
+}
+
+// fullName completes an abbreviation, as argparse does; it is empty when none or several options begin so.
+func fullName(name string) string {
+	names := slices.Clone(otherOptions)
+	for _, known := range knownOptions {
+		names = append(names, known.name)
+	}
+	if slices.Contains(names, name) {
+		return name
+	}
+	names = slices.DeleteFunc(names, func(full string) bool { return !strings.HasPrefix(full, name) })
+	if len(names) != 1 {
+		return ""
+	}
+	return names[0]
+}
+
+// likeOption tells whether argparse takes a word for an option rather than for the value of the option before it.
+func likeOption(word string) bool {
+	_, notNumber := strconv.ParseFloat(word, 64)
+	return len(word) > 1 && word[0] == '-' && notNumber != nil && !strings.Contains(word, " ")
+}
+
+// last is the argument that counts for an option: of several Locust takes the last.
+func (o options) last(name string) (argument, bool) {
+	for _, arg := range slices.Backward(o.arguments) {
+		if arg.name == name {
+			return arg, true
+		}
+	}
+	return argument{}, false
+}
+
+// value of an option; empty when it is not given. Arguments win over variables.
+func (o options) value(name string) string {
+	if arg, ok := o.last(name); ok {
+		return arg.value
+	}
+	return o.variables[variableOf(name)]
+}
+
+// given tells whether an option has any value.
+func (o options) given(name string) bool {
+	_, isArgument := o.last(name)
+	_, isVariable := o.variables[variableOf(name)]
+	return isArgument || isVariable
+}
+
+// on tells whether an option without a value is set. The words that set it by its variable are configargparse's.
+func (o options) on(name string) bool {
+	_, isArgument := o.last(name)
+	return isArgument || slices.Contains([]string{"true", "yes", "on", "1"}, strings.ToLower(o.variables[variableOf(name)]))
+}
+
+// headless tells whether Locust runs without its web UI and web API.
+func (o options) headless() bool {
+	return o.on(optHeadless) && !o.on(optHeadful)
+}
+
+func variableOf(name string) string {
+	for _, known := range knownOptions {
+		if known.name == name {
+			return known.env
+		}
+	}
+	return ""
+}
+
+// literals are the variables whose values the spec itself tells, as the kubelet gives them to the container.
+func literals(spec *v2.LocustTestSpec) map[string]string {
+	known := map[string]string{}
+	for _, v := range envVars(spec) {
+		if v.ValueFrom == nil {
+			known[v.Name] = expand(v.Value, known)
+		}
+	}
+	return known
+}
+
+// expand replaces $(NAME) by the variable of that name, and $$ by $, as the kubelet does (Kubernetes API reference,
+// Container.args and EnvVar.value). What is not known stays as it is.
+func expand(text string, variables map[string]string) string {
+	var expanded strings.Builder
+	for {
+		before, after, found := strings.Cut(text, "$")
+		expanded.WriteString(before)
+		if !found {
+			return expanded.String()
+		}
+		expression := "$"
+		switch {
+		case strings.HasPrefix(after, "$"):
+			after = after[1:]
+		case strings.HasPrefix(after, "("):
+			if name, rest, closed := strings.Cut(after[1:], ")"); closed {
+				value, ok := variables[name]
+				if !ok {
+					value = "$(" + name + ")"
+				}
+				expression, after = value, rest
+			}
+		}
+		expanded.WriteString(expression)
+		text = after
+	}
+}

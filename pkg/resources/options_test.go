@@ -1,0 +1,108 @@
+package resources
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	corev1 "k8s.io/api/core/v1"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+)
+
+func TestOptions_Value(t *testing.T) {
+	for name, row := range map[string]struct {
+		args string
+		vars []corev1.EnvVar
+		want string
+	}{
+		"not given":                        {args: "-u 1"},
+		"long":                             {args: "--locustfile a.py", want: "a.py"},
+		"long with equals sign":            {args: "--locustfile=a=b.py", want: "a=b.py"},
+		"short":                            {args: "-f a.py", want: "a.py"},
+		"short, attached":                  {args: "-fa.py", want: "a.py"},
+		"short, attached, with equals":     {args: "-fa=b.py", want: "a=b.py"},
+		"short with equals sign":           {args: "-f=a.py", want: "a.py"},
+		"abbreviated":                      {args: "--locustf a.py", want: "a.py"},
+		"abbreviated with equals sign":     {args: "--loc=a.py", want: "a.py"},
+		"abbreviation of several":          {args: "--lo a.py"},
+		"longer than the name":             {args: "--locustfiles a.py"},
+		"capital letters":                  {args: "-F a.py --LOCUSTFILE b.py"},
+		"the last one counts":              {args: "-f a.py --locustfile=b.py -fc.py -u 1", want: "c.py"},
+		"empty":                            {args: "-f a.py --locustfile="},
+		"no value":                         {args: "-u 1 -f"},
+		"an option instead of a value":     {args: "-f --master"},
+		"value of another":                 {args: "--host -f -f a.py", want: "a.py"},
+		"a dash":                           {args: "-f -", want: "-"},
+		"only user classes follow":         {args: "-f a.py -- -f b.py", want: "a.py"},
+		"argument over variable":           {args: "-f a.py", vars: []corev1.EnvVar{{Name: "LOCUST_LOCUSTFILE", Value: "b.py"}}, want: "a.py"},
+		"variable":                         {vars: []corev1.EnvVar{{Name: "LOCUST_LOCUSTFILE", Value: "b.py"}}, want: "b.py"},
+		"variable in the variable":         {vars: []corev1.EnvVar{{Name: "DIR", Value: "/a"}, {Name: "LOCUST_LOCUSTFILE", Value: "$(DIR)/b.py"}}, want: "/a/b.py"},
+		"variable with a source":           {vars: []corev1.EnvVar{{Name: "LOCUST_LOCUSTFILE", ValueFrom: &corev1.EnvVarSource{}}}},
+		"variable in the argument":         {args: "-f $(DIR)/a.py", vars: []corev1.EnvVar{{Name: "DIR", Value: "/a"}}, want: "/a/a.py"},
+		"unknown variable in the argument": {args: "-f $(DIR)/a.py", want: "$(DIR)/a.py"},
+		"option in a variable":             {args: "$(OPTION)", vars: []corev1.EnvVar{{Name: "OPTION", Value: "-fa.py"}}, want: "a.py"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			opts := parseOptions(&makeTest(variables(row.vars...)).Spec, strings.Fields(row.args))
+			assert.Equal(t, row.want, opts.value(optLocustfile))
+		})
+	}
+}
+
+func TestOptions_On(t *testing.T) {
+	for name, row := range map[string]struct {
+		args, variable string
+		want           bool
+	}{
+		"not given":               {args: "-f a.py"},
+		"argument":                {args: "--headless", want: true},
+		"abbreviated":             {args: "--headl", want: true},
+		"abbreviation of several": {args: "--head"},
+		"variable":                {variable: "Yes", want: true},
+		"variable that says no":   {variable: "false"},
+		"taken back":              {args: "--headless --headful"},
+		"does not take a value":   {args: "--headless --headful=x"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			test := makeTest(variables(corev1.EnvVar{Name: "LOCUST_HEADLESS", Value: row.variable}))
+			assert.Equal(t, row.want, parseOptions(&test.Spec, strings.Fields(row.args)).headless())
+		})
+	}
+}
+
+func TestExpand(t *testing.T) {
+	variables := map[string]string{"A": "a", "DOLLAR": "$(A)", "": "none"}
+	for text, want := range map[string]string{
+		"":                "",
+		"plain":           "plain",
+		"$(A)-$(A)":       "a-a",
+		"$(B)":            "$(B)",
+		"$(B$(A))":        "$(B$(A))",
+		"$$(A)":           "$(A)",
+		"$$$(A)":          "$a",
+		"$(DOLLAR)":       "$(A)", // what was put in is not expanded again
+		"a$":              "a$",
+		"$A":              "$A",
+		"$(A":             "$(A",
+		"100$ for $(A) $": "100$ for a $",
+	} {
+		assert.Equal(t, want, expand(text, variables), text)
+	}
+}
+
+// FuzzOptions: arguments that are kept exact reach Locust as they are, and an option's value is found again where it is
+// said to be.
+func FuzzOptions(f *testing.F) {
+	for _, seed := range []string{"-f\na.py", "--locustfile=$(A).py", "-f=a\n--", "--loc\n-", "-P80\n--web-port\n-1", "$$(A)", "--=\n-\n--web"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		words := strings.Split(text, "\n")
+		opts := parseOptions(&v2.LocustTestSpec{}, exact(words))
+		assert.Equal(t, words, opts.words)
+		for _, arg := range opts.arguments {
+			assert.True(t, strings.HasSuffix(opts.words[arg.word][arg.offset:], arg.value))
+		}
+	})
+}

@@ -1,0 +1,96 @@
+package resources
+
+import (
+	_ "embed"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+)
+
+// AnnotationReporter holds, on the master's pod, the source of the reporter: a second locustfile, which leaves the
+// final statistics in the container's termination message. A volume shows the annotation as a file.
+const AnnotationReporter = "locust.io/reporter"
+
+const (
+	reporterDir = "/locust.io"
+	// reporterFile is no Python identifier: as the module "reporter" it could be taken for one of the user's.
+	reporterFile = "locust-reporter.py"
+	reporterPath = reporterDir + "/" + reporterFile
+)
+
+//go:embed reporter.py
+var reporterSource string
+
+// HasReporter tells whether the master of a run of the spec loads the reporter.
+func HasReporter(spec *v2.LocustTestSpec) bool {
+	return hasReporter(withDefaults(spec))
+}
+
+// hasReporter takes a spec with its defaults.
+func hasReporter(spec *v2.LocustTestSpec) bool {
+	return strings.HasPrefix(masterOptions(spec).value(optLocustfile), reporterPath+",")
+}
+
+// withReporter joins the arguments of the master, args and then extraArgs, and puts the reporter before the locustfile
+// that counts. They stay as they are when the reporter is not wanted, or would keep the user's own files from loading.
+//
+// The reporter comes first because Locust 2.12 takes the load shape of the last file (main.py, shape_class).
+func withReporter(spec *v2.LocustTestSpec, args, extraArgs []string) []string {
+	all := slices.Concat(args, extraArgs)
+	opts := parseOptions(spec, all)
+	if !*spec.Master.Reporter || !loadsWithOthers(opts.value(optLocustfile)) {
+		return all
+	}
+
+	arg, ok := opts.last(optLocustfile)
+	if !ok {
+		// The variable itself, because the value may contain others that are not known here.
+		file := optLocustfile + "=" + reporterPath + ",$(" + variableOf(optLocustfile) + ")"
+		return slices.Concat(args, []string{file}, extraArgs)
+	}
+	name := opts.words[arg.word][:arg.offset]
+	value, ok := strings.CutPrefix(all[arg.word], name)
+	if !ok {
+		return all // a variable holds the option's name
+	}
+	all[arg.word] = name + reporterPath + "," + value
+	return all
+}
+
+// loadsWithOthers tells whether Locust loads the same from a locustfile option when another file stands before it. It
+// takes several files since 2.11. Folders, packages, modules and URLs work only alone in some versions, and so does a
+// file whose name ends in locust.py: until 2.22 it is refused among several (argument_parser.py, find_locustfiles).
+func loadsWithOthers(locustfile string) bool {
+	files := strings.Split(locustfile, ",")
+	for _, file := range files {
+		if !strings.HasSuffix(strings.TrimSpace(file), ".py") || strings.Contains(file, "://") {
+			return false
+		}
+	}
+	return len(files) > 1 || !strings.HasSuffix(strings.TrimSpace(locustfile), "locust.py")
+}
+
+// addReporter gives the reporter to the master's pod. The operator's annotation replaces one of the user's.
+func addReporter(pod *corev1.PodTemplateSpec) {
+	if pod.Annotations == nil {
+		pod.Annotations = map[string]string{}
+	}
+	pod.Annotations[AnnotationReporter] = reporterSource
+
+	pod.Spec.Volumes = append(pod.Spec.Volumes, corev1.Volume{
+		Name: volumeReporter,
+		VolumeSource: corev1.VolumeSource{DownwardAPI: &corev1.DownwardAPIVolumeSource{
+			Items: []corev1.DownwardAPIVolumeFile{{
+				Path:     reporterFile,
+				FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.annotations['" + AnnotationReporter + "']"},
+			}},
+		}},
+	})
+	master := &pod.Spec.Containers[0]
+	master.VolumeMounts = append(master.VolumeMounts, corev1.VolumeMount{
+		Name: volumeReporter, MountPath: reporterDir, ReadOnly: true,
+	})
+}

@@ -1,0 +1,211 @@
+"""Leaves the result of a load test in the termination message of the master.
+
+The operator puts this file before the master's locustfiles. It must not change or break a test: it listens, and
+swallows its own errors. Python 3.7 and Locust 2.12 or later.
+"""
+import atexit
+import functools
+import heapq
+import json
+import logging
+import math
+import os
+import sys
+import time
+import traceback
+
+import gevent
+from locust import events
+from locust.runners import MasterRunner
+
+PATH = "/dev/termination-log"
+LIMIT = 3072  # of 12 KiB kept of a pod
+INTERVAL = 2.0  # seconds between snapshots
+dump = functools.partial(json.dumps, separators=(",", ":"), allow_nan=False)  # ASCII
+
+
+def quiet(function):
+    """Keeps the errors of a function from Locust."""
+
+    def quietly(*args, **kwargs):
+        try:
+            return function(*args, **kwargs)
+        except Exception:  # pylint: disable=broad-except
+            logging.getLogger("locust.reporter").debug("%s failed", function.__name__, exc_info=True)
+
+    return quietly
+
+
+def cut(value, size):
+    """Takes the middle out of the texts in value that are longer than size."""
+    if isinstance(value, dict):
+        return {key: cut(inner, size) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [cut(inner, size) for inner in value]
+    if isinstance(value, str) and len(value) > size:
+        return value[: size // 2 - 2] + "..." + value[1 - size // 2 :]
+    return value
+
+
+def text(value, size):
+    return cut(" ".join(str(value or "").split()), size)
+
+
+def number(value):
+    return value if math.isfinite(value) else 0
+
+
+def percentile(entry, part):
+    return number(entry.get_response_time_percentile(part)) if entry.response_times else None
+
+
+def most(entries, key):
+    return heapq.nlargest(5, entries.values(), key=key)
+
+
+class Reporter(logging.Handler):
+    """Follows the master. As a log handler it keeps the last warnings."""
+
+    def __init__(self):
+        super().__init__(logging.WARNING)
+        self.runner = self.seen = self.written = None
+        self.start = self.end = 0
+        self.ended = False
+        self.lines = []
+
+    @quiet
+    def init(self, environment, **_):
+        if not isinstance(environment.runner, MasterRunner):
+            return
+        self.runner = environment.runner
+        atexit.register(self.exit)
+        sys.excepthook = functools.partial(self.excepthook, sys.excepthook)
+        gevent.spawn(self.watch)
+        for logger in logging.getLogger(), logging.getLogger("locust"):
+            # As the only one it would silence Python's handler of last resort.
+            if logger.handlers and not (logger.parent and logger.propagate):
+                logger.addHandler(self)
+        # What the web UI shows, and what workers get that ask for the locustfiles.
+        files = environment.parsed_options.locustfile.split(",")
+        if len(files) == 1 or environment.locustfile == os.path.basename(__file__):
+            environment.locustfile = os.path.basename(files[0].strip())
+        loaded = getattr(environment, "parsed_locustfiles", None) or []
+        if __file__ in loaded:
+            loaded.remove(__file__)
+
+    def watch(self):
+        pause = INTERVAL
+        while not self.ended:
+            gevent.sleep(pause)
+            began = time.time()
+            self.look()
+            if self.start and not self.ended:
+                self.write(False)
+            pause = max(INTERVAL, 20 * (time.time() - began))  # 5 % of the master's time at most
+
+    @quiet
+    def look(self, **_):
+        if self.runner and self.runner.state in ("spawning", "running"):
+            self.seen = self.runner.state, self.runner.user_count, self.runner.worker_count
+
+    @quiet
+    def test_start(self, **_):
+        if self.runner:
+            self.start, self.end, self.seen = time.time(), 0, ("spawning", 0, self.runner.worker_count)
+            self.write(False)  # over that of an earlier load
+
+    @quiet
+    def test_stop(self, **_):
+        self.end = time.time()
+
+    @quiet
+    def quit(self, exit_code=None, **_):
+        """Follows the summary, with no other greenlet in between: the numbers are those printed."""
+        self.ended = True
+        if self.runner and (self.start or exit_code == 0):  # else the log's end tells more
+            self.write(True)
+
+    @quiet
+    def exit(self):
+        if self.start and not self.ended:
+            self.ended, self.end = True, self.end or time.time()
+            self.write(True)
+
+    def excepthook(self, previous, *error):
+        self.emit(logging.makeLogRecord({"levelname": "CRITICAL", "msg": "unhandled exception", "exc_info": error}))
+        previous(*error)
+
+    @quiet
+    def emit(self, record):
+        line = record.levelname + ": " + record.getMessage()
+        if record.exc_info and record.exc_info[0]:
+            line += ": " + traceback.format_exception_only(*record.exc_info[:2])[-1]
+        self.lines = self.lines[-2:] + [text(line, 200)]
+
+    def report(self, complete):
+        runner, total = self.runner, self.runner.stats.total
+        state, users, workers = self.seen or (runner.state, runner.user_count, runner.worker_count)
+        return {
+            "locust.io/report": 1, "complete": complete, "state": state, "users": users, "workers": workers,
+            "start": self.start, "end": self.end, "requests": total.num_requests, "failures": total.num_failures,
+            "avg": number(total.avg_response_time), "rps": number(total.total_rps),
+            "p50": percentile(total, 0.5), "p90": percentile(total, 0.9),
+            "p95": percentile(total, 0.95), "p99": percentile(total, 0.99),
+            "endpoints": [
+                {"method": text(e.method, 16), "name": text(e.name, 128), "requests": e.num_requests,
+                 "failures": e.num_failures, "avg": number(e.avg_response_time), "p95": percentile(e, 0.95)}
+                for e in most(runner.stats.entries, lambda e: (e.num_failures, percentile(e, 0.95) or 0))
+            ],
+            "errors": [
+                {"method": text(e.method, 16), "name": text(e.name, 128), "error": text(e.error, 256),
+                 "count": e.occurrences}
+                for e in most(runner.stats.errors, lambda e: e.occurrences)
+            ],
+            "exceptions": [
+                {"error": text(e["msg"] or e["traceback"], 256), "count": e["count"]}
+                for e in most(runner.exceptions, lambda e: e["count"])
+            ],
+            "custom_exit": runner.environment.process_exit_code is not None,
+            "log": self.lines[:],
+        }
+
+    @quiet
+    def write(self, complete):
+        """Lets no other greenlet run, so there is one writer at a time."""
+        report = self.report(complete)
+        for size in 128, 64, 32:
+            if len(dump(report)) > LIMIT:
+                report = cut(report, size)
+        for key in "log", "endpoints", "errors", "exceptions":
+            while report[key] and len(dump(report)) > LIMIT:
+                report[key].pop(0 if key == "log" else -1)
+        if report != self.written:
+            with open(PATH, "w") as file:  # bind-mounted: no renaming over it
+                file.write(dump(report))
+            self.written = report
+
+
+@quiet
+def step_aside():
+    """Takes this file out of the command line, which Locust parses again after loading the locustfiles."""
+    for i, arg in enumerate(sys.argv):
+        if __file__ + "," in arg:
+            sys.argv[i] = arg.replace(__file__ + ",", "", 1)
+            if "," not in sys.argv[i]:
+                find_single(sys.modules["locust.main"], sys.modules["locust.argument_parser"])
+
+
+def find_single(main, parser):
+    """Until 2.26 Locust looks for a single file, not for one of several, in parent folders too."""
+    if hasattr(parser, "find_locustfile"):
+        load = main.load_locustfile
+        main.load_locustfile = lambda path: load(parser.find_locustfile(path) or path)
+
+
+step_aside()
+REPORTER = Reporter()
+events.init.add_listener(REPORTER.init)
+events.test_start.add_listener(REPORTER.test_start)
+events.test_stopping.add_listener(REPORTER.look)
+events.test_stop.add_listener(REPORTER.test_stop)
+events.quit.add_listener(REPORTER.quit)

@@ -1,0 +1,195 @@
+"""Tests of reporter.py without Locust. Usage: reporter_test.py PATH_OF_REPORTER"""
+import ast
+import importlib.util
+import json
+import logging
+import os
+import sys
+import tempfile
+import types
+import unittest
+
+SOURCE = os.path.abspath(sys.argv.pop(1))
+NAMES = "init", "test_start", "test_stopping", "test_stop", "quit"
+
+
+class Hook(list):
+    add_listener = list.append
+
+    def fire(self, **kwargs):
+        for listener in self:
+            listener(**kwargs)
+
+
+class Entry:
+    def __init__(self, name="/x", method="GET", requests=10, failures=0, avg=12.5, times=True):
+        self.name, self.method, self.num_requests, self.num_failures = name, method, requests, failures
+        self.avg_response_time, self.total_rps, self.response_times = avg, 1 / 3, {10: requests} if times else {}
+
+    def get_response_time_percentile(self, part):
+        return int(part * 1000)
+
+
+class MasterRunner:
+    state, user_count, worker_count = "ready", 0, 2
+
+    def __init__(self, environment):
+        self.environment, self.exceptions = environment, {}
+        self.stats = types.SimpleNamespace(total=Entry("Aggregated", ""), entries={}, errors={})
+
+
+def load(argv=("locust",)):
+    """Imports the reporter into a world of stubs; gives the world."""
+    world = types.SimpleNamespace(spawned=[], file=os.path.join(tempfile.mkdtemp(), "message"), argv=list(argv))
+    events = types.SimpleNamespace(**{name: Hook() for name in NAMES})
+    runners = types.ModuleType("locust.runners")
+    runners.MasterRunner = MasterRunner
+    locust, gevent = types.ModuleType("locust"), types.ModuleType("gevent")
+    locust.events, locust.runners, gevent.spawn = events, runners, world.spawned.append
+    main, parser = types.ModuleType("locust.main"), types.ModuleType("locust.argument_parser")
+    main.load_locustfile = lambda path: path
+    parser.find_locustfile = lambda path: "/found/" + path
+    sys.modules.update({"locust": locust, "locust.runners": runners, "gevent": gevent, "locust.main": main,
+                        "locust.argument_parser": parser})
+    sys.argv, argv = world.argv, sys.argv
+    spec = importlib.util.spec_from_file_location("locust-reporter", SOURCE)
+    world.module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(world.module)
+    sys.argv = argv
+    world.module.PATH = world.file
+    world.events, world.main = events, main
+    return world
+
+
+def start(world, locustfile="/src/test.py"):
+    options = types.SimpleNamespace(locustfile=locustfile)
+    environment = types.SimpleNamespace(
+        parsed_options=options, process_exit_code=None, locustfile=os.path.basename(SOURCE),
+        parsed_locustfiles=[SOURCE, locustfile])
+    environment.runner = MasterRunner(environment)
+    world.events.init.fire(environment=environment, runner=environment.runner, web_ui=None)
+    return environment
+
+
+def read(world):
+    with open(world.file) as file:
+        raw = file.read()
+    assert len(raw.encode()) <= 3072, len(raw)
+    assert raw.isascii() and raw.startswith('{"locust.io/report":1,"complete":'), raw
+    return json.loads(raw)
+
+
+class ReporterTest(unittest.TestCase):
+    def setUp(self):
+        self.addCleanup(setattr, sys, "excepthook", sys.excepthook)
+        self.world = load()
+        self.fire = {name: getattr(self.world.events, name).fire for name in NAMES}
+
+    def written(self):
+        return os.path.exists(self.world.file)
+
+    def test_runs_on_old_pythons(self):
+        with open(SOURCE) as file:
+            ast.parse(file.read(), feature_version=(3, 7))
+
+    def test_does_nothing_without_a_master(self):
+        environment = types.SimpleNamespace(runner=object())
+        self.fire["init"](environment=environment)
+        for name in NAMES[1:]:
+            self.fire[name](environment=environment, exit_code=0)
+        self.assertFalse(self.written() or self.world.spawned)
+
+    def test_final_report(self):
+        environment = start(self.world)
+        runner = environment.runner
+        self.fire["test_start"](environment=environment)
+        first = read(self.world)
+        self.assertEqual((False, "spawning", 0, 2, 0), tuple(first[k] for k in ("complete", "state", "users", "workers", "end")))
+        runner.state, runner.user_count = "running", 7
+        self.fire["test_stopping"](environment=environment)
+        runner.state, runner.user_count, runner.worker_count = "stopped", 0, 0
+        self.fire["test_stop"](environment=environment)
+        environment.process_exit_code = 3
+        runner.stats.entries = {n: Entry("/%d" % n, failures=n % 4, avg=float("nan")) for n in range(9)}
+        runner.stats.errors = {n: types.SimpleNamespace(method=None, name="/", error="no\n answer", occurrences=n) for n in range(7)}
+        runner.exceptions = {1: {"count": 4, "msg": "", "traceback": "frames"}}
+        self.fire["quit"](exit_code=3)
+        last = read(self.world)
+        self.assertEqual((True, "running", 7, 2), tuple(last[k] for k in ("complete", "state", "users", "workers")))
+        self.assertEqual((10, 0, 12.5, 1 / 3, 500, 900, 950, 990, True),
+                         tuple(last[k] for k in "requests failures avg rps p50 p90 p95 p99 custom_exit".split()))
+        self.assertLessEqual(last["start"], last["end"])
+        self.assertEqual(["/3", "/7"], [e["name"] for e in last["endpoints"][:2]])
+        self.assertEqual({"method": "GET", "name": "/3", "requests": 10, "failures": 3, "avg": 0, "p95": 950}, last["endpoints"][0])
+        self.assertEqual([6, 5, 4, 3, 2], [e["count"] for e in last["errors"]])
+        self.assertEqual({"method": "", "name": "/", "error": "no answer", "count": 6}, last["errors"][0])
+        self.assertEqual([{"error": "frames", "count": 4}], last["exceptions"])
+
+    def test_without_load(self):
+        start(self.world)
+        self.fire["quit"](exit_code=1)
+        self.world.module.REPORTER.exit()
+        self.assertFalse(self.written(), "the end of the log tells more")
+        self.fire["quit"](exit_code=0)
+        self.assertTrue(read(self.world)["complete"])
+
+    def test_no_percentiles_without_requests(self):
+        environment = start(self.world)
+        environment.runner.stats.total = Entry(requests=0, times=False)
+        self.fire["quit"](exit_code=0)
+        self.assertEqual([None] * 4, [read(self.world)[key] for key in ("p50", "p90", "p95", "p99")])
+
+    def test_interpreter_ends_without_quit(self):
+        environment = start(self.world)
+        self.fire["test_start"](environment=environment)
+        told = []
+        reporter = self.world.module.REPORTER
+        try:
+            raise RuntimeError("boom")
+        except RuntimeError:
+            reporter.excepthook(lambda *error: told.append(error), *sys.exc_info())
+        reporter.exit()
+        last = read(self.world)
+        self.assertEqual((True, ["CRITICAL: unhandled exception: RuntimeError: boom"], 1), (last["complete"], last["log"], len(told)))
+        self.assertGreater(last["end"], 0)
+
+    def test_size(self):
+        for letter in "a", "\u0434", "\U0001f600", "\x00", "\ud800":
+            environment = start(self.world)
+            stats = environment.runner.stats
+            stats.entries = {n: Entry(letter * 300 + str(n), failures=n) for n in range(60)}
+            stats.errors = {n: types.SimpleNamespace(method="GET", name=letter * 300, error=letter * 999, occurrences=n) for n in range(60)}
+            environment.runner.exceptions = {n: {"count": n, "msg": letter * 999, "traceback": ""} for n in range(60)}
+            for _ in range(9):
+                self.world.module.REPORTER.emit(logging.makeLogRecord({"msg": letter * 999, "levelname": "ERROR"}))
+            self.fire["quit"](exit_code=0)
+            report = read(self.world)
+            self.assertEqual(10, report["requests"])
+            self.assertTrue(report["errors"] or report["exceptions"])
+            if letter == "a":
+                self.assertEqual([5, 5, 5, 3], [len(report[key]) for key in ("endpoints", "errors", "exceptions", "log")])
+
+    def test_swallows_its_errors(self):
+        environment = start(self.world)
+        del environment.runner.stats.total
+        for name in NAMES:
+            self.fire[name](environment=environment, exit_code=0)
+        self.assertFalse(self.written())
+
+    def test_only_the_users_files_show(self):
+        for locustfile, shown in ("/src/test.py", "test.py"), ("/src/a.py, /src/b.py", "a.py"):
+            environment = start(self.world, locustfile)
+            self.assertEqual(shown, environment.locustfile)
+            self.assertEqual([locustfile], environment.parsed_locustfiles)
+
+    def test_leaves_the_command_line(self):
+        world = load(["locust", "--locustfile=" + SOURCE + ",test.py", "-u", "1"])
+        self.assertEqual(["locust", "--locustfile=test.py", "-u", "1"], world.argv)
+        self.assertEqual("/found/test.py", world.main.load_locustfile("test.py"))
+        world = load(["locust", "-f", SOURCE + ",a.py,b.py"])
+        self.assertEqual(["locust", "-f", "a.py,b.py"], world.argv)
+        self.assertEqual("a.py", world.main.load_locustfile("a.py"))
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,64 @@
+package resources
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+)
+
+// WebAPI is where the master of a run serves Locust's web API.
+type WebAPI struct {
+	// Port of the master's container.
+	Port int32
+	// BasePath comes before every path; empty or with a slash at the begin, none at the end.
+	BasePath string
+	// TLS tells whether it is served over HTTPS.
+	TLS bool
+	// Unreachable says why nobody outside the pod can use it, as a clause of a sentence; empty when one can.
+	Unreachable string
+}
+
+// WebAPIOf reads from the arguments and variables of a spec where its master serves the web API. A value that Locust
+// would refuse counts as its default: Locust says what is wrong with it.
+func WebAPIOf(spec *v2.LocustTestSpec) WebAPI {
+	opts := masterOptions(withDefaults(spec))
+	return WebAPI{
+		Port:        webPort(opts),
+		BasePath:    webBasePath(opts),
+		TLS:         opts.value(optTLSCert) != "" && opts.value(optTLSKey) != "", // main.py: both, or plain HTTP
+		Unreachable: webUnreachable(opts),
+	}
+}
+
+func webPort(opts options) int32 {
+	port, err := strconv.ParseInt(strings.TrimSpace(opts.value(optWebPort)), 10, 32)
+	if err != nil || port < 1 || port > 65535 {
+		return PortWeb
+	}
+	return int32(port)
+}
+
+func webBasePath(opts options) string {
+	path := opts.value(optWebBasePath)
+	if !strings.HasPrefix(path, "/") || strings.Contains(path, "$(") {
+		return "" // Locust insists on the slash; a variable that is not known here
+	}
+	return strings.TrimRight(path, "/")
+}
+
+func webUnreachable(opts options) string {
+	host := opts.value(optWebHost)
+	switch {
+	case opts.headless():
+		return "Locust runs with --headless, which has no web API"
+	case host == "localhost" || host == "::1" || strings.HasPrefix(host, "127."):
+		return fmt.Sprintf("--web-host %s lets nobody outside the pod reach the web API", excerpt(host))
+	case opts.on(optWebLogin):
+		return "with --web-login the web API asks for a login"
+	case opts.given(optWebAuth):
+		return "with --web-auth the web API asks for a login"
+	}
+	return ""
+}

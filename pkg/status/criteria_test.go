@@ -1,0 +1,141 @@
+package status
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/locust/report"
+)
+
+func limit(d time.Duration) *metav1.Duration { return &metav1.Duration{Duration: d} }
+
+func TestViolated(t *testing.T) {
+	result := v2.TestResult{
+		Final: true, TotalRequests: 1000, FailedRequests: 10, FailureRatio: "0.01", RequestsPerSecond: "50.00",
+		AverageResponseTime: limit(100 * time.Millisecond), P50: limit(90 * time.Millisecond), P90: limit(150 * time.Millisecond),
+		P95: limit(200 * time.Millisecond), P99: limit(400 * time.Millisecond),
+	}
+	n := func(i int64) *int64 { return &i }
+	for name, tc := range map[string]struct {
+		criteria v2.SuccessCriteria
+		change   func(r *v2.TestResult)
+		want     string
+	}{
+		"all hold exactly": {criteria: v2.SuccessCriteria{
+			MaxFailureRatio: "0.01", MaxAverageResponseTime: limit(100 * time.Millisecond), MinRequestsPerSecond: "50", MinTotalRequests: n(1000),
+			MaxResponseTime: &v2.ResponseTimeLimits{P50: limit(90 * time.Millisecond), P90: limit(150 * time.Millisecond), P95: limit(200 * time.Millisecond), P99: limit(400 * time.Millisecond)},
+		}},
+		"ratio":         {criteria: v2.SuccessCriteria{MaxFailureRatio: "0.009"}, want: "success criteria not met: maxFailureRatio is 0.009, measured 0.01 (10 of 1000 requests failed)"},
+		"ratio of zero": {criteria: v2.SuccessCriteria{MaxFailureRatio: "0"}, want: "success criteria not met: maxFailureRatio is 0, measured 0.01 (10 of 1000 requests failed)"},
+		"average":       {criteria: v2.SuccessCriteria{MaxAverageResponseTime: limit(99 * time.Millisecond)}, want: "success criteria not met: maxAverageResponseTime is 99ms, measured 100ms"},
+		"p50":           {criteria: v2.SuccessCriteria{MaxResponseTime: &v2.ResponseTimeLimits{P50: limit(time.Millisecond)}}, want: "success criteria not met: maxResponseTime.p50 is 1ms, measured 90ms"},
+		"p90 and p99": {
+			criteria: v2.SuccessCriteria{MaxResponseTime: &v2.ResponseTimeLimits{P90: limit(time.Millisecond), P95: limit(time.Second), P99: limit(2 * time.Millisecond)}},
+			want:     "success criteria not met: maxResponseTime.p90 is 1ms, measured 150ms; maxResponseTime.p99 is 2ms, measured 400ms",
+		},
+		"rps":   {criteria: v2.SuccessCriteria{MinRequestsPerSecond: "50.5"}, want: "success criteria not met: minRequestsPerSecond is 50.5, measured 50.00"},
+		"total": {criteria: v2.SuccessCriteria{MinTotalRequests: n(1001)}, want: "success criteria not met: minTotalRequests is 1001, measured 1000"},
+		"nothing was measured": {
+			criteria: v2.SuccessCriteria{MaxAverageResponseTime: limit(time.Second)},
+			change:   func(r *v2.TestResult) { r.TotalRequests, r.AverageResponseTime = 0, nil },
+			want:     "success criteria not met: maxAverageResponseTime is 1s, measured nothing (no request was made)",
+		},
+		"not told":  {criteria: v2.SuccessCriteria{MaxResponseTime: &v2.ResponseTimeLimits{P95: limit(time.Second)}}, change: func(r *v2.TestResult) { r.P95 = nil }, want: "success criteria not met: maxResponseTime.p95 is 1s, not measured"},
+		"not final": {criteria: v2.SuccessCriteria{MaxFailureRatio: "1"}, change: func(r *v2.TestResult) { r.Final = false }, want: "the success criteria cannot be checked: there is no final result (the master left none, and its web API did not tell that the load had stopped)"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := *result.DeepCopy()
+			if tc.change != nil {
+				tc.change(&r)
+			}
+			assert.Equal(t, tc.want, violated(&tc.criteria, &r))
+		})
+	}
+	assert.NotEmpty(t, violated(&v2.SuccessCriteria{MaxFailureRatio: "1"}, nil))
+}
+
+func TestCriteria_Decide(t *testing.T) {
+	for name, tc := range map[string]struct {
+		code     int32
+		message  string
+		ratio    string
+		change   func(s *scene)
+		phase    string
+		because  []string
+		complete bool
+	}{
+		"good run, criteria hold":                {code: 0, message: finalMessage(true, 3, 100, 0), ratio: "0.1", phase: v2.PhaseSucceeded},
+		"good run, criterion broken":             {code: 0, message: finalMessage(true, 3, 100, 20), ratio: "0.1", phase: v2.PhaseFailed, because: []string{"maxFailureRatio is 0.1, measured 0.2"}},
+		"failed requests, criteria hold":         {code: 1, message: finalMessage(true, 3, 100, 5), ratio: "0.1", phase: v2.PhaseSucceeded},
+		"failed requests, criterion broken":      {code: 1, message: finalMessage(true, 3, 100, 20), ratio: "0.1", phase: v2.PhaseFailed, because: []string{"maxFailureRatio is 0.1, measured 0.2"}},
+		"failed requests, another code for them": {code: 9, message: finalMessage(true, 3, 100, 5), ratio: "0.1", change: func(s *scene) { s.obs.Run.Spec.Master.ExtraArgs = []string{"--exit-code-on-error", "9"} }, phase: v2.PhaseSucceeded},
+		"a code that is not for failed requests": {code: 2, message: finalMessage(true, 3, 100, 5), ratio: "0.1", phase: v2.PhaseFailed, because: []string{"exited with code 2"}},
+		"no failed requests, yet code 1":         {code: 1, message: finalMessage(true, 3, 100, 0), ratio: "0.1", phase: v2.PhaseFailed, because: []string{"exited with code 1"}},
+		"the locustfile's own code":              {code: 1, message: finalMessage(true, 3, 100, 5, `"custom_exit":true`), ratio: "0.1", phase: v2.PhaseFailed, because: []string{"exited with code 1"}},
+		"killed master":                          {code: 137, message: finalMessage(false, 3, 100, 0), ratio: "0.1", phase: v2.PhaseFailed, because: []string{"exited with code 137"}},
+		"no final result":                        {code: 0, message: "", ratio: "0.1", phase: v2.PhaseFailed, because: []string{"cannot be checked"}},
+		"failed requests, no final result":       {code: 1, message: "", ratio: "0.1", phase: v2.PhaseFailed, because: []string{"exited with code 1"}},
+		"no criteria, failed requests":           {code: 1, message: finalMessage(true, 3, 100, 5), phase: v2.PhaseFailed, because: []string{"exited with code 1", "5 of 100 requests failed"}},
+		"no reporter, but the web API told the end": {code: 1, message: "", ratio: "0.1", change: func(s *scene) {
+			s.obs.Locust.Report = &report.Report{State: report.StateStopped, Stats: report.Stats{Requests: 100, Failures: 5}}
+		}, phase: v2.PhaseSucceeded},
+		"the master's pod was deleted while it ran":  {code: 1, message: finalMessage(true, 3, 100, 5), ratio: "0.1", change: func(s *scene) { at := metav1.NewTime(t0); s.master().DeletionTimestamp = &at }, phase: v2.PhaseFailed, because: []string{"exited with code 1"}},
+		"the spec's criteria, not the changed one's": {code: 0, message: finalMessage(true, 3, 100, 20), ratio: "0.1", change: func(s *scene) { s.obs.Test.Spec.SuccessCriteria = nil }, phase: v2.PhaseFailed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := polled(t)
+			if tc.ratio != "" {
+				s.obs.Run.Spec.SuccessCriteria = &v2.SuccessCriteria{MaxFailureRatio: tc.ratio}
+			}
+			if tc.change != nil {
+				tc.change(s)
+			}
+			s.endMaster(t0.Add(40*time.Second), tc.code, tc.message)
+			s.derive(t0.Add(41 * time.Second))
+			assert.Equal(t, tc.phase, s.prev.Phase)
+			for _, words := range tc.because {
+				requireCondition(t, &s.prev, v2.ConditionTypeTestCompleted, metav1.ConditionTrue, v2.ReasonTestFailed, words)
+			}
+			assert.Equal(t, t0.Add(40*time.Second).Unix(), s.prev.CompletionTime.Unix())
+		})
+	}
+}
+
+func TestAbort(t *testing.T) {
+	for name, tc := range map[string]struct {
+		command  string
+		criteria v2.SuccessCriteria
+		after    time.Duration
+		failures int64
+		aborted  bool
+	}{
+		"hopeless":                        {"--run-time 100s", v2.SuccessCriteria{MaxFailureRatio: "0.1", AbortOnViolation: true}, 50 * time.Second, 201, true},
+		"may still hold":                  {"--run-time 100s", v2.SuccessCriteria{MaxFailureRatio: "0.1", AbortOnViolation: true}, 50 * time.Second, 200, false},
+		"within the grace period":         {"--run-time 100s", v2.SuccessCriteria{MaxFailureRatio: "0.1", AbortOnViolation: true}, 29 * time.Second, 1000, false},
+		"after a grace period of its own": {"--run-time 100s", v2.SuccessCriteria{MaxFailureRatio: "0.1", AbortOnViolation: true, AbortGracePeriod: limit(10 * time.Second)}, 29 * time.Second, 1000, true},
+		"no run time: the ratio so far":   {"", v2.SuccessCriteria{MaxFailureRatio: "0.1", AbortOnViolation: true}, 50 * time.Second, 101, true},
+		"no run time: it holds so far":    {"", v2.SuccessCriteria{MaxFailureRatio: "0.1", AbortOnViolation: true}, 50 * time.Second, 100, false},
+		"past its run time":               {"--run-time 20s", v2.SuccessCriteria{MaxFailureRatio: "0.1", AbortOnViolation: true}, 50 * time.Second, 101, true},
+		"not asked for":                   {"", v2.SuccessCriteria{MaxFailureRatio: "0.1"}, 50 * time.Second, 1000, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := polled(t)
+			s.obs.Run.Spec.Master.Command += " " + tc.command
+			s.obs.Run.Spec.SuccessCriteria = &tc.criteria
+			s.tell(t0.Add(20*time.Second), 3, report.StateSpawning, report.Stats{})
+			s.tell(t0.Add(20*time.Second+tc.after), 3, report.StateRunning, report.Stats{Requests: 1000, Failures: tc.failures})
+			if !tc.aborted {
+				assert.Equal(t, v2.PhaseRunning, s.prev.Phase)
+				return
+			}
+			requireCondition(t, &s.prev, v2.ConditionTypeTestCompleted, metav1.ConditionTrue, v2.ReasonTestFailed, "aborted after "+tc.after.String(), "maxFailureRatio is 0.1, measured ", "of 1000 requests failed")
+			assert.Equal(t, int64(1000), s.prev.TestResult.TotalRequests, "what was known then")
+			assert.False(t, s.prev.TestResult.Final)
+			assert.Len(t, PlanFor(&s.prev, &s.obs, settings, t0.Add(3*time.Minute)).Stop, 2, "the load is stopped")
+		})
+	}
+}

@@ -1,0 +1,129 @@
+package status
+
+import (
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/locust/report"
+)
+
+const (
+	// apiGrace is how long the master may take to serve its web API before that is worth a word.
+	apiGrace = 15 * time.Second
+	// youngFor is how long a master that waits for its workers is asked often.
+	youngFor = 2 * time.Minute
+	// unsettledFor is how long the master is asked often after its count of workers has changed to something else than
+	// what the pods tell.
+	unsettledFor = 30 * time.Second
+	// oftener is how many times as often the master is asked while its workers come and go, but not oftener than every
+	// leastPoll.
+	oftener   = 5
+	leastPoll = time.Second
+	// mostPoll is the longest time between two questions to a master that does not answer.
+	mostPoll = 30 * time.Second
+)
+
+// Locust is what the web API of the test's master told.
+type Locust struct {
+	// Report is the newest answer, nil when there was none, and At is when it came.
+	Report *report.Report
+	At     time.Time
+	// Asked is when the master was last asked, answered or not; zero when it was not.
+	Asked time.Time
+	// WorkersChanged is when the number of workers was last told to be another one.
+	WorkersChanged time.Time
+	// Trouble is why the last question was not answered; empty when it was. It does not change from one failure to the
+	// next unless the cause does.
+	Trouble string
+	// Failures is how many questions in a row were not answered.
+	Failures int
+	// Hopeless is true when the master cannot be asked at all, by its own arguments; Trouble tells why.
+	Hopeless bool
+}
+
+// fresh is the newest report while it is not too old to be true; nil otherwise.
+func (l *Locust) fresh(settings Settings, now time.Time) *report.Report {
+	if l == nil || l.Report == nil || now.Sub(l.At) >= settings.reportValid() {
+		return nil
+	}
+	return l.Report
+}
+
+// reportValid is how long a report is believed while no newer one comes: one lost answer is no news.
+func (s Settings) reportValid() time.Duration { return max(3*s.PollInterval, 10*time.Second) }
+
+// silent tells that the master does not answer, and that its start is no excuse.
+func (l *Locust) silent(obs *Observation, now time.Time) bool {
+	return l.Hopeless || (l.Trouble != "" && now.Sub(masterSince(obs)) >= apiGrace)
+}
+
+// PollIn tells when to ask the master of a running test again: now when it is not positive. ask is false when there
+// is no use in asking.
+func PollIn(s *v2.LocustTestStatus, obs *Observation, settings Settings, now time.Time) (wait time.Duration, ask bool) {
+	l := obs.Locust
+	if l == nil || l.Hopeless || s.Phase != v2.PhaseRunning || obs.Service == nil || masterSince(obs).IsZero() {
+		return 0, false
+	}
+	return l.Asked.Add(pollEvery(s, obs, settings, now)).Sub(now), true
+}
+
+func pollEvery(s *v2.LocustTestStatus, obs *Observation, settings Settings, now time.Time) time.Duration {
+	l := obs.Locust
+	often := max(settings.PollInterval/oftener, leastPoll)
+	young := now.Sub(masterSince(obs)) < youngFor
+	switch {
+	case l.Failures > 0 && now.Sub(masterSince(obs)) >= apiGrace:
+		return max(settings.PollInterval, min(settings.PollInterval<<min(l.Failures-1, 16), mostPoll))
+	case l.Report == nil, young && !allConnectedOnce(s):
+		return often
+	case l.Report.Workers != readyWorkers(obs) && now.Sub(l.WorkersChanged) < unsettledFor:
+		return often
+	}
+	return settings.PollInterval
+}
+
+// masterSince is when the master that runs has started; zero when none runs.
+func masterSince(obs *Observation) time.Time {
+	for _, pod := range obs.podsOf(obs.MasterJob) {
+		if isLive(pod) && !startedAt(pod).IsZero() {
+			return startedAt(pod)
+		}
+	}
+	return time.Time{}
+}
+
+func readyWorkers(obs *Observation) int32 {
+	var ready int32
+	for _, pod := range obs.podsOf(obs.WorkerJob) {
+		if isReady(pod) {
+			ready++
+		}
+	}
+	return ready
+}
+
+// masterEnd is how the master's container ended; nil when it runs, or its pod is gone.
+func masterEnd(obs *Observation) *corev1.ContainerStateTerminated {
+	for _, pod := range obs.podsOf(obs.MasterJob) {
+		if c := mainContainer(pod); c != nil && c.State.Terminated != nil {
+			return c.State.Terminated
+		}
+	}
+	return nil
+}
+
+// finalReport is what the reporter left in the master's termination message; nil when it left nothing that can be
+// read.
+func finalReport(obs *Observation) *report.Final {
+	end := masterEnd(obs)
+	if end == nil || !report.IsFinal(end.Message) {
+		return nil
+	}
+	final, err := report.DecodeFinal(end.Message)
+	if err != nil {
+		return nil
+	}
+	return final
+}

@@ -1,0 +1,246 @@
+package status
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/locust/report"
+)
+
+// polled is a running test whose pods have been ready since t0+10s and whose master is asked, but has not answered.
+func polled(t *testing.T) *scene {
+	s := created(t)
+	s.obs.Locust = &Locust{}
+	s.runMaster(t0.Add(10 * time.Second))
+	for i := range 3 {
+		s.runPod(s.worker(i), t0.Add(10*time.Second))
+	}
+	s.derive(t0.Add(12 * time.Second))
+	require.Equal(t, v2.PhaseRunning, s.prev.Phase)
+	return s
+}
+
+// tell is an answer of the master.
+func (s *scene) tell(at time.Time, workers int32, state report.State, stats report.Stats) Derivation {
+	s.t.Helper()
+	l := s.obs.Locust
+	if l.Report == nil || l.Report.Workers != workers {
+		l.WorkersChanged = at
+	}
+	s.obs.Locust = &Locust{Report: &report.Report{State: state, Users: 10, Workers: workers, Stats: stats}, At: at, Asked: at, WorkersChanged: l.WorkersChanged}
+	return s.derive(at)
+}
+
+// fail is a question without an answer.
+func (s *scene) fail(at time.Time, trouble string) Derivation {
+	s.t.Helper()
+	l := *s.obs.Locust
+	l.Asked, l.Trouble, l.Failures = at, trouble, l.Failures+1
+	s.obs.Locust = &l
+	return s.derive(at)
+}
+
+func TestWorkers_TheMastersWord(t *testing.T) {
+	s := polled(t)
+	s.derive(t0.Add(20 * time.Second))
+	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionFalse, v2.ReasonWaitingForWorkers, "0/3 workers connected (Locust's web API has not answered yet)")
+
+	s.tell(t0.Add(21*time.Second), 2, report.StateReady, report.Stats{})
+	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionFalse, v2.ReasonWaitingForWorkers, "2/3 workers connected")
+	s.tell(t0.Add(22*time.Second), 3, report.StateSpawning, report.Stats{})
+	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionTrue, v2.ReasonAllWorkersConnected)
+	assert.Equal(t, "3/3 workers connected", workersMessage(&s.prev))
+
+	// One hangs: its pod is as ready as before.
+	d := s.tell(t0.Add(30*time.Second), 2, report.StateRunning, report.Stats{})
+	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionTrue, v2.ReasonAllWorkersConnected, "3/3")
+	assert.Equal(t, missGrace, d.WakeUp, "it may be late with its heartbeat")
+	s.derive(t0.Add(36 * time.Second))
+	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionFalse, v2.ReasonWorkersMissing, "2/3 workers connected")
+	assert.Equal(t, int32(3), readyWorkers(&s.obs))
+	s.tell(t0.Add(40*time.Second), 3, report.StateRunning, report.Stats{})
+	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionTrue, v2.ReasonAllWorkersConnected)
+}
+
+func TestWorkers_Unreachable(t *testing.T) {
+	s := polled(t)
+	s.fail(t0.Add(13*time.Second), "connection refused")
+	assert.Zero(t, s.prev.ConnectedWorkers, "the master may still be starting")
+	s.tell(t0.Add(14*time.Second), 3, report.StateRunning, report.Stats{})
+
+	// One lost answer is no news, an old report is not believed.
+	s.fail(t0.Add(19*time.Second), "no answer within 2 s")
+	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionTrue, v2.ReasonAllWorkersConnected)
+	assert.Equal(t, "3/3 workers connected", workersMessage(&s.prev))
+	d := s.fail(t0.Add(28*time.Second), "no answer within 2 s")
+	assert.Equal(t, time.Second, d.WakeUp, "when the report is too old")
+	d = s.derive(t0.Add(29 * time.Second))
+	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionTrue, v2.ReasonAllWorkersConnected,
+		"3/3 workers connected (counted from the worker Job's ready pods, because Locust's web API cannot be reached: no answer within 2 s)")
+	assert.Empty(t, d.Events)
+
+	// It heals.
+	s.tell(t0.Add(60*time.Second), 2, report.StateRunning, report.Stats{})
+	s.derive(t0.Add(66 * time.Second))
+	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionFalse, v2.ReasonWorkersMissing)
+	assert.Equal(t, "2/3 workers connected", workersMessage(&s.prev))
+}
+
+func TestWorkers_NeverReachable(t *testing.T) {
+	s := polled(t)
+	d := s.fail(t0.Add(13*time.Second), "connection refused")
+	assert.Equal(t, 12*time.Second, d.WakeUp, "when its start is no excuse any more")
+	s.derive(t0.Add(25 * time.Second))
+	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionTrue, v2.ReasonAllWorkersConnected, "counted from", "connection refused")
+
+	s = polled(t)
+	s.obs.Locust = &Locust{Hopeless: true, Trouble: "Locust runs with --headless"}
+	s.derive(t0.Add(14 * time.Second))
+	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionTrue, v2.ReasonAllWorkersConnected, "counted from", "--headless")
+}
+
+// TestWorkers_OperatorRestarted: nothing flaps until the master was asked again.
+func TestWorkers_OperatorRestarted(t *testing.T) {
+	s := polled(t)
+	s.tell(t0.Add(20*time.Second), 2, report.StateReady, report.Stats{})
+	was := s.prev.DeepCopy()
+	s.obs.Locust = &Locust{}
+	s.derive(t0.Add(50 * time.Second))
+	assert.Equal(t, NoChange, Compare(was, &s.prev))
+}
+
+// TestWorkers_SentHome: at the end the master sends its workers away, which is no loss.
+func TestWorkers_SentHome(t *testing.T) {
+	s := polled(t)
+	s.tell(t0.Add(20*time.Second), 3, report.StateRunning, report.Stats{})
+	for i := range 3 {
+		s.endPod(s.worker(i), t0.Add(30*time.Second), 0, "")
+	}
+	s.tell(t0.Add(31*time.Second), 0, report.StateStopped, report.Stats{})
+	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionTrue, v2.ReasonAllWorkersConnected)
+
+	// However long it takes: the machine may be busy.
+	s.derive(t0.Add(44 * time.Second))
+	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionTrue, v2.ReasonAllWorkersConnected)
+	requireCondition(t, &s.prev, v2.ConditionTypePodsHealthy, metav1.ConditionTrue, v2.ReasonPodsHealthy)
+	s.fail(t0.Add(80*time.Second), "connection refused")
+	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionTrue, v2.ReasonAllWorkersConnected, "connection refused")
+
+	// A worker that was taken away while the master runs is missing at once.
+	s = polled(t)
+	s.tell(t0.Add(20*time.Second), 3, report.StateRunning, report.Stats{})
+	s.dropPod(s.worker(2))
+	s.tell(t0.Add(21*time.Second), 2, report.StateRunning, report.Stats{})
+	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionFalse, v2.ReasonWorkersMissing)
+
+	// A worker that was taken away while the master waits for autoquit is missing.
+	s = polled(t)
+	s.tell(t0.Add(20*time.Second), 3, report.StateRunning, report.Stats{})
+	s.tell(t0.Add(30*time.Second), 3, report.StateStopped, report.Stats{})
+	s.dropPod(s.worker(2))
+	s.tell(t0.Add(31*time.Second), 2, report.StateStopped, report.Stats{})
+	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionFalse, v2.ReasonWorkersMissing)
+}
+
+func TestWorkers_FrozenAtEnd(t *testing.T) {
+	for name, tc := range map[string]struct {
+		locust  *Locust
+		message string
+		want    int32
+		words   string
+	}{
+		"the reporter's word":     {&Locust{}, finalMessage(true, 3, 100, 0), 3, "3/3 workers connected"},
+		"a snapshot's word":       {&Locust{}, finalMessage(false, 2, 100, 0), 2, "2/3 workers connected"},
+		"the master's last word":  {&Locust{Report: &report.Report{Workers: 2}, At: t0.Add(21 * time.Second)}, "", 2, "2/3 workers connected"},
+		"nobody's: the pods left": {&Locust{}, "", 3, "counted from the worker Job's ready pods"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := polled(t)
+			s.tell(t0.Add(20*time.Second), 2, report.StateRunning, report.Stats{})
+			s.obs.Locust = tc.locust
+			s.endMaster(t0.Add(40*time.Second), 0, tc.message)
+			s.derive(t0.Add(41 * time.Second))
+			assert.Equal(t, tc.want, s.prev.ConnectedWorkers)
+			assert.Contains(t, workersMessage(&s.prev), tc.words)
+		})
+	}
+}
+
+func TestPollIn(t *testing.T) {
+	asking := Settings{PollInterval: 5 * time.Second}
+	now := t0.Add(60 * time.Second)
+	connected := func(s *scene) { s.tell(t0.Add(14*time.Second), 3, report.StateRunning, report.Stats{}) }
+	for name, tc := range map[string]struct {
+		change func(s *scene)
+		now    time.Time
+		wait   time.Duration
+		ask    bool
+	}{
+		"never asked":            {func(*scene) {}, now, -time.Hour, true},
+		"all well":               {connected, t0.Add(16 * time.Second), 3 * time.Second, true},
+		"due":                    {connected, t0.Add(19 * time.Second), 0, true},
+		"workers come":           {func(s *scene) { s.tell(t0.Add(14*time.Second), 2, report.StateReady, report.Stats{}) }, t0.Add(14 * time.Second), time.Second, true},
+		"workers do not come":    {func(s *scene) { s.tell(t0.Add(140*time.Second), 2, report.StateReady, report.Stats{}) }, t0.Add(171 * time.Second), -26 * time.Second, true},
+		"a worker went":          {func(s *scene) { connected(s); s.tell(t0.Add(20*time.Second), 2, report.StateRunning, report.Stats{}) }, t0.Add(20 * time.Second), time.Second, true},
+		"a worker hangs":         {func(s *scene) { connected(s); s.tell(t0.Add(20*time.Second), 2, report.StateRunning, report.Stats{}) }, t0.Add(50 * time.Second), -25 * time.Second, true},
+		"starting":               {func(s *scene) { s.fail(t0.Add(13*time.Second), "refused") }, t0.Add(13 * time.Second), time.Second, true},
+		"no answer":              {func(s *scene) { connected(s); s.fail(t0.Add(40*time.Second), "x") }, t0.Add(40 * time.Second), 5 * time.Second, true},
+		"no answer for long":     {func(s *scene) { connected(s); s.obs.Locust.Failures = 2; s.fail(t0.Add(40*time.Second), "x") }, t0.Add(40 * time.Second), 20 * time.Second, true},
+		"no answer for ever":     {func(s *scene) { connected(s); s.obs.Locust.Failures = 99; s.fail(t0.Add(40*time.Second), "x") }, t0.Add(40 * time.Second), 30 * time.Second, true},
+		"not to be asked":        {func(s *scene) { s.obs.Locust = nil }, now, 0, false},
+		"hopeless":               {func(s *scene) { s.obs.Locust.Hopeless = true }, now, 0, false},
+		"no Service":             {func(s *scene) { s.obs.Service = nil }, now, 0, false},
+		"no master":              {func(s *scene) { s.dropPod(s.master()) }, now, 0, false},
+		"the test has ended":     {func(s *scene) { s.prev.Phase = v2.PhaseSucceeded }, now, 0, false},
+		"the master's pod ended": {func(s *scene) { s.endPod(s.master(), now, 0, "") }, now, 0, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := polled(t)
+			tc.change(s)
+			wait, ask := PollIn(&s.prev, &s.obs, asking, tc.now)
+			assert.Equal(t, tc.ask, ask)
+			if tc.wait == -time.Hour {
+				assert.Negative(t, wait)
+			} else {
+				assert.Equal(t, tc.wait, wait)
+			}
+		})
+	}
+}
+
+// endMaster ends the master's pod and Job.
+func (s *scene) endMaster(at time.Time, code int32, message string) {
+	s.endPod(s.master(), at, code, message)
+	if code == 0 {
+		s.endJob(s.obs.MasterJob, "Complete", at)
+	} else {
+		s.endJob(s.obs.MasterJob, "Failed", at)
+	}
+}
+
+// finalMessage is a termination message of the reporter. The load ran from t0+15s to t0+35s.
+func finalMessage(complete bool, workers, requests, failures int, more ...string) string {
+	extra := ""
+	for _, m := range more {
+		extra += "," + m
+	}
+	return fmt.Sprintf(`{"locust.io/report":1,"complete":%t,"state":"running","users":12,"workers":%d,"start":%d,"end":%d,"requests":%d,"failures":%d,`+
+		`"avg":12.345,"rps":4.5,"p50":10,"p90":20,"p95":25,"p99":40,"endpoints":[{"method":"GET","name":"/a","requests":%d,"failures":%d,"avg":12.345,"p95":25}],`+
+		`"errors":[{"method":"GET","name":"/a","error":"500 Server Error","count":%d}],"exceptions":[],"custom_exit":false,"log":[]%s}`,
+		complete, workers, t0.Unix()+15, t0.Unix()+35, requests, failures, requests, failures, failures, extra)
+}
+
+func workersMessage(s *v2.LocustTestStatus) string {
+	for _, c := range s.Conditions {
+		if c.Type == v2.ConditionTypeWorkersConnected {
+			return c.Message
+		}
+	}
+	return ""
+}

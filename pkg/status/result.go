@@ -1,0 +1,171 @@
+package status
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/locust/report"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
+)
+
+// setResult sets progress and testResult: live while the master answers, exact at the end. What is not known any
+// more stays as it was last known.
+func setResult(next *v2.LocustTestStatus, prev *v2.LocustTestStatus, obs *Observation, settings Settings, now time.Time) {
+	switch {
+	case next.IsTerminal():
+		next.TestResult = resultAtEnd(prev, obs)
+		next.Progress = progressAtEnd(prev, obs)
+	case next.Phase == v2.PhaseRunning:
+		r := obs.Locust.fresh(settings, now)
+		if r == nil {
+			return
+		}
+		next.TestResult = liveResult(prev, r)
+		next.Progress = liveProgress(prev, obs, r)
+	}
+}
+
+// liveResult is what the master tells while it runs.
+func liveResult(prev *v2.LocustTestStatus, r *report.Report) *v2.TestResult {
+	if r.Requests == 0 && !r.State.Loading() && !r.State.Ended() {
+		return prev.TestResult
+	}
+	return resultOf(&r.Stats, v2.ResultSourceWebAPI, r.State == report.StateStopped)
+}
+
+// resultAtEnd is the reporter's word, or what the master told last.
+func resultAtEnd(prev *v2.LocustTestStatus, obs *Observation) *v2.TestResult {
+	known := prev.TestResult
+	if obs.Locust != nil && obs.Locust.Report != nil {
+		// The last answer may not have been written yet.
+		known = liveResult(prev, obs.Locust.Report)
+	}
+	final := finalReport(obs)
+	switch {
+	case final == nil, !final.Complete && known != nil && (known.Final || known.TotalRequests > final.Requests):
+		return known
+	}
+	return resultOf(&final.Stats, v2.ResultSourceReporter, final.Complete)
+}
+
+// resultOf puts statistics in the terms of the API.
+func resultOf(s *report.Stats, source string, final bool) *v2.TestResult {
+	r := &v2.TestResult{
+		Final: final, Source: source,
+		TotalRequests: s.Requests, FailedRequests: s.Failures,
+		FailureRatio:      ratio(s.Failures, s.Requests),
+		RequestsPerSecond: strconv.FormatFloat(s.RequestsPerSecond, 'f', 2, 64),
+	}
+	if s.Requests > 0 {
+		r.AverageResponseTime = &metav1.Duration{Duration: s.Average}
+		r.P50, r.P90, r.P95, r.P99 = duration(s.P50), duration(s.P90), duration(s.P95), duration(s.P99)
+	}
+	for i := range s.Endpoints {
+		e := &s.Endpoints[i]
+		r.Endpoints = append(r.Endpoints, v2.EndpointResult{
+			Method: e.Method, Name: e.Name, TotalRequests: e.Requests, FailedRequests: e.Failures,
+			AverageResponseTime: &metav1.Duration{Duration: e.Average}, P95: duration(e.P95),
+		})
+	}
+	for _, e := range s.Errors {
+		r.Errors = append(r.Errors, v2.ErrorResult{Method: e.Method, Name: e.Name, Error: e.Text, Occurrences: e.Occurrences})
+	}
+	return r
+}
+
+func duration(d *time.Duration) *metav1.Duration {
+	if d == nil {
+		return nil
+	}
+	return &metav1.Duration{Duration: *d}
+}
+
+// ratio is part of whole as a decimal number; of nothing nothing has failed.
+func ratio(part, whole int64) string {
+	if whole == 0 {
+		return "0"
+	}
+	text := strconv.FormatFloat(float64(part)/float64(whole), 'f', 6, 64)
+	return strings.TrimSuffix(strings.TrimRight(text, "0"), ".")
+}
+
+// liveProgress is how far the load has come by the master's word.
+func liveProgress(prev *v2.LocustTestStatus, obs *Observation, r *report.Report) *v2.Progress {
+	p := &v2.Progress{CurrentUsers: r.Users}
+	setTargets(p, obs)
+	last := prev.Progress
+	if last == nil {
+		last = &v2.Progress{}
+	}
+	switch {
+	case r.State.Loading():
+		p.StartTime = loadStart(prev, obs)
+		setElapsed(p, obs.Locust.At.Sub(p.StartTime.Time))
+	case r.State.Ended():
+		p.StartTime = last.StartTime
+		p.CurrentUsers = max(p.CurrentUsers, last.CurrentUsers)
+		if p.StartTime != nil {
+			setElapsed(p, endedAfter(prev, last, obs.Locust.At.Sub(p.StartTime.Time)))
+		}
+	}
+	return p
+}
+
+// endedAfter is how long a load that has ended was running; stopping it, and noticing that, takes a moment.
+func endedAfter(prev *v2.LocustTestStatus, last *v2.Progress, elapsed time.Duration) time.Duration {
+	if prev.TestResult != nil && prev.TestResult.Final && last.Elapsed != nil {
+		return last.Elapsed.Duration
+	}
+	if last.Duration != nil && elapsed > last.Duration.Duration {
+		return last.Duration.Duration
+	}
+	return elapsed
+}
+
+// loadStart is when the load was first seen at work; that of a new load when the one before had ended.
+func loadStart(prev *v2.LocustTestStatus, obs *Observation) *metav1.Time {
+	ended := prev.TestResult != nil && prev.TestResult.Final
+	if prev.Progress != nil && prev.Progress.StartTime != nil && !ended {
+		return prev.Progress.StartTime
+	}
+	at := metav1.NewTime(obs.Locust.At.Truncate(time.Second))
+	return &at
+}
+
+func progressAtEnd(prev *v2.LocustTestStatus, obs *Observation) *v2.Progress {
+	p := prev.Progress.DeepCopy()
+	final := finalReport(obs)
+	if final == nil || final.LoadStart.IsZero() {
+		return p
+	}
+	p = &v2.Progress{CurrentUsers: final.Users}
+	setTargets(p, obs)
+	at := metav1.NewTime(final.LoadStart.Truncate(time.Second))
+	p.StartTime = &at
+	if final.LoadEnd.After(final.LoadStart) {
+		setElapsed(p, final.LoadEnd.Sub(final.LoadStart))
+	}
+	return p
+}
+
+func setTargets(p *v2.Progress, obs *Observation) {
+	if obs.Run == nil {
+		return
+	}
+	load := resources.LoadOf(&obs.Run.Spec)
+	p.TargetUsers = load.Users
+	p.Duration = duration(load.RunTime)
+}
+
+func setElapsed(p *v2.Progress, elapsed time.Duration) {
+	elapsed = max(elapsed, 0).Truncate(time.Second)
+	p.Elapsed = &metav1.Duration{Duration: elapsed}
+	if p.Duration != nil && p.Duration.Duration > 0 {
+		percent := int32(min(100, 100*elapsed.Seconds()/p.Duration.Seconds()))
+		p.Percent = &percent
+	}
+}
