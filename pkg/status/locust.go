@@ -1,6 +1,7 @@
 package status
 
 import (
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -14,8 +15,8 @@ const (
 	apiGrace = 15 * time.Second
 	// youngFor is how long a master that waits for its workers is asked often.
 	youngFor = 2 * time.Minute
-	// unsettledFor is how long the master is asked often after its count of workers has changed to something else than
-	// what the pods tell.
+	// unsettledFor is how long the master is asked often after a worker pod has started, or after its count of workers
+	// has changed to something else than what the pods tell.
 	unsettledFor = 30 * time.Second
 	// oftener is how many times as often the master is asked while its workers come and go, but not oftener than every
 	// leastPoll.
@@ -78,10 +79,21 @@ func pollEvery(s *v2.LocustTestStatus, obs *Observation, settings Settings, now 
 		return max(settings.PollInterval, min(settings.PollInterval<<min(l.Failures-1, 16), mostPoll))
 	case l.Report == nil, young && !allConnectedOnce(s):
 		return often
-	case l.Report.Workers != readyWorkers(obs) && now.Sub(l.WorkersChanged) < unsettledFor:
+	case l.Report.Workers != readyWorkers(obs) && now.Sub(l.WorkersChanged) < unsettledFor, podsUnsettled(obs, now):
 		return often
 	}
 	return settings.PollInterval
+}
+
+// podsUnsettled tells whether worker pods come or go.
+func podsUnsettled(obs *Observation, now time.Time) bool {
+	return slices.ContainsFunc(obs.podsOf(obs.WorkerJob), func(pod *corev1.Pod) bool {
+		since := startedAt(pod)
+		if since.IsZero() {
+			since = pod.CreationTimestamp.Time
+		}
+		return !isFinishedPod(pod) && (pod.DeletionTimestamp != nil || now.Sub(since) < unsettledFor)
+	})
 }
 
 // masterSince is when the master that runs has started; zero when none runs.

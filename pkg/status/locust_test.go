@@ -139,6 +139,20 @@ func TestWorkers_SentHome(t *testing.T) {
 	s.tell(t0.Add(21*time.Second), 2, report.StateRunning, report.Stats{})
 	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionFalse, v2.ReasonWorkersMissing)
 
+	// So is one that was killed, which its master has not noticed.
+	s = polled(t)
+	s.tell(t0.Add(20*time.Second), 3, report.StateRunning, report.Stats{})
+	s.dropPod(s.worker(2))
+	s.derive(t0.Add(21 * time.Second))
+	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionFalse, v2.ReasonWorkersMissing, "2/3 workers connected")
+
+	// So is one whose place has been taken already.
+	s = polled(t)
+	s.tell(t0.Add(20*time.Second), 3, report.StateRunning, report.Stats{})
+	s.runPod(s.worker(2), t0.Add(38*time.Second))
+	s.tell(t0.Add(40*time.Second), 2, report.StateRunning, report.Stats{})
+	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionFalse, v2.ReasonWorkersMissing)
+
 	// A worker that was taken away while the master waits for autoquit is missing.
 	s = polled(t)
 	s.tell(t0.Add(20*time.Second), 3, report.StateRunning, report.Stats{})
@@ -182,9 +196,19 @@ func TestPollIn(t *testing.T) {
 		wait   time.Duration
 		ask    bool
 	}{
-		"never asked":            {func(*scene) {}, now, -time.Hour, true},
-		"all well":               {connected, t0.Add(16 * time.Second), 3 * time.Second, true},
-		"due":                    {connected, t0.Add(19 * time.Second), 0, true},
+		"never asked":     {func(*scene) {}, now, -time.Hour, true},
+		"all well":        {func(s *scene) { s.tell(t0.Add(44*time.Second), 3, report.StateRunning, report.Stats{}) }, t0.Add(46 * time.Second), 3 * time.Second, true},
+		"due":             {func(s *scene) { s.tell(t0.Add(44*time.Second), 3, report.StateRunning, report.Stats{}) }, t0.Add(49 * time.Second), 0, true},
+		"workers are new": {connected, t0.Add(16 * time.Second), -time.Second, true},
+		"a worker is told to go": {func(s *scene) {
+			s.tell(t0.Add(44*time.Second), 3, report.StateRunning, report.Stats{})
+			at := metav1.NewTime(t0)
+			s.worker(1).DeletionTimestamp = &at
+		}, t0.Add(46 * time.Second), -time.Second, true},
+		"a worker is replaced": {func(s *scene) {
+			s.tell(t0.Add(44*time.Second), 3, report.StateRunning, report.Stats{})
+			s.pod("worker", 1).CreationTimestamp = metav1.NewTime(t0.Add(45 * time.Second))
+		}, t0.Add(46 * time.Second), -time.Second, true},
 		"workers come":           {func(s *scene) { s.tell(t0.Add(14*time.Second), 2, report.StateReady, report.Stats{}) }, t0.Add(14 * time.Second), time.Second, true},
 		"workers do not come":    {func(s *scene) { s.tell(t0.Add(140*time.Second), 2, report.StateReady, report.Stats{}) }, t0.Add(171 * time.Second), -26 * time.Second, true},
 		"a worker went":          {func(s *scene) { connected(s); s.tell(t0.Add(20*time.Second), 2, report.StateRunning, report.Stats{}) }, t0.Add(20 * time.Second), time.Second, true},

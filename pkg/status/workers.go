@@ -23,6 +23,8 @@ const leaveGrace = 10 * time.Second
 const (
 	// missGrace is how long a worker whose pod is well may be missed by the master before it counts as missing.
 	missGrace = 6 * time.Second
+	// settledAfter is how long a pod must have been running for that.
+	settledAfter = 15 * time.Second
 	// joinTime is how long a worker's container has to run before it counts as connected: Locust needs a second or
 	// two to load the locustfile and to connect, or to fail at it.
 	joinTime = 3 * time.Second
@@ -84,19 +86,42 @@ func prevSource(prev *v2.LocustTestStatus) string {
 
 // reportedWorkers is the number of workers that the master tells.
 //
-// A worker that is busy may be late with its heartbeat (3 s, locust/runners.py): while its pod is well it is believed to
-// be there for missGrace. When the load has ended the master sends its workers home, before it ends itself: then only
-// workers that were taken away are missing.
+// When the load has ended the master sends its workers home, before it ends itself: then only workers that were taken
+// away are missing. Before, a worker that is busy may be late with its heartbeat (3 s, locust/runners.py): if its pod has
+// been well for some time, it is believed to be there for missGrace.
 func reportedWorkers(prev *v2.LocustTestStatus, obs *Observation, r *report.Report, now time.Time) workerCount {
-	here := min(prev.ConnectedWorkers, readyWorkers(obs)+leftWorkers(obs))
-	switch left := missGrace - now.Sub(obs.Locust.WorkersChanged); {
-	case r.Workers >= here, !r.State.Ended() && left <= 0:
-		return workerCount{connected: r.Workers}
-	case r.State.Ended():
-		return workerCount{connected: here}
-	default:
+	if r.State.Ended() {
+		return workerCount{connected: max(r.Workers, min(prev.ConnectedWorkers, readyWorkers(obs)+leftWorkers(obs)))}
+	}
+	here := min(prev.ConnectedWorkers, settledWorkers(obs, now))
+	if left := missGrace - now.Sub(obs.Locust.WorkersChanged); left > 0 && here > r.Workers {
 		return workerCount{connected: here, again: left}
 	}
+	// The master takes as long to miss a worker that was killed; whose process is gone is not connected.
+	return workerCount{connected: min(r.Workers, startedWorkers(obs)+leftWorkers(obs))}
+}
+
+// startedWorkers is how many workers' processes run and are not told to go.
+func startedWorkers(obs *Observation) int32 {
+	var started int32
+	for _, pod := range obs.podsOf(obs.WorkerJob) {
+		if isLive(pod) && !startedAt(pod).IsZero() {
+			started++
+		}
+	}
+	return started
+}
+
+// settledWorkers is how many worker pods are ready and had the time to connect; one that took the place of another, a
+// moment ago, has yet to show that it does.
+func settledWorkers(obs *Observation, now time.Time) int32 {
+	var settled int32
+	for _, pod := range obs.podsOf(obs.WorkerJob) {
+		if isReady(pod) && now.Sub(startedAt(pod)) >= settledAfter {
+			settled++
+		}
+	}
+	return settled
 }
 
 // readyForLong is how many worker pods have been ready for long enough to be connected, and when to look again because
