@@ -75,10 +75,10 @@ func (r *LocustTestReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 
 	derived := status.Derive(test.Status, *obs, r.Settings, r.Clock.Now())
 	wait, err := r.record(ctx, test, mem, &derived)
+	next := r.ask(test, mem, obs, &derived)
 	if err != nil || ensured != nil {
 		return ctrl.Result{}, first(err, ensured)
 	}
-	next := r.ask(test, mem, obs, &derived)
 	return ctrl.Result{RequeueAfter: soonest(derived.WakeUp, plan.Again, wait, next, mem.recheck)}, nil
 }
 

@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -122,7 +123,7 @@ func (p *Poller) poll(one *masterPoll, test *v2.LocustTest, target locust.Target
 		return
 	}
 	began := p.clock.Now()
-	answer, err := p.locust.Stats(context.Background(), target)
+	answer, err := p.stats(target)
 	<-p.slots
 	now := p.clock.Now()
 	p.metrics.Poll(now.Sub(began), err)
@@ -139,6 +140,16 @@ func (p *Poller) poll(one *masterPoll, test *v2.LocustTest, target locust.Target
 	}
 }
 
+// stats asks. The answer is the user's code, and whatever it is, it must not end the operator.
+func (p *Poller) stats(target locust.Target) (answer *report.Report, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			answer, err = nil, fmt.Errorf("the answer cannot be read: %v", r)
+		}
+	}()
+	return p.locust.Stats(context.Background(), target)
+}
+
 // take adds an answer, or the lack of one, to what is known. Answers are never changed, for they are shared.
 func take(known *status.Locust, answer *report.Report, err error, now time.Time) {
 	known.Asked = now
@@ -148,6 +159,9 @@ func take(known *status.Locust, answer *report.Report, err error, now time.Time)
 	}
 	if known.Report == nil || known.Report.Workers != answer.Workers {
 		known.WorkersChanged = now
+	}
+	if known.Report == nil || known.Report.Requests != answer.Requests || known.Report.Failures != answer.Failures {
+		known.SameSince = now
 	}
 	known.Report, known.At = answer, now
 	known.Trouble, known.Failures = "", 0

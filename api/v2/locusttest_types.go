@@ -376,7 +376,7 @@ type SuccessCriteria struct {
 	MaxFailureRatio string `json:"maxFailureRatio,omitempty"`
 
 	// MaxAverageResponseTime of all requests, for example 250ms.
-	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]+([.][0-9]+)?(us|ms|s|m|h))+$')",message="maxAverageResponseTime must be a duration, for example 250ms or 1.5s"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,6}([.][0-9]{1,6})?(us|ms|s|m|h)){1,2}$')",message="maxAverageResponseTime must be a duration, for example 250ms or 1.5s"
 	// +optional
 	MaxAverageResponseTime *metav1.Duration `json:"maxAverageResponseTime,omitempty"`
 
@@ -402,7 +402,7 @@ type SuccessCriteria struct {
 	AbortOnViolation bool `json:"abortOnViolation,omitempty"`
 
 	// AbortGracePeriod is how long the load has to run before the run may be aborted.
-	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]+([.][0-9]+)?(us|ms|s|m|h))+$')",message="abortGracePeriod must be a duration, for example 30s or 2m"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,6}([.][0-9]{1,6})?(us|ms|s|m|h)){1,2}$')",message="abortGracePeriod must be a duration, for example 30s or 2m"
 	// +kubebuilder:default="30s"
 	// +optional
 	AbortGracePeriod *metav1.Duration `json:"abortGracePeriod,omitempty"`
@@ -413,22 +413,22 @@ type SuccessCriteria struct {
 // +kubebuilder:validation:MinProperties=1
 type ResponseTimeLimits struct {
 	// P50 is the limit of the median, for example 100ms.
-	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]+([.][0-9]+)?(us|ms|s|m|h))+$')",message="p50 must be a duration, for example 250ms or 1.5s"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,6}([.][0-9]{1,6})?(us|ms|s|m|h)){1,2}$')",message="p50 must be a duration, for example 250ms or 1.5s"
 	// +optional
 	P50 *metav1.Duration `json:"p50,omitempty"`
 
 	// P90 is the limit of the 90th percentile.
-	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]+([.][0-9]+)?(us|ms|s|m|h))+$')",message="p90 must be a duration, for example 250ms or 1.5s"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,6}([.][0-9]{1,6})?(us|ms|s|m|h)){1,2}$')",message="p90 must be a duration, for example 250ms or 1.5s"
 	// +optional
 	P90 *metav1.Duration `json:"p90,omitempty"`
 
 	// P95 is the limit of the 95th percentile.
-	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]+([.][0-9]+)?(us|ms|s|m|h))+$')",message="p95 must be a duration, for example 250ms or 1.5s"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,6}([.][0-9]{1,6})?(us|ms|s|m|h)){1,2}$')",message="p95 must be a duration, for example 250ms or 1.5s"
 	// +optional
 	P95 *metav1.Duration `json:"p95,omitempty"`
 
 	// P99 is the limit of the 99th percentile.
-	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]+([.][0-9]+)?(us|ms|s|m|h))+$')",message="p99 must be a duration, for example 250ms or 1.5s"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,6}([.][0-9]{1,6})?(us|ms|s|m|h)){1,2}$')",message="p99 must be a duration, for example 250ms or 1.5s"
 	// +optional
 	P99 *metav1.Duration `json:"p99,omitempty"`
 }

@@ -111,7 +111,7 @@ func without(client *http.Client) *http.Client {
 
 // Stats asks the master for its statistics. When the load has stopped, average, percentiles, endpoints and requests per
 // second are those of the CSV, which knows the 95th percentile in all versions and the rate over the whole run; when it
-// cannot be had, they stay those of the JSON: the rate is that of the last seconds then.
+// cannot be had, they stay those of the JSON: the rate is that of the last seconds then, and Exact is false.
 //
 // For what went wrong see Reason and the Err variables.
 func (c *Client) Stats(ctx context.Context, t Target) (*report.Report, error) {
@@ -156,7 +156,7 @@ func (c *Client) both(ctx context.Context, t Target) (r *report.Report, agreed b
 		return r, false, nil
 	}
 	run.Errors = r.Errors
-	r.Stats = *run
+	r.Stats, r.Exact = *run, true
 	return r, true, nil
 }
 

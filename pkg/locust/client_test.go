@@ -127,6 +127,7 @@ func TestDirect_Stopped(t *testing.T) {
 			require.NoError(t, err)
 			assert.Nil(t, r.P95)
 			assert.InDelta(t, 37.5, r.RequestsPerSecond, 0)
+			assert.False(t, r.Exact)
 		})
 	}
 	t.Run("of different moments, then of the same", func(t *testing.T) {

@@ -129,7 +129,7 @@ class Reporter(logging.Handler):
     def exit(self):
         if self.start and not self.ended:
             self.ended, self.end = True, self.end or time.time()
-            self.write(True)
+            self.write(False)
 
     def excepthook(self, previous, *error):
         self.emit(logging.makeLogRecord({"levelname": "CRITICAL", "msg": "unhandled exception", "exc_info": error}))

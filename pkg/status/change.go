@@ -34,7 +34,13 @@ func Compare(prev, next *v2.LocustTestStatus) Change {
 func essence(s *v2.LocustTestStatus) *v2.LocustTestStatus {
 	e := s.DeepCopy()
 	e.ConnectedWorkers, e.Workers = 0, ""
-	e.Progress, e.TestResult = nil, nil
+	e.Progress = nil
+	if fromReporter(e.TestResult) {
+		// It comes once, and its pod may be gone a moment later.
+		e.TestResult = &v2.TestResult{Source: e.TestResult.Source, Final: e.TestResult.Final}
+	} else {
+		e.TestResult = nil
+	}
 	conditions := make([]metav1.Condition, len(e.Conditions))
 	for i, c := range e.Conditions {
 		c.Message = ""

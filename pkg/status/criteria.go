@@ -32,7 +32,7 @@ func violated(c *v2.SuccessCriteria, r *v2.TestResult) string {
 	var broken []string
 	breach := func(format string, args ...any) { broken = append(broken, fmt.Sprintf(format, args...)) }
 
-	if limit, given := decimal(c.MaxFailureRatio); given && float64(r.FailedRequests) > limit*float64(r.TotalRequests) {
+	if limit, given := decimal(c.MaxFailureRatio); given && r.TotalRequests > 0 && float64(r.FailedRequests)/float64(r.TotalRequests) > limit {
 		breach("maxFailureRatio is %s, measured %s (%d of %d requests failed)", c.MaxFailureRatio, r.FailureRatio, r.FailedRequests, r.TotalRequests)
 	}
 	slow := func(name string, limit, measured *metav1.Duration) {
@@ -83,7 +83,7 @@ func hopeless(prev *v2.LocustTestStatus, obs *Observation, settings Settings, no
 	}
 	elapsed := obs.Locust.At.Sub(loadStart(prev, obs).Time)
 	limit, given := decimal(c.MaxFailureRatio)
-	if !given || elapsed < abortGrace(c) || float64(r.Failures) <= limit*expectedRequests(obs, r, elapsed) {
+	if !given || elapsed < abortGrace(c) || float64(r.Failures)/expectedRequests(obs, r, elapsed) <= limit {
 		return ""
 	}
 	return fmt.Sprintf("aborted after %s, because the success criteria can no longer be met: maxFailureRatio is %s, measured %s (%d of %d requests failed)",
@@ -122,8 +122,10 @@ func failedRequestsOnly(obs *Observation, r *v2.TestResult) bool {
 			return false
 		}
 	}
-	if final := finalReport(obs); final != nil && (final.CustomExit || !final.Complete) {
-		return false
+	if report.IsFinal(end.Message) {
+		if final := finalReport(obs); final == nil || final.CustomExit || !final.Complete {
+			return false
+		}
 	}
 	return end.ExitCode == resources.ExitCodeOnError(&obs.Run.Spec)
 }

@@ -29,6 +29,10 @@ func TestViolated(t *testing.T) {
 			MaxFailureRatio: "0.01", MaxAverageResponseTime: limit(100 * time.Millisecond), MinRequestsPerSecond: "50", MinTotalRequests: n(1000),
 			MaxResponseTime: &v2.ResponseTimeLimits{P50: limit(90 * time.Millisecond), P90: limit(150 * time.Millisecond), P95: limit(200 * time.Millisecond), P99: limit(400 * time.Millisecond)},
 		}},
+		"ratio at its limit": {
+			criteria: v2.SuccessCriteria{MaxFailureRatio: "0.29"},
+			change:   func(r *v2.TestResult) { r.TotalRequests, r.FailedRequests, r.FailureRatio = 100, 29, "0.29" },
+		},
 		"ratio":         {criteria: v2.SuccessCriteria{MaxFailureRatio: "0.009"}, want: "success criteria not met: maxFailureRatio is 0.009, measured 0.01 (10 of 1000 requests failed)"},
 		"ratio of zero": {criteria: v2.SuccessCriteria{MaxFailureRatio: "0"}, want: "success criteria not met: maxFailureRatio is 0, measured 0.01 (10 of 1000 requests failed)"},
 		"average":       {criteria: v2.SuccessCriteria{MaxAverageResponseTime: limit(99 * time.Millisecond)}, want: "success criteria not met: maxAverageResponseTime is 99ms, measured 100ms"},
@@ -79,9 +83,13 @@ func TestCriteria_Decide(t *testing.T) {
 		"killed master":                          {code: 137, message: finalMessage(false, 3, 100, 0), ratio: "0.1", phase: v2.PhaseFailed, because: []string{"exited with code 137"}},
 		"no final result":                        {code: 0, message: "", ratio: "0.1", phase: v2.PhaseFailed, because: []string{"cannot be checked"}},
 		"failed requests, no final result":       {code: 1, message: "", ratio: "0.1", phase: v2.PhaseFailed, because: []string{"exited with code 1"}},
-		"no criteria, failed requests":           {code: 1, message: finalMessage(true, 3, 100, 5), phase: v2.PhaseFailed, because: []string{"exited with code 1", "5 of 100 requests failed"}},
+		"a report that cannot be read": {code: 1, message: `{"locust.io/report":1,`, ratio: "0.1", change: func(s *scene) {
+			s.obs.Locust.Report = &report.Report{State: report.StateStopped, Exact: true, Stats: report.Stats{Requests: 100, Failures: 5}}
+			s.obs.Locust.At = t0.Add(time.Minute)
+		}, phase: v2.PhaseFailed, because: []string{"exited with code 1"}},
+		"no criteria, failed requests": {code: 1, message: finalMessage(true, 3, 100, 5), phase: v2.PhaseFailed, because: []string{"exited with code 1", "5 of 100 requests failed"}},
 		"no reporter, but the web API told the end": {code: 1, message: "", ratio: "0.1", change: func(s *scene) {
-			s.obs.Locust.Report = &report.Report{State: report.StateStopped, Stats: report.Stats{Requests: 100, Failures: 5}}
+			s.obs.Locust = &Locust{Report: &report.Report{State: report.StateStopped, Exact: true, Stats: report.Stats{Requests: 100, Failures: 5}}, At: t0.Add(39 * time.Second), SameSince: t0.Add(30 * time.Second)}
 		}, phase: v2.PhaseSucceeded},
 		"the master's pod was deleted while it ran":  {code: 1, message: finalMessage(true, 3, 100, 5), ratio: "0.1", change: func(s *scene) { at := metav1.NewTime(t0); s.master().DeletionTimestamp = &at }, phase: v2.PhaseFailed, because: []string{"exited with code 1"}},
 		"the spec's criteria, not the changed one's": {code: 0, message: finalMessage(true, 3, 100, 20), ratio: "0.1", change: func(s *scene) { s.obs.Test.Spec.SuccessCriteria = nil }, phase: v2.PhaseFailed},

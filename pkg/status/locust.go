@@ -24,6 +24,9 @@ const (
 	leastPoll = time.Second
 	// mostPoll is the longest time between two questions to a master that does not answer.
 	mostPoll = 30 * time.Second
+	// lastReports is how long the last statistics of the workers may take: they send them every 3 s, and the master says
+	// that the load has stopped before (locust/stats.py, runners.py); its web API may be 2 s behind.
+	lastReports = 5 * time.Second
 )
 
 // Locust is what the web API of the test's master told.
@@ -35,6 +38,8 @@ type Locust struct {
 	Asked time.Time
 	// WorkersChanged is when the number of workers was last told to be another one.
 	WorkersChanged time.Time
+	// SameSince is since when the answers have told the same numbers of requests and failures.
+	SameSince time.Time
 	// Trouble is why the last question was not answered; empty when it was. It does not change from one failure to the
 	// next unless the cause does.
 	Trouble string
@@ -55,9 +60,23 @@ func (l *Locust) fresh(settings Settings, now time.Time) *report.Report {
 // reportValid is how long a report is believed while no newer one comes: one lost answer is no news.
 func (s Settings) reportValid() time.Duration { return max(3*s.PollInterval, 10*time.Second) }
 
-// silent tells that the master does not answer, and that its start is no excuse.
+// silent tells that the master does not answer, and that its start is no excuse. It does not answer either when it has
+// not been asked for long, for example because its Service is missing.
 func (l *Locust) silent(obs *Observation, now time.Time) bool {
-	return l.Hopeless || (l.Trouble != "" && now.Sub(masterSince(obs)) >= apiGrace)
+	return l.Hopeless || ((l.Trouble != "" || l.Report != nil) && now.Sub(masterSince(obs)) >= apiGrace)
+}
+
+// trouble is why the master does not answer.
+func (l *Locust) trouble() string {
+	if l.Trouble == "" {
+		return "it has not been asked lately"
+	}
+	return l.Trouble
+}
+
+// final tells whether the newest report is the result of the whole run: the load has stopped, and no more comes in.
+func (l *Locust) final() bool {
+	return l.Report.State == report.StateStopped && l.Report.Exact && l.At.Sub(l.SameSince) >= lastReports
 }
 
 // PollIn tells when to ask the master of a running test again: now when it is not positive. ask is false when there
@@ -77,7 +96,7 @@ func pollEvery(s *v2.LocustTestStatus, obs *Observation, settings Settings, now 
 	switch {
 	case l.Failures > 0 && now.Sub(masterSince(obs)) >= apiGrace:
 		return max(settings.PollInterval, min(settings.PollInterval<<min(l.Failures-1, 16), mostPoll))
-	case l.Report == nil, young && !allConnectedOnce(s):
+	case l.Report == nil, young && !allConnectedOnce(s), l.Report.State.Ended() && !l.final():
 		return often
 	case l.Report.Workers != readyWorkers(obs) && now.Sub(l.WorkersChanged) < unsettledFor, podsUnsettled(obs, now):
 		return often

@@ -33,7 +33,14 @@ func (s *scene) tell(at time.Time, workers int32, state report.State, stats repo
 	if l.Report == nil || l.Report.Workers != workers {
 		l.WorkersChanged = at
 	}
-	s.obs.Locust = &Locust{Report: &report.Report{State: state, Users: 10, Workers: workers, Stats: stats}, At: at, Asked: at, WorkersChanged: l.WorkersChanged}
+	since := l.SameSince
+	if l.Report == nil || l.Report.Requests != stats.Requests {
+		since = at
+	}
+	s.obs.Locust = &Locust{
+		Report: &report.Report{State: state, Users: 10, Workers: workers, Stats: stats, Exact: state == report.StateStopped},
+		At:     at, Asked: at, WorkersChanged: l.WorkersChanged, SameSince: since,
+	}
 	return s.derive(at)
 }
 

@@ -124,7 +124,7 @@ func masterStarted(obs *Observation) bool {
 // masterSucceeded is the end of a master with exit code 0: what its success criteria make of it.
 func masterSucceeded(prev *v2.LocustTestStatus, obs *Observation, now time.Time) outcome {
 	at := finishTime(obs.MasterJob, now)
-	if age := now.Sub(at); age < settleTime && age >= 0 && awaitsEnd(obs) {
+	if settling(at, now) && awaitsEnd(obs) {
 		return outcome{phase: prev.Phase, wait: settleTime / 10}
 	}
 	if c := obs.criteria(); c != nil {
@@ -164,7 +164,7 @@ func masterFailed(prev *v2.LocustTestStatus, obs *Observation, now time.Time) ou
 			if cause := violated(c, result); cause != "" {
 				return failed(at, cause)
 			}
-			return outcome{phase: v2.PhaseSucceeded, completion: at}
+			return outcome{phase: v2.PhaseSucceeded, completion: at, remark: loadCutShort(obs)}
 		}
 	}
 	for _, pod := range pods {
@@ -172,7 +172,7 @@ func masterFailed(prev *v2.LocustTestStatus, obs *Observation, now time.Time) ou
 			return failed(at, "master "+cause)
 		}
 	}
-	if age := now.Sub(at); age < settleTime && age >= 0 && awaitsWords(pods) {
+	if settling(at, now) && (awaitsWords(pods) || awaitsReport(obs)) {
 		return outcome{phase: prev.Phase, wait: settleTime / 10}
 	}
 	for _, pod := range pods {
@@ -184,6 +184,23 @@ func masterFailed(prev *v2.LocustTestStatus, obs *Observation, now time.Time) ou
 		return failed(at, "the master pod was deleted")
 	}
 	return failed(at, "master Job failed: "+jobWords(obs.MasterJob))
+}
+
+// settling tells whether what belongs to a Job that has just finished may not have been seen yet. The clock of the API
+// server may be ahead.
+func settling(finished, now time.Time) bool {
+	age := now.Sub(finished)
+	return age < settleTime && age > -time.Minute
+}
+
+// awaitsReport tells whether a master that was told to go, while it was under load, has yet to leave its report.
+func awaitsReport(obs *Observation) bool {
+	for _, pod := range obs.podsOf(obs.MasterJob) {
+		if pod.DeletionTimestamp != nil && !isFinishedPod(pod) && !startedAt(pod).IsZero() {
+			return true
+		}
+	}
+	return false
 }
 
 // awaitsWords tells whether the master's pod may still tell why it ended. Deleted pods tell nothing.

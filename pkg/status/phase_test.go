@@ -163,7 +163,11 @@ func TestMasterFailed_TellsTheCause(t *testing.T) {
 		"evicted": {func(s *scene) {
 			s.master().Status = corev1.PodStatus{Phase: corev1.PodFailed, Reason: "Evicted", Message: "node was low on memory"}
 		}, []string{"Evicted", "low on memory"}},
-		"pod deleted": {func(s *scene) { now := metav1.NewTime(end); s.master().DeletionTimestamp = &now }, []string{"was deleted"}},
+		"pod deleted": {func(s *scene) {
+			now := metav1.NewTime(end)
+			s.endPod(s.master(), end, 0, "")
+			s.master().DeletionTimestamp = &now
+		}, []string{"was deleted"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := running(t)

@@ -14,35 +14,39 @@ import (
 
 // setResult sets progress and testResult: live while the master answers, exact at the end. What is not known any
 // more stays as it was last known.
-func setResult(next *v2.LocustTestStatus, prev *v2.LocustTestStatus, obs *Observation, settings Settings, now time.Time) {
+func setResult(next *v2.LocustTestStatus, prev *v2.LocustTestStatus, obs *Observation) {
 	switch {
 	case next.IsTerminal():
 		next.TestResult = resultAtEnd(prev, obs)
 		next.Progress = progressAtEnd(prev, obs)
-	case next.Phase == v2.PhaseRunning:
-		r := obs.Locust.fresh(settings, now)
-		if r == nil {
-			return
-		}
-		next.TestResult = liveResult(prev, r)
-		next.Progress = liveProgress(prev, obs, r)
+	case next.Phase == v2.PhaseRunning && finalReport(obs) != nil:
+		// The master has ended and its Job does not say so yet. A pod that was deleted is gone by then.
+		next.TestResult = resultAtEnd(prev, obs)
+		next.Progress = progressAtEnd(prev, obs)
+	case next.Phase == v2.PhaseRunning && obs.Locust != nil && obs.Locust.Report != nil && !fromReporter(prev.TestResult):
+		next.TestResult = liveResult(prev, obs.Locust)
+		next.Progress = liveProgress(prev, obs, obs.Locust.Report)
 	}
 }
 
+// fromReporter tells whether a result is the reporter's word, which nothing else overrides.
+func fromReporter(r *v2.TestResult) bool { return r != nil && r.Source == v2.ResultSourceReporter }
+
 // liveResult is what the master tells while it runs.
-func liveResult(prev *v2.LocustTestStatus, r *report.Report) *v2.TestResult {
+func liveResult(prev *v2.LocustTestStatus, l *Locust) *v2.TestResult {
+	r := l.Report
 	if r.Requests == 0 && !r.State.Loading() && !r.State.Ended() {
 		return prev.TestResult
 	}
-	return resultOf(&r.Stats, v2.ResultSourceWebAPI, r.State == report.StateStopped)
+	return resultOf(&r.Stats, v2.ResultSourceWebAPI, l.final())
 }
 
 // resultAtEnd is the reporter's word, or what the master told last.
 func resultAtEnd(prev *v2.LocustTestStatus, obs *Observation) *v2.TestResult {
 	known := prev.TestResult
-	if obs.Locust != nil && obs.Locust.Report != nil {
+	if obs.Locust != nil && obs.Locust.Report != nil && !fromReporter(known) {
 		// The last answer may not have been written yet.
-		known = liveResult(prev, obs.Locust.Report)
+		known = liveResult(prev, obs.Locust)
 	}
 	final := finalReport(obs)
 	switch {

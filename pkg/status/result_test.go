@@ -52,7 +52,10 @@ func TestResult_Live(t *testing.T) {
 	assert.Equal(t, progress, s.prev.Progress)
 
 	// The load has stopped, the master waits for autoquit.
+	stats.Requests = 203
 	s.tell(t0.Add(4*time.Minute), 3, report.StateStopped, stats)
+	assert.False(t, s.prev.TestResult.Final, "the workers' last statistics come a moment later")
+	s.tell(t0.Add(4*time.Minute+lastReports), 3, report.StateStopped, stats)
 	assert.True(t, s.prev.TestResult.Final)
 	assert.Equal(t, 100*time.Second, s.prev.Progress.Elapsed.Duration, "not the time until it was noticed")
 	assert.Equal(t, int32(100), *s.prev.Progress.Percent)
@@ -88,7 +91,7 @@ func TestResult_AtEnd(t *testing.T) {
 			s.tell(t0.Add(16*time.Second), 3, report.StateRunning, report.Stats{Requests: 5})
 			s.prev.TestResult.TotalRequests = 5
 			// The last answer has not been written yet.
-			s.obs.Locust = &Locust{Report: &report.Report{State: tc.state, Workers: 3, Stats: live}, At: t0.Add(39 * time.Second)}
+			s.obs.Locust = &Locust{Report: &report.Report{State: tc.state, Workers: 3, Stats: live, Exact: true}, At: t0.Add(39 * time.Second), SameSince: t0.Add(30 * time.Second)}
 			s.endMaster(t0.Add(40*time.Second), 0, tc.message)
 			s.derive(t0.Add(41 * time.Second))
 			require.Equal(t, v2.PhaseSucceeded, s.prev.Phase)
@@ -132,6 +135,35 @@ func TestResult_WaitsForThePod(t *testing.T) {
 	s.derive(t0.Add(41 * time.Second))
 	assert.Equal(t, v2.PhaseSucceeded, s.prev.Phase)
 	assert.True(t, s.prev.TestResult.Final)
+}
+
+// TestResult_DeletedMaster: the report is read while the pod is there, and stays when it has gone.
+func TestResult_DeletedMaster(t *testing.T) {
+	s := polled(t)
+	s.tell(t0.Add(20*time.Second), 3, report.StateRunning, report.Stats{Requests: 40})
+	at := metav1.NewTime(t0.Add(70 * time.Second))
+	s.master().DeletionTimestamp = &at
+	was := s.prev.DeepCopy()
+	s.endPod(s.master(), t0.Add(41*time.Second), 0, finalMessage(true, 3, 100, 0))
+	s.derive(t0.Add(41 * time.Second))
+	assert.Equal(t, v2.PhaseRunning, s.prev.Phase)
+	assert.Equal(t, Transition, Compare(was, &s.prev), "to be written at once")
+	s.dropPod(s.master())
+	s.endJob(s.obs.MasterJob, "Failed", t0.Add(42*time.Second))
+	s.derive(t0.Add(50 * time.Second))
+	assert.Equal(t, v2.PhaseFailed, s.prev.Phase)
+	assert.True(t, s.prev.TestResult.Final)
+	assert.Equal(t, int64(100), s.prev.TestResult.TotalRequests)
+	assert.Equal(t, int32(12), s.prev.Progress.CurrentUsers)
+
+	// The Job is seen to have failed first: the pod has a moment to leave its words.
+	s = polled(t)
+	s.master().DeletionTimestamp = &at
+	s.endJob(s.obs.MasterJob, "Failed", t0.Add(42*time.Second))
+	assert.Positive(t, s.derive(t0.Add(42*time.Second)).WakeUp)
+	assert.Equal(t, v2.PhaseRunning, s.prev.Phase)
+	s.derive(t0.Add(48 * time.Second))
+	assert.Equal(t, v2.PhaseFailed, s.prev.Phase)
 }
 
 // TestResult_LoadCutShort: Locust calls a run good whose workers were all lost.

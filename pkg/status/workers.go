@@ -65,7 +65,7 @@ func countWorkers(prev *v2.LocustTestStatus, obs *Observation, settings Settings
 	}
 	count := workerCount{source: " (" + sourceReadyPods + ")"}
 	if obs.Locust != nil {
-		count.source = " (" + sourceReadyPods + ", because Locust's web API cannot be reached: " + obs.Locust.Trouble + ")"
+		count.source = " (" + sourceReadyPods + ", because Locust's web API cannot be reached: " + obs.Locust.trouble() + ")"
 	}
 	count.connected, count.again = readyForLong(obs, now)
 	return count
@@ -238,6 +238,9 @@ func frozenWorkers(next *v2.LocustTestStatus, prev *v2.LocustTestStatus, obs *Ob
 		return workerCount{connected: final.Workers}
 	}
 	count := workerCount{connected: prev.ConnectedWorkers, source: prevSource(prev)}
+	if count.source == sourceNone {
+		count.source = " (Locust's web API never answered)"
+	}
 	told := obs.Locust != nil && obs.Locust.Report != nil
 	if !told && lastedLongEnough(next) {
 		if left := workersAtEnd(obs, next.CompletionTime.Time); left > count.connected {

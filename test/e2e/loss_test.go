@@ -139,6 +139,13 @@ func TestLostMaster(t *testing.T) {
 			final := s.untilPhase(test, v2.PhaseFailed)
 			assert.Contains(t, condition(final, v2.ConditionTypeTestCompleted).Message, "deleted")
 			t.Log(condition(final, v2.ConditionTypeTestCompleted).Message)
+			if name == "pod" {
+				// It was told to go, and left its report before it went.
+				require.NotNil(t, final.TestResult)
+				assert.True(t, final.TestResult.Final)
+				assert.Equal(t, v2.ResultSourceReporter, final.TestResult.Source)
+				assert.Positive(t, final.TestResult.TotalRequests)
+			}
 			s.requireNoLoad(test)
 			time.Sleep(3 * time.Second)
 			s.requireFrozen(test, final)

@@ -216,6 +216,7 @@ func TestSuccessCriteria_Schema(t *testing.T) {
 		"no rate":          {map[string]any{"minRequestsPerSecond": "fast"}, []string{"minRequestsPerSecond", "decimal number"}},
 		"no requests":      {map[string]any{"minTotalRequests": int64(0)}, []string{"minTotalRequests", "greater than or equal to 1"}},
 		"nothing to watch": {map[string]any{"minTotalRequests": int64(1), "abortOnViolation": true}, []string{"abortOnViolation", "set maxFailureRatio"}},
+		"a time too long":  {map[string]any{"maxAverageResponseTime": "9999999h"}, []string{"maxAverageResponseTime", "duration"}},
 		"a grace period":   {map[string]any{"maxFailureRatio": "0.1", "abortGracePeriod": "soon"}, []string{"abortGracePeriod", "30s"}},
 	} {
 		t.Run(name, func(t *testing.T) {

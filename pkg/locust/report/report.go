@@ -49,6 +49,8 @@ type Report struct {
 	Users int32
 	// Workers is the number of workers that are connected and not missing: ready, spawning or running.
 	Workers int32
+	// Exact is true when the load has stopped and Stats are those over the whole run, the rate and all percentiles too.
+	Exact bool
 	Stats
 }
 

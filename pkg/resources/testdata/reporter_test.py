@@ -150,7 +150,7 @@ class ReporterTest(unittest.TestCase):
             reporter.excepthook(lambda *error: told.append(error), *sys.exc_info())
         reporter.exit()
         last = read(self.world)
-        self.assertEqual((True, ["CRITICAL: unhandled exception: RuntimeError: boom"], 1), (last["complete"], last["log"], len(told)))
+        self.assertEqual((False, ["CRITICAL: unhandled exception: RuntimeError: boom"], 1), (last["complete"], last["log"], len(told)))
         self.assertGreater(last["end"], 0)
 
     def test_size(self):
