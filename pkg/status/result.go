@@ -1,10 +1,12 @@
 package status
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
@@ -19,14 +21,19 @@ func setResult(next *v2.LocustTestStatus, prev *v2.LocustTestStatus, obs *Observ
 	case next.IsTerminal():
 		next.TestResult = resultAtEnd(prev, obs)
 		next.Progress = progressAtEnd(prev, obs)
-	case next.Phase == v2.PhaseRunning && finalReport(obs) != nil:
-		// The master has ended and its Job does not say so yet. A pod that was deleted is gone by then.
+	case next.Phase == v2.PhaseRunning && masterGoes(obs) && finalReport(obs) != nil:
+		// Its Job does not say yet that the master has ended, and when it does, the pod is gone.
 		next.TestResult = resultAtEnd(prev, obs)
 		next.Progress = progressAtEnd(prev, obs)
 	case next.Phase == v2.PhaseRunning && obs.Locust != nil && obs.Locust.Report != nil && !fromReporter(prev.TestResult):
 		next.TestResult = liveResult(prev, obs.Locust)
 		next.Progress = liveProgress(prev, obs, obs.Locust.Report)
 	}
+}
+
+// masterGoes tells whether the master's pod is being deleted.
+func masterGoes(obs *Observation) bool {
+	return slices.ContainsFunc(obs.podsOf(obs.MasterJob), func(pod *corev1.Pod) bool { return pod.DeletionTimestamp != nil })
 }
 
 // fromReporter tells whether a result is the reporter's word, which nothing else overrides.
