@@ -205,13 +205,21 @@ func literals(spec *v2.LocustTestSpec) map[string]string {
 	return known
 }
 
+// maxWord bounds an argument or variable in bytes, as Linux does (MAX_ARG_STRLEN): no container starts with a longer one.
+const maxWord = 128 << 10
+
 // expand replaces $(NAME) by the variable of that name, and $$ by $, as the kubelet does (Kubernetes API reference,
-// Container.args and EnvVar.value). What is not known stays as it is.
-func expand(text string, variables map[string]string) string {
+// Container.args and EnvVar.value). What is not known stays as it is, and so does a text that would become longer than
+// maxWord: variables that contain each other twice grow without end.
+func expand(all string, variables map[string]string) string {
 	var expanded strings.Builder
+	text := all
 	for {
 		before, after, found := strings.Cut(text, "$")
 		expanded.WriteString(before)
+		if expanded.Len() > maxWord {
+			return all
+		}
 		if !found {
 			return expanded.String()
 		}

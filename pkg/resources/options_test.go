@@ -1,10 +1,12 @@
 package resources
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
@@ -105,4 +107,18 @@ func FuzzOptions(f *testing.F) {
 			assert.True(t, strings.HasSuffix(opts.words[arg.word][arg.offset:], arg.value))
 		}
 	})
+}
+
+// TestExpand_Bounded: 60 variables that each double the one before would fill any memory.
+func TestExpand_Bounded(t *testing.T) {
+	spec := &v2.LocustTestSpec{Env: &v2.EnvConfig{Variables: []corev1.EnvVar{{Name: "V0", Value: "0123456789"}}}}
+	for i := range 60 {
+		before := fmt.Sprintf("$(V%d)", i)
+		spec.Env.Variables = append(spec.Env.Variables, corev1.EnvVar{Name: fmt.Sprintf("V%d", i+1), Value: before + before})
+	}
+	for name, value := range literals(spec) {
+		require.LessOrEqual(t, len(value), maxWord, name)
+	}
+	spec.Master.Command = "--locustfile /t.py --users 7 --host " + strings.Repeat("$(V12)", 2000)
+	require.EqualValues(t, 7, *LoadOf(spec).Users)
 }
