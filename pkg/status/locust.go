@@ -125,15 +125,8 @@ func masterSince(obs *Observation) time.Time {
 	return time.Time{}
 }
 
-func readyWorkers(obs *Observation) int32 {
-	var ready int32
-	for _, pod := range obs.podsOf(obs.WorkerJob) {
-		if isReady(pod) {
-			ready++
-		}
-	}
-	return ready
-}
+// readyWorkers is how many worker pods are ready.
+func readyWorkers(obs *Observation) int32 { return countPods(obs, isReady) }
 
 // masterEnd is how the master's container ended; nil when it runs, or its pod is gone.
 func masterEnd(obs *Observation) *corev1.ContainerStateTerminated {

@@ -101,29 +101,6 @@ func reportedWorkers(prev *v2.LocustTestStatus, obs *Observation, r *report.Repo
 	return workerCount{connected: min(r.Workers, startedWorkers(obs)+leftWorkers(obs))}
 }
 
-// startedWorkers is how many workers' processes run and are not told to go.
-func startedWorkers(obs *Observation) int32 {
-	var started int32
-	for _, pod := range obs.podsOf(obs.WorkerJob) {
-		if isLive(pod) && !startedAt(pod).IsZero() {
-			started++
-		}
-	}
-	return started
-}
-
-// settledWorkers is how many worker pods are ready and had the time to connect; one that took the place of another, a
-// moment ago, has yet to show that it does.
-func settledWorkers(obs *Observation, now time.Time) int32 {
-	var settled int32
-	for _, pod := range obs.podsOf(obs.WorkerJob) {
-		if isReady(pod) && now.Sub(startedAt(pod)) >= settledAfter {
-			settled++
-		}
-	}
-	return settled
-}
-
 // readyForLong is how many worker pods have been ready for long enough to be connected, and when to look again because
 // the number changes by time alone (0: never).
 //
@@ -163,15 +140,29 @@ func readyForLong(obs *Observation, now time.Time) (count int32, again time.Dura
 	return count, again
 }
 
+// startedWorkers is how many workers' processes run and are not told to go.
+func startedWorkers(obs *Observation) int32 {
+	return countPods(obs, func(pod *corev1.Pod) bool { return isLive(pod) && !startedAt(pod).IsZero() })
+}
+
+// settledWorkers is how many worker pods are ready and had the time to connect; one that took the place of another, a
+// moment ago, has yet to show that it does.
+func settledWorkers(obs *Observation, now time.Time) int32 {
+	return countPods(obs, func(pod *corev1.Pod) bool { return isReady(pod) && now.Sub(startedAt(pod)) >= settledAfter })
+}
+
 // leftWorkers is how many workers have ended by themselves.
-func leftWorkers(obs *Observation) int32 {
-	var left int32
+func leftWorkers(obs *Observation) int32 { return countPods(obs, leftByItself) }
+
+// countPods counts worker pods.
+func countPods(obs *Observation, fits func(*corev1.Pod) bool) int32 {
+	var n int32
 	for _, pod := range obs.podsOf(obs.WorkerJob) {
-		if leftByItself(pod) {
-			left++
+		if fits(pod) {
+			n++
 		}
 	}
-	return left
+	return n
 }
 
 // allLeft tells whether no worker is left: those that ended by themselves were sent home by the master, and the test ends.
