@@ -131,7 +131,11 @@ func (p *Poller) poll(one *masterPoll, test *v2.LocustTest, target locust.Target
 	one.mu.Lock()
 	one.busy = false
 	one.jitter = time.Duration((2*rand.Float64() - 1) * float64(p.spread))
-	take(&one.known, answer, err, now)
+	if err != nil {
+		one.known.Unanswered(locust.Reason(err), now)
+	} else {
+		one.known.Answered(answer, now)
+	}
 	one.mu.Unlock()
 
 	select {
@@ -148,21 +152,4 @@ func (p *Poller) stats(target locust.Target) (answer *report.Report, err error) 
 		}
 	}()
 	return p.locust.Stats(context.Background(), target)
-}
-
-// take adds an answer, or the lack of one, to what is known. Answers are never changed, for they are shared.
-func take(known *status.Locust, answer *report.Report, err error, now time.Time) {
-	known.Asked = now
-	if err != nil {
-		known.Trouble, known.Failures = locust.Reason(err), known.Failures+1
-		return
-	}
-	if known.Report == nil || known.Report.Workers != answer.Workers {
-		known.WorkersChanged = now
-	}
-	if known.Report == nil || known.Report.Requests != answer.Requests || known.Report.Failures != answer.Failures {
-		known.SameSince = now
-	}
-	known.Report, known.At = answer, now
-	known.Trouble, known.Failures = "", 0
 }

@@ -49,6 +49,24 @@ type Locust struct {
 	Hopeless bool
 }
 
+// Answered takes an answer, which is not changed by anybody: it is shared.
+func (l *Locust) Answered(r *report.Report, now time.Time) {
+	l.Asked = now
+	if l.Report == nil || l.Report.Workers != r.Workers {
+		l.WorkersChanged = now
+	}
+	if l.Report == nil || l.Report.Requests != r.Requests || l.Report.Failures != r.Failures {
+		l.SameSince = now
+	}
+	l.Report, l.At = r, now
+	l.Trouble, l.Failures = "", 0
+}
+
+// Unanswered notes that a question was not answered, and why.
+func (l *Locust) Unanswered(trouble string, now time.Time) {
+	l.Asked, l.Trouble, l.Failures = now, trouble, l.Failures+1
+}
+
 // fresh is the newest report while it is not too old to be true; nil otherwise.
 func (l *Locust) fresh(settings Settings, now time.Time) *report.Report {
 	if l == nil || l.Report == nil || now.Sub(l.At) >= settings.reportValid() {

@@ -29,18 +29,9 @@ func polled(t *testing.T) *scene {
 // tell is an answer of the master.
 func (s *scene) tell(at time.Time, workers int32, state report.State, stats report.Stats) Derivation {
 	s.t.Helper()
-	l := s.obs.Locust
-	if l.Report == nil || l.Report.Workers != workers {
-		l.WorkersChanged = at
-	}
-	since := l.SameSince
-	if l.Report == nil || l.Report.Requests != stats.Requests {
-		since = at
-	}
-	s.obs.Locust = &Locust{
-		Report: &report.Report{State: state, Users: 10, Workers: workers, Stats: stats, Exact: state == report.StateStopped},
-		At:     at, Asked: at, WorkersChanged: l.WorkersChanged, SameSince: since,
-	}
+	l := *s.obs.Locust
+	l.Answered(&report.Report{State: state, Users: 10, Workers: workers, Stats: stats, Exact: state == report.StateStopped}, at)
+	s.obs.Locust = &l
 	return s.derive(at)
 }
 
@@ -48,7 +39,7 @@ func (s *scene) tell(at time.Time, workers int32, state report.State, stats repo
 func (s *scene) fail(at time.Time, trouble string) Derivation {
 	s.t.Helper()
 	l := *s.obs.Locust
-	l.Asked, l.Trouble, l.Failures = at, trouble, l.Failures+1
+	l.Unanswered(trouble, at)
 	s.obs.Locust = &l
 	return s.derive(at)
 }
