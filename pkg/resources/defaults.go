@@ -9,11 +9,13 @@ import (
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 )
 
+// DefaultAbortGrace is the schema's default of abortGracePeriod.
+const DefaultAbortGrace = 30 * time.Second
+
 const (
 	defaultSrcMountPath    = "/lotest/src"
 	defaultLibMountPath    = "/opt/locust/lib"
 	defaultAutoquitSeconds = int32(60)
-	defaultAbortGrace      = 30 * time.Second
 
 	protocolGRPC = "grpc"
 	protocolHTTP = "http/protobuf"
@@ -47,7 +49,7 @@ func withDefaults(in *v2.LocustTestSpec) *v2.LocustTestSpec {
 		setDefault(&spec.VolumeMounts[i].Target, v2.MountTargetBoth)
 	}
 	if criteria := spec.SuccessCriteria; criteria != nil {
-		setPointer(&criteria.AbortGracePeriod, metav1.Duration{Duration: defaultAbortGrace})
+		setPointer(&criteria.AbortGracePeriod, metav1.Duration{Duration: DefaultAbortGrace})
 	}
 	if spec.Observability != nil && spec.Observability.OpenTelemetry != nil {
 		setDefault(&spec.Observability.OpenTelemetry.Protocol, protocolGRPC)

@@ -13,9 +13,6 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
 )
 
-// defaultAbortGrace is the schema's default of abortGracePeriod.
-const defaultAbortGrace = 30 * time.Second
-
 // criteria are the success criteria of the run; nil when it has none.
 func (o *Observation) criteria() *v2.SuccessCriteria {
 	if o.Run != nil {
@@ -92,7 +89,7 @@ func hopeless(prev *v2.LocustTestStatus, obs *Observation, settings Settings, no
 
 func abortGrace(c *v2.SuccessCriteria) time.Duration {
 	if c.AbortGracePeriod == nil {
-		return defaultAbortGrace
+		return resources.DefaultAbortGrace
 	}
 	return c.AbortGracePeriod.Duration
 }
