@@ -2,6 +2,7 @@ package status
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -172,7 +173,7 @@ func masterFailed(prev *v2.LocustTestStatus, obs *Observation, now time.Time) ou
 			return failed(at, "master "+cause)
 		}
 	}
-	if settling(at, now) && (awaitsWords(pods) || awaitsReport(obs)) {
+	if settling(at, now) && awaitsWords(pods) {
 		return outcome{phase: prev.Phase, wait: settleTime / 10}
 	}
 	for _, pod := range pods {
@@ -193,24 +194,12 @@ func settling(finished, now time.Time) bool {
 	return age < settleTime && age > -time.Minute
 }
 
-// awaitsReport tells whether a master that was told to go, while it was under load, has yet to leave its report.
-func awaitsReport(obs *Observation) bool {
-	for _, pod := range obs.podsOf(obs.MasterJob) {
-		if pod.DeletionTimestamp != nil && !isFinishedPod(pod) && !startedAt(pod).IsZero() {
-			return true
-		}
-	}
-	return false
-}
-
-// awaitsWords tells whether the master's pod may still tell why it ended. Deleted pods tell nothing.
+// awaitsWords tells whether the master's pod may still tell why it ended. One that was deleted does so while it is ending:
+// it may leave its report.
 func awaitsWords(pods []*corev1.Pod) bool {
-	for _, pod := range pods {
-		if pod.DeletionTimestamp != nil {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(pods, func(pod *corev1.Pod) bool {
+		return pod.DeletionTimestamp != nil && (isFinishedPod(pod) || startedAt(pod).IsZero())
+	})
 }
 
 // workersFailed tells why the worker Job failed for good; empty when it has not.
