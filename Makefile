@@ -13,6 +13,7 @@ IMG ?= localhost:5000/locust-k8s-operator:dev
 BASE ?= gcr.io/distroless/static:nonroot
 CONTAINER_TOOL ?= docker
 FUZZTIME ?= 5s
+OVERLAY ?= default
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 # Everything that is downloaded or built once lies here, outside the clone.
@@ -57,6 +58,7 @@ help: ## Show this list
 		'IMG' 'operator image to build, push or deploy: $(IMG)' \
 		'LOCUST_IMAGE' 'Locust image of demo and test-e2e; empty: that of the manifests, or of the embedded cluster' \
 		'BASE' 'base of the operator image: $(BASE)' \
+		'OVERLAY' 'folder of config/ that deploy applies, default or cert-manager: $(OVERLAY)' \
 		'CONTAINER_TOOL' 'docker, podman or nerdctl: $(CONTAINER_TOOL)' \
 		'VERSION' 'what the operator calls itself: $(VERSION)' \
 		'FUZZTIME' 'for each fuzz test: $(FUZZTIME)' \
@@ -110,6 +112,13 @@ test-integration: ## Run the suites against a real API server, etcd and controll
 		go test $(RACE) -tags integration -timeout 15m -covermode atomic -coverpkg $(COVERED) \
 			-coverprofile bin/cover/integration.out ./test/integration/... | $(STRIP_SHARES)
 
+.PHONY: bench
+bench: ## Run the benchmarks; those of the webhooks print p50 and p99 latencies, against a real API server
+	@echo "==> benchmarks"
+	@go test -run '^$$' -bench . -benchmem ./api/... ./pkg/...
+	@assets="$$($(LOCALCLUSTER) assets)"; KUBEBUILDER_ASSETS="$$assets" \
+		go test -tags integration -run '^$$' -bench . -timeout 15m ./test/integration/...
+
 .PHONY: test-e2e
 test-e2e: ## Run the end-to-end suites on a real cluster
 ifeq ($(LOCAL),1)
@@ -150,7 +159,10 @@ generate: ## Generate deepcopy, CRDs, RBAC and the reference docs
 	@mkdir -p config/crd/bases docs/reference
 	@rm -f config/crd/bases/*.yaml && mv bin/crd/*.yaml config/crd/bases/
 	@$(CONTROLLER_GEN) rbac:roleName=manager-role paths=./controllers/... output:rbac:dir=config/rbac
-	@$(CRD_REF_DOCS) --log-level ERROR --source-path api --config tools/crd-ref-docs.yaml --renderer markdown --output-path docs/reference/api.md
+	@$(CONTROLLER_GEN) webhook paths=./pkg/webhook/... output:webhook:dir=config/webhook
+	@for version in v1 v2; do \
+		$(CRD_REF_DOCS) --log-level ERROR --source-path api/$$version --config tools/crd-ref-docs.yaml --renderer markdown --output-path docs/reference/$$version.md; \
+	done
 	@go run ./pkg/status/gendocs >bin/status.md && mv bin/status.md docs/status.md
 
 .PHONY: manifests
@@ -248,7 +260,7 @@ DEPLOYMENT = locust-k8s-operator-controller-manager
 # Sets the image in a copy: the clone stays as it is.
 RENDER_DEPLOYMENT = copy="$$(mktemp -d)"; trap 'rm -rf "$$copy"' EXIT; cp -R config "$$copy"; kustomize=$(KUSTOMIZE); \
 	(cd "$$copy/config/manager" && "$$kustomize" edit set image controller=$(IMG)); \
-	"$$kustomize" build "$$copy/config/default"
+	"$$kustomize" build "$$copy/config/$(OVERLAY)"
 
 # The tag is made from the binary, so a changed operator is rolled out and an unchanged one is not.
 .PHONY: local-image

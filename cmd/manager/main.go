@@ -2,6 +2,7 @@
 package main
 
 import (
+	"crypto/tls"
 	"flag"
 	"fmt"
 	"os"
@@ -13,22 +14,30 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+	ctrlwebhook "sigs.k8s.io/controller-runtime/pkg/webhook"
 
+	v1 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v1"
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/controllers"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/config"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/locust"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/metrics"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/status"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/webhook"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/webhook/certs"
 )
 
 // version is set by the linker.
 var version = "dev"
+
+// crdName is the CRD whose versions the operator converts.
+const crdName = "locusttests.locust.io"
 
 func main() {
 	if err := run(); err != nil {
@@ -48,9 +57,15 @@ func run() error {
 	log := ctrl.Log.WithName("setup")
 	log.Info("Locust Kubernetes Operator", "version", version)
 
-	mgr, err := newManager(settings)
+	server, keeper := newWebhookServer(settings)
+	mgr, err := newManager(settings, server)
 	if err != nil {
 		return err
+	}
+	if settings.WebhookCertificates != config.WebhooksOff {
+		if err := addWebhooks(mgr, keeper); err != nil {
+			return err
+		}
 	}
 	ctx := ctrl.SetupSignalHandler()
 	observed := metrics.New()
@@ -80,6 +95,44 @@ func run() error {
 	return mgr.Start(ctx)
 }
 
+// newWebhookServer returns the server of the webhooks, and the keeper of its certificate when that is the operator itself.
+func newWebhookServer(settings *config.Config) (ctrlwebhook.Server, *certs.Keeper) {
+	options := ctrlwebhook.Options{Port: settings.WebhookPort, CertDir: settings.WebhookCertDir}
+	if settings.WebhookCertificates != config.WebhooksSelf {
+		return ctrlwebhook.NewServer(options), nil
+	}
+	keeper := &certs.Keeper{
+		Clock:         clock.RealClock{},
+		Key:           client.ObjectKey{Namespace: settings.WebhookNamespace, Name: settings.WebhookName},
+		Configuration: settings.WebhookName,
+		CRD:           crdName,
+	}
+	options.TLSOpts = []func(*tls.Config){func(c *tls.Config) { c.GetCertificate = keeper.GetCertificate }}
+	return ctrlwebhook.NewServer(options), keeper
+}
+
+// addWebhooks serves conversion and admission on every replica, with the certificate that the keeper has or, without
+// one, that of the server's folder.
+func addWebhooks(mgr ctrl.Manager, keeper *certs.Keeper) error {
+	if err := webhook.SetupWithManager(mgr); err != nil {
+		return fmt.Errorf("set up the webhooks: %w", err)
+	}
+	if err := mgr.AddReadyzCheck("webhooks", mgr.GetWebhookServer().StartedChecker()); err != nil {
+		return fmt.Errorf("add /readyz/webhooks: %w", err)
+	}
+	if keeper == nil {
+		return nil
+	}
+	keeper.Client, keeper.Live = mgr.GetClient(), mgr.GetAPIReader()
+	if err := keeper.SetupWithManager(mgr); err != nil {
+		return err
+	}
+	if err := mgr.AddReadyzCheck("webhook-certificate", keeper.Ready); err != nil {
+		return fmt.Errorf("add /readyz/webhook-certificate: %w", err)
+	}
+	return nil
+}
+
 // newPoller asks the masters directly from within a cluster, and through the API server from elsewhere.
 func newPoller(settings *config.Config, cluster *rest.Config, observed *metrics.Metrics) (*controllers.Poller, error) {
 	if settings.PollInterval == 0 {
@@ -100,9 +153,10 @@ func newPoller(settings *config.Config, cluster *rest.Config, observed *metrics.
 	return controllers.NewPoller(asker, settings.PollInterval, settings.PollConcurrency, clock.RealClock{}, observed.Operator), nil
 }
 
-func newManager(settings *config.Config) (ctrl.Manager, error) {
+func newManager(settings *config.Config, webhooks ctrlwebhook.Server) (ctrl.Manager, error) {
 	scheme := runtime.NewScheme()
 	utilruntime.Must(clientgoscheme.AddToScheme(scheme))
+	utilruntime.Must(v1.AddToScheme(scheme))
 	utilruntime.Must(v2.AddToScheme(scheme))
 
 	cluster, err := ctrl.GetConfig()
@@ -121,6 +175,7 @@ func newManager(settings *config.Config) (ctrl.Manager, error) {
 		Cache:                         controllers.CacheOptions(settings.WatchNamespaces),
 		Metrics:                       serving,
 		HealthProbeBindAddress:        settings.ProbeAddress,
+		WebhookServer:                 webhooks,
 		LeaderElection:                settings.LeaderElect,
 		LeaderElectionID:              "locust-k8s-operator.locust.io",
 		LeaderElectionReleaseOnCancel: true,

@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"math"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -22,6 +23,19 @@ const (
 	AccessDirect = "direct"
 	AccessProxy  = "proxy"
 )
+
+// Where the certificate of the webhooks comes from.
+const (
+	// WebhooksOff serves no webhooks: v1 cannot be used, and tests are validated by the reconciler alone.
+	WebhooksOff = "off"
+	// WebhooksSelf makes and rotates certificate and authority.
+	WebhooksSelf = "self"
+	// WebhooksFiles serves tls.crt and tls.key of a folder, as cert-manager or OLM put them there.
+	WebhooksFiles = "files"
+)
+
+// namespaceFile is where every pod finds the name of its namespace.
+const namespaceFile = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 
 // Config are the operator's settings.
 type Config struct {
@@ -51,6 +65,16 @@ type Config struct {
 	MetricsAddress, ProbeAddress string
 	// MetricsSecure serves the metrics over TLS to authenticated and authorised clients only.
 	MetricsSecure bool
+	// WebhookCertificates is where the certificate of the webhooks comes from: WebhooksOff, WebhooksSelf or WebhooksFiles.
+	WebhookCertificates string
+	// WebhookPort is where the webhooks are served.
+	WebhookPort int
+	// WebhookCertDir is the folder of WebhooksFiles.
+	WebhookCertDir string
+	// WebhookName is the name of the webhooks' Service, Secret and ValidatingWebhookConfiguration, for WebhooksSelf.
+	WebhookName string
+	// WebhookNamespace is that of the Service and the Secret, for WebhooksSelf.
+	WebhookNamespace string
 }
 
 // Load reads the settings from the flags in args and, where a flag is not given, from the environment.
@@ -78,6 +102,14 @@ func Load(fs *flag.FlagSet, args []string, getenv func(string) string) (*Config,
 	fs.StringVar(&c.MetricsAddress, "metrics-bind-address", ":8443", "listen address of the metrics; 0 turns them off")
 	fs.BoolVar(&c.MetricsSecure, "metrics-secure", true, "serve the metrics over TLS to authorised clients only")
 	fs.StringVar(&c.ProbeAddress, "health-probe-bind-address", ":8081", "listen address of /healthz and /readyz")
+	fs.StringVar(&c.WebhookCertificates, "webhook-certificates", WebhooksOff,
+		"where the certificate of the webhooks comes from: off (no webhooks: v1 cannot be used), self (made and rotated by the operator), files (cert-manager, OLM)")
+	fs.IntVar(&c.WebhookPort, "webhook-port", 9443, "port of the webhooks")
+	fs.StringVar(&c.WebhookCertDir, "webhook-cert-dir", "/tmp/k8s-webhook-server/serving-certs", "folder of tls.crt and tls.key, with --webhook-certificates=files")
+	fs.StringVar(&c.WebhookName, "webhook-name", "locust-k8s-operator-webhook",
+		"name of the webhooks' Service, Secret and ValidatingWebhookConfiguration, with --webhook-certificates=self")
+	fs.StringVar(&c.WebhookNamespace, "webhook-namespace", "",
+		"namespace of the webhooks' Service and Secret, with --webhook-certificates=self; empty means that of the operator's pod")
 	if err := fs.Parse(args); err != nil {
 		return nil, err
 	}
@@ -92,6 +124,11 @@ func Load(fs *flag.FlagSet, args []string, getenv func(string) string) (*Config,
 	for _, name := range strings.Split(namespaces, ",") {
 		if name = strings.TrimSpace(name); name != "" {
 			c.WatchNamespaces = append(c.WatchNamespaces, name)
+		}
+	}
+	if c.WebhookNamespace == "" {
+		if name, err := os.ReadFile(namespaceFile); err == nil {
+			c.WebhookNamespace = strings.TrimSpace(string(name))
 		}
 	}
 	errs = append(errs, c.validate())
@@ -134,6 +171,11 @@ func (c *Config) validate() error {
 	reject(c.PollInterval != 0 && c.PollInterval < time.Second, "--poll-interval %s is below 1s, which would load the masters; use 0 to ask none", c.PollInterval)
 	reject(c.PollConcurrency < 1, "--poll-concurrency %d is below 1", c.PollConcurrency)
 	reject(!slices.Contains([]string{AccessAuto, AccessDirect, AccessProxy}, c.LocustAccess), "--locust-access %q is none of auto, direct, proxy", c.LocustAccess)
+	reject(!slices.Contains([]string{WebhooksOff, WebhooksSelf, WebhooksFiles}, c.WebhookCertificates), "--webhook-certificates %q is none of off, self, files", c.WebhookCertificates)
+	reject(c.WebhookPort < 1 || c.WebhookPort > math.MaxUint16, "--webhook-port %d is not a port; choose one of 1 to 65535", c.WebhookPort)
+	reject(c.WebhookCertificates == WebhooksFiles && c.WebhookCertDir == "", "--webhook-certificates=files needs --webhook-cert-dir, the folder of tls.crt and tls.key")
+	reject(c.WebhookCertificates == WebhooksSelf && c.WebhookName == "", "--webhook-certificates=self needs --webhook-name, the name of the webhooks' Service")
+	reject(c.WebhookCertificates == WebhooksSelf && c.WebhookNamespace == "", "--webhook-certificates=self needs --webhook-namespace outside a pod")
 	reject(c.Concurrency < 1, "--concurrency %d is below 1", c.Concurrency)
 	reject(c.KubeAPIQPS <= 0, "--kube-api-qps %g must be above 0", c.KubeAPIQPS)
 	reject(float64(c.KubeAPIBurst) < c.KubeAPIQPS, "--kube-api-burst %d is below --kube-api-qps %g; raise it", c.KubeAPIBurst, c.KubeAPIQPS)

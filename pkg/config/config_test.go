@@ -50,3 +50,19 @@ func TestLoad_RejectsOddTTL(t *testing.T) {
 		assert.ErrorContains(t, err, "--job-ttl", ttl)
 	}
 }
+
+func TestLoad_Webhooks(t *testing.T) {
+	c, err := load(t, nil)
+	require.NoError(t, err)
+	assert.Equal(t, WebhooksOff, c.WebhookCertificates, "outside a cluster nobody can call them")
+
+	c, err = load(t, map[string]string{"LOCUST_OPERATOR_WEBHOOK_NAMESPACE": "operators"}, "--webhook-certificates=self")
+	require.NoError(t, err)
+	assert.Equal(t, "operators", c.WebhookNamespace)
+
+	_, err = load(t, nil, "--webhook-certificates=cert-manager", "--webhook-port=99999")
+	assert.ErrorContains(t, err, "--webhook-certificates")
+	assert.ErrorContains(t, err, "--webhook-port")
+	_, err = load(t, nil, "--webhook-certificates=files", "--webhook-cert-dir=")
+	assert.ErrorContains(t, err, "--webhook-cert-dir")
+}

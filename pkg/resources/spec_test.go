@@ -39,7 +39,7 @@ func onWorker(set edit, fragment string) effect {
 
 func judged(set func(*v2.SuccessCriteria), fragment string) effect {
 	given := func(s *v2.LocustTestSpec) {
-		s.SuccessCriteria = &v2.SuccessCriteria{MaxResponseTime: &v2.ResponseTimeLimits{}}
+		s.SuccessCriteria = &v2.SuccessCriteria{MaxFailureRatio: "0.5", MaxResponseTime: &v2.ResponseTimeLimits{P50: &metav1.Duration{Duration: time.Hour}}}
 	}
 	return effect{given: given, set: func(s *v2.LocustTestSpec) { set(s.SuccessCriteria) }, record: fragment}
 }

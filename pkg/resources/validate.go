@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -46,6 +47,7 @@ func Validate(test *v2.LocustTest) field.ErrorList {
 	errs = append(errs, validateEnv(spec, root)...)
 	errs = append(errs, validateVolumes(spec, root)...)
 	errs = append(errs, validateMounts(spec, root)...)
+	errs = append(errs, validateCriteria(spec.SuccessCriteria, root.Child("successCriteria"))...)
 	errs = append(errs, validateSize(&test.Spec, root)...)
 	return errs
 }
@@ -66,6 +68,10 @@ func validateImage(spec *v2.LocustTestSpec, root *field.Path) field.ErrorList {
 		return field.ErrorList{field.Required(path, "name a Locust image, for example locustio/locust:2.43.3")}
 	case strings.ContainsAny(spec.Image, " \t\r\n"):
 		return field.ErrorList{field.Invalid(path, excerpt(spec.Image), "must not contain white space; remove it")}
+	}
+	if policies := []corev1.PullPolicy{corev1.PullAlways, corev1.PullIfNotPresent, corev1.PullNever}; !slices.Contains(policies, spec.ImagePullPolicy) {
+		return field.ErrorList{field.Invalid(root.Child("imagePullPolicy"), excerpt(string(spec.ImagePullPolicy)),
+			"is not supported; choose Always, IfNotPresent or Never")}
 	}
 	return nil
 }

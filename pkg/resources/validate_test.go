@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
@@ -31,15 +33,48 @@ func userMount(path string, target v2.MountTarget) edit {
 	}
 }
 
+func readOnlyMount(path string) edit {
+	return func(s *v2.LocustTestSpec) {
+		userMount(path, "")(s)
+		s.VolumeMounts[len(s.VolumeMounts)-1].ReadOnly = true
+	}
+}
+
+// unwritable makes the volume of userMount one that nobody can write to.
+func unwritable(s *v2.LocustTestSpec) {
+	s.Volumes = []corev1.Volume{{Name: "data", VolumeSource: corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{}}}}
+}
+
+// criteria are valid ones with a change.
+func criteria(change func(*v2.SuccessCriteria)) edit {
+	return func(s *v2.LocustTestSpec) {
+		s.SuccessCriteria = &v2.SuccessCriteria{MaxFailureRatio: "0.01", MinTotalRequests: new(int64(1))}
+		change(s.SuccessCriteria)
+	}
+}
+
+func seconds(n int) *metav1.Duration {
+	return &metav1.Duration{Duration: time.Duration(n) * time.Second}
+}
+
 func TestValidate_AcceptsWhatRuns(t *testing.T) {
 	for name, edits := range map[string][]edit{
-		"smallest":                           nil,
-		"everything":                         {everything},
-		"one path in different pods":         {userMount("/x", "master"), userMount("/x", "worker")},
-		"neighbours with a common prefix":    {files, userMount("/lotest/src2", ""), userMount("/opt/locust/library", "")},
-		"default paths without test files":   {userMount("/lotest/src", ""), userMount("/opt/locust/lib", "")},
-		"libraries inside the sources":       {files, func(s *v2.LocustTestSpec) { s.TestFiles.LibMountPath = "/lotest/src/lib" }},
-		"nested mounts of the user":          {userMount("/data", ""), userMount("/data/cache", "")},
+		"smallest":                         nil,
+		"everything":                       {everything},
+		"one path in different pods":       {userMount("/x", "master"), userMount("/x", "worker")},
+		"neighbours with a common prefix":  {files, userMount("/lotest/src2", ""), userMount("/opt/locust/library", "")},
+		"default paths without test files": {userMount("/lotest/src", ""), userMount("/opt/locust/lib", "")},
+		"libraries inside the sources":     {files, func(s *v2.LocustTestSpec) { s.TestFiles.LibMountPath = "/lotest/src/lib" }},
+		"nested mounts of the user":        {userMount("/data", ""), userMount("/data/cache", "")},
+		"nested mounts in different pods": {func(s *v2.LocustTestSpec) {
+			readOnlyMount("/data")(s)
+			s.VolumeMounts[0].Target = "master"
+		}, userMount("/data/cache", "worker")},
+		"every request may fail": {criteria(func(c *v2.SuccessCriteria) { c.MaxFailureRatio = "1.0" })},
+		"all criteria": {criteria(func(c *v2.SuccessCriteria) {
+			*c = v2.SuccessCriteria{MaxFailureRatio: "0", MinRequestsPerSecond: "0.5", MinTotalRequests: new(int64(1)), AbortOnViolation: true, AbortGracePeriod: seconds(0),
+				MaxAverageResponseTime: seconds(1), MaxResponseTime: &v2.ResponseTimeLimits{P50: seconds(1), P90: seconds(2), P95: seconds(3), P99: seconds(4)}}
+		})},
 		"the environment's unusual names":    {variables(corev1.EnvVar{Name: "my.var-1"})},
 		"telemetry variables, telemetry off": {otelOff, variables(corev1.EnvVar{Name: "OTEL_EXPORTER_OTLP_ENDPOINT"})},
 		"no endpoint, telemetry off":         {otelOff, func(s *v2.LocustTestSpec) { s.Observability.OpenTelemetry.Endpoint = "" }},
@@ -70,6 +105,7 @@ func TestValidate(t *testing.T) {
 	}{
 		"image blank":      {[]edit{func(s *spec) { s.Image = " " }}, "spec.image", "name a Locust image"},
 		"image with space": {[]edit{func(s *spec) { s.Image = "a b" }}, "spec.image", "remove it"},
+		"pull policy":      {[]edit{func(s *spec) { s.ImagePullPolicy = "Sometimes" }}, "spec.imagePullPolicy", "choose Always, IfNotPresent or Never"},
 
 		"master command blank":     {[]edit{func(s *spec) { s.Master.Command = " \n" }}, "spec.master.command", "give at least --locustfile"},
 		"worker command blank":     {[]edit{func(s *spec) { s.Worker.Command = "" }}, "spec.worker.command", "give at least --locustfile"},
@@ -128,9 +164,23 @@ func TestValidate(t *testing.T) {
 		"volume around sources":    {[]edit{files, userMount("/lotest", "worker")}, "spec.volumeMounts[0].mountPath", "outside"},
 		"volume in sources":        {[]edit{files, userMount("/lotest/src/data", "master")}, "spec.volumeMounts[0].mountPath", "outside"},
 		"two volumes on a path":    {[]edit{userMount("/x", ""), userMount("/x", "worker")}, "spec.volumeMounts[1].mountPath", "choose another path"},
+		"volume in secret":         {[]edit{secretMount("a", "/s"), userMount("/s/x", "worker")}, "spec.volumeMounts[0].mountPath", "spec.env.secretMounts[0].mountPath is read-only, so that nothing can be mounted inside"},
+		"volume around secret":     {[]edit{secretMount("a", "/v/s"), readOnlyMount("/v")}, "spec.volumeMounts[0].mountPath", "spec.volumeMounts[0].mountPath is read-only"},
+		"volume in read-only":      {[]edit{readOnlyMount("/v"), userMount("/v/x", "")}, "spec.volumeMounts[1].mountPath", "choose another path"},
+		"volume in ConfigMap":      {[]edit{unwritable, userMount("/v", ""), userMount("/v/x", "")}, "spec.volumeMounts[1].mountPath", "choose another path"},
 		"volume on reporter":       {[]edit{userMount("/locust.io/", "master")}, "spec.volumeMounts[0].mountPath", "choose another path"},
 		"secret in reporter":       {[]edit{secretMount("a", "/locust.io/x")}, "spec.env.secretMounts[0].mountPath", "overlaps spec.master.reporter (/locust.io), which holds the operator's reporter; choose a path outside"},
 		"sources in reporter":      {[]edit{files, func(s *spec) { s.TestFiles.SrcMountPath = "/locust.io/src" }}, "spec.testFiles.srcMountPath", "outside"},
+		"no criterion":             {[]edit{criteria(func(c *v2.SuccessCriteria) { *c = v2.SuccessCriteria{} })}, "spec.successCriteria", "add one, or remove successCriteria"},
+		"ratio above 1":            {[]edit{criteria(func(c *v2.SuccessCriteria) { c.MaxFailureRatio = "1.01" })}, "spec.successCriteria.maxFailureRatio", "between 0 and 1"},
+		"ratio with an exponent":   {[]edit{criteria(func(c *v2.SuccessCriteria) { c.MaxFailureRatio = "1e-2" })}, "spec.successCriteria.maxFailureRatio", "between 0 and 1"},
+		"negative rate":            {[]edit{criteria(func(c *v2.SuccessCriteria) { c.MinRequestsPerSecond = "-1" })}, "spec.successCriteria.minRequestsPerSecond", "must be a decimal number"},
+		"no requests":              {[]edit{criteria(func(c *v2.SuccessCriteria) { c.MinTotalRequests = new(int64(0)) })}, "spec.successCriteria.minTotalRequests", "raise it, or remove it"},
+		"nothing to abort on":      {[]edit{criteria(func(c *v2.SuccessCriteria) { c.MaxFailureRatio, c.AbortOnViolation = "", true })}, "spec.successCriteria.abortOnViolation", "set maxFailureRatio"},
+		"negative grace":           {[]edit{criteria(func(c *v2.SuccessCriteria) { c.AbortGracePeriod = seconds(-1) })}, "spec.successCriteria.abortGracePeriod", "must not be negative"},
+		"instant responses":        {[]edit{criteria(func(c *v2.SuccessCriteria) { c.MaxAverageResponseTime = seconds(0) })}, "spec.successCriteria.maxAverageResponseTime", "longer than 0"},
+		"no percentile":            {[]edit{criteria(func(c *v2.SuccessCriteria) { c.MaxResponseTime = &v2.ResponseTimeLimits{} })}, "spec.successCriteria.maxResponseTime", "at least one of p50, p90, p95, p99"},
+		"negative percentile":      {[]edit{criteria(func(c *v2.SuccessCriteria) { c.MaxResponseTime = &v2.ResponseTimeLimits{P99: seconds(-1)} })}, "spec.successCriteria.maxResponseTime.p99", "longer than 0"},
 		"more than an annotation":  {[]edit{func(s *spec) { s.Master.ExtraArgs = []string{strings.Repeat("x", maxSpecBytes)} }}, "spec", "move data into a ConfigMap"},
 		"annotations and reporter": {[]edit{func(s *spec) { s.Master.Annotations = map[string]string{"a": strings.Repeat("x", 1<<18-8000)} }}, "spec.master.annotations", "move data into a ConfigMap"},
 		"annotations of all sizes": {[]edit{func(s *spec) { s.Master.Annotations = map[string]string{"a": strings.Repeat("x", 1<<18)} }}, "spec.master.annotations", "move data into a ConfigMap"},

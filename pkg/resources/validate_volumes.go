@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
@@ -48,6 +49,8 @@ type mountPoint struct {
 	clean  string
 	target v2.MountTarget
 	holds  string // what the operator puts there; empty for the user's own mounts
+	// sealed: nothing can be mounted inside, because the container runtime cannot make a folder there.
+	sealed bool
 }
 
 // What the operator mounts.
@@ -81,8 +84,9 @@ func validateMounts(spec *v2.LocustTestSpec, root *field.Path) field.ErrorList {
 func mountPoints(spec *v2.LocustTestSpec, root *field.Path) []mountPoint {
 	var points []mountPoint
 	add := func(at *field.Path, given string, target v2.MountTarget, holds string) {
-		points = append(points, mountPoint{at, given, path.Clean(given), target, holds})
+		points = append(points, mountPoint{field: at, given: given, clean: path.Clean(given), target: target, holds: holds})
 	}
+	seal := func(sealed bool) { points[len(points)-1].sealed = sealed }
 	if hasReporter(spec) {
 		add(root.Child("master", "reporter"), reporterDir, v2.MountTargetMaster, holdsReporter)
 	}
@@ -98,12 +102,21 @@ func mountPoints(spec *v2.LocustTestSpec, root *field.Path) []mountPoint {
 	if spec.Env != nil {
 		for i, mount := range spec.Env.SecretMounts {
 			add(root.Child("env", "secretMounts").Index(i).Child("mountPath"), mount.MountPath, v2.MountTargetBoth, "")
+			seal(true)
 		}
 	}
 	for i, mount := range spec.VolumeMounts {
 		add(root.Child("volumeMounts").Index(i).Child("mountPath"), mount.MountPath, mount.Target, "")
+		seal(mount.ReadOnly || isReadOnly(spec.Volumes, mount.Name))
 	}
 	return points
+}
+
+// isReadOnly tells whether a volume is one that nobody can write to, whatever the mount says (Kubernetes API, Volume).
+func isReadOnly(volumes []corev1.Volume, name string) bool {
+	return slices.ContainsFunc(volumes, func(v corev1.Volume) bool {
+		return v.Name == name && (v.Secret != nil || v.ConfigMap != nil || v.Projected != nil || v.DownwardAPI != nil)
+	})
 }
 
 func pathProblem(given string) string {
@@ -129,7 +142,13 @@ func conflict(point, other mountPoint) *field.Error {
 		return field.Invalid(point.field, excerpt(point.given), fmt.Sprintf(
 			"%s is mounted there already; choose another path", other.field))
 	}
-	// Among themselves mounts may be nested. Around and inside the operator's they may not: a volume
+	for _, pair := range [][2]mountPoint{{point, other}, {other, point}} {
+		if inner, outer := pair[0], pair[1]; outer.sealed && within(inner.clean, outer.clean) {
+			return field.Invalid(point.field, excerpt(point.given), fmt.Sprintf(
+				"would be nested with %s (%s): %s is read-only, so that nothing can be mounted inside; choose another path", other.field, excerpt(other.given), outer.field))
+		}
+	}
+	// Otherwise mounts may be nested among themselves. Around and inside the operator's they may not: a volume
 	// around them must be writable to take them in, and inside them only whole folders can be mounted.
 	if point.holds == other.holds {
 		return nil

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
@@ -41,11 +42,33 @@ type Watcher struct {
 
 // Watch follows all LocustTests until the context ends.
 func Watch(ctx context.Context, c client.WithWatch) (*Watcher, error) {
+	w := &Watcher{history: map[types.UID][]Sighting{}, changed: make(chan struct{})}
+	events, err := w.list(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	go func() {
+		for ctx.Err() == nil {
+			w.follow(ctx, events)
+			// The history was lost: a CRD whose webhook gets another certificate ends all watches of its objects, and the
+			// API server forgets what was before. What it still knows is checked against what was seen.
+			for ctx.Err() == nil {
+				if events, err = w.list(ctx, c); err == nil {
+					break
+				}
+				time.Sleep(200 * time.Millisecond)
+			}
+		}
+	}()
+	return w, nil
+}
+
+// list looks at all there is, and returns what happens from then on.
+func (w *Watcher) list(ctx context.Context, c client.WithWatch) (<-chan watch.Event, error) {
 	var list v2.LocustTestList
 	if err := c.List(ctx, &list); err != nil {
 		return nil, fmt.Errorf("list LocustTests: %w", err)
 	}
-	w := &Watcher{history: map[types.UID][]Sighting{}, changed: make(chan struct{})}
 	for i := range list.Items {
 		w.see(&list.Items[i])
 	}
@@ -63,27 +86,32 @@ func Watch(ctx context.Context, c client.WithWatch) (*Watcher, error) {
 	if err != nil {
 		return nil, fmt.Errorf("watch LocustTests: %w", err)
 	}
-	go func() {
-		for event := range retrying.ResultChan() {
-			switch object := event.Object.(type) {
-			case *v2.LocustTest:
-				if event.Type != watch.Deleted {
-					w.see(object)
-				}
-			default:
-				if event.Type == watch.Error && ctx.Err() == nil {
-					w.breach("the watch broke: %v", object)
-				}
+	return retrying.ResultChan(), nil
+}
+
+// follow returns when the watch has ended.
+func (w *Watcher) follow(ctx context.Context, events <-chan watch.Event) {
+	for event := range events {
+		switch object := event.Object.(type) {
+		case *v2.LocustTest:
+			if event.Type != watch.Deleted {
+				w.see(object)
+			}
+		default:
+			if event.Type == watch.Error && ctx.Err() == nil && !apierrors.IsResourceExpired(apierrors.FromObject(object)) {
+				w.breach("the watch broke: %v", object)
 			}
 		}
-	}()
-	return w, nil
+	}
 }
 
 func (w *Watcher) see(test *v2.LocustTest) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	seen := w.history[test.UID]
+	if len(seen) > 0 && seen[len(seen)-1].Test.ResourceVersion == test.ResourceVersion {
+		return // listed again
+	}
 	name := test.Namespace + "/" + test.Name
 	var err error
 	if len(seen) == 0 {

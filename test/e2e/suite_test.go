@@ -150,7 +150,7 @@ func waitForOperator(ctx context.Context) error {
 
 // target counts what reaches it, by key: starts of tests, and requests.
 const target = `
-import collections, http.server
+import collections, http.server, ssl
 count = collections.Counter()
 class Target(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
@@ -158,6 +158,8 @@ class Target(http.server.BaseHTTPRequestHandler):
         what, _, key = self.path.lstrip("/").partition("/")
         if what == "count":
             body = str(count[key])
+        elif what == "certificate":
+            body = ssl.get_server_certificate((key, 443))
         else:
             count[what + "/" + key] += 1
             body = "ok"
@@ -257,7 +259,7 @@ func newScenario(t *testing.T) *scenario {
 		Labels: map[string]string{"pod-security.kubernetes.io/enforce": "restricted", "e2e": "true"}}}
 	require.NoError(t, k8s.Create(t.Context(), ns))
 	s := &scenario{t: t, namespace: ns.Name, started: time.Now()}
-	s.configMap("files", map[string]string{"locustfile.py": locustfile, "hatch.py": hatchless, "failing.py": failing})
+	s.configMap("files", map[string]string{"locustfile.py": locustfile, "hatch.py": hatchless, "failing.py": failing, "plain.py": plain})
 	t.Cleanup(func() {
 		if t.Failed() {
 			s.dump()
@@ -286,6 +288,17 @@ class User(HttpUser):
     @task
     def ask(self):
         self.client.get("/fail/x", name="/fail")
+`
+
+// plain asks the target, and needs no variable: v1 has no field for one.
+const plain = `
+from locust import HttpUser, constant, task
+class User(HttpUser):
+    host = "http://target.e2e-target"
+    wait_time = constant(0.25)
+    @task
+    def ask(self):
+        self.client.get("/hit/plain", name="/hit")
 `
 
 // test is a LocustTest of the scenario that runs for the given seconds.

@@ -33,6 +33,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
+	v1 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v1"
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/controllers"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
@@ -66,14 +67,12 @@ func run(m *testing.M) (code int, err error) {
 		return 0, fmt.Errorf("KUBEBUILDER_ASSETS is not set; run `make test-integration`, which builds the control plane first")
 	}
 	ctrl.SetLogger(testLogger())
-	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v2.AddToScheme} {
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1.AddToScheme, v2.AddToScheme} {
 		if err := add(scheme); err != nil {
 			return 0, err
 		}
 	}
 	env := &envtest.Environment{
-		CRDDirectoryPaths:        []string{filepath.Join("..", "..", "config", "crd", "bases")},
-		ErrorIfCRDPathMissing:    true,
 		BinaryAssetsDirectory:    assets,
 		ControlPlaneStartTimeout: 2 * time.Minute,
 		ControlPlaneStopTimeout:  time.Minute,
@@ -94,6 +93,11 @@ func run(m *testing.M) (code int, err error) {
 	if k8s, err = client.NewWithWatch(apiServer, client.Options{Scheme: scheme}); err != nil {
 		return 0, err
 	}
+	stopWebhooks, err := upgradeFromV1()
+	if err != nil {
+		return 0, err
+	}
+	defer stopWebhooks()
 	return m.Run(), nil
 }
 

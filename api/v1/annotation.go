@@ -1,0 +1,124 @@
+package v1
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	kjson "sigs.k8s.io/json"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+)
+
+const (
+	// AnnotationV2Spec of a test in v1 holds what v1 has no field for: JSON in the form of a v2 spec, without what v1
+	// shows. In v2, and in storage, there is no such annotation.
+	AnnotationV2Spec = "locust.io/v2-spec"
+
+	// MaxV2SpecBytes bounds the annotation. The API server allows 256 KiB for all annotations of an object, and
+	// kubectl's copy of a manifest is one of them.
+	MaxV2SpecBytes = 128 << 10
+)
+
+// recall reads what is remembered of v2.
+func recall(annotations map[string]string) (*v2.LocustTestSpec, error) {
+	text, ok := annotations[AnnotationV2Spec]
+	if !ok {
+		return plain(), nil
+	}
+	const remedy = "correct it, or remove it to give up what v1 has no field for"
+	if len(text) > MaxV2SpecBytes {
+		return nil, fmt.Errorf("annotation %s has %d bytes, more than %d; %s", AnnotationV2Spec, len(text), MaxV2SpecBytes, remedy)
+	}
+	rest := &v2.LocustTestSpec{}
+	unknown, err := kjson.UnmarshalStrict([]byte(text), rest)
+	if err == nil && len(unknown) > 0 {
+		err = unknown[0]
+	}
+	if err != nil {
+		return nil, fmt.Errorf("annotation %s: %w; %s", AnnotationV2Spec, err, remedy)
+	}
+	return rest, nil
+}
+
+func forget(meta *metav1.ObjectMeta) {
+	delete(meta.Annotations, AnnotationV2Spec)
+	if len(meta.Annotations) == 0 {
+		meta.Annotations = nil
+	}
+}
+
+// remember writes what v1 does not show of a spec into the annotation, if there is anything.
+func remember(meta *metav1.ObjectMeta, spec *v2.LocustTestSpec, v1 *LocustTestSpec) error {
+	forget(meta)
+	if equality.Semantic.DeepEqual(put(plain(), v1.DeepCopy()), *spec) {
+		return nil
+	}
+	text, err := encode(unshown(spec, v1))
+	if err != nil {
+		return err
+	}
+	if len(text) > MaxV2SpecBytes {
+		return fmt.Errorf("what locust.io/v1 has no field for takes %d bytes, more than the %d of annotation %s; read and write this test in locust.io/v2, or move data into a ConfigMap",
+			len(text), MaxV2SpecBytes, AnnotationV2Spec)
+	}
+	if meta.Annotations == nil {
+		meta.Annotations = map[string]string{}
+	}
+	meta.Annotations[AnnotationV2Spec] = string(text)
+	return nil
+}
+
+// unshown is a spec without what put makes of v1 alone.
+func unshown(spec *v2.LocustTestSpec, v1 *LocustTestSpec) *v2.LocustTestSpec {
+	rest := spec.DeepCopy()
+	rest.Image, rest.ImagePullPolicy, rest.ImagePullSecrets = "", "", nil
+	rest.Master.Command, rest.Master.Labels, rest.Master.Annotations = "", nil, nil
+	rest.Worker.Command, rest.Worker.Labels, rest.Worker.Annotations = "", nil, nil
+	rest.Worker.Replicas = 0
+	if files := rest.TestFiles; files != nil {
+		files.ConfigMapRef, files.LibConfigMapRef = "", ""
+		if equality.Semantic.DeepEqual(putFiles(nil, v1.ConfigMap, v1.LibConfigMap), spec.TestFiles) {
+			rest.TestFiles = nil
+		}
+	}
+	if scheduling := rest.Scheduling; scheduling != nil {
+		if equality.Semantic.DeepEqual(putTolerations(nil, v1.Tolerations), scheduling.Tolerations) {
+			scheduling.Tolerations = nil
+		}
+		if equality.Semantic.DeepEqual(putAffinity(nil, v1.requiredLabels()), scheduling.Affinity) {
+			scheduling.Affinity = nil
+		}
+		if equality.Semantic.DeepEqual(*scheduling, v2.SchedulingConfig{}) && (v1.Affinity != nil || len(v1.Tolerations) > 0) {
+			rest.Scheduling = nil
+		}
+	}
+	return rest
+}
+
+// encode writes the rest without the required fields that v1 shows: json would write them though they are empty. Maps
+// are written in order, so that the same rest is always the same text.
+func encode(rest *v2.LocustTestSpec) ([]byte, error) {
+	raw, err := json.Marshal(rest)
+	if err != nil {
+		return nil, fmt.Errorf("write the annotation %s: %w", AnnotationV2Spec, err)
+	}
+	var fields map[string]any
+	if err := kjson.UnmarshalCaseSensitivePreserveInts(raw, &fields); err != nil {
+		return nil, fmt.Errorf("write the annotation %s: %w", AnnotationV2Spec, err)
+	}
+	delete(fields, "image")
+	for _, role := range []string{"master", "worker"} {
+		of, _ := fields[role].(map[string]any)
+		delete(of, "command")
+		delete(of, "replicas")
+		if resources, _ := of["resources"].(map[string]any); len(resources) == 0 {
+			delete(of, "resources")
+		}
+		if len(of) == 0 {
+			delete(fields, role)
+		}
+	}
+	return json.Marshal(fields)
+}

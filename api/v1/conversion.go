@@ -1,0 +1,222 @@
+package v1
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"sigs.k8s.io/controller-runtime/pkg/conversion"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+)
+
+// The conversion is a lens. Reading in v1 shows what v1 has fields for, and remembers the rest of v2 in an annotation;
+// writing in v1 puts what was written over what is remembered. For every field there is a pair:
+//
+//	shown(v2 value)            what v1 shows of it
+//	put(v2 value, v1 value)    the v2 value that shows as the v1 value, and otherwise stays as it was
+//
+// so that put(x, shown(x)) is x, nothing is lost, and shown(put(x, y)) is y, the writer wins. The API server
+// asks for nothing else.
+
+var _ conversion.Convertible = &LocustTest{}
+
+// ConvertTo writes the test as v2. It fails when the annotation AnnotationV2Spec cannot be understood.
+func (t *LocustTest) ConvertTo(hub conversion.Hub) error {
+	dst, ok := hub.(*v2.LocustTest)
+	if !ok {
+		return fmt.Errorf("cannot convert %T to %T", t, hub)
+	}
+	rest, err := recall(t.Annotations)
+	if err != nil {
+		return err
+	}
+	t.ObjectMeta.DeepCopyInto(&dst.ObjectMeta)
+	forget(&dst.ObjectMeta)
+	dst.Spec = put(rest, t.Spec.DeepCopy())
+	t.Status.DeepCopyInto(&dst.Status)
+	return nil
+}
+
+// ConvertFrom reads a test of v2. It fails when what v1 has no field for is larger than MaxV2SpecBytes.
+func (t *LocustTest) ConvertFrom(hub conversion.Hub) error {
+	src, ok := hub.(*v2.LocustTest)
+	if !ok {
+		return fmt.Errorf("cannot convert %T to %T", hub, t)
+	}
+	src.ObjectMeta.DeepCopyInto(&t.ObjectMeta)
+	t.Spec = shown(src.Spec.DeepCopy())
+	src.Status.DeepCopyInto(&t.Status)
+	return remember(&t.ObjectMeta, &src.Spec, &t.Spec)
+}
+
+// plain is what v2's schema makes of a test that says nothing but what v1 can say. A test that was written in v1 is the
+// same with and without the API server's defaults, and needs no annotation.
+func plain() *v2.LocustTestSpec {
+	return &v2.LocustTestSpec{Master: v2.MasterSpec{Autostart: new(true), Reporter: new(true)}}
+}
+
+// The defaults of v2's schema below testFiles.
+const (
+	defaultSrcMountPath = "/lotest/src"
+	defaultLibMountPath = "/opt/locust/lib"
+)
+
+func shown(spec *v2.LocustTestSpec) LocustTestSpec {
+	v1 := LocustTestSpec{
+		MasterCommandSeed: spec.Master.Command,
+		WorkerCommandSeed: spec.Worker.Command,
+		WorkerReplicas:    spec.Worker.Replicas,
+		Image:             spec.Image,
+		ImagePullPolicy:   spec.ImagePullPolicy,
+		ImagePullSecrets:  shownSecrets(spec.ImagePullSecrets),
+		Labels:            shownMaps(spec.Master.Labels, spec.Worker.Labels),
+		Annotations:       shownMaps(spec.Master.Annotations, spec.Worker.Annotations),
+	}
+	if files := spec.TestFiles; files != nil {
+		v1.ConfigMap, v1.LibConfigMap = files.ConfigMapRef, files.LibConfigMapRef
+	}
+	if scheduling := spec.Scheduling; scheduling != nil {
+		if required := shownLabels(requiredOf(scheduling.Affinity)); len(required) > 0 {
+			v1.Affinity = &Affinity{NodeAffinity: &NodeAffinity{RequiredDuringSchedulingIgnoredDuringExecution: required}}
+		}
+		v1.Tolerations = shownTolerations(scheduling.Tolerations)
+	}
+	return v1
+}
+
+// put makes a v2 spec of what is remembered, which it uses up, and of what v1 says.
+func put(rest *v2.LocustTestSpec, v1 *LocustTestSpec) v2.LocustTestSpec {
+	spec := *rest
+	spec.Master.Command, spec.Worker.Command = v1.MasterCommandSeed, v1.WorkerCommandSeed
+	spec.Worker.Replicas = max(v1.WorkerReplicas, 1) // the schema's default
+	spec.Image, spec.ImagePullPolicy = v1.Image, v1.ImagePullPolicy
+	spec.ImagePullSecrets = putSecrets(spec.ImagePullSecrets, v1.ImagePullSecrets)
+	spec.Master.Labels, spec.Worker.Labels = v1.Labels.of()
+	spec.Master.Annotations, spec.Worker.Annotations = v1.Annotations.of()
+	spec.TestFiles = putFiles(spec.TestFiles, v1.ConfigMap, v1.LibConfigMap)
+
+	var scheduling v2.SchedulingConfig
+	if spec.Scheduling != nil {
+		scheduling = *spec.Scheduling
+	}
+	scheduling.Affinity = putAffinity(scheduling.Affinity, v1.requiredLabels())
+	scheduling.Tolerations = putTolerations(scheduling.Tolerations, v1.Tolerations)
+	if spec.Scheduling != nil || !equality.Semantic.DeepEqual(scheduling, v2.SchedulingConfig{}) {
+		spec.Scheduling = &scheduling
+	}
+	return spec
+}
+
+func shownSecrets(secrets []corev1.LocalObjectReference) []string {
+	var names []string
+	for _, secret := range secrets {
+		names = append(names, secret.Name)
+	}
+	return names
+}
+
+func putSecrets(before []corev1.LocalObjectReference, names []string) []corev1.LocalObjectReference {
+	if slices.Equal(shownSecrets(before), names) {
+		return before
+	}
+	var secrets []corev1.LocalObjectReference
+	for _, name := range names {
+		secrets = append(secrets, corev1.LocalObjectReference{Name: name})
+	}
+	return secrets
+}
+
+func shownMaps(master, worker map[string]string) *PodMaps {
+	if len(master) == 0 && len(worker) == 0 {
+		return nil
+	}
+	return &PodMaps{Master: master, Worker: worker}
+}
+
+func (m *PodMaps) of() (master, worker map[string]string) {
+	if m == nil {
+		return nil, nil
+	}
+	return m.Master, m.Worker
+}
+
+func putFiles(before *v2.TestFilesConfig, configMap, libConfigMap string) *v2.TestFilesConfig {
+	if before == nil {
+		if configMap == "" && libConfigMap == "" {
+			return nil
+		}
+		before = &v2.TestFilesConfig{SrcMountPath: defaultSrcMountPath, LibMountPath: defaultLibMountPath}
+	}
+	before.ConfigMapRef, before.LibConfigMapRef = configMap, libConfigMap
+	return before
+}
+
+func shownToleration(t corev1.Toleration) Toleration {
+	return Toleration{Key: t.Key, Operator: t.Operator, Value: t.Value, Effect: t.Effect}
+}
+
+func shownTolerations(tolerations []corev1.Toleration) []Toleration {
+	var shown []Toleration
+	for _, t := range tolerations {
+		shown = append(shown, shownToleration(t))
+	}
+	return shown
+}
+
+// putTolerations finds each of v1's tolerations among those before, which may have tolerationSeconds.
+func putTolerations(before []corev1.Toleration, wanted []Toleration) []corev1.Toleration {
+	if slices.Equal(shownTolerations(before), wanted) {
+		return before
+	}
+	before = slices.Clone(before)
+	var tolerations []corev1.Toleration
+	for _, w := range wanted {
+		toleration := corev1.Toleration{Key: w.Key, Operator: w.Operator, Value: w.Value, Effect: w.Effect}
+		if i := slices.IndexFunc(before, func(b corev1.Toleration) bool { return shownToleration(b) == w }); i >= 0 {
+			toleration = before[i]
+			before = slices.Delete(before, i, i+1)
+		}
+		tolerations = append(tolerations, toleration)
+	}
+	return tolerations
+}
+
+func (s *LocustTestSpec) requiredLabels() map[string]string {
+	if s.Affinity == nil || s.Affinity.NodeAffinity == nil {
+		return nil
+	}
+	return s.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution
+}
+
+func requiredOf(affinity *corev1.Affinity) *corev1.NodeSelector {
+	if affinity == nil || affinity.NodeAffinity == nil {
+		return nil
+	}
+	return affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution
+}
+
+func putAffinity(before *corev1.Affinity, labels map[string]string) *corev1.Affinity {
+	if maps.Equal(shownLabels(requiredOf(before)), labels) {
+		return before
+	}
+	var affinity corev1.Affinity
+	if before != nil {
+		affinity = *before
+	}
+	var node corev1.NodeAffinity
+	if affinity.NodeAffinity != nil {
+		node = *affinity.NodeAffinity
+	}
+	node.RequiredDuringSchedulingIgnoredDuringExecution = putLabels(node.RequiredDuringSchedulingIgnoredDuringExecution, labels)
+	affinity.NodeAffinity = &node
+	if equality.Semantic.DeepEqual(node, corev1.NodeAffinity{}) {
+		affinity.NodeAffinity = nil
+	}
+	if equality.Semantic.DeepEqual(affinity, corev1.Affinity{}) {
+		return nil
+	}
+	return &affinity
+}

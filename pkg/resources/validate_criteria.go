@@ -1,0 +1,62 @@
+package resources
+
+import (
+	"regexp"
+	"strconv"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+)
+
+// decimal is the form of numbers that are kept as text, because the API has no floating point numbers.
+var decimal = regexp.MustCompile(`^[0-9]+([.][0-9]+)?$`)
+
+// validateCriteria checks what the schema checks too: criteria that came in through v1 have not met the schema of v2.
+func validateCriteria(criteria *v2.SuccessCriteria, path *field.Path) field.ErrorList {
+	if criteria == nil {
+		return nil
+	}
+	var errs field.ErrorList
+	if empty := (v2.SuccessCriteria{AbortOnViolation: criteria.AbortOnViolation, AbortGracePeriod: criteria.AbortGracePeriod}); *criteria == empty {
+		errs = append(errs, field.Required(path, "needs at least one of maxFailureRatio, maxAverageResponseTime, maxResponseTime, minRequestsPerSecond, minTotalRequests; add one, or remove successCriteria"))
+	}
+	if ratio := criteria.MaxFailureRatio; ratio != "" && !isRatio(ratio) {
+		errs = append(errs, field.Invalid(path.Child("maxFailureRatio"), excerpt(ratio), `must be a decimal number between 0 and 1, for example "0.01" for one percent`))
+	}
+	if rate := criteria.MinRequestsPerSecond; rate != "" && !decimal.MatchString(rate) {
+		errs = append(errs, field.Invalid(path.Child("minRequestsPerSecond"), excerpt(rate), `must be a decimal number, for example "50" or "0.5"`))
+	}
+	if least := criteria.MinTotalRequests; least != nil && *least < 1 {
+		errs = append(errs, field.Invalid(path.Child("minTotalRequests"), *least, "must be at least 1; raise it, or remove it"))
+	}
+	if criteria.AbortOnViolation && criteria.MaxFailureRatio == "" {
+		errs = append(errs, field.Invalid(path.Child("abortOnViolation"), true, "watches maxFailureRatio; set maxFailureRatio, or remove abortOnViolation"))
+	}
+	if grace := criteria.AbortGracePeriod; grace != nil && grace.Duration < 0 {
+		errs = append(errs, field.Invalid(path.Child("abortGracePeriod"), grace.Duration.String(), "must not be negative; give for example 30s"))
+	}
+
+	limit := func(at *field.Path, of *metav1.Duration) {
+		if of != nil && of.Duration <= 0 {
+			errs = append(errs, field.Invalid(at, of.Duration.String(), "must be longer than 0, which no response can be; give for example 250ms"))
+		}
+	}
+	limit(path.Child("maxAverageResponseTime"), criteria.MaxAverageResponseTime)
+	if limits, at := criteria.MaxResponseTime, path.Child("maxResponseTime"); limits != nil {
+		if *limits == (v2.ResponseTimeLimits{}) {
+			errs = append(errs, field.Required(at, "needs at least one of p50, p90, p95, p99; add one, or remove maxResponseTime"))
+		}
+		limit(at.Child("p50"), limits.P50)
+		limit(at.Child("p90"), limits.P90)
+		limit(at.Child("p95"), limits.P95)
+		limit(at.Child("p99"), limits.P99)
+	}
+	return errs
+}
+
+func isRatio(text string) bool {
+	value, err := strconv.ParseFloat(text, 64)
+	return decimal.MatchString(text) && err == nil && value <= 1
+}

@@ -1,0 +1,99 @@
+package webhook
+
+import (
+	"context"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+
+	v1 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v1"
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
+)
+
+// +kubebuilder:webhookconfiguration:mutating=false,name=webhook
+// +kubebuilder:webhook:path=/validate-locust-io-v2-locusttest,mutating=false,failurePolicy=ignore,sideEffects=None,groups=locust.io,resources=locusttests,verbs=create;update,versions=v2,matchPolicy=Equivalent,name=locusttests.validation.locust.io,admissionReviewVersions=v1,timeoutSeconds=5,serviceName=webhook,serviceNamespace=system
+
+// SetupWithManager registers the admission webhook and the conversion webhook with the manager's webhook server.
+func SetupWithManager(mgr ctrl.Manager) error {
+	return ctrl.NewWebhookManagedBy(mgr, &v2.LocustTest{}).WithValidator(Validator{}).Complete()
+}
+
+// Validator refuses LocustTests that cannot run, with all errors at once, and warns of what is odd. What was written in
+// v1 reaches it as v2.
+type Validator struct{}
+
+var _ admission.Validator[*v2.LocustTest] = Validator{}
+
+// ValidateCreate checks a new test.
+func (Validator) ValidateCreate(ctx context.Context, test *v2.LocustTest) (admission.Warnings, error) {
+	return resources.Warnings(test), check(ctx, test)
+}
+
+// ValidateUpdate checks a changed spec. An update that leaves the spec alone always passes: a test may be older than a
+// rule, and it must be possible to label, to finish and to delete it.
+func (Validator) ValidateUpdate(ctx context.Context, before, test *v2.LocustTest) (admission.Warnings, error) {
+	if test.DeletionTimestamp != nil || resources.SameSpec(&before.Spec, &test.Spec) {
+		return nil, nil
+	}
+	warnings := resources.Warnings(test)
+	if hasBegun(&before.Status) {
+		warnings = append([]string{resources.ChangeIgnored}, warnings...)
+	}
+	return warnings, check(ctx, test)
+}
+
+// ValidateDelete is never called: the webhook is not registered for it.
+func (Validator) ValidateDelete(context.Context, *v2.LocustTest) (admission.Warnings, error) {
+	return nil, nil
+}
+
+// hasBegun tells whether the objects of the run have been made: from then on the spec does not count any more.
+func hasBegun(status *v2.LocustTestStatus) bool {
+	return meta.IsStatusConditionTrue(status.Conditions, v2.ConditionTypeReady) ||
+		status.Phase == v2.PhaseRunning || status.IsTerminal()
+}
+
+func check(ctx context.Context, test *v2.LocustTest) error {
+	errs := resources.Validate(test)
+	// One test that cannot be read in v1 would make every list in v1 fail.
+	if err := new(v1.LocustTest).ConvertFrom(test); err != nil {
+		errs = append(errs, field.Forbidden(field.NewPath("spec"), err.Error()))
+	}
+	if len(errs) == 0 {
+		return nil
+	}
+	if request, err := admission.RequestFromContext(ctx); err == nil && request.RequestKind != nil && request.RequestKind.Version == v1.GroupVersion.Version {
+		inV1(errs)
+	}
+	return apierrors.NewInvalid(schema.GroupKind{Group: v2.GroupVersion.Group, Kind: "LocustTest"}, test.Name, errs)
+}
+
+// fieldsOfV1 are the names that v1 has for fields of v2.
+var fieldsOfV1 = strings.NewReplacer(
+	"spec.master.command", "spec.masterCommandSeed",
+	"spec.worker.command", "spec.workerCommandSeed",
+	"spec.worker.replicas", "spec.workerReplicas",
+	"spec.testFiles.configMapRef", "spec.configMap",
+	"spec.testFiles.libConfigMapRef", "spec.libConfigMap",
+	"spec.master.labels", "spec.labels.master",
+	"spec.worker.labels", "spec.labels.worker",
+	"spec.master.annotations", "spec.annotations.master",
+	"spec.worker.annotations", "spec.annotations.worker",
+	"spec.scheduling.affinity", "spec.affinity",
+	"spec.scheduling.tolerations", "spec.tolerations",
+)
+
+// inV1 names fields, and fields in remedies, as someone who writes v1 knows them. Those that v1 does not have keep their
+// names of v2: they come from the annotation.
+func inV1(errs field.ErrorList) {
+	for _, err := range errs {
+		err.Field = fieldsOfV1.Replace(err.Field)
+		err.Detail = fieldsOfV1.Replace(err.Detail)
+	}
+}

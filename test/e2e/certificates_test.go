@@ -1,0 +1,175 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+)
+
+// webhookName is the name of the webhooks' Service and Secret.
+const webhookName = "locust-k8s-operator-webhook"
+
+// caller asks for what needs the webhooks, all the time, and keeps what went wrong.
+type caller struct {
+	mu       sync.Mutex
+	calls    int
+	failures []string
+	stop     context.CancelFunc
+	done     sync.WaitGroup
+}
+
+func (c *caller) note(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.calls++
+	if err != nil && len(c.failures) < 20 {
+		c.failures = append(c.failures, time.Now().Format(time.TimeOnly)+" "+err.Error())
+	}
+}
+
+func (c *caller) end() (calls int, failures []string) {
+	c.stop()
+	c.done.Wait()
+	return c.calls, c.failures
+}
+
+// callWebhooks reads a test in v1, which needs the conversion, and creates one that only the admission webhook refuses.
+func (s *scenario) callWebhooks(name string) *caller {
+	s.t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	c := &caller{stop: cancel}
+	for _, call := range []func() error{
+		func() error { return k8s.Get(ctx, client.ObjectKey{Namespace: s.namespace, Name: name}, inV1()) },
+		func() error {
+			list := &unstructured.UnstructuredList{}
+			list.SetAPIVersion("locust.io/v1")
+			list.SetKind("LocustTestList")
+			return k8s.List(ctx, list, client.InNamespace(s.namespace))
+		},
+		func() error {
+			bad := s.test("refused", 5, func(spec *v2.LocustTestSpec) { spec.Master.Labels = map[string]string{"managed-by": "me"} })
+			err := k8s.Create(ctx, bad, client.DryRunAll)
+			if err == nil {
+				return fmt.Errorf("the admission webhook was not asked")
+			}
+			if !strings.Contains(err.Error(), "spec.master.labels") {
+				return err
+			}
+			return nil
+		},
+	} {
+		c.done.Go(func() {
+			for ctx.Err() == nil {
+				if err := call(); ctx.Err() == nil {
+					c.note(err)
+				}
+				time.Sleep(50 * time.Millisecond)
+			}
+		})
+	}
+	return c
+}
+
+func inV1() *unstructured.Unstructured {
+	object := &unstructured.Unstructured{}
+	object.SetAPIVersion("locust.io/v1")
+	object.SetKind("LocustTest")
+	return object
+}
+
+// servedCertificate is the one that the webhooks' Service answers with, as seen from a pod.
+func servedCertificate(t *testing.T) *x509.Certificate {
+	t.Helper()
+	raw, err := clientset.CoreV1().RESTClient().Get().Namespace("e2e-target").Resource("services").Name("target:80").
+		SubResource("proxy").Suffix("certificate", webhookName+"."+operatorNamespace+".svc").DoRaw(t.Context())
+	if err != nil {
+		return nil
+	}
+	block, _ := pem.Decode(raw)
+	if block == nil {
+		return nil
+	}
+	certificate, err := x509.ParseCertificate(block.Bytes)
+	require.NoError(t, err)
+	return certificate
+}
+
+// certificateOf is the one in a key of the webhooks' Secret.
+func certificateOf(t *testing.T, key string) []byte {
+	t.Helper()
+	var secret corev1.Secret
+	if k8s.Get(t.Context(), client.ObjectKey{Namespace: operatorNamespace, Name: webhookName}, &secret) != nil {
+		return nil
+	}
+	block, _ := pem.Decode(secret.Data[key])
+	if block == nil {
+		return nil
+	}
+	return block.Bytes
+}
+
+// TestCertificates: no request fails while the webhooks' certificate, their authority and their pod change.
+func TestCertificates(t *testing.T) {
+	s := newScenario(t)
+	disturbed.add(t)
+	test := s.create(s.test("watched", 120))
+	s.untilPhase(test, v2.PhaseRunning)
+	calls := s.callWebhooks(test.Name)
+	patch := func(body string) {
+		t.Helper()
+		secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: operatorNamespace, Name: webhookName}}
+		require.NoError(t, k8s.Patch(t.Context(), secret, client.RawPatch("application/merge-patch+json", []byte(body))))
+	}
+	for _, step := range []struct {
+		name         string
+		do           func()
+		newAuthority bool
+	}{
+		{"the certificate is renewed", func() { patch(`{"data":{"tls.crt":null}}`) }, false},
+		{"the authority is replaced", func() { patch(`{"data":{"ca.key":null}}`) }, true},
+		{"the Secret is deleted", func() {
+			require.NoError(t, k8s.Delete(t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: operatorNamespace, Name: webhookName}}))
+		}, true},
+	} {
+		authority, before := certificateOf(t, "ca.crt"), servedCertificate(t)
+		require.NotNil(t, authority)
+		require.NotNil(t, before)
+		step.do()
+		eventually(t, step.name, func() bool {
+			now := servedCertificate(t)
+			return now != nil && !now.Equal(before) && bytes.Equal(now.Raw, certificateOf(t, corev1.TLSCertKey))
+		})
+		assert.Equal(t, step.newAuthority, !bytes.Equal(authority, certificateOf(t, "ca.crt")), step.name)
+	}
+
+	// An upgrade: another pod takes over, in the middle of a run.
+	d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: operatorNamespace, Name: operatorDeployment}}
+	restarted := fmt.Sprintf(`{"spec":{"template":{"metadata":{"annotations":{"e2e/restarted":%q}}}}}`, time.Now().Format(time.RFC3339Nano))
+	require.NoError(t, k8s.Patch(t.Context(), d, client.RawPatch("application/merge-patch+json", []byte(restarted))))
+	require.NoError(t, waitForOperator(t.Context()))
+	time.Sleep(3 * time.Second) // with the new pod alone
+
+	n, failures := calls.end()
+	assert.Empty(t, failures, "of %d requests", n)
+	assert.Greater(t, n, 200, "the requests of the whole time")
+	t.Logf("%d requests while everything changed, %d failed", n, len(failures))
+	assert.Equal(t, v2.PhaseRunning, s.get(test.Name).Status.Phase)
+}

@@ -1,0 +1,648 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	nodev1 "k8s.io/api/node/v1"
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/rand"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+)
+
+// field is a row: a field of the spec, how it is set, and what is to be seen of it at work.
+type field[S any] struct {
+	// path as in the CRD's schema.
+	path string
+	set  func(spec S)
+	see  func(t *testing.T, sc *scene)
+}
+
+type fieldV2 = field[*v2.LocustTestSpec]
+
+// fieldRun is a load test that shows several fields. Rows share runs unless they contradict each other.
+type fieldRun struct {
+	name string
+	// given is what the rows need around them.
+	given func(s *scenario, spec *v2.LocustTestSpec)
+	// look waits until the rows can be seen.
+	look func(s *scenario, test *v2.LocustTest) *scene
+	rows []fieldV2
+}
+
+var fieldRuns = []fieldRun{
+	{"everything", aroundEverything, (*scenario).survey, everything},
+	{"at-rest", secured, (*scenario).survey, slices.Concat(atRest, securityFields, telemetryFields)},
+	{"stays", shortLoad, untilResult, stays},
+	{"judged", poorResult, untilJudged, judged},
+	{"aborted", endless, untilJudged, aborted},
+}
+
+func TestFields_V2(t *testing.T) {
+	t.Parallel()
+	s := newScenario(t)
+	s.fieldObjects()
+	for _, run := range fieldRuns {
+		t.Run(run.name, func(t *testing.T) {
+			t.Parallel()
+			s := &scenario{t: t, namespace: s.namespace, started: s.started}
+			test := s.test(run.name, 600, func(spec *v2.LocustTestSpec) {
+				spec.Worker.Replicas = 1
+				run.given(s, spec)
+				for _, row := range run.rows {
+					row.set(spec)
+				}
+			})
+			sc := run.look(s, s.create(test))
+			for _, row := range run.rows {
+				t.Run(row.path, func(t *testing.T) { row.see(t, sc) })
+			}
+			require.NoError(t, k8s.Delete(t.Context(), test))
+		})
+	}
+}
+
+func pathsOf[S any](rows []field[S]) []string {
+	var paths []string
+	for _, row := range rows {
+		paths = append(paths, row.path)
+	}
+	return paths
+}
+
+// curious takes two arguments of its own, and needs its library.
+const curious = `
+from library import NAME
+from locust import HttpUser, constant, events, task
+@events.init_command_line_parser.add_listener
+def arguments(parser):
+    parser.add_argument("--note")
+    parser.add_argument("--exact")
+class User(HttpUser):
+    host = "http://target.e2e-target"
+    wait_time = constant(1)
+    @task
+    def ask(self):
+        self.client.get("/hit/fields", name=NAME)
+`
+
+const library = `NAME = "/fields"`
+
+// poor makes requests that all fail after one second, without making them.
+const poor = `
+from locust import User, constant, task
+class Poor(User):
+    wait_time = constant(0.25)
+    @task
+    def fail(self):
+        self.environment.events.request.fire(request_type="GET", name="/poor", response_time=1000, response_length=0, context={}, exception=OSError("poor"))
+`
+
+// fieldObjects makes what the fields refer to.
+func (s *scenario) fieldObjects() {
+	s.configMap("curious", map[string]string{"locustfile.py": curious})
+	s.configMap("library", map[string]string{"library.py": library})
+	s.configMap("poor", map[string]string{"locustfile.py": poor})
+	s.configMap("variables", map[string]string{"FROM_CONFIGMAP": "of the ConfigMap"})
+	s.secret("credentials", corev1.SecretTypeOpaque, map[string]string{"FROM_SECRET": "of the Secret"})
+	registry, _, _ := strings.Cut(guardedImage(), "/")
+	s.secret("registry", corev1.SecretTypeDockerConfigJson, map[string]string{
+		corev1.DockerConfigJsonKey: fmt.Sprintf(`{"auths":{%q:{"username":"e2e","password":%q}}}`, registry, fieldsName),
+	})
+}
+
+// guardedImage is the image under test in a registry that asks for a password: this process stands before the real one.
+// That takes a node on this machine; on another cluster it is the image itself.
+var guardedImage = sync.OnceValue(func() string {
+	if auditLog() == "" {
+		return locustImage
+	}
+	registry, name, _ := strings.Cut(locustImage, "/")
+	behind := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: registry})
+	guard := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if user, password, _ := r.BasicAuth(); user != "e2e" || password != fieldsName {
+			w.Header().Set("WWW-Authenticate", `Basic realm="e2e"`)
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		behind.ServeHTTP(w, r)
+	}))
+	_, port, _ := strings.Cut(guard.Listener.Addr().String(), ":")
+	return "localhost:" + port + "/" + name // the name for which containerd speaks plain HTTP
+})
+
+func (s *scenario) secret(name string, kind corev1.SecretType, data map[string]string) {
+	s.t.Helper()
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: name}, Type: kind, StringData: data}
+	require.NoError(s.t, k8s.Create(s.t.Context(), secret))
+}
+
+// fieldsName names what this run of the suite adds to the cluster itself: a RuntimeClass and a label of a node.
+var fieldsName = "e2e-fields-" + rand.String(5)
+
+func nodeLabel() string { return "e2e.locust.io/" + fieldsName }
+
+func aroundEverything(s *scenario, spec *v2.LocustTestSpec) {
+	labelNode(s, nodeLabel())
+	s.runtimeClass()
+	spec.Scheduling = &v2.SchedulingConfig{}
+}
+
+var overhead = corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("7Mi")}
+
+// runtimeClass makes one for the usual runtime, with an overhead that tells its pods from others.
+func (s *scenario) runtimeClass() {
+	class := &nodev1.RuntimeClass{
+		ObjectMeta: metav1.ObjectMeta{Name: fieldsName},
+		Handler:    "runc", // what containerd calls its default
+		Overhead:   &nodev1.Overhead{PodFixed: overhead},
+	}
+	require.NoError(s.t, k8s.Create(s.t.Context(), class))
+	s.t.Cleanup(func() { _ = k8s.Delete(context.Background(), class) })
+}
+
+// onLabelled is the affinity to nodes with a label.
+func onLabelled(label string) *corev1.Affinity {
+	return &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{RequiredDuringSchedulingIgnoredDuringExecution: &corev1.NodeSelector{
+		NodeSelectorTerms: []corev1.NodeSelectorTerm{{MatchExpressions: []corev1.NodeSelectorRequirement{
+			{Key: label, Operator: corev1.NodeSelectorOpIn, Values: []string{"yes"}},
+		}}},
+	}}}
+}
+
+// runsOn checks that a pod runs on a node with a label.
+func runsOn(t *testing.T, r *running, label string) {
+	node, err := clientset.CoreV1().Nodes().Get(t.Context(), r.Spec.NodeName, metav1.GetOptions{})
+	require.NoError(t, err)
+	assert.Equal(t, "yes", node.Labels[label], "the node %s", node.Name)
+}
+
+// memory is a limit that shows in the container's cgroup.
+func memory(limit string) corev1.ResourceRequirements {
+	return corev1.ResourceRequirements{
+		Requests: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("64Mi")},
+		Limits:   corev1.ResourceList{corev1.ResourceMemory: resource.MustParse(limit)},
+	}
+}
+
+func hasMemory(limit, bytes string) func(*testing.T, *running) {
+	return func(t *testing.T, r *running) {
+		assert.Equal(t, bytes, r.MemoryLimit, "the memory limit of the container's cgroup")
+		assert.True(t, apiequality.Semantic.DeepEqual(memory(limit), r.container(t).Resources), "%v", r.container(t).Resources)
+	}
+}
+
+// everything are the rows that do not contradict each other: most of them.
+var everything = slices.Concat(imageFields, masterFields, workerFields, fileFields, schedulingFields, envFields, volumeFields)
+
+var imageFields = []fieldV2{
+	{"image", func(spec *v2.LocustTestSpec) { spec.Image = guardedImage() }, onBoth(runsTheImage)},
+	{"imagePullPolicy", func(spec *v2.LocustTestSpec) { spec.ImagePullPolicy = corev1.PullAlways }, onBoth(pullsAlways)},
+	{"imagePullSecrets[].name", func(spec *v2.LocustTestSpec) {
+		spec.ImagePullSecrets = []corev1.LocalObjectReference{{Name: "registry"}}
+	}, onBoth(pullsWithSecret)},
+}
+
+// runsTheImage: it is what the registry has under the name that was given.
+func runsTheImage(t *testing.T, r *running) {
+	assert.Equal(t, guardedImage(), r.container(t).Image)
+	_, digest, _ := strings.Cut(r.Status.ContainerStatuses[0].ImageID, "@")
+	assert.Equal(t, imageDigest(t), digest)
+}
+
+// imageDigest is that of the image under test: as its registry tells it, where this process can ask; else as a pod runs it.
+func imageDigest(t *testing.T) string {
+	t.Helper()
+	var digest string
+	if auditLog() == "" {
+		target, err := clientset.CoreV1().Pods("e2e-target").Get(t.Context(), "target", metav1.GetOptions{})
+		require.NoError(t, err)
+		_, digest, _ = strings.Cut(target.Status.ContainerStatuses[0].ImageID, "@")
+	} else {
+		registry, name, _ := strings.Cut(locustImage, "/")
+		name, tag, _ := strings.Cut(name, ":")
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodHead, "http://"+registry+"/v2/"+name+"/manifests/"+tag, nil)
+		require.NoError(t, err)
+		request.Header.Set("Accept", "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json")
+		response, err := http.DefaultClient.Do(request)
+		require.NoError(t, err)
+		require.NoError(t, response.Body.Close())
+		digest = response.Header.Get("Docker-Content-Digest")
+	}
+	require.NotEmpty(t, digest)
+	return digest
+}
+
+// pullsAlways: the kubelet asks the registry for a tag that it has seen before.
+func pullsAlways(t *testing.T, r *running) {
+	said(t, &r.Pod, "Pulling", "Pulling image", guardedImage())
+}
+
+func pullsWithSecret(t *testing.T, r *running) {
+	assert.Equal(t, []corev1.LocalObjectReference{{Name: "registry"}}, r.Spec.ImagePullSecrets)
+	said(t, &r.Pod, "Pulled", "Successfully pulled image", guardedImage())
+}
+
+var masterFields = []fieldV2{
+	{"master.command", func(spec *v2.LocustTestSpec) {
+		spec.Master.Command = `--locustfile /e2e/src/locustfile.py --users 2 --spawn-rate 2 --run-time 10m --note 'of the "master"'`
+	}, onMaster(hasArguments("--run-time", "10m", "--note", `of the "master"`))},
+	{"master.resources", func(spec *v2.LocustTestSpec) { spec.Master.Resources = memory("300Mi") }, onMaster(hasMemory("300Mi", "314572800"))},
+	{"master.labels", func(spec *v2.LocustTestSpec) {
+		spec.Master.Labels = map[string]string{"e2e.locust.io/label": "of-the-master"}
+	}, onMaster(hasVariable("LABEL", "of-the-master"))},
+	{"master.annotations", func(spec *v2.LocustTestSpec) {
+		spec.Master.Annotations = map[string]string{"e2e.locust.io/annotation": "of the master"}
+	}, onMaster(hasVariable("ANNOTATION", "of the master"))},
+	{"master.autoquit.timeout", func(spec *v2.LocustTestSpec) { spec.Master.Autoquit = &v2.AutoquitConfig{Timeout: new(int32(7))} },
+		onMaster(hasArguments("--autostart", "--autoquit", "7"))},
+	{"master.extraArgs", func(spec *v2.LocustTestSpec) { spec.Master.ExtraArgs = []string{"--exact", `$(E2E_KEY) 'as it is'`} },
+		onMaster(hasArguments("--exact", `$(E2E_KEY) 'as it is'`))},
+}
+
+var workerFields = []fieldV2{
+	{"worker.command", func(spec *v2.LocustTestSpec) {
+		spec.Worker.Command = `--locustfile /e2e/src/locustfile.py --note "of the 'worker'"`
+	}, onWorker(hasArguments("--note", "of the 'worker'"))},
+	{"worker.replicas", func(spec *v2.LocustTestSpec) { spec.Worker.Replicas = 2 }, func(t *testing.T, sc *scene) {
+		assert.Len(t, sc.workers, 2)
+		assert.EqualValues(t, 2, sc.status.ConnectedWorkers, "by Locust's own count")
+		hasArguments("--expect-workers=2")(t, sc.master)
+	}},
+	{"worker.resources", func(spec *v2.LocustTestSpec) { spec.Worker.Resources = memory("310Mi") }, onWorker(hasMemory("310Mi", "325058560"))},
+	{"worker.labels", func(spec *v2.LocustTestSpec) {
+		spec.Worker.Labels = map[string]string{"e2e.locust.io/label": "of-the-worker"}
+	}, onWorker(hasVariable("LABEL", "of-the-worker"))},
+	{"worker.annotations", func(spec *v2.LocustTestSpec) {
+		spec.Worker.Annotations = map[string]string{"e2e.locust.io/annotation": "of the worker"}
+	}, onWorker(hasVariable("ANNOTATION", "of the worker"))},
+	{"worker.extraArgs", func(spec *v2.LocustTestSpec) { spec.Worker.ExtraArgs = []string{"--exact", `$$ "as it is"`} },
+		onWorker(hasArguments("--exact", `$$ "as it is"`))},
+}
+
+var fileFields = []fieldV2{
+	{"testFiles.configMapRef", func(spec *v2.LocustTestSpec) { spec.TestFiles.ConfigMapRef = "curious" }, onBoth(hasFile("/e2e/src/locustfile.py", curious))},
+	{"testFiles.libConfigMapRef", func(spec *v2.LocustTestSpec) { spec.TestFiles.LibConfigMapRef = "library" }, onBoth(hasFile("/e2e/lib/library.py", library))},
+	{"testFiles.srcMountPath", func(spec *v2.LocustTestSpec) { spec.TestFiles.SrcMountPath = "/e2e/src" }, onBoth(func(t *testing.T, r *running) {
+		assert.Contains(t, r.Mounts, "/e2e/src")
+		assert.NotContains(t, r.Mounts, "/lotest/src")
+	})},
+	{"testFiles.libMountPath", func(spec *v2.LocustTestSpec) { spec.TestFiles.LibMountPath = "/e2e/lib" }, onBoth(func(t *testing.T, r *running) {
+		assert.Contains(t, r.Mounts, "/e2e/lib")
+		hasVariable("PYTHONPATH", "/e2e/lib")(t, r)
+	})},
+}
+
+// notReady is tolerated for a time of our own; else the API server would add its own toleration of five minutes.
+var notReady = corev1.Toleration{Key: corev1.TaintNodeNotReady, Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoExecute, TolerationSeconds: new(int64(77))}
+
+var schedulingFields = []fieldV2{
+	{"scheduling.affinity", func(spec *v2.LocustTestSpec) { spec.Scheduling.Affinity = onLabelled(nodeLabel()) }, onBoth(func(t *testing.T, r *running) {
+		assert.Equal(t, onLabelled(nodeLabel()), r.Spec.Affinity)
+		runsOn(t, r, nodeLabel())
+	})},
+	{"scheduling.nodeSelector", func(spec *v2.LocustTestSpec) { spec.Scheduling.NodeSelector = map[string]string{nodeLabel(): "yes"} }, onBoth(func(t *testing.T, r *running) {
+		assert.Equal(t, map[string]string{nodeLabel(): "yes"}, r.Spec.NodeSelector)
+		runsOn(t, r, nodeLabel())
+	})},
+	{"scheduling.tolerations", func(spec *v2.LocustTestSpec) {
+		spec.Scheduling.Tolerations = []corev1.Toleration{{Key: "e2e", Operator: corev1.TolerationOpEqual, Value: "yes", Effect: corev1.TaintEffectNoSchedule}, notReady}
+	}, onBoth(func(t *testing.T, r *running) {
+		assert.Contains(t, r.Spec.Tolerations, corev1.Toleration{Key: "e2e", Operator: corev1.TolerationOpEqual, Value: "yes", Effect: corev1.TaintEffectNoSchedule})
+		var kept []corev1.Toleration
+		for _, toleration := range r.Spec.Tolerations {
+			if toleration.Key == corev1.TaintNodeNotReady {
+				kept = append(kept, toleration)
+			}
+		}
+		assert.Equal(t, []corev1.Toleration{notReady}, kept)
+	})},
+	{"scheduling.runtimeClassName", func(spec *v2.LocustTestSpec) { spec.Scheduling.RuntimeClassName = &fieldsName }, onBoth(func(t *testing.T, r *running) {
+		assert.Equal(t, &fieldsName, r.Spec.RuntimeClassName)
+		assert.True(t, apiequality.Semantic.DeepEqual(overhead, r.Spec.Overhead), "the class adds its overhead: %v", r.Spec.Overhead)
+	})},
+}
+
+func withVariable(v corev1.EnvVar) func(*v2.LocustTestSpec) {
+	return func(spec *v2.LocustTestSpec) { spec.Env.Variables = append(spec.Env.Variables, v) }
+}
+
+func fromSource(name string, source corev1.EnvVarSource) func(*v2.LocustTestSpec) {
+	return withVariable(corev1.EnvVar{Name: name, ValueFrom: &source})
+}
+
+func fromPod(name, path string) func(*v2.LocustTestSpec) {
+	return fromSource(name, corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: path}})
+}
+
+var envFields = []fieldV2{
+	{"env.configMapRefs[].name", func(spec *v2.LocustTestSpec) {
+		spec.Env.ConfigMapRefs = append(spec.Env.ConfigMapRefs, v2.ConfigMapEnvSource{Name: "variables"})
+	}, onBoth(hasVariable("FROM_CONFIGMAP", "of the ConfigMap"))},
+	{"env.configMapRefs[].prefix", func(spec *v2.LocustTestSpec) {
+		spec.Env.ConfigMapRefs = append(spec.Env.ConfigMapRefs, v2.ConfigMapEnvSource{Name: "variables", Prefix: "C_"})
+	}, onBoth(hasVariable("C_FROM_CONFIGMAP", "of the ConfigMap"))},
+	{"env.secretRefs[].name", func(spec *v2.LocustTestSpec) {
+		spec.Env.SecretRefs = append(spec.Env.SecretRefs, v2.SecretEnvSource{Name: "credentials"})
+	}, onBoth(hasVariable("FROM_SECRET", "of the Secret"))},
+	{"env.secretRefs[].prefix", func(spec *v2.LocustTestSpec) {
+		spec.Env.SecretRefs = append(spec.Env.SecretRefs, v2.SecretEnvSource{Name: "credentials", Prefix: "S_"})
+	}, onBoth(hasVariable("S_FROM_SECRET", "of the Secret"))},
+
+	{"env.variables[].value", withVariable(corev1.EnvVar{Name: "PLAIN", Value: "after $(E2E_KEY)"}), func(t *testing.T, sc *scene) {
+		onBoth(hasVariable("PLAIN", "after "+sc.key(sc.test.Name)))(t, sc)
+	}},
+	{"env.variables[].valueFrom.configMapKeyRef", fromSource("ONE_OF_CONFIGMAP", corev1.EnvVarSource{ConfigMapKeyRef: &corev1.ConfigMapKeySelector{
+		LocalObjectReference: corev1.LocalObjectReference{Name: "variables"}, Key: "FROM_CONFIGMAP",
+	}}), onBoth(hasVariable("ONE_OF_CONFIGMAP", "of the ConfigMap"))},
+	{"env.variables[].valueFrom.secretKeyRef", fromSource("ONE_OF_SECRET", corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{
+		LocalObjectReference: corev1.LocalObjectReference{Name: "credentials"}, Key: "FROM_SECRET",
+	}}), onBoth(hasVariable("ONE_OF_SECRET", "of the Secret"))},
+	{"env.variables[].valueFrom.resourceFieldRef", fromSource("MEMORY", corev1.EnvVarSource{ResourceFieldRef: &corev1.ResourceFieldSelector{
+		Resource: "requests.memory",
+	}}), onBoth(hasVariable("MEMORY", "67108864"))},
+	{"env.variables[].valueFrom.fieldRef", func(spec *v2.LocustTestSpec) {
+		fromPod("POD", "metadata.name")(spec)
+		fromPod("LABEL", "metadata.labels['e2e.locust.io/label']")(spec)
+		fromPod("ANNOTATION", "metadata.annotations['e2e.locust.io/annotation']")(spec)
+	}, onBoth(func(t *testing.T, r *running) { hasVariable("POD", r.Name)(t, r) })},
+
+	{"env.secretMounts[].name", func(spec *v2.LocustTestSpec) {
+		spec.Env.SecretMounts = append(spec.Env.SecretMounts, v2.SecretMount{Name: "credentials", MountPath: "/e2e/named"})
+	}, onBoth(hasFile("/e2e/named/FROM_SECRET", "of the Secret"))},
+	{"env.secretMounts[].mountPath", func(spec *v2.LocustTestSpec) {
+		spec.Env.SecretMounts = append(spec.Env.SecretMounts, v2.SecretMount{Name: "registry", MountPath: "/e2e/placed"})
+	}, onBoth(func(t *testing.T, r *running) {
+		assert.Contains(t, r.Files["/e2e/placed/"+corev1.DockerConfigJsonKey], fieldsName)
+	})},
+	{"env.secretMounts[].readOnly", func(spec *v2.LocustTestSpec) {
+		spec.Env.SecretMounts = append(spec.Env.SecretMounts, v2.SecretMount{Name: "credentials", MountPath: "/e2e/loose", ReadOnly: new(false)})
+	}, onBoth(func(t *testing.T, r *running) {
+		readOnly := map[string]bool{}
+		for _, m := range r.container(t).VolumeMounts {
+			readOnly[m.MountPath] = m.ReadOnly
+		}
+		assert.True(t, readOnly["/e2e/named"], "the default")
+		assert.Contains(t, readOnly, "/e2e/loose")
+		assert.False(t, readOnly["/e2e/loose"])
+		// The field's effect ends here: the kubelet mounts Secrets read-only whatever the mount says.
+		assert.Contains(t, r.Mounts["/e2e/loose"].Options, "ro")
+	})},
+}
+
+// mounting adds a volume and its mount.
+func mounting(source corev1.VolumeSource, m v2.TargetedVolumeMount) func(*v2.LocustTestSpec) {
+	return func(spec *v2.LocustTestSpec) {
+		spec.Volumes = append(spec.Volumes, corev1.Volume{Name: m.Name, VolumeSource: source})
+		spec.VolumeMounts = append(spec.VolumeMounts, m)
+	}
+}
+
+func at(name, path string) v2.TargetedVolumeMount {
+	return v2.TargetedVolumeMount{VolumeMount: corev1.VolumeMount{Name: name, MountPath: path}}
+}
+
+var (
+	scratch   = corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}
+	inMemory  = corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{Medium: corev1.StorageMediumMemory, SizeLimit: new(resource.MustParse("1Mi"))}}
+	aLibrary  = corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{LocalObjectReference: corev1.LocalObjectReference{Name: "library"}}}
+	aSecret   = corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: "credentials"}}
+	itsName   = []corev1.DownwardAPIVolumeFile{{Path: "name", FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.name"}}}
+	downward  = corev1.VolumeSource{DownwardAPI: &corev1.DownwardAPIVolumeSource{Items: itsName}}
+	projected = corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{Sources: []corev1.VolumeProjection{
+		{Secret: &corev1.SecretProjection{LocalObjectReference: corev1.LocalObjectReference{Name: "credentials"}}},
+		{DownwardAPI: &corev1.DownwardAPIProjection{Items: itsName}},
+	}}}
+)
+
+var volumeFields = []fieldV2{
+	{"volumes[].emptyDir", mounting(inMemory, at("in-memory", "/e2e/in-memory")), onBoth(func(t *testing.T, r *running) {
+		assert.Equal(t, "tmpfs", r.Mounts["/e2e/in-memory"].Type)
+		assert.True(t, r.Mounts["/e2e/in-memory"].Writable)
+	})},
+	{"volumes[].configMap", mounting(aLibrary, at("a-library", "/e2e/a-library")), onBoth(hasFile("/e2e/a-library/library.py", library))},
+	{"volumes[].secret", mounting(aSecret, at("a-secret", "/e2e/a-secret")), onBoth(hasFile("/e2e/a-secret/FROM_SECRET", "of the Secret"))},
+	{"volumes[].downwardAPI", mounting(downward, at("downward", "/e2e/downward")), onBoth(func(t *testing.T, r *running) {
+		hasFile("/e2e/downward/name", r.Name)(t, r)
+	})},
+	{"volumes[].projected", mounting(projected, at("projected", "/e2e/projected")), onBoth(func(t *testing.T, r *running) {
+		hasFile("/e2e/projected/FROM_SECRET", "of the Secret")(t, r)
+		hasFile("/e2e/projected/name", r.Name)(t, r)
+	})},
+
+	{"volumeMounts[].name", func(spec *v2.LocustTestSpec) {
+		spec.VolumeMounts = append(spec.VolumeMounts, at("a-library", "/e2e/again"))
+	}, onBoth(hasFile("/e2e/again/library.py", library))},
+	{"volumeMounts[].mountPath", mounting(scratch, at("scratch", "/e2e/scratch")), onBoth(func(t *testing.T, r *running) {
+		assert.True(t, r.Mounts["/e2e/scratch"].Writable, "a folder is mounted there, and the user of the process may write to it")
+	})},
+	{"volumeMounts[].subPath", mounting(aLibrary, v2.TargetedVolumeMount{VolumeMount: corev1.VolumeMount{
+		Name: "one-file", MountPath: "/e2e/one.py", SubPath: "library.py",
+	}}), onBoth(hasFile("/e2e/one.py", library))},
+	{"volumeMounts[].subPathExpr", mounting(scratch, v2.TargetedVolumeMount{VolumeMount: corev1.VolumeMount{
+		Name: "own-part", MountPath: "/e2e/own-part", SubPathExpr: "of-$(POD)",
+	}}), onBoth(func(t *testing.T, r *running) {
+		assert.Regexp(t, "/of-"+r.Name+"$", r.Mounts["/e2e/own-part"].Root)
+	})},
+	{"volumeMounts[].readOnly", mounting(scratch, v2.TargetedVolumeMount{VolumeMount: corev1.VolumeMount{
+		Name: "sealed", MountPath: "/e2e/sealed", ReadOnly: true,
+	}}), onBoth(func(t *testing.T, r *running) {
+		assert.Contains(t, r.Mounts["/e2e/sealed"].Options, "ro")
+		assert.False(t, r.Mounts["/e2e/sealed"].Writable)
+	})},
+	{"volumeMounts[].recursiveReadOnly", mounting(scratch, v2.TargetedVolumeMount{VolumeMount: corev1.VolumeMount{
+		Name: "all-sealed", MountPath: "/e2e/all-sealed", ReadOnly: true, RecursiveReadOnly: new(corev1.RecursiveReadOnlyIfPossible),
+	}}), onBoth(func(t *testing.T, r *running) {
+		i := slices.IndexFunc(r.Status.ContainerStatuses[0].VolumeMounts, func(m corev1.VolumeMountStatus) bool { return m.MountPath == "/e2e/all-sealed" })
+		require.GreaterOrEqual(t, i, 0)
+		assert.NotNil(t, r.Status.ContainerStatuses[0].VolumeMounts[i].RecursiveReadOnly, "the kubelet tells whether it was possible")
+	})},
+	{"volumeMounts[].mountPropagation", mounting(scratch, v2.TargetedVolumeMount{VolumeMount: corev1.VolumeMount{
+		Name: "followed", MountPath: "/e2e/followed", MountPropagation: new(corev1.MountPropagationHostToContainer),
+	}}), onBoth(func(t *testing.T, r *running) {
+		require.Len(t, r.Mounts["/e2e/followed"].Tags, 1)
+		assert.Regexp(t, "^master:", r.Mounts["/e2e/followed"].Tags[0])
+		assert.Empty(t, r.Mounts["/e2e/scratch"].Tags, "without it")
+	})},
+	{"volumeMounts[].target", func(spec *v2.LocustTestSpec) {
+		for target, path := range map[v2.MountTarget]string{v2.MountTargetMaster: "/e2e/masters", v2.MountTargetWorker: "/e2e/workers", v2.MountTargetBoth: "/e2e/everyones"} {
+			m := at("scratch", path)
+			m.Target = target
+			spec.VolumeMounts = append(spec.VolumeMounts, m)
+		}
+	}, func(t *testing.T, sc *scene) {
+		for path, mounted := range map[string][2]bool{"/e2e/masters": {true, false}, "/e2e/workers": {false, true}, "/e2e/everyones": {true, true}} {
+			_, onMaster := sc.master.Mounts[path]
+			_, onWorker := sc.worker.Mounts[path]
+			assert.Equal(t, mounted[0], onMaster, "%s in the master", path)
+			assert.Equal(t, mounted[1], onWorker, "%s in the worker", path)
+		}
+	}},
+}
+
+// secured gives the spec the parts that the rows of the run at rest fill.
+func secured(_ *scenario, spec *v2.LocustTestSpec) {
+	spec.Security = &v2.SecurityConfig{}
+	spec.Observability = &v2.ObservabilityConfig{OpenTelemetry: &v2.OpenTelemetryConfig{}}
+}
+
+// atRest: nobody starts the load.
+var atRest = []fieldV2{
+	{"master.autostart", func(spec *v2.LocustTestSpec) { spec.Master.Autostart = new(false) }, func(t *testing.T, sc *scene) {
+		assert.False(t, sc.master.given("--autostart"))
+		assert.False(t, sc.master.given("--autoquit"), "Locust refuses it without --autostart")
+		assert.Equal(t, v2.PhaseRunning, sc.status.Phase)
+		assert.Zero(t, count(t, "started", sc.key(sc.test.Name)), "the load has not started, although all workers are there")
+	}},
+}
+
+var securityFields = []fieldV2{
+	{"security.podSecurityContext", func(spec *v2.LocustTestSpec) {
+		spec.Security.PodSecurityContext = &corev1.PodSecurityContext{
+			RunAsUser: new(int64(1234)), RunAsGroup: new(int64(2345)), FSGroup: new(int64(3456)), SupplementalGroups: []int64{4567},
+		}
+	}, onBoth(func(t *testing.T, r *running) {
+		assert.Equal(t, "1234\t1234\t1234\t1234", r.Process["Uid"])
+		assert.Equal(t, "2345\t2345\t2345\t2345", r.Process["Gid"])
+		assert.Subset(t, strings.Fields(r.Process["Groups"]), []string{"3456", "4567"})
+		assert.Equal(t, "2", r.Process["Seccomp"], "what is not set keeps its default")
+	})},
+	{"security.containerSecurityContext", func(spec *v2.LocustTestSpec) {
+		spec.Security.ContainerSecurityContext = &corev1.SecurityContext{
+			ReadOnlyRootFilesystem: new(true),
+			Capabilities:           &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}, Add: []corev1.Capability{"NET_BIND_SERVICE"}},
+		}
+	}, onBoth(func(t *testing.T, r *running) {
+		assert.Contains(t, r.Mounts["/"].Options, "ro")
+		assert.Equal(t, "0000000000000400", r.Process["CapBnd"], "CAP_NET_BIND_SERVICE is bit 10")
+		assert.Equal(t, "1", r.Process["NoNewPrivs"], "what is not set keeps its default")
+	})},
+}
+
+func withTelemetry(set func(*v2.OpenTelemetryConfig)) func(*v2.LocustTestSpec) {
+	return func(spec *v2.LocustTestSpec) { set(spec.Observability.OpenTelemetry) }
+}
+
+var telemetryFields = []fieldV2{
+	{"observability.openTelemetry.enabled", withTelemetry(func(o *v2.OpenTelemetryConfig) { o.Enabled = true }), onBoth(hasArguments("--otel"))},
+	{"observability.openTelemetry.endpoint", withTelemetry(func(o *v2.OpenTelemetryConfig) { o.Endpoint = "http://collector:4318" }),
+		onBoth(hasVariable("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318"))},
+	{"observability.openTelemetry.protocol", withTelemetry(func(o *v2.OpenTelemetryConfig) { o.Protocol = "http/protobuf" }),
+		onBoth(hasVariable("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"))},
+	{"observability.openTelemetry.insecure", withTelemetry(func(o *v2.OpenTelemetryConfig) { o.Insecure = true }),
+		onBoth(hasVariable("OTEL_EXPORTER_OTLP_INSECURE", "true"))},
+	{"observability.openTelemetry.extraEnvVars", withTelemetry(func(o *v2.OpenTelemetryConfig) {
+		o.ExtraEnvVars = map[string]string{"OTEL_SERVICE_NAME": "fields", "OTEL_TRACES_EXPORTER": "none"}
+	}), onBoth(func(t *testing.T, r *running) {
+		hasVariable("OTEL_SERVICE_NAME", "fields")(t, r)
+		hasVariable("OTEL_TRACES_EXPORTER", "none")(t, r)
+	})},
+}
+
+func shortLoad(_ *scenario, spec *v2.LocustTestSpec) {
+	spec.Master.Command = "--locustfile /lotest/src/locustfile.py --users 1 --spawn-rate 1 --run-time 1s"
+}
+
+// untilResult waits until the load is known to have ended.
+func untilResult(s *scenario, test *v2.LocustTest) *scene {
+	sc := s.survey(test)
+	sc.status = s.until(test, "the load has ended", func(status *v2.LocustTestStatus) bool {
+		return status.IsTerminal() || status.TestResult != nil && status.TestResult.Final
+	})
+	return sc
+}
+
+// stays: the master serves its web UI after the load.
+var stays = []fieldV2{
+	{"master.autoquit.enabled", func(spec *v2.LocustTestSpec) { spec.Master.Autoquit = &v2.AutoquitConfig{Enabled: new(false)} },
+		func(t *testing.T, sc *scene) {
+			assert.False(t, sc.master.given("--autoquit"))
+			assert.True(t, sc.master.given("--autostart"))
+			assert.Equal(t, v2.PhaseRunning, sc.status.Phase)
+			assert.Len(t, sc.livePods(sc.test, "master"), 1, "the load has ended, the master has not")
+		}},
+	{"master.reporter", func(spec *v2.LocustTestSpec) { spec.Master.Reporter = new(false) }, func(t *testing.T, sc *scene) {
+		hasArguments("--locustfile", "/lotest/src/locustfile.py")(t, sc.master)
+		assert.NotContains(t, sc.master.Mounts, "/locust.io")
+		assert.Equal(t, v2.ResultSourceWebAPI, sc.status.TestResult.Source)
+	}},
+}
+
+func poorResult(_ *scenario, spec *v2.LocustTestSpec) {
+	spec.TestFiles.ConfigMapRef = "poor"
+	spec.Master.Command = "--locustfile /lotest/src/locustfile.py --users 2 --spawn-rate 2 --run-time 3s"
+	spec.SuccessCriteria = &v2.SuccessCriteria{}
+}
+
+// untilJudged waits for the end: of the criteria nothing is seen in the pods.
+func untilJudged(s *scenario, test *v2.LocustTest) *scene {
+	return &scene{scenario: s, test: test, status: s.untilPhase(test, v2.PhaseFailed)}
+}
+
+func criterion(path string, set func(*v2.SuccessCriteria), words string) fieldV2 {
+	return fieldV2{"successCriteria." + path, func(spec *v2.LocustTestSpec) { set(spec.SuccessCriteria) }, func(t *testing.T, sc *scene) {
+		assert.Contains(t, condition(sc.status, v2.ConditionTypeTestCompleted).Message, words)
+	}}
+}
+
+func limit(path string, of func(*v2.ResponseTimeLimits) **metav1.Duration, duration time.Duration) fieldV2 {
+	return criterion("maxResponseTime."+path, func(c *v2.SuccessCriteria) {
+		if c.MaxResponseTime == nil {
+			c.MaxResponseTime = &v2.ResponseTimeLimits{}
+		}
+		*of(c.MaxResponseTime) = &metav1.Duration{Duration: duration}
+	}, fmt.Sprintf("maxResponseTime.%s is %s, measured 1s", path, duration))
+}
+
+// judged: each criterion is told with its limit and what was measured.
+var judged = []fieldV2{
+	criterion("maxFailureRatio", func(c *v2.SuccessCriteria) { c.MaxFailureRatio = "0.25" }, "maxFailureRatio is 0.25, measured 1 "),
+	criterion("maxAverageResponseTime", func(c *v2.SuccessCriteria) {
+		c.MaxAverageResponseTime = &metav1.Duration{Duration: 45 * time.Millisecond}
+	}, "maxAverageResponseTime is 45ms, measured 1s"),
+	limit("p50", func(l *v2.ResponseTimeLimits) **metav1.Duration { return &l.P50 }, 50*time.Millisecond),
+	limit("p90", func(l *v2.ResponseTimeLimits) **metav1.Duration { return &l.P90 }, 90*time.Millisecond),
+	limit("p95", func(l *v2.ResponseTimeLimits) **metav1.Duration { return &l.P95 }, 95*time.Millisecond),
+	limit("p99", func(l *v2.ResponseTimeLimits) **metav1.Duration { return &l.P99 }, 99*time.Millisecond),
+	criterion("minRequestsPerSecond", func(c *v2.SuccessCriteria) { c.MinRequestsPerSecond = "123456" }, "minRequestsPerSecond is 123456, measured "),
+	criterion("minTotalRequests", func(c *v2.SuccessCriteria) { c.MinTotalRequests = new(int64(654321)) }, "minTotalRequests is 654321, measured "),
+}
+
+func endless(s *scenario, spec *v2.LocustTestSpec) {
+	poorResult(s, spec)
+	spec.Master.Command = "--locustfile /lotest/src/locustfile.py --users 2 --spawn-rate 2"
+	spec.SuccessCriteria.MaxFailureRatio = "0.25"
+}
+
+var aborted = []fieldV2{
+	criterion("abortOnViolation", func(c *v2.SuccessCriteria) { c.AbortOnViolation = true }, "aborted after "),
+	{"successCriteria.abortGracePeriod", func(spec *v2.LocustTestSpec) {
+		spec.SuccessCriteria.AbortGracePeriod = &metav1.Duration{Duration: 4 * time.Second}
+	}, func(t *testing.T, sc *scene) {
+		message := condition(sc.status, v2.ConditionTypeTestCompleted).Message
+		after := regexp.MustCompile(`aborted after (\d+s)`).FindStringSubmatch(message)
+		require.Len(t, after, 2, message)
+		ran, err := time.ParseDuration(after[1])
+		require.NoError(t, err)
+		assert.GreaterOrEqual(t, ran, 4*time.Second)
+		assert.Less(t, ran, 30*time.Second, "the default")
+	}},
+}

@@ -1,0 +1,203 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+)
+
+// manifestV1 is what people have in Git: written for v1, and never touched since.
+func (s *scenario) manifestV1(name string, seconds int) string {
+	return fmt.Sprintf(`apiVersion: locust.io/v1
+kind: LocustTest
+metadata:
+  name: %s
+spec:
+  image: %s
+  masterCommandSeed: --locustfile /lotest/src/plain.py --users 2 --spawn-rate 2 --run-time %ds --headless
+  workerCommandSeed: --locustfile /lotest/src/plain.py
+  workerReplicas: 2
+  configMap: files
+  imagePullSecrets: [registry]
+  labels:
+    master: {team: shop}
+    worker: {team: shop}
+  annotations:
+    worker: {note: kept}
+  affinity:
+    nodeAffinity:
+      requiredDuringSchedulingIgnoredDuringExecution:
+        kubernetes.io/os: linux
+  tolerations:
+    - {key: dedicated, operator: Equal, value: load, effect: NoSchedule}
+    - {key: spot, operator: Exists}
+`, name, locustImage, seconds)
+}
+
+// kubectl runs in the scenario's namespace and returns what it wrote, and to standard error.
+func (s *scenario) kubectl(args ...string) (stdout, stderr string, err error) {
+	s.t.Helper()
+	var out, errs strings.Builder
+	cmd := exec.CommandContext(s.t.Context(), "kubectl", append([]string{"-n", s.namespace}, args...)...)
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	err = cmd.Run()
+	return out.String(), errs.String(), err
+}
+
+func (s *scenario) mustKubectl(args ...string) (stdout, stderr string) {
+	s.t.Helper()
+	out, errs, err := s.kubectl(args...)
+	require.NoError(s.t, err, "kubectl %s: %s", strings.Join(args, " "), errs)
+	return out, errs
+}
+
+func (s *scenario) file(content string) string {
+	s.t.Helper()
+	path := filepath.Join(s.t.TempDir(), "manifest.yaml")
+	require.NoError(s.t, os.WriteFile(path, []byte(content), 0o600))
+	return path
+}
+
+// raw reads a test in one of the versions.
+func (s *scenario) raw(version, name string) map[string]any {
+	s.t.Helper()
+	out, _ := s.mustKubectl("get", "locusttests."+version+".locust.io", name, "-o", "json")
+	var object map[string]any
+	require.NoError(s.t, json.Unmarshal([]byte(out), &object))
+	require.Equal(s.t, "locust.io/"+version, object["apiVersion"])
+	return object
+}
+
+func (s *scenario) get(name string) *v2.LocustTest {
+	s.t.Helper()
+	var test v2.LocustTest
+	require.NoError(s.t, k8s.Get(s.t.Context(), client.ObjectKey{Namespace: s.namespace, Name: name}, &test))
+	return &test
+}
+
+// TestVersions: a manifest of v1 is applied, read and edited in both versions, and applied again, as Git tools do.
+func TestVersions(t *testing.T) {
+	for _, mode := range []struct {
+		name string
+		args []string
+	}{
+		{"client-side", []string{"apply"}},
+		{"server-side", []string{"apply", "--server-side"}},
+	} {
+		t.Run(mode.name, func(t *testing.T) {
+			t.Parallel()
+			s := newScenario(t)
+			disturbed.add(t) // each edit of the spec is a transition of SpecDrifted, there and back
+			path := s.file(s.manifestV1("old", 30))
+			apply := slices.Concat(mode.args, []string{"-f", path})
+
+			_, warnings := s.mustKubectl(apply...)
+			assert.Contains(t, warnings, "deprecated", "v1 says that it is")
+			assert.Contains(t, warnings, "locust.io/v2", "and what to use")
+			test := s.get("old")
+			assert.Equal(t, "files", test.Spec.TestFiles.ConfigMapRef)
+			assert.Equal(t, int32(2), test.Spec.Worker.Replicas)
+			assert.Len(t, test.Spec.Scheduling.Tolerations, 2)
+			s.untilReason(test, v2.ConditionTypeReady, v2.ReasonResourcesCreated)
+
+			// Applied again, by the same tool and by the other: nothing changes.
+			unchanged := func(what string) {
+				t.Helper()
+				now := s.get("old")
+				assert.Equal(t, test.Generation, now.Generation, what)
+				assert.Equal(t, test.Spec, now.Spec, what)
+				assert.Equal(t, metav1.ConditionFalse, condition(&now.Status, v2.ConditionTypeSpecDrifted).Status, what)
+			}
+			diff, _, err := s.kubectl(append([]string{"diff"}, apply[1:]...)...)
+			require.NoError(t, err, "a difference where there is none: %s", diff)
+			for range 2 {
+				s.mustKubectl(apply...)
+				unchanged("applied again")
+			}
+
+			// What only v2 can say stays when v1 is applied once more.
+			before := test.DeepCopy()
+			test.Spec.Worker.ExtraArgs = []string{"--loglevel", "INFO"}
+			test.Spec.Scheduling.NodeSelector = map[string]string{"kubernetes.io/os": "linux"}
+			require.NoError(t, k8s.Patch(t.Context(), test, client.MergeFrom(before)))
+			s.untilReason(test, v2.ConditionTypeSpecDrifted, v2.ReasonSpecChangeIgnored)
+			v1 := s.raw("v1", "old")
+			assert.Contains(t, fmt.Sprint(v1["metadata"].(map[string]any)["annotations"]), "--loglevel", "v1 carries what it has no field for")
+			diff, _, err = s.kubectl(append([]string{"diff"}, apply[1:]...)...)
+			require.NoError(t, err, "a difference where there is none: %s", diff)
+			s.mustKubectl(apply...)
+			now := s.get("old")
+			assert.Equal(t, test.Generation, now.Generation)
+			assert.Equal(t, test.Spec, now.Spec)
+
+			// What v1 says wins.
+			edited := strings.Replace(s.manifestV1("old", 30), "kubernetes.io/os: linux", "kubernetes.io/arch: any", 1)
+			s.mustKubectl(slices.Concat(mode.args, []string{"-f", s.file(edited)})...)
+			now = s.get("old")
+			term := now.Spec.Scheduling.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms
+			require.Len(t, term, 1)
+			require.Len(t, term[0].MatchExpressions, 1)
+			assert.Equal(t, "kubernetes.io/arch", term[0].MatchExpressions[0].Key)
+			assert.Equal(t, test.Spec.Worker.ExtraArgs, now.Spec.Worker.ExtraArgs)
+
+			// Back to what the run was started from: no drift is left.
+			s.mustKubectl(apply...)
+			now = s.get("old")
+			before = now.DeepCopy()
+			now.Spec.Worker.ExtraArgs, now.Spec.Scheduling.NodeSelector = nil, nil
+			require.NoError(t, k8s.Patch(t.Context(), now, client.MergeFrom(before)))
+			eventually(t, "the drift is gone", func() bool {
+				return condition(&s.get("old").Status, v2.ConditionTypeSpecDrifted).Status == metav1.ConditionFalse
+			})
+
+			// The status is the same in both versions, and so is what kubectl prints.
+			s.untilPhase(test, v2.PhaseSucceeded)
+			assert.Equal(t, s.raw("v2", "old")["status"], s.raw("v1", "old")["status"])
+			inV1, _ := s.mustKubectl("get", "locusttests.v1.locust.io", "old")
+			inV2, _ := s.mustKubectl("get", "locusttests.v2.locust.io", "old")
+			assert.Equal(t, inV2, inV1)
+			assert.Contains(t, inV1, "Succeeded")
+		})
+	}
+}
+
+// TestAdmission: what cannot run is refused at once, with all that is wrong, in the words of the version that was used.
+func TestAdmission(t *testing.T) {
+	t.Parallel()
+	s := newScenario(t)
+	test := s.test("bad", 10, func(spec *v2.LocustTestSpec) {
+		spec.VolumeMounts = []v2.TargetedVolumeMount{{}, {}}
+		spec.VolumeMounts[0].Name, spec.VolumeMounts[0].MountPath = "missing", "/data"
+		spec.VolumeMounts[1].Name, spec.VolumeMounts[1].MountPath = "missing", "/lotest/src/inner"
+		spec.Master.Labels = map[string]string{"managed-by": "me"}
+	})
+	err := k8s.Create(t.Context(), test)
+	require.Error(t, err)
+	for _, words := range []string{"spec.volumeMounts[0].name", "spec.volumeMounts[1].mountPath", "/lotest/src/inner", "spec.master.labels[managed-by]"} {
+		assert.ErrorContains(t, err, words)
+	}
+
+	path := s.file(s.manifestV1("latest", 5))
+	_, warnings := s.mustKubectl("apply", "-f", path, "--dry-run=server")
+	assert.Equal(t, strings.HasSuffix(locustImage, ":latest"), strings.Contains(warnings, "latest image") || strings.Contains(warnings, "tag"), warnings)
+
+	running := s.create(s.test("running", 20))
+	s.untilPhase(running, v2.PhaseRunning)
+	_, warnings = s.mustKubectl("patch", "locusttest", "running", "--type", "merge", "-p", `{"spec":{"worker":{"replicas":3}}}`)
+	assert.Contains(t, warnings, "ignored", "a change that has no effect is said to have none")
+	s.mustKubectl("label", "locusttest", "running", "a=b")
+}

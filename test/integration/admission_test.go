@@ -1,0 +1,217 @@
+//go:build integration
+
+package integration
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
+
+	v1 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v1"
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+)
+
+// admitting makes a namespace in which the admission webhook is asked. In the others it is not, so that the suites can
+// show what the reconciler says.
+func admitting(t testing.TB) string {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join("..", "..", "config", "webhook", "manifests.yaml"))
+	require.NoError(t, err)
+	configuration := &admissionregistrationv1.ValidatingWebhookConfiguration{}
+	require.NoError(t, yaml.Unmarshal(raw, configuration))
+	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "it-"}}
+	require.NoError(t, k8s.Create(t.Context(), ns))
+	configuration.Name = ns.Name
+	for i := range configuration.Webhooks {
+		hook := &configuration.Webhooks[i]
+		hook.NamespaceSelector = &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: ns.Name}}
+		url := fmt.Sprintf("https://%s:%d%s", webhooks.LocalServingHost, webhooks.LocalServingPort, *hook.ClientConfig.Service.Path)
+		hook.ClientConfig = admissionregistrationv1.WebhookClientConfig{URL: &url, CABundle: webhooks.LocalServingCAData}
+	}
+	require.NoError(t, k8s.Create(t.Context(), configuration))
+	t.Cleanup(func() {
+		_ = k8s.Delete(t.Context(), configuration)
+		_ = k8s.Delete(t.Context(), ns)
+	})
+	// The API server begins to ask the webhook a moment later.
+	bad := newTest(ns.Name, "probe")
+	bad.Spec.Master.Labels = map[string]string{"managed-by": "me"}
+	require.Eventually(t, func() bool { return k8s.Create(t.Context(), bad.DeepCopy(), client.DryRunAll) != nil },
+		patience, 50*time.Millisecond, "the webhook is asked")
+	return ns.Name
+}
+
+func TestAdmission_AllErrorsAtOnce(t *testing.T) {
+	ns := admitting(t)
+	test := newTest(ns, "bad")
+	test.Spec.Master.Labels = map[string]string{"managed-by": "me"}
+	test.Spec.Env = &v2.EnvConfig{SecretMounts: []v2.SecretMount{{Name: "a", MountPath: "/data"}, {Name: "b", MountPath: "/data/inner"}}}
+	err := k8s.Create(t.Context(), test)
+	require.Error(t, err)
+	for _, words := range []string{"spec.master.labels[managed-by]", `"me"`, "spec.env.secretMounts[1].mountPath", "/data/inner"} {
+		assert.ErrorContains(t, err, words)
+	}
+}
+
+// TestAdmission_V1 shows the fields of the version that was used.
+func TestAdmission_V1(t *testing.T) {
+	ns := admitting(t)
+	test := &v1.LocustTest{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "bad"}, Spec: v1.LocustTestSpec{
+		Image: "locustio/locust:2.43.3", MasterCommandSeed: "--locustfile a.py", WorkerCommandSeed: "--locustfile a.py", WorkerReplicas: 1,
+		Labels: &v1.PodMaps{Master: map[string]string{"managed-by": "me"}},
+	}}
+	err := k8s.Create(t.Context(), test)
+	require.Error(t, err)
+	assert.ErrorContains(t, err, "spec.labels.master[managed-by]")
+}
+
+func TestAdmission_Warnings(t *testing.T) {
+	ns := admitting(t)
+	heard := &warnings{}
+	config := rest.CopyConfig(apiServer)
+	config.WarningHandler = heard
+	user, err := client.New(config, client.Options{Scheme: scheme})
+	require.NoError(t, err)
+
+	test := newTest(ns, "odd")
+	test.Spec.Image = "locustio/locust:latest"
+	test.Spec.Worker.ExtraArgs = []string{"--master-host", "elsewhere"}
+	require.NoError(t, user.Create(t.Context(), test))
+	assert.Len(t, heard.about("spec.image"), 1)
+	assert.Len(t, heard.about("spec.worker.extraArgs"), 1)
+
+	op := startOperator(t, ns)
+	op.untilReason(test, v2.ConditionTypeReady, v2.ReasonResourcesCreated)
+	heard.forget()
+	before := test.DeepCopy()
+	test.Spec.Worker.Replicas = 7
+	require.NoError(t, user.Patch(t.Context(), test, client.MergeFrom(before)))
+	assert.NotEmpty(t, heard.about("ignored"), "%v", heard)
+	heard.forget()
+	before = test.DeepCopy()
+	test.Labels = map[string]string{"a": "b"}
+	require.NoError(t, user.Patch(t.Context(), test, client.MergeFrom(before)))
+	assert.Empty(t, heard.about(""), "an update of anything else is nobody's business")
+
+	var inV1 v1.LocustTest
+	require.NoError(t, user.Get(t.Context(), client.ObjectKeyFromObject(test), &inV1))
+	assert.NotEmpty(t, heard.about("deprecated"))
+}
+
+// TestAdmission_LetsOldTestsBe: a test that was admitted when the webhook could not be asked can be labelled, finished
+// and deleted.
+func TestAdmission_LetsOldTestsBe(t *testing.T) {
+	ns := admitting(t)
+	var configuration admissionregistrationv1.ValidatingWebhookConfiguration
+	require.NoError(t, k8s.Get(t.Context(), client.ObjectKey{Name: ns}, &configuration))
+	away := configuration.DeepCopy()
+	url := "https://127.0.0.1:1/nobody"
+	away.Webhooks[0].ClientConfig.URL = &url
+	require.NoError(t, k8s.Patch(t.Context(), away, client.MergeFrom(&configuration)))
+	test := newTest(ns, "unchecked")
+	test.Spec.Master.Labels = map[string]string{"managed-by": "me"}
+	eventually(t, "an operator that is down stops nobody", func() bool { return k8s.Create(t.Context(), test) == nil })
+	require.NoError(t, k8s.Patch(t.Context(), &configuration, client.MergeFrom(away)))
+	eventually(t, "the webhook is asked again", func() bool {
+		bad := newTest(ns, "probe")
+		bad.Spec.Master.Labels = test.Spec.Master.Labels
+		return k8s.Create(t.Context(), bad, client.DryRunAll) != nil
+	})
+
+	op := startOperator(t, ns)
+	s := op.untilPhase(test, v2.PhaseFailed)
+	assert.Contains(t, messageOf(s, v2.ConditionTypeReady), "spec.master.labels[managed-by]", "the operator says the same")
+	before := test.DeepCopy()
+	test.Annotations = map[string]string{"seen": "yes"}
+	require.NoError(t, k8s.Patch(t.Context(), test, client.MergeFrom(before)))
+	require.NoError(t, k8s.Delete(t.Context(), test))
+}
+
+// warnings are what the API server warns of.
+type warnings struct {
+	mu    sync.Mutex
+	texts []string
+}
+
+func (w *warnings) HandleWarningHeader(_ int, _, text string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.texts = append(w.texts, text)
+}
+
+func (w *warnings) about(words string) []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(w.texts), func(text string) bool { return !strings.Contains(text, words) })
+}
+
+func (w *warnings) forget() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.texts = nil
+}
+
+// BenchmarkWebhooks prints how long requests take that need a webhook, under the load of 16 clients, beside one that
+// needs none.
+func BenchmarkWebhooks(b *testing.B) {
+	ns := admitting(b)
+	config := rest.CopyConfig(apiServer)
+	config.QPS, config.WarningHandler = -1, rest.NoWarnings{}
+	user, err := client.New(config, client.Options{Scheme: scheme})
+	require.NoError(b, err)
+	test := newTest(ns, "stored")
+	test.Spec.Worker.ExtraArgs = []string{"--loglevel", "INFO"}
+	require.NoError(b, user.Create(b.Context(), test))
+	key := client.ObjectKeyFromObject(test)
+	for _, request := range []struct {
+		name string
+		send func() error
+	}{
+		{"GetV2", func() error { return user.Get(b.Context(), key, &v2.LocustTest{}) }},
+		{"GetV1_conversion", func() error { return user.Get(b.Context(), key, &v1.LocustTest{}) }},
+		{"CreateV2_admission", func() error { return user.Create(b.Context(), newTest(ns, "new"), client.DryRunAll) }},
+		{"CreateV1_conversion_admission", func() error {
+			return user.Create(b.Context(), &v1.LocustTest{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "new"}, Spec: v1.LocustTestSpec{
+				Image: "locustio/locust:2.43.3", MasterCommandSeed: "--locustfile a.py", WorkerCommandSeed: "--locustfile a.py"}}, client.DryRunAll)
+		}},
+	} {
+		b.Run(request.name, func(b *testing.B) {
+			var mu sync.Mutex
+			var took []time.Duration
+			b.SetParallelism(8) // of 2 processors
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					begin := time.Now()
+					err := request.send()
+					d := time.Since(begin)
+					mu.Lock()
+					took = append(took, d)
+					if err != nil {
+						b.Error(err)
+					}
+					mu.Unlock()
+				}
+			})
+			slices.Sort(took)
+			at := func(share float64) float64 {
+				return float64(took[int(share*float64(len(took)-1))].Microseconds()) / 1000
+			}
+			b.ReportMetric(at(0.5), "p50-ms")
+			b.ReportMetric(at(0.99), "p99-ms")
+		})
+	}
+}

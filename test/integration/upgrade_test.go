@@ -1,0 +1,186 @@
+//go:build integration
+
+package integration
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+	ctrlwebhook "sigs.k8s.io/controller-runtime/pkg/webhook"
+
+	v1 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v1"
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/webhook"
+)
+
+// The suite's cluster is an upgraded one: it began with a CRD that knew nothing but v1, and a test was stored then.
+
+// storedAsV1 is that test.
+var storedAsV1 = client.ObjectKey{Namespace: "before-the-upgrade", Name: "old"}
+
+// webhooks is where the webhooks are served.
+var webhooks envtest.WebhookInstallOptions
+
+// upgradeFromV1 makes the cluster of an older operator, and installs the CRD and the webhooks of this one over it.
+func upgradeFromV1() (stop func(), err error) {
+	crds := envtest.CRDInstallOptions{Paths: []string{filepath.Join("..", "..", "config", "crd", "bases")}, Scheme: scheme, ErrorIfPathMissing: true}
+	if err := envtest.ReadCRDFiles(&crds); err != nil {
+		return nil, err
+	}
+	before := crds.CRDs[0].DeepCopy()
+	before.Spec.Versions = []apiextensionsv1.CustomResourceDefinitionVersion{{
+		Name: "v1", Served: true, Storage: true,
+		Schema: &apiextensionsv1.CustomResourceValidation{OpenAPIV3Schema: &apiextensionsv1.JSONSchemaProps{
+			Type: "object", XPreserveUnknownFields: new(true)}},
+	}}
+	if _, err := envtest.InstallCRDs(apiServer, envtest.CRDInstallOptions{CRDs: []*apiextensionsv1.CustomResourceDefinition{before}}); err != nil {
+		return nil, fmt.Errorf("install the CRD of v1: %w", err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer func() {
+		if err != nil {
+			cancel()
+		}
+	}()
+	if err := k8s.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: storedAsV1.Namespace}}); err != nil {
+		return nil, err
+	}
+	if err := k8s.Create(ctx, oldTest()); err != nil {
+		return nil, fmt.Errorf("store a test as v1: %w", err)
+	}
+
+	if err := webhooks.PrepWithoutInstalling(); err != nil {
+		return nil, err
+	}
+	done, err := serveWebhooks(ctx)
+	if err != nil {
+		return nil, err
+	}
+	crds.WebhookOptions = webhooks
+	crds.Paths = nil
+	if _, err := envtest.InstallCRDs(apiServer, crds); err != nil {
+		return nil, fmt.Errorf("install the CRD: %w", err)
+	}
+	return func() {
+		cancel()
+		<-done
+		_ = webhooks.Cleanup()
+	}, nil
+}
+
+func oldTest() *unstructured.Unstructured {
+	test := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{
+		"image":             "locustio/locust:2.43.3",
+		"masterCommandSeed": "--locustfile /lotest/src/t.py --host http://shop --users 4 --run-time 10s",
+		"workerCommandSeed": "--locustfile /lotest/src/t.py",
+		"workerReplicas":    int64(2),
+		"configMap":         "files",
+		"labels":            map[string]any{"worker": map[string]any{"team": "shop"}},
+		"affinity": map[string]any{"nodeAffinity": map[string]any{
+			"requiredDuringSchedulingIgnoredDuringExecution": map[string]any{"pool": "load"}}},
+		"tolerations": []any{map[string]any{"key": "dedicated", "operator": "Equal", "value": "load", "effect": "NoSchedule"}},
+	}}}
+	test.SetAPIVersion("locust.io/v1")
+	test.SetKind("LocustTest")
+	test.SetNamespace(storedAsV1.Namespace)
+	test.SetName(storedAsV1.Name)
+	return test
+}
+
+// serveWebhooks serves what cmd/manager serves, with envtest's certificate.
+func serveWebhooks(ctx context.Context) (<-chan struct{}, error) {
+	mgr, err := ctrl.NewManager(apiServer, ctrl.Options{
+		Scheme: scheme, Metrics: metricsserver.Options{BindAddress: "0"},
+		WebhookServer: ctrlwebhook.NewServer(ctrlwebhook.Options{
+			Host: webhooks.LocalServingHost, Port: webhooks.LocalServingPort, CertDir: webhooks.LocalServingCertDir}),
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := webhook.SetupWithManager(mgr); err != nil {
+		return nil, err
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := mgr.Start(ctx); err != nil {
+			fmt.Println("the webhooks stopped:", err)
+		}
+	}()
+	address := net.JoinHostPort(webhooks.LocalServingHost, strconv.Itoa(webhooks.LocalServingPort))
+	for deadline := time.Now().Add(patience); ; {
+		// The certificate is of no interest here, only whether someone answers.
+		connection, err := tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // see above
+		if err == nil {
+			return done, connection.Close()
+		}
+		if time.Now().After(deadline) {
+			return nil, fmt.Errorf("the webhooks do not answer: %w", err)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+// TestUpgrade: a test that an older operator stored as v1 is read in both versions, runs, and is stored as v2 once it is
+// written again, as docs/versions.md says.
+func TestUpgrade(t *testing.T) {
+	var inV1 v1.LocustTest
+	require.NoError(t, k8s.Get(t.Context(), storedAsV1, &inV1))
+	inV1.TypeMeta = metav1.TypeMeta{}
+	var want v1.LocustTest
+	require.NoError(t, runtime.DefaultUnstructuredConverter.FromUnstructured(oldTest().Object, &want))
+	assert.Equal(t, want.Spec.Affinity, inV1.Spec.Affinity)
+	assert.Equal(t, want.Spec.Tolerations, inV1.Spec.Tolerations)
+	assert.Equal(t, want.Spec.MasterCommandSeed, inV1.Spec.MasterCommandSeed)
+
+	test := &v2.LocustTest{}
+	require.NoError(t, k8s.Get(t.Context(), storedAsV1, test))
+	assert.Equal(t, "files", test.Spec.TestFiles.ConfigMapRef)
+	assert.EqualValues(t, 2, test.Spec.Worker.Replicas)
+	require.Len(t, test.Spec.Scheduling.Tolerations, 1)
+	assert.EqualValues(t, 1, test.Generation)
+
+	op := startOperator(t, storedAsV1.Namespace)
+	master, _ := runAll(t, test)
+	assert.Equal(t, "load", pods(t, test, resources.RoleWorker, 2)[0].Spec.Tolerations[0].Value)
+	op.untilPhase(test, v2.PhaseRunning)
+
+	// Storage migration, in the middle of the run.
+	crd := &unstructured.Unstructured{}
+	crd.SetAPIVersion("apiextensions.k8s.io/v1")
+	crd.SetKind("CustomResourceDefinition")
+	crd.SetName("locusttests.locust.io")
+	require.NoError(t, k8s.Get(t.Context(), client.ObjectKeyFromObject(crd), crd))
+	stored, _, err := unstructured.NestedStringSlice(crd.Object, "status", "storedVersions")
+	require.NoError(t, err)
+	assert.Equal(t, []string{"v1", "v2"}, stored)
+	require.NoError(t, k8s.Get(t.Context(), storedAsV1, test))
+	require.NoError(t, k8s.Update(t.Context(), test))
+	assert.EqualValues(t, 1, test.Generation, "nothing of the test changes")
+	patch := client.RawPatch("application/merge-patch+json", []byte(`{"status":{"storedVersions":["v2"]}}`))
+	require.NoError(t, k8s.Status().Patch(t.Context(), crd, patch))
+
+	endPod(t, &master, 0, "")
+	s := op.untilPhase(test, v2.PhaseSucceeded)
+	assert.Equal(t, v2.ReasonSpecInSync, reasonOf(s, v2.ConditionTypeSpecDrifted))
+	require.NoError(t, k8s.Get(t.Context(), storedAsV1, &inV1))
+	assert.Equal(t, v2.PhaseSucceeded, inV1.Status.Phase, "v1 shows the same status")
+}

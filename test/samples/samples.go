@@ -1,0 +1,107 @@
+// Package samples reads the samples in config/samples.
+package samples
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/yaml"
+)
+
+// Image is the Locust image that all samples use.
+const Image = "locustio/locust:2.43.3"
+
+// Target is the file, beside the folders of the samples, with what the samples ask.
+const Target = "target.yaml"
+
+// Sample is a file that a user applies as it is.
+type Sample struct {
+	// Path below config/samples, for example "v2/minimal.yaml".
+	Path string
+	// Shows is its theme, in a few words.
+	Shows string
+	// Phase that its tests reach.
+	Phase string
+	// Manifest is its content.
+	Manifest string
+}
+
+// header is what each sample begins with.
+var header = regexp.MustCompile(`^# (\S.*)\n# Reaches: (Running|Succeeded|Failed)\n`)
+
+// Read reads all samples of config/samples, those of the newest version first.
+func Read(dir string) ([]Sample, error) {
+	paths, err := filepath.Glob(filepath.Join(dir, "v*", "*.yaml"))
+	if err != nil {
+		return nil, fmt.Errorf("list samples: %w", err)
+	}
+	var all []Sample
+	for _, path := range paths {
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return nil, fmt.Errorf("read sample: %w", err)
+		}
+		name := filepath.ToSlash(strings.TrimPrefix(path, filepath.Clean(dir)+string(filepath.Separator)))
+		m := header.FindStringSubmatch(string(content))
+		if m == nil {
+			return nil, fmt.Errorf("sample %s: begin with two comments: what it shows, and \"# Reaches: \" with its phase", name)
+		}
+		all = append(all, Sample{Path: name, Shows: m[1], Phase: m[2], Manifest: string(content)})
+	}
+	slices.SortStableFunc(all, func(a, b Sample) int { return strings.Compare(b.Version(), a.Version()) })
+	return all, nil
+}
+
+// Row is the sample's line of the table in config/samples/README.md.
+func (s Sample) Row() string {
+	return fmt.Sprintf("| [%s](%s) | %s | %#q |", s.Path, s.Path, s.Shows, s.Phase)
+}
+
+// Version of the API that the sample is written for, for example "v2".
+func (s Sample) Version() string {
+	version, _, _ := strings.Cut(s.Path, "/")
+	return version
+}
+
+// Object is one document of a manifest.
+type Object struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata"`
+	// Document is its text.
+	Document string `json:"-"`
+}
+
+// Objects are the documents of the sample.
+func (s Sample) Objects() ([]Object, error) {
+	var objects []Object
+	for document := range strings.SplitSeq(s.Manifest, "\n---\n") {
+		o := Object{Document: document}
+		if err := yaml.Unmarshal([]byte(document), &o); err != nil {
+			return nil, fmt.Errorf("sample %s: %w", s.Path, err)
+		}
+		objects = append(objects, o)
+	}
+	return objects, nil
+}
+
+// Tests are the names of the sample's LocustTests.
+func (s Sample) Tests() ([]string, error) {
+	objects, err := s.Objects()
+	var names []string
+	for _, o := range objects {
+		if o.Kind == "LocustTest" {
+			names = append(names, o.Name)
+		}
+	}
+	return names, err
+}
+
+// With gives the sample another Locust image.
+func (s Sample) With(image string) string {
+	return strings.ReplaceAll(s.Manifest, Image, image)
+}

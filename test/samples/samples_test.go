@@ -1,0 +1,76 @@
+package samples
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"sigs.k8s.io/yaml"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+)
+
+var dir = filepath.Join("..", "..", "config", "samples")
+
+func read(t *testing.T) []Sample {
+	t.Helper()
+	all, err := Read(dir)
+	require.NoError(t, err)
+	require.GreaterOrEqual(t, len(all), 12)
+	return all
+}
+
+// TestReadme: the table tells of each sample what the sample says itself.
+func TestReadme(t *testing.T) {
+	readme, err := os.ReadFile(filepath.Join(dir, "README.md"))
+	require.NoError(t, err)
+	var rows, want []string
+	for line := range strings.Lines(string(readme)) {
+		if strings.HasPrefix(line, "| [") {
+			rows = append(rows, strings.TrimSpace(line))
+		}
+	}
+	for _, s := range read(t) {
+		want = append(want, s.Row())
+	}
+	assert.Equal(t, want, rows, "the rows of the table should be\n%s", strings.Join(want, "\n"))
+}
+
+func TestSamples(t *testing.T) {
+	kustomization, err := os.ReadFile(filepath.Join(dir, "demo", "kustomization.yaml"))
+	require.NoError(t, err)
+	name, tag, _ := strings.Cut(Image, ":")
+	assert.Contains(t, string(kustomization), "newName: "+name+"\n    newTag: "+tag+"\n", "samples and demo use the same image")
+
+	owners := map[string]string{}
+	versions := map[string]int{}
+	for _, s := range read(t) {
+		t.Run(s.Path, func(t *testing.T) {
+			objects, err := s.Objects()
+			require.NoError(t, err)
+			tests, err := s.Tests()
+			require.NoError(t, err)
+			assert.NotEmpty(t, tests)
+			versions[s.Version()]++
+			for _, o := range objects {
+				assert.Empty(t, o.Namespace, "a sample goes where its user wants it")
+				key := o.Kind + "/" + o.Name
+				assert.Empty(t, owners[key], "%s is in another sample, too: they could not be applied side by side", key)
+				owners[key] = s.Path
+				if o.Kind != "LocustTest" {
+					continue
+				}
+				assert.Equal(t, "locust.io/"+s.Version(), o.APIVersion)
+				assert.Contains(t, o.Document, "\n  image: "+Image+"\n")
+				if s.Version() == "v2" {
+					assert.NoError(t, yaml.UnmarshalStrict([]byte(o.Document), &v2.LocustTest{}))
+				}
+			}
+		})
+	}
+	assert.Positive(t, versions["v1"])
+	assert.Positive(t, versions["v2"])
+}
