@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"k8s.io/apimachinery/pkg/api/equality"
+	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	kjson "sigs.k8s.io/json"
 
@@ -19,6 +20,10 @@ const (
 	// MaxV2SpecBytes bounds the annotation. The API server allows 256 KiB for all annotations of an object, and
 	// kubectl's copy of a manifest is one of them.
 	MaxV2SpecBytes = 128 << 10
+
+	// tooLarge stands in the annotation of a test that has more in v2 than fits. Such a test can be read in v1, alone or in a
+	// list with others, but not written.
+	tooLarge = "too large"
 )
 
 // recall reads what is remembered of v2.
@@ -26,6 +31,9 @@ func recall(annotations map[string]string) (*v2.LocustTestSpec, error) {
 	text, ok := annotations[AnnotationV2Spec]
 	if !ok {
 		return plain(), nil
+	}
+	if text == tooLarge {
+		return nil, fmt.Errorf("this test has more in locust.io/v2 than fits into the annotation %s; edit it in locust.io/v2, or move data into a ConfigMap", AnnotationV2Spec)
 	}
 	const remedy = "correct it, or remove it to give up what v1 has no field for"
 	if len(text) > MaxV2SpecBytes {
@@ -59,14 +67,14 @@ func remember(meta *metav1.ObjectMeta, spec *v2.LocustTestSpec, v1 *LocustTestSp
 	if err != nil {
 		return err
 	}
-	if len(text) > MaxV2SpecBytes {
-		return fmt.Errorf("what locust.io/v1 has no field for takes %d bytes, more than the %d of annotation %s; read and write this test in locust.io/v2, or move data into a ConfigMap",
-			len(text), MaxV2SpecBytes, AnnotationV2Spec)
-	}
 	if meta.Annotations == nil {
 		meta.Annotations = map[string]string{}
 	}
 	meta.Annotations[AnnotationV2Spec] = string(text)
+	// The API server checks the annotations of what it has converted.
+	if len(text) > MaxV2SpecBytes || apivalidation.ValidateAnnotationsSize(meta.Annotations) != nil {
+		meta.Annotations[AnnotationV2Spec] = tooLarge
+	}
 	return nil
 }
 

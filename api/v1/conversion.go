@@ -40,7 +40,8 @@ func (t *LocustTest) ConvertTo(hub conversion.Hub) error {
 	return nil
 }
 
-// ConvertFrom reads a test of v2. It fails when what v1 has no field for is larger than MaxV2SpecBytes.
+// ConvertFrom reads a test of v2. What v1 has no field for may be larger than MaxV2SpecBytes; then the result cannot be
+// converted back.
 func (t *LocustTest) ConvertFrom(hub conversion.Hub) error {
 	src, ok := hub.(*v2.LocustTest)
 	if !ok {

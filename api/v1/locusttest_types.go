@@ -140,7 +140,7 @@ type Toleration struct {
 // +kubebuilder:printcolumn:name="Failures",type=integer,JSONPath=`.status.testResult.failedRequests`,description="failed requests"
 // +kubebuilder:printcolumn:name="Image",type=string,JSONPath=`.spec.image`,priority=1
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
-// +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 51",message="metadata.name must be no longer than 51 characters: Job, Service and worker names are made from it; choose a shorter name"
+// +kubebuilder:validation:XValidation:rule="oldSelf.hasValue() || size(self.metadata.name) <= 51",optionalOldSelf=true,message="metadata.name must be no longer than 51 characters: Job, Service and worker names are made from it; choose a shorter name"
 type LocustTest struct {
 	metav1.TypeMeta `json:",inline"`
 	// +optional

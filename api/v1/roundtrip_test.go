@@ -13,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/resource"
+	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"sigs.k8s.io/randfill"
@@ -209,6 +210,38 @@ func blank(spec *v2.LocustTestSpec, field string) {
 		if equality.Semantic.DeepEqual(*scheduling, v2.SchedulingConfig{}) {
 			spec.Scheduling = nil
 		}
+	}
+}
+
+// TestTooLarge: what does not fit can be read, and the error when it is written says what to do.
+func TestTooLarge(t *testing.T) {
+	few := map[string]string{"note": "short"}
+	for name, c := range map[string]struct {
+		annotations map[string]string
+		bytes       int
+		fits        bool
+	}{
+		"a little":                        {few, 1000, true},
+		"nearly as much as fits":          {few, MaxV2SpecBytes - 200, true},
+		"more than fits":                  {few, MaxV2SpecBytes, false},
+		"more than fits with the others":  {map[string]string{"note": strings.Repeat("n", 200<<10)}, 60 << 10, false},
+		"as much as fits with the others": {map[string]string{"note": strings.Repeat("n", 200<<10)}, 50 << 10, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			test := &v2.LocustTest{Spec: v2.LocustTestSpec{Image: "i", Worker: v2.WorkerSpec{Replicas: 1}}}
+			test.Annotations = c.annotations
+			test.Spec.Master.ExtraArgs = []string{strings.Repeat("x", c.bytes)}
+			read := toV1(t, test)
+			assert.Equal(t, "i", read.Spec.Image)
+			require.NoError(t, apivalidation.ValidateAnnotationsSize(read.Annotations), "the API server refuses more")
+			if c.fits {
+				requireSame(t, test, toV2(t, read), "nothing is lost")
+				return
+			}
+			err := read.ConvertTo(&v2.LocustTest{})
+			require.ErrorContains(t, err, AnnotationV2Spec)
+			assert.ErrorContains(t, err, "edit it in locust.io/v2")
+		})
 	}
 }
 

@@ -376,7 +376,7 @@ type SuccessCriteria struct {
 	MaxFailureRatio string `json:"maxFailureRatio,omitempty"`
 
 	// MaxAverageResponseTime of all requests, for example 250ms.
-	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,6}([.][0-9]{1,6})?(us|ms|s|m|h)){1,2}$')",message="maxAverageResponseTime must be a duration, for example 250ms or 1.5s"
+	// +kubebuilder:validation:XValidation:rule="self != '' && self.matches('^([0-9]{1,6}([.][0-9]+)?h)?([0-9]{1,7}([.][0-9]+)?(m|s|ms|us|µs|ns)){0,3}$')",message="maxAverageResponseTime must be a duration, for example 250ms or 1.5s"
 	// +optional
 	MaxAverageResponseTime *metav1.Duration `json:"maxAverageResponseTime,omitempty"`
 
@@ -402,7 +402,7 @@ type SuccessCriteria struct {
 	AbortOnViolation bool `json:"abortOnViolation,omitempty"`
 
 	// AbortGracePeriod is how long the load has to run before the run may be aborted.
-	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,6}([.][0-9]{1,6})?(us|ms|s|m|h)){1,2}$')",message="abortGracePeriod must be a duration, for example 30s or 2m"
+	// +kubebuilder:validation:XValidation:rule="self != '' && self.matches('^([0-9]{1,6}([.][0-9]+)?h)?([0-9]{1,7}([.][0-9]+)?(m|s|ms|us|µs|ns)){0,3}$')",message="abortGracePeriod must be a duration, for example 30s or 2m"
 	// +kubebuilder:default="30s"
 	// +optional
 	AbortGracePeriod *metav1.Duration `json:"abortGracePeriod,omitempty"`
@@ -413,22 +413,22 @@ type SuccessCriteria struct {
 // +kubebuilder:validation:MinProperties=1
 type ResponseTimeLimits struct {
 	// P50 is the limit of the median, for example 100ms.
-	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,6}([.][0-9]{1,6})?(us|ms|s|m|h)){1,2}$')",message="p50 must be a duration, for example 250ms or 1.5s"
+	// +kubebuilder:validation:XValidation:rule="self != '' && self.matches('^([0-9]{1,6}([.][0-9]+)?h)?([0-9]{1,7}([.][0-9]+)?(m|s|ms|us|µs|ns)){0,3}$')",message="p50 must be a duration, for example 250ms or 1.5s"
 	// +optional
 	P50 *metav1.Duration `json:"p50,omitempty"`
 
 	// P90 is the limit of the 90th percentile.
-	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,6}([.][0-9]{1,6})?(us|ms|s|m|h)){1,2}$')",message="p90 must be a duration, for example 250ms or 1.5s"
+	// +kubebuilder:validation:XValidation:rule="self != '' && self.matches('^([0-9]{1,6}([.][0-9]+)?h)?([0-9]{1,7}([.][0-9]+)?(m|s|ms|us|µs|ns)){0,3}$')",message="p90 must be a duration, for example 250ms or 1.5s"
 	// +optional
 	P90 *metav1.Duration `json:"p90,omitempty"`
 
 	// P95 is the limit of the 95th percentile.
-	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,6}([.][0-9]{1,6})?(us|ms|s|m|h)){1,2}$')",message="p95 must be a duration, for example 250ms or 1.5s"
+	// +kubebuilder:validation:XValidation:rule="self != '' && self.matches('^([0-9]{1,6}([.][0-9]+)?h)?([0-9]{1,7}([.][0-9]+)?(m|s|ms|us|µs|ns)){0,3}$')",message="p95 must be a duration, for example 250ms or 1.5s"
 	// +optional
 	P95 *metav1.Duration `json:"p95,omitempty"`
 
 	// P99 is the limit of the 99th percentile.
-	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,6}([.][0-9]{1,6})?(us|ms|s|m|h)){1,2}$')",message="p99 must be a duration, for example 250ms or 1.5s"
+	// +kubebuilder:validation:XValidation:rule="self != '' && self.matches('^([0-9]{1,6}([.][0-9]+)?h)?([0-9]{1,7}([.][0-9]+)?(m|s|ms|us|µs|ns)){0,3}$')",message="p99 must be a duration, for example 250ms or 1.5s"
 	// +optional
 	P99 *metav1.Duration `json:"p99,omitempty"`
 }
@@ -631,7 +631,7 @@ type LocustTestStatus struct {
 // +kubebuilder:printcolumn:name="Failures",type=integer,JSONPath=`.status.testResult.failedRequests`,description="failed requests"
 // +kubebuilder:printcolumn:name="Image",type=string,JSONPath=`.spec.image`,priority=1
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
-// +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 51",message="metadata.name must be no longer than 51 characters: Job, Service and worker names are made from it; choose a shorter name"
+// +kubebuilder:validation:XValidation:rule="oldSelf.hasValue() || size(self.metadata.name) <= 51",optionalOldSelf=true,message="metadata.name must be no longer than 51 characters: Job, Service and worker names are made from it; choose a shorter name"
 type LocustTest struct {
 	metav1.TypeMeta `json:",inline"`
 	// +optional

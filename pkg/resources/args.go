@@ -43,16 +43,22 @@ func masterArgs(spec *v2.LocustTestSpec) ([]string, error) {
 	extraArgs := exact(master.ExtraArgs)
 	own := parseOptions(spec, slices.Concat(args, extraArgs))
 
-	args = append(args,
+	return withReporter(spec, append(args, operatorsMasterArgs(spec, own)...), extraArgs), nil
+}
+
+// operatorsMasterArgs are the operator's, given the user's own options.
+func operatorsMasterArgs(spec *v2.LocustTestSpec, own options) []string {
+	args := []string{
 		"--master",
 		fmt.Sprintf("--master-port=%d", PortMaster),
-		fmt.Sprintf("--expect-workers=%d", spec.Worker.Replicas))
+		fmt.Sprintf("--expect-workers=%d", spec.Worker.Replicas),
+	}
 	args = append(args, startAndStopArgs(spec, own)...)
 	args = append(args, "--enable-rebalancing", "--only-summary")
 	if openTelemetry(spec) != nil {
 		args = append(args, "--otel")
 	}
-	return withReporter(spec, args, extraArgs), nil
+	return args
 }
 
 // startAndStopArgs decides on --autostart and --autoquit, given the user's own options. What Locust's
@@ -85,14 +91,19 @@ func workerArgs(test string, spec *v2.LocustTestSpec) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("worker command: %w", err)
 	}
-	args = append(args,
+	return slices.Concat(args, operatorsWorkerArgs(test, spec), exact(spec.Worker.ExtraArgs)), nil
+}
+
+func operatorsWorkerArgs(test string, spec *v2.LocustTestSpec) []string {
+	args := []string{
 		"--worker",
-		"--master-host="+MasterName(test),
-		fmt.Sprintf("--master-port=%d", PortMaster))
+		"--master-host=" + MasterName(test),
+		fmt.Sprintf("--master-port=%d", PortMaster),
+	}
 	if openTelemetry(spec) != nil {
 		args = append(args, "--otel")
 	}
-	return append(args, exact(spec.Worker.ExtraArgs)...), nil
+	return args
 }
 
 // exact keeps the kubelet from changing arguments: it replaces $(NAME) by variables, and $$ by $, in every

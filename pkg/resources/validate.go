@@ -78,7 +78,7 @@ func validateImage(spec *v2.LocustTestSpec, root *field.Path) field.ErrorList {
 
 func validateMaster(spec *v2.LocustTestSpec, path *field.Path) field.ErrorList {
 	master := &spec.Master
-	errs := validateCommand(master.Command, master.ExtraArgs, path)
+	errs := validateCommand(master.Command, master.ExtraArgs, foreignToMaster, path)
 	if timeout := *master.Autoquit.Timeout; timeout < 0 {
 		errs = append(errs, field.Invalid(path.Child("autoquit", "timeout"), timeout,
 			"must not be negative; give seconds, or set autoquit.enabled to false"))
@@ -97,7 +97,7 @@ func validateMaster(spec *v2.LocustTestSpec, path *field.Path) field.ErrorList {
 }
 
 func validateWorker(worker *v2.WorkerSpec, path *field.Path) field.ErrorList {
-	errs := validateCommand(worker.Command, worker.ExtraArgs, path)
+	errs := validateCommand(worker.Command, worker.ExtraArgs, foreignToWorker, path)
 	if worker.Replicas < minReplicas || worker.Replicas > maxReplicas {
 		errs = append(errs, field.Invalid(path.Child("replicas"), worker.Replicas,
 			fmt.Sprintf("must be between %d and %d; choose a number of workers in that range", minReplicas, maxReplicas)))
@@ -105,7 +105,13 @@ func validateWorker(worker *v2.WorkerSpec, path *field.Path) field.ErrorList {
 	return errs
 }
 
-func validateCommand(command string, extraArgs []string, path *field.Path) field.ErrorList {
+// Options beside which Locust refuses the role that the operator gives (Locust, main.py).
+var (
+	foreignToMaster = []string{"--worker", "--slave", "--processes"}
+	foreignToWorker = []string{"--master"}
+)
+
+func validateCommand(command string, extraArgs, foreign []string, path *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	const remedy = "give at least --locustfile PATH"
 	at := path.Child("command")
@@ -115,6 +121,20 @@ func validateCommand(command string, extraArgs []string, path *field.Path) field
 		errs = append(errs, field.Invalid(at, excerpt(command), err.Error()))
 	} else if len(words) == 0 {
 		errs = append(errs, field.Invalid(at, excerpt(command), "contains no words; "+remedy))
+	}
+
+	// Where the command cannot be split there is an error already.
+	words, _ := splitWords(command)
+	refuse := func(at *field.Path, word string) {
+		if name, _, _ := strings.Cut(word, "="); slices.Contains(foreign, name) {
+			errs = append(errs, field.Invalid(at, name, "locust refuses this option in the role that the operator gives; remove it"))
+		}
+	}
+	for _, word := range words {
+		refuse(at, word)
+	}
+	for i, word := range extraArgs {
+		refuse(path.Child("extraArgs").Index(i), word)
 	}
 
 	// A program's arguments end at a NUL: the container could not be started.

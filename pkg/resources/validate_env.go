@@ -43,7 +43,7 @@ func validateEnv(spec *v2.LocustTestSpec, root *field.Path) field.ErrorList {
 		seen[name] = true
 		errs = append(errs, validateRole(path, name)...)
 		if name == envPythonPath && variable.ValueFrom != nil && spec.TestFiles != nil && spec.TestFiles.LibConfigMapRef != "" {
-			errs = append(errs, field.Forbidden(path, "has a source, so the library folder of spec.testFiles.libConfigMapRef cannot be added to it; give it a value, or mount the libraries with spec.volumes"))
+			errs = append(errs, field.Invalid(path, name, "has a source, so the library folder of spec.testFiles.libConfigMapRef cannot be added to it; give it a value, or mount the libraries with spec.volumes"))
 		}
 		if otel == nil {
 			continue
@@ -65,7 +65,7 @@ func validateRole(path *field.Path, name string) field.ErrorList {
 	if !roleVariables[name] {
 		return nil
 	}
-	return field.ErrorList{field.Forbidden(path, "decides between master and worker, which the operator does for each pod; remove it")}
+	return field.ErrorList{field.Invalid(path, name, "decides between master and worker, which the operator does for each pod; remove it")}
 }
 
 func validateOpenTelemetry(spec *v2.LocustTestSpec, path *field.Path) field.ErrorList {

@@ -33,17 +33,22 @@ func userMount(path string, target v2.MountTarget) edit {
 	}
 }
 
+// readOnlyMount is one of an empty volume.
 func readOnlyMount(path string) edit {
 	return func(s *v2.LocustTestSpec) {
+		s.Volumes = []corev1.Volume{{Name: "data", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}}}
 		userMount(path, "")(s)
 		s.VolumeMounts[len(s.VolumeMounts)-1].ReadOnly = true
 	}
 }
 
-// unwritable makes the volume of userMount one that nobody can write to.
-func unwritable(s *v2.LocustTestSpec) {
+// filledByKubelet makes the volume of userMount a ConfigMap.
+func filledByKubelet(s *v2.LocustTestSpec) {
 	s.Volumes = []corev1.Volume{{Name: "data", VolumeSource: corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{}}}}
 }
+
+// oneKey makes the last mount that of a file.
+func oneKey(s *v2.LocustTestSpec) { s.VolumeMounts[len(s.VolumeMounts)-1].SubPath = "key" }
 
 // criteria are valid ones with a change.
 func criteria(change func(*v2.SuccessCriteria)) edit {
@@ -59,13 +64,14 @@ func seconds(n int) *metav1.Duration {
 
 func TestValidate_AcceptsWhatRuns(t *testing.T) {
 	for name, edits := range map[string][]edit{
-		"smallest":                         nil,
-		"everything":                       {everything},
-		"one path in different pods":       {userMount("/x", "master"), userMount("/x", "worker")},
-		"neighbours with a common prefix":  {files, userMount("/lotest/src2", ""), userMount("/opt/locust/library", "")},
-		"default paths without test files": {userMount("/lotest/src", ""), userMount("/opt/locust/lib", "")},
-		"libraries inside the sources":     {files, func(s *v2.LocustTestSpec) { s.TestFiles.LibMountPath = "/lotest/src/lib" }},
-		"nested mounts of the user":        {userMount("/data", ""), userMount("/data/cache", "")},
+		"smallest":                          nil,
+		"everything":                        {everything},
+		"one path in different pods":        {userMount("/x", "master"), userMount("/x", "worker")},
+		"neighbours with a common prefix":   {files, userMount("/lotest/src2", ""), userMount("/opt/locust/library", "")},
+		"default paths without test files":  {userMount("/lotest/src", ""), userMount("/opt/locust/lib", "")},
+		"libraries inside the sources":      {files, func(s *v2.LocustTestSpec) { s.TestFiles.LibMountPath = "/lotest/src/lib" }},
+		"nested mounts of the user":         {userMount("/data", ""), userMount("/data/cache", "")},
+		"folders in what the kubelet fills": {filledByKubelet, secretMount("a", "/s"), userMount("/s/x", ""), userMount("/s/x/y", "")},
 		"nested mounts in different pods": {func(s *v2.LocustTestSpec) {
 			readOnlyMount("/data")(s)
 			s.VolumeMounts[0].Target = "master"
@@ -117,6 +123,9 @@ func TestValidate(t *testing.T) {
 		"NUL in an argument":       {[]edit{func(s *spec) { s.Worker.ExtraArgs = []string{"a", "b\x00"} }}, "spec.worker.extraArgs[1]", "remove it"},
 		"autoquit not autostarted": {[]edit{func(s *spec) { s.Master.Autostart = new(false); s.Master.Command = "-f t --autoquit 5" }}, "spec.master.autostart", "set autostart to true"},
 		"autoquit by a variable":   {[]edit{variables(corev1.EnvVar{Name: "LOCUST_AUTOQUIT", Value: "5"}), func(s *spec) { s.Master.Autostart = new(false) }}, "spec.master.autostart", "set autostart to true"},
+		"a worker as master":       {[]edit{func(s *spec) { s.Master.Command = "-f t --worker" }}, "spec.master.command", "remove it"},
+		"processes of a master":    {[]edit{func(s *spec) { s.Master.ExtraArgs = []string{"--processes=4"} }}, "spec.master.extraArgs[0]", "remove it"},
+		"a master as worker":       {[]edit{func(s *spec) { s.Worker.ExtraArgs = []string{"-L", "INFO", "--master"} }}, "spec.worker.extraArgs[2]", "remove it"},
 		"negative autoquit":        {[]edit{func(s *spec) { s.Master.Autoquit = &v2.AutoquitConfig{Timeout: new(int32(-1))} }}, "spec.master.autoquit.timeout", "set autoquit.enabled to false"},
 		"no workers":               {[]edit{func(s *spec) { s.Worker.Replicas = 0 }}, "spec.worker.replicas", "between 1 and 500"},
 		"too many workers":         {[]edit{func(s *spec) { s.Worker.Replicas = 501 }}, "spec.worker.replicas", "between 1 and 500"},
@@ -164,10 +173,10 @@ func TestValidate(t *testing.T) {
 		"volume around sources":    {[]edit{files, userMount("/lotest", "worker")}, "spec.volumeMounts[0].mountPath", "outside"},
 		"volume in sources":        {[]edit{files, userMount("/lotest/src/data", "master")}, "spec.volumeMounts[0].mountPath", "outside"},
 		"two volumes on a path":    {[]edit{userMount("/x", ""), userMount("/x", "worker")}, "spec.volumeMounts[1].mountPath", "choose another path"},
-		"volume in secret":         {[]edit{secretMount("a", "/s"), userMount("/s/x", "worker")}, "spec.volumeMounts[0].mountPath", "spec.env.secretMounts[0].mountPath is read-only, so that nothing can be mounted inside"},
-		"volume around secret":     {[]edit{secretMount("a", "/v/s"), readOnlyMount("/v")}, "spec.volumeMounts[0].mountPath", "spec.volumeMounts[0].mountPath is read-only"},
+		"file in secret":           {[]edit{filledByKubelet, secretMount("a", "/s"), userMount("/s/x", "worker"), oneKey}, "spec.volumeMounts[0].mountPath", "spec.env.secretMounts[0].mountPath is read-only, so that this cannot be mounted inside"},
+		"read-only around secret":  {[]edit{secretMount("a", "/v/s"), readOnlyMount("/v")}, "spec.volumeMounts[0].mountPath", "spec.volumeMounts[0].mountPath is read-only"},
 		"volume in read-only":      {[]edit{readOnlyMount("/v"), userMount("/v/x", "")}, "spec.volumeMounts[1].mountPath", "choose another path"},
-		"volume in ConfigMap":      {[]edit{unwritable, userMount("/v", ""), userMount("/v/x", "")}, "spec.volumeMounts[1].mountPath", "choose another path"},
+		"file in ConfigMap":        {[]edit{filledByKubelet, userMount("/v", ""), userMount("/v/x", ""), oneKey}, "spec.volumeMounts[1].mountPath", "choose another path"},
 		"volume on reporter":       {[]edit{userMount("/locust.io/", "master")}, "spec.volumeMounts[0].mountPath", "choose another path"},
 		"secret in reporter":       {[]edit{secretMount("a", "/locust.io/x")}, "spec.env.secretMounts[0].mountPath", "overlaps spec.master.reporter (/locust.io), which holds the operator's reporter; choose a path outside"},
 		"sources in reporter":      {[]edit{files, func(s *spec) { s.TestFiles.SrcMountPath = "/locust.io/src" }}, "spec.testFiles.srcMountPath", "outside"},

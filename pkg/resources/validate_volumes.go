@@ -49,8 +49,12 @@ type mountPoint struct {
 	clean  string
 	target v2.MountTarget
 	holds  string // what the operator puts there; empty for the user's own mounts
-	// sealed: nothing can be mounted inside, because the container runtime cannot make a folder there.
+	// sealed: the volume is empty and read-only, so that the container runtime cannot make a folder to mount on in it.
 	sealed bool
+	// projected: the kubelet fills the volume. It makes the folders to mount on in it, but no files.
+	projected bool
+	// file: a single key of a projected volume.
+	file bool
 }
 
 // What the operator mounts.
@@ -86,7 +90,6 @@ func mountPoints(spec *v2.LocustTestSpec, root *field.Path) []mountPoint {
 	add := func(at *field.Path, given string, target v2.MountTarget, holds string) {
 		points = append(points, mountPoint{field: at, given: given, clean: path.Clean(given), target: target, holds: holds})
 	}
-	seal := func(sealed bool) { points[len(points)-1].sealed = sealed }
 	if hasReporter(spec) {
 		add(root.Child("master", "reporter"), reporterDir, v2.MountTargetMaster, holdsReporter)
 	}
@@ -102,21 +105,26 @@ func mountPoints(spec *v2.LocustTestSpec, root *field.Path) []mountPoint {
 	if spec.Env != nil {
 		for i, mount := range spec.Env.SecretMounts {
 			add(root.Child("env", "secretMounts").Index(i).Child("mountPath"), mount.MountPath, v2.MountTargetBoth, "")
-			seal(true)
+			points[len(points)-1].projected = true
 		}
 	}
 	for i, mount := range spec.VolumeMounts {
 		add(root.Child("volumeMounts").Index(i).Child("mountPath"), mount.MountPath, mount.Target, "")
-		seal(mount.ReadOnly || isReadOnly(spec.Volumes, mount.Name))
+		point := &points[len(points)-1]
+		for _, volume := range spec.Volumes {
+			if volume.Name == mount.Name {
+				point.projected = isProjected(&volume)
+				point.sealed = mount.ReadOnly && volume.EmptyDir != nil
+				point.file = point.projected && mount.SubPath+mount.SubPathExpr != ""
+			}
+		}
 	}
 	return points
 }
 
-// isReadOnly tells whether a volume is one that nobody can write to, whatever the mount says (Kubernetes API, Volume).
-func isReadOnly(volumes []corev1.Volume, name string) bool {
-	return slices.ContainsFunc(volumes, func(v corev1.Volume) bool {
-		return v.Name == name && (v.Secret != nil || v.ConfigMap != nil || v.Projected != nil || v.DownwardAPI != nil)
-	})
+// isProjected tells whether the kubelet fills a volume; nobody else can write to it (Kubernetes API, Volume).
+func isProjected(v *corev1.Volume) bool {
+	return v.Secret != nil || v.ConfigMap != nil || v.Projected != nil || v.DownwardAPI != nil
 }
 
 func pathProblem(given string) string {
@@ -143,9 +151,10 @@ func conflict(point, other mountPoint) *field.Error {
 			"%s is mounted there already; choose another path", other.field))
 	}
 	for _, pair := range [][2]mountPoint{{point, other}, {other, point}} {
-		if inner, outer := pair[0], pair[1]; outer.sealed && within(inner.clean, outer.clean) {
+		inner, outer := pair[0], pair[1]
+		if within(inner.clean, outer.clean) && (outer.sealed || outer.projected && inner.file) {
 			return field.Invalid(point.field, excerpt(point.given), fmt.Sprintf(
-				"would be nested with %s (%s): %s is read-only, so that nothing can be mounted inside; choose another path", other.field, excerpt(other.given), outer.field))
+				"would be nested with %s (%s): %s is read-only, so that this cannot be mounted inside; choose another path", other.field, excerpt(other.given), outer.field))
 		}
 	}
 	// Otherwise mounts may be nested among themselves. Around and inside the operator's they may not: a volume

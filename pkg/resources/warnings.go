@@ -2,6 +2,7 @@ package resources
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -9,12 +10,6 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
-)
-
-// Bounds of what the API server passes on: it cuts a warning at 256 characters, and all of them at 4 KiB.
-const (
-	maxWarnings     = 12
-	maxWarningBytes = 250
 )
 
 // ChangeIgnored warns of a change of the spec when the run has begun.
@@ -25,27 +20,26 @@ func SameSpec(a, b *v2.LocustTestSpec) bool {
 	return equality.Semantic.DeepEqual(withDefaults(a), withDefaults(b))
 }
 
-// Warnings tell what runs, but hardly as it was meant: each names the field, the value and the remedy. There are at most
-// maxWarnings, short enough for the API server. The test has passed Validate.
+// Warnings tell what runs, but hardly as it was meant: each names the field, the value and the remedy.
 func Warnings(test *v2.LocustTest) []string {
 	spec := withDefaults(&test.Spec)
 	root := field.NewPath("spec")
-	warnings := slices.Concat(
+	return slices.Concat(
+		warnName(test.Name),
 		warnImage(spec, root),
-		warnOptions(spec.Master.Command, spec.Master.ExtraArgs, managedOfMaster, root.Child("master")),
-		warnOptions(spec.Worker.Command, spec.Worker.ExtraArgs, managedOfWorker, root.Child("worker")),
+		warnMasterOptions(spec, root.Child("master")),
+		warnWorkerOptions(test.Name, spec, root.Child("worker")),
 		warnReporter(spec, root),
 		warnVolumes(spec, root),
 	)
-	if more := len(warnings) - maxWarnings; more > 0 {
-		warnings = append(warnings[:maxWarnings-1], fmt.Sprintf("and %d more warnings", more+1))
+}
+
+// warnName: the name of a Service had to begin with a letter until Kubernetes 1.36 (KEP 5311).
+func warnName(name string) []string {
+	if name == "" || name[0] < '0' || name[0] > '9' {
+		return nil
 	}
-	for i, warning := range warnings {
-		if len(warning) > maxWarningBytes {
-			warnings[i] = strings.ToValidUTF8(warning[:maxWarningBytes], "") + "..."
-		}
-	}
-	return warnings
+	return []string{fmt.Sprintf("metadata.name: %q begins with a digit, which Kubernetes before 1.36 refuses in the name of a Service; begin with a letter", excerpt(name))}
 }
 
 func warnImage(spec *v2.LocustTestSpec, root *field.Path) []string {
@@ -61,25 +55,26 @@ func warnImage(spec *v2.LocustTestSpec, root *field.Path) []string {
 		root.Child("image"), excerpt(spec.Image))}
 }
 
-// managed are Locust's options that the operator gives, and where they come from.
+// managed are Locust's options that the operator gives, now or under other circumstances, and the field that decides;
+// empty when there is none.
 type managed map[string]string
 
 var (
 	managedOfBoth = managed{
-		"--master":      "the operator itself",
-		"--worker":      "the operator itself",
-		"--slave":       "the operator itself",
-		"--master-host": "the name of the test",
-		"--master-port": "the operator itself",
+		"--master":      "",
+		"--worker":      "",
+		"--slave":       "",
+		"--master-host": "",
+		"--master-port": "",
 		"--otel":        "spec.observability.openTelemetry",
 	}
 	managedOfMaster = managedOfBoth.and(managed{
-		"--master-bind-port":   "the operator itself",
+		"--master-bind-port":   "",
 		"--expect-workers":     "spec.worker.replicas",
 		"--autostart":          "spec.master.autostart",
 		"--autoquit":           "spec.master.autoquit",
-		"--enable-rebalancing": "the operator itself",
-		"--only-summary":       "the operator itself",
+		"--enable-rebalancing": "",
+		"--only-summary":       "",
 	})
 	managedOfWorker = managedOfBoth.and(managed{
 		"--processes": "spec.worker.replicas",
@@ -87,32 +82,53 @@ var (
 )
 
 func (m managed) and(more managed) managed {
-	all := managed{}
-	for _, some := range []managed{m, more} {
-		for name, from := range some {
-			all[name] = from
-		}
-	}
+	all := maps.Clone(m)
+	maps.Copy(all, more)
 	return all
 }
 
-// warnOptions tells which options the operator gives too. Of an option that is given twice Locust takes the last: that
-// of extraArgs, then the operator's, then that of the command.
-func warnOptions(command string, extraArgs []string, own managed, path *field.Path) []string {
-	words, err := splitWords(command)
+func warnMasterOptions(spec *v2.LocustTestSpec, path *field.Path) []string {
+	words, err := splitWords(spec.Master.Command)
 	if err != nil {
 		return nil // an error already
 	}
+	own := parseOptions(spec, slices.Concat(words, exact(spec.Master.ExtraArgs)))
+	return warnOptions(words, spec.Master.ExtraArgs, operatorsMasterArgs(spec, own), managedOfMaster, path)
+}
+
+func warnWorkerOptions(test string, spec *v2.LocustTestSpec, path *field.Path) []string {
+	words, err := splitWords(spec.Worker.Command)
+	if err != nil {
+		return nil // an error already
+	}
+	return warnOptions(words, spec.Worker.ExtraArgs, operatorsWorkerArgs(test, spec), managedOfWorker, path)
+}
+
+// warnOptions tells which options are the operator's business. Of an option that is given twice Locust takes the last:
+// that of extraArgs, then the operator's, then that of the command.
+func warnOptions(words, extraArgs, operators []string, own managed, path *field.Path) []string {
+	given := map[string]bool{}
+	for _, arg := range operators {
+		name, _, _ := strings.Cut(arg, "=")
+		given[name] = true
+	}
 	var warnings []string
 	seen := map[string]bool{}
-	look := func(at *field.Path, word, effect string) {
+	look := func(at *field.Path, word, ifGiven string) {
 		name, _, _ := strings.Cut(word, "=")
-		from, is := own[name]
+		decides, is := own[name]
 		if !is || seen[at.String()+name] {
 			return
 		}
 		seen[at.String()+name] = true
-		warnings = append(warnings, fmt.Sprintf("%s: %s is managed by the operator (%s); %s; remove it", at, name, from, effect))
+		by, remedy := "", "remove it"
+		if decides != "" {
+			by, remedy = " ("+decides+")", "set "+decides+" instead"
+		}
+		if given[name] {
+			remedy = ifGiven + "; remove it"
+		}
+		warnings = append(warnings, fmt.Sprintf("%s: %s is managed by the operator%s; %s", at, name, by, remedy))
 	}
 	for _, word := range words {
 		look(path.Child("command"), word, "what is given here does not count")

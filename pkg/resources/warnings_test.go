@@ -1,8 +1,6 @@
 package resources
 
 import (
-	"fmt"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -28,9 +26,13 @@ func TestWarnings(t *testing.T) {
 		"no tag":                    {[]edit{image("registry:5000/locust")}, []string{`spec.image: "registry:5000/locust" has the tag latest or none`}},
 		"a tag after a port":        {[]edit{image("registry:5000/locust:1.0")}, nil},
 		"a digest":                  {[]edit{image("locust@sha256:0123")}, nil},
-		"an option in the command":  {[]edit{func(s *spec) { s.Worker.Command = "-f t --worker --master-host=x" }}, []string{"spec.worker.command: --worker is managed", "spec.worker.command: --master-host is managed by the operator (the name of the test); what is given here does not count; remove it"}},
+		"an option in the command":  {[]edit{func(s *spec) { s.Worker.Command = "-f t --worker --master-host=x" }}, []string{"spec.worker.command: --worker is managed", "spec.worker.command: --master-host is managed by the operator; what is given here does not count; remove it"}},
 		"said twice, warned once":   {[]edit{func(s *spec) { s.Worker.Command = "-f t --worker --worker" }}, []string{"spec.worker.command: --worker"}},
 		"an option in extraArgs":    {[]edit{func(s *spec) { s.Master.ExtraArgs = []string{"--loglevel", "--expect-workers=3"} }}, []string{"spec.master.extraArgs[1]: --expect-workers is managed by the operator (spec.worker.replicas); what is given here wins"}},
+		"telemetry by hand":         {[]edit{func(s *spec) { s.Master.Command += " --otel" }}, []string{"spec.master.command: --otel is managed by the operator (spec.observability.openTelemetry); set spec.observability.openTelemetry instead"}},
+		"autostart by hand":         {[]edit{func(s *spec) { s.Master.Autostart, s.Master.Command = new(false), "-f t.py --autostart" }}, []string{"--autostart is managed by the operator (spec.master.autostart); set spec.master.autostart instead"}},
+		"a port of its own":         {[]edit{func(s *spec) { s.Master.ExtraArgs = []string{"--master-bind-port", "1"} }}, []string{"spec.master.extraArgs[0]: --master-bind-port is managed by the operator; remove it"}},
+		"processes of a worker":     {[]edit{func(s *spec) { s.Worker.ExtraArgs = []string{"--processes", "4"} }}, []string{"spec.worker.extraArgs[0]: --processes is managed by the operator (spec.worker.replicas); set spec.worker.replicas instead"}},
 		"an option of the other":    {[]edit{func(s *spec) { s.Worker.ExtraArgs = []string{"--autostart"} }}, nil},
 		"no reporter, no web API":   {[]edit{func(s *spec) { s.Master.Command = "--headless --users 1" }}, []string{"spec.master.reporter: cannot be loaded beside the locustfile of this test, and there is no web API"}},
 		"no reporter, web API":      {[]edit{func(s *spec) { s.Master.Command = "--users 1" }}, []string{"spec.master.reporter: cannot be loaded beside the locustfile of this test, so that the result is what"}},
@@ -50,22 +52,11 @@ func TestWarnings(t *testing.T) {
 	}
 }
 
-// TestWarnings_Bounded: the API server passes on as much as this, and cuts the rest somewhere.
-func TestWarnings_Bounded(t *testing.T) {
-	warnings := Warnings(makeTest(image(strings.Repeat("ö", 300)), func(s *v2.LocustTestSpec) {
-		for i := range 30 {
-			s.Volumes = append(s.Volumes, corev1.Volume{Name: fmt.Sprintf("%d-%s", i, strings.Repeat("v", 50))})
-		}
-	}))
-	require.Len(t, warnings, maxWarnings)
-	assert.Equal(t, "and 20 more warnings", warnings[maxWarnings-1], "31 in all")
-	total := 0
-	for _, warning := range warnings {
-		assert.LessOrEqual(t, len(warning), 256)
-		assert.Equal(t, warning, strings.ToValidUTF8(warning, "?"))
-		total += len(warning)
-	}
-	assert.Less(t, total, 4096)
+func TestWarnings_Name(t *testing.T) {
+	test := makeTest()
+	test.Name = "2024-load"
+	require.Len(t, Warnings(test), 1)
+	assert.Contains(t, Warnings(test)[0], "metadata.name")
 }
 
 func TestSameSpec(t *testing.T) {

@@ -2,12 +2,13 @@ package webhook
 
 import (
 	"context"
+	"fmt"
+	"regexp"
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/util/validation/field"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
@@ -32,7 +33,7 @@ var _ admission.Validator[*v2.LocustTest] = Validator{}
 
 // ValidateCreate checks a new test.
 func (Validator) ValidateCreate(ctx context.Context, test *v2.LocustTest) (admission.Warnings, error) {
-	return resources.Warnings(test), check(ctx, test)
+	return tell(ctx, resources.Warnings(test)), check(ctx, test)
 }
 
 // ValidateUpdate checks a changed spec. An update that leaves the spec alone always passes: a test may be older than a
@@ -45,7 +46,7 @@ func (Validator) ValidateUpdate(ctx context.Context, before, test *v2.LocustTest
 	if hasBegun(&before.Status) {
 		warnings = append([]string{resources.ChangeIgnored}, warnings...)
 	}
-	return warnings, check(ctx, test)
+	return tell(ctx, warnings), check(ctx, test)
 }
 
 // ValidateDelete is never called: the webhook is not registered for it.
@@ -61,17 +62,43 @@ func hasBegun(status *v2.LocustTestStatus) bool {
 
 func check(ctx context.Context, test *v2.LocustTest) error {
 	errs := resources.Validate(test)
-	// One test that cannot be read in v1 would make every list in v1 fail.
-	if err := new(v1.LocustTest).ConvertFrom(test); err != nil {
-		errs = append(errs, field.Forbidden(field.NewPath("spec"), err.Error()))
-	}
 	if len(errs) == 0 {
 		return nil
 	}
-	if request, err := admission.RequestFromContext(ctx); err == nil && request.RequestKind != nil && request.RequestKind.Version == v1.GroupVersion.Version {
-		inV1(errs)
+	if wroteV1(ctx) {
+		for _, err := range errs {
+			err.Field, err.Detail = inV1(err.Field), inV1(err.Detail)
+		}
 	}
 	return apierrors.NewInvalid(schema.GroupKind{Group: v2.GroupVersion.Group, Kind: "LocustTest"}, test.Name, errs)
+}
+
+// Bounds of what the API server passes on: it cuts a warning at 256 characters, and all of them at 4 KiB.
+const (
+	maxWarnings     = 12
+	maxWarningBytes = 250
+)
+
+// tell makes warnings fit for the API server, and for who wrote the test.
+func tell(ctx context.Context, warnings []string) admission.Warnings {
+	if more := len(warnings) - maxWarnings; more > 0 {
+		warnings = append(warnings[:maxWarnings-1:maxWarnings-1], fmt.Sprintf("and %d more warnings", more+1))
+	}
+	for i, warning := range warnings {
+		if wroteV1(ctx) {
+			warning = inV1(warning)
+		}
+		if len(warning) > maxWarningBytes {
+			warning = strings.ToValidUTF8(warning[:maxWarningBytes], "") + "..."
+		}
+		warnings[i] = warning
+	}
+	return warnings
+}
+
+func wroteV1(ctx context.Context) bool {
+	request, err := admission.RequestFromContext(ctx)
+	return err == nil && request.RequestKind != nil && request.RequestKind.Version == v1.GroupVersion.Version
 }
 
 // fieldsOfV1 are the names that v1 has for fields of v2.
@@ -89,11 +116,11 @@ var fieldsOfV1 = strings.NewReplacer(
 	"spec.scheduling.tolerations", "spec.tolerations",
 )
 
-// inV1 names fields, and fields in remedies, as someone who writes v1 knows them. Those that v1 does not have keep their
-// names of v2: they come from the annotation.
-func inV1(errs field.ErrorList) {
-	for _, err := range errs {
-		err.Field = fieldsOfV1.Replace(err.Field)
-		err.Detail = fieldsOfV1.Replace(err.Detail)
-	}
+// pullSecret is a field of v2 whose items are plain names in v1.
+var pullSecret = regexp.MustCompile(`(spec\.imagePullSecrets\[\d+])\.name`)
+
+// inV1 names fields as someone who writes v1 knows them. Those that v1 does not have keep their names of v2: they come
+// from the annotation, or are the reason to move to v2.
+func inV1(text string) string {
+	return pullSecret.ReplaceAllString(fieldsOfV1.Replace(text), "$1")
 }

@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -8,11 +9,11 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	admissionv1 "k8s.io/api/admission/v1"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
-	v1 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v1"
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
 )
@@ -87,13 +88,23 @@ func TestValidator_Update(t *testing.T) {
 	assert.NoError(t, err)
 }
 
-// TestValidator_Unreadable: one test that cannot be shown in v1 would spoil every list in v1.
-func TestValidator_Unreadable(t *testing.T) {
+// TestValidator_WarningsBounded: the API server passes on as much as this, and cuts the rest somewhere.
+func TestValidator_WarningsBounded(t *testing.T) {
 	test := makeTest()
-	test.Spec.Master.ExtraArgs = []string{strings.Repeat("x", v1.MaxV2SpecBytes)}
-	_, err := Validator{}.ValidateCreate(t.Context(), test)
-	require.Error(t, err)
-	assert.ErrorContains(t, err, "move data into a ConfigMap")
+	test.Spec.Image = strings.Repeat("ö", 300)
+	for i := range 30 {
+		test.Spec.Volumes = append(test.Spec.Volumes, corev1.Volume{Name: fmt.Sprintf("%d-%s", i, strings.Repeat("v", 50))})
+	}
+	warnings, _ := Validator{}.ValidateCreate(t.Context(), test)
+	require.Len(t, warnings, maxWarnings)
+	assert.Equal(t, "and 20 more warnings", warnings[maxWarnings-1], "31 in all")
+	total := 0
+	for _, warning := range warnings {
+		assert.LessOrEqual(t, len(warning), 256)
+		assert.Equal(t, warning, strings.ToValidUTF8(warning, "?"))
+		total += len(warning)
+	}
+	assert.Less(t, total, 4096)
 }
 
 // TestValidator_V1: the fields are named as the one who wrote them knows them.
@@ -101,11 +112,16 @@ func TestValidator_V1(t *testing.T) {
 	bad := makeTest()
 	bad.Spec.Master.Labels = map[string]string{"managed-by": "me"}
 	bad.Spec.TestFiles = &v2.TestFilesConfig{ConfigMapRef: "A"}
+	bad.Spec.ImagePullSecrets = []corev1.LocalObjectReference{{Name: "A"}}
+	bad.Spec.Master.Command += " --expect-workers 3"
 	ctx := admission.NewContextWithRequest(t.Context(), admission.Request{AdmissionRequest: admissionv1.AdmissionRequest{
 		RequestKind: &metav1.GroupVersionKind{Group: "locust.io", Version: "v1", Kind: "LocustTest"},
 	}})
-	_, err := Validator{}.ValidateCreate(ctx, bad)
+	warnings, err := Validator{}.ValidateCreate(ctx, bad)
 	require.Error(t, err)
+	require.Len(t, warnings, 1)
+	assert.Contains(t, warnings[0], "spec.masterCommandSeed: --expect-workers is managed by the operator (spec.workerReplicas)")
+	assert.ErrorContains(t, err, "spec.imagePullSecrets[0]: ")
 	assert.ErrorContains(t, err, "spec.labels.master[managed-by]")
 	assert.ErrorContains(t, err, "spec.configMap")
 	assert.NotContains(t, err.Error(), "testFiles")

@@ -126,18 +126,29 @@ func certificateOf(t *testing.T, key string) []byte {
 	return block.Bytes
 }
 
-// TestCertificates: no request fails while the webhooks' certificate, their authority and their pod change.
+// TestCertificates: no request fails while the webhooks' certificate, their authority and their pods change.
 func TestCertificates(t *testing.T) {
 	s := newScenario(t)
 	disturbed.add(t)
 	test := s.create(s.test("watched", 120))
 	s.untilPhase(test, v2.PhaseRunning)
+	d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: operatorNamespace, Name: operatorDeployment}}
+	replicas := func(n int) {
+		t.Helper()
+		body := fmt.Sprintf(`{"spec":{"replicas":%d}}`, n)
+		require.NoError(t, k8s.Patch(t.Context(), d, client.RawPatch("application/merge-patch+json", []byte(body))))
+		eventually(t, fmt.Sprintf("%d replicas answer", n), func() bool {
+			require.NoError(t, k8s.Get(t.Context(), client.ObjectKeyFromObject(d), d))
+			return d.Status.ObservedGeneration == d.Generation && int(d.Status.AvailableReplicas) == n && int(d.Status.Replicas) == n
+		})
+	}
 	calls := s.callWebhooks(test.Name)
 	patch := func(body string) {
 		t.Helper()
 		secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: operatorNamespace, Name: webhookName}}
 		require.NoError(t, k8s.Patch(t.Context(), secret, client.RawPatch("application/merge-patch+json", []byte(body))))
 	}
+	replicas(2)
 	for _, step := range []struct {
 		name         string
 		do           func()
@@ -161,7 +172,7 @@ func TestCertificates(t *testing.T) {
 	}
 
 	// An upgrade: another pod takes over, in the middle of a run.
-	d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: operatorNamespace, Name: operatorDeployment}}
+	replicas(1)
 	restarted := fmt.Sprintf(`{"spec":{"template":{"metadata":{"annotations":{"e2e/restarted":%q}}}}}`, time.Now().Format(time.RFC3339Nano))
 	require.NoError(t, k8s.Patch(t.Context(), d, client.RawPatch("application/merge-patch+json", []byte(restarted))))
 	require.NoError(t, waitForOperator(t.Context()))

@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strings"
@@ -192,6 +193,6 @@ func labelNode(s *scenario, label string) {
 	set(`"yes"`)
 	s.t.Cleanup(func() {
 		patch := fmt.Sprintf(`{"metadata":{"labels":{%q:null}}}`, label)
-		_ = k8s.Patch(s.t.Context(), node, client.RawPatch("application/merge-patch+json", []byte(patch)))
+		_ = k8s.Patch(context.Background(), node, client.RawPatch("application/merge-patch+json", []byte(patch)))
 	})
 }

@@ -3,6 +3,7 @@
 package integration
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -16,7 +17,9 @@ import (
 	"github.com/stretchr/testify/require"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
+	apiresource "k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
@@ -44,8 +47,8 @@ func admitting(t testing.TB) string {
 	}
 	require.NoError(t, k8s.Create(t.Context(), configuration))
 	t.Cleanup(func() {
-		_ = k8s.Delete(t.Context(), configuration)
-		_ = k8s.Delete(t.Context(), ns)
+		assert.NoError(t, k8s.Delete(context.Background(), configuration))
+		assert.NoError(t, k8s.Delete(context.Background(), ns))
 	})
 	// The API server begins to ask the webhook a moment later.
 	bad := newTest(ns.Name, "probe")
@@ -59,10 +62,10 @@ func TestAdmission_AllErrorsAtOnce(t *testing.T) {
 	ns := admitting(t)
 	test := newTest(ns, "bad")
 	test.Spec.Master.Labels = map[string]string{"managed-by": "me"}
-	test.Spec.Env = &v2.EnvConfig{SecretMounts: []v2.SecretMount{{Name: "a", MountPath: "/data"}, {Name: "b", MountPath: "/data/inner"}}}
+	test.Spec.Env = &v2.EnvConfig{SecretMounts: []v2.SecretMount{{Name: "a", MountPath: "/data"}, {Name: "b", MountPath: "/data/"}}}
 	err := k8s.Create(t.Context(), test)
 	require.Error(t, err)
-	for _, words := range []string{"spec.master.labels[managed-by]", `"me"`, "spec.env.secretMounts[1].mountPath", "/data/inner"} {
+	for _, words := range []string{"spec.master.labels[managed-by]", `"me"`, "spec.env.secretMounts[1].mountPath", `"/data/"`} {
 		assert.ErrorContains(t, err, words)
 	}
 }
@@ -125,7 +128,9 @@ func TestAdmission_LetsOldTestsBe(t *testing.T) {
 	test := newTest(ns, "unchecked")
 	test.Spec.Master.Labels = map[string]string{"managed-by": "me"}
 	eventually(t, "an operator that is down stops nobody", func() bool { return k8s.Create(t.Context(), test) == nil })
-	require.NoError(t, k8s.Patch(t.Context(), &configuration, client.MergeFrom(away)))
+	back := away.DeepCopy()
+	back.Webhooks[0].ClientConfig.URL = configuration.Webhooks[0].ClientConfig.URL
+	require.NoError(t, k8s.Patch(t.Context(), back, client.MergeFrom(away)))
 	eventually(t, "the webhook is asked again", func() bool {
 		bad := newTest(ns, "probe")
 		bad.Spec.Master.Labels = test.Spec.Master.Labels
@@ -139,6 +144,80 @@ func TestAdmission_LetsOldTestsBe(t *testing.T) {
 	test.Annotations = map[string]string{"seen": "yes"}
 	require.NoError(t, k8s.Patch(t.Context(), test, client.MergeFrom(before)))
 	require.NoError(t, k8s.Delete(t.Context(), test))
+}
+
+// TestVersions_ReadCanBeApplied: what comes back from a write in v1 is what v2 accepts, although Go writes durations in
+// its own way.
+func TestVersions_ReadCanBeApplied(t *testing.T) {
+	ns := admitting(t)
+	test := newTest(ns, "first")
+	limit := func(text string) *metav1.Duration {
+		d, err := time.ParseDuration(text)
+		require.NoError(t, err)
+		return &metav1.Duration{Duration: d}
+	}
+	test.Spec.SuccessCriteria = &v2.SuccessCriteria{
+		MaxFailureRatio: "0.5", AbortOnViolation: true, AbortGracePeriod: limit("2h"), MaxAverageResponseTime: limit("1h30m0.5s"),
+		MaxResponseTime: &v2.ResponseTimeLimits{P50: limit("500us"), P90: limit("20ns"), P95: limit("1.5ms"), P99: limit("1.000000001s")},
+	}
+	test.Spec.Worker.Resources.Limits = corev1.ResourceList{corev1.ResourceMemory: apiresource.MustParse("1.5Gi")}
+	require.NoError(t, k8s.Create(t.Context(), test))
+	var inV1 v1.LocustTest
+	require.NoError(t, k8s.Get(t.Context(), client.ObjectKeyFromObject(test), &inV1))
+	inV1.Labels = map[string]string{"seen": "in-v1"}
+	require.NoError(t, k8s.Update(t.Context(), &inV1))
+
+	var read v2.LocustTest
+	require.NoError(t, k8s.Get(t.Context(), client.ObjectKeyFromObject(test), &read))
+	assert.Equal(t, test.Spec, read.Spec)
+	assert.Equal(t, test.Generation, read.Generation)
+	again := &v2.LocustTest{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "again"}, Spec: read.Spec}
+	require.NoError(t, k8s.Create(t.Context(), again))
+}
+
+// TestVersions_TooLarge: a test with more in v2 than v1 can carry spoils no list in v1, and cannot be written there.
+func TestVersions_TooLarge(t *testing.T) {
+	ns := admitting(t)
+	test := newTest(ns, "large")
+	test.Spec.Master.ExtraArgs = []string{strings.Repeat("x", v1.MaxV2SpecBytes)}
+	require.NoError(t, k8s.Create(t.Context(), test))
+	var all v1.LocustTestList
+	require.NoError(t, k8s.List(t.Context(), &all, client.InNamespace(ns)))
+	require.Len(t, all.Items, 1)
+	all.Items[0].Labels = map[string]string{"a": "b"}
+	assert.ErrorContains(t, k8s.Update(t.Context(), &all.Items[0]), "edit it in locust.io/v2")
+}
+
+// TestVersions_LongName: a name that was good for an older operator does not keep the status from telling.
+func TestVersions_LongName(t *testing.T) {
+	test := newTest(namespace(t), strings.Repeat("n", 52))
+	require.ErrorContains(t, k8s.Create(t.Context(), test.DeepCopy()), "choose a shorter name")
+
+	// As an older CRD let it in: without the rule.
+	crd := &unstructured.Unstructured{}
+	crd.SetAPIVersion("apiextensions.k8s.io/v1")
+	crd.SetKind("CustomResourceDefinition")
+	key := client.ObjectKey{Name: "locusttests.locust.io"}
+	require.NoError(t, k8s.Get(t.Context(), key, crd))
+	strict := crd.DeepCopy()
+	versions, _, err := unstructured.NestedSlice(crd.Object, "spec", "versions")
+	require.NoError(t, err)
+	for _, version := range versions {
+		unstructured.RemoveNestedField(version.(map[string]any), "schema", "openAPIV3Schema", "x-kubernetes-validations")
+	}
+	require.NoError(t, unstructured.SetNestedSlice(crd.Object, versions, "spec", "versions"))
+	require.NoError(t, k8s.Patch(t.Context(), crd, client.MergeFrom(strict)))
+	eventually(t, "the name is let in", func() bool { return k8s.Create(t.Context(), test) == nil })
+	lax := crd.DeepCopy()
+	crd.Object["spec"].(map[string]any)["versions"] = strict.Object["spec"].(map[string]any)["versions"]
+	require.NoError(t, k8s.Patch(t.Context(), crd, client.MergeFrom(lax)))
+	eventually(t, "the rule is back", func() bool {
+		other := newTest(test.Namespace, strings.Repeat("m", 52))
+		return k8s.Create(t.Context(), other, client.DryRunAll) != nil
+	})
+
+	s := startOperator(t, test.Namespace).untilPhase(test, v2.PhaseFailed)
+	assert.Contains(t, messageOf(s, v2.ConditionTypeReady), "choose a shorter name")
 }
 
 // warnings are what the API server warns of.

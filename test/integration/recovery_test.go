@@ -348,6 +348,7 @@ func TestStatusIsASubresource(t *testing.T) {
 	assert.Equal(t, "locustio/locust:2.43.3", test.Spec.Image)
 	assert.Equal(t, v2.PhasePending, test.Status.Phase)
 	assert.EqualValues(t, 1, test.Generation)
+	require.NoError(t, k8s.Delete(t.Context(), test), "no operator has written this status, and the next suite's watcher would complain")
 }
 
 // TestCRD_FitsApply: kubectl apply keeps the whole manifest in an annotation, and two versions have to fit.

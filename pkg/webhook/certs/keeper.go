@@ -49,6 +49,9 @@ type trust struct {
 	since     time.Time
 }
 
+// until is how long others are trusted beside it.
+func (t trust) until() time.Time { return t.since.Add(keptFor) }
+
 // Reconcile goes one step at a time, so that it can be cut off anywhere: Secret, bundles, certificate.
 func (k *Keeper) Reconcile(ctx context.Context, _ reconcile.Request) (reconcile.Result, error) {
 	secret, err := k.ensureSecret(ctx)
@@ -72,7 +75,7 @@ func (k *Keeper) Reconcile(ctx context.Context, _ reconcile.Request) (reconcile.
 		return reconcile.Result{}, err
 	}
 	now := k.Clock.Now()
-	return reconcile.Result{RequeueAfter: renewAt(secret.Data, now).Sub(now) + time.Second}, nil
+	return reconcile.Result{RequeueAfter: renewAt(secret.Data, k.trust.until(), now).Sub(now) + time.Second}, nil
 }
 
 // ensureSecret returns the Secret with a certificate that is good for long enough.
@@ -116,21 +119,13 @@ func (k *Keeper) hosts() []string {
 func (k *Keeper) settled(authority []byte, before found) time.Duration {
 	now := k.Clock.Now()
 	if k.trust.authority != string(authority) {
-		first := k.trust.authority == ""
 		k.trust = trust{authority: string(authority), since: now}
-		// Nothing has worked before, so that nothing can break; or the bundles are old news.
-		if !before.others || (first && before.trusted && now.Sub(madeAt(authority)) > time.Minute) {
+		// Without others nothing has worked before, so that nothing can break; or it has been the only one for long.
+		if !before.others {
 			k.trust.since = now.Add(-settling)
 		}
 	}
 	return k.trust.since.Add(settling).Sub(now)
-}
-
-func madeAt(authority []byte) time.Time {
-	if all := authorities(authority); len(all) == 1 {
-		return all[0].NotBefore.Add(backdated)
-	}
-	return time.Time{}
 }
 
 func (k *Keeper) serve(ctx context.Context, secret *corev1.Secret) error {

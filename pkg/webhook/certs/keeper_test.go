@@ -186,6 +186,35 @@ func TestKeeper_ServesANewAuthorityLate(t *testing.T) {
 	}
 }
 
+// TestKeeper_RestoredSecret: an authority of long ago is a new one when it comes back.
+func TestKeeper_RestoredSecret(t *testing.T) {
+	w := newWorld(t, newCRD(true), newConfiguration())
+	k := w.replicas[0]
+	w.reconcile(k)
+	backup := w.secret().Data
+	w.forget(keyCAKey)
+	for range 3 {
+		w.pass(keptFor)
+		w.reconcile(k)
+	}
+	now := served(t, k)
+	secret := w.secret()
+	secret.Data = backup
+	require.NoError(t, w.client.Update(t.Context(), secret))
+
+	w.reconcile(k)
+	assert.Equal(t, now, served(t, k))
+	for range 2 {
+		for _, bundle := range w.bundles() {
+			assert.NoError(t, accepts(bundle, now, w.clock.Now()), "it is served still")
+		}
+		w.reconcile(k)
+	}
+	w.pass(settling)
+	w.reconcile(k)
+	assert.NotEqual(t, now, served(t, k))
+}
+
 func TestKeeper_NewCertificateOfAnOldAuthorityAtOnce(t *testing.T) {
 	w := newWorld(t, newCRD(true), newConfiguration())
 	k := w.replicas[0]
@@ -226,8 +255,13 @@ func TestKeeper_NeverUntrusted(t *testing.T) {
 		var history []known
 		look := func() { history = append(history, known{w.clock.Now(), w.bundles()}) }
 		look()
+		backup := w.secret().Data
 		for range 40 {
-			switch random.IntN(8) {
+			switch random.IntN(9) {
+			case 8:
+				secret := w.secret()
+				secret.Data, backup = backup, secret.Data
+				require.NoError(t, w.client.Update(t.Context(), secret))
 			case 0:
 				w.forget(keyCAKey)
 			case 1:

@@ -101,15 +101,15 @@ func authorityOf(data map[string][]byte) (*rotator.KeyPairArtifacts, error) {
 	return &rotator.KeyPairArtifacts{Cert: pair.Leaf, Key: key, CertPEM: data[keyCACert], KeyPEM: data[keyCAKey]}, nil
 }
 
-// bundle is what an API server should trust: the authority, first, and those that were trusted before it and may still
-// be in use by a replica. What cannot be read or has ended is left out.
-func bundle(authority, before []byte, now time.Time) []byte {
+// bundle is what an API server should trust: the authority, first, and those that are trusted beside it until a moment,
+// because a replica may still serve their certificates. What cannot be read or has ended is left out.
+func bundle(authority, before []byte, until, now time.Time) []byte {
 	current := authorities(authority)
 	if len(current) != 1 {
 		return before
 	}
 	kept := current
-	if now.Before(current[0].NotBefore.Add(backdated + keptFor)) {
+	if now.Before(until) {
 		for _, old := range authorities(before) {
 			if len(kept) < maxAuthorities && now.Before(old.NotAfter) && !contains(kept, old) {
 				kept = append(kept, old)
@@ -153,16 +153,16 @@ func trusts(bundle, authority []byte) bool {
 
 // renewAt is the moment from which renew would change the data, or from which the bundles become smaller, whichever is
 // first after now.
-func renewAt(data map[string][]byte, now time.Time) time.Time {
+func renewAt(data map[string][]byte, until, now time.Time) time.Time {
 	next := now.Add(renewBefore)
 	consider := func(at time.Time) {
 		if at.After(now) && at.Before(next) {
 			next = at
 		}
 	}
+	consider(until)
 	for _, cert := range append(authorities(data[keyCACert]), authorities(data[corev1.TLSCertKey])...) {
 		consider(cert.NotAfter.Add(-renewBefore))
-		consider(cert.NotBefore.Add(backdated + keptFor))
 	}
 	return next
 }

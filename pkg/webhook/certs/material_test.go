@@ -88,20 +88,22 @@ func TestBundle(t *testing.T) {
 	}
 	join := func(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
 	now := start.Add(10 * time.Minute)
+	later := now.Add(time.Minute)
 
-	assert.Equal(t, all[0], bundle(all[0], nil, now), "the first")
-	assert.Equal(t, join(all[1], all[0]), bundle(all[1], all[0], now), "the authority before is kept")
-	assert.Equal(t, join(all[1], all[0]), bundle(all[1], join(all[0], all[1]), now), "and none twice")
-	assert.Equal(t, join(all[9], join(all[:7]...)), bundle(all[9], join(all[:9]...), now), "a bundle is bounded")
-	assert.Equal(t, all[1], bundle(all[1], []byte("nonsense"), now), "nonsense is left out")
-	assert.Equal(t, all[1], bundle(all[1], join(all[0], all[1]), start.Add(25*time.Hour)), "after a day the old one goes")
-	assert.Equal(t, all[1], bundle(nil, all[1], now), "without an authority nothing changes")
+	assert.Equal(t, all[0], bundle(all[0], nil, later, now), "the first")
+	assert.Equal(t, join(all[1], all[0]), bundle(all[1], all[0], later, now), "the authority before is kept")
+	assert.Equal(t, join(all[1], all[0]), bundle(all[1], join(all[0], all[1]), later, now), "and none twice")
+	assert.Equal(t, join(all[9], join(all[:7]...)), bundle(all[9], join(all[:9]...), later, now), "a bundle is bounded")
+	assert.Equal(t, all[1], bundle(all[1], []byte("nonsense"), later, now), "nonsense is left out")
+	assert.Equal(t, all[1], bundle(all[1], join(all[0], all[1]), now, now), "when its time is over the old one goes")
+	assert.Equal(t, all[1], bundle(nil, all[1], later, now), "without an authority nothing changes")
 }
 
 func TestRenewAt(t *testing.T) {
 	data := made(t, nil, start)
-	assert.Equal(t, start.Add(keptFor), renewAt(data, start), "the bundles become smaller")
-	assert.Equal(t, start.Add(keptFor+time.Hour+renewBefore), renewAt(data, start.Add(keptFor+time.Hour)), "it is looked at now and then")
+	until := start.Add(keptFor)
+	assert.Equal(t, until, renewAt(data, until, start), "the bundles become smaller")
+	assert.Equal(t, until.Add(time.Hour+renewBefore), renewAt(data, until, until.Add(time.Hour)), "it is looked at now and then")
 	near := start.Add(serverLifetime - renewBefore - time.Hour)
-	assert.WithinDuration(t, near.Add(time.Hour), renewAt(data, near), time.Second, "the certificate is due")
+	assert.WithinDuration(t, near.Add(time.Hour), renewAt(data, until, near), time.Second, "the certificate is due")
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
-	"time"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -15,29 +14,34 @@ import (
 
 // found is what the bundles were like before they were changed.
 type found struct {
-	// trusted: the authority was in all of them; others: some other one was in any.
-	trusted, others bool
+	// others: some other authority was in any of them.
+	others bool
 }
 
 func (f *found) see(bundle, authority []byte) {
 	all := authorities(bundle)
-	trusted := trusts(bundle, authority)
-	f.trusted = f.trusted && trusted
-	f.others = f.others || len(all) > 1 || len(all) == 1 && !trusted
+	f.others = f.others || len(all) > 1 || len(all) == 1 && !trusts(bundle, authority)
 }
 
 // ensureTrust puts the authority into the bundles.
 func (k *Keeper) ensureTrust(ctx context.Context, authority []byte) (found, error) {
-	before := found{trusted: true}
+	var before found
+	// The others are kept until this process has known for long enough that the authority is in use. Its age does not tell: it
+	// may come from a backup.
 	now := k.Clock.Now()
-	if err := k.trustConversion(ctx, authority, now, &before); err != nil {
+	until := now.Add(keptFor)
+	if k.trust.authority == string(authority) {
+		until = k.trust.until()
+	}
+	wanted := func(old []byte) []byte { return bundle(authority, old, until, now) }
+	if err := k.trustConversion(ctx, authority, wanted, &before); err != nil {
 		return before, err
 	}
-	return before, k.trustAdmission(ctx, authority, now, &before)
+	return before, k.trustAdmission(ctx, authority, wanted, &before)
 }
 
 // trustConversion reads the CRD without its Go type: all of its schema would be decoded for one field.
-func (k *Keeper) trustConversion(ctx context.Context, authority []byte, now time.Time, before *found) error {
+func (k *Keeper) trustConversion(ctx context.Context, authority []byte, bundleOf func(old []byte) []byte, before *found) error {
 	crd := &unstructured.Unstructured{}
 	crd.SetAPIVersion("apiextensions.k8s.io/v1")
 	crd.SetKind("CustomResourceDefinition")
@@ -55,7 +59,7 @@ func (k *Keeper) trustConversion(ctx context.Context, authority []byte, now time
 		old = nil
 	}
 	before.see(old, authority)
-	wanted := bundle(authority, old, now)
+	wanted := bundleOf(old)
 	if bytes.Equal(wanted, old) {
 		return nil
 	}
@@ -69,7 +73,7 @@ func (k *Keeper) trustConversion(ctx context.Context, authority []byte, now time
 	return nil
 }
 
-func (k *Keeper) trustAdmission(ctx context.Context, authority []byte, now time.Time, before *found) error {
+func (k *Keeper) trustAdmission(ctx context.Context, authority []byte, bundleOf func(old []byte) []byte, before *found) error {
 	configuration := &admissionregistrationv1.ValidatingWebhookConfiguration{}
 	if err := k.Live.Get(ctx, client.ObjectKey{Name: k.Configuration}, configuration); err != nil {
 		// Without it tests are not validated at admission. That is for the cluster's owner to decide.
@@ -79,7 +83,7 @@ func (k *Keeper) trustAdmission(ctx context.Context, authority []byte, now time.
 	for i := range configuration.Webhooks {
 		config := &configuration.Webhooks[i].ClientConfig
 		before.see(config.CABundle, authority)
-		wanted := bundle(authority, config.CABundle, now)
+		wanted := bundleOf(config.CABundle)
 		changed = changed || !bytes.Equal(wanted, config.CABundle)
 		config.CABundle = wanted
 	}

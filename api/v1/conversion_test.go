@@ -1,0 +1,96 @@
+package v1
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	corev1 "k8s.io/api/core/v1"
+)
+
+func expression(key string, operator corev1.NodeSelectorOperator, values ...string) corev1.NodeSelectorRequirement {
+	return corev1.NodeSelectorRequirement{Key: key, Operator: operator, Values: values}
+}
+
+func in(key string, values ...string) corev1.NodeSelectorRequirement {
+	return expression(key, corev1.NodeSelectorOpIn, values...)
+}
+
+func term(expressions ...corev1.NodeSelectorRequirement) corev1.NodeSelectorTerm {
+	return corev1.NodeSelectorTerm{MatchExpressions: expressions}
+}
+
+// TestPutLabels: what v1 cannot say of nodes survives an edit of what it can.
+func TestPutLabels(t *testing.T) {
+	type terms = []corev1.NodeSelectorTerm
+	type labels = map[string]string
+	notIn, exists := expression("zone", corev1.NodeSelectorOpNotIn, "b"), expression("gpu", corev1.NodeSelectorOpExists)
+	onNode := corev1.NodeSelectorTerm{MatchFields: []corev1.NodeSelectorRequirement{in("metadata.name", "n1")}}
+	for name, c := range map[string]struct {
+		before terms
+		shown  labels
+		put    labels
+		after  terms
+	}{
+		"nothing, and nothing":              {nil, nil, nil, nil},
+		"a first label":                     {nil, nil, labels{"b": "2", "a": "1"}, terms{term(in("a", "1"), in("b", "2"))}},
+		"another value":                     {terms{term(in("a", "1"))}, labels{"a": "1"}, labels{"a": "2"}, terms{term(in("a", "2"))}},
+		"the last one goes":                 {terms{term(in("a", "1"))}, labels{"a": "1"}, nil, nil},
+		"other operators stay":              {terms{term(in("a", "1"), notIn, exists)}, labels{"a": "1"}, labels{"a": "2"}, terms{term(notIn, exists, in("a", "2"))}},
+		"other operators stay alone":        {terms{term(in("a", "1"), notIn)}, labels{"a": "1"}, nil, terms{term(notIn)}},
+		"many values stay":                  {terms{term(in("a", "1", "2"), in("b", "1"))}, labels{"b": "1"}, labels{"b": "2"}, terms{term(in("a", "1", "2"), in("b", "2"))}},
+		"each term gets it":                 {terms{term(in("a", "1"), notIn), term(in("a", "1"), exists)}, labels{"a": "1"}, labels{"a": "2"}, terms{term(notIn, in("a", "2")), term(exists, in("a", "2"))}},
+		"what terms do not share stays":     {terms{term(in("a", "1"), in("b", "1")), term(in("a", "1"), in("b", "2"))}, labels{"a": "1"}, labels{"a": "1", "c": "3"}, terms{term(in("a", "1"), in("b", "1"), in("c", "3")), term(in("a", "1"), in("b", "2"), in("c", "3"))}},
+		"fields of a node stay":             {terms{onNode}, nil, labels{"a": "1"}, terms{{MatchExpressions: []corev1.NodeSelectorRequirement{in("a", "1")}, MatchFields: onNode.MatchFields}}},
+		"a term that asks for nothing more": {terms{term(in("a", "1")), term(in("a", "1"), notIn)}, labels{"a": "1"}, nil, nil},
+		"a term that matches no node stays": {terms{{}, term(in("a", "1"))}, labels{"a": "1"}, labels{"a": "2"}, terms{{}, term(in("a", "2"))}},
+		"said twice, said otherwise":        {terms{term(in("a", "1"), in("a", "2"))}, nil, labels{"a": "3"}, terms{term(in("a", "3"))}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var before *corev1.NodeSelector
+			if c.before != nil {
+				before = &corev1.NodeSelector{NodeSelectorTerms: c.before}
+			}
+			given := before.DeepCopy()
+			if c.shown == nil {
+				assert.Empty(t, shownLabels(before))
+			} else {
+				assert.Equal(t, c.shown, shownLabels(before))
+			}
+			after := putLabels(before, c.put)
+			assert.Equal(t, given, before, "what was there is not written to")
+			if c.after == nil {
+				assert.Nil(t, after)
+				return
+			}
+			assert.Equal(t, c.after, after.NodeSelectorTerms)
+			assert.Equal(t, c.put, orNil(shownLabels(after)), "v1 shows what it wrote")
+		})
+	}
+}
+
+func orNil(labels map[string]string) map[string]string {
+	if len(labels) == 0 {
+		return nil
+	}
+	return labels
+}
+
+// TestPutTolerations: the seconds that v1 cannot say stay with their toleration.
+func TestPutTolerations(t *testing.T) {
+	timed := func(key string, seconds int64) corev1.Toleration {
+		return corev1.Toleration{Key: key, Operator: corev1.TolerationOpExists, TolerationSeconds: &seconds}
+	}
+	before := []corev1.Toleration{timed("a", 1), timed("a", 2), timed("b", 3)}
+	wanted := func(keys ...string) []Toleration {
+		var all []Toleration
+		for _, key := range keys {
+			all = append(all, Toleration{Key: key, Operator: corev1.TolerationOpExists})
+		}
+		return all
+	}
+	untimed := corev1.Toleration{Key: "c", Operator: corev1.TolerationOpExists}
+	assert.Equal(t, before, putTolerations(before, wanted("a", "a", "b")))
+	assert.Equal(t, []corev1.Toleration{timed("b", 3), timed("a", 1), untimed}, putTolerations(before, wanted("b", "a", "c")), "in another order, with a new one")
+	assert.Empty(t, putTolerations(before, nil))
+	assert.Equal(t, []corev1.Toleration{untimed}, putTolerations(nil, wanted("c")))
+}
