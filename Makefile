@@ -14,6 +14,11 @@ BASE ?= gcr.io/distroless/static:nonroot
 CONTAINER_TOOL ?= docker
 FUZZTIME ?= 5s
 OVERLAY ?= default
+BUNDLE_VERSION ?= 0.1.0
+IMAGE_BASE ?= ghcr.io/abdelrhmanhamouda/locust-k8s-operator
+BUNDLE_IMG ?= $(IMAGE_BASE)-bundle:v$(BUNDLE_VERSION)
+SCORECARD_TEST_IMAGE ?= quay.io/operator-framework/scorecard-test:v1.42.2
+CATALOG_FLAGS ?=
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 # Everything that is downloaded or built once lies here, outside the clone.
@@ -119,6 +124,16 @@ bench: ## Run the benchmarks; those of the webhooks print p50 and p99 latencies,
 	@assets="$$($(LOCALCLUSTER) assets)"; KUBEBUILDER_ASSETS="$$assets" \
 		go test -tags integration -run '^$$' -bench . -timeout 15m ./test/integration/...
 
+.PHONY: test-olm
+test-olm: ## Install, check, upgrade and remove the operator by OLM, on the embedded cluster (Linux, root)
+	@$(MAKE) cluster-up olm-up
+	@$(LOCALCLUSTER) env >bin/cluster.env; eval "$$(cat bin/cluster.env)"; $(MAKE) undeploy-quietly
+	@echo "==> versions, bundles and catalogs"
+	@mkdir -p bin/olm && test/e2e/olm/prepare.sh bin/olm >bin/olm/settings
+	@eval "$$(cat bin/cluster.env)"; eval "$$(cat bin/olm/settings)"; \
+		go test -tags olm -count 1 -timeout 60m -v ./test/e2e/olm/... 2>&1 | tee bin/olm.log || \
+		{ printf '\n==> what failed\n'; grep -E -A 12 'Error Trace:|^ *--- FAIL|^panic:' bin/olm.log | tail -n 120; exit 1; }
+
 .PHONY: test-e2e
 test-e2e: ## Run the end-to-end suites on a real cluster
 ifeq ($(LOCAL),1)
@@ -159,14 +174,38 @@ generate: ## Generate deepcopy, CRDs, RBAC and the reference docs
 	@mkdir -p config/crd/bases docs/reference
 	@rm -f config/crd/bases/*.yaml && mv bin/crd/*.yaml config/crd/bases/
 	@$(CONTROLLER_GEN) rbac:roleName=manager-role paths=./controllers/... output:rbac:dir=config/rbac
+	@mkdir -p bin && go run ./test/scorecard config scorecard >bin/custom.config.yaml && mv bin/custom.config.yaml config/scorecard/patches/
 	@$(CONTROLLER_GEN) webhook paths=./pkg/webhook/... output:webhook:dir=config/webhook
 	@for version in v1 v2; do \
 		$(CRD_REF_DOCS) --log-level ERROR --source-path api/$$version --config tools/crd-ref-docs.yaml --renderer markdown --output-path docs/reference/$$version.md; \
 	done
 	@go run ./pkg/status/gendocs >bin/status.md && mv bin/status.md docs/status.md
+	@$(MAKE) bundle
 
 .PHONY: manifests
 manifests: generate ## Same as generate
+
+.PHONY: bundle
+bundle: ## Generate the OLM bundle of VERSION BUNDLE_VERSION
+	@echo "==> bundle $(BUNDLE_VERSION)"
+	@tools/bundle.sh $(BUNDLE_VERSION) $(IMAGE_BASE):v$(BUNDLE_VERSION) $(IMAGE_BASE)-scorecard:v$(BUNDLE_VERSION) $(SCORECARD_TEST_IMAGE) .
+
+.PHONY: bundle-build
+bundle-build: ## Build the bundle image BUNDLE_IMG with CONTAINER_TOOL
+	$(CONTAINER_TOOL) build --file bundle.Dockerfile --tag $(BUNDLE_IMG) .
+
+.PHONY: catalog
+catalog: ## Render the catalog from its template, and validate it; the bundle images have to be in their registry
+	@echo "==> catalog"
+	@opm="$$(tools/build.sh opm)"; mkdir -p bin/catalog/catalog; \
+		"$$opm" alpha render-template basic $(CATALOG_FLAGS) --output yaml catalog/template.yaml >bin/catalog/catalog/catalog.yaml; \
+		"$$opm" validate bin/catalog/catalog && echo "bin/catalog/catalog is valid"
+
+.PHONY: scorecard-build
+scorecard-build: ## Build the image of the scorecard's tests with CONTAINER_TOOL
+	@mkdir -p bin/scorecard-image
+	@CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w" -o bin/scorecard-image/scorecard ./test/scorecard
+	$(CONTAINER_TOOL) build --build-arg BASE=$(BASE) --file test/scorecard/Dockerfile --tag $(IMAGE_BASE)-scorecard:v$(BUNDLE_VERSION) bin/scorecard-image
 
 .PHONY: verify
 verify: ## Fail when generated files are stale
@@ -180,8 +219,9 @@ fmt: ## Format the Go code
 .PHONY: vet
 vet: ## Run go vet, on the tagged suites too
 	@echo "==> vet"
-	@go vet -tags integration,e2e ./...
+	@go vet -tags integration,e2e,olm ./...
 	@go -C tools vet ./...
+	@go -C tools/olm vet ./...
 	@go -C tools/observability vet ./...
 	@go -C test/cluster vet ./cmd/... ./internal/...
 
@@ -190,6 +230,7 @@ lint: ## Run golangci-lint
 	@echo "==> lint"
 	@$(GOLANGCI_LINT) run
 	@cd tools && $(subst tools/build.sh,./build.sh,$(GOLANGCI_LINT)) run
+	@cd tools/olm && $(subst tools/build.sh,../build.sh,$(GOLANGCI_LINT)) run
 	@cd tools/observability && $(subst tools/build.sh,../build.sh,$(GOLANGCI_LINT)) run
 
 ##@ Operator
@@ -228,6 +269,17 @@ deploy: ## Install the CRDs and the operator with the image IMG
 undeploy: ## Remove the operator and the CRDs, and with them all LocustTests
 	@$(RENDER_DEPLOYMENT) | $(KUBECTL) delete --ignore-not-found -f -
 
+# OLM owns what it installs: an operator of `make deploy` would be in its way.
+.PHONY: undeploy-quietly
+undeploy-quietly:
+	@$(RENDER_DEPLOYMENT) | $(KUBECTL) delete --ignore-not-found -f - >/dev/null
+
+.PHONY: build-installer
+build-installer: ## Write dist/install.yaml: CRD and operator with the image IMG, in one file
+	@mkdir -p dist
+	@$(RENDER_DEPLOYMENT) >dist/install.yaml
+	@echo "==> dist/install.yaml installs $(IMG)"
+
 .PHONY: clean
 clean: ## Remove bin/
 	rm -rf bin
@@ -238,6 +290,11 @@ clean: ## Remove bin/
 cluster-up: ## Start a real single-node Kubernetes here; keeps a healthy one
 	@echo "==> cluster-up"
 	@$(LOCALCLUSTER) up
+
+.PHONY: olm-up
+olm-up: ## Install the Operator Lifecycle Manager on it, from source
+	@echo "==> olm-up"
+	@test/cluster/olm/up.sh
 
 .PHONY: cluster-down
 cluster-down: ## Stop it and leave nothing behind

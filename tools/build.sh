@@ -33,8 +33,21 @@ describe() {
 			stamp+=" -X $sdk/internal/version.$name=$version"
 		done
 		;;
+	scorecard-test)
+		module=operator-sdk package=github.com/operator-framework/operator-sdk/images/scorecard-test cold="1 min"
+		tags=containers_image_openpgp
+		;;
+	olm) module=olm package=github.com/operator-framework/operator-lifecycle-manager/cmd/olm tags=json1 cold="2 min" ;;
+	catalog) module=olm package=github.com/operator-framework/operator-lifecycle-manager/cmd/catalog tags=json1 cold="1 min" ;;
+	package-server) module=olm package=github.com/operator-framework/operator-lifecycle-manager/cmd/package-server tags=json1 cold="1 min" ;;
+	copy-content) module=olm package=github.com/operator-framework/operator-lifecycle-manager/cmd/copy-content tags=json1 cold="1 min" ;;
+	cpb) module=olm package=github.com/operator-framework/operator-lifecycle-manager/util/cpb tags=json1 cold="1 min" ;;
+	opm) module=olm package=github.com/operator-framework/operator-registry/cmd/opm tags=json1,containers_image_openpgp cold="2 min" ;;
+	grpc-health-probe) module=olm package=github.com/grpc-ecosystem/grpc-health-probe cold="1 min" ;;
+	olm-chart) module=olm package=github.com/AbdelrhmanHamouda/locust-k8s-operator/tools/olm/chart cold="1 min" ;;
 	*)
-		echo "tools/build.sh: unknown tool '$1'; one of: controller-gen crd-ref-docs kustomize golangci-lint operator-sdk" >&2
+		echo "tools/build.sh: unknown tool '$1'; one of: controller-gen crd-ref-docs kustomize golangci-lint" \
+			"operator-sdk scorecard-test olm catalog package-server copy-content cpb opm grpc-health-probe olm-chart" >&2
 		return 2
 		;;
 	esac
@@ -47,6 +60,7 @@ build() {
 	describe "$tool"
 	key=$({
 		cat "$here/$module/go.mod" "$here/$module/go.sum"
+		[[ $tool != olm-chart ]] || cat "$here/olm/chart/main.go"
 		go env GOVERSION GOOS GOARCH
 		echo "$package $tags $stamp"
 	} | hash | cut -c1-16)

@@ -15,6 +15,7 @@ type LocustTestSpec struct {
 	// +kubebuilder:validation:MaxLength=16384
 	// +kubebuilder:validation:XValidation:rule="self.matches('\\\\S')",message="masterCommandSeed must not be blank; give at least --locustfile PATH"
 	// +kubebuilder:validation:XValidation:rule="self.matches('^([^\\'\"\\\\\\\\]|\\\\\\\\[\\\\s\\\\S]|\\'[^\\']*\\'|\"([^\"\\\\\\\\]|\\\\\\\\[\\\\s\\\\S])*\")*$')",message="masterCommandSeed has an unbalanced quote or a trailing backslash; close the quote or escape it with a backslash"
+	// +operator-sdk:csv:customresourcedefinitions:type=spec
 	// +required
 	MasterCommandSeed string `json:"masterCommandSeed"`
 
@@ -24,6 +25,7 @@ type LocustTestSpec struct {
 	// +kubebuilder:validation:MaxLength=16384
 	// +kubebuilder:validation:XValidation:rule="self.matches('\\\\S')",message="workerCommandSeed must not be blank; give at least --locustfile PATH"
 	// +kubebuilder:validation:XValidation:rule="self.matches('^([^\\'\"\\\\\\\\]|\\\\\\\\[\\\\s\\\\S]|\\'[^\\']*\\'|\"([^\"\\\\\\\\]|\\\\\\\\[\\\\s\\\\S])*\")*$')",message="workerCommandSeed has an unbalanced quote or a trailing backslash; close the quote or escape it with a backslash"
+	// +operator-sdk:csv:customresourcedefinitions:type=spec
 	// +required
 	WorkerCommandSeed string `json:"workerCommandSeed"`
 
@@ -31,6 +33,7 @@ type LocustTestSpec struct {
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=500
 	// +kubebuilder:default=1
+	// +operator-sdk:csv:customresourcedefinitions:type=spec,xDescriptors={"urn:alm:descriptor:com.tectonic.ui:podCount"}
 	// +optional
 	WorkerReplicas int32 `json:"workerReplicas,omitempty"`
 
@@ -38,45 +41,54 @@ type LocustTestSpec struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=1024
 	// +kubebuilder:validation:XValidation:rule="self.matches('^\\\\S+$')",message="image must not contain white space"
+	// +operator-sdk:csv:customresourcedefinitions:type=spec,xDescriptors={"urn:alm:descriptor:com.tectonic.ui:text"}
 	// +required
 	Image string `json:"image"`
 
 	// ImagePullPolicy of all containers of the test.
 	// +kubebuilder:validation:Enum=Always;IfNotPresent;Never
 	// +kubebuilder:default=IfNotPresent
+	// +operator-sdk:csv:customresourcedefinitions:type=spec,xDescriptors={"urn:alm:descriptor:com.tectonic.ui:imagePullPolicy"}
 	// +optional
 	ImagePullPolicy corev1.PullPolicy `json:"imagePullPolicy,omitempty"`
 
 	// ImagePullSecrets are names of Secrets that hold registry credentials.
 	// +kubebuilder:validation:MaxItems=64
+	// +operator-sdk:csv:customresourcedefinitions:type=spec
 	// +optional
 	ImagePullSecrets []string `json:"imagePullSecrets,omitempty"`
 
 	// ConfigMap is the name of the ConfigMap with the locustfile (v2: testFiles.configMapRef).
 	// +kubebuilder:validation:MaxLength=253
+	// +operator-sdk:csv:customresourcedefinitions:type=spec,xDescriptors={"urn:alm:descriptor:io.kubernetes:ConfigMap"}
 	// +optional
 	ConfigMap string `json:"configMap,omitempty"`
 
 	// LibConfigMap is the name of the ConfigMap with library modules (v2: testFiles.libConfigMapRef).
 	// +kubebuilder:validation:MaxLength=253
+	// +operator-sdk:csv:customresourcedefinitions:type=spec,xDescriptors={"urn:alm:descriptor:io.kubernetes:ConfigMap"}
 	// +optional
 	LibConfigMap string `json:"libConfigMap,omitempty"`
 
 	// Labels are added to the pods (v2: master.labels, worker.labels).
+	// +operator-sdk:csv:customresourcedefinitions:type=spec
 	// +optional
 	Labels *PodMaps `json:"labels,omitempty"`
 
 	// Annotations are added to the pods (v2: master.annotations, worker.annotations).
+	// +operator-sdk:csv:customresourcedefinitions:type=spec
 	// +optional
 	Annotations *PodMaps `json:"annotations,omitempty"`
 
 	// Affinity of all pods (v2: scheduling.affinity).
+	// +operator-sdk:csv:customresourcedefinitions:type=spec
 	// +optional
 	Affinity *Affinity `json:"affinity,omitempty"`
 
 	// Tolerations of all pods (v2: scheduling.tolerations).
 	// +kubebuilder:validation:MaxItems=64
 	// +listType=atomic
+	// +operator-sdk:csv:customresourcedefinitions:type=spec
 	// +optional
 	Tolerations []Toleration `json:"tolerations,omitempty"`
 }
@@ -84,10 +96,12 @@ type LocustTestSpec struct {
 // PodMaps are labels or annotations of the master's pod and of the workers' pods.
 type PodMaps struct {
 	// Master is for the master's pod.
+	// +operator-sdk:csv:customresourcedefinitions:type=spec
 	// +optional
 	Master map[string]string `json:"master,omitempty"`
 
 	// Worker is for the workers' pods.
+	// +operator-sdk:csv:customresourcedefinitions:type=spec
 	// +optional
 	Worker map[string]string `json:"worker,omitempty"`
 }
@@ -141,6 +155,7 @@ type Toleration struct {
 // +kubebuilder:printcolumn:name="Image",type=string,JSONPath=`.spec.image`,priority=1
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:validation:XValidation:rule="oldSelf.hasValue() || size(self.metadata.name) <= 51",optionalOldSelf=true,message="metadata.name must be no longer than 51 characters: Job, Service and worker names are made from it; choose a shorter name"
+// +operator-sdk:csv:customresourcedefinitions:displayName="Locust Test",resources={{Job,v1,""},{Pod,v1,""},{Service,v1,""}}
 type LocustTest struct {
 	metav1.TypeMeta `json:",inline"`
 	// +optional

@@ -15,37 +15,45 @@ type LocustTestSpec struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=1024
 	// +kubebuilder:validation:XValidation:rule="self.matches('^\\\\S+$')",message="image must not contain white space"
+	// +operator-sdk:csv:customresourcedefinitions:type=spec,xDescriptors={"urn:alm:descriptor:com.tectonic.ui:text"}
 	// +required
 	Image string `json:"image"`
 
 	// ImagePullPolicy of all containers of the test.
 	// +kubebuilder:validation:Enum=Always;IfNotPresent;Never
 	// +kubebuilder:default=IfNotPresent
+	// +operator-sdk:csv:customresourcedefinitions:type=spec,xDescriptors={"urn:alm:descriptor:com.tectonic.ui:imagePullPolicy"}
 	// +optional
 	ImagePullPolicy corev1.PullPolicy `json:"imagePullPolicy,omitempty"`
 
 	// ImagePullSecrets name Secrets of the test's namespace that hold registry credentials.
 	// +kubebuilder:validation:MaxItems=64
+	// +operator-sdk:csv:customresourcedefinitions:type=spec
 	// +optional
 	ImagePullSecrets []corev1.LocalObjectReference `json:"imagePullSecrets,omitempty"`
 
 	// Master configures the Locust master.
+	// +operator-sdk:csv:customresourcedefinitions:type=spec
 	// +required
 	Master MasterSpec `json:"master"`
 
 	// Worker configures the Locust workers.
+	// +operator-sdk:csv:customresourcedefinitions:type=spec
 	// +required
 	Worker WorkerSpec `json:"worker"`
 
 	// TestFiles name the ConfigMaps that hold the locustfile and its libraries.
+	// +operator-sdk:csv:customresourcedefinitions:type=spec
 	// +optional
 	TestFiles *TestFilesConfig `json:"testFiles,omitempty"`
 
 	// Scheduling constrains where the pods run.
+	// +operator-sdk:csv:customresourcedefinitions:type=spec
 	// +optional
 	Scheduling *SchedulingConfig `json:"scheduling,omitempty"`
 
 	// Env adds environment variables and secret files to all containers.
+	// +operator-sdk:csv:customresourcedefinitions:type=spec
 	// +optional
 	Env *EnvConfig `json:"env,omitempty"`
 
@@ -53,26 +61,31 @@ type LocustTestSpec struct {
 	// +kubebuilder:validation:MaxItems=64
 	// +listType=map
 	// +listMapKey=name
+	// +operator-sdk:csv:customresourcedefinitions:type=spec
 	// +optional
 	Volumes []corev1.Volume `json:"volumes,omitempty"`
 
 	// VolumeMounts mount entries of volumes into the master, the workers or both.
 	// +kubebuilder:validation:MaxItems=64
 	// +listType=atomic
+	// +operator-sdk:csv:customresourcedefinitions:type=spec
 	// +optional
 	VolumeMounts []TargetedVolumeMount `json:"volumeMounts,omitempty"`
 
 	// Security overrides the security contexts. Unset parts get defaults that pass the restricted
 	// Pod Security Standard.
+	// +operator-sdk:csv:customresourcedefinitions:type=spec
 	// +optional
 	Security *SecurityConfig `json:"security,omitempty"`
 
 	// Observability configures OpenTelemetry export of the test.
+	// +operator-sdk:csv:customresourcedefinitions:type=spec
 	// +optional
 	Observability *ObservabilityConfig `json:"observability,omitempty"`
 
 	// SuccessCriteria decide, on the final result, whether the test Succeeded, whatever Locust's exit code says of
 	// failed requests.
+	// +operator-sdk:csv:customresourcedefinitions:type=spec
 	// +optional
 	SuccessCriteria *SuccessCriteria `json:"successCriteria,omitempty"`
 }
@@ -86,32 +99,39 @@ type MasterSpec struct {
 	// +kubebuilder:validation:MaxLength=16384
 	// +kubebuilder:validation:XValidation:rule="self.matches('\\\\S')",message="command must not be blank; give at least --locustfile PATH"
 	// +kubebuilder:validation:XValidation:rule="self.matches('^([^\\'\"\\\\\\\\]|\\\\\\\\[\\\\s\\\\S]|\\'[^\\']*\\'|\"([^\"\\\\\\\\]|\\\\\\\\[\\\\s\\\\S])*\")*$')",message="command has an unbalanced quote or a trailing backslash; close the quote or escape it with a backslash"
+	// +operator-sdk:csv:customresourcedefinitions:type=spec,xDescriptors={"urn:alm:descriptor:com.tectonic.ui:text"}
 	// +required
 	Command string `json:"command"`
 
 	// Resources of the master's container.
+	// +operator-sdk:csv:customresourcedefinitions:type=spec,xDescriptors={"urn:alm:descriptor:com.tectonic.ui:resourceRequirements"}
 	// +optional
 	Resources corev1.ResourceRequirements `json:"resources,omitempty"`
 
 	// Labels are added to the master's pod. Those that the operator finds its pods by cannot be overridden.
+	// +operator-sdk:csv:customresourcedefinitions:type=spec
 	// +optional
 	Labels map[string]string `json:"labels,omitempty"`
 
 	// Annotations are added to the master's pod.
+	// +operator-sdk:csv:customresourcedefinitions:type=spec
 	// +optional
 	Annotations map[string]string `json:"annotations,omitempty"`
 
 	// Autostart starts the test as soon as the workers are connected (--autostart), without the web UI's Start button.
 	// +kubebuilder:default=true
+	// +operator-sdk:csv:customresourcedefinitions:type=spec,xDescriptors={"urn:alm:descriptor:com.tectonic.ui:booleanSwitch"}
 	// +optional
 	Autostart *bool `json:"autostart,omitempty"`
 
 	// Autoquit ends the master after the test has finished (--autoquit). Absent means enabled, after 60 s.
+	// +operator-sdk:csv:customresourcedefinitions:type=spec
 	// +optional
 	Autoquit *AutoquitConfig `json:"autoquit,omitempty"`
 
 	// ExtraArgs are exact arguments, appended last, not split into words.
 	// +kubebuilder:validation:MaxItems=256
+	// +operator-sdk:csv:customresourcedefinitions:type=spec
 	// +optional
 	ExtraArgs []string `json:"extraArgs,omitempty"`
 
@@ -120,6 +140,7 @@ type MasterSpec struct {
 	// that is named in the command, extraArgs or the variable LOCUST_LOCUSTFILE as one or several .py files, and
 	// Locust 2.11 or newer. When false, testResult is what the master's web API told last.
 	// +kubebuilder:default=true
+	// +operator-sdk:csv:customresourcedefinitions:type=spec,xDescriptors={"urn:alm:descriptor:com.tectonic.ui:booleanSwitch"}
 	// +optional
 	Reporter *bool `json:"reporter,omitempty"`
 }
@@ -128,12 +149,14 @@ type MasterSpec struct {
 type AutoquitConfig struct {
 	// Enabled passes --autoquit. When false the master serves its web UI until the test is deleted.
 	// +kubebuilder:default=true
+	// +operator-sdk:csv:customresourcedefinitions:type=spec,xDescriptors={"urn:alm:descriptor:com.tectonic.ui:booleanSwitch"}
 	// +optional
 	Enabled *bool `json:"enabled,omitempty"`
 
 	// Timeout in seconds between the end of the test and the end of the master.
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:default=60
+	// +operator-sdk:csv:customresourcedefinitions:type=spec,xDescriptors={"urn:alm:descriptor:com.tectonic.ui:number"}
 	// +optional
 	Timeout *int32 `json:"timeout,omitempty"`
 }
@@ -146,29 +169,35 @@ type WorkerSpec struct {
 	// +kubebuilder:validation:MaxLength=16384
 	// +kubebuilder:validation:XValidation:rule="self.matches('\\\\S')",message="command must not be blank; give at least --locustfile PATH"
 	// +kubebuilder:validation:XValidation:rule="self.matches('^([^\\'\"\\\\\\\\]|\\\\\\\\[\\\\s\\\\S]|\\'[^\\']*\\'|\"([^\"\\\\\\\\]|\\\\\\\\[\\\\s\\\\S])*\")*$')",message="command has an unbalanced quote or a trailing backslash; close the quote or escape it with a backslash"
+	// +operator-sdk:csv:customresourcedefinitions:type=spec,xDescriptors={"urn:alm:descriptor:com.tectonic.ui:text"}
 	// +required
 	Command string `json:"command"`
 
 	// Replicas is the number of workers.
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=500
+	// +operator-sdk:csv:customresourcedefinitions:type=spec,xDescriptors={"urn:alm:descriptor:com.tectonic.ui:podCount"}
 	// +required
 	Replicas int32 `json:"replicas"`
 
 	// Resources of each worker's container.
+	// +operator-sdk:csv:customresourcedefinitions:type=spec,xDescriptors={"urn:alm:descriptor:com.tectonic.ui:resourceRequirements"}
 	// +optional
 	Resources corev1.ResourceRequirements `json:"resources,omitempty"`
 
 	// Labels are added to the workers' pods. Those that the operator finds its pods by cannot be overridden.
+	// +operator-sdk:csv:customresourcedefinitions:type=spec
 	// +optional
 	Labels map[string]string `json:"labels,omitempty"`
 
 	// Annotations are added to the workers' pods.
+	// +operator-sdk:csv:customresourcedefinitions:type=spec
 	// +optional
 	Annotations map[string]string `json:"annotations,omitempty"`
 
 	// ExtraArgs are exact arguments, appended last, not split into words.
 	// +kubebuilder:validation:MaxItems=256
+	// +operator-sdk:csv:customresourcedefinitions:type=spec
 	// +optional
 	ExtraArgs []string `json:"extraArgs,omitempty"`
 }
@@ -177,11 +206,13 @@ type WorkerSpec struct {
 type TestFilesConfig struct {
 	// ConfigMapRef names the ConfigMap with the locustfile; its keys appear as files below srcMountPath.
 	// +kubebuilder:validation:MaxLength=253
+	// +operator-sdk:csv:customresourcedefinitions:type=spec,xDescriptors={"urn:alm:descriptor:io.kubernetes:ConfigMap"}
 	// +optional
 	ConfigMapRef string `json:"configMapRef,omitempty"`
 
 	// LibConfigMapRef names the ConfigMap with library modules; its keys appear as files below libMountPath.
 	// +kubebuilder:validation:MaxLength=253
+	// +operator-sdk:csv:customresourcedefinitions:type=spec,xDescriptors={"urn:alm:descriptor:io.kubernetes:ConfigMap"}
 	// +optional
 	LibConfigMapRef string `json:"libConfigMapRef,omitempty"`
 
@@ -189,6 +220,7 @@ type TestFilesConfig struct {
 	// +kubebuilder:validation:MaxLength=1024
 	// +kubebuilder:validation:XValidation:rule="self.startsWith('/')",message="srcMountPath must be an absolute path, for example /lotest/src"
 	// +kubebuilder:default="/lotest/src"
+	// +operator-sdk:csv:customresourcedefinitions:type=spec
 	// +optional
 	SrcMountPath string `json:"srcMountPath,omitempty"`
 
@@ -196,6 +228,7 @@ type TestFilesConfig struct {
 	// +kubebuilder:validation:MaxLength=1024
 	// +kubebuilder:validation:XValidation:rule="self.startsWith('/')",message="libMountPath must be an absolute path, for example /opt/locust/lib"
 	// +kubebuilder:default="/opt/locust/lib"
+	// +operator-sdk:csv:customresourcedefinitions:type=spec
 	// +optional
 	LibMountPath string `json:"libMountPath,omitempty"`
 }
@@ -203,19 +236,23 @@ type TestFilesConfig struct {
 // SchedulingConfig constrains where the pods run.
 type SchedulingConfig struct {
 	// Affinity of all pods.
+	// +operator-sdk:csv:customresourcedefinitions:type=spec
 	// +optional
 	Affinity *corev1.Affinity `json:"affinity,omitempty"`
 
 	// Tolerations of all pods.
 	// +listType=atomic
+	// +operator-sdk:csv:customresourcedefinitions:type=spec
 	// +optional
 	Tolerations []corev1.Toleration `json:"tolerations,omitempty"`
 
 	// NodeSelector of all pods.
+	// +operator-sdk:csv:customresourcedefinitions:type=spec
 	// +optional
 	NodeSelector map[string]string `json:"nodeSelector,omitempty"`
 
 	// RuntimeClassName of all pods.
+	// +operator-sdk:csv:customresourcedefinitions:type=spec
 	// +optional
 	RuntimeClassName *string `json:"runtimeClassName,omitempty"`
 }
@@ -224,11 +261,13 @@ type SchedulingConfig struct {
 type EnvConfig struct {
 	// ConfigMapRefs add all keys of ConfigMaps as variables.
 	// +kubebuilder:validation:MaxItems=64
+	// +operator-sdk:csv:customresourcedefinitions:type=spec
 	// +optional
 	ConfigMapRefs []ConfigMapEnvSource `json:"configMapRefs,omitempty"`
 
 	// SecretRefs add all keys of Secrets as variables.
 	// +kubebuilder:validation:MaxItems=64
+	// +operator-sdk:csv:customresourcedefinitions:type=spec
 	// +optional
 	SecretRefs []SecretEnvSource `json:"secretRefs,omitempty"`
 
@@ -236,11 +275,13 @@ type EnvConfig struct {
 	// +kubebuilder:validation:MaxItems=256
 	// +listType=map
 	// +listMapKey=name
+	// +operator-sdk:csv:customresourcedefinitions:type=spec
 	// +optional
 	Variables []corev1.EnvVar `json:"variables,omitempty"`
 
 	// SecretMounts mount Secrets as files.
 	// +kubebuilder:validation:MaxItems=64
+	// +operator-sdk:csv:customresourcedefinitions:type=spec
 	// +optional
 	SecretMounts []SecretMount `json:"secretMounts,omitempty"`
 }
@@ -250,10 +291,12 @@ type ConfigMapEnvSource struct {
 	// Name of the ConfigMap.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
+	// +operator-sdk:csv:customresourcedefinitions:type=spec
 	// +required
 	Name string `json:"name"`
 
 	// Prefix is put before each key.
+	// +operator-sdk:csv:customresourcedefinitions:type=spec
 	// +optional
 	Prefix string `json:"prefix,omitempty"`
 }
@@ -263,10 +306,12 @@ type SecretEnvSource struct {
 	// Name of the Secret.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
+	// +operator-sdk:csv:customresourcedefinitions:type=spec
 	// +required
 	Name string `json:"name"`
 
 	// Prefix is put before each key.
+	// +operator-sdk:csv:customresourcedefinitions:type=spec
 	// +optional
 	Prefix string `json:"prefix,omitempty"`
 }
@@ -276,6 +321,7 @@ type SecretMount struct {
 	// Name of the Secret.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
+	// +operator-sdk:csv:customresourcedefinitions:type=spec
 	// +required
 	Name string `json:"name"`
 
@@ -283,11 +329,13 @@ type SecretMount struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=1024
 	// +kubebuilder:validation:XValidation:rule="self.startsWith('/')",message="mountPath must be an absolute path, for example /etc/credentials"
+	// +operator-sdk:csv:customresourcedefinitions:type=spec
 	// +required
 	MountPath string `json:"mountPath"`
 
 	// ReadOnly mounts the files read-only.
 	// +kubebuilder:default=true
+	// +operator-sdk:csv:customresourcedefinitions:type=spec
 	// +optional
 	ReadOnly *bool `json:"readOnly,omitempty"`
 }
@@ -319,11 +367,13 @@ type TargetedVolumeMount struct {
 type SecurityConfig struct {
 	// PodSecurityContext of all pods. Defaults for what is unset: seccompProfile RuntimeDefault; and, when
 	// neither runAsNonRoot nor runAsUser is set, runAsNonRoot with user 1000, the user of the Locust image.
+	// +operator-sdk:csv:customresourcedefinitions:type=spec
 	// +optional
 	PodSecurityContext *corev1.PodSecurityContext `json:"podSecurityContext,omitempty"`
 
 	// ContainerSecurityContext of all containers. Defaults for what is unset: no privilege escalation, all
 	// capabilities dropped.
+	// +operator-sdk:csv:customresourcedefinitions:type=spec
 	// +optional
 	ContainerSecurityContext *corev1.SecurityContext `json:"containerSecurityContext,omitempty"`
 }
@@ -331,6 +381,7 @@ type SecurityConfig struct {
 // ObservabilityConfig configures telemetry of the test itself.
 type ObservabilityConfig struct {
 	// OpenTelemetry configures Locust's own OpenTelemetry export (--otel, Locust 2.32 or newer).
+	// +operator-sdk:csv:customresourcedefinitions:type=spec
 	// +optional
 	OpenTelemetry *OpenTelemetryConfig `json:"openTelemetry,omitempty"`
 }
@@ -339,26 +390,31 @@ type ObservabilityConfig struct {
 // +kubebuilder:validation:XValidation:rule="!has(self.enabled) || !self.enabled || (has(self.endpoint) && size(self.endpoint) > 0)",message="endpoint is required when openTelemetry is enabled, for example http://otel-collector:4317"
 type OpenTelemetryConfig struct {
 	// Enabled passes --otel and sets the OTEL_* variables.
+	// +operator-sdk:csv:customresourcedefinitions:type=spec,xDescriptors={"urn:alm:descriptor:com.tectonic.ui:booleanSwitch"}
 	// +optional
 	Enabled bool `json:"enabled,omitempty"`
 
 	// Endpoint of the OTLP collector, for example "http://otel-collector.monitoring:4317".
 	// +kubebuilder:validation:MaxLength=2048
+	// +operator-sdk:csv:customresourcedefinitions:type=spec
 	// +optional
 	Endpoint string `json:"endpoint,omitempty"`
 
 	// Protocol of the OTLP exporter.
 	// +kubebuilder:validation:Enum=grpc;http/protobuf
 	// +kubebuilder:default=grpc
+	// +operator-sdk:csv:customresourcedefinitions:type=spec
 	// +optional
 	Protocol string `json:"protocol,omitempty"`
 
 	// Insecure turns TLS off for the exporter.
 	// +kubebuilder:default=false
+	// +operator-sdk:csv:customresourcedefinitions:type=spec,xDescriptors={"urn:alm:descriptor:com.tectonic.ui:booleanSwitch"}
 	// +optional
 	Insecure bool `json:"insecure,omitempty"`
 
 	// ExtraEnvVars are further OTEL_* variables, name to value.
+	// +operator-sdk:csv:customresourcedefinitions:type=spec
 	// +optional
 	ExtraEnvVars map[string]string `json:"extraEnvVars,omitempty"`
 }
@@ -372,38 +428,45 @@ type SuccessCriteria struct {
 	// string, for example "0.01" for one percent.
 	// +kubebuilder:validation:MaxLength=16
 	// +kubebuilder:validation:XValidation:rule="self.matches('^(0([.][0-9]+)?|1([.]0+)?)$')",message="maxFailureRatio must be a decimal number between 0 and 1 in quotes, for example \"0.01\" for one percent"
+	// +operator-sdk:csv:customresourcedefinitions:type=spec
 	// +optional
 	MaxFailureRatio string `json:"maxFailureRatio,omitempty"`
 
 	// MaxAverageResponseTime of all requests, for example 250ms.
 	// +kubebuilder:validation:XValidation:rule="self != '' && self.matches('^([0-9]{1,6}([.][0-9]+)?h)?([0-9]{1,7}([.][0-9]+)?(m|s|ms|us|µs|ns)){0,3}$')",message="maxAverageResponseTime must be a duration, for example 250ms or 1.5s"
+	// +operator-sdk:csv:customresourcedefinitions:type=spec
 	// +optional
 	MaxAverageResponseTime *metav1.Duration `json:"maxAverageResponseTime,omitempty"`
 
 	// MaxResponseTime per percentile of all requests.
+	// +operator-sdk:csv:customresourcedefinitions:type=spec
 	// +optional
 	MaxResponseTime *ResponseTimeLimits `json:"maxResponseTime,omitempty"`
 
 	// MinRequestsPerSecond on average over the whole run, a decimal number as a string, for example "50" or "0.5".
 	// +kubebuilder:validation:MaxLength=32
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[0-9]+([.][0-9]+)?$')",message="minRequestsPerSecond must be a decimal number in quotes, for example \"50\" or \"0.5\""
+	// +operator-sdk:csv:customresourcedefinitions:type=spec
 	// +optional
 	MinRequestsPerSecond string `json:"minRequestsPerSecond,omitempty"`
 
 	// MinTotalRequests is the least number of requests, failed ones included.
 	// +kubebuilder:validation:Minimum=1
+	// +operator-sdk:csv:customresourcedefinitions:type=spec
 	// +optional
 	MinTotalRequests *int64 `json:"minTotalRequests,omitempty"`
 
 	// AbortOnViolation ends the run early, as Failed, once maxFailureRatio can no longer hold: when it would be
 	// exceeded even if no request failed during the rest of the run time. Without a run time (--run-time) the ratio
 	// so far decides. It needs the master's web API.
+	// +operator-sdk:csv:customresourcedefinitions:type=spec,xDescriptors={"urn:alm:descriptor:com.tectonic.ui:booleanSwitch"}
 	// +optional
 	AbortOnViolation bool `json:"abortOnViolation,omitempty"`
 
 	// AbortGracePeriod is how long the load has to run before the run may be aborted.
 	// +kubebuilder:validation:XValidation:rule="self != '' && self.matches('^([0-9]{1,6}([.][0-9]+)?h)?([0-9]{1,7}([.][0-9]+)?(m|s|ms|us|µs|ns)){0,3}$')",message="abortGracePeriod must be a duration, for example 30s or 2m"
 	// +kubebuilder:default="30s"
+	// +operator-sdk:csv:customresourcedefinitions:type=spec
 	// +optional
 	AbortGracePeriod *metav1.Duration `json:"abortGracePeriod,omitempty"`
 }
@@ -414,21 +477,25 @@ type SuccessCriteria struct {
 type ResponseTimeLimits struct {
 	// P50 is the limit of the median, for example 100ms.
 	// +kubebuilder:validation:XValidation:rule="self != '' && self.matches('^([0-9]{1,6}([.][0-9]+)?h)?([0-9]{1,7}([.][0-9]+)?(m|s|ms|us|µs|ns)){0,3}$')",message="p50 must be a duration, for example 250ms or 1.5s"
+	// +operator-sdk:csv:customresourcedefinitions:type=spec,displayName="P50"
 	// +optional
 	P50 *metav1.Duration `json:"p50,omitempty"`
 
 	// P90 is the limit of the 90th percentile.
 	// +kubebuilder:validation:XValidation:rule="self != '' && self.matches('^([0-9]{1,6}([.][0-9]+)?h)?([0-9]{1,7}([.][0-9]+)?(m|s|ms|us|µs|ns)){0,3}$')",message="p90 must be a duration, for example 250ms or 1.5s"
+	// +operator-sdk:csv:customresourcedefinitions:type=spec,displayName="P90"
 	// +optional
 	P90 *metav1.Duration `json:"p90,omitempty"`
 
 	// P95 is the limit of the 95th percentile.
 	// +kubebuilder:validation:XValidation:rule="self != '' && self.matches('^([0-9]{1,6}([.][0-9]+)?h)?([0-9]{1,7}([.][0-9]+)?(m|s|ms|us|µs|ns)){0,3}$')",message="p95 must be a duration, for example 250ms or 1.5s"
+	// +operator-sdk:csv:customresourcedefinitions:type=spec,displayName="P95"
 	// +optional
 	P95 *metav1.Duration `json:"p95,omitempty"`
 
 	// P99 is the limit of the 99th percentile.
 	// +kubebuilder:validation:XValidation:rule="self != '' && self.matches('^([0-9]{1,6}([.][0-9]+)?h)?([0-9]{1,7}([.][0-9]+)?(m|s|ms|us|µs|ns)){0,3}$')",message="p99 must be a duration, for example 250ms or 1.5s"
+	// +operator-sdk:csv:customresourcedefinitions:type=spec,displayName="P99"
 	// +optional
 	P99 *metav1.Duration `json:"p99,omitempty"`
 }
@@ -436,27 +503,33 @@ type ResponseTimeLimits struct {
 // Progress is how far the load has come.
 type Progress struct {
 	// CurrentUsers is the number of users that Locust simulates; frozen at the end of the test.
+	// +operator-sdk:csv:customresourcedefinitions:type=status
 	CurrentUsers int32 `json:"currentUsers"`
 
 	// TargetUsers is the number of users asked for by --users or LOCUST_USERS; absent when it is not known, for
 	// example with a load shape.
+	// +operator-sdk:csv:customresourcedefinitions:type=status
 	// +optional
 	TargetUsers *int32 `json:"targetUsers,omitempty"`
 
 	// StartTime is when the load started; it may be later than the status' startTime, because Locust waits for its
 	// workers.
+	// +operator-sdk:csv:customresourcedefinitions:type=status
 	// +optional
 	StartTime *metav1.Time `json:"startTime,omitempty"`
 
 	// Elapsed is how long the load has been running.
+	// +operator-sdk:csv:customresourcedefinitions:type=status
 	// +optional
 	Elapsed *metav1.Duration `json:"elapsed,omitempty"`
 
 	// Duration is how long the load is to run, by --run-time or LOCUST_RUN_TIME; absent when there is no limit.
+	// +operator-sdk:csv:customresourcedefinitions:type=status
 	// +optional
 	Duration *metav1.Duration `json:"duration,omitempty"`
 
 	// Percent is elapsed as a part of duration, 0 to 100; absent without duration.
+	// +operator-sdk:csv:customresourcedefinitions:type=status
 	// +optional
 	Percent *int32 `json:"percent,omitempty"`
 }
@@ -474,54 +547,67 @@ const (
 type TestResult struct {
 	// Final is true when Locust told the result after the load had stopped: it is exact, and equal to the summary
 	// that Locust prints.
+	// +operator-sdk:csv:customresourcedefinitions:type=status
 	Final bool `json:"final"`
 
 	// Source of the result: WebAPI, or Reporter.
 	// +kubebuilder:validation:Enum=WebAPI;Reporter
+	// +operator-sdk:csv:customresourcedefinitions:type=status
 	Source string `json:"source"`
 
 	// TotalRequests is the number of requests, failed ones included.
+	// +operator-sdk:csv:customresourcedefinitions:type=status
 	TotalRequests int64 `json:"totalRequests"`
 
 	// FailedRequests is the number of failed requests.
+	// +operator-sdk:csv:customresourcedefinitions:type=status
 	FailedRequests int64 `json:"failedRequests"`
 
 	// FailureRatio is failedRequests as a part of totalRequests, a decimal number between 0 and 1 as a string.
+	// +operator-sdk:csv:customresourcedefinitions:type=status
 	FailureRatio string `json:"failureRatio"`
 
 	// RequestsPerSecond, a decimal number as a string: of the last seconds while the test runs, on average over the
 	// whole run once final is true.
+	// +operator-sdk:csv:customresourcedefinitions:type=status
 	RequestsPerSecond string `json:"requestsPerSecond"`
 
 	// AverageResponseTime; absent before the first request, as are the percentiles.
+	// +operator-sdk:csv:customresourcedefinitions:type=status
 	// +optional
 	AverageResponseTime *metav1.Duration `json:"averageResponseTime,omitempty"`
 
 	// P50 is the median response time.
+	// +operator-sdk:csv:customresourcedefinitions:type=status,displayName="P50"
 	// +optional
 	P50 *metav1.Duration `json:"p50,omitempty"`
 
 	// P90 is the 90th percentile; absent while the test runs when Locust's web API does not tell it.
+	// +operator-sdk:csv:customresourcedefinitions:type=status,displayName="P90"
 	// +optional
 	P90 *metav1.Duration `json:"p90,omitempty"`
 
 	// P95 is the 95th percentile; absent while the test runs when Locust's web API does not tell it.
+	// +operator-sdk:csv:customresourcedefinitions:type=status,displayName="P95"
 	// +optional
 	P95 *metav1.Duration `json:"p95,omitempty"`
 
 	// P99 is the 99th percentile.
+	// +operator-sdk:csv:customresourcedefinitions:type=status,displayName="P99"
 	// +optional
 	P99 *metav1.Duration `json:"p99,omitempty"`
 
 	// Endpoints are the worst few: those with most failures first, then the slowest.
 	// +kubebuilder:validation:MaxItems=5
 	// +listType=atomic
+	// +operator-sdk:csv:customresourcedefinitions:type=status
 	// +optional
 	Endpoints []EndpointResult `json:"endpoints,omitempty"`
 
 	// Errors are the most frequent few.
 	// +kubebuilder:validation:MaxItems=5
 	// +listType=atomic
+	// +operator-sdk:csv:customresourcedefinitions:type=status
 	// +optional
 	Errors []ErrorResult `json:"errors,omitempty"`
 }
@@ -571,40 +657,49 @@ type ErrorResult struct {
 // test's objects; nothing is accumulated. After Succeeded or Failed it does not change any more.
 type LocustTestStatus struct {
 	// ObservedGeneration is the metadata.generation that this status was derived from.
+	// +operator-sdk:csv:customresourcedefinitions:type=status
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
 	// Phase of the test; it only moves forward, Succeeded and Failed are final.
 	// +kubebuilder:validation:Enum=Pending;Running;Succeeded;Failed
+	// +operator-sdk:csv:customresourcedefinitions:type=status,xDescriptors={"urn:alm:descriptor:io.kubernetes.phase"}
 	// +optional
 	Phase string `json:"phase,omitempty"`
 
 	// ExpectedWorkers is worker.replicas of the spec that the run was started from.
+	// +operator-sdk:csv:customresourcedefinitions:type=status
 	// +optional
 	ExpectedWorkers int32 `json:"expectedWorkers,omitempty"`
 
 	// ConnectedWorkers is the number of workers connected to the master; the message of the condition
 	// WorkersConnected names the source of the number. Frozen at the end of the test.
+	// +operator-sdk:csv:customresourcedefinitions:type=status
 	// +optional
 	ConnectedWorkers int32 `json:"connectedWorkers,omitempty"`
 
 	// Workers is connectedWorkers/expectedWorkers as text, for example "8/10". For display only.
+	// +operator-sdk:csv:customresourcedefinitions:type=status
 	// +optional
 	Workers string `json:"workers,omitempty"`
 
 	// StartTime is when the phase became Running.
+	// +operator-sdk:csv:customresourcedefinitions:type=status
 	// +optional
 	StartTime *metav1.Time `json:"startTime,omitempty"`
 
 	// CompletionTime is when the master Job finished, or when the operator decided that the test failed.
+	// +operator-sdk:csv:customresourcedefinitions:type=status
 	// +optional
 	CompletionTime *metav1.Time `json:"completionTime,omitempty"`
 
 	// Progress of the load, as Locust's master tells it; absent until it did.
+	// +operator-sdk:csv:customresourcedefinitions:type=status
 	// +optional
 	Progress *Progress `json:"progress,omitempty"`
 
 	// TestResult is what Locust measured: live while the test runs, exact once final is true. It outlives the pods.
+	// +operator-sdk:csv:customresourcedefinitions:type=status
 	// +optional
 	TestResult *TestResult `json:"testResult,omitempty"`
 
@@ -614,6 +709,7 @@ type LocustTestStatus struct {
 	// +listMapKey=type
 	// +patchStrategy=merge
 	// +patchMergeKey=type
+	// +operator-sdk:csv:customresourcedefinitions:type=status,xDescriptors={"urn:alm:descriptor:io.kubernetes.conditions"}
 	// +optional
 	Conditions []metav1.Condition `json:"conditions,omitempty" patchStrategy:"merge" patchMergeKey:"type"`
 }
@@ -632,6 +728,7 @@ type LocustTestStatus struct {
 // +kubebuilder:printcolumn:name="Image",type=string,JSONPath=`.spec.image`,priority=1
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:validation:XValidation:rule="oldSelf.hasValue() || size(self.metadata.name) <= 51",optionalOldSelf=true,message="metadata.name must be no longer than 51 characters: Job, Service and worker names are made from it; choose a shorter name"
+// +operator-sdk:csv:customresourcedefinitions:displayName="Locust Test",resources={{Job,v1,""},{Pod,v1,""},{Service,v1,""}}
 type LocustTest struct {
 	metav1.TypeMeta `json:",inline"`
 	// +optional

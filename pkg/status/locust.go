@@ -111,9 +111,14 @@ func pollEvery(s *v2.LocustTestStatus, obs *Observation, settings Settings, now 
 	l := obs.Locust
 	often := max(settings.PollInterval/oftener, leastPoll)
 	young := now.Sub(masterSince(obs)) < youngFor
+	late := now.Sub(masterSince(obs)) - apiGrace
 	switch {
-	case l.Failures > 0 && now.Sub(masterSince(obs)) >= apiGrace:
-		return max(settings.PollInterval, min(settings.PollInterval<<min(l.Failures-1, 16), mostPoll))
+	case l.Failures > 0 && late >= 0:
+		most := mostPoll
+		if l.Report == nil {
+			most = min(late, mostPoll) // it starts slowly; how often it was asked while it started says nothing
+		}
+		return max(settings.PollInterval, min(settings.PollInterval<<min(l.Failures-1, 16), most))
 	case l.Report == nil, young && !allConnectedOnce(s), l.Report.State.Ended() && !l.final():
 		return often
 	case l.Report.Workers != readyWorkers(obs) && now.Sub(l.WorkersChanged) < unsettledFor, podsUnsettled(obs, now):

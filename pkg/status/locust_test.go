@@ -207,11 +207,19 @@ func TestPollIn(t *testing.T) {
 			s.tell(t0.Add(44*time.Second), 3, report.StateRunning, report.Stats{})
 			s.pod("worker", 1).CreationTimestamp = metav1.NewTime(t0.Add(45 * time.Second))
 		}, t0.Add(46 * time.Second), -time.Second, true},
-		"workers come":           {func(s *scene) { s.tell(t0.Add(14*time.Second), 2, report.StateReady, report.Stats{}) }, t0.Add(14 * time.Second), time.Second, true},
-		"workers do not come":    {func(s *scene) { s.tell(t0.Add(140*time.Second), 2, report.StateReady, report.Stats{}) }, t0.Add(171 * time.Second), -26 * time.Second, true},
-		"a worker went":          {func(s *scene) { connected(s); s.tell(t0.Add(20*time.Second), 2, report.StateRunning, report.Stats{}) }, t0.Add(20 * time.Second), time.Second, true},
-		"a worker hangs":         {func(s *scene) { connected(s); s.tell(t0.Add(20*time.Second), 2, report.StateRunning, report.Stats{}) }, t0.Add(50 * time.Second), -25 * time.Second, true},
-		"starting":               {func(s *scene) { s.fail(t0.Add(13*time.Second), "refused") }, t0.Add(13 * time.Second), time.Second, true},
+		"workers come":        {func(s *scene) { s.tell(t0.Add(14*time.Second), 2, report.StateReady, report.Stats{}) }, t0.Add(14 * time.Second), time.Second, true},
+		"workers do not come": {func(s *scene) { s.tell(t0.Add(140*time.Second), 2, report.StateReady, report.Stats{}) }, t0.Add(171 * time.Second), -26 * time.Second, true},
+		"a worker went":       {func(s *scene) { connected(s); s.tell(t0.Add(20*time.Second), 2, report.StateRunning, report.Stats{}) }, t0.Add(20 * time.Second), time.Second, true},
+		"a worker hangs":      {func(s *scene) { connected(s); s.tell(t0.Add(20*time.Second), 2, report.StateRunning, report.Stats{}) }, t0.Add(50 * time.Second), -25 * time.Second, true},
+		"starting":            {func(s *scene) { s.fail(t0.Add(13*time.Second), "refused") }, t0.Add(13 * time.Second), time.Second, true},
+		"starting slowly": {func(s *scene) {
+			s.obs.Locust.Failures = 20
+			s.fail(t0.Add(29*time.Second), "refused")
+		}, t0.Add(29 * time.Second), 5 * time.Second, true},
+		"never up": {func(s *scene) {
+			s.obs.Locust.Failures = 20
+			s.fail(t0.Add(100*time.Second), "refused")
+		}, t0.Add(100 * time.Second), 30 * time.Second, true},
 		"no answer":              {func(s *scene) { connected(s); s.fail(t0.Add(40*time.Second), "x") }, t0.Add(40 * time.Second), 5 * time.Second, true},
 		"no answer for long":     {func(s *scene) { connected(s); s.obs.Locust.Failures = 2; s.fail(t0.Add(40*time.Second), "x") }, t0.Add(40 * time.Second), 20 * time.Second, true},
 		"no answer for ever":     {func(s *scene) { connected(s); s.obs.Locust.Failures = 99; s.fail(t0.Add(40*time.Second), "x") }, t0.Add(40 * time.Second), 30 * time.Second, true},

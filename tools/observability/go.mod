@@ -1,6 +1,6 @@
 module github.com/AbdelrhmanHamouda/locust-k8s-operator/tools/observability
 
-go 1.26.0
+go 1.26.3
 
 // Prometheus and the types of its operator are the newest that leave the operator's own dependencies at its versions:
 // what is tested is what is shipped.
@@ -50,7 +50,7 @@ require (
 	github.com/go-openapi/swag/stringutils v0.27.1 // indirect
 	github.com/go-openapi/swag/typeutils v0.27.1 // indirect
 	github.com/go-openapi/swag/yamlutils v0.27.1 // indirect
-	github.com/google/gnostic-models v0.7.0 // indirect
+	github.com/google/gnostic-models v0.7.1 // indirect
 	github.com/google/uuid v1.6.0 // indirect
 	github.com/grafana/regexp v0.0.0-20250905093917-f7b3be9d1853 // indirect
 	github.com/json-iterator/go v1.1.12 // indirect

@@ -1,0 +1,195 @@
+// Package bundle holds the OLM bundle to what OperatorHub asks for, and to the rest of the project.
+package bundle
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/operator-framework/api/pkg/manifests"
+	"github.com/operator-framework/api/pkg/operators/v1alpha1"
+	"github.com/operator-framework/api/pkg/validation"
+	validator "github.com/operator-framework/api/pkg/validation/interfaces"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"sigs.k8s.io/yaml"
+
+	v1 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v1"
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/samples"
+)
+
+const root = "../.."
+
+func load(t *testing.T) *manifests.Bundle {
+	t.Helper()
+	bundle, err := manifests.GetBundleFromDir(filepath.Join(root, "bundle"))
+	require.NoError(t, err)
+	require.NotNil(t, bundle.CSV)
+	return bundle
+}
+
+// TestValidators: no error and no warning. The one validator that is left out, for several architectures, pulls the image.
+func TestValidators(t *testing.T) {
+	all := slices.Concat(validation.DefaultBundleValidators, validator.Validators{
+		validation.OperatorHubV2Validator, validation.StandardCapabilitiesValidator, validation.StandardCategoriesValidator,
+		validation.GoodPracticesValidator, validation.AlphaDeprecatedAPIsValidator,
+	})
+	bundle := load(t)
+	objects := []any{bundle, bundle.CSV, map[string]string{"k8s-version": "1.37"}}
+	results := 0
+	for _, v := range all {
+		for _, result := range v.Validate(objects...) {
+			results++
+			assert.Empty(t, result.Errors, result.Name)
+			assert.Empty(t, result.Warnings, result.Name)
+		}
+	}
+	assert.Greater(t, results, 5, "the validators have looked at the bundle")
+}
+
+// TestExamples: each sample is an example, and each example is one that the API takes.
+func TestExamples(t *testing.T) {
+	var examples []json.RawMessage
+	require.NoError(t, json.Unmarshal([]byte(load(t).CSV.Annotations["alm-examples"]), &examples))
+	found := map[string]bool{}
+	for _, example := range examples {
+		var head struct {
+			APIVersion string `json:"apiVersion"`
+			Metadata   struct {
+				Name string `json:"name"`
+			} `json:"metadata"`
+		}
+		require.NoError(t, json.Unmarshal(example, &head))
+		found[head.APIVersion+"/"+head.Metadata.Name] = true
+		var into any = &v2.LocustTest{}
+		if head.APIVersion == "locust.io/v1" {
+			into = &v1.LocustTest{}
+		}
+		assert.NoError(t, yaml.UnmarshalStrict(example, into), head.Metadata.Name)
+	}
+	all, err := samples.Read(filepath.Join(root, "config", "samples"))
+	require.NoError(t, err)
+	for _, sample := range all {
+		tests, err := sample.Tests()
+		require.NoError(t, err)
+		for _, name := range tests {
+			assert.True(t, found["locust.io/"+sample.Version()+"/"+name], "%s is no example; add it to config/samples/kustomization.yaml", sample.Path)
+		}
+	}
+}
+
+// TestServiceVersion: what a reviewer looks for.
+func TestServiceVersion(t *testing.T) {
+	csv := load(t).CSV
+	require.Len(t, csv.Spec.Icon, 1)
+	assert.NotEmpty(t, csv.Spec.Description)
+	assert.NotEmpty(t, csv.Spec.Maintainers)
+	assert.NotEmpty(t, csv.Spec.Links)
+	assert.NotEmpty(t, csv.Spec.Keywords)
+	assert.NotEmpty(t, csv.Spec.MinKubeVersion)
+	for _, mode := range csv.Spec.InstallModes {
+		assert.Equal(t, mode.Type == v1alpha1.InstallModeTypeAllNamespaces, mode.Supported, "OLM converts between versions for operators of all namespaces only: %s", mode.Type)
+	}
+	kinds := map[v1alpha1.WebhookAdmissionType]int{}
+	for _, webhook := range csv.Spec.WebhookDefinitions {
+		kinds[webhook.Type]++
+	}
+	assert.Equal(t, map[v1alpha1.WebhookAdmissionType]int{v1alpha1.ConversionWebhook: 1, v1alpha1.ValidatingAdmissionWebhook: 1}, kinds)
+
+	container := csv.Spec.InstallStrategy.StrategySpec.DeploymentSpecs[0].Spec.Template.Spec.Containers[0]
+	assert.NotEmpty(t, container.Resources.Requests)
+	require.Len(t, csv.Spec.RelatedImages, 1)
+	assert.Equal(t, container.Image, csv.Spec.RelatedImages[0].Image)
+	assert.Equal(t, container.Image, csv.Annotations["containerImage"])
+	for _, permission := range slices.Concat(csv.Spec.InstallStrategy.StrategySpec.Permissions, csv.Spec.InstallStrategy.StrategySpec.ClusterPermissions) {
+		for _, rule := range permission.Rules {
+			assert.NotContains(t, slices.Concat(rule.APIGroups, rule.Resources, rule.Verbs), "*", "least rights")
+		}
+	}
+}
+
+// TestDescriptors: each field that a user may set or read has a descriptor with a name and a description.
+func TestDescriptors(t *testing.T) {
+	for _, crd := range load(t).CSV.Spec.CustomResourceDefinitions.Owned {
+		assert.NotEmpty(t, crd.DisplayName)
+		assert.NotEmpty(t, crd.SpecDescriptors)
+		assert.NotEmpty(t, crd.StatusDescriptors)
+		paths := map[string]bool{}
+		for _, d := range crd.SpecDescriptors {
+			paths["spec."+d.Path] = true
+			assert.NotEmpty(t, d.Description, d.Path)
+			assert.NotEmpty(t, d.DisplayName, d.Path)
+		}
+		for _, d := range crd.StatusDescriptors {
+			paths["status."+d.Path] = true
+			assert.NotEmpty(t, d.Description, d.Path)
+		}
+		for _, field := range fields(t, crd.Version) {
+			assert.True(t, paths[field], "%s has no descriptor: add a marker +operator-sdk:csv:customresourcedefinitions", field)
+		}
+	}
+}
+
+// fields are the first two levels of the schema's fields of spec and status.
+func fields(t *testing.T, version string) []string {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join(root, "config", "crd", "bases", "locust.io_locusttests.yaml"))
+	require.NoError(t, err)
+	type schema struct {
+		Description string                     `json:"description"`
+		Properties  map[string]json.RawMessage `json:"properties"`
+	}
+	var crd struct {
+		Spec struct {
+			Versions []struct {
+				Name   string
+				Schema struct{ OpenAPIV3Schema schema }
+			}
+		}
+	}
+	require.NoError(t, yaml.Unmarshal(raw, &crd))
+	var all []string
+	for _, v := range crd.Spec.Versions {
+		if v.Name != version {
+			continue
+		}
+		for _, part := range []string{"spec", "status"} {
+			var s schema
+			require.NoError(t, json.Unmarshal(v.Schema.OpenAPIV3Schema.Properties[part], &s))
+			for name := range s.Properties {
+				all = append(all, part+"."+name)
+			}
+		}
+	}
+	require.Greater(t, len(all), 10)
+	return all
+}
+
+// TestScorecard: the images of the bundle's tests carry the version of the bundle.
+func TestScorecard(t *testing.T) {
+	raw, err := os.ReadFile(filepath.Join(root, "bundle", "tests", "scorecard", "config.yaml"))
+	require.NoError(t, err)
+	var config struct {
+		Stages []struct {
+			Tests []struct {
+				Image  string            `json:"image"`
+				Labels map[string]string `json:"labels"`
+			} `json:"tests"`
+		} `json:"stages"`
+	}
+	require.NoError(t, yaml.Unmarshal(raw, &config))
+	suites := map[string]int{}
+	for _, stage := range config.Stages {
+		for _, test := range stage.Tests {
+			suites[test.Labels["suite"]]++
+			if suite := test.Labels["suite"]; suite == "status" || suite == "conditions" {
+				assert.True(t, strings.HasSuffix(test.Image, "-scorecard:v"+load(t).CSV.Spec.Version.String()), test.Image)
+			}
+		}
+	}
+	assert.Equal(t, map[string]int{"basic": 1, "olm": 5, "status": 8, "conditions": 8}, suites)
+}

@@ -1,0 +1,85 @@
+#!/usr/bin/env bash
+# Makes what the OLM suite installs, on the embedded cluster, and prints it as shell settings: two versions of the
+# operator with their bundles, a catalog that has the older one and a catalog that has both, and the scorecard's tests.
+#
+#   prepare.sh DIR
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../../.." && pwd)
+mkdir -p "$1"
+dir=$(cd "$1" && pwd)
+registry=localhost:5000
+localcluster() { go -C "$root/test/cluster" run ./cmd/localcluster "$@"; }
+digest() { sha256sum "$@" | sha256sum | cut -c1-12; }
+push() { localcluster image build --context "$1" --file "$2" --tag "$3" "${@:4}" >&2; }
+
+old=0.1.0 new=0.2.0
+tools=$("$root/test/cluster/olm/up.sh" --image)
+opm=$("$root/tools/build.sh" opm)
+sdk=$("$root/tools/build.sh" operator-sdk)
+
+scorecard() {
+	local work=$dir/scorecard
+	mkdir -p "$work"
+	(cd "$root" && CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w" -o "$work/scorecard" ./test/scorecard) >&2
+	local tag
+	tag=$registry/locust-k8s-operator-scorecard:$(digest "$work/scorecard")
+	push "$work" "$root/test/scorecard/Dockerfile" "$tag" --build-arg BASE=scratch
+	echo "$tag"
+}
+
+# operator VERSION: the image of that version. It tells its version in its log; that is the visible difference.
+operator() {
+	local work=$dir/operator-$1
+	mkdir -p "$work/bin"
+	(cd "$root" && CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$1" -o "$work/bin/manager" ./cmd/manager) >&2
+	local tag
+	tag=$registry/locust-k8s-operator:v$1-$(digest "$work/bin/manager")
+	push "$work" "$root/Dockerfile" "$tag" --build-arg BASE=scratch
+	echo "$tag"
+}
+
+# bundle VERSION IMAGE [REPLACES]
+bundle() {
+	local work=$dir/bundle-$1
+	"$root/tools/bundle.sh" "$1" "$2" "$scorecard_image" "$tools" "$work" "${3:-}" >&2
+	local tag
+	tag=$registry/locust-k8s-operator-bundle:v$1-$(find "$work/bundle" -type f ! -name .x | sort | xargs cat | sha256sum | cut -c1-12)
+	push "$work" "$work/bundle.Dockerfile" "$tag"
+	echo "$tag"
+}
+
+# catalog NAME BUNDLE_IMAGE...: one channel, in the order of the bundles.
+catalog() {
+	local work=$dir/catalog-$1 file previous="" version image
+	shift
+	rm -rf "$work" && mkdir -p "$work/catalog"
+	file=$work/catalog/catalog.yaml
+	printf 'schema: olm.package\nname: locust-k8s-operator\ndefaultChannel: stable\n---\nschema: olm.channel\npackage: locust-k8s-operator\nname: stable\nentries:\n' >"$file"
+	for image in "$@"; do
+		version=${image##*:v} version=${version%-*}
+		printf -- '  - name: locust-k8s-operator.v%s\n' "$version" >>"$file"
+		[ -z "$previous" ] || printf '    replaces: locust-k8s-operator.v%s\n' "$previous" >>"$file"
+		previous=$version
+	done
+	for image in "$@"; do "$opm" render --use-http --output yaml "$image" >>"$file" 2>"$work/render.log" || { cat "$work/render.log" >&2; return 1; }; done
+	"$opm" validate "$work/catalog" >&2
+	local tag
+	tag=$registry/locust-k8s-operator-catalog:$(digest "$file")
+	push "$work" "$root/catalog/Dockerfile" "$tag" --build-arg "BASE=$tools"
+	echo "$tag"
+}
+
+scorecard_image=$(scorecard)
+old_image=$(operator $old)
+new_image=$(operator $new)
+old_bundle=$(bundle $old "$old_image")
+new_bundle=$(bundle $new "$new_image" $old)
+old_catalog=$(catalog old "$old_bundle")
+new_catalog=$(catalog new "$old_bundle" "$new_bundle")
+locust=$(localcluster locust-image)
+cat <<TXT
+export OLM_OLD=$old OLM_NEW=$new OLM_OLD_CATALOG=$old_catalog OLM_NEW_CATALOG=$new_catalog OLM_OLD_IMAGE=$old_image OLM_NEW_IMAGE=$new_image
+export OLM_NEW_BUNDLE=$new_bundle OLM_BUNDLE_DIR=$dir/bundle-$new/bundle OLM_TOOLS_IMAGE=$tools OPERATOR_SDK=$sdk LOCUST_IMAGE=$locust
+export OLM_SCORECARD=$dir/scorecard/scorecard
+TXT

@@ -1,0 +1,184 @@
+// Broken runs the operator's reconciler with one of its duties broken on purpose, so that the scorecard's tests can show
+// that they notice. It is for a cluster on which no other operator runs.
+//
+//	broken FAULT
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/controllers"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/status"
+)
+
+// fault is how a duty is broken.
+type fault struct {
+	// write changes a status on its way to the API server; false keeps it from being written.
+	write func(status *v2.LocustTestStatus) bool
+	// meddle is done all the time, for each test.
+	meddle func(ctx context.Context, c client.Client, test *v2.LocustTest) error
+}
+
+var faults = map[string]fault{
+	"none": {},
+	// The status is never written.
+	"no-status": {write: func(*v2.LocustTestStatus) bool { return false }},
+	// A reason that no table has.
+	"wrong-reason": {write: func(s *v2.LocustTestStatus) bool {
+		for i := range s.Conditions {
+			if s.Conditions[i].Type == v2.ConditionTypePodsHealthy {
+				s.Conditions[i].Reason = "EverythingIsFine"
+			}
+		}
+		return true
+	}},
+	// The status is written although nothing has happened.
+	"hot-loop": {meddle: func(ctx context.Context, c client.Client, test *v2.LocustTest) error {
+		before := test.DeepCopy()
+		for i := range test.Status.Conditions {
+			if test.Status.Conditions[i].Type == v2.ConditionTypePodsHealthy {
+				test.Status.Conditions[i].Message = "looked at " + time.Now().Format(time.RFC3339Nano)
+			}
+		}
+		return c.Status().Patch(ctx, test, client.MergeFrom(before))
+	}},
+	// Each write moves the times of all conditions.
+	"moving-times": {write: func(s *v2.LocustTestStatus) bool {
+		for i := range s.Conditions {
+			s.Conditions[i].LastTransitionTime = metav1.Now()
+		}
+		return true
+	}},
+	// A write carries only the conditions that it is about.
+	"dropped-conditions": {write: func(s *v2.LocustTestStatus) bool {
+		if s.Phase == v2.PhaseRunning {
+			s.Conditions = slices.DeleteFunc(s.Conditions, func(c metav1.Condition) bool { return c.Type == v2.ConditionTypeSpecDrifted })
+		}
+		return true
+	}},
+	// A test whose Job has gone is taken for one that has not begun.
+	"not-absorbing": {meddle: func(ctx context.Context, c client.Client, test *v2.LocustTest) error {
+		var job batchv1.Job
+		err := c.Get(ctx, client.ObjectKey{Namespace: test.Namespace, Name: resources.MasterName(test.Name)}, &job)
+		if !test.Status.IsTerminal() || !apierrors.IsNotFound(err) {
+			return client.IgnoreNotFound(err)
+		}
+		before := test.DeepCopy()
+		test.Status.Phase = v2.PhasePending
+		return c.Status().Patch(ctx, test, client.MergeFrom(before))
+	}},
+}
+
+func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "broken:", err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
+	var names []string
+	for name := range faults {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	if len(os.Args) != 2 || !slices.Contains(names, os.Args[1]) {
+		return errors.New("name a fault: " + strings.Join(names, ", "))
+	}
+	f := faults[os.Args[1]]
+	ctrl.SetLogger(zap.New())
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v2.AddToScheme} {
+		if err := add(scheme); err != nil {
+			return err
+		}
+	}
+	cluster, err := ctrl.GetConfig()
+	if err != nil {
+		return fmt.Errorf("find the cluster: %w", err)
+	}
+	mgr, err := ctrl.NewManager(cluster, ctrl.Options{Scheme: scheme, Cache: controllers.CacheOptions(nil), Metrics: metricsserver.Options{BindAddress: "0"}})
+	if err != nil {
+		return fmt.Errorf("set up the manager: %w", err)
+	}
+	direct, err := client.NewWithWatch(cluster, client.Options{Scheme: scheme})
+	if err != nil {
+		return fmt.Errorf("connect to the cluster: %w", err)
+	}
+	ctx := ctrl.SetupSignalHandler()
+	reconciler := &controllers.LocustTestReconciler{
+		Client: breaking(mgr.GetClient(), direct, f), Live: mgr.GetAPIReader(), Recorder: mgr.GetEventRecorder("locust-k8s-operator"), Clock: clock.RealClock{},
+		Settings: status.Settings{StartupDeadline: 5 * time.Minute}, RefreshInterval: 10 * time.Second, Concurrency: 4,
+	}
+	if err := reconciler.SetupWithManager(ctx, mgr); err != nil {
+		return fmt.Errorf("set up the controller: %w", err)
+	}
+	if f.meddle != nil {
+		if err := mgr.Add(manager.RunnableFunc(func(ctx context.Context) error { return meddle(ctx, direct, f) })); err != nil {
+			return err
+		}
+	}
+	return mgr.Start(ctx)
+}
+
+// reading is a client whose reads come from the cache, and whose status writes can be intercepted.
+type reading struct {
+	client.Client
+	status client.Client
+}
+
+func (r reading) Status() client.SubResourceWriter { return r.status.Status() }
+
+func breaking(cached client.Client, direct client.WithWatch, f fault) client.Client {
+	if f.write == nil {
+		return cached
+	}
+	return reading{cached, interceptor.NewClient(direct, interceptor.Funcs{
+		SubResourcePatch: func(ctx context.Context, c client.Client, subresource string, object client.Object, patch client.Patch, options ...client.SubResourcePatchOption) error {
+			if test, ok := object.(*v2.LocustTest); ok && !f.write(&test.Status) {
+				return nil
+			}
+			return c.SubResource(subresource).Patch(ctx, object, patch, options...)
+		},
+	})}
+}
+
+func meddle(ctx context.Context, c client.Client, f fault) error {
+	for ctx.Err() == nil {
+		var all v2.LocustTestList
+		if err := c.List(ctx, &all); err != nil {
+			return err
+		}
+		for i := range all.Items {
+			if test := &all.Items[i]; test.Status.Phase != "" {
+				_ = f.meddle(ctx, c, test) // it is tried again at once
+			}
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Second):
+		}
+	}
+	return nil
+}

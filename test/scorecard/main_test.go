@@ -1,0 +1,77 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	scorecard "github.com/operator-framework/api/pkg/apis/scorecard/v1alpha3"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// TestRules: each has a name of its own suite, a sentence, and a line in the documentation.
+func TestRules(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "scorecard.md"))
+	require.NoError(t, err)
+	seen := map[string]bool{}
+	for _, r := range rules {
+		assert.False(t, seen[r.name], r.name)
+		seen[r.name] = true
+		assert.True(t, strings.HasPrefix(r.name, r.suite+"-"), r.name)
+		assert.NotEmpty(t, r.says, r.name)
+		assert.Contains(t, string(page), "`"+r.name+"`", "docs/scorecard.md")
+		assert.Contains(t, configuration("image"), "entrypoint: [/scorecard, "+r.name+"]")
+	}
+}
+
+func TestOptions(t *testing.T) {
+	t.Setenv("SCORECARD_NAMESPACE", "there")
+	o, err := readOptions(nil)
+	require.NoError(t, err)
+	assert.Equal(t, options{"there", "locustio/locust:2.43.3", 3 * time.Minute}, o)
+	for words, args := range map[string][]string{
+		"shorter than 1s":     {"--time-limit=1ms"},
+		"unexpected argument": {"more"},
+	} {
+		_, err := readOptions(args)
+		assert.ErrorContains(t, err, words)
+	}
+	t.Setenv("SCORECARD_NAMESPACE", "")
+	_, err = readOptions(nil)
+	assert.ErrorContains(t, err, "--namespace")
+}
+
+// TestJudge: a result tells what was expected, what was seen, and what to do; what could not be carried out is an error.
+func TestJudge(t *testing.T) {
+	cleaned := 0
+	judge := func(check func(context.Context, *session)) scorecard.TestResult {
+		r := rule{"a-rule", "a", "it holds", func(ctx context.Context, s *session) {
+			s.cleanup = append(s.cleanup, func() { cleaned++ })
+			check(ctx, s)
+		}}
+		return r.judge(t.Context(), nil, options{})
+	}
+	good := judge(func(_ context.Context, s *session) { s.expect(true, "a", "b", "c") })
+	assert.Equal(t, scorecard.PassState, good.State)
+	assert.Empty(t, good.Errors)
+	assert.Contains(t, good.Log, "rule: it holds")
+
+	bad := judge(func(_ context.Context, s *session) { s.expect(false, "a", "b", "c"); s.expect(false, "d", "e", "f") })
+	assert.Equal(t, scorecard.FailState, bad.State)
+	assert.Equal(t, []string{"expected: a; seen: b; what to do: c", "expected: d; seen: e; what to do: f"}, bad.Errors)
+
+	early := judge(func(_ context.Context, s *session) { s.require(false, "a", "b", "c"); s.expect(false, "never", "", "") })
+	assert.Equal(t, scorecard.FailState, early.State)
+	assert.Len(t, early.Errors, 1)
+
+	refused := judge(func(_ context.Context, s *session) { s.must(errors.New("forbidden"), "create a ConfigMap") })
+	assert.Equal(t, scorecard.ErrorState, refused.State)
+	assert.Equal(t, []string{"create a ConfigMap: forbidden"}, refused.Errors)
+	assert.NotEmpty(t, refused.Suggestions)
+	assert.Equal(t, 4, cleaned, "what was made is removed, whatever happened")
+}

@@ -1,0 +1,217 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	kstatus "sigs.k8s.io/cli-utils/pkg/kstatus/status"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/status"
+)
+
+var conditionRules = []rule{
+	{"conditions-good-run", "conditions", "a good run goes through Pending, Running and Succeeded, with the conditions of each", goodRun},
+	{"conditions-failing-run", "conditions", "a run with failures ends as Failed, and says why", failingRun},
+	{"conditions-broken-image", "conditions", "an image that cannot be pulled is reported at once, in the kubelet's words", brokenImage},
+	{"conditions-missing-configmap", "conditions", "a ConfigMap that does not exist is reported, by its name", missingConfigMap},
+	{"conditions-complete", "conditions", "all conditions are there from the first status on, and none is ever lost", complete},
+	{"conditions-reasons", "conditions", "reasons come from the documented table only", reasons},
+	{"conditions-times", "conditions", "lastTransitionTime moves when the status of the condition does, and only then; observedGeneration is set", times},
+	{"conditions-kstatus", "conditions", "tools that follow the kstatus convention compute InProgress, then Current or Failed", kstatusOf},
+}
+
+var rules = slices.Concat(statusRules, conditionRules)
+
+// state is the status of a condition and its reason; only the status when the reason is of no matter.
+type state struct {
+	status metav1.ConditionStatus
+	reason string
+}
+
+const absent metav1.ConditionStatus = "absent"
+
+// matrix checks conditions of a status.
+func (s *session) matrix(of *v2.LocustTestStatus, want map[string]state) {
+	for kind, w := range want {
+		c := condition(of, kind)
+		s.expect(c.Status == w.status && (w.reason == "" || c.Reason == w.reason), fmt.Sprintf("while %s: %s=%s/%s", of.Phase, kind, w.status, w.reason),
+			fmt.Sprintf("%s=%s/%s (%s)", kind, c.Status, c.Reason, c.Message), "see the table of conditions in docs/status.md")
+	}
+}
+
+func goodRun(ctx context.Context, s *session) {
+	sub := s.start(ctx, goodLocustfile)
+	final := sub.untilPhase(ctx, v2.PhaseSucceeded)
+	var phases []string
+	for _, version := range sub.versions() {
+		of := &version.Status
+		if len(phases) == 0 || phases[len(phases)-1] != of.Phase {
+			phases = append(phases, of.Phase)
+		}
+		switch of.Phase {
+		case v2.PhasePending:
+			s.matrix(of, map[string]state{
+				v2.ConditionTypeWorkersConnected: {metav1.ConditionFalse, v2.ReasonWaitingForWorkers},
+				v2.ConditionTypeTestCompleted:    {metav1.ConditionFalse, v2.ReasonTestInProgress},
+				v2.ConditionTypeReconciling:      {metav1.ConditionTrue, ""},
+				v2.ConditionTypeStalled:          {absent, ""},
+			})
+		case v2.PhaseRunning:
+			s.matrix(of, map[string]state{
+				v2.ConditionTypeReady:         {metav1.ConditionTrue, v2.ReasonResourcesCreated},
+				v2.ConditionTypeTestCompleted: {metav1.ConditionFalse, v2.ReasonTestInProgress},
+				v2.ConditionTypeReconciling:   {absent, ""},
+				v2.ConditionTypeStalled:       {absent, ""},
+			})
+		}
+	}
+	s.expect(strings.Join(phases, " ") == "Pending Running Succeeded" || strings.Join(phases, " ") == " Pending Running Succeeded", "phases Pending, Running, Succeeded, each once",
+		strings.Join(phases, " "), "derive the phase from the master Job; it only moves forward")
+	s.matrix(final, map[string]state{
+		v2.ConditionTypeReady:            {metav1.ConditionTrue, v2.ReasonResourcesCreated},
+		v2.ConditionTypeWorkersConnected: {metav1.ConditionTrue, v2.ReasonAllWorkersConnected},
+		v2.ConditionTypeTestCompleted:    {metav1.ConditionTrue, v2.ReasonTestSucceeded},
+		v2.ConditionTypePodsHealthy:      {metav1.ConditionTrue, ""},
+		v2.ConditionTypeSpecDrifted:      {metav1.ConditionFalse, v2.ReasonSpecInSync},
+		v2.ConditionTypeReconciling:      {absent, ""},
+		v2.ConditionTypeStalled:          {absent, ""},
+	})
+}
+
+func failingRun(ctx context.Context, s *session) {
+	sub := s.start(ctx, failingLocustfile)
+	final := sub.untilPhase(ctx, v2.PhaseFailed)
+	s.matrix(final, map[string]state{
+		v2.ConditionTypeReady:         {metav1.ConditionFalse, v2.ReasonResourcesFailed},
+		v2.ConditionTypeTestCompleted: {metav1.ConditionTrue, v2.ReasonTestFailed},
+		v2.ConditionTypeSpecDrifted:   {metav1.ConditionFalse, v2.ReasonSpecInSync},
+		v2.ConditionTypeReconciling:   {absent, ""},
+		v2.ConditionTypeStalled:       {metav1.ConditionTrue, v2.ReasonTestFailed},
+	})
+	message := condition(final, v2.ConditionTypeTestCompleted).Message
+	s.expect(strings.Contains(message, "exit code 1"), "the message of TestCompleted tells the exit code", message, "read it from the master's container")
+	s.require(final.TestResult != nil, "a testResult", describe(final), "keep the result of a failed run, too")
+	s.expect(final.TestResult.FailedRequests > 0, "failed requests are counted", fmt.Sprintf("%+v", *final.TestResult), "compare with the master's log")
+}
+
+func brokenImage(ctx context.Context, s *session) {
+	sub := s.start(ctx, goodLocustfile, func(spec *v2.LocustTestSpec) { spec.Image = "localhost:1/no-such-image:scorecard" })
+	seen := sub.until(ctx, "PodsHealthy=False/ImagePullError", func(status *v2.LocustTestStatus) bool {
+		return condition(status, v2.ConditionTypePodsHealthy).Reason == v2.ReasonImagePullError
+	})
+	s.matrix(seen, map[string]state{
+		v2.ConditionTypePodsHealthy:      {metav1.ConditionFalse, v2.ReasonImagePullError},
+		v2.ConditionTypeTestCompleted:    {metav1.ConditionFalse, v2.ReasonTestInProgress},
+		v2.ConditionTypeWorkersConnected: {metav1.ConditionFalse, v2.ReasonWaitingForWorkers},
+		v2.ConditionTypeReconciling:      {metav1.ConditionTrue, ""},
+	})
+	message := condition(seen, v2.ConditionTypePodsHealthy).Message
+	s.expect(seen.Phase == v2.PhasePending, "phase Pending", seen.Phase, "the phase is Running only when the master's container runs")
+	s.expect(strings.Contains(message, sub.test.Name+"-"), "the message names the pods", message, "name the pods that a verdict is about")
+	s.expect(strings.Contains(message, "no-such-image"), "the message has the kubelet's words", message, "pass on the message of the container's waiting state")
+}
+
+func missingConfigMap(ctx context.Context, s *session) {
+	sub := s.start(ctx, goodLocustfile, func(spec *v2.LocustTestSpec) { spec.TestFiles.ConfigMapRef = "scorecard-no-such-configmap" })
+	seen := sub.until(ctx, "PodsHealthy=False/ConfigurationError", func(status *v2.LocustTestStatus) bool {
+		return condition(status, v2.ConditionTypePodsHealthy).Reason == v2.ReasonConfigurationError
+	})
+	s.matrix(seen, map[string]state{
+		v2.ConditionTypePodsHealthy:   {metav1.ConditionFalse, v2.ReasonConfigurationError},
+		v2.ConditionTypeTestCompleted: {metav1.ConditionFalse, v2.ReasonTestInProgress},
+	})
+	message := condition(seen, v2.ConditionTypePodsHealthy).Message
+	s.expect(strings.Contains(message, "scorecard-no-such-configmap"), "the message names the ConfigMap", message, "read the pod's FailedMount Events")
+}
+
+// edited is a good run with a change of the spec, there and back, so that a condition flips twice.
+func edited(ctx context.Context, s *session) *subject {
+	sub := s.start(ctx, goodLocustfile)
+	sub.untilPhase(ctx, v2.PhaseRunning)
+	for _, replicas := range []int{3, 2} {
+		body := fmt.Sprintf(`{"spec":{"worker":{"replicas":%d}}}`, replicas)
+		s.must(s.Patch(ctx, sub.test.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(body))), "change the spec")
+		s.pause(ctx, time.Second)
+	}
+	sub.untilPhase(ctx, v2.PhaseSucceeded)
+	return sub
+}
+
+func complete(ctx context.Context, s *session) {
+	edited(ctx, s).obeys(func(_, next *v2.LocustTestStatus) error {
+		for _, kind := range always {
+			if next.Phase != "" && meta.FindStatusCondition(next.Conditions, kind) == nil {
+				return fmt.Errorf("condition %s is missing: %s", kind, describe(next))
+			}
+		}
+		return nil
+	}, "write conditions as a whole; a merge patch replaces the list")
+}
+
+func reasons(ctx context.Context, s *session) {
+	edited(ctx, s).obeys(func(_, next *v2.LocustTestStatus) error {
+		for _, c := range next.Conditions {
+			if !status.Known(c) {
+				return fmt.Errorf("%s=%s/%s is not in the table", c.Type, c.Status, c.Reason)
+			}
+		}
+		return nil
+	}, "take reasons from the table in docs/status.md; people write alerts and scripts by it")
+}
+
+func times(ctx context.Context, s *session) {
+	edited(ctx, s).obeys(func(previous, next *v2.LocustTestStatus) error {
+		for _, c := range next.Conditions {
+			if c.ObservedGeneration != next.ObservedGeneration {
+				return fmt.Errorf("condition %s has observedGeneration %d, the status %d", c.Type, c.ObservedGeneration, next.ObservedGeneration)
+			}
+			was := meta.FindStatusCondition(previous.Conditions, c.Type)
+			if was == nil {
+				continue
+			}
+			if moved, flipped := !was.LastTransitionTime.Equal(&c.LastTransitionTime), was.Status != c.Status; moved && !flipped {
+				return fmt.Errorf("lastTransitionTime of %s moved from %s to %s although its status stayed %s", c.Type, was.LastTransitionTime, c.LastTransitionTime, c.Status)
+			}
+		}
+		return nil
+	}, "set conditions by meta.SetStatusCondition")
+}
+
+func kstatusOf(ctx context.Context, s *session) {
+	compute := func(test *v2.LocustTest) kstatus.Status {
+		content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(test)
+		s.must(err, "encode the test")
+		object := &unstructured.Unstructured{Object: content}
+		object.SetAPIVersion("locust.io/v2")
+		object.SetKind("LocustTest")
+		result, err := kstatus.Compute(object)
+		s.must(err, "compute the kstatus")
+		return result.Status
+	}
+	for file, want := range map[string]kstatus.Status{goodLocustfile: kstatus.CurrentStatus, failingLocustfile: kstatus.FailedStatus} {
+		phase := v2.PhaseSucceeded
+		if want == kstatus.FailedStatus {
+			phase = v2.PhaseFailed
+		}
+		sub := s.start(ctx, file)
+		sub.untilPhase(ctx, phase)
+		all := sub.versions()
+		for _, version := range all {
+			if version.Status.Phase == v2.PhasePending {
+				s.expect(compute(version) == kstatus.InProgressStatus, "InProgress while Pending", string(compute(version)), "set Reconciling while Pending")
+			}
+		}
+		seen := compute(all[len(all)-1])
+		s.expect(seen == want, string(want)+" after "+phase, string(seen), "no Reconciling at the end, and Stalled when it failed")
+	}
+}

@@ -1,0 +1,210 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+)
+
+// quiet is how long nothing may be written for.
+const quiet = 12 * time.Second
+
+// always are the conditions that a status has from its first write on.
+var always = []string{v2.ConditionTypeReady, v2.ConditionTypeWorkersConnected, v2.ConditionTypeTestCompleted, v2.ConditionTypePodsHealthy, v2.ConditionTypeSpecDrifted}
+
+var statusRules = []rule{
+	{"status-subresource-v2", "status", "the status is a subresource: who writes the spec cannot write the status, nor the other way round (v2)", subresource("v2")},
+	{"status-subresource-v1", "status", "the status is a subresource: who writes the spec cannot write the status, nor the other way round (v1)", subresource("v1")},
+	{"status-initial", "status", "the first status says Pending, for which generation, how many workers are expected, and all conditions", initial},
+	{"status-numbers", "status", "a finished test tells its workers, its times, the Job's own, and its exact result", numbers},
+	{"status-idle", "status", "a test for which nothing happens is not written", idle},
+	{"status-spec-change", "status", "a change of the spec during the run changes nothing but SpecDrifted, and is not silent", specChange},
+	{"status-terminal", "status", "Succeeded and Failed are final: nothing changes them, nothing is started again", terminal},
+	{"status-versions", "status", "v1 shows the same status as v2", versions},
+}
+
+// unsatisfiable keeps a test Pending for as long as one wants.
+func unsatisfiable(spec *v2.LocustTestSpec) {
+	spec.Scheduling = &v2.SchedulingConfig{NodeSelector: map[string]string{"locust.io/scorecard": "no-such-node"}}
+}
+
+// untyped is a test in one of the versions.
+func untyped(version, namespace, name string) *unstructured.Unstructured {
+	object := &unstructured.Unstructured{}
+	object.SetAPIVersion("locust.io/" + version)
+	object.SetKind("LocustTest")
+	object.SetNamespace(namespace)
+	object.SetName(name)
+	return object
+}
+
+func subresource(version string) func(context.Context, *session) {
+	return func(ctx context.Context, s *session) {
+		sub := s.start(ctx, goodLocustfile, unsatisfiable)
+		sub.untilPhase(ctx, v2.PhasePending)
+		get := func() *unstructured.Unstructured {
+			object := untyped(version, s.namespace, sub.test.Name)
+			s.must(s.Get(ctx, client.ObjectKeyFromObject(object), object), "read the test in "+version)
+			return object
+		}
+		phase := func(object *unstructured.Unstructured) string {
+			text, _, _ := unstructured.NestedString(object.Object, "status", "phase")
+			return text
+		}
+		const remedy = "turn on the status subresource of this version in the CRD"
+
+		patch := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"labels":{"scorecard":"spec"}},"status":{"phase":"Succeeded"}}`))
+		object := get()
+		s.must(s.Patch(ctx, object, patch), "label the test in "+version)
+		s.expect(phase(get()) == v2.PhasePending, "a write of the spec leaves the phase at Pending", "phase "+phase(get()), remedy)
+
+		generation := get().GetGeneration()
+		patch = client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"labels":{"scorecard":"status"}},"spec":{"image":"changed:by-status"},"status":{}}`))
+		object = get()
+		s.must(s.Status().Patch(ctx, object, patch), "write the status of the test in "+version)
+		image, _, _ := unstructured.NestedString(get().Object, "spec", "image")
+		s.expect(image == s.image && get().GetGeneration() == generation, "a write of the status leaves the spec alone", "spec.image "+image, remedy)
+	}
+}
+
+func initial(ctx context.Context, s *session) {
+	sub := s.start(ctx, goodLocustfile, unsatisfiable)
+	first := sub.until(ctx, "a first status", func(status *v2.LocustTestStatus) bool {
+		return !equality.Semantic.DeepEqual(*status, v2.LocustTestStatus{})
+	})
+	const remedy = "write the whole status at once, before or with the creation of the objects"
+	s.expect(first.Phase == v2.PhasePending, "phase Pending", describe(first), remedy)
+	s.expect(first.ObservedGeneration == 1, "observedGeneration 1", fmt.Sprint(first.ObservedGeneration), remedy)
+	s.expect(first.ExpectedWorkers == 2 && first.ConnectedWorkers == 0, "0 of 2 workers", fmt.Sprintf("%d of %d", first.ConnectedWorkers, first.ExpectedWorkers), remedy)
+	for _, kind := range always {
+		s.expect(condition(first, kind).Status != "absent", "condition "+kind, describe(first), remedy)
+	}
+	s.expect(condition(first, v2.ConditionTypeTestCompleted).Reason == v2.ReasonTestInProgress, "TestCompleted=False/TestInProgress", describe(first), remedy)
+}
+
+func numbers(ctx context.Context, s *session) {
+	sub := s.start(ctx, goodLocustfile)
+	final := sub.untilPhase(ctx, v2.PhaseSucceeded)
+	const remedy = "compare the status with the master's log and with its Job"
+	s.expect(final.ExpectedWorkers == 2 && final.ConnectedWorkers == 2 && final.Workers == "2/2", "2/2 workers, frozen at the end of the run", final.Workers, remedy)
+	s.require(final.StartTime != nil && final.CompletionTime != nil, "startTime and completionTime", describe(final), remedy)
+	s.expect(!final.CompletionTime.Before(final.StartTime), "completionTime after startTime", final.CompletionTime.String(), remedy)
+	var job batchv1.Job
+	s.must(s.Get(ctx, client.ObjectKey{Namespace: s.namespace, Name: sub.test.Name + "-master"}, &job), "read the master Job")
+	s.expect(job.Status.CompletionTime.Equal(final.CompletionTime), "completionTime is the master Job's: "+job.Status.CompletionTime.String(), final.CompletionTime.String(), remedy)
+	result := final.TestResult
+	s.require(result != nil, "a testResult", describe(final), remedy)
+	s.expect(result.Final && result.TotalRequests > 0 && result.FailedRequests == 0, "a final result with requests and no failures", fmt.Sprintf("%+v", *result), remedy)
+	s.note("%d requests, %s per second", result.TotalRequests, result.RequestsPerSecond)
+}
+
+func idle(ctx context.Context, s *session) {
+	sub := s.start(ctx, goodLocustfile, unsatisfiable)
+	sub.until(ctx, "PodsHealthy=False/SchedulingError", func(status *v2.LocustTestStatus) bool {
+		return condition(status, v2.ConditionTypePodsHealthy).Reason == v2.ReasonSchedulingError
+	})
+	s.pause(ctx, 3*time.Second) // what else the pods' Events bring
+	before := len(sub.versions())
+	s.pause(ctx, quiet)
+	after := sub.versions()
+	s.expect(len(after) == before, "no write within "+quiet.String(), fmt.Sprintf("%d writes, the last: %s", len(after)-before, describe(sub.last())),
+		"write only what differs, and derive no time or counter that moves by itself")
+}
+
+func (s *session) pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
+		s.must(ctx.Err(), "wait")
+	}
+}
+
+func specChange(ctx context.Context, s *session) {
+	sub := s.start(ctx, goodLocustfile, func(spec *v2.LocustTestSpec) {
+		spec.Master.Command = "--locustfile /lotest/src/locustfile.py --users 2 --spawn-rate 2 --run-time 1h"
+	})
+	sub.untilPhase(ctx, v2.PhaseRunning)
+	jobs := s.jobs(ctx, sub)
+	change := func(replicas int) {
+		body := fmt.Sprintf(`{"spec":{"worker":{"replicas":%d}}}`, replicas)
+		s.must(s.Patch(ctx, sub.test.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(body))), "change the spec")
+	}
+	const remedy = "changes of the spec after the start are ignored by design, and reported in SpecDrifted"
+	change(3)
+	drifted := sub.until(ctx, "SpecDrifted=True/SpecChangeIgnored", func(status *v2.LocustTestStatus) bool {
+		return condition(status, v2.ConditionTypeSpecDrifted).Reason == v2.ReasonSpecChangeIgnored
+	})
+	s.expect(drifted.ObservedGeneration == 2, "observedGeneration 2", fmt.Sprint(drifted.ObservedGeneration), remedy)
+	s.expect(drifted.ExpectedWorkers == 2 && drifted.Phase == v2.PhaseRunning, "still Running, with 2 workers expected", describe(drifted), remedy)
+	change(2)
+	sub.until(ctx, "SpecDrifted=False/SpecInSync again", func(status *v2.LocustTestStatus) bool {
+		return status.ObservedGeneration == 3 && condition(status, v2.ConditionTypeSpecDrifted).Reason == v2.ReasonSpecInSync
+	})
+	s.expect(equality.Semantic.DeepEqual(jobs, s.jobs(ctx, sub)), "the Jobs are those of before", fmt.Sprint(s.jobs(ctx, sub)), remedy)
+}
+
+// jobs are the test's Jobs: UID and generation, by name.
+func (s *session) jobs(ctx context.Context, sub *subject) map[string]string {
+	var list batchv1.JobList
+	s.must(s.List(ctx, &list, client.InNamespace(s.namespace)), "list Jobs")
+	all := map[string]string{}
+	for _, job := range list.Items {
+		if metav1.IsControlledBy(&job, sub.test) {
+			all[job.Name] = fmt.Sprintf("%s at generation %d", job.UID, job.Generation)
+		}
+	}
+	return all
+}
+
+func terminal(ctx context.Context, s *session) {
+	sub := s.start(ctx, goodLocustfile)
+	sub.untilPhase(ctx, v2.PhaseSucceeded)
+	s.pause(ctx, 2*time.Second)
+	final := sub.last().DeepCopy()
+	writes := len(sub.versions())
+	for _, role := range []string{"-master", "-worker"} {
+		job := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: sub.test.Name + role}}
+		s.must(s.Delete(ctx, job, client.PropagationPolicy(metav1.DeletePropagationBackground)), "delete the Job "+job.Name)
+	}
+	s.pause(ctx, quiet)
+	const remedy = "derive nothing any more once the phase is Succeeded or Failed"
+	s.expect(equality.Semantic.DeepEqual(final, sub.last()), "the status of before: "+describe(final), describe(sub.last()), remedy)
+	s.expect(len(sub.versions()) == writes, "no write", fmt.Sprintf("%d writes", len(sub.versions())-writes), remedy)
+	jobs := s.jobs(ctx, sub)
+	s.expect(len(jobs) == 0, "no Job is made again", fmt.Sprint(jobs), remedy)
+}
+
+func versions(ctx context.Context, s *session) {
+	sub := s.start(ctx, goodLocustfile)
+	sub.untilPhase(ctx, v2.PhaseSucceeded)
+	read := map[string]any{}
+	for _, version := range []string{"v1", "v2"} {
+		object := untyped(version, s.namespace, sub.test.Name)
+		s.must(s.Get(ctx, client.ObjectKeyFromObject(object), object), "read the test in "+version)
+		read[version] = object.Object["status"]
+	}
+	s.expect(equality.Semantic.DeepEqual(read["v1"], read["v2"]), fmt.Sprintf("v2's status: %v", read["v2"]), fmt.Sprintf("in v1: %v", read["v1"]),
+		"let the conversion copy the status as it is")
+}
+
+// obeys notes each version of a test that breaks a rule of the contract which holds for all.
+func (sub *subject) obeys(of func(previous, next *v2.LocustTestStatus) error, remedy string) {
+	previous := &v2.LocustTestStatus{}
+	for _, version := range sub.versions() {
+		if err := of(previous, &version.Status); err != nil {
+			sub.s.expect(false, "each status obeys the contract", fmt.Sprintf("at resourceVersion %s: %v", version.ResourceVersion, err), remedy)
+			return
+		}
+		previous = &version.Status
+	}
+	sub.s.note("%d versions of the test were seen", len(sub.versions()))
+}

@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# Generates the OLM bundle from config/manifests.
+#
+#   tools/bundle.sh VERSION OPERATOR_IMAGE SCORECARD_IMAGE SCORECARD_TEST_IMAGE DIR [REPLACES]
+#
+# It writes DIR/bundle and DIR/bundle.Dockerfile. A bundle that is there already keeps its creation time while nothing else
+# changes. REPLACES is the version before, for the upgrade graph of the tests; releases have theirs in catalog/.
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+version=$1 image=$2 scorecard=$3 builtin=$4
+mkdir -p "$5"
+dir=$(cd "$5" && pwd)
+replaces=${6:-}
+
+sdk=$("$root/tools/build.sh" operator-sdk)
+kustomize=$("$root/tools/build.sh" kustomize)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+# The SDK reads the markers in api/, and writes where it stands: in a copy.
+cp -R "$root/api" "$root/config" "$root/PROJECT" "$root/go.mod" "$root/go.sum" "$work/"
+[ ! -d "$dir/bundle" ] || cp -R "$dir/bundle" "$work/bundle"
+cd "$work"
+(cd config/manager && "$kustomize" edit set image "controller=$image")
+sed -i "s|image: scorecard-builtin\$|image: $builtin|; s|image: scorecard\$|image: $scorecard|" config/scorecard/patches/*.yaml
+base=config/manifests/bases/locust-k8s-operator.clusterserviceversion.yaml
+sed -i "s|controller:latest|$image|" "$base"
+[ -z "$replaces" ] || printf '  replaces: locust-k8s-operator.v%s\n' "$replaces" >>"$base"
+"$sdk" generate kustomize manifests --quiet --interactive=false --apis-dir api
+"$kustomize" build config/manifests | "$sdk" generate bundle --quiet --overwrite --version "$version" \
+	--package locust-k8s-operator --channels stable,candidate --default-channel stable 2>sdk.log || { cat sdk.log >&2; exit 1; }
+csv=manifests/locust-k8s-operator.clusterserviceversion.yaml
+# The SDK takes related images from variables of the Deployment only.
+sed -i "s|^  version: |  relatedImages:\\n  - image: $image\\n    name: manager\\n  version: |" "bundle/$csv"
+# The SDK stamps the time on whatever it writes; it is no change by itself.
+if [ -e "$dir/bundle/$csv" ]; then
+	stamp=$(grep -m 1 '^    createdAt: ' "$dir/bundle/$csv")
+	sed "s|^    createdAt: .*|$stamp|" "bundle/$csv" >stamped.yaml
+	! cmp -s stamped.yaml "$dir/bundle/$csv" || mv stamped.yaml "bundle/$csv"
+fi
+rm -rf "$dir/bundle"
+mv bundle "$dir/bundle"
+mv bundle.Dockerfile "$dir/bundle.Dockerfile"
