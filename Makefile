@@ -18,6 +18,9 @@ BUNDLE_VERSION ?= 0.1.0
 IMAGE_BASE ?= ghcr.io/abdelrhmanhamouda/locust-k8s-operator
 BUNDLE_IMG ?= $(IMAGE_BASE)-bundle:v$(BUNDLE_VERSION)
 SCORECARD_TEST_IMAGE ?= quay.io/operator-framework/scorecard-test:v1.42.2
+OLM_RUN ?= .
+CATALOG_TEMPLATE ?= catalog/template.yaml
+CATALOG_DIR ?= bin/catalog
 CATALOG_FLAGS ?=
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
@@ -62,6 +65,8 @@ help: ## Show this list
 		'LOCAL' 'demo, test-e2e: 1 for an embedded cluster here, 0 for your own (KUBECONFIG): $(LOCAL)' \
 		'IMG' 'operator image to build, push or deploy: $(IMG)' \
 		'LOCUST_IMAGE' 'Locust image of demo and test-e2e; empty: that of the manifests, or of the embedded cluster' \
+		'OLM_RUN' 'test-olm: the tests to run, a regular expression: $(OLM_RUN)' \
+		'BUNDLE_VERSION' 'version of the OLM bundle: $(BUNDLE_VERSION)' \
 		'BASE' 'base of the operator image: $(BASE)' \
 		'OVERLAY' 'folder of config/ that deploy applies, default or cert-manager: $(OVERLAY)' \
 		'CONTAINER_TOOL' 'docker, podman or nerdctl: $(CONTAINER_TOOL)' \
@@ -126,12 +131,13 @@ bench: ## Run the benchmarks; those of the webhooks print p50 and p99 latencies,
 
 .PHONY: test-olm
 test-olm: ## Install, check, upgrade and remove the operator by OLM, on the embedded cluster (Linux, root)
+	@mkdir -p bin/olm
 	@$(MAKE) cluster-up olm-up
 	@$(LOCALCLUSTER) env >bin/cluster.env; eval "$$(cat bin/cluster.env)"; $(MAKE) undeploy-quietly
 	@echo "==> versions, bundles and catalogs"
-	@mkdir -p bin/olm && test/e2e/olm/prepare.sh bin/olm >bin/olm/settings
+	@test/e2e/olm/prepare.sh bin/olm >bin/olm/settings
 	@eval "$$(cat bin/cluster.env)"; eval "$$(cat bin/olm/settings)"; \
-		go test -tags olm -count 1 -timeout 60m -v ./test/e2e/olm/... 2>&1 | tee bin/olm.log || \
+		go test -tags olm -count 1 -timeout 60m -v -run '$(OLM_RUN)' ./test/e2e/olm/... 2>&1 | tee bin/olm.log || \
 		{ printf '\n==> what failed\n'; grep -E -A 12 'Error Trace:|^ *--- FAIL|^panic:' bin/olm.log | tail -n 120; exit 1; }
 
 .PHONY: test-e2e
@@ -197,9 +203,9 @@ bundle-build: ## Build the bundle image BUNDLE_IMG with CONTAINER_TOOL
 .PHONY: catalog
 catalog: ## Render the catalog from its template, and validate it; the bundle images have to be in their registry
 	@echo "==> catalog"
-	@opm="$$(tools/build.sh opm)"; mkdir -p bin/catalog/catalog; \
-		"$$opm" alpha render-template basic $(CATALOG_FLAGS) --output yaml catalog/template.yaml >bin/catalog/catalog/catalog.yaml; \
-		"$$opm" validate bin/catalog/catalog && echo "bin/catalog/catalog is valid"
+	@opm="$$(tools/build.sh opm)"; mkdir -p $(CATALOG_DIR)/catalog; \
+		"$$opm" alpha render-template basic $(CATALOG_FLAGS) --output yaml <(sed "s|image: ghcr.io/abdelrhmanhamouda/locust-k8s-operator-bundle:|image: $(IMAGE_BASE)-bundle:|" $(CATALOG_TEMPLATE)) >$(CATALOG_DIR)/catalog/catalog.yaml; \
+		"$$opm" validate $(CATALOG_DIR)/catalog && echo "$(CATALOG_DIR)/catalog is valid"
 
 .PHONY: scorecard-build
 scorecard-build: ## Build the image of the scorecard's tests with CONTAINER_TOOL

@@ -20,7 +20,6 @@ trap 'rm -rf "$work"' EXIT
 
 # The SDK reads the markers in api/, and writes where it stands: in a copy.
 cp -R "$root/api" "$root/config" "$root/PROJECT" "$root/go.mod" "$root/go.sum" "$work/"
-[ ! -d "$dir/bundle" ] || cp -R "$dir/bundle" "$work/bundle"
 cd "$work"
 (cd config/manager && "$kustomize" edit set image "controller=$image")
 sed -i "s|image: scorecard-builtin\$|image: $builtin|; s|image: scorecard\$|image: $scorecard|" config/scorecard/patches/*.yaml

@@ -38,6 +38,13 @@ type state struct {
 	reason string
 }
 
+var (
+	inSync  = state{metav1.ConditionFalse, v2.ReasonSpecInSync}
+	waiting = state{metav1.ConditionFalse, v2.ReasonWaitingForWorkers}
+	ongoing = state{metav1.ConditionFalse, v2.ReasonTestInProgress}
+	created = state{metav1.ConditionTrue, v2.ReasonResourcesCreated}
+)
+
 const absent metav1.ConditionStatus = "absent"
 
 // matrix checks conditions of a status.
@@ -60,16 +67,22 @@ func goodRun(ctx context.Context, s *session) {
 		}
 		switch of.Phase {
 		case v2.PhasePending:
+			ready := condition(of, v2.ConditionTypeReady).Reason
+			s.expect(ready == v2.ReasonResourcesCreating || ready == v2.ReasonResourcesCreated, "while Pending: Ready is ResourcesCreating, then ResourcesCreated", ready, "see the table of conditions in docs/status.md")
 			s.matrix(of, map[string]state{
-				v2.ConditionTypeWorkersConnected: {metav1.ConditionFalse, v2.ReasonWaitingForWorkers},
-				v2.ConditionTypeTestCompleted:    {metav1.ConditionFalse, v2.ReasonTestInProgress},
+				v2.ConditionTypeWorkersConnected: waiting,
+				v2.ConditionTypeTestCompleted:    ongoing,
+				v2.ConditionTypePodsHealthy:      {metav1.ConditionTrue, ""},
+				v2.ConditionTypeSpecDrifted:      inSync,
 				v2.ConditionTypeReconciling:      {metav1.ConditionTrue, ""},
 				v2.ConditionTypeStalled:          {absent, ""},
 			})
 		case v2.PhaseRunning:
 			s.matrix(of, map[string]state{
-				v2.ConditionTypeReady:         {metav1.ConditionTrue, v2.ReasonResourcesCreated},
-				v2.ConditionTypeTestCompleted: {metav1.ConditionFalse, v2.ReasonTestInProgress},
+				v2.ConditionTypeReady:         created,
+				v2.ConditionTypeTestCompleted: ongoing,
+				v2.ConditionTypePodsHealthy:   {metav1.ConditionTrue, ""},
+				v2.ConditionTypeSpecDrifted:   inSync,
 				v2.ConditionTypeReconciling:   {absent, ""},
 				v2.ConditionTypeStalled:       {absent, ""},
 			})
@@ -78,11 +91,11 @@ func goodRun(ctx context.Context, s *session) {
 	s.expect(strings.Join(phases, " ") == "Pending Running Succeeded" || strings.Join(phases, " ") == " Pending Running Succeeded", "phases Pending, Running, Succeeded, each once",
 		strings.Join(phases, " "), "derive the phase from the master Job; it only moves forward")
 	s.matrix(final, map[string]state{
-		v2.ConditionTypeReady:            {metav1.ConditionTrue, v2.ReasonResourcesCreated},
+		v2.ConditionTypeReady:            created,
 		v2.ConditionTypeWorkersConnected: {metav1.ConditionTrue, v2.ReasonAllWorkersConnected},
 		v2.ConditionTypeTestCompleted:    {metav1.ConditionTrue, v2.ReasonTestSucceeded},
 		v2.ConditionTypePodsHealthy:      {metav1.ConditionTrue, ""},
-		v2.ConditionTypeSpecDrifted:      {metav1.ConditionFalse, v2.ReasonSpecInSync},
+		v2.ConditionTypeSpecDrifted:      inSync,
 		v2.ConditionTypeReconciling:      {absent, ""},
 		v2.ConditionTypeStalled:          {absent, ""},
 	})
@@ -92,11 +105,13 @@ func failingRun(ctx context.Context, s *session) {
 	sub := s.start(ctx, failingLocustfile)
 	final := sub.untilPhase(ctx, v2.PhaseFailed)
 	s.matrix(final, map[string]state{
-		v2.ConditionTypeReady:         {metav1.ConditionFalse, v2.ReasonResourcesFailed},
-		v2.ConditionTypeTestCompleted: {metav1.ConditionTrue, v2.ReasonTestFailed},
-		v2.ConditionTypeSpecDrifted:   {metav1.ConditionFalse, v2.ReasonSpecInSync},
-		v2.ConditionTypeReconciling:   {absent, ""},
-		v2.ConditionTypeStalled:       {metav1.ConditionTrue, v2.ReasonTestFailed},
+		v2.ConditionTypeReady:            {metav1.ConditionFalse, v2.ReasonResourcesFailed},
+		v2.ConditionTypeWorkersConnected: {metav1.ConditionTrue, v2.ReasonAllWorkersConnected},
+		v2.ConditionTypeTestCompleted:    {metav1.ConditionTrue, v2.ReasonTestFailed},
+		v2.ConditionTypePodsHealthy:      {metav1.ConditionTrue, ""},
+		v2.ConditionTypeSpecDrifted:      inSync,
+		v2.ConditionTypeReconciling:      {absent, ""},
+		v2.ConditionTypeStalled:          {metav1.ConditionTrue, v2.ReasonTestFailed},
 	})
 	message := condition(final, v2.ConditionTypeTestCompleted).Message
 	s.expect(strings.Contains(message, "exit code 1"), "the message of TestCompleted tells the exit code", message, "read it from the master's container")
@@ -110,10 +125,13 @@ func brokenImage(ctx context.Context, s *session) {
 		return condition(status, v2.ConditionTypePodsHealthy).Reason == v2.ReasonImagePullError
 	})
 	s.matrix(seen, map[string]state{
+		v2.ConditionTypeReady:            created,
 		v2.ConditionTypePodsHealthy:      {metav1.ConditionFalse, v2.ReasonImagePullError},
-		v2.ConditionTypeTestCompleted:    {metav1.ConditionFalse, v2.ReasonTestInProgress},
-		v2.ConditionTypeWorkersConnected: {metav1.ConditionFalse, v2.ReasonWaitingForWorkers},
+		v2.ConditionTypeTestCompleted:    ongoing,
+		v2.ConditionTypeWorkersConnected: waiting,
+		v2.ConditionTypeSpecDrifted:      inSync,
 		v2.ConditionTypeReconciling:      {metav1.ConditionTrue, ""},
+		v2.ConditionTypeStalled:          {absent, ""},
 	})
 	message := condition(seen, v2.ConditionTypePodsHealthy).Message
 	s.expect(seen.Phase == v2.PhasePending, "phase Pending", seen.Phase, "the phase is Running only when the master's container runs")
@@ -127,21 +145,32 @@ func missingConfigMap(ctx context.Context, s *session) {
 		return condition(status, v2.ConditionTypePodsHealthy).Reason == v2.ReasonConfigurationError
 	})
 	s.matrix(seen, map[string]state{
-		v2.ConditionTypePodsHealthy:   {metav1.ConditionFalse, v2.ReasonConfigurationError},
-		v2.ConditionTypeTestCompleted: {metav1.ConditionFalse, v2.ReasonTestInProgress},
+		v2.ConditionTypeReady:            created,
+		v2.ConditionTypePodsHealthy:      {metav1.ConditionFalse, v2.ReasonConfigurationError},
+		v2.ConditionTypeTestCompleted:    ongoing,
+		v2.ConditionTypeWorkersConnected: waiting,
+		v2.ConditionTypeSpecDrifted:      inSync,
+		v2.ConditionTypeReconciling:      {metav1.ConditionTrue, ""},
+		v2.ConditionTypeStalled:          {absent, ""},
 	})
+	s.expect(seen.Phase == v2.PhasePending, "phase Pending", seen.Phase, "the phase is Running only when the master's container runs")
 	message := condition(seen, v2.ConditionTypePodsHealthy).Message
 	s.expect(strings.Contains(message, "scorecard-no-such-configmap"), "the message names the ConfigMap", message, "read the pod's FailedMount Events")
 }
 
 // edited is a good run with a change of the spec, there and back, so that a condition flips twice.
 func edited(ctx context.Context, s *session) *subject {
-	sub := s.start(ctx, goodLocustfile)
+	sub := s.start(ctx, goodLocustfile, func(spec *v2.LocustTestSpec) {
+		spec.Master.Command = "--locustfile /lotest/src/locustfile.py --users 2 --spawn-rate 2 --run-time 20s"
+	})
 	sub.untilPhase(ctx, v2.PhaseRunning)
-	for _, replicas := range []int{3, 2} {
-		body := fmt.Sprintf(`{"spec":{"worker":{"replicas":%d}}}`, replicas)
+	for i, reason := range []string{v2.ReasonSpecChangeIgnored, v2.ReasonSpecInSync} {
+		s.pause(ctx, 1100*time.Millisecond) // times have seconds
+		body := fmt.Sprintf(`{"spec":{"worker":{"replicas":%d}}}`, 3-i)
 		s.must(s.Patch(ctx, sub.test.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(body))), "change the spec")
-		s.pause(ctx, time.Second)
+		sub.until(ctx, "SpecDrifted with reason "+reason, func(status *v2.LocustTestStatus) bool {
+			return status.ObservedGeneration >= int64(2+i) && condition(status, v2.ConditionTypeSpecDrifted).Reason == reason
+		})
 	}
 	sub.untilPhase(ctx, v2.PhaseSucceeded)
 	return sub
@@ -179,8 +208,13 @@ func times(ctx context.Context, s *session) {
 			if was == nil {
 				continue
 			}
-			if moved, flipped := !was.LastTransitionTime.Equal(&c.LastTransitionTime), was.Status != c.Status; moved && !flipped {
+			moved, flipped := !was.LastTransitionTime.Equal(&c.LastTransitionTime), was.Status != c.Status
+			if moved && !flipped {
 				return fmt.Errorf("lastTransitionTime of %s moved from %s to %s although its status stayed %s", c.Type, was.LastTransitionTime, c.LastTransitionTime, c.Status)
+			}
+			// The other conditions may flip within a second of their first time.
+			if flipped && !moved && c.Type == v2.ConditionTypeSpecDrifted {
+				return fmt.Errorf("lastTransitionTime of %s did not move although its status went from %s to %s", c.Type, was.Status, c.Status)
 			}
 		}
 		return nil

@@ -15,7 +15,6 @@ push() { localcluster image build --context "$1" --file "$2" --tag "$3" "${@:4}"
 
 old=0.1.0 new=0.2.0
 tools=$("$root/test/cluster/olm/up.sh" --image)
-opm=$("$root/tools/build.sh" opm)
 sdk=$("$root/tools/build.sh" operator-sdk)
 
 scorecard() {
@@ -49,25 +48,21 @@ bundle() {
 	echo "$tag"
 }
 
-# catalog NAME BUNDLE_IMAGE...: one channel, in the order of the bundles.
+# catalog NAME TEMPLATE: by `make catalog`, from a template with images that are here.
 catalog() {
-	local work=$dir/catalog-$1 file previous="" version image
-	shift
-	rm -rf "$work" && mkdir -p "$work/catalog"
-	file=$work/catalog/catalog.yaml
-	printf 'schema: olm.package\nname: locust-k8s-operator\ndefaultChannel: stable\n---\nschema: olm.channel\npackage: locust-k8s-operator\nname: stable\nentries:\n' >"$file"
-	for image in "$@"; do
-		version=${image##*:v} version=${version%-*}
-		printf -- '  - name: locust-k8s-operator.v%s\n' "$version" >>"$file"
-		[ -z "$previous" ] || printf '    replaces: locust-k8s-operator.v%s\n' "$previous" >>"$file"
-		previous=$version
-	done
-	for image in "$@"; do "$opm" render --use-http --output yaml "$image" >>"$file" 2>"$work/render.log" || { cat "$work/render.log" >&2; return 1; }; done
-	"$opm" validate "$work/catalog" >&2
+	local work=$dir/catalog-$1
+	make -C "$root" catalog CATALOG_TEMPLATE="$2" CATALOG_DIR="$work" CATALOG_FLAGS=--use-http >&2
 	local tag
-	tag=$registry/locust-k8s-operator-catalog:$(digest "$file")
+	tag=$registry/locust-k8s-operator-catalog:$(digest "$work/catalog/catalog.yaml")
 	push "$work" "$root/catalog/Dockerfile" "$tag" --build-arg "BASE=$tools"
 	echo "$tag"
+}
+
+# The project's own template has the first release; the newer one is added to both channels.
+old_template() { sed "s|image: .*|image: $old_bundle|" "$root/catalog/template.yaml"; }
+new_template() {
+	old_template | sed "s|^\( *\)- name: locust-k8s-operator.v$old\$|&\n\1- name: locust-k8s-operator.v$new\n\1  replaces: locust-k8s-operator.v$old|"
+	printf '  - schema: olm.bundle\n    image: %s\n' "$new_bundle"
 }
 
 scorecard_image=$(scorecard)
@@ -75,8 +70,10 @@ old_image=$(operator $old)
 new_image=$(operator $new)
 old_bundle=$(bundle $old "$old_image")
 new_bundle=$(bundle $new "$new_image" $old)
-old_catalog=$(catalog old "$old_bundle")
-new_catalog=$(catalog new "$old_bundle" "$new_bundle")
+old_template >"$dir/old.template.yaml"
+new_template >"$dir/new.template.yaml"
+old_catalog=$(catalog old "$dir/old.template.yaml")
+new_catalog=$(catalog new "$dir/new.template.yaml")
 locust=$(localcluster locust-image)
 cat <<TXT
 export OLM_OLD=$old OLM_NEW=$new OLM_OLD_CATALOG=$old_catalog OLM_NEW_CATALOG=$new_catalog OLM_OLD_IMAGE=$old_image OLM_NEW_IMAGE=$new_image

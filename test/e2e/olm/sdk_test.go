@@ -98,7 +98,7 @@ func forward(connection net.Conn, config *tls.Config) {
 // sdk runs operator-sdk.
 func sdk(t *testing.T, authority string, args ...string) (string, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Minute) // it cleans up, too
 	defer cancel()
 	cmd := exec.CommandContext(ctx, setting(t, "OPERATOR_SDK"), args...)
 	cmd.Env = append(os.Environ(), "SSL_CERT_FILE="+authority)

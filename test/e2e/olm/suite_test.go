@@ -26,6 +26,21 @@ const (
 	pkg       = "locust-k8s-operator"
 )
 
+// TestMain removes what a run that was cut off has left.
+func TestMain(m *testing.M) {
+	for _, args := range [][]string{
+		{"-n", operators, "delete", "subscriptions,clusterserviceversions,installplans", "--all"},
+		{"-n", operators, "delete", "catalogsources", "--all"},
+		{"-n", "olm", "delete", "catalogsource", "locust", "--ignore-not-found"},
+	} {
+		if out, err := exec.CommandContext(context.Background(), "kubectl", args...).CombinedOutput(); err != nil {
+			fmt.Fprintf(os.Stderr, "error: kubectl %s: %v: %s", strings.Join(args, " "), err, out)
+			os.Exit(1)
+		}
+	}
+	os.Exit(m.Run())
+}
+
 // setting is a setting of prepare.sh.
 func setting(t *testing.T, name string) string {
 	t.Helper()

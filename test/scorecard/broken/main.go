@@ -40,6 +40,8 @@ type fault struct {
 	meddle func(ctx context.Context, c client.Client, test *v2.LocustTest) error
 }
 
+var began = time.Now()
+
 var faults = map[string]fault{
 	"none": {},
 	// The status is never written.
@@ -67,6 +69,13 @@ var faults = map[string]fault{
 	"moving-times": {write: func(s *v2.LocustTestStatus) bool {
 		for i := range s.Conditions {
 			s.Conditions[i].LastTransitionTime = metav1.Now()
+		}
+		return true
+	}},
+	// The times of conditions stay what they were at first.
+	"frozen-times": {write: func(s *v2.LocustTestStatus) bool {
+		for i := range s.Conditions {
+			s.Conditions[i].LastTransitionTime = metav1.NewTime(began)
 		}
 		return true
 	}},
