@@ -144,8 +144,13 @@ func TestSubscription(t *testing.T) {
 			assert.Equal(t, "Running", text(now, "status", "phase"))
 			assert.Equal(t, "True/AllWorkersConnected", condition(now, "WorkersConnected"))
 			assert.Equal(t, at(runs, "status", "startTime"), at(now, "status", "startTime"))
+			// OLM makes a new certificate for each version; it takes a while until the kubelet has brought it into the pod.
+			eventually(t, "v1 is converted by the new version", func() bool {
+				_, err := run(t, "", "kubectl", "-n", ns, "get", "locusttests.v1.locust.io", "done")
+				return err == nil
+			})
 			v1 := get(t, "-n", ns, "locusttests.v1.locust.io", "done")
-			assert.Equal(t, at(done, "status"), at(v1, "status"), "v1 is converted by the new version")
+			assert.Equal(t, at(done, "status"), at(v1, "status"))
 
 			final := untilPhase(t, ns, "runs", "Succeeded")
 			assert.Equal(t, true, at(final, "status", "testResult", "final"))
