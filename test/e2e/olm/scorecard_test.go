@@ -31,7 +31,7 @@ func TestBrokenOperators(t *testing.T) {
 		{"hot-loop", "status-idle", "3m", "no write within"},
 		{"moving-times", "conditions-times", "3m", "although its status stayed"},
 		{"frozen-times", "conditions-times", "3m", "did not move although its status"},
-		{"dropped-conditions", "conditions-complete", "3m", "condition SpecDrifted is missing"},
+		{"dropped-conditions", "conditions-complete", "3m", "condition PodsHealthy is missing"},
 		{"not-absorbing", "status-terminal", "3m", "phase Pending"},
 	} {
 		t.Run(c.fault, func(t *testing.T) {

@@ -82,7 +82,7 @@ var faults = map[string]fault{
 	// A write carries only the conditions that it is about.
 	"dropped-conditions": {write: func(s *v2.LocustTestStatus) bool {
 		if s.Phase == v2.PhaseRunning {
-			s.Conditions = slices.DeleteFunc(s.Conditions, func(c metav1.Condition) bool { return c.Type == v2.ConditionTypeSpecDrifted })
+			s.Conditions = slices.DeleteFunc(s.Conditions, func(c metav1.Condition) bool { return c.Type == v2.ConditionTypePodsHealthy })
 		}
 		return true
 	}},
