@@ -114,7 +114,7 @@ func failingRun(ctx context.Context, s *session) {
 		v2.ConditionTypeStalled:          {metav1.ConditionTrue, v2.ReasonTestFailed},
 	})
 	message := condition(final, v2.ConditionTypeTestCompleted).Message
-	s.expect(strings.Contains(message, "exit code 1"), "the message of TestCompleted tells the exit code", message, "read it from the master's container")
+	s.expect(strings.Contains(message, "exited with code 1"), "the message of TestCompleted tells the exit code", message, "read it from the master's container")
 	s.require(final.TestResult != nil, "a testResult", describe(final), "keep the result of a failed run, too")
 	s.expect(final.TestResult.FailedRequests > 0, "failed requests are counted", fmt.Sprintf("%+v", *final.TestResult), "compare with the master's log")
 }
