@@ -4,7 +4,8 @@
 #   tools/bundle.sh VERSION OPERATOR_IMAGE SCORECARD_IMAGE SCORECARD_TEST_IMAGE DIR [REPLACES]
 #
 # It writes DIR/bundle and DIR/bundle.Dockerfile. A bundle that is there already keeps its creation time while nothing else
-# changes. REPLACES is the version before, for the upgrade graph of the tests; releases have theirs in catalog/.
+# changes, and is replaced only by one that operator-sdk has nothing to say against. REPLACES is the version before, for the
+# upgrade graph of the tests; releases have theirs in catalog/.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -38,6 +39,9 @@ if [ -e "$dir/bundle/$csv" ]; then
 	sed "s|^    createdAt: .*|$stamp|" "bundle/$csv" >stamped.yaml
 	! cmp -s stamped.yaml "$dir/bundle/$csv" || mv stamped.yaml "bundle/$csv"
 fi
+# A warning counts as an error: a reviewer would ask for it.
+"$sdk" bundle validate ./bundle --select-optional suite=operatorframework >sdk.log 2>&1 || { cat sdk.log >&2; exit 1; }
+if grep -q 'level=\(warning\|error\)' sdk.log; then cat sdk.log >&2; exit 1; fi
 rm -rf "$dir/bundle"
 mv bundle "$dir/bundle"
 mv bundle.Dockerfile "$dir/bundle.Dockerfile"

@@ -728,7 +728,7 @@ type LocustTestStatus struct {
 // +kubebuilder:printcolumn:name="Image",type=string,JSONPath=`.spec.image`,priority=1
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:validation:XValidation:rule="oldSelf.hasValue() || size(self.metadata.name) <= 51",optionalOldSelf=true,message="metadata.name must be no longer than 51 characters: Job, Service and worker names are made from it; choose a shorter name"
-// +operator-sdk:csv:customresourcedefinitions:displayName="Locust Test",resources={{Job,v1,""},{Pod,v1,""},{Service,v1,""}}
+// +operator-sdk:csv:customresourcedefinitions:displayName="Locust Test",resources={{Job,v1,""},{Pod,v1,""},{Service,v1,""},{Event,v1,""}}
 type LocustTest struct {
 	metav1.TypeMeta `json:",inline"`
 	// +optional
