@@ -19,6 +19,10 @@ IMAGE_BASE ?= ghcr.io/abdelrhmanhamouda/locust-k8s-operator
 BUNDLE_IMG ?= $(IMAGE_BASE)-bundle:v$(BUNDLE_VERSION)
 SCORECARD_TEST_IMAGE ?= quay.io/operator-framework/scorecard-test:v1.42.2
 OLM_RUN ?= .
+TESTS ?= 300
+WORKERS ?= 5
+CHECK ?= all
+SCALE_FLAGS ?=
 CATALOG_TEMPLATE ?= catalog/template.yaml
 CATALOG_DIR ?= bin/catalog
 CATALOG_FLAGS ?=
@@ -42,6 +46,7 @@ LOCALCLUSTER = go -C test/cluster run ./cmd/localcluster
 IN_CLUSTER = settings="$$($(LOCALCLUSTER) env)"; eval "$$settings"; \
 	LOCUST_IMAGE="$${LOCUST_IMAGE:-$$($(LOCALCLUSTER) locust-image)}"; export LOCUST_IMAGE; \
 	IMG="$$(cat bin/local-image)"; export IMG;
+IN_CLUSTER_BARE = settings="$$($(LOCALCLUSTER) env)"; eval "$$settings"; IMG="$$(cat bin/local-image)"; export IMG;
 
 KUBECTL ?= $$(command -v kubectl || echo "$$($(LOCALCLUSTER) assets)/kubectl")
 
@@ -66,6 +71,9 @@ help: ## Show this list
 		'IMG' 'operator image to build, push or deploy: $(IMG)' \
 		'LOCUST_IMAGE' 'Locust image of demo and test-e2e; empty: that of the manifests, or of the embedded cluster' \
 		'OLM_RUN' 'test-olm: the tests to run, a regular expression: $(OLM_RUN)' \
+		'TESTS, WORKERS' 'bench-scale: number of tests, and of workers of each: $(TESTS), $(WORKERS)' \
+		'CHECK' 'bench-scale: what must be within its budget: counts, all or none: $(CHECK)' \
+		'SCALE_FLAGS' 'bench-scale and other scale targets: more flags, see docs/scale.md' \
 		'BUNDLE_VERSION' 'version of the OLM bundle: $(BUNDLE_VERSION)' \
 		'BASE' 'base of the operator image: $(BASE)' \
 		'OVERLAY' 'folder of config/ that deploy applies, default or cert-manager: $(OVERLAY)' \
@@ -128,6 +136,22 @@ bench: ## Run the benchmarks; those of the webhooks print p50 and p99 latencies,
 	@go test -run '^$$' -bench . -benchmem ./api/... ./pkg/...
 	@assets="$$($(LOCALCLUSTER) assets)"; KUBEBUILDER_ASSETS="$$assets" \
 		go test -tags integration -run '^$$' -bench . -timeout 15m ./test/integration/...
+
+.PHONY: bench-scale
+bench-scale: ## Hold the operator to its budgets with TESTS × WORKERS, beside the floor (embedded cluster; Linux, root)
+	@$(call SCALE,bench) --tests $(TESTS) --workers $(WORKERS) --check $(CHECK) $(SCALE_FLAGS)
+
+.PHONY: bench-sizes
+bench-sizes: ## Fit the operator's memory over several sizes (embedded cluster)
+	@$(call SCALE,sizes) $(SCALE_FLAGS)
+
+.PHONY: bench-shards
+bench-shards: ## Let two operators divide the namespaces, TESTS × WORKERS each (embedded cluster)
+	@$(call SCALE,shards) --tests $(TESTS) --workers $(WORKERS) $(SCALE_FLAGS)
+
+.PHONY: soak
+soak: ## Let tests come and go for long, and look whether anything grows (embedded cluster)
+	@$(call SCALE,soak) $(SCALE_FLAGS)
 
 .PHONY: test-olm
 test-olm: ## Install, check, upgrade and remove the operator by OLM, on the embedded cluster (Linux, root)
@@ -316,6 +340,16 @@ cluster-env: ## Print its settings: eval "$(make cluster-env)"
 	@$(LOCALCLUSTER) env
 
 # What follows is part of the targets above.
+
+# The operator runs as it is deployed; kwok plays the nodes, so no Locust image is needed.
+SCALE = kwok="$$(tools/build.sh kwok)"; $(MAKE) cluster-up scale-ready; $(IN_CLUSTER_BARE) \
+	bin/scale/scale $(1) --kwok "$$kwok" --floor bin/scale/floor
+
+.PHONY: scale-ready
+scale-ready: local-image
+	@mkdir -p bin/scale
+	@go build -o bin/scale/ ./test/scale ./test/scale/floor
+	@$(IN_CLUSTER_BARE) $(MAKE) deploy
 
 NAMESPACE = locust-k8s-operator-system
 DEPLOYMENT = locust-k8s-operator-controller-manager

@@ -163,7 +163,12 @@ func newManager(settings *config.Config, webhooks ctrlwebhook.Server) (ctrl.Mana
 	if err != nil {
 		return nil, fmt.Errorf("no cluster to work on; run in a pod, or set KUBECONFIG: %w", err)
 	}
-	cluster.QPS, cluster.Burst = float32(settings.KubeAPIQPS), settings.KubeAPIBurst
+	if qps := settings.KubeAPIQPS; qps > 0 {
+		cluster.QPS, cluster.Burst = float32(qps), settings.KubeAPIBurst
+		if cluster.Burst == 0 {
+			cluster.Burst = int(2 * qps)
+		}
+	}
 
 	serving := metricsserver.Options{BindAddress: settings.MetricsAddress, SecureServing: settings.MetricsSecure}
 	if settings.MetricsSecure {
@@ -177,7 +182,7 @@ func newManager(settings *config.Config, webhooks ctrlwebhook.Server) (ctrl.Mana
 		HealthProbeBindAddress:        settings.ProbeAddress,
 		WebhookServer:                 webhooks,
 		LeaderElection:                settings.LeaderElect,
-		LeaderElectionID:              "locust-k8s-operator.locust.io",
+		LeaderElectionID:              settings.LeaderElectionID,
 		LeaderElectionReleaseOnCancel: true,
 		GracefulShutdownTimeout:       &shutdown,
 	})

@@ -54,13 +54,16 @@ type Config struct {
 	LocustAccess string
 	// Concurrency is how many tests are reconciled at the same time.
 	Concurrency int
-	// KubeAPIQPS and KubeAPIBurst bound the operator's requests to the API server, per second.
+	// KubeAPIQPS and KubeAPIBurst bound the operator's requests to the API server, per second; 0 leaves that to the API
+	// server's priority and fairness, as controller-runtime does by default.
 	KubeAPIQPS   float64
 	KubeAPIBurst int
 	// WatchNamespaces are the namespaces whose tests are run; empty means all.
 	WatchNamespaces []string
 	// LeaderElect lets one of several operator pods work at a time.
 	LeaderElect bool
+	// LeaderElectionID is the name of the Lease that they compete for.
+	LeaderElectionID string
 	// MetricsAddress and ProbeAddress are listen addresses; "0" turns the metrics off.
 	MetricsAddress, ProbeAddress string
 	// MetricsSecure serves the metrics over TLS to authenticated and authorised clients only.
@@ -94,11 +97,13 @@ func Load(fs *flag.FlagSet, args []string, getenv func(string) string) (*Config,
 	fs.StringVar(&c.LocustAccess, "locust-access", AccessAuto,
 		"how Locust's web API is reached: direct (through its Service), proxy (through the API server), auto (direct in a cluster, else proxy)")
 	fs.IntVar(&c.Concurrency, "concurrency", 10, "how many tests are reconciled at the same time")
-	fs.Float64Var(&c.KubeAPIQPS, "kube-api-qps", 100, "requests per second to the API server")
-	fs.IntVar(&c.KubeAPIBurst, "kube-api-burst", 200, "requests to the API server in a burst")
+	fs.Float64Var(&c.KubeAPIQPS, "kube-api-qps", 0, "requests per second to the API server; 0 leaves that to the API server's priority and fairness")
+	fs.IntVar(&c.KubeAPIBurst, "kube-api-burst", 0, "requests to the API server in a burst, with --kube-api-qps; 0 means twice as many as per second")
 	fs.StringVar(&namespaces, "watch-namespace", getenv("WATCH_NAMESPACE"),
 		"comma-separated namespaces whose tests are run; empty means all (default: environment WATCH_NAMESPACE, which OLM sets)")
 	fs.BoolVar(&c.LeaderElect, "leader-elect", false, "let one of several operator pods work at a time")
+	fs.StringVar(&c.LeaderElectionID, "leader-election-id", "locust-k8s-operator.locust.io",
+		"name of the Lease that the pods compete for; operators that divide the namespaces between them need one each")
 	fs.StringVar(&c.MetricsAddress, "metrics-bind-address", ":8443", "listen address of the metrics; 0 turns them off")
 	fs.BoolVar(&c.MetricsSecure, "metrics-secure", true, "serve the metrics over TLS to authorised clients only")
 	fs.StringVar(&c.ProbeAddress, "health-probe-bind-address", ":8081", "listen address of /healthz and /readyz")
@@ -177,7 +182,9 @@ func (c *Config) validate() error {
 	reject(c.WebhookCertificates == WebhooksSelf && c.WebhookName == "", "--webhook-certificates=self needs --webhook-name, the name of the webhooks' Service")
 	reject(c.WebhookCertificates == WebhooksSelf && c.WebhookNamespace == "", "--webhook-certificates=self needs --webhook-namespace outside a pod")
 	reject(c.Concurrency < 1, "--concurrency %d is below 1", c.Concurrency)
-	reject(c.KubeAPIQPS <= 0, "--kube-api-qps %g must be above 0", c.KubeAPIQPS)
-	reject(float64(c.KubeAPIBurst) < c.KubeAPIQPS, "--kube-api-burst %d is below --kube-api-qps %g; raise it", c.KubeAPIBurst, c.KubeAPIQPS)
+	reject(c.LeaderElect && c.LeaderElectionID == "", "--leader-elect needs --leader-election-id, the name of a Lease")
+	reject(c.KubeAPIQPS < 0 || c.KubeAPIBurst < 0, "--kube-api-qps and --kube-api-burst must not be negative; use 0 for no bound")
+	reject(c.KubeAPIBurst > 0 && c.KubeAPIQPS == 0, "--kube-api-burst needs --kube-api-qps")
+	reject(c.KubeAPIBurst > 0 && float64(c.KubeAPIBurst) < c.KubeAPIQPS, "--kube-api-burst %d is below --kube-api-qps %g; raise it", c.KubeAPIBurst, c.KubeAPIQPS)
 	return errors.Join(errs...)
 }

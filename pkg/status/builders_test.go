@@ -23,13 +23,13 @@ var settings = Settings{StartupDeadline: 5 * time.Minute, PollInterval: 5 * time
 
 // scene is a test with its objects; each test changes only what matters to it.
 type scene struct {
-	t    *testing.T
+	t    testing.TB
 	obs  Observation
 	prev v2.LocustTestStatus
 }
 
 // fresh is a test that nothing has been done about, with 3 workers.
-func fresh(t *testing.T) *scene {
+func fresh(t testing.TB) *scene {
 	test := &v2.LocustTest{ObjectMeta: metav1.ObjectMeta{Name: "shop", Namespace: "load", UID: "test-uid", Generation: 1, CreationTimestamp: metav1.NewTime(t0)}}
 	test.Spec.Image = "locust"
 	test.Spec.Master.Command = "--locustfile /lotest/src/t.py"
@@ -39,7 +39,7 @@ func fresh(t *testing.T) *scene {
 }
 
 // created is a test whose objects exist, and nothing runs.
-func created(t *testing.T) *scene {
+func created(t testing.TB) *scene {
 	s := fresh(t)
 	s.prev = InitializeStatus(s.obs.Test, t0)
 	s.obs.Run = &resources.Run{Spec: *s.obs.Test.Spec.DeepCopy(), Generation: 1}
@@ -55,7 +55,7 @@ func created(t *testing.T) *scene {
 }
 
 // running is a test whose pods all run, since t0+10s.
-func running(t *testing.T) *scene {
+func running(t testing.TB) *scene {
 	s := created(t)
 	s.runMaster(t0.Add(10 * time.Second))
 	for i := range 3 {

@@ -167,3 +167,13 @@ func TestDecodeFinal_Cut(t *testing.T) {
 		assert.EqualError(t, err, "it is cut short", final[:end])
 	}
 }
+
+func BenchmarkDecodeFinal(b *testing.B) {
+	b.SetBytes(int64(len(final)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := DecodeFinal(final); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

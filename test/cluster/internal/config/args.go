@@ -88,6 +88,9 @@ func APIServerArgs(l layout.Layout) []string {
 	}
 }
 
+// componentQPS is how many requests per second each controller, and the scheduler, may make.
+const componentQPS = 300
+
 // KCMArgs are the controller manager's flags.
 func KCMArgs(l layout.Layout) []string {
 	pki := func(name string) string { return filepath.Join(l.Pki(), name) }
@@ -100,15 +103,18 @@ func KCMArgs(l layout.Layout) []string {
 		"--root-ca-file=" + pki("ca.crt"),
 		"--cluster-signing-cert-file=" + pki("ca.crt"),
 		"--cluster-signing-key-file=" + pki("ca.key"),
+		// For each controller. The default, 20, is made for API servers that many share: pods of hundreds of tests would
+		// come over minutes, and a burst of work for the operator would never be seen.
+		"--kube-api-qps=" + strconv.Itoa(componentQPS),
+		"--kube-api-burst=" + strconv.Itoa(2*componentQPS),
 	}
 }
 
 // SchedulerArgs are the scheduler's flags.
 func SchedulerArgs(l layout.Layout) []string {
 	return []string{
-		"--kubeconfig=" + filepath.Join(l.Conf(), "scheduler.kubeconfig"),
+		"--config=" + filepath.Join(l.Conf(), "scheduler.yaml"),
 		"--bind-address=127.0.0.1",
-		"--leader-elect=false",
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 func Files(l layout.Layout, m Machine) (map[string][]byte, error) {
 	renderers := map[string]func() ([]byte, error){
 		filepath.Join(l.Conf(), "audit-policy.yaml"): AuditPolicy,
+		filepath.Join(l.Conf(), "scheduler.yaml"):    func() ([]byte, error) { return Scheduler(l) },
 		filepath.Join(l.Conf(), "kubelet.yaml"):      func() ([]byte, error) { return Kubelet(l, m) },
 		filepath.Join(l.Conf(), "kube-proxy.yaml"):   func() ([]byte, error) { return KubeProxy(l, m) },
 		filepath.Join(l.Conf(), "registry.yaml"):     func() ([]byte, error) { return Registry(l) },

@@ -60,6 +60,19 @@ func (m Machine) oomScore() int {
 	return 0
 }
 
+// Scheduler renders the scheduler's configuration.
+func Scheduler(l layout.Layout) ([]byte, error) {
+	return toYAML(object{
+		"apiVersion":     "kubescheduler.config.k8s.io/v1",
+		"kind":           "KubeSchedulerConfiguration",
+		"leaderElection": object{"leaderElect": false}, // there is only one
+		"clientConnection": object{
+			"kubeconfig": filepath.Join(l.Conf(), "scheduler.kubeconfig"),
+			"qps":        componentQPS, "burst": 2 * componentQPS,
+		},
+	})
+}
+
 // KubeProxy renders kube-proxy's configuration.
 func KubeProxy(l layout.Layout, m Machine) ([]byte, error) {
 	return toYAML(object{

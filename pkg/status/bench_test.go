@@ -1,0 +1,42 @@
+package status
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
+)
+
+// grow gives a running scene so many workers.
+func (s *scene) grow(workers int) *scene {
+	n := int32(workers)
+	s.obs.Test.Spec.Worker.Replicas, s.obs.Run.Spec.Worker.Replicas = n, n
+	s.obs.WorkerJob.Spec.Completions, s.obs.WorkerJob.Spec.Parallelism = &n, &n
+	s.obs.WorkerJob.Status.Active, s.obs.WorkerJob.Status.Ready = n, &n
+	for i := 3; i < workers; i++ {
+		s.pod(resources.RoleWorker, i)
+		s.runPod(s.worker(i), t0.Add(10*time.Second))
+	}
+	return s
+}
+
+// BenchmarkDerive is what one reconcile thinks: plan, derivation and comparison.
+func BenchmarkDerive(b *testing.B) {
+	for _, workers := range []int{5, 20, 100} {
+		for name, s := range map[string]*scene{"running": running(b).grow(workers), "starting": created(b)} {
+			if name == "starting" && workers != 5 {
+				continue
+			}
+			b.Run(fmt.Sprintf("%s/workers=%d", name, workers), func(b *testing.B) {
+				now := t0.Add(20 * time.Second)
+				b.ReportAllocs()
+				for b.Loop() {
+					_ = PlanFor(&s.prev, &s.obs, settings, now)
+					derived := Derive(s.prev, s.obs, settings, now)
+					_ = Compare(&s.prev, &derived.Status)
+				}
+			})
+		}
+	}
+}

@@ -1,0 +1,161 @@
+// Command floor is the least that any operator has to do: it creates the three objects of each test, watches the tests
+// and their Jobs, and patches the status once for each visible transition of the phase. No cache, no derivation, no retries, no
+// safety. What it needs is what the machine and the API server need; the operator is measured beside it.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	"k8s.io/apimachinery/pkg/watch"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
+)
+
+// concurrency is how many tests are worked on at the same time: the operator's default.
+const concurrency = 10
+
+func main() {
+	namespace := flag.String("namespace", "", "namespace of the tests")
+	agent := flag.String("user-agent", "floor", "name in the audit log")
+	flag.Parse() // --kubeconfig is controller-runtime's
+	if err := run(*namespace, *agent); err != nil {
+		fmt.Fprintln(os.Stderr, "error:", err)
+		os.Exit(1)
+	}
+}
+
+func run(namespace, agent string) error {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	defer stop()
+	config, err := ctrl.GetConfig()
+	if err != nil {
+		return fmt.Errorf("no cluster; set KUBECONFIG: %w", err)
+	}
+	config.QPS, config.UserAgent = -1, agent
+	scheme := runtime.NewScheme()
+	utilruntime.Must(clientgoscheme.AddToScheme(scheme))
+	utilruntime.Must(v2.AddToScheme(scheme))
+	c, err := client.NewWithWatch(config, client.Options{Scheme: scheme})
+	if err != nil {
+		return fmt.Errorf("make a client: %w", err)
+	}
+	tests, err := c.Watch(ctx, &v2.LocustTestList{}, client.InNamespace(namespace))
+	if err != nil {
+		return fmt.Errorf("watch tests: %w", err)
+	}
+	jobs, err := c.Watch(ctx, &batchv1.JobList{}, client.InNamespace(namespace), client.MatchingLabels{resources.LabelComponent: string(resources.RoleMaster)})
+	if err != nil {
+		return fmt.Errorf("watch Jobs: %w", err)
+	}
+	f := &floor{client: c, slots: make(chan struct{}, concurrency), known: map[types.NamespacedName]*one{}}
+	fmt.Println("ready")
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case event, open := <-tests.ResultChan():
+			if !open {
+				return fmt.Errorf("the watch of the tests has ended")
+			}
+			if test, ok := event.Object.(*v2.LocustTest); ok && event.Type == watch.Added {
+				f.do(ctx, client.ObjectKeyFromObject(test), func() (string, error) { return v2.PhasePending, f.create(ctx, test) })
+			}
+		case event, open := <-jobs.ResultChan():
+			if !open {
+				return fmt.Errorf("the watch of the Jobs has ended")
+			}
+			if job, ok := event.Object.(*batchv1.Job); ok && event.Type != watch.Deleted {
+				if phase := phaseOf(job); phase != "" {
+					key := client.ObjectKey{Namespace: job.Namespace, Name: job.Labels[resources.LabelTestName]}
+					f.do(ctx, key, func() (string, error) { return phase, nil })
+				}
+			}
+		}
+	}
+}
+
+// phaseOf is the phase that a master Job alone tells.
+func phaseOf(job *batchv1.Job) string {
+	for _, c := range job.Status.Conditions {
+		switch {
+		case c.Status != corev1.ConditionTrue:
+		case c.Type == batchv1.JobComplete:
+			return v2.PhaseSucceeded
+		case c.Type == batchv1.JobFailed:
+			return v2.PhaseFailed
+		}
+	}
+	if job.Status.Active > 0 && job.Status.Ready != nil && *job.Status.Ready > 0 {
+		return v2.PhaseRunning
+	}
+	return ""
+}
+
+type floor struct {
+	client client.WithWatch
+	slots  chan struct{}
+	known  map[types.NamespacedName]*one
+}
+
+// one is a test; its steps come one after the other.
+type one struct {
+	mu    sync.Mutex
+	phase string
+}
+
+// do makes a step of a test, and tells the phase that it leads to when that is a new one.
+func (f *floor) do(ctx context.Context, key types.NamespacedName, step func() (string, error)) {
+	test := f.known[key]
+	if test == nil {
+		test = &one{}
+		f.known[key] = test
+	}
+	go func() {
+		test.mu.Lock()
+		defer test.mu.Unlock()
+		f.slots <- struct{}{}
+		defer func() { <-f.slots }()
+		phase, err := step()
+		if err == nil && phase != test.phase && test.phase != v2.PhaseSucceeded {
+			test.phase = phase
+			object := &v2.LocustTest{ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name}}
+			err = f.client.Status().Patch(ctx, object, client.RawPatch(types.MergePatchType, fmt.Appendf(nil, `{"status":{"phase":%q}}`, phase)))
+		}
+		if err != nil && ctx.Err() == nil {
+			fmt.Fprintln(os.Stderr, key, err)
+		}
+	}()
+}
+
+func (f *floor) create(ctx context.Context, test *v2.LocustTest) error {
+	master, err := resources.BuildMasterJob(test)
+	if err != nil {
+		return err
+	}
+	worker, err := resources.BuildWorkerJob(test)
+	if err != nil {
+		return err
+	}
+	for _, object := range []client.Object{resources.BuildService(test), master, worker} {
+		if err := f.client.Create(ctx, object); err != nil {
+			return err
+		}
+	}
+	return nil
+}

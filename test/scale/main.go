@@ -1,0 +1,177 @@
+// Command scale measures the operator, as it is deployed on the embedded cluster, under many tests at once. The nodes and
+// pods are played by kwok; API server, controllers and scheduler are real.
+//
+//	scale bench    one table: the operator beside the floor, against its budgets
+//	scale sizes    memory by numbers of tests and pods, and what one more of each takes
+//	scale shards   two operators that divide the namespaces between them
+//	scale soak     tests that come and go for a long time
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/procfs"
+)
+
+// options are the flags of all commands.
+type options struct {
+	kwok, floor, work string
+
+	tests, workers  int
+	runTime, spread time.Duration
+	patience        time.Duration
+	// check is what fails the run: counts, all or none.
+	check string
+	// sizes are numbers of tests and workers, as in 100x5,300x5.
+	sizes string
+	// duration is how long the soak goes on, and pace how many tests it starts per second.
+	duration time.Duration
+	pace     float64
+}
+
+func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "error:", err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
+	commands := map[string]func(context.Context, *cluster, *options) error{"bench": bench, "sizes": sizes, "shards": shards, "soak": soak}
+	o := &options{}
+	flag.StringVar(&o.kwok, "kwok", "", "path of kwok")
+	flag.StringVar(&o.floor, "floor", "", "path of the floor program")
+	flag.StringVar(&o.work, "work", "bin/scale", "folder of logs and results")
+	flag.IntVar(&o.tests, "tests", 300, "number of tests")
+	flag.IntVar(&o.workers, "workers", 5, "workers of each test")
+	flag.DurationVar(&o.runTime, "run-time", 30*time.Second, "when the first test ends, after the first creation")
+	flag.DurationVar(&o.spread, "spread", 15*time.Second, "over what time the tests end")
+	flag.DurationVar(&o.patience, "patience", 20*time.Minute, "how long one run may take")
+	flag.StringVar(&o.check, "check", "all", "what must be within its budget: counts, all (counts and times), none")
+	flag.StringVar(&o.sizes, "sizes", "100x5,300x5,300x20,600x5,1000x5", "sizes: numbers of tests and workers")
+	flag.DurationVar(&o.duration, "duration", 10*time.Minute, "length of the soak")
+	flag.Float64Var(&o.pace, "pace", 2, "tests that the soak starts per second")
+	command := commands[""]
+	if len(os.Args) > 1 {
+		command = commands[os.Args[1]]
+	}
+	if command == nil {
+		return errors.New("usage: scale bench|sizes|shards|soak [flags]")
+	}
+	if err := flag.CommandLine.Parse(os.Args[2:]); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(o.work, 0o755); err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	defer stop()
+	c, err := newCluster(o.work)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	return command(ctx, c, o)
+}
+
+// quiet are the settings of an operator that asks no masters: those that kwok plays would not answer.
+func quiet() map[string]string { return map[string]string{"LOCUST_OPERATOR_POLL_INTERVAL": "0"} }
+
+// operator starts a fresh operator.
+func (c *cluster) operator(ctx context.Context, settings map[string]string) (*subject, error) {
+	pod, err := c.startOperator(ctx, settings)
+	if err != nil {
+		return nil, err
+	}
+	process, err := processOf(pod, "manager")
+	if err != nil {
+		return nil, err
+	}
+	reader, err := c.newScraper(ctx, pod)
+	if err != nil {
+		return nil, err
+	}
+	return &subject{name: "operator", process: process, wanted: byUser(operatorUser), scraper: reader}, nil
+}
+
+// load is what the flags ask for, in a fresh namespace.
+func (o *options) load(namespace string, tests, workers int) load {
+	return load{namespace: namespace, tests: tests, workers: workers, runTime: o.runTime, spread: o.spread, patience: o.patience}
+}
+
+// measure runs a load in a namespace of its own, which is gone afterwards.
+func (c *cluster) measure(ctx context.Context, s *subject, l load) (*result, error) {
+	if err := c.makeNamespace(ctx, l.namespace); err != nil {
+		return nil, err
+	}
+	r, err := c.run(ctx, s, l)
+	if err != nil {
+		return nil, err
+	}
+	c.log("%s: clearing up", s.name)
+	return r, c.clear(ctx, l.namespace)
+}
+
+// bench measures the floor, then the operator, then the operator with a single test.
+func bench(ctx context.Context, c *cluster, o *options) error {
+	if err := c.play(ctx, o.kwok, o.tests*(o.workers+1)); err != nil {
+		return err
+	}
+	if err := c.keepOperator(ctx); err != nil {
+		return err
+	}
+	if err := c.stopOperator(ctx); err != nil {
+		return err
+	}
+	const ground = "scale-floor"
+	program, err := c.start(ctx, "floor", o.floor, "--namespace", ground, "--user-agent", "scale-floor")
+	if err != nil {
+		return err
+	}
+	process, err := find(filepath.Base(o.floor), func(p procfs.Proc) bool { return p.PID == program.cmd.Process.Pid })
+	if err != nil {
+		return err
+	}
+	floor, err := c.measure(ctx, &subject{name: "floor", process: process, wanted: byAgent("scale-floor")}, o.load(ground, o.tests, o.workers))
+	program.stop()
+	if err != nil {
+		return err
+	}
+
+	subject, err := c.operator(ctx, quiet())
+	if err != nil {
+		return err
+	}
+	operator, err := c.measure(ctx, subject, o.load("scale", o.tests, o.workers))
+	if err != nil {
+		return err
+	}
+	alone := o.load("scale-alone", 1, o.workers)
+	alone.runTime = min(o.runTime, 15*time.Second)
+	one, err := c.measure(ctx, subject, alone)
+	if err != nil {
+		return err
+	}
+	table := &table{Floor: floor, Operator: operator, Alone: one}
+	if err := save(filepath.Join(o.work, fmt.Sprintf("bench-%dx%d.json", o.tests, o.workers)), table); err != nil {
+		return err
+	}
+	return table.print(os.Stdout, o.check)
+}
+
+func save(path string, what any) error {
+	data, err := json.MarshalIndent(what, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, append(data, '\n'), 0o600)
+}

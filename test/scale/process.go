@@ -1,0 +1,162 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/procfs"
+	authenticationv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// processOf is the process on this machine that runs a program in a container of a pod; its control group carries the pod's
+// UID.
+func processOf(pod *corev1.Pod, program string) (procfs.Proc, error) {
+	return find(program, func(p procfs.Proc) bool {
+		groups, err := p.Cgroups()
+		return err == nil && slices.ContainsFunc(groups, func(g procfs.Cgroup) bool { return strings.Contains(g.Path, string(pod.UID)) })
+	})
+}
+
+// apiServerProcess is the process of the embedded cluster's API server.
+func apiServerProcess() (procfs.Proc, error) {
+	return find("kube-apiserver", func(procfs.Proc) bool { return true })
+}
+
+func find(program string, is func(procfs.Proc) bool) (procfs.Proc, error) {
+	all, err := procfs.AllProcs()
+	if err != nil {
+		return procfs.Proc{}, fmt.Errorf("list processes: %w", err)
+	}
+	for _, p := range all {
+		command, err := p.CmdLine()
+		if err == nil && len(command) > 0 && filepath.Base(command[0]) == program && is(p) {
+			return p, nil
+		}
+	}
+	return procfs.Proc{}, fmt.Errorf("no process %s runs on this machine; the embedded cluster is needed: make cluster-up", program)
+}
+
+// peakMemory is the most resident memory that a process has had, in bytes.
+func peakMemory(p procfs.Proc) (uint64, error) {
+	status, err := p.NewStatus()
+	return status.VmHWM, err
+}
+
+// cpu is the processor time that a process has used, in seconds.
+func cpu(p procfs.Proc) (float64, error) {
+	stat, err := p.Stat()
+	return stat.CPUTime(), err
+}
+
+// machine is the processor time of the whole machine, in seconds: all of it, and what was idle.
+func machine() (all, idle float64, err error) {
+	fs, err := procfs.NewDefaultFS()
+	if err != nil {
+		return 0, 0, err
+	}
+	stat, err := fs.Stat()
+	if err != nil {
+		return 0, 0, err
+	}
+	t := stat.CPUTotal
+	idle = t.Idle + t.Iowait
+	return t.User + t.Nice + t.System + t.IRQ + t.SoftIRQ + t.Steal + idle, idle, nil
+}
+
+// scraper reads the operator's metrics as Prometheus does.
+type scraper struct {
+	client *http.Client
+	url    string
+	token  string
+}
+
+const readerName = "scale-metrics-reader"
+
+func (c *cluster) newScraper(ctx context.Context, pod *corev1.Pod) (*scraper, error) {
+	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: operatorNamespace, Name: readerName}}
+	if err := client.IgnoreAlreadyExists(c.Create(ctx, account)); err != nil {
+		return nil, fmt.Errorf("make a reader of the metrics: %w", err)
+	}
+	binding := &rbacv1.ClusterRoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: readerName},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "locust-k8s-operator-metrics-reader"},
+		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: operatorNamespace, Name: readerName}},
+	}
+	if err := client.IgnoreAlreadyExists(c.Create(ctx, binding)); err != nil {
+		return nil, fmt.Errorf("let it read the metrics: %w", err)
+	}
+	hours := int64(4 * 3600)
+	token := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: &hours}}
+	if err := c.SubResource("token").Create(ctx, account, token); err != nil {
+		return nil, fmt.Errorf("make a token for it: %w", err)
+	}
+	return &scraper{
+		// The operator's certificate is its own.
+		client: &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}},
+		url:    "https://" + pod.Status.PodIP + ":8443/metrics",
+		token:  token.Status.Token,
+	}, nil
+}
+
+// metrics are the operator's metrics at one moment, by name.
+type metrics map[string]*dto.MetricFamily
+
+func (s *scraper) read(ctx context.Context) (metrics, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url, nil)
+	if err != nil {
+		return nil, err
+	}
+	request.Header.Set("Authorization", "Bearer "+s.token)
+	response, err := s.client.Do(request)
+	if err != nil {
+		return nil, fmt.Errorf("read the operator's metrics: %w", err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	if response.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("read the operator's metrics: %s", response.Status)
+	}
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	families, err := parser.TextToMetricFamilies(response.Body)
+	if err != nil {
+		return nil, fmt.Errorf("decode the operator's metrics: %w", err)
+	}
+	return families, nil
+}
+
+// sum adds up the series of a name that have all the labels, given as pairs of name and value.
+func (m metrics) sum(name string, labels ...string) float64 {
+	total := 0.0
+next:
+	for _, one := range m[name].GetMetric() {
+		for i := 0; i+1 < len(labels); i += 2 {
+			if !slices.ContainsFunc(one.GetLabel(), func(l *dto.LabelPair) bool { return l.GetName() == labels[i] && l.GetValue() == labels[i+1] }) {
+				continue next
+			}
+		}
+		// A series has one of these; the others give 0.
+		total += one.GetCounter().GetValue() + one.GetGauge().GetValue() + one.GetUntyped().GetValue()
+	}
+	return total
+}
+
+// series is how many there are.
+func (m metrics) series() int {
+	n := 0
+	for _, family := range m {
+		n += len(family.GetMetric())
+	}
+	return n
+}

@@ -1,0 +1,149 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// podName is where the API server notes the pod whose token a request carried.
+const podName = "authentication.kubernetes.io/pod-name"
+
+// shards lets two operators divide two namespaces, and looks in the audit log for any request of one in the namespace of
+// the other.
+func shards(ctx context.Context, c *cluster, o *options) error {
+	if err := c.play(ctx, o.kwok, 2*o.tests*(o.workers+1)); err != nil {
+		return err
+	}
+	if err := c.keepOperator(ctx); err != nil {
+		return err
+	}
+	namespaces := []string{"scale-a", "scale-b"}
+	for _, namespace := range namespaces {
+		if err := c.makeNamespace(ctx, namespace); err != nil {
+			return err
+		}
+	}
+	settings := func(namespace string) map[string]string {
+		s := quiet()
+		s["WATCH_NAMESPACE"], s["LOCUST_OPERATOR_LEADER_ELECTION_ID"] = namespace, "shard-"+namespace
+		return s
+	}
+	first, err := c.operator(ctx, settings(namespaces[0]))
+	if err != nil {
+		return err
+	}
+	second, err := c.secondOperator(ctx, settings(namespaces[1]))
+	if err != nil {
+		return err
+	}
+	log, err := openAuditLog()
+	if err != nil {
+		return err
+	}
+	defer log.close()
+
+	// Who asked where: by pod of the operator and namespace.
+	asked := map[string]map[string]*counts{}
+	ended, logged := make(chan struct{}), make(chan error, 1)
+	go func() {
+		logged <- log.follow(ended, byUser(operatorUser), func(r *request) {
+			if r.ObjectRef.Namespace == operatorNamespace {
+				return // leases and the certificate of the webhooks
+			}
+			pod := strings.Join(r.User.Extra[podName], "")
+			if asked[pod] == nil {
+				asked[pod] = map[string]*counts{}
+			}
+			if asked[pod][r.ObjectRef.Namespace] == nil {
+				asked[pod][r.ObjectRef.Namespace] = newCounts()
+			}
+			asked[pod][r.ObjectRef.Namespace].add(r)
+		})
+	}()
+	results, errs := make([]*result, 2), make([]error, 2)
+	done := make(chan struct{})
+	for i, s := range []*subject{first, second} {
+		go func() {
+			results[i], errs[i] = c.run(ctx, s, o.load(namespaces[i], o.tests, o.workers))
+			done <- struct{}{}
+		}()
+	}
+	<-done
+	<-done
+	close(ended)
+	if err := errors.Join(append(errs, <-logged)...); err != nil {
+		return err
+	}
+	var wrong []string
+	owners := map[string]string{}
+	for _, pod := range slices.Sorted(maps.Keys(asked)) {
+		for _, namespace := range slices.Sorted(maps.Keys(asked[pod])) {
+			n := asked[pod][namespace]
+			fmt.Fprintf(os.Stdout, "%s in %s: %d requests, %d status writes, %d creates of Jobs, %d refused, %d stale\n", pod, namespace, n.Total, n.StatusWrites, n.Requests["create jobs 201"], n.RefusedCreates, n.Conflicts)
+			if other, taken := owners[namespace]; taken {
+				wrong = append(wrong, fmt.Sprintf("both %s and %s asked in %s", other, pod, namespace))
+			}
+			owners[namespace] = pod
+			if n.Requests["create jobs 201"] != 2*o.tests || n.RefusedCreates > 0 {
+				wrong = append(wrong, fmt.Sprintf("%s: %d Jobs were created, not %d, and %d creates were refused", namespace, n.Requests["create jobs 201"], 2*o.tests, n.RefusedCreates))
+			}
+		}
+	}
+	if len(owners) != 2 || owners[namespaces[0]] == owners[namespaces[1]] {
+		wrong = append(wrong, fmt.Sprintf("the namespaces were not divided: %v", owners))
+	}
+	for i, r := range results {
+		fmt.Fprintf(os.Stdout, "%s: %v, most resident memory %.1f MiB\n", namespaces[i], r.Phases, float64(r.PeakMemory)/mebibyte)
+		if r.Phases["Pending → Running → Succeeded"] != o.tests {
+			wrong = append(wrong, fmt.Sprintf("%s: not all tests took the three phases: %v", namespaces[i], r.Phases))
+		}
+		if err := c.clear(ctx, namespaces[i]); err != nil {
+			return err
+		}
+	}
+	if len(wrong) > 0 {
+		return errors.New(strings.Join(wrong, "; "))
+	}
+	fmt.Fprintln(os.Stdout, "two operators divided the work without overlap")
+	return save(o.work+"/shards.json", map[string]any{"results": results, "owners": owners})
+}
+
+// secondOperator is a copy of the first with other settings.
+func (c *cluster) secondOperator(ctx context.Context, settings map[string]string) (*subject, error) {
+	d := &appsv1.Deployment{}
+	if err := c.Get(ctx, client.ObjectKey{Namespace: operatorNamespace, Name: operatorDeployment}, d); err != nil {
+		return nil, err
+	}
+	// Pods of the one are no pods of the other; the Service of the webhooks leads to both.
+	const shard = "locust.io/shard"
+	copied := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: d.Namespace, Name: d.Name + "-b"}, Spec: *d.Spec.DeepCopy()}
+	copied.Spec.Selector.MatchLabels[shard] = "b"
+	copied.Spec.Template.Labels[shard] = "b"
+	set(&copied.Spec.Template.Spec.Containers[0], settings)
+	if err := c.Create(ctx, copied); err != nil {
+		return nil, fmt.Errorf("make a second operator: %w", err)
+	}
+	c.undo = append(c.undo, func() { _ = c.Delete(context.Background(), copied) })
+	pod, err := c.readyPod(ctx, map[string]string{shard: "b"})
+	if err != nil {
+		return nil, err
+	}
+	process, err := processOf(pod, "manager")
+	if err != nil {
+		return nil, err
+	}
+	reader, err := c.newScraper(ctx, pod)
+	if err != nil {
+		return nil, err
+	}
+	return &subject{name: "second operator", process: process, wanted: byUser(operatorUser), scraper: reader}, nil
+}

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"text/tabwriter"
+)
+
+// table is the operator beside the floor.
+type table struct {
+	Floor    *result `json:"floor"`
+	Operator *result `json:"operator"`
+	// Alone is the operator with a single test.
+	Alone *result `json:"alone"`
+}
+
+// figure is a line of the table.
+type figure struct {
+	name            string
+	floor, operator string
+	ratio           string
+	budget          string
+	// missed tells that the budget was missed; counts are exact, everything else depends on the machine.
+	missed, count bool
+}
+
+const mebibyte = 1 << 20
+
+// figures holds the results to the budgets. Those of times, memory and processor time are made for 300 tests with 5
+// workers each on two cores.
+func (t *table) figures() []figure {
+	o, f := t.Operator, t.Floor
+	tests := float64(o.Tests)
+	seconds := func(name string, floor, operator float64, budget string, missed bool) figure {
+		ratio := ""
+		if floor > 0 {
+			ratio = fmt.Sprintf("%.2f", operator/floor)
+		}
+		return figure{name, fmt.Sprintf("%.2f s", floor), fmt.Sprintf("%.2f s", operator), ratio, budget, missed, false}
+	}
+	number := func(name string, floor, operator float64, budget string, missed bool) figure {
+		return figure{name, fmt.Sprintf("%.4g", floor), fmt.Sprintf("%.4g", operator), "", budget, missed, true}
+	}
+	good := o.Phases["Pending → Running → Succeeded"]
+	alone := t.Alone.Counts
+	return []figure{
+		seconds("all tests have their Jobs", f.AllJobs, o.AllJobs, "≤ 1.5 × floor, ≤ 9 s", o.AllJobs > 1.5*f.AllJobs || o.AllJobs > 9),
+		seconds("test created → has its Jobs, p50", f.Jobs.P50, o.Jobs.P50, "", false),
+		seconds("test created → has its Jobs, p99", f.Jobs.P99, o.Jobs.P99, "", false),
+		seconds("Job finished → terminal status, p50", f.Told.P50, o.Told.P50, "", false),
+		seconds("Job finished → terminal status, p99", f.Told.P99, o.Told.P99, "", false),
+		seconds("Job finished → terminal status, max", f.Told.Max, o.Told.Max, "≤ 0.5 s", o.Told.Max > 0.5),
+		number("API requests per test, all verbs", float64(f.Counts.Total)/tests, float64(o.Counts.Total)/tests, "≤ 20", float64(o.Counts.Total)/tests > 20),
+		number("status writes per test", float64(f.Counts.StatusWrites)/tests, float64(o.Counts.StatusWrites)/tests, "≤ 8", float64(o.Counts.StatusWrites)/tests > 8),
+		number("status writes of a test, most", float64(f.Counts.MostStatusWrites), float64(o.Counts.MostStatusWrites), "≤ 8", o.Counts.MostStatusWrites > 8),
+		number("status writes that changed nothing", float64(f.Counts.NoOpWrites), float64(o.Counts.NoOpWrites), "0", o.Counts.NoOpWrites > 0),
+		number("writes refused as stale", float64(f.Counts.Conflicts), float64(o.Counts.Conflicts), "", false),
+		number("creates refused", float64(f.Counts.RefusedCreates), float64(o.Counts.RefusedCreates), "0", o.Counts.RefusedCreates > 0),
+		number("writes of the LocustTest itself", float64(f.Counts.MainWrites), float64(o.Counts.MainWrites), "0", o.Counts.MainWrites > 0),
+		number("tests with exactly the 3 phases", float64(f.Phases["Pending → Running → Succeeded"]), float64(good), "all", good != o.Tests),
+		number("tests told to have all workers", float64(f.Connected), float64(o.Connected), "all", o.Connected != o.Tests),
+		number("requests of one good run alone", 0, float64(alone.Total-alone.Leases), "≤ 18", alone.Total-alone.Leases > 18),
+		number("reconciles per test", 0, o.Reconciles/tests, "", false),
+		seconds("processor time", f.CPU, o.CPU, "≤ 10 s", o.CPU > 10),
+		{"most resident memory", fmt.Sprintf("%.1f MiB", float64(f.PeakMemory)/mebibyte), fmt.Sprintf("%.1f MiB", float64(o.PeakMemory)/mebibyte), "", "≤ 62 MiB", float64(o.PeakMemory)/mebibyte > 62, false},
+		{"live heap", "", fmt.Sprintf("%.1f MiB", o.HeapLive/mebibyte), "", "", false, false},
+		seconds("API server's processor time", f.APIServerCPU, o.APIServerCPU, "", false),
+		{"machine busy while the tests start", fmt.Sprintf("%.0f %%", 100*f.BusyStart), fmt.Sprintf("%.0f %%", 100*o.BusyStart), "", "", false, false},
+		{"machine busy, whole run", fmt.Sprintf("%.0f %%", 100*f.Busy), fmt.Sprintf("%.0f %%", 100*o.Busy), "", "", false, false},
+	}
+}
+
+// print writes the table, and fails when a budget that is checked was missed.
+func (t *table) print(to io.Writer, check string) error {
+	var missed []string
+	columns := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(columns, "\n%d tests × %d workers\tfloor\toperator\tratio\tbudget\t\n", t.Operator.Tests, t.Operator.Workers)
+	for _, f := range t.figures() {
+		verdict := ""
+		checked := check == "all" || (check == "counts" && f.count)
+		switch {
+		case f.budget != "" && f.missed:
+			verdict = "missed"
+			if checked {
+				missed = append(missed, f.name)
+			} else {
+				verdict += " (not checked)"
+			}
+		case f.budget != "":
+			verdict = "met"
+		}
+		fmt.Fprintf(columns, "%s\t%s\t%s\t%s\t%s\t%s\n", f.name, f.floor, f.operator, f.ratio, f.budget, verdict)
+	}
+	if err := columns.Flush(); err != nil {
+		return err
+	}
+	for _, r := range []*result{t.Floor, t.Operator, t.Alone} {
+		fmt.Fprintf(to, "\nrequests of the %s, %d tests:\n", r.Subject, r.Tests)
+		for _, kind := range slices.Sorted(maps.Keys(r.Counts.Requests)) {
+			fmt.Fprintf(to, "  %6d  %s\n", r.Counts.Requests[kind], kind)
+		}
+	}
+	if len(t.Operator.Phases) != 1 {
+		fmt.Fprintf(to, "\nphases: %v\n", t.Operator.Phases)
+	}
+	if len(missed) > 0 {
+		return errors.New("budgets missed: " + strings.Join(missed, "; "))
+	}
+	return nil
+}
