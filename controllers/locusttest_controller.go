@@ -54,6 +54,7 @@ type LocustTestReconciler struct {
 	Metrics metrics.Metrics
 
 	memories memories
+	warned   warned
 }
 
 // Reconcile brings one test's objects and status up to date.
@@ -79,7 +80,7 @@ func (r *LocustTestReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 	if err != nil || ensured != nil {
 		return ctrl.Result{}, first(err, ensured)
 	}
-	return ctrl.Result{RequeueAfter: soonest(derived.WakeUp, plan.Again, wait, next, mem.recheck)}, nil
+	return ctrl.Result{RequeueAfter: soonest(derived.WakeUp, plan.Again, wait, next, mem.recheck, mem.forgetIn(&derived.Status))}, nil
 }
 
 // get reads the test with its newest known status, and what is remembered of it. The test is nil when it is

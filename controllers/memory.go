@@ -58,6 +58,18 @@ func (m *memory) newest(cached *v2.LocustTest) *v2.LocustTest {
 	return test
 }
 
+// forgetAfter is how long after the end a test's last writes are remembered; the cache has them by then.
+const forgetAfter = 30 * time.Second
+
+// forgetIn is when to look once more at a test that is over, only to forget what was written: nothing else would ask for it
+// before the test is deleted.
+func (m *memory) forgetIn(now *v2.LocustTestStatus) time.Duration {
+	if !now.IsTerminal() || (m.written == nil && len(m.objects) == 0) {
+		return 0
+	}
+	return forgetAfter
+}
+
 // keep remembers an object as the API server returned it from a write.
 func (m *memory) keep(kind string, object client.Object, now time.Time) {
 	if m.objects == nil {

@@ -11,7 +11,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
 
@@ -31,8 +30,6 @@ const (
 	// dnsRest is a little more than the time to live that CoreDNS gives a Service by default (5 s). A worker that is
 	// given the address of the old Service waits for minutes, until its connection times out.
 	dnsRest = 6 * time.Second
-	// eventsEvery is how often the Events of what hangs are read again.
-	eventsEvery = 4 * time.Second
 )
 
 // observe gathers what is known of the test: from the cache, from what was just written, and from the API
@@ -142,7 +139,8 @@ func claim(test *v2.LocustTest, kind string, object client.Object, obs *status.O
 // apart by its UID. Old workers would connect to the new master, through the same Service name.
 func (r *LocustTestReconciler) observePods(ctx context.Context, test *v2.LocustTest, obs *status.Observation) error {
 	var pods corev1.PodList
-	if err := r.List(ctx, &pods, client.InNamespace(test.Namespace), client.MatchingFields{podsByTest: test.Name}); err != nil {
+	// The pods are the cache's own, not copies: nothing here or in pkg/status writes to them.
+	if err := r.List(ctx, &pods, client.InNamespace(test.Namespace), client.MatchingFields{podsByTest: test.Name}, client.UnsafeDisableDeepCopy); err != nil {
 		return fmt.Errorf("list pods of test %s/%s: %w", test.Namespace, test.Name, err)
 	}
 	// The cache has no order, and the same observation has to give the same status.
@@ -191,37 +189,4 @@ func observeRun(ctx context.Context, obs *status.Observation) {
 			return
 		}
 	}
-}
-
-// observeEvents reads the Events of what hangs without a word, a few requests at most, and only then. They only
-// explain: when they cannot be read, what was known before stands.
-func (r *LocustTestReconciler) observeEvents(ctx context.Context, test *v2.LocustTest, mem *memory, obs *status.Observation) {
-	silence := status.Silent(&test.Status, obs, r.Clock.Now())
-	if len(silence.Objects) == 0 {
-		mem.events = nil
-		return
-	}
-	if r.Clock.Since(mem.eventsAt) >= eventsEvery {
-		mem.eventsAt = r.Clock.Now()
-		found, err := r.eventsOf(ctx, test.Namespace, silence.Objects)
-		if err != nil {
-			logf.FromContext(ctx).Error(err, "the Events of what hangs cannot be read")
-		} else {
-			mem.events = found
-		}
-	}
-	obs.Events = mem.events
-}
-
-func (r *LocustTestReconciler) eventsOf(ctx context.Context, namespace string, objects []types.UID) ([]corev1.Event, error) {
-	var found []corev1.Event
-	for _, uid := range objects {
-		var list corev1.EventList
-		err := r.Live.List(ctx, &list, client.InNamespace(namespace), client.Limit(100), client.MatchingFields{"involvedObject.uid": string(uid)})
-		if err != nil {
-			return nil, fmt.Errorf("list events of object %s in namespace %s: %w", uid, namespace, err)
-		}
-		found = append(found, list.Items...)
-	}
-	return found, nil
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
 
@@ -32,11 +33,11 @@ func (r *LocustTestReconciler) record(ctx context.Context, test *v2.LocustTest, 
 			return due, nil
 		}
 	}
-	next := test.DeepCopy()
-	next.Status = derived.Status
-	// The patch carries the resource version it was derived from: it fails rather than overwrite conditions
-	// that it has not seen.
-	patch := client.MergeFromWithOptions(test, client.MergeFromWithOptimisticLock{})
+	// The patch is made of the status alone, and carries the resource version it was derived from: it fails rather than
+	// overwrite conditions that it has not seen.
+	was := &v2.LocustTest{ObjectMeta: metav1.ObjectMeta{Namespace: test.Namespace, Name: test.Name, UID: test.UID, ResourceVersion: test.ResourceVersion}, Status: test.Status}
+	next := &v2.LocustTest{ObjectMeta: was.ObjectMeta, Status: derived.Status}
+	patch := client.MergeFromWithOptions(was, client.MergeFromWithOptimisticLock{})
 	err := r.Status().Patch(ctx, next, patch)
 	r.Metrics.Operator.StatusWrite(written(change, err))
 	switch {
@@ -49,6 +50,7 @@ func (r *LocustTestReconciler) record(ctx context.Context, test *v2.LocustTest, 
 	case err != nil:
 		return 0, fmt.Errorf("write status of test %s/%s: %w", test.Namespace, test.Name, err)
 	}
+	next.ManagedFields = nil
 	mem.written, mem.refreshed = next, r.Clock.Now()
 	if test.Status.Phase != next.Status.Phase {
 		logf.FromContext(ctx).Info("phase changed", "from", test.Status.Phase, "to", next.Status.Phase)

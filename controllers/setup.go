@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"time"
+	"unique"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -50,7 +51,7 @@ func (r *LocustTestReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Ma
 		For(&v2.LocustTest{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Owns(&batchv1.Job{}, builder.WithPredicates(changed())).
 		Owns(&corev1.Service{}, builder.WithPredicates(changed())).
-		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(testOfPod), builder.WithPredicates(changed())).
+		Watches(&corev1.Pod{}, podEvents(), builder.WithPredicates(changed())).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: r.Concurrency,
 			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](retryFirst, retryMost),
@@ -64,14 +65,24 @@ func (r *LocustTestReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Ma
 	return build.Complete(r)
 }
 
-// testOfPod is the test whose name a pod carries. Pods of an earlier test of that name matter too: the new
+// podsSettle is how long news of pods are gathered: the pods of a test are scheduled, start and end in bursts, and one look
+// serves them all. The Jobs' own news, by which tests start and end, are looked at at once.
+const podsSettle = 200 * time.Millisecond
+
+// podEvents asks for a look at the test whose name a pod carries. Pods of an earlier test of that name matter too: the new
 // test waits until they are gone.
-func testOfPod(_ context.Context, pod client.Object) []reconcile.Request {
-	name := pod.GetLabels()[resources.LabelTestName]
-	if name == "" {
-		return nil
+func podEvents() handler.Funcs {
+	look := func(pod client.Object, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+		if name := pod.GetLabels()[resources.LabelTestName]; name != "" {
+			queue.AddAfter(reconcile.Request{NamespacedName: types.NamespacedName{Namespace: pod.GetNamespace(), Name: name}}, podsSettle)
+		}
 	}
-	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: pod.GetNamespace(), Name: name}}}
+	type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
+	return handler.Funcs{
+		CreateFunc: func(_ context.Context, e event.CreateEvent, q queue) { look(e.Object, q) },
+		UpdateFunc: func(_ context.Context, e event.UpdateEvent, q queue) { look(e.ObjectNew, q) },
+		DeleteFunc: func(_ context.Context, e event.DeleteEvent, q queue) { look(e.Object, q) },
+	}
 }
 
 // changed lets updates through only when what the cache keeps of the object differs.
@@ -81,7 +92,18 @@ func changed() predicate.Funcs {
 	}}
 }
 
+// unversioned is a shallow copy without the resource version.
 func unversioned(o client.Object) client.Object {
+	switch object := o.(type) {
+	case *corev1.Pod:
+		slim := *object
+		slim.ResourceVersion = ""
+		return &slim
+	case *batchv1.Job:
+		slim := *object
+		slim.ResourceVersion = ""
+		return &slim
+	}
 	o = o.DeepCopyObject().(client.Object)
 	o.SetResourceVersion("")
 	return o
@@ -141,11 +163,12 @@ func stripTest(o any) (any, error) {
 func stripPod(pod *corev1.Pod) *corev1.Pod {
 	slim := &corev1.Pod{ObjectMeta: stripMeta(&pod.ObjectMeta)}
 	slim.Annotations = nil
-	slim.Status = corev1.PodStatus{Phase: pod.Status.Phase, Reason: pod.Status.Reason, Message: pod.Status.Message}
+	slim.Status = corev1.PodStatus{Phase: corev1.PodPhase(intern(string(pod.Status.Phase))), Reason: pod.Status.Reason, Message: pod.Status.Message}
 	for _, c := range pod.Status.Conditions {
 		switch c.Type {
 		case corev1.PodScheduled, corev1.PodReady, corev1.DisruptionTarget:
 			c.LastProbeTime = metav1.Time{}
+			c.Type, c.Reason = corev1.PodConditionType(intern(string(c.Type))), intern(c.Reason)
 			slim.Status.Conditions = append(slim.Status.Conditions, c)
 		}
 	}
@@ -157,7 +180,7 @@ func stripPod(pod *corev1.Pod) *corev1.Pod {
 func stripContainers(full []corev1.ContainerStatus) []corev1.ContainerStatus {
 	var slim []corev1.ContainerStatus
 	for _, c := range full {
-		slim = append(slim, corev1.ContainerStatus{Name: c.Name, State: c.State, LastTerminationState: c.LastTerminationState})
+		slim = append(slim, corev1.ContainerStatus{Name: intern(c.Name), State: c.State, LastTerminationState: c.LastTerminationState})
 	}
 	return slim
 }
@@ -168,11 +191,17 @@ var keptLabels = []string{
 	resources.LabelComponent, batchv1.JobCompletionIndexAnnotation,
 }
 
+// intern gives one copy of what thousands of objects say: a test's pods share its name, its UID and much more.
+func intern(s string) string { return unique.Make(s).Value() }
+
 func stripMeta(full *metav1.ObjectMeta) metav1.ObjectMeta {
 	slim := metav1.ObjectMeta{
-		Name: full.Name, Namespace: full.Namespace, UID: full.UID, ResourceVersion: full.ResourceVersion,
+		Name: full.Name, Namespace: intern(full.Namespace), UID: full.UID, ResourceVersion: full.ResourceVersion,
 		CreationTimestamp: full.CreationTimestamp, DeletionTimestamp: full.DeletionTimestamp,
-		OwnerReferences: full.OwnerReferences,
+	}
+	for _, owner := range full.OwnerReferences {
+		owner.APIVersion, owner.Kind, owner.Name, owner.UID = intern(owner.APIVersion), intern(owner.Kind), intern(owner.Name), types.UID(intern(string(owner.UID)))
+		slim.OwnerReferences = append(slim.OwnerReferences, owner)
 	}
 	keep := func(from map[string]string, into *map[string]string, keys ...string) {
 		for _, key := range keys {
@@ -180,7 +209,7 @@ func stripMeta(full *metav1.ObjectMeta) metav1.ObjectMeta {
 				if *into == nil {
 					*into = map[string]string{}
 				}
-				(*into)[key] = value
+				(*into)[key] = intern(value)
 			}
 		}
 	}

@@ -5,10 +5,12 @@ import (
 	"crypto/tls"
 	"flag"
 	"fmt"
+	"net/http"
 	"os"
+	"runtime"
 	"time"
 
-	"k8s.io/apimachinery/pkg/runtime"
+	"github.com/go-logr/logr"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
@@ -18,7 +20,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
-	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 	ctrlwebhook "sigs.k8s.io/controller-runtime/pkg/webhook"
 
@@ -52,6 +53,9 @@ func run() error {
 	settings, err := config.Load(flag.CommandLine, os.Args[1:], os.Getenv)
 	if err != nil {
 		return fmt.Errorf("invalid settings: %w", err)
+	}
+	if settings.PprofAddress == "" {
+		runtime.MemProfileRate = 0 // the record of allocations takes memory, and nobody could read it
 	}
 	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&logOptions)))
 	log := ctrl.Log.WithName("setup")
@@ -153,9 +157,18 @@ func newPoller(settings *config.Config, cluster *rest.Config, observed *metrics.
 	return controllers.NewPoller(asker, settings.PollInterval, settings.PollConcurrency, clock.RealClock{}, observed.Operator), nil
 }
 
+// protect lets only those read the metrics who may.
+func protect(cluster *rest.Config, client *http.Client) (metricsserver.Filter, error) {
+	access, err := metrics.NewAccess(cluster, client)
+	if err != nil {
+		return nil, fmt.Errorf("protect the metrics: %w", err)
+	}
+	return func(_ logr.Logger, handler http.Handler) (http.Handler, error) { return access.Handler(handler), nil }, nil
+}
+
 func newManager(settings *config.Config, webhooks ctrlwebhook.Server) (ctrl.Manager, error) {
-	scheme := runtime.NewScheme()
-	utilruntime.Must(clientgoscheme.AddToScheme(scheme))
+	// client-go's own scheme is in memory anyway.
+	scheme := clientgoscheme.Scheme
 	utilruntime.Must(v1.AddToScheme(scheme))
 	utilruntime.Must(v2.AddToScheme(scheme))
 
@@ -163,6 +176,8 @@ func newManager(settings *config.Config, webhooks ctrlwebhook.Server) (ctrl.Mana
 	if err != nil {
 		return nil, fmt.Errorf("no cluster to work on; run in a pod, or set KUBECONFIG: %w", err)
 	}
+	// Compressed watches cost API server and operator more than they spare the network between them.
+	cluster.DisableCompression = true
 	if qps := settings.KubeAPIQPS; qps > 0 {
 		cluster.QPS, cluster.Burst = float32(qps), settings.KubeAPIBurst
 		if cluster.Burst == 0 {
@@ -172,7 +187,7 @@ func newManager(settings *config.Config, webhooks ctrlwebhook.Server) (ctrl.Mana
 
 	serving := metricsserver.Options{BindAddress: settings.MetricsAddress, SecureServing: settings.MetricsSecure}
 	if settings.MetricsSecure {
-		serving.FilterProvider = filters.WithAuthenticationAndAuthorization
+		serving.FilterProvider = protect
 	}
 	shutdown := 10 * time.Second
 	mgr, err := ctrl.NewManager(cluster, ctrl.Options{
@@ -180,6 +195,7 @@ func newManager(settings *config.Config, webhooks ctrlwebhook.Server) (ctrl.Mana
 		Cache:                         controllers.CacheOptions(settings.WatchNamespaces),
 		Metrics:                       serving,
 		HealthProbeBindAddress:        settings.ProbeAddress,
+		PprofBindAddress:              settings.PprofAddress,
 		WebhookServer:                 webhooks,
 		LeaderElection:                settings.LeaderElect,
 		LeaderElectionID:              settings.LeaderElectionID,

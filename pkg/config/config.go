@@ -66,6 +66,8 @@ type Config struct {
 	LeaderElectionID string
 	// MetricsAddress and ProbeAddress are listen addresses; "0" turns the metrics off.
 	MetricsAddress, ProbeAddress string
+	// PprofAddress is where Go's profiles are served; empty serves none.
+	PprofAddress string
 	// MetricsSecure serves the metrics over TLS to authenticated and authorised clients only.
 	MetricsSecure bool
 	// WebhookCertificates is where the certificate of the webhooks comes from: WebhooksOff, WebhooksSelf or WebhooksFiles.
@@ -107,6 +109,7 @@ func Load(fs *flag.FlagSet, args []string, getenv func(string) string) (*Config,
 	fs.StringVar(&c.MetricsAddress, "metrics-bind-address", ":8443", "listen address of the metrics; 0 turns them off")
 	fs.BoolVar(&c.MetricsSecure, "metrics-secure", true, "serve the metrics over TLS to authorised clients only")
 	fs.StringVar(&c.ProbeAddress, "health-probe-bind-address", ":8081", "listen address of /healthz and /readyz")
+	fs.StringVar(&c.PprofAddress, "pprof-bind-address", "", "listen address of Go's profiles (/debug/pprof), for everybody who reaches it; empty serves none")
 	fs.StringVar(&c.WebhookCertificates, "webhook-certificates", WebhooksOff,
 		"where the certificate of the webhooks comes from: off (no webhooks: v1 cannot be used), self (made and rotated by the operator), files (cert-manager, OLM)")
 	fs.IntVar(&c.WebhookPort, "webhook-port", 9443, "port of the webhooks")

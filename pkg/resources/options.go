@@ -127,20 +127,31 @@ func findOption(word string) (known *option, offset int) {
 	return nil, 0
 }
 
-// fullName completes an abbreviation, as argparse does; it is empty when none or several options begin so.
-func fullName(name string) string {
+// optionNames are all options that are known, with those that are not ours to judge.
+var optionNames = func() []string {
 	names := slices.Clone(otherOptions)
 	for _, known := range knownOptions {
 		names = append(names, known.name)
 	}
-	if slices.Contains(names, name) {
+	return names
+}()
+
+// fullName completes an abbreviation, as argparse does; it is empty when none or several options begin so.
+func fullName(name string) string {
+	if slices.Contains(optionNames, name) {
 		return name
 	}
-	names = slices.DeleteFunc(names, func(full string) bool { return !strings.HasPrefix(full, name) })
-	if len(names) != 1 {
-		return ""
+	found := ""
+	for _, full := range optionNames {
+		switch {
+		case !strings.HasPrefix(full, name):
+		case found != "":
+			return ""
+		default:
+			found = full
+		}
 	}
-	return names[0]
+	return found
 }
 
 // likeOption tells whether argparse takes a word for an option rather than for the value of the option before it.

@@ -240,20 +240,20 @@ func TestWorkerJobFailed_FailsTheTest(t *testing.T) {
 
 func TestLostMasterJob(t *testing.T) {
 	for name, tc := range map[string]struct {
-		scene func(t *testing.T) *scene
+		scene func(t testing.TB) *scene
 		lost  string
 	}{
 		"while running":               {running, "was deleted during the run"},
 		"before it started":           {created, ""},
-		"after its pod had started":   {func(t *testing.T) *scene { s := created(t); s.runPod(s.master(), t0); return s }, "after its pod had started"},
-		"while the operator was away": {func(t *testing.T) *scene { s := created(t); s.obs.Unwatched = true; return s }, "may have run"},
-		"before Ready, operator crashed": {func(t *testing.T) *scene {
+		"after its pod had started":   {func(t testing.TB) *scene { s := created(t); s.runPod(s.master(), t0); return s }, "after its pod had started"},
+		"while the operator was away": {func(t testing.TB) *scene { s := created(t); s.obs.Unwatched = true; return s }, "may have run"},
+		"before Ready, operator crashed": {func(t testing.TB) *scene {
 			s := created(t)
 			s.obs.Unwatched = true
 			s.prev = InitializeStatus(s.obs.Test, t0)
 			return s
 		}, "may have run"},
-		"never created, operator crashed": {func(t *testing.T) *scene {
+		"never created, operator crashed": {func(t testing.TB) *scene {
 			s := fresh(t)
 			s.obs.Unwatched, s.prev = true, InitializeStatus(s.obs.Test, t0)
 			return s

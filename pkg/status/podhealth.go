@@ -20,8 +20,9 @@ const (
 	// silenceBefore is how long pods may hang, or Jobs be without pods, before their Events are asked:
 	// a good start is quicker, so that it costs no request.
 	silenceBefore = 5 * time.Second
-	// eventsEvery is how often the Events are asked again while the silence lasts.
-	eventsEvery = 5 * time.Second
+	// eventsEvery is how often the Events are asked again while the silence lasts, eventsSeldom how often when it has lasted
+	// long: then it is mostly a busy cluster's.
+	eventsEvery, eventsSeldom = 5 * time.Second, 10 * time.Second
 	// eventsValid is how old a Job's complaint may be: the Job controller repeats it at least every minute.
 	eventsValid = 2 * time.Minute
 	// passingFor is how long a kubelet's complaint about itself is taken for one that passes.
@@ -102,11 +103,12 @@ func Silent(prev *v2.LocustTestStatus, obs *Observation, now time.Time) Silence 
 		return s
 	}
 	hangs := func(since time.Time) bool {
-		if wait := silenceBefore - now.Sub(since); wait > 0 {
+		silent := now.Sub(since)
+		if wait := silenceBefore - silent; wait > 0 {
 			s.Again = soonest(s.Again, wait)
 			return false
 		}
-		s.Again = soonest(s.Again, eventsEvery)
+		s.Again = soonest(s.Again, min(max(silent/2, eventsEvery), eventsSeldom))
 		return true
 	}
 	for _, job := range []*batchv1.Job{obs.MasterJob, obs.WorkerJob} {

@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -37,6 +38,7 @@ import (
 const (
 	operatorNamespace  = "locust-k8s-operator-system"
 	operatorDeployment = "locust-k8s-operator-controller-manager"
+	operatorWebhook    = "locust-k8s-operator-webhook"
 	operatorUser       = "system:serviceaccount:" + operatorNamespace + ":locust-k8s-operator-controller-manager"
 
 	// nodeLabel marks the nodes that kwok plays; its value is also that of their taint, so that nothing else lands there.
@@ -100,7 +102,7 @@ func (c *cluster) play(ctx context.Context, kwok string, pods int) error {
 		return err
 	}
 	if _, err := c.start(ctx, "kwok", kwok, "--config", config, "--kubeconfig", os.Getenv("KUBECONFIG"), "--manage-all-nodes=false",
-		"--manage-nodes-with-annotation-selector", managedAnnotation+"=fake", "--cidr", "100.64.0.1/10", "--node-ip", "192.0.2.1"); err != nil {
+		"--manage-nodes-with-annotation-selector", managedAnnotation+"=fake", "--node-lease-duration-seconds", "40", "--cidr", "100.64.0.1/10", "--node-ip", "192.0.2.1"); err != nil {
 		return err
 	}
 	size := corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("100k"), corev1.ResourceMemory: resource.MustParse("100Ti"),
@@ -220,6 +222,22 @@ func (c *cluster) stopOperator(ctx context.Context) error {
 		err := c.List(ctx, &pods, client.InNamespace(operatorNamespace), client.MatchingLabels{"control-plane": "controller-manager"})
 		return len(pods.Items) == 0, err
 	})
+}
+
+// withoutWebhook takes the admission webhook away, which nobody would answer while no operator runs, and returns what puts
+// it back.
+func (c *cluster) withoutWebhook(ctx context.Context) (restore func(context.Context) error, err error) {
+	webhook := &admissionregistrationv1.ValidatingWebhookConfiguration{}
+	if err := c.Get(ctx, client.ObjectKey{Name: operatorWebhook}, webhook); err != nil {
+		return nil, fmt.Errorf("read the operator's webhook; run make deploy: %w", err)
+	}
+	if err := c.Delete(ctx, webhook.DeepCopy()); err != nil {
+		return nil, fmt.Errorf("take the operator's webhook away: %w", err)
+	}
+	webhook.ResourceVersion, webhook.UID = "", ""
+	restore = func(ctx context.Context) error { return client.IgnoreAlreadyExists(c.Create(ctx, webhook.DeepCopy())) }
+	c.undo = append(c.undo, func() { _ = restore(context.Background()) })
+	return restore, nil
 }
 
 // startOperator lets one fresh operator run, with settings in its environment, and waits until it leads.

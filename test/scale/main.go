@@ -16,10 +16,13 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
+	"github.com/go-logr/logr"
 	"github.com/prometheus/procfs"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 )
 
 // options are the flags of all commands.
@@ -36,6 +39,8 @@ type options struct {
 	// duration is how long the soak goes on, and pace how many tests it starts per second.
 	duration time.Duration
 	pace     float64
+	// environment are further settings of the operator, each NAME=VALUE.
+	environment []string
 }
 
 func main() {
@@ -60,6 +65,10 @@ func run() error {
 	flag.StringVar(&o.sizes, "sizes", "100x5,300x5,300x20,600x5,1000x5", "sizes: numbers of tests and workers")
 	flag.DurationVar(&o.duration, "duration", 10*time.Minute, "length of the soak")
 	flag.Float64Var(&o.pace, "pace", 2, "tests that the soak starts per second")
+	flag.Func("set", "further environment variable of the operator, NAME=VALUE; may be given again", func(pair string) error {
+		o.environment = append(o.environment, pair)
+		return nil
+	})
 	command := commands[""]
 	if len(os.Args) > 1 {
 		command = commands[os.Args[1]]
@@ -73,6 +82,7 @@ func run() error {
 	if err := os.MkdirAll(o.work, 0o755); err != nil {
 		return err
 	}
+	log.SetLogger(logr.Discard()) // of controller-runtime's client
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
 	c, err := newCluster(o.work)
@@ -83,8 +93,15 @@ func run() error {
 	return command(ctx, c, o)
 }
 
-// quiet are the settings of an operator that asks no masters: those that kwok plays would not answer.
-func quiet() map[string]string { return map[string]string{"LOCUST_OPERATOR_POLL_INTERVAL": "0"} }
+// settings are those of the operator. It asks no masters: those that kwok plays would not answer.
+func (o *options) settings() map[string]string {
+	settings := map[string]string{"LOCUST_OPERATOR_POLL_INTERVAL": "0"}
+	for _, pair := range o.environment {
+		name, value, _ := strings.Cut(pair, "=")
+		settings[name] = value
+	}
+	return settings
+}
 
 // operator starts a fresh operator.
 func (c *cluster) operator(ctx context.Context, settings map[string]string) (*subject, error) {
@@ -132,6 +149,10 @@ func bench(ctx context.Context, c *cluster, o *options) error {
 	if err := c.stopOperator(ctx); err != nil {
 		return err
 	}
+	restore, err := c.withoutWebhook(ctx)
+	if err != nil {
+		return err
+	}
 	const ground = "scale-floor"
 	program, err := c.start(ctx, "floor", o.floor, "--namespace", ground, "--user-agent", "scale-floor")
 	if err != nil {
@@ -146,8 +167,11 @@ func bench(ctx context.Context, c *cluster, o *options) error {
 	if err != nil {
 		return err
 	}
+	if err := restore(ctx); err != nil {
+		return err
+	}
 
-	subject, err := c.operator(ctx, quiet())
+	subject, err := c.operator(ctx, o.settings())
 	if err != nil {
 		return err
 	}

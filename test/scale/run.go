@@ -107,12 +107,16 @@ func (c *cluster) meters(ctx context.Context, s *subject, apiServer procfs.Proc)
 	}
 	m.reconciles = read.sum("controller_runtime_reconcile_total", "controller", "locusttest")
 	m.requests = read.sum("rest_client_requests_total")
-	// The garbage collector runs when the heap has doubled (GOGC=100).
-	m.heapLive = read.sum("go_memstats_next_gc_bytes") / 2
+	m.heapLive = heapLive(read)
 	m.goroutines = read.sum("go_goroutines")
 	m.depth = read.sum("workqueue_depth")
 	m.series = float64(read.series())
 	return m, nil
+}
+
+// heapLive is what the last garbage collection left: the next one comes when the heap has grown by GOGC percent.
+func heapLive(m metrics) float64 {
+	return m.sum("go_memstats_next_gc_bytes") / (1 + m.sum("go_gc_gogc_percent")/100)
 }
 
 func (a moment) busySince(b moment) float64 {
@@ -176,7 +180,7 @@ func (c *cluster) run(ctx context.Context, s *subject, l load) (*result, error) 
 		}
 		select {
 		case <-ctx.Done():
-			failed = fmt.Errorf("%s: only %d of %d tests are over after %s", s.name, finals, l.tests, l.patience)
+			failed = fmt.Errorf("%s: %d of %d tests are over: %w", s.name, finals, l.tests, ctx.Err())
 		case <-time.After(50 * time.Millisecond):
 		}
 	}

@@ -33,7 +33,7 @@ func shards(ctx context.Context, c *cluster, o *options) error {
 		}
 	}
 	settings := func(namespace string) map[string]string {
-		s := quiet()
+		s := o.settings()
 		s["WATCH_NAMESPACE"], s["LOCUST_OPERATOR_LEADER_ELECTION_ID"] = namespace, "shard-"+namespace
 		return s
 	}

@@ -57,7 +57,7 @@ func sizes(ctx context.Context, c *cluster, o *options) error {
 	}
 	all := &sizesResult{}
 	for _, l := range loads {
-		s, err := c.operator(ctx, quiet())
+		s, err := c.operator(ctx, o.settings())
 		if err != nil {
 			return err
 		}

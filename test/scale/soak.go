@@ -46,7 +46,7 @@ func soak(ctx context.Context, c *cluster, o *options) error {
 	if err := c.keepOperator(ctx); err != nil {
 		return err
 	}
-	s, err := c.operator(ctx, quiet())
+	s, err := c.operator(ctx, o.settings())
 	if err != nil {
 		return err
 	}
@@ -232,7 +232,7 @@ func (w *soaking) sample(ctx context.Context) (sample, error) {
 	}
 	one := sample{
 		Seconds: time.Since(w.began).Seconds(), Started: w.started, Over: w.over, Resident: status.VmRSS,
-		HeapLive: read.sum("go_memstats_next_gc_bytes") / 2, Goroutines: read.sum("go_goroutines"),
+		HeapLive: heapLive(read), Goroutines: read.sum("go_goroutines"),
 		Series: float64(read.series()), Depth: read.sum("workqueue_depth"), Watches: watches,
 	}
 	for name, family := range read {

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"os"
 	"path/filepath"
 	"strconv"
 
@@ -88,13 +89,19 @@ func APIServerArgs(l layout.Layout) []string {
 	}
 }
 
-// componentQPS is how many requests per second each controller, and the scheduler, may make.
-const componentQPS = 300
+// QPSEnv names the variable with how many requests per second each controller, and the scheduler, may make. Without it
+// they have their own defaults (20 and 50), which tens of thousands of pods would take hours with.
+const QPSEnv = "LOCUST_CLUSTER_QPS"
+
+func componentQPS() int {
+	qps, _ := strconv.Atoi(os.Getenv(QPSEnv))
+	return qps
+}
 
 // KCMArgs are the controller manager's flags.
 func KCMArgs(l layout.Layout) []string {
 	pki := func(name string) string { return filepath.Join(l.Pki(), name) }
-	return []string{
+	args := []string{
 		"--kubeconfig=" + filepath.Join(l.Conf(), "kcm.kubeconfig"),
 		"--bind-address=127.0.0.1",
 		"--leader-elect=false", // there is only one
@@ -103,11 +110,11 @@ func KCMArgs(l layout.Layout) []string {
 		"--root-ca-file=" + pki("ca.crt"),
 		"--cluster-signing-cert-file=" + pki("ca.crt"),
 		"--cluster-signing-key-file=" + pki("ca.key"),
-		// For each controller. The default, 20, is made for API servers that many share: pods of hundreds of tests would
-		// come over minutes, and a burst of work for the operator would never be seen.
-		"--kube-api-qps=" + strconv.Itoa(componentQPS),
-		"--kube-api-burst=" + strconv.Itoa(2*componentQPS),
 	}
+	if qps := componentQPS(); qps > 0 {
+		args = append(args, "--kube-api-qps="+strconv.Itoa(qps), "--kube-api-burst="+strconv.Itoa(2*qps))
+	}
+	return args
 }
 
 // SchedulerArgs are the scheduler's flags.

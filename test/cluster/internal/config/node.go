@@ -62,14 +62,15 @@ func (m Machine) oomScore() int {
 
 // Scheduler renders the scheduler's configuration.
 func Scheduler(l layout.Layout) ([]byte, error) {
+	connection := object{"kubeconfig": filepath.Join(l.Conf(), "scheduler.kubeconfig")}
+	if qps := componentQPS(); qps > 0 {
+		connection["qps"], connection["burst"] = qps, 2*qps
+	}
 	return toYAML(object{
-		"apiVersion":     "kubescheduler.config.k8s.io/v1",
-		"kind":           "KubeSchedulerConfiguration",
-		"leaderElection": object{"leaderElect": false}, // there is only one
-		"clientConnection": object{
-			"kubeconfig": filepath.Join(l.Conf(), "scheduler.kubeconfig"),
-			"qps":        componentQPS, "burst": 2 * componentQPS,
-		},
+		"apiVersion":       "kubescheduler.config.k8s.io/v1",
+		"kind":             "KubeSchedulerConfiguration",
+		"leaderElection":   object{"leaderElect": false}, // there is only one
+		"clientConnection": connection,
 	})
 }
 
