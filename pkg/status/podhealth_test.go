@@ -166,6 +166,7 @@ func TestSilent(t *testing.T) {
 	silence = Silent(&s.prev, &s.obs, t0.Add(6*time.Second))
 	assert.Equal(t, []types.UID{"shop-master-0", "shop-worker-0", "shop-worker-1", "shop-worker-2"}, silence.Objects, "a few pods of each Job tell for all")
 	assert.Equal(t, eventsEvery, silence.Again)
+	assert.Equal(t, eventsSeldom, Silent(&s.prev, &s.obs, t0.Add(time.Minute)).Again, "a long silence is mostly a busy cluster's")
 
 	s.obs.Pods = nil
 	silence = Silent(&s.prev, &s.obs, t0.Add(6*time.Second))

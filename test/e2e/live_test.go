@@ -252,6 +252,10 @@ func TestMetrics(t *testing.T) {
 	eventually(t, "the result", func() bool {
 		return strings.Contains(series(), fmt.Sprintf("locust_test_requests_total%s} %d", labels, final.TestResult.TotalRequests))
 	})
+	for wrong, code := range map[string]int{"": http.StatusUnauthorized, "invented": http.StatusUnauthorized, s.tokenOf("default"): http.StatusForbidden} {
+		got, _ := scrapeAs(t, wrong)
+		assert.Equal(t, code, got, "who may not read the metrics gets none")
+	}
 	all := scrape(t, token)
 	for _, want := range []string{
 		`locust_operator_status_writes_total{kind="transition",result="written"}`, `locust_operator_locust_polls_total{result="ok"}`,
@@ -275,13 +279,25 @@ func (s *scenario) metricsReader() string {
 	}
 	require.NoError(t, k8s.Create(t.Context(), binding))
 	t.Cleanup(func() { _ = k8s.Delete(context.Background(), binding) })
-	request, err := clientset.CoreV1().ServiceAccounts(s.namespace).CreateToken(t.Context(), account.Name, &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
-	require.NoError(t, err)
+	return s.tokenOf(account.Name)
+}
+
+// tokenOf makes a token of a service account.
+func (s *scenario) tokenOf(account string) string {
+	request, err := clientset.CoreV1().ServiceAccounts(s.namespace).CreateToken(s.t.Context(), account, &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
+	require.NoError(s.t, err)
 	return request.Status.Token
 }
 
 // scrape reads the metrics as Prometheus does.
 func scrape(t *testing.T, token string) string {
+	t.Helper()
+	code, body := scrapeAs(t, token)
+	require.Equal(t, http.StatusOK, code, body)
+	return body
+}
+
+func scrapeAs(t *testing.T, token string) (int, string) {
 	t.Helper()
 	pods := operatorPods(t)
 	require.Len(t, pods, 1)
@@ -295,6 +311,5 @@ func scrape(t *testing.T, token string) string {
 	defer func() { _ = response.Body.Close() }()
 	body, err := io.ReadAll(response.Body)
 	require.NoError(t, err)
-	require.Equal(t, http.StatusOK, response.StatusCode, string(body))
-	return string(body)
+	return response.StatusCode, string(body)
 }

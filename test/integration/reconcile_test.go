@@ -3,6 +3,8 @@
 package integration
 
 import (
+	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -131,3 +133,48 @@ func TestStatus_NoReconcileLoop(t *testing.T) {
 
 // startupRequests bounds what an operator asks at its own start: API discovery and one list per cache.
 const startupRequests = 12
+
+// TestSilentTests_ShareTheirQuestions: on a busy cluster many tests wait for their pods, and nothing is wrong with any. What
+// is wrong with one is still told.
+func TestSilentTests_ShareTheirQuestions(t *testing.T) {
+	ns := namespace(t)
+	op := startOperator(t, ns)
+	var tests []*v2.LocustTest
+	for i := range 20 {
+		tests = append(tests, create(t, newTest(ns, fmt.Sprintf("silent-%d", i))))
+	}
+	for _, test := range tests {
+		op.untilReason(test, v2.ConditionTypeReady, v2.ReasonResourcesCreated)
+	}
+	// The Job controller makes the pods; nobody here schedules them, so the test says that somebody did.
+	pods := &corev1.PodList{}
+	eventually(t, "all have their pods", func() bool {
+		return k8s.List(t.Context(), pods, client.InNamespace(ns)) == nil && len(pods.Items) == 3*len(tests)
+	})
+	for i := range pods.Items {
+		scheduled := corev1.PodCondition{Type: corev1.PodScheduled, Status: corev1.ConditionTrue, LastTransitionTime: metav1.NewTime(time.Now().Add(-10 * time.Second))}
+		pods.Items[i].Status.Conditions = []corev1.PodCondition{scheduled}
+		require.NoError(t, k8s.Status().Update(t.Context(), &pods.Items[i]))
+	}
+	lists := func() int { return op.requests.total("GET events") }
+	before := lists()
+	time.Sleep(13 * time.Second)
+	asked := lists() - before
+	t.Logf("%d tests were silent for 13 s: %d questions", len(tests), asked)
+	assert.Positive(t, asked, "somebody has to look: %v", op.requests.snapshot())
+	assert.LessOrEqual(t, asked, 5, "one question every 4 s serves them all: %v", op.requests.snapshot())
+
+	one := tests[7]
+	pod := &pods.Items[slices.IndexFunc(pods.Items, func(p corev1.Pod) bool { return p.Labels[resources.LabelPodName] == resources.MasterName(one.Name) })]
+	now := metav1.Now()
+	require.NoError(t, k8s.Create(t.Context(), &corev1.Event{
+		ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "mount"}, Type: corev1.EventTypeWarning, Reason: "FailedMount", Message: `configmap "none" not found`,
+		InvolvedObject: corev1.ObjectReference{Kind: "Pod", Namespace: ns, Name: pod.Name, UID: pod.UID}, FirstTimestamp: now, LastTimestamp: now,
+	}))
+	s := op.untilReason(one, v2.ConditionTypePodsHealthy, v2.ReasonConfigurationError)
+	assert.Contains(t, messageOf(s, v2.ConditionTypePodsHealthy), `configmap "none" not found`)
+	for _, other := range []*v2.LocustTest{tests[0], tests[19]} {
+		require.NoError(t, k8s.Get(t.Context(), client.ObjectKeyFromObject(other), other))
+		assert.Equal(t, v2.ReasonPodsStarting, reasonOf(&other.Status, v2.ConditionTypePodsHealthy), "it is nobody else's trouble")
+	}
+}

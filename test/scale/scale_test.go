@@ -1,0 +1,155 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
+)
+
+// line is a line of the audit log.
+func line(verb, resource, subresource string, code int, version string) string {
+	return fmt.Sprintf(`{"auditID":"x","stage":"ResponseComplete","verb":%q,"user":{"username":"me"},"objectRef":{"resource":%q,"subresource":%q,"namespace":"n","name":"a"},`+
+		`"responseStatus":{"code":%d},"responseObject":{"metadata":{"uid":"u","resourceVersion":%q}}}`+"\n", verb, resource, subresource, code, version)
+}
+
+// TestAuditLog: each request is counted once, also where the API server begins a new file in between.
+func TestAuditLog(t *testing.T) {
+	cache := t.TempDir()
+	t.Setenv("LOCUST_OPERATOR_CACHE", cache)
+	logs := filepath.Join(cache, "cluster", "logs")
+	require.NoError(t, os.MkdirAll(logs, 0o755))
+	path := filepath.Join(logs, "audit.log")
+	require.NoError(t, os.WriteFile(path, []byte(line("create", "jobs", "", 201, "1")), 0o600))
+	log, err := openAuditLog()
+	require.NoError(t, err)
+	defer log.close()
+	write := func(text string) {
+		file, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+		require.NoError(t, err)
+		_, err = file.WriteString(text)
+		require.NoError(t, err)
+		require.NoError(t, file.Close())
+	}
+	c := newCounts()
+	read := func() { require.NoError(t, log.read(byUser("me"), c.add)) }
+
+	write(line("patch", "locusttests", "status", 200, "2") + line("patch", "locusttests", "status", 200, "2"))
+	half := line("create", "services", "", 409, "")
+	write(half[:40])
+	read()
+	assert.Equal(t, 2, c.StatusWrites)
+	assert.Equal(t, 1, c.NoOpWrites, "the second changed nothing")
+	write(half[40:] + line("update", "leases", "", 200, "") + line("patch", "locusttests", "status", 409, ""))
+	require.NoError(t, os.Rename(path, path+".1"))
+	write(line("update", "locusttests", "", 200, "3") + line("patch", "locusttests", "status", 200, "4"))
+	read()
+	assert.Equal(t, 7, c.Total, "what was there before does not count: %v", c.Requests)
+	assert.Equal(t, []int{1, 1, 1, 1, 3, 3}, []int{c.Leases, c.RefusedCreates, c.Conflicts, c.MainWrites, c.StatusWrites, c.MostStatusWrites})
+}
+
+func TestStories(t *testing.T) {
+	s := &stories{byName: map[string]*story{}}
+	s.asked("a")
+	test := &v2.LocustTest{ObjectMeta: metav1.ObjectMeta{Name: "a"}}
+	job := func(role resources.Role, conditions ...batchv1.JobCondition) *batchv1.Job {
+		return &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{resources.LabelTestName: "a", resources.LabelComponent: string(role)}}, Status: batchv1.JobStatus{Conditions: conditions}}
+	}
+	for _, phase := range []string{"", v2.PhasePending, v2.PhasePending, v2.PhaseRunning, v2.PhasePending, v2.PhaseRunning} {
+		test.Status.Phase = phase
+		s.test(test)
+	}
+	s.job(job(resources.RoleMaster))
+	withJobs, _, _ := s.numbers()
+	assert.Zero(t, withJobs, "it has one of two")
+	s.job(job(resources.RoleWorker))
+	s.job(job(resources.RoleMaster, batchv1.JobCondition{Type: batchv1.JobComplete, Status: corev1.ConditionTrue}))
+	test.Status.Phase = v2.PhaseSucceeded
+	test.Status.Conditions = []metav1.Condition{{Type: v2.ConditionTypeWorkersConnected, Status: metav1.ConditionTrue}}
+	s.test(test)
+	s.test(test)
+	r := &result{Phases: map[string]int{}}
+	r.tell(s, time.Now().Add(-time.Second)) // the first creation
+	assert.Equal(t, map[string]int{"Pending → Running → Pending → Running → Succeeded": 1}, r.Phases, "a phase that flaps is seen")
+	assert.Equal(t, 1, r.Connected)
+	assert.Less(t, r.Told.Max, 0.5)
+	assert.Greater(t, r.AllJobs, 0.9)
+	withJobs, _, finals := s.numbers()
+	assert.Equal(t, []int{1, 1}, []int{withJobs, finals})
+}
+
+// good is a result within all budgets.
+func good(tests int) *result {
+	c := newCounts()
+	c.Total, c.Leases, c.StatusWrites, c.MostStatusWrites = 10*tests, 2, 4*tests, 5
+	return &result{Subject: "operator", Tests: tests, Workers: 5, AllJobs: 5, Told: latency{0.1, 0.2, 0.3}, Phases: map[string]int{"Pending → Running → Succeeded": tests},
+		Connected: tests, Counts: c, CPU: 9, PeakMemory: 60 << 20}
+}
+
+// TestBudgets: each budget can be missed; those of times only where times are checked.
+func TestBudgets(t *testing.T) {
+	for name, row := range map[string]struct {
+		spoil  func(t *table)
+		counts bool
+	}{
+		"all met":                    {func(*table) {}, false},
+		"jobs slower than the floor": {func(t *table) { t.Operator.AllJobs = 8 }, false},
+		"jobs slow":                  {func(t *table) { t.Operator.AllJobs, t.Floor.AllJobs = 9.5, 9 }, false},
+		"told late":                  {func(t *table) { t.Operator.Told.Max = 0.6 }, false},
+		"processor":                  {func(t *table) { t.Operator.CPU = 11 }, false},
+		"memory":                     {func(t *table) { t.Operator.PeakMemory = 63 << 20 }, false},
+		"requests":                   {func(t *table) { t.Operator.Counts.Total = 21 * 300 }, true},
+		"status writes":              {func(t *table) { t.Operator.Counts.StatusWrites = 9 * 300 }, true},
+		"status writes of one":       {func(t *table) { t.Operator.Counts.MostStatusWrites = 9 }, true},
+		"no-ops":                     {func(t *table) { t.Operator.Counts.NoOpWrites = 1 }, true},
+		"refused creates":            {func(t *table) { t.Operator.Counts.RefusedCreates = 1 }, true},
+		"main object":                {func(t *table) { t.Operator.Counts.MainWrites = 1 }, true},
+		"phases":                     {func(t *table) { t.Operator.Phases["Pending → Running → Succeeded"]-- }, true},
+		"workers":                    {func(t *table) { t.Operator.Connected-- }, true},
+		"one alone":                  {func(t *table) { t.Alone.Counts.Total = 21 }, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			one := &table{Floor: good(300), Operator: good(300), Alone: good(1)}
+			row.spoil(one)
+			var out bytes.Buffer
+			all, counts := one.print(&out, "all"), one.print(&out, "counts")
+			assert.Equal(t, name == "all met", all == nil, out.String())
+			assert.Equal(t, row.counts, counts != nil, out.String())
+			assert.NoError(t, one.print(&out, "none"))
+		})
+	}
+}
+
+func TestFit(t *testing.T) {
+	var runs []*result
+	for _, size := range [][2]int{{100, 5}, {300, 5}, {300, 20}, {1000, 5}} {
+		tests, pods := size[0], size[0]*(size[1]+1)
+		runs = append(runs, &result{Tests: tests, Workers: size[1], HeapLive: 8e6 + 5000*float64(tests) + 1500*float64(pods)})
+	}
+	found := fit(runs, func(r *result) float64 { return r.HeapLive })
+	assert.InDelta(t, 8e6, found.Base, 1)
+	assert.InDelta(t, 5000, found.PerTest, 0.01)
+	assert.InDelta(t, 1500, found.PerPod, 0.01)
+	assert.InDelta(t, 8e6+5000*50000+1500*1e6, found.at(50000, 1e6), 1e3)
+	assert.Zero(t, fit(runs[:2], func(r *result) float64 { return r.HeapLive }), "two sizes tell nothing")
+}
+
+func TestLatency(t *testing.T) {
+	var all []float64
+	for i := range 100 {
+		all = append(all, float64(99-i))
+	}
+	assert.Equal(t, latency{50, 99, 99}, latencyOf(all))
+	assert.Zero(t, latencyOf(nil))
+}
