@@ -126,7 +126,7 @@ test-fuzz: ## Fuzz each Fuzz function for FUZZTIME
 test-integration: ## Run the suites against a real API server, etcd and controller-manager
 	@echo "==> integration tests $(RACE)"
 	@mkdir -p bin/cover
-	@assets="$$($(LOCALCLUSTER) assets)"; KUBEBUILDER_ASSETS="$$assets" \
+	@assets="$$($(LOCALCLUSTER) assets)"; KUBEBUILDER_ASSETS="$$assets" KUBE_CACHE_MUTATION_DETECTOR=true \
 		go test $(RACE) -tags integration -timeout 15m -covermode atomic -coverpkg $(COVERED) \
 			-coverprofile bin/cover/integration.out ./test/integration/... | $(STRIP_SHARES)
 

@@ -163,7 +163,9 @@ func protect(cluster *rest.Config, client *http.Client) (metricsserver.Filter, e
 	if err != nil {
 		return nil, fmt.Errorf("protect the metrics: %w", err)
 	}
-	return func(_ logr.Logger, handler http.Handler) (http.Handler, error) { return access.Handler(handler), nil }, nil
+	return func(log logr.Logger, handler http.Handler) (http.Handler, error) {
+		return access.Handler(log, handler), nil
+	}, nil
 }
 
 func newManager(settings *config.Config, webhooks ctrlwebhook.Server) (ctrl.Manager, error) {
@@ -181,7 +183,7 @@ func newManager(settings *config.Config, webhooks ctrlwebhook.Server) (ctrl.Mana
 	if qps := settings.KubeAPIQPS; qps > 0 {
 		cluster.QPS, cluster.Burst = float32(qps), settings.KubeAPIBurst
 		if cluster.Burst == 0 {
-			cluster.Burst = int(2 * qps)
+			cluster.Burst = max(1, int(2*qps))
 		}
 	}
 

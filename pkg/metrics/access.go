@@ -3,11 +3,13 @@ package metrics
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
 	"time"
 
+	"github.com/go-logr/logr"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -18,8 +20,12 @@ import (
 )
 
 const (
-	// accessTTL is how long an answer of the API server is good: so often a scraper costs two requests.
-	accessTTL = time.Minute
+	// accessTTL is how long the API server's yes is good: so often a scraper costs two requests. refusalTTL is how long its
+	// no is.
+	accessTTL, refusalTTL = time.Minute, 10 * time.Second
+	// accessAtOnce is how many questions are asked at the same time: invented tokens must not become a flood of requests to
+	// the API server, in the operator's name.
+	accessAtOnce = 4
 	// accessMost is how many answers are kept; a flood of invented tokens takes no more memory than that.
 	accessMost = 256
 	// accessPatience bounds the questions to the API server.
@@ -36,6 +42,7 @@ type Access struct {
 	reviews authorizationclient.SubjectAccessReviewInterface
 	// answers are of type answer.
 	answers *cache.LRUExpireCache
+	slots   chan struct{}
 }
 
 // answer is 200, 401 or 403.
@@ -51,16 +58,21 @@ func NewAccess(config *rest.Config, client *http.Client) (*Access, error) {
 	if err != nil {
 		return nil, fmt.Errorf("client for access reviews: %w", err)
 	}
-	return &Access{authentication.TokenReviews(), authorization.SubjectAccessReviews(), cache.NewLRUExpireCache(accessMost)}, nil
+	return newAccess(authentication.TokenReviews(), authorization.SubjectAccessReviews()), nil
+}
+
+func newAccess(tokens authenticationclient.TokenReviewInterface, reviews authorizationclient.SubjectAccessReviewInterface) *Access {
+	return &Access{tokens, reviews, cache.NewLRUExpireCache(accessMost), make(chan struct{}, accessAtOnce)}
 }
 
 // Handler serves what next serves to those who may have it: 401 without a valid token, 403 without the right, 503 while
-// the API server cannot be asked.
-func (a *Access) Handler(next http.Handler) http.Handler {
+// the API server cannot be asked, which the logger is told.
+func (a *Access) Handler(log logr.Logger, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		code, err := a.judge(r)
 		if err != nil {
-			http.Error(w, "the API server could not be asked whether you may: "+err.Error(), http.StatusServiceUnavailable)
+			log.Error(err, "cannot ask the API server who may read the metrics")
+			http.Error(w, "the API server cannot be asked whether you may; try again", http.StatusServiceUnavailable)
 			return
 		}
 		if code != http.StatusOK {
@@ -82,11 +94,21 @@ func (a *Access) judge(r *http.Request) (answer, error) {
 	if known, ok := a.answers.Get(key); ok {
 		return known.(answer), nil
 	}
+	select {
+	case a.slots <- struct{}{}:
+		defer func() { <-a.slots }()
+	default:
+		return 0, errors.New("too many unknown tokens at once")
+	}
 	ctx, stop := context.WithTimeout(r.Context(), accessPatience)
 	defer stop()
 	code, err := a.ask(ctx, token, strings.ToLower(r.Method), r.URL.Path)
-	if err == nil {
+	switch {
+	case err != nil:
+	case code == http.StatusOK:
 		a.answers.Add(key, code, accessTTL)
+	default:
+		a.answers.Add(key, code, refusalTTL)
 	}
 	return code, err
 }
@@ -95,6 +117,10 @@ func (a *Access) ask(ctx context.Context, token, verb, path string) (answer, err
 	who, err := a.tokens.Create(ctx, &authenticationv1.TokenReview{Spec: authenticationv1.TokenReviewSpec{Token: token}}, metav1.CreateOptions{})
 	if err != nil {
 		return 0, fmt.Errorf("review token: %w", err)
+	}
+	if who.Status.Error != "" {
+		// The authenticator failed, which says nothing of the token.
+		return 0, fmt.Errorf("review token: %s", who.Status.Error)
 	}
 	if !who.Status.Authenticated {
 		return http.StatusUnauthorized, nil

@@ -6,11 +6,11 @@ import (
 	"net/http/httptest"
 	"testing"
 
+	"github.com/go-logr/logr"
 	"github.com/stretchr/testify/assert"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/util/cache"
 	"k8s.io/client-go/kubernetes/fake"
 	clienttesting "k8s.io/client-go/testing"
 )
@@ -19,6 +19,8 @@ import (
 type reviewer struct {
 	tokens, accesses int
 	broken           error
+	// trouble is the authenticator's.
+	trouble string
 }
 
 func (s *reviewer) access() *Access {
@@ -29,6 +31,7 @@ func (s *reviewer) access() *Access {
 		token := review.Spec.Token
 		review.Status.Authenticated = token == "reader" || token == "guest"
 		review.Status.User = authenticationv1.UserInfo{Username: token, Groups: []string{"all"}, Extra: map[string]authenticationv1.ExtraValue{"scope": {"a"}}}
+		review.Status.Error = s.trouble
 		return true, review, s.broken
 	})
 	set.PrependReactor("create", "subjectaccessreviews", func(action clienttesting.Action) (bool, runtime.Object, error) {
@@ -39,12 +42,12 @@ func (s *reviewer) access() *Access {
 			asked != nil && asked.Path == "/metrics" && asked.Verb == "get"
 		return true, review, nil
 	})
-	return &Access{set.AuthenticationV1().TokenReviews(), set.AuthorizationV1().SubjectAccessReviews(), cache.NewLRUExpireCache(accessMost)}
+	return newAccess(set.AuthenticationV1().TokenReviews(), set.AuthorizationV1().SubjectAccessReviews())
 }
 
 func TestAccess(t *testing.T) {
 	s := &reviewer{}
-	handler := s.access().Handler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("metrics")) }))
+	handler := s.access().Handler(logr.Discard(), http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("metrics")) }))
 	ask := func(method, path, header string) *httptest.ResponseRecorder {
 		request := httptest.NewRequest(method, path, http.NoBody)
 		if header != "" {
@@ -80,8 +83,27 @@ func TestAccess(t *testing.T) {
 	}
 	assert.Equal(t, []int{tokens, accesses}, []int{s.tokens, s.accesses}, "answers are remembered, also bad ones")
 
-	s.broken = errors.New("no connection")
-	assert.Equal(t, http.StatusServiceUnavailable, ask(http.MethodGet, "/metrics", "Bearer new").Code, "in doubt nothing is served")
-	s.broken = nil
+	s.broken = errors.New("no connection to 10.96.0.1")
+	refused := ask(http.MethodGet, "/metrics", "Bearer new")
+	assert.Equal(t, http.StatusServiceUnavailable, refused.Code, "in doubt nothing is served")
+	assert.NotContains(t, refused.Body.String(), "10.96", "strangers are not told what the operator knows")
+	s.broken, s.trouble = nil, "webhook timed out"
+	assert.Equal(t, http.StatusServiceUnavailable, ask(http.MethodGet, "/metrics", "Bearer new").Code, "the authenticator's trouble is no word about the token")
+	s.trouble = ""
 	assert.Equal(t, http.StatusUnauthorized, ask(http.MethodGet, "/metrics", "Bearer new").Code, "what could not be asked is not remembered")
+}
+
+// TestAccess_Flood: invented tokens do not become as many requests to the API server.
+func TestAccess_Flood(t *testing.T) {
+	s := &reviewer{}
+	access := s.access()
+	for range accessAtOnce {
+		access.slots <- struct{}{}
+	}
+	request := httptest.NewRequest(http.MethodGet, "/metrics", http.NoBody)
+	request.Header.Set("Authorization", "Bearer invented")
+	recorder := httptest.NewRecorder()
+	access.Handler(logr.Discard(), http.NotFoundHandler()).ServeHTTP(recorder, request)
+	assert.Equal(t, http.StatusServiceUnavailable, recorder.Code)
+	assert.Zero(t, s.tokens, "nobody is asked")
 }

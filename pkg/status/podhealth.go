@@ -22,7 +22,7 @@ const (
 	silenceBefore = 5 * time.Second
 	// eventsEvery is how often the Events are asked again while the silence lasts, eventsSeldom how often when it has lasted
 	// long: then it is mostly a busy cluster's.
-	eventsEvery, eventsSeldom = 5 * time.Second, 10 * time.Second
+	eventsEvery, eventsSeldom = 5 * time.Second, 7 * time.Second
 	// eventsValid is how old a Job's complaint may be: the Job controller repeats it at least every minute.
 	eventsValid = 2 * time.Minute
 	// passingFor is how long a kubelet's complaint about itself is taken for one that passes.

@@ -37,6 +37,11 @@ func (r *request) what() string {
 	return r.ObjectRef.Resource
 }
 
+// pod is the pod whose token the request carried; the API server notes it.
+func (r *request) pod() string {
+	return strings.Join(r.User.Extra["authentication.kubernetes.io/pod-name"], "")
+}
+
 // auditLog reads the log of the embedded cluster's API server from now on, also where the API server turns to a new file.
 type auditLog struct {
 	path string
@@ -67,53 +72,63 @@ func openAuditLog() (*auditLog, error) {
 // read gives all requests that were finished since the last call and are wanted.
 func (l *auditLog) read(wanted func(*request) bool, got func(*request)) error {
 	for {
-		chunk, err := io.ReadAll(l.file)
-		if err != nil {
-			return fmt.Errorf("read the audit log: %w", err)
-		}
-		l.rest = append(l.rest, chunk...)
-		for {
-			line, rest, whole := bytes.Cut(l.rest, []byte("\n"))
-			if !whole {
-				break
-			}
-			l.rest = rest
-			one := &request{}
-			if err := json.Unmarshal(line, one); err != nil {
-				return fmt.Errorf("decode a line of the audit log: %w", err)
-			}
-			// A watch is logged when it starts and when it ends.
-			if one.ObjectRef != nil && (one.Stage == "ResponseComplete") == (one.Verb != "watch") && one.Stage != "Panic" && wanted(one) {
-				got(one)
-			}
-		}
-		turned, err := l.turned()
-		if err != nil || !turned {
+		if err := l.readFile(wanted, got); err != nil {
 			return err
+		}
+		next, err := l.next()
+		if err != nil || next == nil {
+			return err
+		}
+		// What came before the API server turned to the new file.
+		if err := l.readFile(wanted, got); err != nil {
+			return err
+		}
+		_ = l.file.Close()
+		l.file, l.rest = next, nil
+	}
+}
+
+func (l *auditLog) readFile(wanted func(*request) bool, got func(*request)) error {
+	chunk, err := io.ReadAll(l.file)
+	if err != nil {
+		return fmt.Errorf("read the audit log: %w", err)
+	}
+	l.rest = append(l.rest, chunk...)
+	for {
+		line, rest, whole := bytes.Cut(l.rest, []byte("\n"))
+		if !whole {
+			return nil
+		}
+		l.rest = rest
+		one := &request{}
+		if err := json.Unmarshal(line, one); err != nil {
+			return fmt.Errorf("decode a line of the audit log: %w", err)
+		}
+		// A watch is logged when it starts and when it ends.
+		if one.ObjectRef != nil && (one.Stage == "ResponseComplete") == (one.Verb != "watch") && one.Stage != "Panic" && wanted(one) {
+			got(one)
 		}
 	}
 }
 
-// turned opens the new file when the API server has begun one.
-func (l *auditLog) turned() (bool, error) {
+// next is the new file when the API server has begun one.
+func (l *auditLog) next() (*os.File, error) {
 	now, err := os.Stat(l.path)
 	if errors.Is(err, os.ErrNotExist) {
-		return false, nil
+		return nil, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("look for the audit log: %w", err)
+		return nil, fmt.Errorf("look for the audit log: %w", err)
 	}
 	old, err := l.file.Stat()
 	if err != nil || os.SameFile(now, old) {
-		return false, err
+		return nil, err
 	}
 	file, err := os.Open(l.path)
 	if err != nil {
-		return false, fmt.Errorf("open the next audit log: %w", err)
+		return nil, fmt.Errorf("open the next audit log: %w", err)
 	}
-	_ = l.file.Close()
-	l.file = file
-	return true, nil
+	return file, nil
 }
 
 func (l *auditLog) close() { _ = l.file.Close() }
@@ -198,4 +213,9 @@ func byAgent(agent string) func(*request) bool {
 // byUser wants the requests of a user.
 func byUser(name string) func(*request) bool {
 	return func(r *request) bool { return r.User.Username == name }
+}
+
+// byPod wants the requests of one pod of the operator.
+func byPod(name string) func(*request) bool {
+	return func(r *request) bool { return r.User.Username == operatorUser && r.pod() == name }
 }

@@ -18,6 +18,7 @@ import (
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -252,7 +253,29 @@ func (c *cluster) startOperator(ctx context.Context, settings map[string]string)
 	}); err != nil {
 		return nil, err
 	}
-	return c.readyPod(ctx, map[string]string{"control-plane": "controller-manager"})
+	return c.leader(ctx, map[string]string{"control-plane": "controller-manager"}, settings)
+}
+
+// leader is the operator's pod when it is ready and works: it has the Lease.
+func (c *cluster) leader(ctx context.Context, labels, settings map[string]string) (*corev1.Pod, error) {
+	pod, err := c.readyPod(ctx, labels)
+	if err != nil {
+		return nil, err
+	}
+	name := settings["LOCUST_OPERATOR_LEADER_ELECTION_ID"]
+	if name == "" {
+		name = "locust-k8s-operator.locust.io"
+	}
+	err = wait.PollUntilContextTimeout(ctx, 300*time.Millisecond, 2*time.Minute, true, func(ctx context.Context) (bool, error) {
+		lease := &coordinationv1.Lease{}
+		err := c.Get(ctx, client.ObjectKey{Namespace: operatorNamespace, Name: name}, lease)
+		holder := lease.Spec.HolderIdentity
+		return err == nil && holder != nil && strings.HasPrefix(*holder, pod.Name), client.IgnoreNotFound(err)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("the operator does not get its Lease %s: %w", name, err)
+	}
+	return pod, nil
 }
 
 func set(container *corev1.Container, settings map[string]string) {
@@ -367,7 +390,7 @@ func (c *cluster) create(ctx context.Context, seen *stories, tests []*v2.LocustT
 	}
 }
 
-// jobsOf is how many Jobs and pods there are in a namespace.
+// podsIn is how many pods of tests there are in a namespace.
 func (c *cluster) podsIn(ctx context.Context, namespace string) (int, error) {
 	list := &metav1.PartialObjectMetadataList{}
 	list.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("PodList"))

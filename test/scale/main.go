@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -54,13 +55,13 @@ func run() error {
 	commands := map[string]func(context.Context, *cluster, *options) error{"bench": bench, "sizes": sizes, "shards": shards, "soak": soak}
 	o := &options{}
 	flag.StringVar(&o.kwok, "kwok", "", "path of kwok")
-	flag.StringVar(&o.floor, "floor", "", "path of the floor program")
+	flag.StringVar(&o.floor, "floor", "", "path of the floor program; empty measures the operator alone")
 	flag.StringVar(&o.work, "work", "bin/scale", "folder of logs and results")
 	flag.IntVar(&o.tests, "tests", 300, "number of tests")
 	flag.IntVar(&o.workers, "workers", 5, "workers of each test")
-	flag.DurationVar(&o.runTime, "run-time", 200*time.Second, "when the first test ends, after the first creation")
+	flag.DurationVar(&o.runTime, "run-time", 0, "when the first test ends, after the first creation; 0 means when the Job controller has had the time to start all")
 	flag.DurationVar(&o.spread, "spread", 40*time.Second, "over what time the tests end")
-	flag.DurationVar(&o.patience, "patience", 20*time.Minute, "how long one run may take")
+	flag.DurationVar(&o.patience, "patience", 20*time.Minute, "how long one run may take beyond its run time")
 	flag.StringVar(&o.check, "check", "all", "what must be within its budget: counts, all (counts and times), none")
 	flag.StringVar(&o.sizes, "sizes", "100x5,300x5,300x20,600x5,1000x5", "sizes: numbers of tests and workers")
 	flag.DurationVar(&o.duration, "duration", 10*time.Minute, "length of the soak")
@@ -117,12 +118,27 @@ func (c *cluster) operator(ctx context.Context, settings map[string]string) (*su
 	if err != nil {
 		return nil, err
 	}
-	return &subject{name: "operator", process: process, wanted: byUser(operatorUser), scraper: reader}, nil
+	return &subject{name: "operator", pod: pod.Name, process: process, wanted: byPod(pod.Name), scraper: reader}, nil
 }
 
 // load is what the flags ask for, in a fresh namespace.
 func (o *options) load(namespace string, tests, workers int) load {
-	return load{namespace: namespace, tests: tests, workers: workers, runTime: o.runTime, spread: o.spread, patience: o.patience}
+	runTime := o.runTime
+	if runTime == 0 {
+		runTime = startTime(tests, workers)
+	}
+	return load{namespace: namespace, tests: tests, workers: workers, runTime: runTime, spread: o.spread, patience: runTime + o.patience}
+}
+
+// startTime is how long it takes until all pods run. The Job controller makes one request for each pod and some for each
+// Job, 20 in a second or as many as the cluster was started with; this machine carries some 50.
+func startTime(tests, workers int) time.Duration {
+	rate := 18.0
+	if qps, err := strconv.ParseFloat(os.Getenv("LOCUST_CLUSTER_QPS"), 64); err == nil && qps > 0 {
+		rate = min(0.9*qps, 50)
+	}
+	requests := float64(tests * (workers + 1 + 6))
+	return 20*time.Second + time.Duration(requests/rate*float64(time.Second))
 }
 
 // measure runs a load in a namespace of its own, which is gone afterwards.
@@ -146,31 +162,13 @@ func bench(ctx context.Context, c *cluster, o *options) error {
 	if err := c.keepOperator(ctx); err != nil {
 		return err
 	}
-	if err := c.stopOperator(ctx); err != nil {
-		return err
+	floor := &result{Subject: "floor", Counts: newCounts()}
+	if o.floor != "" {
+		var err error
+		if floor, err = c.measureFloor(ctx, o); err != nil {
+			return err
+		}
 	}
-	restore, err := c.withoutWebhook(ctx)
-	if err != nil {
-		return err
-	}
-	const ground = "scale-floor"
-	program, err := c.start(ctx, "floor", o.floor, "--namespace", ground, "--user-agent", "scale-floor")
-	if err != nil {
-		return err
-	}
-	process, err := find(filepath.Base(o.floor), func(p procfs.Proc) bool { return p.PID == program.cmd.Process.Pid })
-	if err != nil {
-		return err
-	}
-	floor, err := c.measure(ctx, &subject{name: "floor", process: process, wanted: byAgent("scale-floor")}, o.load(ground, o.tests, o.workers))
-	program.stop()
-	if err != nil {
-		return err
-	}
-	if err := restore(ctx); err != nil {
-		return err
-	}
-
 	subject, err := c.operator(ctx, o.settings())
 	if err != nil {
 		return err
@@ -180,7 +178,7 @@ func bench(ctx context.Context, c *cluster, o *options) error {
 		return err
 	}
 	alone := o.load("scale-alone", 1, o.workers)
-	alone.runTime = min(o.runTime, 15*time.Second)
+	alone.runTime = 15 * time.Second
 	one, err := c.measure(ctx, subject, alone)
 	if err != nil {
 		return err
@@ -190,6 +188,32 @@ func bench(ctx context.Context, c *cluster, o *options) error {
 		return err
 	}
 	return table.print(os.Stdout, o.check)
+}
+
+// measureFloor measures the floor, while no operator runs.
+func (c *cluster) measureFloor(ctx context.Context, o *options) (*result, error) {
+	if err := c.stopOperator(ctx); err != nil {
+		return nil, err
+	}
+	restore, err := c.withoutWebhook(ctx)
+	if err != nil {
+		return nil, err
+	}
+	const ground = "scale-floor"
+	program, err := c.start(ctx, "floor", o.floor, "--namespace", ground, "--user-agent", "scale-floor")
+	if err != nil {
+		return nil, err
+	}
+	process, err := find(filepath.Base(o.floor), func(p procfs.Proc) bool { return p.PID == program.cmd.Process.Pid })
+	if err != nil {
+		return nil, err
+	}
+	r, err := c.measure(ctx, &subject{name: "floor", process: process, wanted: byAgent("scale-floor")}, o.load(ground, o.tests, o.workers))
+	program.stop()
+	if err != nil {
+		return nil, err
+	}
+	return r, restore(ctx)
 }
 
 func save(path string, what any) error {

@@ -98,6 +98,10 @@ func (c *cluster) newScraper(ctx context.Context, pod *corev1.Pod) (*scraper, er
 	if err := client.IgnoreAlreadyExists(c.Create(ctx, binding)); err != nil {
 		return nil, fmt.Errorf("let it read the metrics: %w", err)
 	}
+	c.undo = append(c.undo, func() {
+		_ = c.Delete(context.Background(), binding)
+		_ = c.Delete(context.Background(), account)
+	})
 	hours := int64(4 * 3600)
 	token := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: &hours}}
 	if err := c.SubResource("token").Create(ctx, account, token); err != nil {

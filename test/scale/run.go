@@ -24,7 +24,9 @@ type load struct {
 
 // subject is who does the work.
 type subject struct {
-	name    string
+	name string
+	// pod is the operator's; empty for the floor.
+	pod     string
 	process procfs.Proc
 	wanted  func(*request) bool
 	// scraper reads its metrics; nil when it has none.
@@ -76,6 +78,9 @@ type result struct {
 	BusyStart float64 `json:"busyWhileStarting"`
 	Busy      float64 `json:"busy"`
 }
+
+// good is how many tests took the three phases, and no other.
+func (r *result) good() int { return r.Phases["Pending → Running → Succeeded"] }
 
 // moment are the meters at one time.
 type moment struct {

@@ -51,7 +51,9 @@ func TestAuditLog(t *testing.T) {
 	read()
 	assert.Equal(t, 2, c.StatusWrites)
 	assert.Equal(t, 1, c.NoOpWrites, "the second changed nothing")
-	write(half[40:] + line("update", "leases", "", 200, "") + line("patch", "locusttests", "status", 409, ""))
+	write(half[40:] + line("update", "leases", "", 200, ""))
+	read()
+	write(line("patch", "locusttests", "status", 409, "")) // not read before the file is turned
 	require.NoError(t, os.Rename(path, path+".1"))
 	write(line("update", "locusttests", "", 200, "3") + line("patch", "locusttests", "status", 200, "4"))
 	read()
@@ -93,6 +95,7 @@ func TestStories(t *testing.T) {
 func good(tests int) *result {
 	c := newCounts()
 	c.Total, c.Leases, c.StatusWrites, c.MostStatusWrites = 10*tests, 2, 4*tests, 5
+	c.Requests["create jobs 201"], c.Requests["create services 201"] = 2*tests, tests
 	return &result{Subject: "operator", Tests: tests, Workers: 5, AllJobs: 5, Told: latency{0.1, 0.2, 0.3}, Phases: map[string]int{"Pending → Running → Succeeded": tests},
 		Connected: tests, Counts: c, CPU: 9, PeakMemory: 60 << 20}
 }
@@ -117,6 +120,9 @@ func TestBudgets(t *testing.T) {
 		"main object":                {func(t *table) { t.Operator.Counts.MainWrites = 1 }, true},
 		"phases":                     {func(t *table) { t.Operator.Phases["Pending → Running → Succeeded"]-- }, true},
 		"workers":                    {func(t *table) { t.Operator.Connected-- }, true},
+		"nothing was seen":           {func(t *table) { t.Operator.Counts = newCounts() }, true},
+		"Jobs made twice":            {func(t *table) { t.Operator.Counts.Requests["create jobs 201"]++ }, true},
+		"the run was too short":      {func(t *table) { t.Floor.Phases["Pending → Running → Succeeded"]-- }, true},
 		"one alone":                  {func(t *table) { t.Alone.Counts.Total = 21 }, true},
 	} {
 		t.Run(name, func(t *testing.T) {

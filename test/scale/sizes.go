@@ -68,6 +68,11 @@ func sizes(ctx context.Context, c *cluster, o *options) error {
 			c.log("stopped at %s", all.Stopped)
 			break
 		}
+		if r.good() != r.Tests {
+			all.Stopped = fmt.Sprintf("%dx%d: only %d tests ran before they ended; give a longer --run-time", l.tests, l.workers, r.good())
+			c.log("stopped at %s", all.Stopped)
+			break
+		}
 		all.Runs = append(all.Runs, r)
 	}
 	all.Heap = fit(all.Runs, func(r *result) float64 { return r.HeapLive })
@@ -87,7 +92,7 @@ func (s *sizesResult) print(to io.Writer) {
 	fmt.Fprintln(columns, "\ntests\tworkers\tpods\tseconds\tall Jobs\ttold max\tlive heap\tmost resident\tCPU\trequests per test\tstatus writes, most\tgood")
 	for _, r := range s.Runs {
 		fmt.Fprintf(columns, "%d\t%d\t%d\t%.0f\t%.1f s\t%.2f s\t%.1f MiB\t%.1f MiB\t%.1f s\t%.1f\t%d\t%d\n", r.Tests, r.Workers, r.Tests*(r.Workers+1), r.Seconds, r.AllJobs, r.Told.Max,
-			r.HeapLive/mebibyte, float64(r.PeakMemory)/mebibyte, r.CPU, float64(r.Counts.Total)/float64(r.Tests), r.Counts.MostStatusWrites, r.Phases["Pending → Running → Succeeded"])
+			r.HeapLive/mebibyte, float64(r.PeakMemory)/mebibyte, r.CPU, float64(r.Counts.Total)/float64(r.Tests), r.Counts.MostStatusWrites, r.good())
 	}
 	_ = columns.Flush()
 	for name, fitted := range map[string]slopes{"live heap": s.Heap, "most resident": s.Resident} {

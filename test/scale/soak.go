@@ -102,6 +102,9 @@ func soak(ctx context.Context, c *cluster, o *options) error {
 		}
 		fmt.Fprintf(os.Stdout, "%-26s before %8.1f  after %8.1f  bound %8.1f  %s\n", f.name, f.before, f.after, f.most, verdict)
 	}
+	if w.bad > 0 {
+		return fmt.Errorf("%d tests did not take the three phases", w.bad)
+	}
 	if len(wrong) > 0 {
 		return errors.New("did not end where they began: " + strings.Join(wrong, ", "))
 	}
@@ -118,6 +121,8 @@ type soaking struct {
 	began     time.Time
 	started   int
 	over      int
+	// bad are tests that did not take the three phases.
+	bad int
 	// living are the tests that are not deleted yet, in the order of their creation.
 	living  []string
 	samples []sample
@@ -147,7 +152,7 @@ func (w *soaking) keepStarting(ctx context.Context, length time.Duration) error 
 		case <-pace.C:
 			name := fmt.Sprintf("soak-%d", w.started)
 			w.seen.asked(name)
-			if err := w.Create(ctx, newTest(w.namespace, name, w.o.workers, time.Now().Add(10*time.Second))); err != nil {
+			if err := w.Create(ctx, newTest(w.namespace, name, w.o.workers, time.Now().Add(20*time.Second))); err != nil {
 				return fmt.Errorf("create test %s: %w", name, err)
 			}
 			w.started++
@@ -164,8 +169,9 @@ func (w *soaking) delete(ctx context.Context) error {
 	var still []string
 	for _, name := range w.living {
 		w.seen.mu.Lock()
-		told := w.seen.of(name).told
+		one := *w.seen.of(name)
 		w.seen.mu.Unlock()
+		told := one.told
 		if told.IsZero() || time.Since(told) < linger {
 			still = append(still, name)
 			continue
@@ -176,6 +182,9 @@ func (w *soaking) delete(ctx context.Context) error {
 			return fmt.Errorf("delete test %s: %w", name, err)
 		}
 		w.over++
+		if joined(one.phases) != "Pending → Running → Succeeded" {
+			w.bad++
+		}
 		w.seen.mu.Lock()
 		delete(w.seen.byName, name)
 		w.seen.mu.Unlock()

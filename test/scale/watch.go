@@ -31,9 +31,8 @@ type story struct {
 type stories struct {
 	mu     sync.Mutex
 	byName map[string]*story
-	finals int
-	// progress is called, now and then, with the numbers of tests that have their Jobs, that run and that are over.
-	withJobs, running int
+	// withJobs, running and finals are how many tests have both Jobs, have run, and are over.
+	withJobs, running, finals int
 }
 
 func (s *stories) of(name string) *story {
@@ -108,10 +107,17 @@ func (s *stories) watch(ctx context.Context, c client.WithWatch, namespace strin
 // follow calls see with each state of the objects of a kind. When it returns, the watch stands. A watch that the API
 // server ends is opened again where it was.
 func follow(ctx context.Context, c client.WithWatch, namespace string, list client.ObjectList, see func(client.Object)) error {
-	if err := c.List(ctx, list, client.InNamespace(namespace), client.Limit(1)); err != nil {
-		return fmt.Errorf("list before a watch: %w", err)
+	var version string
+	now := func() error {
+		if err := c.List(ctx, list, client.InNamespace(namespace), client.Limit(1)); err != nil {
+			return fmt.Errorf("list before a watch: %w", err)
+		}
+		version = list.GetResourceVersion()
+		return nil
 	}
-	version := list.GetResourceVersion()
+	if err := now(); err != nil {
+		return err
+	}
 	open := func() (watch.Interface, error) {
 		return c.Watch(ctx, list, &client.ListOptions{Namespace: namespace, Raw: &metav1.ListOptions{ResourceVersion: version, AllowWatchBookmarks: true}})
 	}
@@ -124,6 +130,9 @@ func follow(ctx context.Context, c client.WithWatch, namespace string, list clie
 			for event := range w.ResultChan() {
 				object, ok := event.Object.(client.Object)
 				if !ok {
+					// The version is too old, or worse. What happened in between is lost, and shows in the table.
+					time.Sleep(time.Second)
+					_ = now()
 					continue
 				}
 				version = object.GetResourceVersion()

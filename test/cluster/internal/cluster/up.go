@@ -34,7 +34,7 @@ func (c *Cluster) Up(ctx context.Context, o UpOptions) error {
 	if err := host.CheckPlatform(); err != nil {
 		return err
 	}
-	if err := c.Validate(); err != nil {
+	if err := errors.Join(c.Validate(), config.CheckQPS()); err != nil {
 		return err
 	}
 	unlock, err := c.lock()

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -96,6 +97,15 @@ const QPSEnv = "LOCUST_CLUSTER_QPS"
 func componentQPS() int {
 	qps, _ := strconv.Atoi(os.Getenv(QPSEnv))
 	return qps
+}
+
+// CheckQPS refuses a value of QPSEnv that is no number of requests.
+func CheckQPS() error {
+	value := os.Getenv(QPSEnv)
+	if qps, err := strconv.Atoi(value); value != "" && (err != nil || qps < 1) {
+		return fmt.Errorf("%s=%q is no number of requests per second; write for example 300, or leave it out", QPSEnv, value)
+	}
+	return nil
 }
 
 // KCMArgs are the controller manager's flags.
