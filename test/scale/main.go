@@ -204,7 +204,7 @@ func (c *cluster) measureFloor(ctx context.Context, o *options) (*result, error)
 	if err != nil {
 		return nil, err
 	}
-	process, err := find(filepath.Base(o.floor), func(p procfs.Proc) bool { return p.PID == program.cmd.Process.Pid })
+	process, err := procfs.NewProc(program.cmd.Process.Pid)
 	if err != nil {
 		return nil, err
 	}
