@@ -336,7 +336,7 @@ func (c *cluster) makeNamespace(ctx context.Context, name string) error {
 
 // clear deletes everything in a namespace, and the namespace, and waits until it is gone.
 func (c *cluster) clear(ctx context.Context, namespace string) error {
-	// The tests last: the operator need not see its Jobs go, and the garbage collector has less to find.
+	// Jobs and pods too: the garbage collector would take much longer.
 	background := client.PropagationPolicy(metav1.DeletePropagationBackground)
 	in := client.InNamespace(namespace)
 	none := client.GracePeriodSeconds(0)

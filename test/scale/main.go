@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -23,6 +24,7 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/procfs"
+	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 )
 
@@ -62,7 +64,7 @@ func run() error {
 	flag.DurationVar(&o.runTime, "run-time", 0, "when the first test ends, after the first creation; 0 means when the Job controller has had the time to start all")
 	flag.DurationVar(&o.spread, "spread", 40*time.Second, "over what time the tests end")
 	flag.DurationVar(&o.patience, "patience", 20*time.Minute, "how long one run may take beyond its run time")
-	flag.StringVar(&o.check, "check", "all", "what must be within its budget: counts, all (counts and times), none")
+	flag.StringVar(&o.check, "check", checkAll, "what must be within its budget: counts, all (counts and times), none")
 	flag.StringVar(&o.sizes, "sizes", "100x5,300x5,300x20,600x5,1000x5", "sizes: numbers of tests and workers")
 	flag.DurationVar(&o.duration, "duration", 10*time.Minute, "length of the soak")
 	flag.Float64Var(&o.pace, "pace", 2, "tests that the soak starts per second")
@@ -79,6 +81,9 @@ func run() error {
 	}
 	if err := flag.CommandLine.Parse(os.Args[2:]); err != nil {
 		return err
+	}
+	if !slices.Contains([]string{checkAll, checkCounts, checkNone}, o.check) {
+		return fmt.Errorf("--check %q is none of counts, all, none", o.check)
 	}
 	if err := os.MkdirAll(o.work, 0o755); err != nil {
 		return err
@@ -110,6 +115,11 @@ func (c *cluster) operator(ctx context.Context, settings map[string]string) (*su
 	if err != nil {
 		return nil, err
 	}
+	return c.subjectOf(ctx, "operator", pod)
+}
+
+// subjectOf is the operator in a pod.
+func (c *cluster) subjectOf(ctx context.Context, name string, pod *corev1.Pod) (*subject, error) {
 	process, err := processOf(pod, "manager")
 	if err != nil {
 		return nil, err
@@ -118,7 +128,7 @@ func (c *cluster) operator(ctx context.Context, settings map[string]string) (*su
 	if err != nil {
 		return nil, err
 	}
-	return &subject{name: "operator", pod: pod.Name, process: process, wanted: byPod(pod.Name), scraper: reader}, nil
+	return &subject{name: name, pod: pod.Name, process: process, wanted: byPod(pod.Name), scraper: reader}, nil
 }
 
 // load is what the flags ask for, in a fresh namespace.

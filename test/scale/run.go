@@ -79,17 +79,19 @@ type result struct {
 	Busy      float64 `json:"busy"`
 }
 
+// goodRun are the phases of a test that went well, as joined writes them.
+const goodRun = "Pending → Running → Succeeded"
+
 // good is how many tests took the three phases, and no other.
-func (r *result) good() int { return r.Phases["Pending → Running → Succeeded"] }
+func (r *result) good() int { return r.Phases[goodRun] }
 
 // moment are the meters at one time.
 type moment struct {
-	at                        time.Time
-	cpu, apiServer            float64
-	all, idle                 float64
-	reconciles, requests      float64
-	heapLive                  float64
-	goroutines, depth, series float64
+	at                   time.Time
+	cpu, apiServer       float64
+	all, idle            float64
+	reconciles, requests float64
+	heapLive             float64
 }
 
 func (c *cluster) meters(ctx context.Context, s *subject, apiServer procfs.Proc) (m moment, err error) {
@@ -113,9 +115,6 @@ func (c *cluster) meters(ctx context.Context, s *subject, apiServer procfs.Proc)
 	m.reconciles = read.sum("controller_runtime_reconcile_total", "controller", "locusttest")
 	m.requests = read.sum("rest_client_requests_total")
 	m.heapLive = heapLive(read)
-	m.goroutines = read.sum("go_goroutines")
-	m.depth = read.sum("workqueue_depth")
-	m.series = float64(read.series())
 	return m, nil
 }
 

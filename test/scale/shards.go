@@ -138,13 +138,5 @@ func (c *cluster) secondOperator(ctx context.Context, settings map[string]string
 	if err != nil {
 		return nil, err
 	}
-	process, err := processOf(pod, "manager")
-	if err != nil {
-		return nil, err
-	}
-	reader, err := c.newScraper(ctx, pod)
-	if err != nil {
-		return nil, err
-	}
-	return &subject{name: "second operator", pod: pod.Name, process: process, wanted: byPod(pod.Name), scraper: reader}, nil
+	return c.subjectOf(ctx, "second operator", pod)
 }

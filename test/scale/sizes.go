@@ -97,6 +97,7 @@ func (s *sizesResult) print(to io.Writer) {
 	_ = columns.Flush()
 	for name, fitted := range map[string]slopes{"live heap": s.Heap, "most resident": s.Resident} {
 		fmt.Fprintf(to, "%s: %.1f MiB + %.1f KiB per test + %.2f KiB per pod\n", name, fitted.Base/mebibyte, fitted.PerTest/1024, fitted.PerPod/1024)
+		fmt.Fprintf(to, "  50,000 tests of 20 pods would take %.1f GiB\n", fitted.at(50_000, 1_000_000)/(1<<30))
 	}
 }
 

@@ -182,7 +182,7 @@ func (w *soaking) delete(ctx context.Context) error {
 			return fmt.Errorf("delete test %s: %w", name, err)
 		}
 		w.over++
-		if joined(one.phases) != "Pending → Running → Succeeded" {
+		if joined(one.phases) != goodRun {
 			w.bad++
 		}
 		w.seen.mu.Lock()

@@ -30,6 +30,13 @@ type figure struct {
 
 const mebibyte = 1 << 20
 
+// What must be within its budget.
+const (
+	checkAll    = "all"
+	checkCounts = "counts"
+	checkNone   = "none"
+)
+
 // figures holds the results to the budgets. Those of times, memory and processor time are made for 300 tests with 5
 // workers each on two cores.
 func (t *table) figures() []figure {
@@ -85,7 +92,7 @@ func (t *table) print(to io.Writer, check string) error {
 	fmt.Fprintf(columns, "\n%d tests × %d workers\tfloor\toperator\tratio\tbudget\t\n", t.Operator.Tests, t.Operator.Workers)
 	for _, f := range t.figures() {
 		verdict := ""
-		checked := check == "all" || (check == "counts" && f.count)
+		checked := check == checkAll || (check == checkCounts && f.count)
 		switch {
 		case f.budget != "" && f.missed:
 			verdict = "missed"
@@ -114,7 +121,7 @@ func (t *table) print(to io.Writer, check string) error {
 	if len(t.Operator.Phases) != 1 {
 		fmt.Fprintf(to, "\nphases: %v\n", t.Operator.Phases)
 	}
-	if t.Floor.good() != t.Floor.Tests && check != "none" {
+	if t.Floor.good() != t.Floor.Tests && check != checkNone {
 		return fmt.Errorf("the run was too short: %d of %d tests of the floor ran before they ended; give a longer --run-time", t.Floor.good(), t.Floor.Tests)
 	}
 	if len(missed) > 0 {
