@@ -87,7 +87,8 @@ func (r *LocustTestReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 // gone or going, for its objects follow it by their owner references; unless somebody's finalizer holds it.
 func (r *LocustTestReconciler) get(ctx context.Context, req ctrl.Request) (*v2.LocustTest, *memory, error) {
 	test := &v2.LocustTest{}
-	if err := r.Get(ctx, req.NamespacedName, test); err != nil {
+	// It is the cache's own, not a copy: nobody writes to it.
+	if err := r.Get(ctx, req.NamespacedName, test, client.UnsafeDisableDeepCopy); err != nil {
 		if apierrors.IsNotFound(err) {
 			r.memories.forget(req.NamespacedName)
 			r.Metrics.Tests.Forget(req.Namespace, req.Name)

@@ -52,10 +52,9 @@ func (m *memory) newest(cached *v2.LocustTest) *v2.LocustTest {
 		m.written = nil
 		return cached
 	}
-	test := cached.DeepCopy()
-	test.Status = *m.written.Status.DeepCopy()
-	test.ResourceVersion = m.written.ResourceVersion
-	return test
+	test := *cached
+	test.Status, test.ResourceVersion = m.written.Status, m.written.ResourceVersion
+	return &test
 }
 
 // forgetAfter is how long after the end a test's last writes are remembered; the cache has them by then.

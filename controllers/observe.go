@@ -3,8 +3,7 @@ package controllers
 import (
 	"context"
 	"fmt"
-	"slices"
-	"strings"
+	"sort"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -20,6 +19,7 @@ import (
 )
 
 const (
+	testKind      = "LocustTest"
 	kindService   = "Service"
 	kindMasterJob = "master Job"
 	kindWorkerJob = "worker Job"
@@ -76,7 +76,8 @@ func (r *LocustTestReconciler) observeObjects(ctx context.Context, test *v2.Locu
 // read gets one object: from the cache, or newer from memory, or, when it should exist and is not there, from
 // the API server, because a cache may be behind.
 func (r *LocustTestReconciler) read(ctx context.Context, test *v2.LocustTest, mem *memory, kind string, key client.ObjectKey, into client.Object) (bool, error) {
-	err := r.Get(ctx, key, into)
+	// It is the cache's own, not a copy: nobody writes to it.
+	err := r.Get(ctx, key, into, client.UnsafeDisableDeepCopy)
 	if client.IgnoreNotFound(err) != nil {
 		return false, err
 	}
@@ -105,12 +106,13 @@ func (r *LocustTestReconciler) read(ctx context.Context, test *v2.LocustTest, me
 	return err == nil, client.IgnoreNotFound(err)
 }
 
+// copyInto shares what the object points to: nobody writes to what was observed.
 func copyInto(from, into client.Object) error {
 	switch target := into.(type) {
 	case *corev1.Service:
-		from.(*corev1.Service).DeepCopyInto(target)
+		*target = *from.(*corev1.Service)
 	case *batchv1.Job:
-		from.(*batchv1.Job).DeepCopyInto(target)
+		*target = *from.(*batchv1.Job)
 	default:
 		return fmt.Errorf("unexpected object %T", into)
 	}
@@ -127,7 +129,7 @@ func claim(test *v2.LocustTest, kind string, object client.Object, obs *status.O
 		return true
 	case owner != nil && owner.UID == test.UID:
 		obs.Predecessors = append(obs.Predecessors, what+" (being deleted)")
-	case owner != nil && owner.Kind == "LocustTest" && owner.Name == test.Name:
+	case owner != nil && owner.Kind == testKind && owner.Name == test.Name:
 		obs.Predecessors = append(obs.Predecessors, what+" (of an earlier test)")
 	default:
 		obs.Foreign = append(obs.Foreign, what)
@@ -144,18 +146,20 @@ func (r *LocustTestReconciler) observePods(ctx context.Context, test *v2.LocustT
 		return fmt.Errorf("list pods of test %s/%s: %w", test.Namespace, test.Name, err)
 	}
 	// The cache has no order, and the same observation has to give the same status.
-	slices.SortFunc(pods.Items, func(a, b corev1.Pod) int { return strings.Compare(a.Name, b.Name) })
-	for _, pod := range pods.Items {
+	sort.Slice(pods.Items, func(i, j int) bool { return pods.Items[i].Name < pods.Items[j].Name })
+	obs.Pods = pods.Items[:0]
+	for i := range pods.Items {
+		pod := &pods.Items[i]
 		if pod.Labels[resources.LabelTestUID] == string(test.UID) {
-			obs.Pods = append(obs.Pods, pod)
+			obs.Pods = append(obs.Pods, *pod)
 			continue
 		}
 		if pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed {
 			continue
 		}
 		obs.Predecessors = append(obs.Predecessors, "pod "+pod.Name+" (of an earlier test)")
-		if status.IsOrphan(&pod) {
-			obs.OldOrphans = append(obs.OldOrphans, pod)
+		if status.IsOrphan(pod) {
+			obs.OldOrphans = append(obs.OldOrphans, *pod)
 		}
 	}
 	return nil

@@ -8,7 +8,6 @@ import (
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
@@ -18,7 +17,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
-	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -49,9 +47,9 @@ func (r *LocustTestReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Ma
 		Named("locusttest").
 		// The test's own status writes are no news.
 		For(&v2.LocustTest{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		Owns(&batchv1.Job{}, builder.WithPredicates(changed())).
-		Owns(&corev1.Service{}, builder.WithPredicates(changed())).
-		Watches(&corev1.Pod{}, podEvents(), builder.WithPredicates(changed())).
+		Watches(&batchv1.Job{}, news(compareJobs)).
+		Watches(&corev1.Service{}, news(compareServices)).
+		Watches(&corev1.Pod{}, news(comparePods)).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: r.Concurrency,
 			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](retryFirst, retryMost),
@@ -63,50 +61,6 @@ func (r *LocustTestReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Ma
 		build = build.WatchesRawSource(source.Channel(r.Poller.answers, &handler.TypedEnqueueRequestForObject[*v2.LocustTest]{}))
 	}
 	return build.Complete(r)
-}
-
-// podsSettle is how long news of pods are gathered: the pods of a test are scheduled, start and end in bursts, and one look
-// serves them all. The Jobs' own news, by which tests start and end, are looked at at once.
-const podsSettle = 200 * time.Millisecond
-
-// podEvents asks for a look at the test whose name a pod carries. Pods of an earlier test of that name matter too: the new
-// test waits until they are gone.
-func podEvents() handler.Funcs {
-	look := func(pod client.Object, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) {
-		if name := pod.GetLabels()[resources.LabelTestName]; name != "" {
-			queue.AddAfter(reconcile.Request{NamespacedName: types.NamespacedName{Namespace: pod.GetNamespace(), Name: name}}, podsSettle)
-		}
-	}
-	type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
-	return handler.Funcs{
-		CreateFunc: func(_ context.Context, e event.CreateEvent, q queue) { look(e.Object, q) },
-		UpdateFunc: func(_ context.Context, e event.UpdateEvent, q queue) { look(e.ObjectNew, q) },
-		DeleteFunc: func(_ context.Context, e event.DeleteEvent, q queue) { look(e.Object, q) },
-	}
-}
-
-// changed lets updates through only when what the cache keeps of the object differs.
-func changed() predicate.Funcs {
-	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
-		return !equality.Semantic.DeepEqual(unversioned(e.ObjectOld), unversioned(e.ObjectNew))
-	}}
-}
-
-// unversioned is a shallow copy without the resource version.
-func unversioned(o client.Object) client.Object {
-	switch object := o.(type) {
-	case *corev1.Pod:
-		slim := *object
-		slim.ResourceVersion = ""
-		return &slim
-	case *batchv1.Job:
-		slim := *object
-		slim.ResourceVersion = ""
-		return &slim
-	}
-	o = o.DeepCopyObject().(client.Object)
-	o.SetResourceVersion("")
-	return o
 }
 
 // CacheOptions keep in memory only the operator's own objects, reduced to what is used of them.
@@ -143,7 +97,13 @@ func strip(o any) (any, error) {
 			ActiveDeadlineSeconds:   object.Spec.ActiveDeadlineSeconds,
 			TTLSecondsAfterFinished: object.Spec.TTLSecondsAfterFinished,
 		}
-		object.Status.UncountedTerminatedPods = nil
+		object.Status = batchv1.JobStatus{
+			Active: object.Status.Active, Ready: object.Status.Ready, Succeeded: object.Status.Succeeded,
+			CompletedIndexes: object.Status.CompletedIndexes,
+			StartTime:        object.Status.StartTime,
+			CompletionTime:   object.Status.CompletionTime,
+			Conditions:       object.Status.Conditions,
+		}
 	case *corev1.Service:
 		object.ObjectMeta = stripMeta(&object.ObjectMeta)
 		object.Spec, object.Status = corev1.ServiceSpec{}, corev1.ServiceStatus{}
