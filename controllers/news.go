@@ -18,17 +18,23 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/status"
 )
 
-// settle is how long news that decide nothing are gathered: the pods of a test are created, scheduled, started and ended in
-// bursts, and one look serves a whole burst. The queue drops a later look when an earlier one comes.
-const settle = 500 * time.Millisecond
+// News are gathered, so that one look serves a burst of them: the pods of a test are created, scheduled, started and ended
+// together. Those of pods that go well decide nothing: tests start and end by their Jobs, and counts are written seldom anyway.
+// The queue drops a later look when an earlier one comes.
+const (
+	gatherTrouble = 200 * time.Millisecond
+	gatherOthers  = 2 * time.Second
+)
 
 // urgency is how soon a test is looked at because something of it has changed.
 type urgency int
 
 const (
 	never urgency = iota
+	later
 	soon
 	atOnce
 )
@@ -39,19 +45,22 @@ func news(compare func(was, is client.Object) urgency) handler.Funcs {
 	type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 	look := func(o client.Object, q queue, when urgency) {
 		name := testOf(o)
-		if name == "" || when == never {
+		if name == "" {
 			return
 		}
 		request := reconcile.Request{NamespacedName: types.NamespacedName{Namespace: o.GetNamespace(), Name: name}}
-		if when == atOnce {
+		switch when {
+		case later:
+			q.AddAfter(request, gatherOthers)
+		case soon:
+			q.AddAfter(request, gatherTrouble)
+		case atOnce:
 			q.Add(request)
-		} else {
-			q.AddAfter(request, settle)
 		}
 	}
 	return handler.Funcs{
 		// What the operator created itself is no news, and what it finds when it starts is looked at with its test.
-		CreateFunc: func(_ context.Context, e event.CreateEvent, q queue) { look(e.Object, q, soon) },
+		CreateFunc: func(_ context.Context, e event.CreateEvent, q queue) { look(e.Object, q, later) },
 		UpdateFunc: func(_ context.Context, e event.UpdateEvent, q queue) {
 			look(e.ObjectNew, q, compare(e.ObjectOld, e.ObjectNew))
 		},
@@ -78,22 +87,28 @@ func onDelete(o client.Object) urgency {
 }
 
 func comparePods(was, is client.Object) urgency {
-	if samePod(was.(*corev1.Pod), is.(*corev1.Pod)) {
+	a, b := was.(*corev1.Pod), is.(*corev1.Pod)
+	switch {
+	case samePod(a, b):
 		return never
+	case status.GoesWell(a) && status.GoesWell(b):
+		return later
 	}
 	return soon
 }
 
-// compareJobs: by a Job's conditions, and by its first ready pod, tests start and end.
+// compareJobs: by a Job's conditions, and by its first and its last ready pod, tests start and end.
 func compareJobs(was, is client.Object) urgency {
 	a, b := was.(*batchv1.Job), is.(*batchv1.Job)
 	switch {
 	case sameJob(a, b):
 		return never
-	case sameMeta(a, b) && slices.Equal(a.Status.Conditions, b.Status.Conditions) && (ready(b) <= ready(a) || ready(a) > 0):
-		return soon
+	case !sameMeta(a, b) || !slices.Equal(a.Status.Conditions, b.Status.Conditions):
+		return atOnce
+	case ready(b) > ready(a) && (ready(a) == 0 || ready(b) == ptr.Deref(b.Spec.Parallelism, 1)):
+		return atOnce
 	}
-	return atOnce
+	return later
 }
 
 func ready(job *batchv1.Job) int32 { return ptr.Deref(job.Status.Ready, 0) }

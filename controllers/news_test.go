@@ -125,21 +125,75 @@ func TestJobNewsAreUrgentWhenTheyDecide(t *testing.T) {
 		was, is *batchv1.Job
 		want    urgency
 	}{
-		"nothing":         {job(nil), job(nil), never},
-		"version only":    {job(nil), job(func(j *batchv1.Job) { j.ResourceVersion = "2" }), never},
-		"counters":        {job(nil), job(func(j *batchv1.Job) { j.Status.Active = 1 }), soon},
-		"first ready pod": {job(nil), job(func(j *batchv1.Job) { j.Status.Ready = ptr.To[int32](1) }), atOnce},
+		"nothing":      {job(nil), job(nil), never},
+		"version only": {job(nil), job(func(j *batchv1.Job) { j.ResourceVersion = "2" }), never},
+		"counters":     {job(nil), job(func(j *batchv1.Job) { j.Status.Active = 1 }), later},
+		"first ready pod": {job(nil), job(func(j *batchv1.Job) {
+			j.Spec.Parallelism, j.Status.Ready = ptr.To[int32](3), ptr.To[int32](1)
+		}), atOnce},
 		"another ready pod": {
-			job(func(j *batchv1.Job) { j.Status.Ready = ptr.To[int32](1) }),
-			job(func(j *batchv1.Job) { j.Status.Ready = ptr.To[int32](2) }), soon,
+			job(func(j *batchv1.Job) { j.Spec.Parallelism, j.Status.Ready = ptr.To[int32](3), ptr.To[int32](1) }),
+			job(func(j *batchv1.Job) { j.Spec.Parallelism, j.Status.Ready = ptr.To[int32](3), ptr.To[int32](2) }), later,
 		},
-		"a pod less": {job(func(j *batchv1.Job) { j.Status.Ready = ptr.To[int32](1) }), job(nil), soon},
+		"last ready pod": {
+			job(func(j *batchv1.Job) { j.Spec.Parallelism, j.Status.Ready = ptr.To[int32](3), ptr.To[int32](2) }),
+			job(func(j *batchv1.Job) { j.Spec.Parallelism, j.Status.Ready = ptr.To[int32](3), ptr.To[int32](3) }), atOnce,
+		},
+		"a pod less": {job(func(j *batchv1.Job) { j.Status.Ready = ptr.To[int32](1) }), job(nil), later},
 		"end": {job(nil), job(func(j *batchv1.Job) {
 			j.Status.Conditions = []batchv1.JobCondition{{Type: batchv1.JobComplete, Status: corev1.ConditionTrue}}
 		}), atOnce},
 		"deletion": {job(nil), job(func(j *batchv1.Job) { j.DeletionTimestamp = &metav1.Time{Time: time.Unix(1, 0)} }), atOnce},
 	} {
 		assert.Equal(t, c.want, compareJobs(c.was, c.is), name)
+	}
+}
+
+func TestPodNewsAreUrgentWhenSomethingIsWrong(t *testing.T) {
+	pod := func(change func(*corev1.Pod)) *corev1.Pod {
+		one := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "test-worker-0", UID: "1"}}
+		if change != nil {
+			change(one)
+		}
+		return one
+	}
+	container := func(state, last corev1.ContainerState) *corev1.Pod {
+		return pod(func(p *corev1.Pod) {
+			p.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "locust", State: state, LastTerminationState: last}}
+		})
+	}
+	waiting := func(reason string) *corev1.Pod {
+		return container(corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: reason}}, corev1.ContainerState{})
+	}
+	ended := func(code int32) corev1.ContainerState {
+		return corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: code}}
+	}
+	running := corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}
+	condition := func(kind corev1.PodConditionType, status corev1.ConditionStatus, reason string) *corev1.Pod {
+		return pod(func(p *corev1.Pod) {
+			p.Status.Conditions = []corev1.PodCondition{{Type: kind, Status: status, Reason: reason}}
+		})
+	}
+	for name, c := range map[string]struct {
+		was, is *corev1.Pod
+		want    urgency
+	}{
+		"nothing":           {pod(nil), pod(nil), never},
+		"scheduled":         {pod(nil), condition(corev1.PodScheduled, corev1.ConditionTrue, ""), later},
+		"unschedulable":     {pod(nil), condition(corev1.PodScheduled, corev1.ConditionFalse, corev1.PodReasonUnschedulable), soon},
+		"schedulable again": {condition(corev1.PodScheduled, corev1.ConditionFalse, corev1.PodReasonUnschedulable), pod(nil), soon},
+		"being created":     {pod(nil), waiting("ContainerCreating"), later},
+		"no image":          {pod(nil), waiting("ErrImagePull"), soon},
+		"runs":              {waiting("ContainerCreating"), container(running, corev1.ContainerState{}), later},
+		"has ended well":    {pod(nil), container(ended(0), corev1.ContainerState{}), later},
+		"has ended badly":   {pod(nil), container(ended(1), corev1.ContainerState{}), soon},
+		"runs again":        {pod(nil), container(running, ended(1)), soon},
+		"will be disrupted": {pod(nil), condition(corev1.DisruptionTarget, corev1.ConditionTrue, ""), soon},
+		"failed":            {pod(nil), pod(func(p *corev1.Pod) { p.Status.Phase = corev1.PodFailed }), soon},
+		"evicted":           {pod(nil), pod(func(p *corev1.Pod) { p.Status.Reason = "Evicted" }), soon},
+		"is being deleted":  {pod(nil), pod(func(p *corev1.Pod) { p.DeletionTimestamp = &metav1.Time{Time: time.Unix(1, 0)} }), soon},
+	} {
+		assert.Equal(t, c.want, comparePods(c.was, c.is), name)
 	}
 }
 

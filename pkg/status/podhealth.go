@@ -230,6 +230,22 @@ func podVerdict(pod *corev1.Pod) *verdict {
 	return nil
 }
 
+// GoesWell tells whether a pod is on the way that every good pod takes, from being scheduled to its end: nothing about it
+// has to be told soon.
+func GoesWell(pod *corev1.Pod) bool {
+	disrupted := podCondition(pod, corev1.DisruptionTarget)
+	if pod.DeletionTimestamp != nil || pod.Status.Phase == corev1.PodFailed || pod.Status.Reason != "" ||
+		(disrupted != nil && disrupted.Status == corev1.ConditionTrue) || podVerdict(pod) != nil {
+		return false
+	}
+	return !slices.ContainsFunc(pod.Status.InitContainerStatuses, stumbled) && !slices.ContainsFunc(pod.Status.ContainerStatuses, stumbled)
+}
+
+// stumbled tells whether a container has ended with an error, or was started again.
+func stumbled(c corev1.ContainerStatus) bool {
+	return c.LastTerminationState.Terminated != nil || (c.State.Terminated != nil && c.State.Terminated.ExitCode != 0)
+}
+
 // containerWords are the kubelet's own words on a container that waits or has ended.
 func containerWords(prefix string, c *corev1.ContainerStatus) string {
 	var words string
