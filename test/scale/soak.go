@@ -33,8 +33,15 @@ type sample struct {
 	Watches float64 `json:"watches"`
 }
 
-// linger is how long a test stays after its end.
-const linger = 5 * time.Second
+const (
+	// linger is how long a test stays after its end.
+	linger = 5 * time.Second
+	// collected is how long to wait for a garbage collection after the last test: there is one at least every two minutes.
+	collected = 130 * time.Second
+	// forgotten is how long it takes until nothing is remembered: client-go keeps each Event that was sent for six to twelve
+	// minutes, in case it repeats (k8s.io/client-go/tools/events, finishTime).
+	forgotten = 12*time.Minute + collected
+)
 
 // soak starts tests at a steady pace and deletes each a while after its end. At the end, with no test left, everything has to be
 // where it was before the first, but for the warm-up.
@@ -65,7 +72,7 @@ func soak(ctx context.Context, c *cluster, o *options) error {
 	if err := w.keepStarting(ctx, min(time.Minute, o.duration/4)); err != nil {
 		return err
 	}
-	before, err := w.drained(ctx)
+	before, err := w.drained(ctx, collected)
 	if err != nil {
 		return err
 	}
@@ -73,7 +80,7 @@ func soak(ctx context.Context, c *cluster, o *options) error {
 	if err := w.keepStarting(ctx, o.duration); err != nil {
 		return err
 	}
-	after, err := w.drained(ctx)
+	after, err := w.drained(ctx, forgotten)
 	if err != nil {
 		return err
 	}
@@ -193,8 +200,8 @@ func (w *soaking) delete(ctx context.Context) error {
 	return nil
 }
 
-// drained waits until no test and no pod is left, and the operator's memory has been collected, and reads the meters.
-func (w *soaking) drained(ctx context.Context) (sample, error) {
+// drained waits until no test and no pod is left, and then a while for the operator's memory, and reads the meters.
+func (w *soaking) drained(ctx context.Context, rest time.Duration) (sample, error) {
 	deadline := time.Now().Add(w.o.patience)
 	for {
 		if err := w.delete(ctx); err != nil {
@@ -212,12 +219,11 @@ func (w *soaking) drained(ctx context.Context) (sample, error) {
 		}
 		time.Sleep(time.Second)
 	}
-	// The runtime collects at least every two minutes, and gives memory back behind that.
-	w.log("no test is left; waiting for two garbage collections")
+	w.log("no test is left; waiting %s", rest)
 	select {
 	case <-ctx.Done():
 		return sample{}, ctx.Err()
-	case <-time.After(250 * time.Second):
+	case <-time.After(rest):
 	}
 	one, err := w.sample(ctx)
 	if err == nil {
