@@ -327,7 +327,12 @@ func newTest(namespace, name string, workers int, end time.Time) *v2.LocustTest 
 // makeNamespace makes a namespace, which goes at the end.
 func (c *cluster) makeNamespace(ctx context.Context, name string) error {
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
-	if err := c.Create(ctx, namespace); err != nil {
+	// One that a run left behind when it was stopped may still be going.
+	err := wait.PollUntilContextTimeout(ctx, time.Second, 5*time.Minute, true, func(ctx context.Context) (bool, error) {
+		err := c.Create(ctx, namespace)
+		return err == nil, client.IgnoreAlreadyExists(err)
+	})
+	if err != nil {
 		return fmt.Errorf("make namespace %s: %w", name, err)
 	}
 	c.undo = append(c.undo, func() { _ = c.Delete(context.Background(), namespace) })
