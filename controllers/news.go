@@ -63,6 +63,9 @@ func news(compare func(was, is client.Object) urgency) handler.Funcs {
 		CreateFunc: func(_ context.Context, e event.CreateEvent, q queue) { look(e.Object, q, later) },
 		UpdateFunc: func(_ context.Context, e event.UpdateEvent, q queue) {
 			look(e.ObjectNew, q, compare(e.ObjectOld, e.ObjectNew))
+			if testOf(e.ObjectOld) != testOf(e.ObjectNew) {
+				look(e.ObjectOld, q, atOnce) // it has lost the object
+			}
 		},
 		DeleteFunc: func(_ context.Context, e event.DeleteEvent, q queue) { look(e.Object, q, onDelete(e.Object)) },
 	}
@@ -91,13 +94,14 @@ func comparePods(was, is client.Object) urgency {
 	switch {
 	case samePod(a, b):
 		return never
-	case status.GoesWell(a) && status.GoesWell(b):
+	case sameMeta(a, b) && status.GoesWell(a) && status.GoesWell(b):
 		return later
 	}
 	return soon
 }
 
-// compareJobs: by a Job's conditions, and by its first and its last ready pod, tests start and end.
+// compareJobs: by a Job's conditions, and by its first and its last ready pod, tests start and end. Where the Job controller
+// does not report ready pods, active ones count.
 func compareJobs(was, is client.Object) urgency {
 	a, b := was.(*batchv1.Job), is.(*batchv1.Job)
 	switch {
@@ -111,7 +115,7 @@ func compareJobs(was, is client.Object) urgency {
 	return later
 }
 
-func ready(job *batchv1.Job) int32 { return ptr.Deref(job.Status.Ready, 0) }
+func ready(job *batchv1.Job) int32 { return ptr.Deref(job.Status.Ready, job.Status.Active) }
 
 func compareServices(was, is client.Object) urgency {
 	if sameMeta(was, is) {

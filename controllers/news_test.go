@@ -11,8 +11,12 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/randfill"
 
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
@@ -127,7 +131,11 @@ func TestJobNewsAreUrgentWhenTheyDecide(t *testing.T) {
 	}{
 		"nothing":      {job(nil), job(nil), never},
 		"version only": {job(nil), job(func(j *batchv1.Job) { j.ResourceVersion = "2" }), never},
-		"counters":     {job(nil), job(func(j *batchv1.Job) { j.Status.Active = 1 }), later},
+		"counters": {
+			job(func(j *batchv1.Job) { j.Status.Ready = ptr.To[int32](0) }),
+			job(func(j *batchv1.Job) { j.Status.Active, j.Status.Ready = 1, ptr.To[int32](0) }), later,
+		},
+		"first active pod where ready ones are not told": {job(nil), job(func(j *batchv1.Job) { j.Status.Active = 1 }), atOnce},
 		"first ready pod": {job(nil), job(func(j *batchv1.Job) {
 			j.Spec.Parallelism, j.Status.Ready = ptr.To[int32](3), ptr.To[int32](1)
 		}), atOnce},
@@ -157,6 +165,43 @@ func TestPodNewsAreUrgentWhenSomethingIsWrong(t *testing.T) {
 	assert.Equal(t, later, comparePods(fine, runs))
 	assert.Equal(t, soon, comparePods(runs, failed))
 	assert.Equal(t, soon, comparePods(failed, runs), "what is mended has to be told too")
+	owned := runs.DeepCopy()
+	owned.OwnerReferences = []metav1.OwnerReference{{UID: "2", Controller: ptr.To(true)}}
+	assert.Equal(t, soon, comparePods(owned, runs), "an orphan makes load that nobody asked for")
+}
+
+// looks are what a handler asked the queue for.
+type looks struct {
+	workqueue.TypedRateLimitingInterface[reconcile.Request]
+	asked map[string]time.Duration
+}
+
+func (q *looks) Add(r reconcile.Request) { q.asked[r.Name] = 0 }
+
+func (q *looks) AddAfter(r reconcile.Request, wait time.Duration) { q.asked[r.Name] = wait }
+
+func TestNewsReachTheTestThatHasLostAnObject(t *testing.T) {
+	job := func(owner string) *batchv1.Job {
+		return &batchv1.Job{ObjectMeta: metav1.ObjectMeta{OwnerReferences: []metav1.OwnerReference{
+			{Kind: testKind, Name: owner, UID: types.UID(owner), Controller: ptr.To(true)},
+		}}}
+	}
+	q := &looks{asked: map[string]time.Duration{}}
+	handle := news(compareJobs)
+	handle.UpdateFunc(t.Context(), event.UpdateEvent{ObjectOld: job("a"), ObjectNew: job("b")}, q)
+	assert.Equal(t, map[string]time.Duration{"a": 0, "b": 0}, q.asked)
+
+	clear(q.asked)
+	handle.UpdateFunc(t.Context(), event.UpdateEvent{ObjectOld: job("a"), ObjectNew: job("a")}, q)
+	assert.Empty(t, q.asked, "nothing has changed")
+
+	handle.CreateFunc(t.Context(), event.CreateEvent{Object: job("a")}, q)
+	handle.DeleteFunc(t.Context(), event.DeleteEvent{Object: job("b")}, q)
+	assert.Equal(t, map[string]time.Duration{"a": gatherOthers, "b": 0}, q.asked)
+
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{resources.LabelTestName: "c"}}}
+	news(comparePods).DeleteFunc(t.Context(), event.DeleteEvent{Object: pod}, q)
+	assert.Equal(t, gatherTrouble, q.asked["c"])
 }
 
 func TestTestOf(t *testing.T) {

@@ -36,7 +36,8 @@ func (r *LocustTestReconciler) record(ctx context.Context, test *v2.LocustTest, 
 	// The patch is made of the status alone, and carries the resource version it was derived from: it fails rather than
 	// overwrite conditions that it has not seen.
 	was := &v2.LocustTest{ObjectMeta: metav1.ObjectMeta{Namespace: test.Namespace, Name: test.Name, UID: test.UID, ResourceVersion: test.ResourceVersion}, Status: test.Status}
-	next := &v2.LocustTest{ObjectMeta: was.ObjectMeta, Status: derived.Status}
+	// The API server's answer is decoded into a copy: the derived status shares times and numbers with the cached one.
+	next := &v2.LocustTest{ObjectMeta: was.ObjectMeta, Status: *derived.Status.DeepCopy()}
 	patch := client.MergeFromWithOptions(was, client.MergeFromWithOptimisticLock{})
 	err := r.Status().Patch(ctx, next, patch)
 	r.Metrics.Operator.StatusWrite(written(change, err))

@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -45,8 +46,7 @@ func (r *LocustTestReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Ma
 	}
 	build := ctrl.NewControllerManagedBy(mgr).
 		Named("locusttest").
-		// The test's own status writes are no news.
-		For(&v2.LocustTest{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		For(&v2.LocustTest{}, builder.WithPredicates(specChanged())).
 		Watches(&batchv1.Job{}, news(compareJobs)).
 		Watches(&corev1.Service{}, news(compareServices)).
 		Watches(&corev1.Pod{}, news(comparePods)).
@@ -61,6 +61,17 @@ func (r *LocustTestReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Ma
 		build = build.WatchesRawSource(source.Channel(r.Poller.answers, &handler.TypedEnqueueRequestForObject[*v2.LocustTest]{}))
 	}
 	return build.Complete(r)
+}
+
+// specChanged: the test's own status writes are no news, another test under its name is. That one may come as an update when
+// the watch was broken meanwhile.
+func specChanged() predicate.Predicate {
+	return predicate.Or(predicate.GenerationChangedPredicate{}, predicate.Funcs{
+		CreateFunc:  func(event.CreateEvent) bool { return false },
+		DeleteFunc:  func(event.DeleteEvent) bool { return false },
+		GenericFunc: func(event.GenericEvent) bool { return false },
+		UpdateFunc:  func(e event.UpdateEvent) bool { return e.ObjectOld.GetUID() != e.ObjectNew.GetUID() },
+	})
 }
 
 // CacheOptions keep in memory only the operator's own objects, reduced to what is used of them.

@@ -46,7 +46,7 @@ func Derive(prev v2.LocustTestStatus, obs Observation, settings Settings, now ti
 	setTestCompleted(next, now, decided)
 	again := setWorkers(next, &prev, &obs, settings, now)
 	setResult(next, &prev, &obs)
-	setPodsHealthy(next, &obs, v, now)
+	again = soonest(again, setPodsHealthy(next, &obs, v, now))
 	setKstatus(next, &obs, now, decided.cause)
 
 	return Derivation{

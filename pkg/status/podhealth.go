@@ -376,16 +376,19 @@ func replaced(pods []*corev1.Pod, now time.Time) bool {
 	return false
 }
 
-// allPodsRun tells whether the master and all expected workers run.
-func allPodsRun(phase string, obs *Observation, now time.Time) bool {
+// allPodsRun tells whether the master and all expected workers run, and when to look again because that changes by time
+// alone (0: never).
+func allPodsRun(phase string, obs *Observation, now time.Time) (bool, time.Duration) {
 	if obs.WorkerJob == nil || phase != v2.PhaseRunning {
-		return false
+		return false, 0
 	}
-	count, _ := readyForLong(obs, now)
-	return count >= obs.expectedWorkers()
+	count, again := readyForLong(obs, now)
+	return count >= obs.expectedWorkers(), again
 }
 
-func setPodsHealthy(next *v2.LocustTestStatus, obs *Observation, v *verdict, now time.Time) {
+// setPodsHealthy returns when to look again because the condition changes by time alone (0: never).
+func setPodsHealthy(next *v2.LocustTestStatus, obs *Observation, v *verdict, now time.Time) time.Duration {
+	run, again := allPodsRun(next.Phase, obs, now)
 	switch {
 	case next.Phase == v2.PhaseSucceeded:
 		setCondition(next, now, v2.ConditionTypePodsHealthy, metav1.ConditionTrue, v2.ReasonPodsHealthy, "All pods ran")
@@ -394,9 +397,11 @@ func setPodsHealthy(next *v2.LocustTestStatus, obs *Observation, v *verdict, now
 	case next.Phase == v2.PhaseFailed:
 		// What was known before the end stays: pods that go because the test ended are not a finding.
 		restamp(next, v2.ConditionTypePodsHealthy)
-	case allPodsRun(next.Phase, obs, now):
+	case run:
 		setCondition(next, now, v2.ConditionTypePodsHealthy, metav1.ConditionTrue, v2.ReasonPodsHealthy, "All pods run")
 	default:
 		setCondition(next, now, v2.ConditionTypePodsHealthy, metav1.ConditionTrue, v2.ReasonPodsStarting, "Waiting for pods to run")
+		return again
 	}
+	return 0
 }

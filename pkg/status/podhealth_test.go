@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/locust/report"
 )
 
 func warning(uid types.UID, reason, message string, at time.Time) corev1.Event {
@@ -189,6 +190,18 @@ func TestMessage_NamesAFewPodsOnly(t *testing.T) {
 	s.waitPod(s.master(), "ErrImagePull", "x")
 	s.derive(t0.Add(time.Second))
 	requireCondition(t, &s.prev, v2.ConditionTypePodsHealthy, metav1.ConditionFalse, v2.ReasonImagePullError, "and 1 more")
+}
+
+// While the master tells who is connected, nothing else asks for the look at which its pods have run for long enough.
+func TestPodsHealthy_ByTimeAlone(t *testing.T) {
+	s := polled(t)
+	young := t0.Add(30 * time.Second)
+	s.runPod(s.worker(0), young)
+	d := s.tell(young.Add(time.Second), 3, report.StateRunning, report.Stats{})
+	requireCondition(t, &s.prev, v2.ConditionTypePodsHealthy, metav1.ConditionTrue, v2.ReasonPodsStarting)
+	require.Equal(t, joinTime-time.Second, d.WakeUp)
+	s.tell(young.Add(joinTime), 3, report.StateRunning, report.Stats{})
+	requireCondition(t, &s.prev, v2.ConditionTypePodsHealthy, metav1.ConditionTrue, v2.ReasonPodsHealthy)
 }
 
 func TestGoesWell(t *testing.T) {
