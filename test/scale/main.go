@@ -141,11 +141,11 @@ func (o *options) load(namespace string, tests, workers int) load {
 }
 
 // startTime is how long it takes until all pods run. The Job controller makes one request for each pod and some for each
-// Job, 20 in a second or as many as the cluster was started with; this machine carries some 50.
+// Job, 20 in a second or as many as the cluster was started with; this machine carries some 40.
 func startTime(tests, workers int) time.Duration {
 	rate := 18.0
 	if qps, err := strconv.ParseFloat(os.Getenv("LOCUST_CLUSTER_QPS"), 64); err == nil && qps > 0 {
-		rate = min(0.9*qps, 50)
+		rate = min(0.9*qps, 40)
 	}
 	requests := float64(tests * (workers + 1 + 6))
 	return 20*time.Second + time.Duration(requests/rate*float64(time.Second))
