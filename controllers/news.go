@@ -39,9 +39,9 @@ const (
 	atOnce
 )
 
-// news asks for looks at the test that a changed object belongs to. Nothing else is asked about an update than compare,
-// which is given the objects as the cache keeps them.
-func news(compare func(was, is client.Object) urgency) handler.Funcs {
+// news asks for looks at the test that a changed object belongs to. How soon, compare says of an update, which is given the
+// objects as the cache keeps them, and gone of a deletion.
+func news(compare func(was, is client.Object) urgency, gone urgency) handler.Funcs {
 	type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 	look := func(o client.Object, q queue, when urgency) {
 		name := testOf(o)
@@ -67,7 +67,7 @@ func news(compare func(was, is client.Object) urgency) handler.Funcs {
 				look(e.ObjectOld, q, atOnce) // it has lost the object
 			}
 		},
-		DeleteFunc: func(_ context.Context, e event.DeleteEvent, q queue) { look(e.Object, q, onDelete(e.Object)) },
+		DeleteFunc: func(_ context.Context, e event.DeleteEvent, q queue) { look(e.Object, q, gone) },
 	}
 }
 
@@ -79,14 +79,6 @@ func testOf(o client.Object) string {
 		return owner.Name
 	}
 	return o.GetLabels()[resources.LabelTestName]
-}
-
-// onDelete: a Job or a Service that is gone may have to be made again; pods go in bursts.
-func onDelete(o client.Object) urgency {
-	if _, isPod := o.(*corev1.Pod); isPod {
-		return soon
-	}
-	return atOnce
 }
 
 func comparePods(was, is client.Object) urgency {

@@ -187,7 +187,7 @@ func TestNewsReachTheTestThatHasLostAnObject(t *testing.T) {
 		}}}
 	}
 	q := &looks{asked: map[string]time.Duration{}}
-	handle := news(compareJobs)
+	handle := news(compareJobs, atOnce)
 	handle.UpdateFunc(t.Context(), event.UpdateEvent{ObjectOld: job("a"), ObjectNew: job("b")}, q)
 	assert.Equal(t, map[string]time.Duration{"a": 0, "b": 0}, q.asked)
 
@@ -200,7 +200,7 @@ func TestNewsReachTheTestThatHasLostAnObject(t *testing.T) {
 	assert.Equal(t, map[string]time.Duration{"a": gatherOthers, "b": 0}, q.asked)
 
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{resources.LabelTestName: "c"}}}
-	news(comparePods).DeleteFunc(t.Context(), event.DeleteEvent{Object: pod}, q)
+	news(comparePods, soon).DeleteFunc(t.Context(), event.DeleteEvent{Object: pod}, q)
 	assert.Equal(t, gatherTrouble, q.asked["c"])
 }
 

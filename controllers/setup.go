@@ -47,9 +47,10 @@ func (r *LocustTestReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Ma
 	build := ctrl.NewControllerManagedBy(mgr).
 		Named("locusttest").
 		For(&v2.LocustTest{}, builder.WithPredicates(specChanged())).
-		Watches(&batchv1.Job{}, news(compareJobs)).
-		Watches(&corev1.Service{}, news(compareServices)).
-		Watches(&corev1.Pod{}, news(comparePods)).
+		// A Job or a Service that is gone may have to be made again; pods go in bursts.
+		Watches(&batchv1.Job{}, news(compareJobs, atOnce)).
+		Watches(&corev1.Service{}, news(compareServices, atOnce)).
+		Watches(&corev1.Pod{}, news(comparePods, soon)).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: r.Concurrency,
 			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](retryFirst, retryMost),
@@ -67,10 +68,7 @@ func (r *LocustTestReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Ma
 // the watch was broken meanwhile.
 func specChanged() predicate.Predicate {
 	return predicate.Or(predicate.GenerationChangedPredicate{}, predicate.Funcs{
-		CreateFunc:  func(event.CreateEvent) bool { return false },
-		DeleteFunc:  func(event.DeleteEvent) bool { return false },
-		GenericFunc: func(event.GenericEvent) bool { return false },
-		UpdateFunc:  func(e event.UpdateEvent) bool { return e.ObjectOld.GetUID() != e.ObjectNew.GetUID() },
+		UpdateFunc: func(e event.UpdateEvent) bool { return e.ObjectOld.GetUID() != e.ObjectNew.GetUID() },
 	})
 }
 
