@@ -5,6 +5,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -18,7 +19,8 @@ type memory struct {
 	uid types.UID
 	// looked is false on the first look since this operator started.
 	looked bool
-	// written is the test as of the last status write, until the cache has it.
+	// written is the test as of the last status write, until the cache has it; of it only the status and what tells versions
+	// apart.
 	written *v2.LocustTest
 	// objects are the test's objects as of their last write, by kind and name, until the cache has them.
 	objects map[string]writtenObject
@@ -57,6 +59,12 @@ func (m *memory) newest(cached *v2.LocustTest) *v2.LocustTest {
 	return &test
 }
 
+// wrote remembers a status as the API server returned it from a write.
+func (m *memory) wrote(test *v2.LocustTest, now time.Time) {
+	version := metav1.ObjectMeta{UID: test.UID, ResourceVersion: test.ResourceVersion}
+	m.written, m.refreshed = &v2.LocustTest{ObjectMeta: version, Status: test.Status}, now
+}
+
 // forgetAfter is how long after the end a test's last writes are remembered; the cache has them by then.
 const forgetAfter = 30 * time.Second
 
@@ -69,12 +77,12 @@ func (m *memory) forgetIn(now *v2.LocustTestStatus) time.Duration {
 	return forgetAfter
 }
 
-// keep remembers an object as the API server returned it from a write.
+// keep remembers an object as the API server returned it from a write, as the cache will have it. The object itself is reduced.
 func (m *memory) keep(kind string, object client.Object, now time.Time) {
 	if m.objects == nil {
 		m.objects = map[string]writtenObject{}
 	}
-	m.objects[kind] = writtenObject{object, now}
+	m.objects[kind] = writtenObject{reduce(object).(client.Object), now}
 }
 
 // newer tells whether a is a later version of the same object than b. Resource versions of one resource can

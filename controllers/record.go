@@ -51,8 +51,7 @@ func (r *LocustTestReconciler) record(ctx context.Context, test *v2.LocustTest, 
 	case err != nil:
 		return 0, fmt.Errorf("write status of test %s/%s: %w", test.Namespace, test.Name, err)
 	}
-	next.ManagedFields = nil
-	mem.written, mem.refreshed = next, r.Clock.Now()
+	mem.wrote(next, r.Clock.Now())
 	if test.Status.Phase != next.Status.Phase {
 		logf.FromContext(ctx).Info("phase changed", "from", test.Status.Phase, "to", next.Status.Phase)
 	}

@@ -93,11 +93,13 @@ func CacheOptions(namespaces []string) cache.Options {
 	return options
 }
 
-// strip reduces an object to what the observation uses.
-func strip(o any) (any, error) {
+func strip(o any) (any, error) { return reduce(o), nil }
+
+// reduce leaves of an object what the observation uses.
+func reduce(o any) any {
 	switch object := o.(type) {
 	case *corev1.Pod:
-		return stripPod(object), nil
+		return stripPod(object)
 	case *batchv1.Job:
 		object.ObjectMeta = stripMeta(&object.ObjectMeta)
 		object.Spec = batchv1.JobSpec{
@@ -117,7 +119,7 @@ func strip(o any) (any, error) {
 		object.ObjectMeta = stripMeta(&object.ObjectMeta)
 		object.Spec, object.Status = corev1.ServiceSpec{}, corev1.ServiceStatus{}
 	}
-	return o, nil
+	return o
 }
 
 func stripTest(o any) (any, error) {
