@@ -12,8 +12,6 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
-	rawzap "go.uber.org/zap"
-	"go.uber.org/zap/zapcore"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
@@ -53,7 +51,7 @@ func main() {
 }
 
 func run() error {
-	logOptions := zap.Options{ZapOpts: []rawzap.Option{rawzap.WrapCore(lazily)}}
+	logOptions := zap.Options{}
 	logOptions.BindFlags(flag.CommandLine)
 	settings, err := config.Load(flag.CommandLine, os.Args[1:], os.Getenv)
 	if err != nil {
@@ -102,17 +100,6 @@ func run() error {
 		return fmt.Errorf("set up the LocustTest controller: %w", err)
 	}
 	return mgr.Start(ctx)
-}
-
-// lazyCore encodes the values of a logger when something is logged. Each look at a test has a logger of its own, and most have
-// nothing to tell.
-type lazyCore struct{ zapcore.Core }
-
-func lazily(core zapcore.Core) zapcore.Core { return lazyCore{core} }
-
-// With adds values.
-func (c lazyCore) With(fields []zapcore.Field) zapcore.Core {
-	return lazyCore{zapcore.NewLazyWith(c.Core, fields)}
 }
 
 // newWebhookServer returns the server of the webhooks, and the keeper of its certificate when that is the operator itself.
