@@ -172,7 +172,7 @@ func protect(cluster *rest.Config, client *http.Client) (metricsserver.Filter, e
 }
 
 // watchInterval is how often the cache reads while events of watches come all the time. Nobody sees that a status is a tenth of
-// a second later; a fifth of the operator's processor time is spared.
+// a second later; it spares up to a fifth of the operator's processor time.
 const watchInterval = 100 * time.Millisecond
 
 // newCache has a connection of its own, so that no answer to a request waits for events to be gathered.
