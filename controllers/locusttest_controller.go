@@ -10,10 +10,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
-	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/handler"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/metrics"
@@ -77,26 +75,27 @@ func (r *LocustTestReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 	plan := status.PlanFor(&test.Status, obs, r.Settings, r.Clock.Now())
 	ensured := r.ensure(ctx, test, mem, obs, &plan)
 	if ensured == nil && justMade(test, obs, &plan) {
-		// Other tests wait for their objects. Word of these can wait until nothing more urgent is to be done.
-		return ctrl.Result{RequeueAfter: time.Nanosecond, Priority: ptr.To(handler.LowPriority)}, nil
+		// Other tests may wait for their objects, and this one runs without word of its own. So it joins the end of the
+		// queue, with the least time that is not never.
+		mem.looked = true
+		return ctrl.Result{RequeueAfter: time.Nanosecond}, nil
 	}
+
 	derived := status.Derive(test.Status, *obs, r.Settings, r.Clock.Now())
 	wait, err := r.record(ctx, test, mem, &derived)
 	next := r.ask(test, mem, obs, &derived)
 	if err != nil || ensured != nil {
 		return ctrl.Result{}, first(err, ensured)
 	}
-	return ctrl.Result{
-		RequeueAfter: soonest(derived.WakeUp, plan.Again, wait, next, mem.recheck, mem.forgetIn(&derived.Status)),
-		// However little urgent this look was, the next one is urgent when it is due.
-		Priority: ptr.To(0),
-	}, nil
+	return ctrl.Result{RequeueAfter: soonest(derived.WakeUp, plan.Again, wait, next, mem.recheck, mem.forgetIn(&derived.Status))}, nil
 }
 
-// justMade tells whether the plan has made the objects of a test that did not have them before, and nothing went wrong.
+// justMade tells whether the plan has made all objects of a test that had none, and all that is to be told of it is that they exist.
 func justMade(test *v2.LocustTest, obs *status.Observation, plan *status.Plan) bool {
-	return test.Status.Phase == v2.PhasePending && !meta.IsStatusConditionTrue(test.Status.Conditions, v2.ConditionTypeReady) &&
-		plan.Creates() && obs.Failure == nil && obs.Service != nil && obs.MasterJob != nil && obs.WorkerJob != nil
+	ready := meta.FindStatusCondition(test.Status.Conditions, v2.ConditionTypeReady)
+	return plan.CreateService && plan.CreateMaster && plan.CreateWorker &&
+		obs.Service != nil && obs.MasterJob != nil && obs.WorkerJob != nil && obs.Failure == nil &&
+		ready != nil && ready.Reason == v2.ReasonResourcesCreating
 }
 
 // get reads the test with its newest known status, and what is remembered of it. The test is nil when it is

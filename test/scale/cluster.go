@@ -20,6 +20,7 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -40,6 +41,7 @@ const (
 	operatorNamespace  = "locust-k8s-operator-system"
 	operatorDeployment = "locust-k8s-operator-controller-manager"
 	operatorWebhook    = "locust-k8s-operator-webhook"
+	testsCRD           = "locusttests.locust.io"
 	operatorUser       = "system:serviceaccount:" + operatorNamespace + ":locust-k8s-operator-controller-manager"
 
 	// nodeLabel marks the nodes that kwok plays; its value is also that of their taint, so that nothing else lands there.
@@ -77,6 +79,7 @@ func newCluster(work string) (*cluster, error) {
 	config.QPS, config.UserAgent = -1, "scale"
 	scheme := runtime.NewScheme()
 	utilruntime.Must(clientgoscheme.AddToScheme(scheme))
+	utilruntime.Must(apiextensionsv1.AddToScheme(scheme))
 	utilruntime.Must(v2.AddToScheme(scheme))
 	c, err := client.NewWithWatch(config, client.Options{Scheme: scheme})
 	if err != nil {
@@ -225,20 +228,45 @@ func (c *cluster) stopOperator(ctx context.Context) error {
 	})
 }
 
-// withoutWebhook takes the admission webhook away, which nobody would answer while no operator runs, and returns what puts
-// it back.
-func (c *cluster) withoutWebhook(ctx context.Context) (restore func(context.Context) error, err error) {
+// withoutWebhooks takes away admission and conversion, which nobody would answer while no operator runs, and returns what puts
+// them back. Each conversion that failed would cost the API server time, and some would be tried again.
+func (c *cluster) withoutWebhooks(ctx context.Context) (restore func() error, err error) {
 	webhook := &admissionregistrationv1.ValidatingWebhookConfiguration{}
 	if err := c.Get(ctx, client.ObjectKey{Name: operatorWebhook}, webhook); err != nil {
 		return nil, fmt.Errorf("read the operator's webhook; run make deploy: %w", err)
 	}
-	if err := c.Delete(ctx, webhook.DeepCopy()); err != nil {
-		return nil, fmt.Errorf("take the operator's webhook away: %w", err)
+	crd := &apiextensionsv1.CustomResourceDefinition{}
+	if err := c.Get(ctx, client.ObjectKey{Name: testsCRD}, crd); err != nil {
+		return nil, fmt.Errorf("read the CRD of the tests; run make deploy: %w", err)
 	}
-	webhook.ResourceVersion, webhook.UID = "", ""
-	restore = func(ctx context.Context) error { return client.IgnoreAlreadyExists(c.Create(ctx, webhook.DeepCopy())) }
-	c.undo = append(c.undo, func() { _ = restore(context.Background()) })
-	return restore, nil
+	convert := func(ctx context.Context, how *apiextensionsv1.CustomResourceConversion) error {
+		return retry.RetryOnConflict(retry.DefaultRetry, func() error {
+			now := &apiextensionsv1.CustomResourceDefinition{}
+			if err := c.Get(ctx, client.ObjectKey{Name: testsCRD}, now); err != nil {
+				return fmt.Errorf("read the CRD of the tests: %w", err)
+			}
+			now.Spec.Conversion = how
+			return c.Update(ctx, now)
+		})
+	}
+	put := sync.OnceValue(func() error {
+		webhook.ResourceVersion, webhook.UID = "", ""
+		// Not with the context of a run that may have been interrupted.
+		ctx := context.Background()
+		return errors.Join(client.IgnoreAlreadyExists(c.Create(ctx, webhook)), convert(ctx, crd.Spec.Conversion))
+	})
+	c.undo = append(c.undo, func() {
+		if err := put(); err != nil {
+			c.log("the operator's webhooks could not be put back: %s", err)
+		}
+	})
+	if err := c.Delete(ctx, webhook.DeepCopy()); err != nil {
+		return nil, fmt.Errorf("take the operator's admission webhook away: %w", err)
+	}
+	if err := convert(ctx, &apiextensionsv1.CustomResourceConversion{Strategy: apiextensionsv1.NoneConverter}); err != nil {
+		return nil, fmt.Errorf("take the operator's conversion webhook away: %w", err)
+	}
+	return put, nil
 }
 
 // startOperator lets one fresh operator run, with settings in its environment, and waits until it leads.

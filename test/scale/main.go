@@ -205,7 +205,7 @@ func (c *cluster) measureFloor(ctx context.Context, o *options) (*result, error)
 	if err := c.stopOperator(ctx); err != nil {
 		return nil, err
 	}
-	restore, err := c.withoutWebhook(ctx)
+	restore, err := c.withoutWebhooks(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -223,7 +223,7 @@ func (c *cluster) measureFloor(ctx context.Context, o *options) (*result, error)
 	if err != nil {
 		return nil, err
 	}
-	return r, restore(ctx)
+	return r, restore()
 }
 
 func save(path string, what any) error {
