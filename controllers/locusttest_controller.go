@@ -10,8 +10,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/metrics"
@@ -60,35 +62,41 @@ type LocustTestReconciler struct {
 
 // Reconcile brings one test's objects and status up to date.
 func (r *LocustTestReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	// However little urgent this look is, the next one is urgent when it is due.
+	again := ctrl.Result{Priority: ptr.To(0)}
 	test, mem, err := r.get(ctx, req)
 	if test == nil || err != nil {
-		return ctrl.Result{}, err
+		return again, err
 	}
 	obs, err := r.observe(ctx, test, mem)
 	if err != nil {
-		return ctrl.Result{}, err
+		return again, err
 	}
 	if !test.DeletionTimestamp.IsZero() {
 		plan := status.PlanDeleted(obs)
-		return ctrl.Result{}, r.ensure(ctx, test, mem, obs, &plan)
+		return again, r.ensure(ctx, test, mem, obs, &plan)
 	}
 	plan := status.PlanFor(&test.Status, obs, r.Settings, r.Clock.Now())
 	ensured := r.ensure(ctx, test, mem, obs, &plan)
 	if ensured == nil && justMade(test, obs, &plan) {
-		// Other tests may wait for their objects, and this one runs without word of its own. So it joins the end of the
-		// queue, with the least time that is not never.
+		// Other tests may wait for their objects, and this one runs without word of its own: that comes when nothing more
+		// urgent is to be done.
 		mem.looked = true
-		return ctrl.Result{RequeueAfter: time.Nanosecond}, nil
+		return ctrl.Result{RequeueAfter: atOnceAgain, Priority: ptr.To(handler.LowPriority)}, nil
 	}
 
 	derived := status.Derive(test.Status, *obs, r.Settings, r.Clock.Now())
 	wait, err := r.record(ctx, test, mem, &derived)
 	next := r.ask(test, mem, obs, &derived)
 	if err != nil || ensured != nil {
-		return ctrl.Result{}, first(err, ensured)
+		return again, first(err, ensured)
 	}
-	return ctrl.Result{RequeueAfter: soonest(derived.WakeUp, plan.Again, wait, next, mem.recheck, mem.forgetIn(&derived.Status))}, nil
+	again.RequeueAfter = soonest(derived.WakeUp, plan.Again, wait, next, mem.recheck, mem.forgetIn(&derived.Status))
+	return again, nil
 }
+
+// atOnceAgain asks for another look without waiting: 0 would ask for none.
+const atOnceAgain = time.Nanosecond
 
 // justMade tells whether the plan has made all objects of a test that had none, and all that is to be told of it is that they exist.
 func justMade(test *v2.LocustTest, obs *status.Observation, plan *status.Plan) bool {

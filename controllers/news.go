@@ -13,6 +13,7 @@ import (
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -23,7 +24,8 @@ import (
 
 // News are gathered, so that one look serves a burst of them: the pods of a test are created, scheduled, started and ended
 // together. Those of pods that go well decide nothing: tests start and end by their Jobs, and counts are written seldom anyway.
-// The queue drops a later look when an earlier one comes.
+// They wait until nothing more urgent is to be done, unless the test is looked at sooner anyway: the queue makes one look of
+// several, as early and as urgent as any of them.
 const (
 	gatherTrouble = 200 * time.Millisecond
 	gatherOthers  = 2 * time.Second
@@ -43,6 +45,7 @@ const (
 // objects as the cache keeps them, and gone of a deletion.
 func news(compare func(was, is client.Object) urgency, gone urgency) handler.Funcs {
 	type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
+	whenIdle := priorityqueue.AddOpts{After: gatherOthers, Priority: ptr.To(handler.LowPriority)}
 	look := func(o client.Object, q queue, when urgency) {
 		name := testOf(o)
 		if name == "" {
@@ -51,7 +54,7 @@ func news(compare func(was, is client.Object) urgency, gone urgency) handler.Fun
 		request := reconcile.Request{NamespacedName: types.NamespacedName{Namespace: o.GetNamespace(), Name: name}}
 		switch when {
 		case later:
-			q.AddAfter(request, gatherOthers)
+			q.(priorityqueue.PriorityQueue[reconcile.Request]).AddWithOpts(whenIdle, request)
 		case soon:
 			q.AddAfter(request, gatherTrouble)
 		case atOnce:

@@ -12,9 +12,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/randfill"
@@ -172,13 +172,21 @@ func TestPodNewsAreUrgentWhenSomethingIsWrong(t *testing.T) {
 
 // looks are what a handler asked the queue for.
 type looks struct {
-	workqueue.TypedRateLimitingInterface[reconcile.Request]
-	asked map[string]time.Duration
+	priorityqueue.PriorityQueue[reconcile.Request]
+	asked    map[string]time.Duration
+	whenIdle map[string]bool
 }
 
 func (q *looks) Add(r reconcile.Request) { q.asked[r.Name] = 0 }
 
 func (q *looks) AddAfter(r reconcile.Request, wait time.Duration) { q.asked[r.Name] = wait }
+
+func (q *looks) AddWithOpts(o priorityqueue.AddOpts, requests ...reconcile.Request) {
+	for _, r := range requests {
+		q.asked[r.Name] = o.After
+		q.whenIdle[r.Name] = ptr.Deref(o.Priority, 0) < 0
+	}
+}
 
 func TestNewsReachTheTestThatHasLostAnObject(t *testing.T) {
 	job := func(owner string) *batchv1.Job {
@@ -186,7 +194,7 @@ func TestNewsReachTheTestThatHasLostAnObject(t *testing.T) {
 			{Kind: testKind, Name: owner, UID: types.UID(owner), Controller: ptr.To(true)},
 		}}}
 	}
-	q := &looks{asked: map[string]time.Duration{}}
+	q := &looks{asked: map[string]time.Duration{}, whenIdle: map[string]bool{}}
 	handle := news(compareJobs, atOnce)
 	handle.UpdateFunc(t.Context(), event.UpdateEvent{ObjectOld: job("a"), ObjectNew: job("b")}, q)
 	assert.Equal(t, map[string]time.Duration{"a": 0, "b": 0}, q.asked)
@@ -198,6 +206,7 @@ func TestNewsReachTheTestThatHasLostAnObject(t *testing.T) {
 	handle.CreateFunc(t.Context(), event.CreateEvent{Object: job("a")}, q)
 	handle.DeleteFunc(t.Context(), event.DeleteEvent{Object: job("b")}, q)
 	assert.Equal(t, map[string]time.Duration{"a": gatherOthers, "b": 0}, q.asked)
+	assert.Equal(t, map[string]bool{"a": true}, q.whenIdle, "what decides nothing waits for what does")
 
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{resources.LabelTestName: "c"}}}
 	news(comparePods, soon).DeleteFunc(t.Context(), event.DeleteEvent{Object: pod}, q)
