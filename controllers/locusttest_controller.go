@@ -6,7 +6,6 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
@@ -78,7 +77,7 @@ func (r *LocustTestReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 	}
 	plan := status.PlanFor(&test.Status, obs, r.Settings, r.Clock.Now())
 	ensured := r.ensure(ctx, test, mem, obs, &plan)
-	if ensured == nil && justMade(test, obs, &plan) {
+	if ensured == nil && plan.HasMadeAll(&test.Status, obs) {
 		// Other tests may wait for their objects, and this one runs without word of its own: that comes when nothing more
 		// urgent is to be done.
 		mem.looked = true
@@ -97,14 +96,6 @@ func (r *LocustTestReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 
 // atOnceAgain asks for another look without waiting: 0 would ask for none.
 const atOnceAgain = time.Nanosecond
-
-// justMade tells whether the plan has made all objects of a test that had none, and all that is to be told of it is that they exist.
-func justMade(test *v2.LocustTest, obs *status.Observation, plan *status.Plan) bool {
-	ready := meta.FindStatusCondition(test.Status.Conditions, v2.ConditionTypeReady)
-	return plan.CreateService && plan.CreateMaster && plan.CreateWorker &&
-		obs.Service != nil && obs.MasterJob != nil && obs.WorkerJob != nil && obs.Failure == nil &&
-		ready != nil && ready.Reason == v2.ReasonResourcesCreating
-}
 
 // get reads the test with its newest known status, and what is remembered of it. The test is nil when it is
 // gone or going, for its objects follow it by their owner references; unless somebody's finalizer holds it.

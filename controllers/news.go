@@ -24,7 +24,7 @@ import (
 
 // News are gathered, so that one look serves a burst of them: the pods of a test are created, scheduled, started and ended
 // together. Those of pods that go well decide nothing: tests start and end by their Jobs, and counts are written seldom anyway.
-// They wait until nothing more urgent is to be done, unless the test is looked at sooner anyway: the queue makes one look of
+// They wait until nothing more urgent is to be done, unless a look at the test is due anyway: the queue makes one look of
 // several, as early and as urgent as any of them.
 const (
 	gatherTrouble = 200 * time.Millisecond

@@ -154,11 +154,35 @@ func TestWordOfAnObjectMadeAgainDoesNotWait(t *testing.T) {
 	assert.Equal(t, v2.ReasonResourcesCreated, w.ready().Reason)
 }
 
-// A master Job that goes while the word of it waits has not run, and the operator was there: it is made again.
-func TestMadeObjectsAreKnownToHaveBeenMade(t *testing.T) {
-	w := newWorld(t)
-	w.requireLook("status")
-	w.restart()
-	w.requireLook("test-master", "test-master", "test-worker")
-	assert.True(t, w.subject.memories.of(w.test).looked)
+func TestMasterJobLostBeforeItIsTold(t *testing.T) {
+	for name, started := range map[string]bool{"has not run": false, "may have run": true} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.requireLook("status")
+			w.restart()
+			w.requireLook("test-master", "test-master", "test-worker")
+			require.NoError(t, w.client.Delete(t.Context(), &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "test-master"}}))
+			w.subject.memories.of(w.test).objects = nil // 5 s later
+			if started {
+				pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "master", Labels: map[string]string{
+					resources.LabelTestName: "test", resources.LabelTestUID: "1", resources.LabelPodName: "test-master",
+					resources.LabelComponent: string(resources.RoleMaster),
+				}}}
+				pod.Status.ContainerStatuses = []corev1.ContainerStatus{{
+					Name: "test-master", State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.Now()}},
+				}}
+				require.NoError(t, w.client.Create(t.Context(), pod))
+			}
+			written, _, err := w.look()
+			require.NoError(t, err)
+			if started {
+				assert.NotContains(t, written, "test-master", "a load test is never started a second time")
+				assert.Equal(t, v2.ReasonResourcesFailed, w.ready().Reason)
+				return
+			}
+			// The operator was there: it knows that nothing ran.
+			assert.Equal(t, []string{"test-master", "status"}, written)
+			assert.Equal(t, v2.ReasonResourcesCreated, w.ready().Reason)
+		})
+	}
 }

@@ -8,6 +8,7 @@ import (
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 )
@@ -42,6 +43,15 @@ type Plan struct {
 
 // Creates tells whether the plan creates anything.
 func (p *Plan) Creates() bool { return p.CreateService || p.CreateMaster || p.CreateWorker }
+
+// HasMadeAll tells of a plan that was carried out whether it has made all objects of a test that had none, so that nothing else
+// is to be told of the test than that they exist.
+func (p *Plan) HasMadeAll(prev *v2.LocustTestStatus, obs *Observation) bool {
+	ready := meta.FindStatusCondition(prev.Conditions, v2.ConditionTypeReady)
+	return p.CreateService && p.CreateMaster && p.CreateWorker &&
+		obs.Service != nil && obs.MasterJob != nil && obs.WorkerJob != nil && obs.Failure == nil &&
+		ready != nil && ready.Reason == v2.ReasonResourcesCreating
+}
 
 // PlanFor decides what to do about the test's objects.
 //

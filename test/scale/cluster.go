@@ -239,6 +239,9 @@ func (c *cluster) withoutWebhooks(ctx context.Context) (restore func() error, er
 	if err := c.Get(ctx, client.ObjectKey{Name: testsCRD}, crd); err != nil {
 		return nil, fmt.Errorf("read the CRD of the tests; run make deploy: %w", err)
 	}
+	if how := crd.Spec.Conversion; how == nil || how.Strategy != apiextensionsv1.WebhookConverter {
+		return nil, errors.New("the CRD of the tests has no conversion webhook, maybe since a run that was killed; run make deploy")
+	}
 	convert := func(ctx context.Context, how *apiextensionsv1.CustomResourceConversion) error {
 		return retry.RetryOnConflict(retry.DefaultRetry, func() error {
 			now := &apiextensionsv1.CustomResourceDefinition{}
@@ -249,15 +252,26 @@ func (c *cluster) withoutWebhooks(ctx context.Context) (restore func() error, er
 			return c.Update(ctx, now)
 		})
 	}
-	put := sync.OnceValue(func() error {
-		webhook.ResourceVersion, webhook.UID = "", ""
+	there := false
+	restore = func() error {
+		if there {
+			return nil // the operator may have put another authority into it since
+		}
 		// Not with the context of a run that may have been interrupted.
 		ctx := context.Background()
-		return errors.Join(client.IgnoreAlreadyExists(c.Create(ctx, webhook)), convert(ctx, crd.Spec.Conversion))
-	})
+		if err := convert(ctx, crd.Spec.Conversion); err != nil {
+			return fmt.Errorf("put the operator's conversion webhook back: %w", err)
+		}
+		webhook.ResourceVersion, webhook.UID = "", ""
+		if err := client.IgnoreAlreadyExists(c.Create(ctx, webhook)); err != nil {
+			return fmt.Errorf("put the operator's admission webhook back: %w", err)
+		}
+		there = true
+		return nil
+	}
 	c.undo = append(c.undo, func() {
-		if err := put(); err != nil {
-			c.log("the operator's webhooks could not be put back: %s", err)
+		if err := restore(); err != nil {
+			c.log("%s; run make deploy", err)
 		}
 	})
 	if err := c.Delete(ctx, webhook.DeepCopy()); err != nil {
@@ -266,7 +280,12 @@ func (c *cluster) withoutWebhooks(ctx context.Context) (restore func() error, er
 	if err := convert(ctx, &apiextensionsv1.CustomResourceConversion{Strategy: apiextensionsv1.NoneConverter}); err != nil {
 		return nil, fmt.Errorf("take the operator's conversion webhook away: %w", err)
 	}
-	return put, nil
+	// The API server ends watches of the tests a moment after it has learnt of the change.
+	select {
+	case <-ctx.Done():
+	case <-time.After(5 * time.Second):
+	}
+	return restore, ctx.Err()
 }
 
 // startOperator lets one fresh operator run, with settings in its environment, and waits until it leads.
