@@ -228,6 +228,18 @@ func (c *cluster) stopOperator(ctx context.Context) error {
 	})
 }
 
+// convertBy sets how the API server converts tests between their versions.
+func (c *cluster) convertBy(ctx context.Context, how *apiextensionsv1.CustomResourceConversion) error {
+	return retry.RetryOnConflict(retry.DefaultRetry, func() error {
+		crd := &apiextensionsv1.CustomResourceDefinition{}
+		if err := c.Get(ctx, client.ObjectKey{Name: testsCRD}, crd); err != nil {
+			return fmt.Errorf("read the CRD of the tests: %w", err)
+		}
+		crd.Spec.Conversion = how
+		return c.Update(ctx, crd)
+	})
+}
+
 // withoutWebhooks takes away admission and conversion, which nobody would answer while no operator runs, and returns what puts
 // them back. Each conversion that failed would cost the API server time, and some would be tried again.
 func (c *cluster) withoutWebhooks(ctx context.Context) (restore func() error, err error) {
@@ -242,16 +254,6 @@ func (c *cluster) withoutWebhooks(ctx context.Context) (restore func() error, er
 	if how := crd.Spec.Conversion; how == nil || how.Strategy != apiextensionsv1.WebhookConverter {
 		return nil, errors.New("the CRD of the tests has no conversion webhook, maybe since a run that was killed; run make deploy")
 	}
-	convert := func(ctx context.Context, how *apiextensionsv1.CustomResourceConversion) error {
-		return retry.RetryOnConflict(retry.DefaultRetry, func() error {
-			now := &apiextensionsv1.CustomResourceDefinition{}
-			if err := c.Get(ctx, client.ObjectKey{Name: testsCRD}, now); err != nil {
-				return fmt.Errorf("read the CRD of the tests: %w", err)
-			}
-			now.Spec.Conversion = how
-			return c.Update(ctx, now)
-		})
-	}
 	there := false
 	restore = func() error {
 		if there {
@@ -259,7 +261,7 @@ func (c *cluster) withoutWebhooks(ctx context.Context) (restore func() error, er
 		}
 		// Not with the context of a run that may have been interrupted.
 		ctx := context.Background()
-		if err := convert(ctx, crd.Spec.Conversion); err != nil {
+		if err := c.convertBy(ctx, crd.Spec.Conversion); err != nil {
 			return fmt.Errorf("put the operator's conversion webhook back: %w", err)
 		}
 		webhook.ResourceVersion, webhook.UID = "", ""
@@ -277,7 +279,7 @@ func (c *cluster) withoutWebhooks(ctx context.Context) (restore func() error, er
 	if err := c.Delete(ctx, webhook.DeepCopy()); err != nil {
 		return nil, fmt.Errorf("take the operator's admission webhook away: %w", err)
 	}
-	if err := convert(ctx, &apiextensionsv1.CustomResourceConversion{Strategy: apiextensionsv1.NoneConverter}); err != nil {
+	if err := c.convertBy(ctx, &apiextensionsv1.CustomResourceConversion{Strategy: apiextensionsv1.NoneConverter}); err != nil {
 		return nil, fmt.Errorf("take the operator's conversion webhook away: %w", err)
 	}
 	// The API server ends watches of the tests a moment after it has learnt of the change.
