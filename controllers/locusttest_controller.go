@@ -55,8 +55,8 @@ type LocustTestReconciler struct {
 	// Metrics are what Prometheus is told; the zero value tells nothing.
 	Metrics metrics.Metrics
 
-	memories memories
-	warned   warned
+	memories  memories
+	explainer *explainer
 }
 
 // Reconcile brings one test's objects and status up to date.
@@ -106,6 +106,9 @@ func (r *LocustTestReconciler) get(ctx context.Context, req ctrl.Request) (*v2.L
 		if apierrors.IsNotFound(err) {
 			r.memories.forget(req.NamespacedName)
 			r.Metrics.Tests.Forget(req.Namespace, req.Name)
+			if r.explainer != nil {
+				r.explainer.about(req.NamespacedName, nil)
+			}
 		}
 		return nil, nil, client.IgnoreNotFound(err)
 	}

@@ -4,7 +4,6 @@ import (
 	"sync"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
@@ -35,9 +34,6 @@ type memory struct {
 	refreshed time.Time
 	// poll is what the test's master told.
 	poll masterPoll
-	// events are the Events read last, and when.
-	events   []corev1.Event
-	eventsAt time.Time
 }
 
 type writtenObject struct {

@@ -28,7 +28,7 @@ import (
 // several, as early and as urgent as any of them.
 const (
 	gatherTrouble = 200 * time.Millisecond
-	gatherOthers  = 2 * time.Second
+	gatherOthers  = 5 * time.Second
 )
 
 // urgency is how soon a test is looked at because something of it has changed.

@@ -32,8 +32,8 @@ const (
 	dnsRest = 6 * time.Second
 )
 
-// observe gathers what is known of the test: from the cache, from what was just written, and from the API
-// server only where something is missing that should be there, or hangs without a word.
+// observe gathers what is known of the test: from the cache, from what was just written, from those who ask apart, and from
+// the API server only where something is missing that should be there.
 func (r *LocustTestReconciler) observe(ctx context.Context, test *v2.LocustTest, mem *memory) (*status.Observation, error) {
 	obs := &status.Observation{Test: test, Unwatched: !mem.looked}
 	if err := r.observeObjects(ctx, test, mem, obs); err != nil {
@@ -45,7 +45,7 @@ func (r *LocustTestReconciler) observe(ctx context.Context, test *v2.LocustTest,
 	observeRun(ctx, obs)
 	r.observeLocust(test, mem, obs)
 	r.observeSettling(mem, obs)
-	r.observeEvents(ctx, test, mem, obs)
+	r.observeEvents(test, obs)
 	return obs, nil
 }
 

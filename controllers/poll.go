@@ -7,9 +7,9 @@ import (
 	"sync"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
-	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/locust"
@@ -35,9 +35,7 @@ type Poller struct {
 	spread time.Duration
 	// slots bound how many masters are asked at the same time.
 	slots chan struct{}
-	// answers start reconciles.
-	answers chan event.TypedGenericEvent[*v2.LocustTest]
-	stopped chan struct{}
+	*waker
 }
 
 // masterPoll is what is known of one master.
@@ -53,18 +51,10 @@ type masterPoll struct {
 func NewPoller(asker Locust, interval time.Duration, concurrency int, passive clock.PassiveClock, m *metrics.Operator) *Poller {
 	return &Poller{
 		locust: asker, clock: passive, metrics: m,
-		spread:  interval / 10,
-		slots:   make(chan struct{}, concurrency),
-		answers: make(chan event.TypedGenericEvent[*v2.LocustTest]),
-		stopped: make(chan struct{}),
+		spread: interval / 10,
+		slots:  make(chan struct{}, concurrency),
+		waker:  newWaker(),
 	}
-}
-
-// Start lets the poller end with the manager.
-func (p *Poller) Start(ctx context.Context) error {
-	<-ctx.Done()
-	close(p.stopped)
-	return nil
 }
 
 // observeLocust takes what the test's master told last.
@@ -112,14 +102,14 @@ func (p *Poller) ask(one *masterPoll, test *v2.LocustTest, target locust.Target,
 		}
 	}
 	one.busy = true
-	go p.poll(one, &v2.LocustTest{ObjectMeta: metav1.ObjectMeta{Namespace: test.Namespace, Name: test.Name}}, target)
+	go p.poll(one, client.ObjectKeyFromObject(test), target)
 	return 0
 }
 
-func (p *Poller) poll(one *masterPoll, test *v2.LocustTest, target locust.Target) {
+func (p *Poller) poll(one *masterPoll, test types.NamespacedName, target locust.Target) {
 	select {
 	case p.slots <- struct{}{}:
-	case <-p.stopped:
+	case <-p.ctx.Done():
 		return
 	}
 	began := p.clock.Now()
@@ -137,11 +127,7 @@ func (p *Poller) poll(one *masterPoll, test *v2.LocustTest, target locust.Target
 		one.known.Answered(answer, now)
 	}
 	one.mu.Unlock()
-
-	select {
-	case p.answers <- event.TypedGenericEvent[*v2.LocustTest]{Object: test}:
-	case <-p.stopped:
-	}
+	p.wake(test)
 }
 
 // stats asks. The answer is the user's code, and whatever it is, it must not end the operator.

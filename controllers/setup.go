@@ -19,10 +19,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/event"
-	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
-	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
@@ -61,8 +59,13 @@ func (r *LocustTestReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Ma
 		if err := mgr.Add(r.Poller); err != nil {
 			return fmt.Errorf("add the poller of Locust's masters: %w", err)
 		}
-		build = build.WatchesRawSource(source.Channel(r.Poller.answers, &handler.TypedEnqueueRequestForObject[*v2.LocustTest]{}))
+		build = build.WatchesRawSource(r.Poller.source())
 	}
+	r.explainer = newExplainer(r.Live)
+	if err := mgr.Add(r.explainer.waker); err != nil {
+		return fmt.Errorf("add the reader of Events: %w", err)
+	}
+	build = build.WatchesRawSource(r.explainer.waker.source())
 	return build.Complete(r)
 }
 

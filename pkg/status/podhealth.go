@@ -20,9 +20,8 @@ const (
 	// silenceBefore is how long pods may hang, or Jobs be without pods, before their Events are asked:
 	// a good start is quicker, so that it costs no request.
 	silenceBefore = 5 * time.Second
-	// eventsEvery is how often the Events are asked again while the silence lasts, eventsSeldom how often when it has lasted
-	// long: then it is mostly a busy cluster's.
-	eventsEvery, eventsSeldom = 5 * time.Second, 7 * time.Second
+	// judgeEvery is how often known Events of what hangs are judged again: by time alone they may mean something else.
+	judgeEvery = 5 * time.Second
 	// eventsValid is how old a Job's complaint may be: the Job controller repeats it at least every minute.
 	eventsValid = 2 * time.Minute
 	// passingFor is how long a kubelet's complaint about itself is taken for one that passes.
@@ -91,7 +90,7 @@ const askedPods = 3
 type Silence struct {
 	// Objects are the UIDs of the Jobs and pods whose Events tell more: the Jobs and a few pods of each.
 	Objects []types.UID
-	// Again is when to ask, or to ask again; 0 when nothing hangs.
+	// Again is when something hangs that does not yet, or when to judge known Events once more; 0 for neither.
 	Again time.Duration
 }
 
@@ -108,7 +107,9 @@ func Silent(prev *v2.LocustTestStatus, obs *Observation, now time.Time) Silence 
 			s.Again = soonest(s.Again, wait)
 			return false
 		}
-		s.Again = soonest(s.Again, min(max(silent/2, eventsEvery), eventsSeldom))
+		if len(obs.Events) > 0 {
+			s.Again = soonest(s.Again, judgeEvery)
+		}
 		return true
 	}
 	for _, job := range []*batchv1.Job{obs.MasterJob, obs.WorkerJob} {
