@@ -8,6 +8,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
@@ -17,25 +18,24 @@ import (
 )
 
 const (
-	// eventsEvery is how often the warnings of a namespace where something hangs are read again, explainEvery how often all
-	// that is said of a test that they tell of: most of the time its kubelet only repeats itself.
-	eventsEvery, explainEvery = 4 * time.Second, 8 * time.Second
+	// eventsEvery is how often the Events of what hangs in a namespace are read again.
+	eventsEvery = 4 * time.Second
 	// eventsRest is how much longer than it took to read them nobody reads them again. The API server has no index of
 	// Events: it goes through all of a namespace for each question, which takes seconds where there are tens of thousands.
 	eventsRest = 5
-	// eventsPatience bounds the time for all questions about one namespace.
-	eventsPatience = 30 * time.Second
-	// eventsAtOnce is about how many namespaces the API server is asked at the same time.
+	// eventsPatience bounds the time for reading those of one namespace.
+	eventsPatience = time.Minute
+	// eventsAtOnce is of how many namespaces they are read at the same time.
 	eventsAtOnce = 4
 	// eventsPage is how many Events are read at once.
 	eventsPage = 500
 )
 
 // explainer reads the Events of what hangs without a word, apart from the reconciles: a reconcile takes what is known, and
-// Events that are new start another one. They only explain: when they cannot be read, what was known before stands.
+// what is new starts another one. Events only explain: when they cannot be read, what was known before stands.
 //
-// On a busy cluster hundreds of tests wait for their pods at the same time, and nothing is wrong with any: those of a namespace
-// share one question, and only of what some warning tells are all Events read.
+// On a busy cluster hundreds of tests wait for their pods at the same time, and nothing is wrong with most of them. All that
+// hang in a namespace share two questions: for warnings, and, when these tell of any of them, for what else was said.
 type explainer struct {
 	live  client.Reader
 	waker *waker
@@ -49,10 +49,14 @@ type explainer struct {
 type hangingTest struct {
 	// objects are what hangs: Jobs without pods, and pods.
 	objects []types.UID
-	// events are those read last, which nobody changes; asked is when, the zero time when there are objects of which they were
-	// not read.
+	said    said
+}
+
+// said is what Events say of a test's objects. Nobody changes it.
+type said struct {
 	events []corev1.Event
-	asked  time.Time
+	// at is when they were read; the zero time while nobody has.
+	at time.Time
 }
 
 func newExplainer(live client.Reader) *explainer {
@@ -67,18 +71,19 @@ func (r *LocustTestReconciler) observeEvents(test *v2.LocustTest, obs *status.Ob
 		return
 	}
 	silence := status.Silent(&test.Status, obs, r.Clock.Now())
-	obs.Events = r.explainer.about(client.ObjectKeyFromObject(test), silence.Objects)
+	known := r.explainer.about(client.ObjectKeyFromObject(test), silence.Objects)
+	obs.Events, obs.EventsAt = known.events, known.at
 }
 
 // about is what Events say of those objects of a test, as far as it is known by now. They are read until the test is said
 // to have none.
-func (x *explainer) about(test types.NamespacedName, objects []types.UID) []corev1.Event {
+func (x *explainer) about(test types.NamespacedName, objects []types.UID) said {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	tests := x.hanging[test.Namespace]
 	if len(objects) == 0 {
 		delete(tests, test.Name)
-		return nil
+		return said{}
 	}
 	if tests == nil {
 		tests = map[string]*hangingTest{}
@@ -90,13 +95,11 @@ func (x *explainer) about(test types.NamespacedName, objects []types.UID) []core
 		one = &hangingTest{}
 		tests[test.Name] = one
 	}
-	if !slices.Equal(one.objects, objects) {
-		one.objects, one.asked = objects, time.Time{}
-	}
-	return one.events
+	one.objects = objects
+	return one.said
 }
 
-// follow asks about a namespace while something hangs there.
+// follow reads the Events of a namespace while something hangs there.
 func (x *explainer) follow(namespace string) {
 	for x.hangs(namespace) {
 		select {
@@ -105,11 +108,14 @@ func (x *explainer) follow(namespace string) {
 			return
 		}
 		began := time.Now()
-		err := x.ask(namespace)
+		news, err := x.round(namespace)
 		took := time.Since(began)
 		<-x.slots
 		if err != nil && x.waker.ctx.Err() == nil {
 			logf.Log.WithName("events").Error(err, "the Events of what hangs cannot be read", "namespace", namespace)
+		}
+		for _, name := range news {
+			x.waker.wake(types.NamespacedName{Namespace: namespace, Name: name})
 		}
 		select {
 		case <-time.After(max(eventsEvery, eventsRest*took)):
@@ -130,111 +136,94 @@ func (x *explainer) hangs(namespace string) bool {
 	return false
 }
 
-func (x *explainer) ask(namespace string) error {
+// round reads the Events of what hangs in a namespace once. It names the tests for which there is something new.
+func (x *explainer) round(namespace string) ([]string, error) {
 	ctx, stop := context.WithTimeout(x.waker.ctx, eventsPatience)
 	defer stop()
-	warned, err := x.warned(ctx, namespace)
-	if err != nil {
-		return fmt.Errorf("list the warnings of namespace %s: %w", namespace, err)
-	}
-	for _, name := range x.concerned(namespace, warned) {
-		if err := x.explain(ctx, types.NamespacedName{Namespace: namespace, Name: name}, warned); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// warned are the objects that hang and that a warning tells of.
-func (x *explainer) warned(ctx context.Context, namespace string) (map[types.UID]bool, error) {
-	wanted, found := map[types.UID]bool{}, map[types.UID]bool{}
-	x.mu.Lock()
-	for _, one := range x.hanging[namespace] {
-		for _, uid := range one.objects {
-			wanted[uid] = true
-		}
-	}
-	x.mu.Unlock()
-	err := x.read(ctx, namespace, client.MatchingFields{"type": corev1.EventTypeWarning}, func(e *corev1.Event) {
-		if uid := e.InvolvedObject.UID; wanted[uid] {
-			found[uid] = true
+	began, of := time.Now(), map[types.UID][]corev1.Event{}
+	wanted := x.wanted(namespace)
+	err := x.read(ctx, namespace, corev1.EventTypeWarning, func(e *corev1.Event) {
+		if uid := e.InvolvedObject.UID; wanted[uid] && status.Complains(e.Reason) {
+			of[uid] = append(of[uid], slim(e))
 		}
 	})
-	return found, err
+	if err != nil {
+		return nil, fmt.Errorf("list the warnings of namespace %s: %w", namespace, err)
+	}
+	if len(of) > 0 {
+		err := x.read(ctx, namespace, corev1.EventTypeNormal, func(e *corev1.Event) {
+			if uid := e.InvolvedObject.UID; len(of[uid]) > 0 && status.ShowsProgress(e.Reason) {
+				of[uid] = append(of[uid], slim(e))
+			}
+		})
+		if err != nil {
+			return nil, fmt.Errorf("list the Events of namespace %s: %w", namespace, err)
+		}
+	}
+	return x.learn(namespace, wanted, of, began), nil
 }
 
-// read goes through those Events of a namespace that match, page by page.
-func (x *explainer) read(ctx context.Context, namespace string, match client.MatchingFields, each func(*corev1.Event)) error {
-	for page := (corev1.EventList{}); ; {
-		err := x.live.List(ctx, &page, client.InNamespace(namespace), match, client.Limit(eventsPage), client.Continue(page.Continue))
+// wanted are the objects that hang in a namespace.
+func (x *explainer) wanted(namespace string) map[types.UID]bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	all := map[types.UID]bool{}
+	for _, one := range x.hanging[namespace] {
+		for _, uid := range one.objects {
+			all[uid] = true
+		}
+	}
+	return all
+}
+
+// read goes through the Events of one type in a namespace, page by page.
+func (x *explainer) read(ctx context.Context, namespace, eventType string, each func(*corev1.Event)) error {
+	for next := ""; ; {
+		var page corev1.EventList
+		err := x.live.List(ctx, &page, client.InNamespace(namespace), client.MatchingFields{"type": eventType},
+			client.Limit(eventsPage), client.Continue(next))
 		if err != nil {
 			return err
 		}
 		for i := range page.Items {
 			each(&page.Items[i])
 		}
-		if page.Continue == "" {
+		if next = page.Continue; next == "" {
 			return nil
 		}
 	}
 }
 
-// concerned names the tests that warnings tell of and whose Events are to be read, those first that have waited longest:
-// there may be no time for all.
-func (x *explainer) concerned(namespace string, warned map[types.UID]bool) []string {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	tests := x.hanging[namespace]
-	var names []string
-	for name, one := range tests {
-		switch {
-		case !slices.ContainsFunc(one.objects, func(uid types.UID) bool { return warned[uid] }):
-			one.events = nil
-		case time.Since(one.asked) >= explainEvery:
-			names = append(names, name)
-		}
+// slim is what is used of an Event.
+func slim(e *corev1.Event) corev1.Event {
+	return corev1.Event{
+		ObjectMeta:     metav1.ObjectMeta{UID: e.UID, ResourceVersion: e.ResourceVersion, CreationTimestamp: e.CreationTimestamp},
+		InvolvedObject: corev1.ObjectReference{UID: e.InvolvedObject.UID},
+		Reason:         e.Reason, Message: e.Message,
+		LastTimestamp: e.LastTimestamp, EventTime: e.EventTime, Series: e.Series,
 	}
-	slices.SortFunc(names, func(a, b string) int { return tests[a].asked.Compare(tests[b].asked) })
-	return names
 }
 
-// explain reads what Events say of a test, and starts a reconcile when that is new.
-func (x *explainer) explain(ctx context.Context, test types.NamespacedName, warned map[types.UID]bool) error {
-	var read []corev1.Event
-	for _, uid := range x.objectsOf(test) {
-		if !warned[uid] {
+// learn keeps what a round has read, and names the tests for which something of it is new. Objects that nobody had named when
+// the round began have to wait for the next one.
+func (x *explainer) learn(namespace string, wanted map[types.UID]bool, of map[types.UID][]corev1.Event, at time.Time) []string {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	var news []string
+	for name, one := range x.hanging[namespace] {
+		if !slices.ContainsFunc(one.objects, func(uid types.UID) bool { return wanted[uid] }) {
 			continue
 		}
-		match := client.MatchingFields{"involvedObject.uid": string(uid)}
-		err := x.read(ctx, test.Namespace, match, func(e *corev1.Event) { read = append(read, *e) })
-		if err != nil {
-			return fmt.Errorf("list the Events of object %s in namespace %s: %w", uid, test.Namespace, err)
+		now := said{at: at}
+		for _, uid := range one.objects {
+			now.events = append(now.events, of[uid]...)
 		}
+		if !slices.EqualFunc(one.said.events, now.events, same) {
+			news = append(news, name)
+		}
+		one.said = now
 	}
-	if x.learn(test, read) {
-		x.waker.wake(test)
-	}
-	return nil
+	return news
 }
 
-func (x *explainer) objectsOf(test types.NamespacedName) []types.UID {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if one := x.hanging[test.Namespace][test.Name]; one != nil {
-		return one.objects
-	}
-	return nil
-}
-
-// learn keeps what was read, and tells whether anything of it is new.
-func (x *explainer) learn(test types.NamespacedName, read []corev1.Event) bool {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	one := x.hanging[test.Namespace][test.Name]
-	if one == nil {
-		return false
-	}
-	before := one.events
-	one.events, one.asked = read, time.Now()
-	return !slices.EqualFunc(before, read, func(a, b corev1.Event) bool { return a.UID == b.UID && a.ResourceVersion == b.ResourceVersion })
-}
+func same(a, b corev1.Event) bool { return a.UID == b.UID && a.ResourceVersion == b.ResourceVersion }

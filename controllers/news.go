@@ -62,8 +62,15 @@ func news(compare func(was, is client.Object) urgency, gone urgency) handler.Fun
 		}
 	}
 	return handler.Funcs{
-		// What the operator created itself is no news, and what it finds when it starts is looked at with its test.
-		CreateFunc: func(_ context.Context, e event.CreateEvent, q queue) { look(e.Object, q, later) },
+		// What the operator created itself is no news, and what it finds when it starts is looked at with its test. After a watch
+		// was broken a pod may come up that is in trouble already.
+		CreateFunc: func(_ context.Context, e event.CreateEvent, q queue) {
+			if pod, ok := e.Object.(*corev1.Pod); ok && !status.GoesWell(pod) {
+				look(e.Object, q, soon)
+				return
+			}
+			look(e.Object, q, later)
+		},
 		UpdateFunc: func(_ context.Context, e event.UpdateEvent, q queue) {
 			look(e.ObjectNew, q, compare(e.ObjectOld, e.ObjectNew))
 			if testOf(e.ObjectOld) != testOf(e.ObjectNew) {

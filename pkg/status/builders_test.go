@@ -26,6 +26,8 @@ type scene struct {
 	t    testing.TB
 	obs  Observation
 	prev v2.LocustTestStatus
+	// eventsUnread is true while nobody has read Events.
+	eventsUnread bool
 }
 
 // fresh is a test that nothing has been done about, with 3 workers.
@@ -70,6 +72,9 @@ func running(t testing.TB) *scene {
 func (s *scene) derive(now time.Time) Derivation {
 	s.t.Helper()
 	before := s.prev.DeepCopy()
+	if !s.eventsUnread {
+		s.obs.EventsAt = now
+	}
 	d := Derive(s.prev, s.obs, settings, now)
 	require.Equal(s.t, *before, s.prev, "the previous status must not be touched")
 	require.NoError(s.t, CheckTransition(before, &d.Status))

@@ -36,7 +36,7 @@ func Derive(prev v2.LocustTestStatus, obs Observation, settings Settings, now ti
 	next := prev.DeepCopy()
 	next.ObservedGeneration = obs.Test.Generation
 
-	v := judge(&obs, now)
+	v := judge(&prev, &obs, now)
 	decided := decide(&prev, &obs, settings, v, now)
 	next.Phase = decided.phase
 	setTimes(next, &obs, decided, now)

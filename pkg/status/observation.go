@@ -36,8 +36,11 @@ type Observation struct {
 
 	// Pods are the pods of this very test (by UID), reduced to what verdicts need.
 	Pods []corev1.Pod
-	// Events are Warning events of the pods and Jobs; read only when something hangs without a word (Silent).
+	// Events are those that complain of pods and Jobs that hang without a word (Silent), and those that tell that such a pod
+	// or Job got past its trouble: Complains, ShowsProgress.
 	Events []corev1.Event
+	// EventsAt is when they were read; the zero time while nobody has read them yet.
+	EventsAt time.Time
 
 	// Predecessors name the objects whose names this test needs and that are still going away: those of an earlier
 	// test of the same name, and its own that are being deleted.

@@ -218,7 +218,7 @@ func workersFailed(obs *Observation) string {
 // startupFailed tells why the start-up took too long: pods unhealthy without a break for the whole
 // deadline, while the test has not got going. Empty when that is not so.
 func startupFailed(prev *v2.LocustTestStatus, obs *Observation, settings Settings, verdict *verdict, now time.Time) string {
-	if verdict == nil || settings.StartupDeadline <= 0 {
+	if verdict == nil || verdict.standing || settings.StartupDeadline <= 0 {
 		return ""
 	}
 	if workers := countWorkers(prev, obs, settings, now); underWay(prev, workers.connected) {

@@ -2,6 +2,7 @@ package status
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"sort"
 	"strconv"
@@ -10,6 +11,7 @@ import (
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -20,9 +22,10 @@ const (
 	// silenceBefore is how long pods may hang, or Jobs be without pods, before their Events are asked:
 	// a good start is quicker, so that it costs no request.
 	silenceBefore = 5 * time.Second
-	// judgeEvery is how often known Events of what hangs are judged again: by time alone they may mean something else.
+	// judgeEvery is how often known Events of what hangs are judged again, for by time alone they may mean something else, and
+	// how soon the verdict of an operator before.
 	judgeEvery = 5 * time.Second
-	// eventsValid is how old a Job's complaint may be: the Job controller repeats it at least every minute.
+	// eventsValid is how old a Job's complaint may be when it is read: the Job controller repeats it at least every minute.
 	eventsValid = 2 * time.Minute
 	// passingFor is how long a kubelet's complaint about itself is taken for one that passes.
 	passingFor = time.Minute
@@ -32,6 +35,8 @@ const (
 type verdict struct {
 	reason  string
 	message string
+	// standing is true of a verdict that was found before, and that nobody has looked into again yet.
+	standing bool
 }
 
 // severity orders the verdicts: what a user has to mend comes before what may pass by itself.
@@ -75,6 +80,12 @@ var eventReasons = map[string]string{
 // progressReasons are the reasons of Events that tell that a pod, or a Job, got past its trouble.
 var progressReasons = map[string]bool{"Pulling": true, "Pulled": true, "Created": true, "Started": true, "SuccessfulCreate": true}
 
+// Complains tells whether Events of a reason explain why something hangs.
+func Complains(reason string) bool { return eventReasons[reason] != "" }
+
+// ShowsProgress tells whether Events of a reason take back what earlier ones complained of.
+func ShowsProgress(reason string) bool { return progressReasons[reason] }
+
 // passingWords are a busy kubelet's complaints about its own caches, not about the pod: it tries again, and it finds what
 // it did not know yet (k8s.io/kubernetes/pkg/kubelet/util/manager).
 var passingWords = []string{"failed to sync configmap cache", "failed to sync secret cache", "not registered"}
@@ -90,7 +101,7 @@ const askedPods = 3
 type Silence struct {
 	// Objects are the UIDs of the Jobs and pods whose Events tell more: the Jobs and a few pods of each.
 	Objects []types.UID
-	// Again is when something hangs that does not yet, or when to judge known Events once more; 0 for neither.
+	// Again is when something hangs that does not yet, or when to judge once more; 0 for neither.
 	Again time.Duration
 }
 
@@ -107,7 +118,7 @@ func Silent(prev *v2.LocustTestStatus, obs *Observation, now time.Time) Silence 
 			s.Again = soonest(s.Again, wait)
 			return false
 		}
-		if len(obs.Events) > 0 {
+		if len(obs.Events) > 0 || (obs.EventsAt.IsZero() && standing(prev) != nil) {
 			s.Again = soonest(s.Again, judgeEvery)
 		}
 		return true
@@ -158,7 +169,7 @@ func lacksPods(obs *Observation, job *batchv1.Job) bool {
 }
 
 // judge is the worst verdict over all pods; nil when there is none.
-func judge(obs *Observation, now time.Time) *verdict {
+func judge(prev *v2.LocustTestStatus, obs *Observation, now time.Time) *verdict {
 	found := findings{}
 	for i := range obs.Pods {
 		pod := &obs.Pods[i]
@@ -173,7 +184,19 @@ func judge(obs *Observation, now time.Time) *verdict {
 			return &verdict{reason: reason, message: words.String()}
 		}
 	}
+	if obs.EventsAt.IsZero() && len(Silent(prev, obs, now).Objects) > 0 {
+		return standing(prev)
+	}
 	return nil
+}
+
+// standing is the verdict by Events that the operator before told, until this one has read them too; nil when there is none.
+func standing(prev *v2.LocustTestStatus) *verdict {
+	c := meta.FindStatusCondition(prev.Conditions, v2.ConditionTypePodsHealthy)
+	if c == nil || c.Status != metav1.ConditionFalse || !slices.Contains(slices.Collect(maps.Values(eventReasons)), c.Reason) {
+		return nil
+	}
+	return &verdict{reason: c.Reason, message: c.Message, standing: true}
 }
 
 // findings are what is wrong, by verdict: the words, and whom they are about.
@@ -205,7 +228,7 @@ func podVerdict(pod *corev1.Pod) *verdict {
 		return nil
 	}
 	if c := podCondition(pod, corev1.PodScheduled); c != nil && c.Status == corev1.ConditionFalse && c.Reason == corev1.PodReasonUnschedulable {
-		return &verdict{v2.ReasonSchedulingError, c.Message}
+		return &verdict{reason: v2.ReasonSchedulingError, message: c.Message}
 	}
 	for i := range pod.Status.InitContainerStatuses {
 		c := &pod.Status.InitContainerStatuses[i]
@@ -213,19 +236,19 @@ func podVerdict(pod *corev1.Pod) *verdict {
 			switch waitingReasons[w.Reason] {
 			case "":
 			case v2.ReasonCrashLoopBackOff:
-				return &verdict{v2.ReasonInitializationError, containerWords("init container "+c.Name+": ", c)}
+				return &verdict{reason: v2.ReasonInitializationError, message: containerWords("init container "+c.Name+": ", c)}
 			default:
-				return &verdict{waitingReasons[w.Reason], containerWords("init container "+c.Name+": ", c)}
+				return &verdict{reason: waitingReasons[w.Reason], message: containerWords("init container "+c.Name+": ", c)}
 			}
 		}
 		if end := c.State.Terminated; end != nil && end.ExitCode != 0 {
-			return &verdict{v2.ReasonInitializationError, containerWords("init container "+c.Name+": ", c)}
+			return &verdict{reason: v2.ReasonInitializationError, message: containerWords("init container "+c.Name+": ", c)}
 		}
 	}
 	for i := range pod.Status.ContainerStatuses {
 		c := &pod.Status.ContainerStatuses[i]
 		if w := c.State.Waiting; w != nil && waitingReasons[w.Reason] != "" {
-			return &verdict{waitingReasons[w.Reason], containerWords("", c)}
+			return &verdict{reason: waitingReasons[w.Reason], message: containerWords("", c)}
 		}
 	}
 	return nil
@@ -279,7 +302,7 @@ func waitingWords(w *corev1.ContainerStateWaiting) string {
 // cause that has been mended stay for an hour, so only what still hangs is believed, and only its latest Event.
 func collectEvents(obs *Observation, found findings, now time.Time) {
 	note := func(e *corev1.Event, object string) {
-		if !progressReasons[e.Reason] {
+		if !ShowsProgress(e.Reason) {
 			found.add(eventReasons[e.Reason], e.Reason+": "+strings.TrimSpace(e.Message), object)
 		}
 	}
@@ -287,7 +310,7 @@ func collectEvents(obs *Observation, found findings, now time.Time) {
 	for i := range obs.Events {
 		e := &obs.Events[i]
 		key := e.InvolvedObject.UID
-		if eventReasons[e.Reason] == "" && !progressReasons[e.Reason] {
+		if !Complains(e.Reason) && !ShowsProgress(e.Reason) {
 			continue
 		}
 		if known := latest[key]; known == nil || eventTime(known).Before(eventTime(e)) {
@@ -307,7 +330,7 @@ func collectEvents(obs *Observation, found findings, now time.Time) {
 		if !lacksPods(obs, job) {
 			continue
 		}
-		if e := latest[job.UID]; e != nil && now.Sub(eventTime(e)) < eventsValid {
+		if e := latest[job.UID]; e != nil && obs.EventsAt.Sub(eventTime(e)) < eventsValid {
 			note(e, "Job "+job.Name)
 		}
 	}

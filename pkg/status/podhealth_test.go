@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -242,4 +243,81 @@ func TestGoesWell(t *testing.T) {
 	}
 	now := metav1.Now()
 	assert.False(t, GoesWell(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{DeletionTimestamp: &now}}), "being deleted")
+}
+
+// TestPodsHealthy_StandsUntilEventsAreRead: an operator that has just started has read none.
+func TestPodsHealthy_StandsUntilEventsAreRead(t *testing.T) {
+	complaint := func(s *scene, at time.Time) {
+		s.obs.Events = []corev1.Event{warning("shop-master-0", "FailedMount", `configmap "x" not found`, at)}
+	}
+	restarted := func(t *testing.T) *scene {
+		s := created(t)
+		complaint(s, t0.Add(10*time.Second))
+		s.derive(t0.Add(10 * time.Second))
+		s.obs.Events, s.obs.EventsAt, s.eventsUnread = nil, time.Time{}, true
+		return s
+	}
+	t.Run("unread", func(t *testing.T) {
+		s := restarted(t)
+		before := s.prev.DeepCopy()
+		d := s.derive(t0.Add(20 * time.Second))
+		assert.Equal(t, before, &s.prev)
+		assert.Empty(t, d.Events)
+		assert.Equal(t, judgeEvery, d.WakeUp, "that nothing is said wakes nobody")
+	})
+	t.Run("read again", func(t *testing.T) {
+		s := restarted(t)
+		s.derive(t0.Add(20 * time.Second))
+		s.eventsUnread = false
+		complaint(s, t0.Add(10*time.Second))
+		assert.Empty(t, s.derive(t0.Add(25*time.Second)).Events)
+		s.derive(t0.Add(11*time.Second + settings.StartupDeadline))
+		assert.Equal(t, v2.PhaseFailed, s.prev.Phase, "the deadline counts from the first complaint")
+	})
+	t.Run("mended meanwhile", func(t *testing.T) {
+		s := restarted(t)
+		s.derive(t0.Add(20 * time.Second))
+		s.eventsUnread = false
+		s.derive(t0.Add(25 * time.Second))
+		requireCondition(t, &s.prev, v2.ConditionTypePodsHealthy, metav1.ConditionTrue, v2.ReasonPodsStarting)
+	})
+	t.Run("nothing hangs any more", func(t *testing.T) {
+		s := restarted(t)
+		s.runMaster(t0.Add(20 * time.Second))
+		for i := range 3 {
+			s.runPod(s.worker(i), t0.Add(20*time.Second))
+		}
+		s.derive(t0.Add(21 * time.Second))
+		assert.True(t, meta.IsStatusConditionTrue(s.prev.Conditions, v2.ConditionTypePodsHealthy))
+	})
+	t.Run("the deadline passed meanwhile", func(t *testing.T) {
+		s := restarted(t)
+		s.derive(t0.Add(time.Hour))
+		assert.Equal(t, v2.PhasePending, s.prev.Phase, "nobody knows whether it still hangs on that")
+	})
+	t.Run("of a pod's own status", func(t *testing.T) {
+		s := created(t)
+		s.waitPod(s.master(), "ErrImagePull", "manifest unknown")
+		s.derive(t0.Add(10 * time.Second))
+		s.obs.EventsAt, s.eventsUnread = time.Time{}, true
+		s.master().Status.ContainerStatuses = nil
+		s.derive(t0.Add(20 * time.Second))
+		requireCondition(t, &s.prev, v2.ConditionTypePodsHealthy, metav1.ConditionTrue, v2.ReasonPodsStarting)
+	})
+}
+
+// TestPodsHealthy_JobComplaintAgesUntilItIsRead: what the Job controller repeats every minute may be read more seldom.
+func TestPodsHealthy_JobComplaintAgesUntilItIsRead(t *testing.T) {
+	s := created(t)
+	s.obs.Pods = nil
+	read := t0.Add(10 * time.Second)
+	s.obs.Events = []corev1.Event{warning("shop-worker-uid", "FailedCreate", "exceeded quota: none", read)}
+	s.eventsUnread, s.obs.EventsAt = true, read
+	for _, at := range []time.Time{read, read.Add(eventsValid + time.Second)} {
+		s.derive(at)
+		requireCondition(t, &s.prev, v2.ConditionTypePodsHealthy, metav1.ConditionFalse, v2.ReasonCreationError, "exceeded quota")
+	}
+	s.obs.EventsAt = read.Add(eventsValid)
+	s.derive(read.Add(eventsValid + 2*time.Second))
+	requireCondition(t, &s.prev, v2.ConditionTypePodsHealthy, metav1.ConditionTrue, v2.ReasonPodsStarting)
 }
