@@ -286,7 +286,7 @@ func TestExplainer_WhatWasKnownStands(t *testing.T) {
 }
 
 func TestExplainer_EndsWithTheManager(t *testing.T) {
-	explaining(t, func(t *testing.T, s *eventServer, x *explainer, woken func() []string) {
+	explaining(t, func(t *testing.T, s *eventServer, x *explainer, _ func() []string) {
 		s.takes = time.Hour
 		x.about(named("one"), []types.UID{"pod-1"})
 		ctx, stop := context.WithCancel(t.Context())

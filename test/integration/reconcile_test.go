@@ -177,4 +177,14 @@ func TestSilentTests_ShareTheirQuestions(t *testing.T) {
 		require.NoError(t, k8s.Get(t.Context(), client.ObjectKeyFromObject(other), other))
 		assert.Equal(t, v2.ReasonPodsStarting, reasonOf(&other.Status, v2.ConditionTypePodsHealthy), "it is nobody else's trouble")
 	}
+
+	op.stop()
+	require.NoError(t, k8s.Get(t.Context(), client.ObjectKeyFromObject(one), one))
+	written := one.ResourceVersion
+	next := startOperator(t, ns)
+	eventually(t, "the next operator has read them too", func() bool { return next.requests.total("GET events") >= 2 })
+	time.Sleep(3 * time.Second)
+	require.NoError(t, k8s.Get(t.Context(), client.ObjectKeyFromObject(one), one))
+	assert.Equal(t, v2.ReasonConfigurationError, reasonOf(&one.Status, v2.ConditionTypePodsHealthy))
+	assert.Equal(t, written, one.ResourceVersion, "a verdict is not taken back and given again")
 }
