@@ -23,7 +23,9 @@ const (
 	// eventsRest is how much longer than it took to read them nobody reads them again. The API server has no index of
 	// Events: it goes through all of a namespace for each question, which takes seconds where there are tens of thousands.
 	eventsRest = 5
-	// eventsPatience bounds the time for reading those of one namespace.
+	// eventsLongestRest is the most of that: what hangs has to be told some day.
+	eventsLongestRest = 2 * time.Minute
+	// eventsPatience bounds the time for one question.
 	eventsPatience = time.Minute
 	// eventsAtOnce is of how many namespaces they are read at the same time.
 	eventsAtOnce = 4
@@ -66,13 +68,14 @@ func newExplainer(live client.Reader) *explainer {
 }
 
 // observeEvents takes what is known of what hangs without a word.
-func (r *LocustTestReconciler) observeEvents(test *v2.LocustTest, obs *status.Observation) {
+func (r *LocustTestReconciler) observeEvents(test *v2.LocustTest, mem *memory, obs *status.Observation) {
 	if r.explainer == nil {
 		return
 	}
 	silence := status.Silent(&test.Status, obs, r.Clock.Now())
 	known := r.explainer.about(client.ObjectKeyFromObject(test), silence.Objects)
-	obs.Events, obs.EventsAt = known.events, known.at
+	mem.eventsKnown = mem.eventsKnown || len(silence.Objects) == 0 || !known.at.IsZero()
+	obs.Events, obs.EventsAt, obs.EventsUnread = known.events, known.at, !mem.eventsKnown
 }
 
 // about is what Events say of those objects of a test, as far as it is known by now. They are read until the test is said
@@ -118,7 +121,7 @@ func (x *explainer) follow(namespace string) {
 			x.waker.wake(types.NamespacedName{Namespace: namespace, Name: name})
 		}
 		select {
-		case <-time.After(max(eventsEvery, eventsRest*took)):
+		case <-time.After(min(max(eventsEvery, eventsRest*took), eventsLongestRest)):
 		case <-x.waker.ctx.Done():
 			return
 		}
@@ -138,11 +141,9 @@ func (x *explainer) hangs(namespace string) bool {
 
 // round reads the Events of what hangs in a namespace once. It names the tests for which there is something new.
 func (x *explainer) round(namespace string) ([]string, error) {
-	ctx, stop := context.WithTimeout(x.waker.ctx, eventsPatience)
-	defer stop()
 	began, of := time.Now(), map[types.UID][]corev1.Event{}
 	wanted := x.wanted(namespace)
-	err := x.read(ctx, namespace, corev1.EventTypeWarning, func(e *corev1.Event) {
+	err := x.read(namespace, corev1.EventTypeWarning, func(e *corev1.Event) {
 		if uid := e.InvolvedObject.UID; wanted[uid] && status.Complains(e.Reason) {
 			of[uid] = append(of[uid], slim(e))
 		}
@@ -151,7 +152,7 @@ func (x *explainer) round(namespace string) ([]string, error) {
 		return nil, fmt.Errorf("list the warnings of namespace %s: %w", namespace, err)
 	}
 	if len(of) > 0 {
-		err := x.read(ctx, namespace, corev1.EventTypeNormal, func(e *corev1.Event) {
+		err := x.read(namespace, corev1.EventTypeNormal, func(e *corev1.Event) {
 			if uid := e.InvolvedObject.UID; len(of[uid]) > 0 && status.ShowsProgress(e.Reason) {
 				of[uid] = append(of[uid], slim(e))
 			}
@@ -177,7 +178,9 @@ func (x *explainer) wanted(namespace string) map[types.UID]bool {
 }
 
 // read goes through the Events of one type in a namespace, page by page.
-func (x *explainer) read(ctx context.Context, namespace, eventType string, each func(*corev1.Event)) error {
+func (x *explainer) read(namespace, eventType string, each func(*corev1.Event)) error {
+	ctx, stop := context.WithTimeout(x.waker.ctx, eventsPatience)
+	defer stop()
 	for next := ""; ; {
 		var page corev1.EventList
 		err := x.live.List(ctx, &page, client.InNamespace(namespace), client.MatchingFields{"type": eventType},

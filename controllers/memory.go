@@ -32,6 +32,8 @@ type memory struct {
 	blocked time.Time
 	// refreshed is when the status was last written.
 	refreshed time.Time
+	// eventsKnown is true since this operator knows what Events say of what hangs, or that nothing hangs.
+	eventsKnown bool
 	// poll is what the test's master told.
 	poll masterPoll
 }

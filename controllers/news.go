@@ -65,7 +65,7 @@ func news(compare func(was, is client.Object) urgency, gone urgency) handler.Fun
 		// What the operator created itself is no news, and what it finds when it starts is looked at with its test. After a watch
 		// was broken a pod may come up that is in trouble already.
 		CreateFunc: func(_ context.Context, e event.CreateEvent, q queue) {
-			if pod, ok := e.Object.(*corev1.Pod); ok && !status.GoesWell(pod) {
+			if pod, ok := e.Object.(*corev1.Pod); ok && !e.IsInInitialList && !status.GoesWell(pod) {
 				look(e.Object, q, soon)
 				return
 			}

@@ -211,6 +211,15 @@ func TestNewsReachTheTestThatHasLostAnObject(t *testing.T) {
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{resources.LabelTestName: "c"}}}
 	news(comparePods, soon).DeleteFunc(t.Context(), event.DeleteEvent{Object: pod}, q)
 	assert.Equal(t, gatherTrouble, q.asked["c"])
+
+	created := func(e event.CreateEvent) time.Duration {
+		news(comparePods, soon).CreateFunc(t.Context(), e, q)
+		return q.asked["c"]
+	}
+	assert.Equal(t, gatherOthers, created(event.CreateEvent{Object: pod}))
+	pod.Status.Phase = corev1.PodFailed
+	assert.Equal(t, gatherTrouble, created(event.CreateEvent{Object: pod}), "the watch was broken when it failed")
+	assert.Equal(t, gatherOthers, created(event.CreateEvent{Object: pod, IsInInitialList: true}), "its test is looked at anyway")
 }
 
 func TestTestOf(t *testing.T) {

@@ -45,7 +45,7 @@ func (r *LocustTestReconciler) observe(ctx context.Context, test *v2.LocustTest,
 	observeRun(ctx, obs)
 	r.observeLocust(test, mem, obs)
 	r.observeSettling(mem, obs)
-	r.observeEvents(test, obs)
+	r.observeEvents(test, mem, obs)
 	return obs, nil
 }
 

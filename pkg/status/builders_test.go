@@ -26,8 +26,8 @@ type scene struct {
 	t    testing.TB
 	obs  Observation
 	prev v2.LocustTestStatus
-	// eventsUnread is true while nobody has read Events.
-	eventsUnread bool
+	// keepEventsAt is true where Events are not read anew each time.
+	keepEventsAt bool
 }
 
 // fresh is a test that nothing has been done about, with 3 workers.
@@ -72,7 +72,7 @@ func running(t testing.TB) *scene {
 func (s *scene) derive(now time.Time) Derivation {
 	s.t.Helper()
 	before := s.prev.DeepCopy()
-	if !s.eventsUnread {
+	if !s.keepEventsAt {
 		s.obs.EventsAt = now
 	}
 	d := Derive(s.prev, s.obs, settings, now)

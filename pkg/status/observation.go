@@ -39,8 +39,10 @@ type Observation struct {
 	// Events are those that complain of pods and Jobs that hang without a word (Silent), and those that tell that such a pod
 	// or Job got past its trouble: Complains, ShowsProgress.
 	Events []corev1.Event
-	// EventsAt is when they were read; the zero time while nobody has read them yet.
+	// EventsAt is when they were read.
 	EventsAt time.Time
+	// EventsUnread is true from the start of this operator until it knows what Events say of what hangs, or that nothing hangs.
+	EventsUnread bool
 
 	// Predecessors name the objects whose names this test needs and that are still going away: those of an earlier
 	// test of the same name, and its own that are being deleted.

@@ -118,7 +118,7 @@ func Silent(prev *v2.LocustTestStatus, obs *Observation, now time.Time) Silence 
 			s.Again = soonest(s.Again, wait)
 			return false
 		}
-		if len(obs.Events) > 0 || (obs.EventsAt.IsZero() && standing(prev) != nil) {
+		if len(obs.Events) > 0 || (obs.EventsUnread && standing(prev) != nil) {
 			s.Again = soonest(s.Again, judgeEvery)
 		}
 		return true
@@ -179,13 +179,17 @@ func judge(prev *v2.LocustTestStatus, obs *Observation, now time.Time) *verdict 
 	}
 	collectEvents(obs, found, now)
 	collectCrashes(obs, found, now)
+	var before *verdict
+	if obs.EventsUnread && len(Silent(prev, obs, now).Objects) > 0 {
+		before = standing(prev)
+	}
 	for _, reason := range severity {
+		if before != nil && before.reason == reason {
+			return before
+		}
 		if words := found[reason]; len(words) > 0 {
 			return &verdict{reason: reason, message: words.String()}
 		}
-	}
-	if obs.EventsAt.IsZero() && len(Silent(prev, obs, now).Objects) > 0 {
-		return standing(prev)
 	}
 	return nil
 }

@@ -254,7 +254,7 @@ func TestPodsHealthy_StandsUntilEventsAreRead(t *testing.T) {
 		s := created(t)
 		complaint(s, t0.Add(10*time.Second))
 		s.derive(t0.Add(10 * time.Second))
-		s.obs.Events, s.obs.EventsAt, s.eventsUnread = nil, time.Time{}, true
+		s.obs.Events, s.obs.EventsUnread = nil, true
 		return s
 	}
 	t.Run("unread", func(t *testing.T) {
@@ -268,7 +268,7 @@ func TestPodsHealthy_StandsUntilEventsAreRead(t *testing.T) {
 	t.Run("read again", func(t *testing.T) {
 		s := restarted(t)
 		s.derive(t0.Add(20 * time.Second))
-		s.eventsUnread = false
+		s.obs.EventsUnread = false
 		complaint(s, t0.Add(10*time.Second))
 		assert.Empty(t, s.derive(t0.Add(25*time.Second)).Events)
 		s.derive(t0.Add(11*time.Second + settings.StartupDeadline))
@@ -277,7 +277,7 @@ func TestPodsHealthy_StandsUntilEventsAreRead(t *testing.T) {
 	t.Run("mended meanwhile", func(t *testing.T) {
 		s := restarted(t)
 		s.derive(t0.Add(20 * time.Second))
-		s.eventsUnread = false
+		s.obs.EventsUnread = false
 		s.derive(t0.Add(25 * time.Second))
 		requireCondition(t, &s.prev, v2.ConditionTypePodsHealthy, metav1.ConditionTrue, v2.ReasonPodsStarting)
 	})
@@ -295,11 +295,36 @@ func TestPodsHealthy_StandsUntilEventsAreRead(t *testing.T) {
 		s.derive(t0.Add(time.Hour))
 		assert.Equal(t, v2.PhasePending, s.prev.Phase, "nobody knows whether it still hangs on that")
 	})
+	t.Run("what is milder does not take its place", func(t *testing.T) {
+		s := restarted(t)
+		before := s.prev.DeepCopy()
+		s.waitPod(s.worker(0), "CrashLoopBackOff", "back-off")
+		s.derive(t0.Add(time.Hour))
+		assert.Equal(t, before, &s.prev)
+	})
+	t.Run("what is worse does", func(t *testing.T) {
+		s := created(t)
+		s.obs.Events = []corev1.Event{warning("shop-master-0", "FailedCreatePodSandBox", "no network", t0.Add(10*time.Second))}
+		s.derive(t0.Add(10 * time.Second))
+		s.obs.Events, s.obs.EventsUnread = nil, true
+		s.waitPod(s.worker(0), "CreateContainerConfigError", `secret "s" not found`)
+		s.derive(t0.Add(20 * time.Second))
+		requireCondition(t, &s.prev, v2.ConditionTypePodsHealthy, metav1.ConditionFalse, v2.ReasonConfigurationError, "secret")
+	})
+	t.Run("only until this operator knows better", func(t *testing.T) {
+		s := created(t)
+		s.waitPod(s.master(), "CreateContainerConfigError", `secret "s" not found`)
+		s.derive(t0.Add(10 * time.Second))
+		s.keepEventsAt, s.obs.EventsAt = true, time.Time{}
+		s.master().Status.ContainerStatuses = nil
+		s.derive(t0.Add(20 * time.Second))
+		requireCondition(t, &s.prev, v2.ConditionTypePodsHealthy, metav1.ConditionTrue, v2.ReasonPodsStarting)
+	})
 	t.Run("of a pod's own status", func(t *testing.T) {
 		s := created(t)
 		s.waitPod(s.master(), "ErrImagePull", "manifest unknown")
 		s.derive(t0.Add(10 * time.Second))
-		s.obs.EventsAt, s.eventsUnread = time.Time{}, true
+		s.obs.EventsUnread = true
 		s.master().Status.ContainerStatuses = nil
 		s.derive(t0.Add(20 * time.Second))
 		requireCondition(t, &s.prev, v2.ConditionTypePodsHealthy, metav1.ConditionTrue, v2.ReasonPodsStarting)
@@ -312,7 +337,7 @@ func TestPodsHealthy_JobComplaintAgesUntilItIsRead(t *testing.T) {
 	s.obs.Pods = nil
 	read := t0.Add(10 * time.Second)
 	s.obs.Events = []corev1.Event{warning("shop-worker-uid", "FailedCreate", "exceeded quota: none", read)}
-	s.eventsUnread, s.obs.EventsAt = true, read
+	s.keepEventsAt, s.obs.EventsAt = true, read
 	for _, at := range []time.Time{read, read.Add(eventsValid + time.Second)} {
 		s.derive(at)
 		requireCondition(t, &s.prev, v2.ConditionTypePodsHealthy, metav1.ConditionFalse, v2.ReasonCreationError, "exceeded quota")
