@@ -65,11 +65,11 @@ func news(compare func(was, is client.Object) urgency, gone urgency) handler.Fun
 		// What the operator created itself is no news, and what it finds when it starts is looked at with its test. After a watch
 		// was broken a pod may come up that is in trouble already.
 		CreateFunc: func(_ context.Context, e event.CreateEvent, q queue) {
+			when := later
 			if pod, ok := e.Object.(*corev1.Pod); ok && !e.IsInInitialList && !status.GoesWell(pod) {
-				look(e.Object, q, soon)
-				return
+				when = soon
 			}
-			look(e.Object, q, later)
+			look(e.Object, q, when)
 		},
 		UpdateFunc: func(_ context.Context, e event.UpdateEvent, q queue) {
 			look(e.ObjectNew, q, compare(e.ObjectOld, e.ObjectNew))

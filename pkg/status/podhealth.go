@@ -22,8 +22,8 @@ const (
 	// silenceBefore is how long pods may hang, or Jobs be without pods, before their Events are asked:
 	// a good start is quicker, so that it costs no request.
 	silenceBefore = 5 * time.Second
-	// judgeEvery is how often known Events of what hangs are judged again, for by time alone they may mean something else, and
-	// how soon the verdict of an operator before.
+	// judgeEvery is how often a verdict by Events is looked into again: by time alone they may mean something else, and an
+	// operator that has just started may have read them meanwhile.
 	judgeEvery = 5 * time.Second
 	// eventsValid is how old a Job's complaint may be when it is read: the Job controller repeats it at least every minute.
 	eventsValid = 2 * time.Minute
