@@ -4,12 +4,14 @@ import (
 	"sync"
 	"time"
 
+	batchv1 "k8s.io/api/batch/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
 )
 
 // memory is what is known of one test beyond the cache. It only saves requests: after a restart the same
@@ -30,6 +32,10 @@ type memory struct {
 	recheck time.Duration
 	// blocked is when objects of an earlier test were last seen in the way.
 	blocked time.Time
+	// run is what the test was started from, as a Job last told it in these annotations: decoding them at each look is much
+	// work for what never changes.
+	run  *resources.Run
+	told [2]string
 	// refreshed is when the status was last written.
 	refreshed time.Time
 	// eventsKnown is true since this operator knows what Events say of what hangs, or that nothing hangs.
@@ -57,10 +63,24 @@ func (m *memory) newest(cached *v2.LocustTest) *v2.LocustTest {
 	return &test
 }
 
-// wrote remembers a status as the API server returned it from a write.
+// wrote remembers a status that was written, with the resource version that it has since.
 func (m *memory) wrote(test *v2.LocustTest, now time.Time) {
 	version := metav1.ObjectMeta{UID: test.UID, ResourceVersion: test.ResourceVersion}
 	m.written, m.refreshed = &v2.LocustTest{ObjectMeta: version, Status: test.Status}, now
+}
+
+// runOf is the run that a Job belongs to; see resources.RunOf.
+func (m *memory) runOf(job *batchv1.Job) (*resources.Run, error) {
+	told := [2]string{job.Annotations[resources.AnnotationRunSpec], job.Annotations[resources.AnnotationRunGeneration]}
+	if m.run == nil || m.told != told {
+		run, err := resources.RunOf(job)
+		if err != nil {
+			return nil, err
+		}
+		m.run = run
+	}
+	m.told = told
+	return m.run, nil
 }
 
 // forgetAfter is how long after the end a test's last writes are remembered; the cache has them by then.

@@ -42,7 +42,7 @@ func (r *LocustTestReconciler) observe(ctx context.Context, test *v2.LocustTest,
 	if err := r.observePods(ctx, test, obs); err != nil {
 		return nil, err
 	}
-	observeRun(ctx, obs)
+	observeRun(ctx, mem, obs)
 	r.observeLocust(test, mem, obs)
 	r.observeSettling(mem, obs)
 	r.observeEvents(test, mem, obs)
@@ -178,19 +178,23 @@ func (r *LocustTestReconciler) observeSettling(mem *memory, obs *status.Observat
 
 // observeRun reads what the run was started from off its Jobs. A Job whose annotation was damaged is passed
 // over: the other one has the same.
-func observeRun(ctx context.Context, obs *status.Observation) {
+func observeRun(ctx context.Context, mem *memory, obs *status.Observation) {
 	for _, job := range []*batchv1.Job{obs.MasterJob, obs.WorkerJob} {
 		if job == nil {
 			continue
 		}
-		run, err := resources.RunOf(job)
+		run, err := mem.runOf(job)
 		if err != nil {
 			logf.FromContext(ctx).Error(err, "the run's spec cannot be read", "job", job.Name)
 			continue
 		}
 		if run != nil {
 			obs.Run = run
-			return
+			break
 		}
+	}
+	if obs.Test.Status.IsTerminal() {
+		// Tests that are over may be many, and are hardly ever looked at.
+		mem.run, mem.told = nil, [2]string{}
 	}
 }

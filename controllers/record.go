@@ -35,11 +35,17 @@ func (r *LocustTestReconciler) record(ctx context.Context, test *v2.LocustTest, 
 	}
 	// The patch is made of the status alone, and carries the resource version it was derived from: it fails rather than
 	// overwrite conditions that it has not seen.
-	was := &v2.LocustTest{ObjectMeta: metav1.ObjectMeta{Namespace: test.Namespace, Name: test.Name, UID: test.UID, ResourceVersion: test.ResourceVersion}, Status: test.Status}
-	// The API server's answer is decoded into a copy: the derived status shares times and numbers with the cached one.
-	next := &v2.LocustTest{ObjectMeta: was.ObjectMeta, Status: *derived.Status.DeepCopy()}
+	was := &v2.LocustTest{ObjectMeta: metav1.ObjectMeta{UID: test.UID, ResourceVersion: test.ResourceVersion}, Status: test.Status}
+	next := &v2.LocustTest{ObjectMeta: was.ObjectMeta, Status: derived.Status}
 	patch := client.MergeFromWithOptions(was, client.MergeFromWithOptimisticLock{})
-	err := r.Status().Patch(ctx, next, patch)
+	data, err := patch.Data(next)
+	if err != nil {
+		return 0, fmt.Errorf("compare status of test %s/%s: %w", test.Namespace, test.Name, err)
+	}
+	// Of the API server's answer only the resource version is of use; metadata alone is cheaper to send and to decode.
+	answer := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: test.Namespace, Name: test.Name}}
+	answer.SetGroupVersionKind(v2.GroupVersion.WithKind(testKind))
+	err = r.Status().Patch(ctx, answer, client.RawPatch(patch.Type(), data))
 	r.Metrics.Operator.StatusWrite(written(change, err))
 	switch {
 	case apierrors.IsNotFound(err):
@@ -51,11 +57,12 @@ func (r *LocustTestReconciler) record(ctx context.Context, test *v2.LocustTest, 
 	case err != nil:
 		return 0, fmt.Errorf("write status of test %s/%s: %w", test.Namespace, test.Name, err)
 	}
+	next.ResourceVersion = answer.ResourceVersion
 	mem.wrote(next, r.Clock.Now())
 	if test.Status.Phase != next.Status.Phase {
 		logf.FromContext(ctx).Info("phase changed", "from", test.Status.Phase, "to", next.Status.Phase)
 	}
-	r.emit(next, mem, derived)
+	r.emit(test, mem, derived)
 	return 0, nil
 }
 

@@ -124,7 +124,7 @@ func addWebhooks(mgr ctrl.Manager, keeper *certs.Keeper) error {
 	if err := webhook.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("set up the webhooks: %w", err)
 	}
-	if err := mgr.AddReadyzCheck("webhooks", mgr.GetWebhookServer().StartedChecker()); err != nil {
+	if err := mgr.AddReadyzCheck("webhooks", webhook.UntilStarted(mgr.GetWebhookServer().StartedChecker())); err != nil {
 		return fmt.Errorf("add /readyz/webhooks: %w", err)
 	}
 	if keeper == nil {
