@@ -14,7 +14,7 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
 )
 
-// memory is what is known of one test beyond the cache. It only saves requests: after a restart the same
+// memory is what is known of one test beyond the cache. It only saves requests and work: after a restart the same
 // status is derived without it.
 type memory struct {
 	uid types.UID
@@ -69,7 +69,7 @@ func (m *memory) wrote(test *v2.LocustTest, now time.Time) {
 	m.written, m.refreshed = &v2.LocustTest{ObjectMeta: version, Status: test.Status}, now
 }
 
-// runOf is the run that a Job belongs to; see resources.RunOf.
+// runOf is the run that a Job belongs to; see resources.RunOf. Looks share it: nobody may change it.
 func (m *memory) runOf(job *batchv1.Job) (*resources.Run, error) {
 	told := [2]string{job.Annotations[resources.AnnotationRunSpec], job.Annotations[resources.AnnotationRunGeneration]}
 	if m.run == nil || m.told != told {

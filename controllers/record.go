@@ -62,7 +62,9 @@ func (r *LocustTestReconciler) record(ctx context.Context, test *v2.LocustTest, 
 	if test.Status.Phase != next.Status.Phase {
 		logf.FromContext(ctx).Info("phase changed", "from", test.Status.Phase, "to", next.Status.Phase)
 	}
-	r.emit(test, mem, derived)
+	now := *test
+	now.ResourceVersion = answer.ResourceVersion
+	r.emit(&now, mem, derived)
 	return 0, nil
 }
 

@@ -340,13 +340,15 @@ func BenchmarkConvert(b *testing.B) {
 		inV1 := &LocustTest{}
 		require.NoError(b, inV1.ConvertFrom(test))
 		b.Run("to-v1/"+name, func(b *testing.B) {
+			b.ReportAllocs()
 			for b.Loop() {
-				_ = (&LocustTest{}).ConvertFrom(test)
+				require.NoError(b, (&LocustTest{}).ConvertFrom(test))
 			}
 		})
 		b.Run("to-v2/"+name, func(b *testing.B) {
+			b.ReportAllocs()
 			for b.Loop() {
-				_ = inV1.ConvertTo(&v2.LocustTest{})
+				require.NoError(b, inV1.ConvertTo(&v2.LocustTest{}))
 			}
 		})
 	}

@@ -2,7 +2,7 @@ package resources
 
 import "testing"
 
-// BenchmarkBuild is what a new test needs, and what each look at a running one reads off its Jobs.
+// BenchmarkBuild is what a new test needs, and what the first look at a running one reads off its Jobs.
 func BenchmarkBuild(b *testing.B) {
 	test := makeTest()
 	b.Run("service", func(b *testing.B) {

@@ -8,8 +8,8 @@ import (
 )
 
 // UntilStarted asks whether the server of the webhooks has started until it says so. Controller-runtime's check makes a TLS
-// connection to it each time, which is most of what an operator without any tests would do; and a server that stops
-// ends the process.
+// connection to it each time, every few seconds for as long as the operator lives. A server that stops with an error ends the
+// process; one that hangs is no longer noticed here, but by the API server, whose requests to it fail.
 func UntilStarted(check healthz.Checker) healthz.Checker {
 	var started atomic.Bool
 	return func(req *http.Request) error {

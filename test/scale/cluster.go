@@ -27,6 +27,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/kubernetes"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/util/retry"
@@ -64,6 +65,7 @@ var stages []byte
 type cluster struct {
 	client.WithWatch
 	config *rest.Config
+	set    kubernetes.Interface
 	log    func(format string, args ...any)
 	// work is the folder of logs and results.
 	work string
@@ -85,8 +87,12 @@ func newCluster(work string) (*cluster, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a client: %w", err)
 	}
+	set, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("make a client: %w", err)
+	}
 	began := time.Now()
-	return &cluster{WithWatch: c, config: config, work: work, log: func(format string, args ...any) {
+	return &cluster{WithWatch: c, config: config, set: set, work: work, log: func(format string, args ...any) {
 		fmt.Fprintf(os.Stderr, "%7.1f s  %s\n", time.Since(began).Seconds(), fmt.Sprintf(format, args...))
 	}}, nil
 }

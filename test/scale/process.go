@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"fmt"
+	"io"
 	"net/http"
 	"path/filepath"
 	"slices"
@@ -132,12 +134,59 @@ func (s *scraper) read(ctx context.Context) (metrics, error) {
 	if response.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("read the operator's metrics: %s", response.Status)
 	}
+	return decode(response.Body, "the operator's")
+}
+
+func decode(text io.Reader, whose string) (metrics, error) {
 	parser := expfmt.NewTextParser(model.UTF8Validation)
-	families, err := parser.TextToMetricFamilies(response.Body)
+	families, err := parser.TextToMetricFamilies(text)
 	if err != nil {
-		return nil, fmt.Errorf("decode the operator's metrics: %w", err)
+		return nil, fmt.Errorf("decode %s metrics: %w", whose, err)
 	}
 	return families, nil
+}
+
+// apiServerMetrics are those of the API server.
+func (c *cluster) apiServerMetrics(ctx context.Context) (metrics, error) {
+	data, err := c.set.Discovery().RESTClient().Get().AbsPath("/metrics").DoRaw(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read the API server's metrics: %w", err)
+	}
+	return decode(bytes.NewReader(data), "the API server's")
+}
+
+// served is what the API server has answered since it started, whoever asked: requests but for watches, the seconds that they
+// took, and, of all that had to queue up or not, the seconds until it was their turn and how many were turned away
+// (https://kubernetes.io/docs/reference/instrumentation/metrics/).
+type served struct {
+	requests, seconds       float64
+	turns, waited, rejected float64
+}
+
+func servedBy(m metrics) (s served) {
+	s.requests, s.seconds = m.histogram("apiserver_request_duration_seconds", "verb", "WATCH")
+	s.turns, s.waited = m.histogram("apiserver_flowcontrol_request_wait_duration_seconds")
+	s.rejected = m.sum("apiserver_flowcontrol_rejected_requests_total")
+	return s
+}
+
+// saturation is how much the API server had to do.
+type saturation struct {
+	// Request is the mean time of a request but for watches, Wait the mean time of it in the queues of priority and fairness.
+	Request float64 `json:"requestSeconds"`
+	Wait    float64 `json:"waitSeconds"`
+	// Rejected is how many requests were turned away.
+	Rejected float64 `json:"rejected"`
+}
+
+func (a served) since(b served) saturation {
+	mean := func(sum, n float64) float64 {
+		if n <= 0 {
+			return 0
+		}
+		return sum / n
+	}
+	return saturation{mean(a.seconds-b.seconds, a.requests-b.requests), mean(a.waited-b.waited, a.turns-b.turns), a.rejected - b.rejected}
 }
 
 // sum adds up the series of a name that have all the labels, given as pairs of name and value.
@@ -154,6 +203,18 @@ next:
 		total += one.GetCounter().GetValue() + one.GetGauge().GetValue() + one.GetUntyped().GetValue()
 	}
 	return total
+}
+
+// histogram adds up the observations of a name, and how many they were, without the series that have the label.
+func (m metrics) histogram(name string, without ...string) (n, sum float64) {
+	for _, one := range m[name].GetMetric() {
+		if len(without) == 2 && slices.ContainsFunc(one.GetLabel(), func(l *dto.LabelPair) bool { return l.GetName() == without[0] && l.GetValue() == without[1] }) {
+			continue
+		}
+		n += float64(one.GetHistogram().GetSampleCount())
+		sum += one.GetHistogram().GetSampleSum()
+	}
+	return n, sum
 }
 
 // series is how many there are.

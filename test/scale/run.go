@@ -77,10 +77,16 @@ type result struct {
 	// Busy is the share of the machine that was busy until the last test had its Jobs, and over the whole run.
 	BusyStart float64 `json:"busyWhileStarting"`
 	Busy      float64 `json:"busy"`
+	// Starting is what the API server had to do until then, Serving over the whole run.
+	Starting saturation `json:"apiServerWhileStarting"`
+	Serving  saturation `json:"apiServer"`
 }
 
 // goodRun are the phases of a test that went well, as joined writes them.
 const goodRun = "Pending → Running → Succeeded"
+
+// neverRan are those of a test whose pods did not all run at the same time.
+const neverRan = "Pending → Succeeded"
 
 // good is how many tests took the three phases, and no other.
 func (r *result) good() int { return r.Phases[goodRun] }
@@ -92,6 +98,7 @@ type moment struct {
 	all, idle            float64
 	reconciles, requests float64
 	heapLive             float64
+	served               served
 }
 
 func (c *cluster) meters(ctx context.Context, s *subject, apiServer procfs.Proc) (m moment, err error) {
@@ -105,6 +112,11 @@ func (c *cluster) meters(ctx context.Context, s *subject, apiServer procfs.Proc)
 	if m.all, m.idle, err = machine(); err != nil {
 		return m, err
 	}
+	asked, err := c.apiServerMetrics(ctx)
+	if err != nil {
+		return m, err
+	}
+	m.served = servedBy(asked)
 	if s.scraper == nil {
 		return m, nil
 	}
@@ -209,6 +221,7 @@ func (c *cluster) run(ctx context.Context, s *subject, l load) (*result, error) 
 	r.Reconciles, r.Requests = after.reconciles-before.reconciles, after.requests-before.requests
 	r.HeapLive = max(middle.heapLive, after.heapLive)
 	r.BusyStart, r.Busy = started.busySince(before), after.busySince(before)
+	r.Starting, r.Serving = started.served.since(before.served), after.served.since(before.served)
 	r.tell(seen, began)
 	c.log("%s: %d tests are over", s.name, l.tests)
 	return r, nil

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -119,6 +120,7 @@ func TestBudgets(t *testing.T) {
 		"refused creates":            {func(t *table) { t.Operator.Counts.RefusedCreates = 1 }, true},
 		"main object":                {func(t *table) { t.Operator.Counts.MainWrites = 1 }, true},
 		"phases":                     {func(t *table) { t.Operator.Phases["Pending → Running → Succeeded"]-- }, true},
+		"ended before they ran":      {func(t *table) { t.Operator.Phases[neverRan]++ }, true},
 		"workers":                    {func(t *table) { t.Operator.Connected-- }, true},
 		"nothing was seen":           {func(t *table) { t.Operator.Counts = newCounts() }, true},
 		"Jobs made twice":            {func(t *table) { t.Operator.Counts.Requests["create jobs 201"]++ }, true},
@@ -135,6 +137,33 @@ func TestBudgets(t *testing.T) {
 			assert.NoError(t, one.print(&out, "none"))
 		})
 	}
+}
+
+func TestSaturation(t *testing.T) {
+	read := func(text string) served {
+		m, err := decode(strings.NewReader(text), "the API server's")
+		require.NoError(t, err)
+		return servedBy(m)
+	}
+	text := func(requests, watches, waits, rejected int) string {
+		return fmt.Sprintf(`# TYPE apiserver_request_duration_seconds histogram
+apiserver_request_duration_seconds_bucket{verb="POST",le="+Inf"} %[1]d
+apiserver_request_duration_seconds_sum{verb="POST"} %[1]d
+apiserver_request_duration_seconds_count{verb="POST"} %[1]d
+apiserver_request_duration_seconds_bucket{verb="WATCH",le="+Inf"} %[2]d
+apiserver_request_duration_seconds_sum{verb="WATCH"} 1000
+apiserver_request_duration_seconds_count{verb="WATCH"} %[2]d
+# TYPE apiserver_flowcontrol_request_wait_duration_seconds histogram
+apiserver_flowcontrol_request_wait_duration_seconds_bucket{execute="true",le="+Inf"} %[3]d
+apiserver_flowcontrol_request_wait_duration_seconds_sum{execute="true"} 0.5
+apiserver_flowcontrol_request_wait_duration_seconds_count{execute="true"} %[3]d
+# TYPE apiserver_flowcontrol_rejected_requests_total counter
+apiserver_flowcontrol_rejected_requests_total{reason="timeout"} %[4]d
+`, requests, watches, waits, rejected)
+	}
+	before, after := read(text(10, 1, 5, 1)), read(text(14, 9, 5, 3))
+	assert.Equal(t, saturation{Request: 1, Wait: 0, Rejected: 2}, after.since(before), "watches are left out, and nothing waited in between")
+	assert.InDelta(t, 0.1, after.since(served{}).Wait, 1e-9)
 }
 
 func TestFit(t *testing.T) {

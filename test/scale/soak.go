@@ -9,9 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/prometheus/common/expfmt"
-	"github.com/prometheus/common/model"
-	"k8s.io/client-go/kubernetes"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
@@ -65,9 +62,6 @@ func soak(ctx context.Context, c *cluster, o *options) error {
 		return err
 	}
 	w := &soaking{cluster: c, subject: s, seen: seen, namespace: namespace, began: time.Now(), o: o}
-	if w.set, err = kubernetes.NewForConfig(c.config); err != nil {
-		return err
-	}
 	c.log("warming up")
 	if err := w.keepStarting(ctx, min(time.Minute, o.duration/4)); err != nil {
 		return err
@@ -123,7 +117,6 @@ type soaking struct {
 	o         *options
 	subject   *subject
 	seen      *stories
-	set       *kubernetes.Clientset
 	namespace string
 	began     time.Time
 	started   int
@@ -260,16 +253,10 @@ func (w *soaking) sample(ctx context.Context) (sample, error) {
 
 // watches counts the watches on the API server of the kinds that the operator watches, whosever they are.
 func (w *soaking) watches(ctx context.Context) (float64, error) {
-	data, err := w.set.RESTClient().Get().AbsPath("/metrics").DoRaw(ctx)
+	all, err := w.apiServerMetrics(ctx)
 	if err != nil {
-		return 0, fmt.Errorf("read the API server's metrics: %w", err)
+		return 0, err
 	}
-	parser := expfmt.NewTextParser(model.UTF8Validation)
-	families, err := parser.TextToMetricFamilies(strings.NewReader(string(data)))
-	if err != nil {
-		return 0, fmt.Errorf("decode the API server's metrics: %w", err)
-	}
-	all := metrics(families)
 	n := 0.0
 	for _, kind := range []string{"locusttests", "jobs", "pods", "services"} {
 		n += all.sum("apiserver_longrunning_requests", "verb", "WATCH", "resource", kind)

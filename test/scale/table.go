@@ -74,12 +74,16 @@ func (t *table) figures() []figure {
 		number("writes of the LocustTest itself", float64(f.Counts.MainWrites), float64(o.Counts.MainWrites), "0", o.Counts.MainWrites > 0),
 		number("tests with exactly the 3 phases", float64(f.good()), float64(good), "all", good != o.Tests),
 		number("tests told to have all workers", float64(f.Connected), float64(o.Connected), "all", o.Connected != o.Tests),
-		number("requests of one good run alone", 0, float64(alone.Total-alone.Leases), "≤ 18", alone.Total-alone.Leases > 18),
+		number("requests of one good run alone, without Leases", 0, float64(alone.Total-alone.Leases), "≤ 18", alone.Total-alone.Leases > 18),
 		number("reconciles per test", 0, o.Reconciles/tests, "", false),
 		seconds("processor time", f.CPU, o.CPU, "≤ 10 s", o.CPU > 10),
 		{"most resident memory", fmt.Sprintf("%.1f MiB", float64(f.PeakMemory)/mebibyte), fmt.Sprintf("%.1f MiB", float64(o.PeakMemory)/mebibyte), "", "≤ 62 MiB", float64(o.PeakMemory)/mebibyte > 62, false},
 		{"live heap", "", fmt.Sprintf("%.1f MiB", o.HeapLive/mebibyte), "", "", false, false},
 		seconds("API server's processor time", f.APIServerCPU, o.APIServerCPU, "", false),
+		seconds("API server: mean request, while the tests start", f.Starting.Request, o.Starting.Request, "", false),
+		seconds("API server: mean wait in its queues then", f.Starting.Wait, o.Starting.Wait, "", false),
+		seconds("API server: mean request, whole run", f.Serving.Request, o.Serving.Request, "", false),
+		{"API server: requests turned away", fmt.Sprint(f.Serving.Rejected), fmt.Sprint(o.Serving.Rejected), "", "", false, false},
 		{"machine busy while the tests start", fmt.Sprintf("%.0f %%", 100*f.BusyStart), fmt.Sprintf("%.0f %%", 100*o.BusyStart), "", "", false, false},
 		{"machine busy, whole run", fmt.Sprintf("%.0f %%", 100*f.Busy), fmt.Sprintf("%.0f %%", 100*o.Busy), "", "", false, false},
 	}
@@ -123,6 +127,9 @@ func (t *table) print(to io.Writer, check string) error {
 	}
 	if t.Floor.good() != t.Floor.Tests && check != checkNone {
 		return fmt.Errorf("the run was too short: %d of %d tests of the floor ran before they ended; give a longer --run-time", t.Floor.good(), t.Floor.Tests)
+	}
+	if ended := t.Operator.Phases[neverRan]; ended > 0 && check != checkNone {
+		missed = append(missed, fmt.Sprintf("%d tests were never Running: all their pods may not have run before the end; give a longer --run-time", ended))
 	}
 	if len(missed) > 0 {
 		return errors.New("budgets missed: " + strings.Join(missed, "; "))

@@ -6,6 +6,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	jsonpatch "github.com/evanphx/json-patch/v5"
 	batchv1 "k8s.io/api/batch/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -164,13 +166,39 @@ func breaking(cached client.Client, direct client.WithWatch, f fault) client.Cli
 		return cached
 	}
 	return reading{cached, interceptor.NewClient(direct, interceptor.Funcs{
-		SubResourcePatch: func(ctx context.Context, c client.Client, subresource string, object client.Object, patch client.Patch, options ...client.SubResourcePatchOption) error {
-			if test, ok := object.(*v2.LocustTest); ok && !f.write(&test.Status) {
-				return nil
+		SubResourcePatch: func(ctx context.Context, c client.Client, _ string, object client.Object, patch client.Patch, _ ...client.SubResourcePatchOption) error {
+			var test v2.LocustTest
+			if err := c.Get(ctx, client.ObjectKeyFromObject(object), &test); err != nil {
+				return err
 			}
-			return c.SubResource(subresource).Patch(ctx, object, patch, options...)
+			meant, err := patched(&test, object, patch)
+			if err != nil || !f.write(&meant.Status) {
+				return err
+			}
+			// The patch names the version that the status was derived from, and so does the update.
+			err = c.Status().Update(ctx, meant)
+			object.SetResourceVersion(meant.ResourceVersion)
+			return err
 		},
 	})}
+}
+
+// patched is the test as the reconciler means to write it.
+func patched(test *v2.LocustTest, object client.Object, patch client.Patch) (*v2.LocustTest, error) {
+	change, err := patch.Data(object)
+	if err != nil {
+		return nil, err
+	}
+	before, err := json.Marshal(test)
+	if err != nil {
+		return nil, err
+	}
+	after, err := jsonpatch.MergePatch(before, change)
+	if err != nil {
+		return nil, err
+	}
+	var meant v2.LocustTest
+	return &meant, json.Unmarshal(after, &meant)
 }
 
 func meddle(ctx context.Context, c client.Client, f fault) error {
