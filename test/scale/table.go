@@ -49,6 +49,11 @@ func (t *table) figures() []figure {
 		}
 		return figure{name, fmt.Sprintf("%.2f s", floor), fmt.Sprintf("%.2f s", operator), ratio, budget, missed, false}
 	}
+	milliseconds := func(name string, floor, operator float64) figure {
+		one := seconds(name, floor, operator, "", false)
+		one.floor, one.operator = fmt.Sprintf("%.1f ms", 1000*floor), fmt.Sprintf("%.1f ms", 1000*operator)
+		return one
+	}
 	number := func(name string, floor, operator float64, budget string, missed bool) figure {
 		return figure{name, fmt.Sprintf("%.4g", floor), fmt.Sprintf("%.4g", operator), "", budget, missed, true}
 	}
@@ -80,9 +85,9 @@ func (t *table) figures() []figure {
 		{"most resident memory", fmt.Sprintf("%.1f MiB", float64(f.PeakMemory)/mebibyte), fmt.Sprintf("%.1f MiB", float64(o.PeakMemory)/mebibyte), "", "≤ 62 MiB", float64(o.PeakMemory)/mebibyte > 62, false},
 		{"live heap", "", fmt.Sprintf("%.1f MiB", o.HeapLive/mebibyte), "", "", false, false},
 		seconds("API server's processor time", f.APIServerCPU, o.APIServerCPU, "", false),
-		seconds("API server: mean request, while the tests start", f.Starting.Request, o.Starting.Request, "", false),
-		seconds("API server: mean wait in its queues then", f.Starting.Wait, o.Starting.Wait, "", false),
-		seconds("API server: mean request, whole run", f.Serving.Request, o.Serving.Request, "", false),
+		milliseconds("API server: mean request, while the tests start", f.Starting.Request, o.Starting.Request),
+		milliseconds("API server: mean wait in its queues then", f.Starting.Wait, o.Starting.Wait),
+		milliseconds("API server: mean request, whole run", f.Serving.Request, o.Serving.Request),
 		{"API server: requests turned away", fmt.Sprint(f.Serving.Rejected), fmt.Sprint(o.Serving.Rejected), "", "", false, false},
 		{"machine busy while the tests start", fmt.Sprintf("%.0f %%", 100*f.BusyStart), fmt.Sprintf("%.0f %%", 100*o.BusyStart), "", "", false, false},
 		{"machine busy, whole run", fmt.Sprintf("%.0f %%", 100*f.Busy), fmt.Sprintf("%.0f %%", 100*o.Busy), "", "", false, false},
