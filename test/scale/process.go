@@ -165,7 +165,7 @@ type served struct {
 
 func servedBy(m metrics) (s served) {
 	s.requests, s.seconds = m.histogram("apiserver_request_duration_seconds", "verb", "WATCH")
-	s.turns, s.waited = m.histogram("apiserver_flowcontrol_request_wait_duration_seconds")
+	s.turns, s.waited = m.histogram("apiserver_flowcontrol_request_wait_duration_seconds", "", "")
 	s.rejected = m.sum("apiserver_flowcontrol_rejected_requests_total")
 	return s
 }
@@ -195,7 +195,7 @@ func (m metrics) sum(name string, labels ...string) float64 {
 next:
 	for _, one := range m[name].GetMetric() {
 		for i := 0; i+1 < len(labels); i += 2 {
-			if !slices.ContainsFunc(one.GetLabel(), func(l *dto.LabelPair) bool { return l.GetName() == labels[i] && l.GetValue() == labels[i+1] }) {
+			if !has(one, labels[i], labels[i+1]) {
 				continue next
 			}
 		}
@@ -205,16 +205,20 @@ next:
 	return total
 }
 
-// histogram adds up the observations of a name, and how many they were, without the series that have the label.
-func (m metrics) histogram(name string, without ...string) (n, sum float64) {
+// histogram is how many observations of a name there were, and what they add up to, without the series that have the label.
+func (m metrics) histogram(name, label, value string) (n, sum float64) {
 	for _, one := range m[name].GetMetric() {
-		if len(without) == 2 && slices.ContainsFunc(one.GetLabel(), func(l *dto.LabelPair) bool { return l.GetName() == without[0] && l.GetValue() == without[1] }) {
-			continue
+		if !has(one, label, value) {
+			n += float64(one.GetHistogram().GetSampleCount())
+			sum += one.GetHistogram().GetSampleSum()
 		}
-		n += float64(one.GetHistogram().GetSampleCount())
-		sum += one.GetHistogram().GetSampleSum()
 	}
 	return n, sum
+}
+
+// has tells whether a series has a label with that value.
+func has(series *dto.Metric, label, value string) bool {
+	return slices.ContainsFunc(series.GetLabel(), func(l *dto.LabelPair) bool { return l.GetName() == label && l.GetValue() == value })
 }
 
 // series is how many there are.
