@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -122,7 +123,7 @@ func (p *Poller) poll(one *masterPoll, test types.NamespacedName, target locust.
 	one.busy = false
 	one.jitter = time.Duration((2*rand.Float64() - 1) * float64(p.spread))
 	if err != nil {
-		one.known.Unanswered(locust.Reason(err), now)
+		one.known.Unanswered(locust.Reason(err), errors.Is(err, locust.ErrRefused), now)
 	} else {
 		one.known.Answered(answer, now)
 	}

@@ -343,6 +343,7 @@ func TestDirect_Network(t *testing.T) {
 	_, err = NewDirect(dialing(free)).Stats(t.Context(), shop)
 	assert.Equal(t, "connection refused", Reason(err))
 	require.ErrorIs(t, err, syscall.ECONNREFUSED)
+	require.ErrorIs(t, err, ErrRefused)
 
 	for name, row := range map[string]struct {
 		err  error
@@ -542,6 +543,7 @@ func TestProxy_APIServersOwnWords(t *testing.T) {
 			assert.Equal(t, row.want, Reason(err))
 			assert.Equal(t, row.want, err.Error())
 			assert.Equal(t, name == "forbidden", errors.Is(err, ErrPermission))
+			assert.Equal(t, name == "refused", errors.Is(err, ErrRefused))
 		})
 	}
 	t.Run("a Status from Locust itself is nothing special", func(t *testing.T) {
@@ -553,6 +555,7 @@ func TestProxy_APIServersOwnWords(t *testing.T) {
 		require.NoError(t, err)
 		_, err = client.Stats(t.Context(), shop)
 		assert.Equal(t, "the API server: connection refused", Reason(err))
+		assert.NotErrorIs(t, err, ErrRefused, "Locust may well listen")
 	})
 }
 

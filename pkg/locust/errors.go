@@ -23,6 +23,8 @@ var (
 	ErrLogin = errors.New("asks for a login (--web-login)")
 	// ErrPermission is an API server that does not let the operator through to the Service.
 	ErrPermission = errors.New(`the API server does not permit "get services/proxy"`)
+	// ErrRefused is a master that does not listen: it has not come that far yet, or serves no web UI there.
+	ErrRefused = errors.New("connection refused")
 	// ErrNoAnswer is an answer that did not come in time.
 	ErrNoAnswer = errors.New("no answer in time")
 	// ErrTooLarge is an answer beyond report.MaxAnswer.
@@ -32,7 +34,6 @@ var (
 )
 
 const (
-	refused  = "connection refused"
 	closed   = "the connection was closed without an answer"
 	noRoute  = "no route to the web UI"
 	noTLS    = "does not speak TLS"
@@ -58,6 +59,12 @@ func (e *requestError) Error() string {
 }
 
 func (e *requestError) Unwrap() []error { return e.causes }
+
+// Is finds ErrRefused by its words, because an API server in between tells it in words only. One that refuses itself is
+// another reason.
+func (e *requestError) Is(target error) bool {
+	return target == ErrRefused && e.reason == ErrRefused.Error()
+}
 
 // Reason says in a few words why Client.Stats failed. The same failure has the same reason each time, so that it can be
 // shown in a condition. Without an error it is empty.
@@ -125,7 +132,7 @@ func network(err error) string {
 	var record tls.RecordHeaderError
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return refused
+		return ErrRefused.Error()
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE),
 		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return closed
@@ -145,7 +152,7 @@ func network(err error) string {
 // Locust.
 func known(text, otherwise string) string {
 	for _, phrase := range []struct{ part, reason string }{
-		{"connection refused", refused},
+		{"connection refused", ErrRefused.Error()},
 		{"connection reset", closed},
 		{"broken pipe", closed},
 		{"EOF", closed},

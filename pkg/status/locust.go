@@ -13,6 +13,9 @@ import (
 const (
 	// apiGrace is how long the master may take to serve its web API before that is worth a word.
 	apiGrace = 15 * time.Second
+	// listenGrace is the same while nobody listens where a master that has never answered should: it still loads the
+	// locustfile, and no worker can be connected to it. One whose configuration file says headless never listens.
+	listenGrace = time.Minute
 	// youngFor is how long a master that waits for its workers is asked often.
 	youngFor = 2 * time.Minute
 	// unsettledFor is how long the master is asked often after a worker pod has started, or after its count of workers
@@ -43,6 +46,8 @@ type Locust struct {
 	// Trouble is why the last question was not answered; empty when it was. It does not change from one failure to the
 	// next unless the cause does.
 	Trouble string
+	// Refused is true when nobody listened where the last question went.
+	Refused bool
 	// Failures is how many questions in a row were not answered.
 	Failures int
 	// Hopeless is true when the master cannot be asked at all, by its own arguments; Trouble tells why.
@@ -59,12 +64,20 @@ func (l *Locust) Answered(r *report.Report, now time.Time) {
 		l.SameSince = now
 	}
 	l.Report, l.At = r, now
-	l.Trouble, l.Failures = "", 0
+	l.Trouble, l.Refused, l.Failures = "", false, 0
 }
 
-// Unanswered notes that a question was not answered, and why.
-func (l *Locust) Unanswered(trouble string, now time.Time) {
-	l.Asked, l.Trouble, l.Failures = now, trouble, l.Failures+1
+// Unanswered notes that a question was not answered, why, and whether because nobody listened.
+func (l *Locust) Unanswered(trouble string, refused bool, now time.Time) {
+	l.Asked, l.Trouble, l.Refused, l.Failures = now, trouble, refused, l.Failures+1
+}
+
+// grace is how long after its start the master may be silent.
+func (l *Locust) grace() time.Duration {
+	if l.Refused && l.Report == nil {
+		return listenGrace
+	}
+	return apiGrace
 }
 
 // fresh is the newest report while it is not too old to be true; nil otherwise.
@@ -81,7 +94,7 @@ func (s Settings) reportValid() time.Duration { return max(3*s.PollInterval, 10*
 // silent tells that the master does not answer, and that its start is no excuse. It does not answer either when it has
 // not been asked for long, for example because its Service is missing.
 func (l *Locust) silent(obs *Observation, now time.Time) bool {
-	return l.Hopeless || ((l.Trouble != "" || l.Report != nil) && now.Sub(masterSince(obs)) >= apiGrace)
+	return l.Hopeless || ((l.Trouble != "" || l.Report != nil) && now.Sub(masterSince(obs)) >= l.grace())
 }
 
 // trouble is why the master does not answer.
@@ -111,7 +124,7 @@ func pollEvery(s *v2.LocustTestStatus, obs *Observation, settings Settings, now 
 	l := obs.Locust
 	often := max(settings.PollInterval/oftener, leastPoll)
 	young := now.Sub(masterSince(obs)) < youngFor
-	late := now.Sub(masterSince(obs)) - apiGrace
+	late := now.Sub(masterSince(obs)) - l.grace()
 	switch {
 	case l.Failures > 0 && late >= 0:
 		most := mostPoll

@@ -2,6 +2,7 @@ package status
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -39,7 +40,7 @@ func (s *scene) tell(at time.Time, workers int32, state report.State, stats repo
 func (s *scene) fail(at time.Time, trouble string) Derivation {
 	s.t.Helper()
 	l := *s.obs.Locust
-	l.Unanswered(trouble, at)
+	l.Unanswered(trouble, strings.Contains(trouble, "refused"), at)
 	s.obs.Locust = &l
 	return s.derive(at)
 }
@@ -92,9 +93,17 @@ func TestWorkers_Unreachable(t *testing.T) {
 
 func TestWorkers_NeverReachable(t *testing.T) {
 	s := polled(t)
-	d := s.fail(t0.Add(13*time.Second), "connection refused")
+	d := s.fail(t0.Add(13*time.Second), "no answer within 2 s")
 	assert.Equal(t, 12*time.Second, d.WakeUp, "when its start is no excuse any more")
 	s.derive(t0.Add(25 * time.Second))
+	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionTrue, v2.ReasonAllWorkersConnected, "counted from", "no answer")
+
+	s = polled(t)
+	d = s.fail(t0.Add(40*time.Second), "connection refused")
+	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionFalse, v2.ReasonWaitingForWorkers,
+		"0/3 workers connected (Locust's web API has not answered yet)")
+	assert.Equal(t, 30*time.Second, d.WakeUp, "nobody listens: it may load a large locustfile, and has no workers meanwhile")
+	s.derive(t0.Add(70 * time.Second))
 	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionTrue, v2.ReasonAllWorkersConnected, "counted from", "connection refused")
 
 	s = polled(t)
@@ -214,8 +223,16 @@ func TestPollIn(t *testing.T) {
 		"starting":            {func(s *scene) { s.fail(t0.Add(13*time.Second), "refused") }, t0.Add(13 * time.Second), time.Second, true},
 		"starting slowly": {func(s *scene) {
 			s.obs.Locust.Failures = 20
-			s.fail(t0.Add(29*time.Second), "refused")
+			s.fail(t0.Add(29*time.Second), "x")
 		}, t0.Add(29 * time.Second), 5 * time.Second, true},
+		"loading": {func(s *scene) {
+			s.obs.Locust.Failures = 50
+			s.fail(t0.Add(65*time.Second), "refused")
+		}, t0.Add(65 * time.Second), time.Second, true},
+		"not up after all": {func(s *scene) {
+			s.obs.Locust.Failures = 60
+			s.fail(t0.Add(72*time.Second), "refused")
+		}, t0.Add(72 * time.Second), 5 * time.Second, true},
 		"never up": {func(s *scene) {
 			s.obs.Locust.Failures = 20
 			s.fail(t0.Add(100*time.Second), "refused")

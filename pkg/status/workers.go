@@ -59,7 +59,7 @@ func countWorkers(prev *v2.LocustTestStatus, obs *Observation, settings Settings
 		// No answer is no news: it was not asked yet, or its start excuses it.
 		count := workerCount{connected: prev.ConnectedWorkers, source: prevSource(prev)}
 		if l.Trouble != "" {
-			count.again = apiGrace - now.Sub(masterSince(obs))
+			count.again = l.grace() - now.Sub(masterSince(obs))
 		}
 		return count
 	}

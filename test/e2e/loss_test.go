@@ -25,6 +25,12 @@ var readyWorker = regexp.MustCompile(`(\S+_[0-9a-f]{32})'?( \(index \d+\))? repo
 
 var background = client.PropagationPolicy(metav1.DeletePropagationBackground)
 
+// soonMissed runs a test with Locust's own patience for its workers.
+func (s *scenario) soonMissed(spec *v2.LocustTestSpec) {
+	s.configMap("soon-missed", map[string]string{"locustfile.py": locustfile})
+	spec.TestFiles.ConfigMapRef = "soon-missed"
+}
+
 // lostAndBack are the reasons of WorkersConnected when workers are lost and replaced n times.
 func lostAndBack(n int) []string {
 	reasons := []string{v2.ReasonWaitingForWorkers, v2.ReasonAllWorkersConnected}
@@ -46,7 +52,7 @@ func TestLostWorkers(t *testing.T) {
 			}
 			s := newScenario(t)
 			disturbed.add(t)
-			test := s.create(s.test("workers", 55, func(spec *v2.LocustTestSpec) {
+			test := s.create(s.test("workers", 55, s.soonMissed, func(spec *v2.LocustTestSpec) {
 				spec.Image = image
 				spec.Worker.Replicas = 3
 			}))
@@ -76,7 +82,7 @@ func TestLostObjects(t *testing.T) {
 	t.Parallel()
 	s := newScenario(t)
 	disturbed.add(t)
-	test := s.create(s.test("objects", 40))
+	test := s.create(s.test("objects", 40, s.soonMissed))
 	s.untilReason(test, v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected)
 
 	service := &corev1.Service{}

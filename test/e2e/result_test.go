@@ -171,7 +171,7 @@ func TestResultExact(t *testing.T) {
 				t.Skip("LOCUST_IMAGE_DEBIAN is not set; `make test-e2e` builds it")
 			}
 			s := newScenario(t)
-			s.configMap("mixed", map[string]string{"mixed.py": mixed})
+			s.configMap("mixed", map[string]string{"mixed.py": patient + mixed})
 			var runs []*v2.LocustTest
 			add := func(name string, change func(*v2.LocustTestSpec)) {
 				runs = append(runs, s.test(name, 1, change, func(spec *v2.LocustTestSpec) { spec.TestFiles.ConfigMapRef = "mixed" }))
@@ -212,7 +212,7 @@ func TestResultExact(t *testing.T) {
 func TestResultExact_OperatorKilled(t *testing.T) {
 	s := newScenario(t)
 	disturbed.add(t)
-	s.configMap("mixed", map[string]string{"mixed.py": mixed})
+	s.configMap("mixed", map[string]string{"mixed.py": patient + mixed})
 	mount := func(spec *v2.LocustTestSpec) { spec.TestFiles.ConfigMapRef = "mixed" }
 	var runs []*v2.LocustTest
 	for i, more := range []string{"", "--headless", ""} {

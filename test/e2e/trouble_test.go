@@ -36,7 +36,7 @@ var troubles = map[string]trouble{
 	},
 	"configmap": {
 		make:   func(_ *scenario, spec *v2.LocustTestSpec) { spec.TestFiles.ConfigMapRef = "late" },
-		mend:   func(s *scenario) { s.configMap("late", map[string]string{"locustfile.py": locustfile}) },
+		mend:   func(s *scenario) { s.configMap("late", map[string]string{"locustfile.py": patient + locustfile}) },
 		reason: v2.ReasonConfigurationError, words: []string{"FailedMount", `configmap "late" not found`},
 	},
 	"secret": {
