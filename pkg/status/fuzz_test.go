@@ -95,7 +95,9 @@ func happen(s *scene, step byte, now time.Time) {
 			Workers: int32(step / 64), Stats: report.Stats{Requests: int64(step), Failures: int64(step / 3)},
 		}}
 	case 19:
-		s.obs.Locust = &Locust{Trouble: "no answer", Asked: now, Failures: int(step)}
+		s.obs.Locust = &Locust{}
+		s.obs.Locust.Unanswered("no answer", step%2 == 0, now)
+		s.obs.Locust.Failures = int(step)
 	case 20:
 		s.endPod(pod, now, int32(step%3), finalMessage(step%2 == 0, int(step/64), int(step), int(step/3)))
 	case 21:

@@ -13,8 +13,8 @@ import (
 const (
 	// apiGrace is how long the master may take to serve its web API before that is worth a word.
 	apiGrace = 15 * time.Second
-	// listenGrace is the same while nobody listens where a master that has never answered should: it still loads the
-	// locustfile, and no worker can be connected to it. One whose configuration file says headless never listens.
+	// listenGrace is the most that it may take while nobody listens there: it still loads the locustfile, and as a rule no
+	// worker is connected to it meanwhile. A master whose configuration file says headless never listens.
 	listenGrace = time.Minute
 	// youngFor is how long a master that waits for its workers is asked often.
 	youngFor = 2 * time.Minute
@@ -46,8 +46,8 @@ type Locust struct {
 	// Trouble is why the last question was not answered; empty when it was. It does not change from one failure to the
 	// next unless the cause does.
 	Trouble string
-	// Refused is true when nobody listened where the last question went.
-	Refused bool
+	// RefusedAt is when nobody listened where a question went, the last time; zero when that never was.
+	RefusedAt time.Time
 	// Failures is how many questions in a row were not answered.
 	Failures int
 	// Hopeless is true when the master cannot be asked at all, by its own arguments; Trouble tells why.
@@ -64,20 +64,42 @@ func (l *Locust) Answered(r *report.Report, now time.Time) {
 		l.SameSince = now
 	}
 	l.Report, l.At = r, now
-	l.Trouble, l.Refused, l.Failures = "", false, 0
+	l.Trouble, l.Failures = "", 0
 }
 
 // Unanswered notes that a question was not answered, why, and whether because nobody listened.
 func (l *Locust) Unanswered(trouble string, refused bool, now time.Time) {
-	l.Asked, l.Trouble, l.Refused, l.Failures = now, trouble, refused, l.Failures+1
+	l.Asked, l.Trouble, l.Failures = now, trouble, l.Failures+1
+	if refused {
+		l.RefusedAt = now
+	}
 }
 
-// grace is how long after its start the master may be silent.
-func (l *Locust) grace() time.Duration {
-	if l.Refused && l.Report == nil {
-		return listenGrace
+// startsUntil is when the master should have started to serve its web API: later while nobody listens.
+func (l *Locust) startsUntil(obs *Observation) time.Time {
+	start := masterSince(obs)
+	until := start.Add(apiGrace)
+	if l.Report != nil || l.RefusedAt.IsZero() {
+		return until
 	}
-	return apiGrace
+	// Its first answer may be late as well.
+	unheard := l.RefusedAt.Add(apiGrace)
+	if most := start.Add(listenGrace); unheard.After(most) {
+		unheard = most
+	}
+	if unheard.After(until) {
+		return unheard
+	}
+	return until
+}
+
+// excusedUntil is when the master's start no longer excuses its silence. Once something has been told of the workers, by
+// the master or without its word, it does not become unknown again.
+func (l *Locust) excusedUntil(prev *v2.LocustTestStatus, obs *Observation) time.Time {
+	if prevSource(prev) != sourceNone {
+		return masterSince(obs).Add(apiGrace)
+	}
+	return l.startsUntil(obs)
 }
 
 // fresh is the newest report while it is not too old to be true; nil otherwise.
@@ -93,8 +115,8 @@ func (s Settings) reportValid() time.Duration { return max(3*s.PollInterval, 10*
 
 // silent tells that the master does not answer, and that its start is no excuse. It does not answer either when it has
 // not been asked for long, for example because its Service is missing.
-func (l *Locust) silent(obs *Observation, now time.Time) bool {
-	return l.Hopeless || ((l.Trouble != "" || l.Report != nil) && now.Sub(masterSince(obs)) >= l.grace())
+func (l *Locust) silent(prev *v2.LocustTestStatus, obs *Observation, now time.Time) bool {
+	return l.Hopeless || ((l.Trouble != "" || l.Report != nil) && !now.Before(l.excusedUntil(prev, obs)))
 }
 
 // trouble is why the master does not answer.
@@ -123,13 +145,14 @@ func PollIn(s *v2.LocustTestStatus, obs *Observation, settings Settings, now tim
 func pollEvery(s *v2.LocustTestStatus, obs *Observation, settings Settings, now time.Time) time.Duration {
 	l := obs.Locust
 	often := max(settings.PollInterval/oftener, leastPoll)
-	young := now.Sub(masterSince(obs)) < youngFor
-	late := now.Sub(masterSince(obs)) - l.grace()
+	age := now.Sub(masterSince(obs))
+	young := age < youngFor
 	switch {
-	case l.Failures > 0 && late >= 0:
+	case l.Failures > 0 && age >= apiGrace:
 		most := mostPoll
 		if l.Report == nil {
-			most = min(late, mostPoll) // it starts slowly; how often it was asked while it started says nothing
+			// It starts slowly; how often it was asked while it started says nothing.
+			most = min(now.Sub(l.startsUntil(obs)), mostPoll)
 		}
 		return max(settings.PollInterval, min(settings.PollInterval<<min(l.Failures-1, 16), most))
 	case l.Report == nil, young && !allConnectedOnce(s), l.Report.State.Ended() && !l.final():

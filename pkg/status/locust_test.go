@@ -99,17 +99,47 @@ func TestWorkers_NeverReachable(t *testing.T) {
 	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionTrue, v2.ReasonAllWorkersConnected, "counted from", "no answer")
 
 	s = polled(t)
-	d = s.fail(t0.Add(40*time.Second), "connection refused")
-	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionFalse, v2.ReasonWaitingForWorkers,
-		"0/3 workers connected (Locust's web API has not answered yet)")
-	assert.Equal(t, 30*time.Second, d.WakeUp, "nobody listens: it may load a large locustfile, and has no workers meanwhile")
-	s.derive(t0.Add(70 * time.Second))
-	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionTrue, v2.ReasonAllWorkersConnected, "counted from", "connection refused")
-
-	s = polled(t)
 	s.obs.Locust = &Locust{Hopeless: true, Trouble: "Locust runs with --headless"}
 	s.derive(t0.Add(14 * time.Second))
 	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionTrue, v2.ReasonAllWorkersConnected, "counted from", "--headless")
+}
+
+// TestWorkers_Loading: nobody listens while the master loads its locustfile, and no worker is connected to it, however
+// long their pods have been ready.
+func TestWorkers_Loading(t *testing.T) {
+	unknown := "0/3 workers connected (Locust's web API has not answered yet)"
+	s := polled(t)
+	d := s.fail(t0.Add(40*time.Second), "connection refused")
+	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionFalse, v2.ReasonWaitingForWorkers, unknown)
+	assert.Equal(t, 15*time.Second, d.WakeUp, "if it is not refused again")
+
+	// A first answer that is late.
+	d = s.fail(t0.Add(44*time.Second), "no answer within 2 s")
+	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionFalse, v2.ReasonWaitingForWorkers, unknown)
+	assert.Equal(t, 11*time.Second, d.WakeUp)
+	s.tell(t0.Add(46*time.Second), 1, report.StateReady, report.Stats{})
+	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionFalse, v2.ReasonWaitingForWorkers, "1/3 workers connected")
+	// Once it has answered, a refusal is no start.
+	s.fail(t0.Add(62*time.Second), "connection refused")
+	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionTrue, v2.ReasonAllWorkersConnected, "counted from", "connection refused")
+
+	// One that never listens: the pods are counted after a minute, and it stays so.
+	s = polled(t)
+	d = s.fail(t0.Add(60*time.Second), "connection refused")
+	assert.Equal(t, 10*time.Second, d.WakeUp)
+	s.derive(t0.Add(70 * time.Second))
+	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionTrue, v2.ReasonAllWorkersConnected, "counted from", "connection refused")
+	s.dropPod(s.worker(2))
+	s.fail(t0.Add(71*time.Second), "connection refused")
+	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionFalse, v2.ReasonWorkersMissing, "2/3 workers connected", "connection refused")
+
+	// It was silent, and the pods were counted: that it refuses now does not bring the unknown back.
+	s = polled(t)
+	s.fail(t0.Add(26*time.Second), "no answer within 2 s")
+	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionTrue, v2.ReasonAllWorkersConnected, "no answer")
+	s.dropPod(s.worker(2))
+	s.fail(t0.Add(31*time.Second), "connection refused")
+	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionFalse, v2.ReasonWorkersMissing, "2/3 workers connected", "connection refused")
 }
 
 // TestWorkers_OperatorRestarted: nothing flaps until the master was asked again.
@@ -228,7 +258,7 @@ func TestPollIn(t *testing.T) {
 		"loading": {func(s *scene) {
 			s.obs.Locust.Failures = 50
 			s.fail(t0.Add(65*time.Second), "refused")
-		}, t0.Add(65 * time.Second), time.Second, true},
+		}, t0.Add(65 * time.Second), 5 * time.Second, true},
 		"not up after all": {func(s *scene) {
 			s.obs.Locust.Failures = 60
 			s.fail(t0.Add(72*time.Second), "refused")

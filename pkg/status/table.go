@@ -32,7 +32,7 @@ var Table = []Row{
 
 	{v2.ConditionTypeWorkersConnected, metav1.ConditionFalse, v2.ReasonWaitingForWorkers,
 		"Not all expected workers have been connected to Locust's master at once yet.",
-		"Wait; if it lasts, look at PodsHealthy and at the workers' logs."},
+		"Wait; if it lasts, look at PodsHealthy and at the workers' logs, or at the master's when the message says that Locust's web API has not answered yet."},
 	{v2.ConditionTypeWorkersConnected, metav1.ConditionTrue, v2.ReasonAllWorkersConnected,
 		"At least as many workers are connected as are expected. Frozen when the test ends.",
 		"Nothing. When the message says \"counted from the worker Job's ready pods\", it also says why Locust's web API cannot be reached."},

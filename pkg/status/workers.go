@@ -55,11 +55,11 @@ func countWorkers(prev *v2.LocustTestStatus, obs *Observation, settings Settings
 		count.again = soonest(count.again, settings.reportValid()-now.Sub(obs.Locust.At))
 		return count
 	}
-	if l := obs.Locust; l != nil && !l.silent(obs, now) {
+	if l := obs.Locust; l != nil && !l.silent(prev, obs, now) {
 		// No answer is no news: it was not asked yet, or its start excuses it.
 		count := workerCount{connected: prev.ConnectedWorkers, source: prevSource(prev)}
 		if l.Trouble != "" {
-			count.again = l.grace() - now.Sub(masterSince(obs))
+			count.again = l.excusedUntil(prev, obs).Sub(now)
 		}
 		return count
 	}

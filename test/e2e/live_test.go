@@ -36,12 +36,12 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
 )
 
-// slow is the usual locustfile, but it takes long to load: so long for the master that one whose web API is
-// silent, but listens, would be given up, and longer for one worker than for the other.
+// slow is the usual locustfile, but it takes long to load: for the master, longer than the start of one that listens may
+// take, and for each worker 12 s longer than for the one before.
 const slow = `
 import os, time
 index = os.environ.get("JOB_COMPLETION_INDEX")
-time.sleep(12 + 7 * int(index) if index else 18)
+time.sleep(10 + 12 * int(index) if index else 18)
 ` + locustfile
 
 // locustPids are the processes of a pod's Locust container. They are on this machine: the cluster is embedded.

@@ -118,21 +118,26 @@ func TestOperatorKilled(t *testing.T) {
 	undisturbed := s.create(s.test("undisturbed", 6))
 	want := essence(s.untilPhase(undisturbed, v2.PhaseSucceeded))
 
-	for _, moment := range []struct {
-		name string
-		wait func(test *v2.LocustTest)
-	}{
-		{"as-it-begins", func(test *v2.LocustTest) { s.untilPhase(test, v2.PhasePending) }},
-		{"objects-created", func(test *v2.LocustTest) { s.untilReason(test, v2.ConditionTypeReady, v2.ReasonResourcesCreated) }},
-		{"running", func(test *v2.LocustTest) { s.untilPhase(test, v2.PhaseRunning) }},
-		{"near-the-end", func(test *v2.LocustTest) { s.untilPhase(test, v2.PhaseRunning); time.Sleep(5 * time.Second) }},
-	} {
-		test := s.create(s.test(moment.name, 6))
-		moment.wait(test)
-		killOperator(t)
+	// Each kill meets two tests at different moments. Nobody waits for their end before the next one.
+	var tests []*v2.LocustTest
+	create := func(name string) *v2.LocustTest {
+		t.Helper()
+		test := s.test(name, 6)
+		eventually(t, "the operator is back, and validates", func() bool { return k8s.Create(t.Context(), test) == nil })
+		tests = append(tests, test)
+		return test
+	}
+	s.untilPhase(create("near-the-end"), v2.PhaseRunning)
+	time.Sleep(5 * time.Second)
+	s.untilPhase(create("as-it-begins"), v2.PhasePending)
+	killOperator(t)
+	s.untilPhase(create("running"), v2.PhaseRunning)
+	s.untilReason(create("objects-created"), v2.ConditionTypeReady, v2.ReasonResourcesCreated)
+	killOperator(t)
+	for _, test := range tests {
 		final := s.untilPhase(test, v2.PhaseSucceeded)
-		assert.Equal(t, want, essence(final), "killed %s", moment.name)
-		assert.Equal(t, 1, count(t, "started", s.key(test.Name)), "killed %s: Locust ran once", moment.name)
+		assert.Equal(t, want, essence(final), "killed %s", test.Name)
+		assert.Equal(t, 1, count(t, "started", s.key(test.Name)), "killed %s: Locust ran once", test.Name)
 		var pods corev1.PodList
 		require.NoError(t, k8s.List(t.Context(), &pods, client.InNamespace(s.namespace), client.MatchingLabels{
 			resources.LabelTestUID: string(test.UID), resources.LabelComponent: string(resources.RoleMaster)}))
@@ -142,9 +147,9 @@ func TestOperatorKilled(t *testing.T) {
 	require.NoError(t, waitForOperator(t.Context()))
 }
 
-// TestOperatorAway: the operator is down during the whole end of a run, and Jobs live for 5 s after it.
+// TestOperatorAway: the operator is down during the whole end of a run, and Jobs live for 3 s after it.
 func TestOperatorAway(t *testing.T) {
-	env := map[string]string{"LOCUST_OPERATOR_STARTUP_DEADLINE": startupDeadline.String(), "LOCUST_OPERATOR_JOB_TTL": "5s"}
+	env := map[string]string{"LOCUST_OPERATOR_STARTUP_DEADLINE": startupDeadline.String(), "LOCUST_OPERATOR_JOB_TTL": "3s"}
 	require.NoError(t, configureOperator(t.Context(), env))
 	t.Cleanup(func() {
 		delete(env, "LOCUST_OPERATOR_JOB_TTL")
@@ -152,30 +157,39 @@ func TestOperatorAway(t *testing.T) {
 	})
 	s := newScenario(t)
 	disturbed.add(t)
+	jobs := func(test *v2.LocustTest) int {
+		t.Helper()
+		var list batchv1.JobList
+		require.NoError(t, k8s.List(t.Context(), &list, client.InNamespace(s.namespace), client.MatchingLabels{resources.LabelTestUID: string(test.UID)}))
+		return len(list.Items)
+	}
+	expired := func(test *v2.LocustTest) {
+		t.Helper()
+		eventually(t, "the Jobs of "+test.Name+" expire", func() bool { return jobs(test) == 0 })
+	}
 	undisturbed := s.create(s.test("seen", 6))
 	want := essence(s.untilPhase(undisturbed, v2.PhaseSucceeded))
-	eventually(t, "the Jobs expire", func() bool {
-		err := k8s.Get(t.Context(), client.ObjectKey{Namespace: s.namespace, Name: "seen-master"}, &batchv1.Job{})
-		return apierrors.IsNotFound(err)
-	})
-	s.requireStatus(undisturbed, want)
 
 	test := s.create(s.test("unseen", 6))
 	s.untilReason(test, v2.ConditionTypeReady, v2.ReasonResourcesCreated)
+	require.Equal(t, 2, jobs(test))
 	scaleOperator(t, 0)
+	expired(undisturbed)
 	eventually(t, "the master Job is complete", func() bool { return s.job(test, resources.RoleMaster).Status.CompletionTime != nil })
 	completed := s.job(test, resources.RoleMaster).Status.CompletionTime.Time
 	var pods corev1.PodList
 	require.NoError(t, k8s.List(t.Context(), &pods, client.InNamespace(s.namespace), client.MatchingLabels{
 		resources.LabelTestUID: string(test.UID), resources.LabelComponent: string(resources.RoleMaster)}))
 	require.Len(t, pods.Items, 1)
-	time.Sleep(10 * time.Second) // longer than the Jobs would live
+	time.Sleep(8 * time.Second) // longer than the Jobs would live
 	scaleOperator(t, 1)
 	final := s.untilPhase(test, v2.PhaseSucceeded)
 	assert.Equal(t, want, essence(final), "the same end as with the operator there")
 	s.requireOwnTimes(final, &pods.Items[0], completed)
-	time.Sleep(10 * time.Second) // the Jobs have expired
+	expired(test)
+	time.Sleep(2 * time.Second)
 	s.requireFrozen(test, final)
+	s.requireStatus(undisturbed, want)
 	assert.Equal(t, 1, count(t, "started", s.key(test.Name)), "Locust ran once")
 }
 

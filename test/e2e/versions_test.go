@@ -93,6 +93,7 @@ func (s *scenario) get(name string) *v2.LocustTest {
 
 // TestVersions: a manifest of v1 is applied, read and edited in both versions, and applied again, as Git tools do.
 func TestVersions(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []struct {
 		name string
 		args []string
