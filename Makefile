@@ -127,7 +127,7 @@ test-integration: ## Run the suites against a real API server, etcd and controll
 	@echo "==> integration tests $(RACE)"
 	@mkdir -p bin/cover
 	@assets="$$($(LOCALCLUSTER) assets)"; KUBEBUILDER_ASSETS="$$assets" KUBE_CACHE_MUTATION_DETECTOR=true \
-		go test $(RACE) -tags integration -timeout 15m -covermode atomic -coverpkg $(COVERED) \
+		go test $(RACE) -tags integration -timeout 15m -parallel 4 -covermode atomic -coverpkg $(COVERED) \
 			-coverprofile bin/cover/integration.out ./test/integration/... | $(STRIP_SHARES)
 
 .PHONY: bench
@@ -377,5 +377,5 @@ run-demo:
 run-e2e:
 	@echo "==> end-to-end tests"
 	@mkdir -p bin; export IMG="$(IMG)" LOCUST_IMAGE="$(LOCUST_IMAGE)" LOCAL="$(LOCAL)"; \
-		go test -tags e2e -count 1 -parallel 4 -timeout 60m -v ./test/e2e/... 2>&1 | tee bin/e2e.log || \
+		go test -tags e2e -count 1 -parallel 5 -timeout 60m -v ./test/e2e/... 2>&1 | tee bin/e2e.log || \
 		{ printf '\n==> what failed\n'; grep -E -A 12 'Error Trace:|^(    )*--- FAIL|^panic:' bin/e2e.log | tail -n 120; exit 1; }

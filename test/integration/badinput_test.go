@@ -93,6 +93,7 @@ func toMap(t *testing.T, test *v2.LocustTest) map[string]any {
 // TestBadInput_Condition shows what only the operator can refuse: in a condition, with the field and the
 // remedy, without retrying for ever.
 func TestBadInput_Condition(t *testing.T) {
+	t.Parallel()
 	ns := namespace(t)
 	op := startOperator(t, ns)
 	for name, tc := range map[string]struct {
@@ -150,6 +151,7 @@ func TestNamesThatMeet(t *testing.T) {
 
 // TestForeignService: somebody else's Service has the name. It is not in the operator's cache.
 func TestForeignService(t *testing.T) {
+	t.Parallel()
 	ns := namespace(t)
 	foreign := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "mine-master"},
 		Spec: corev1.ServiceSpec{Ports: []corev1.ServicePort{{Port: 80, TargetPort: intstr.FromInt32(80)}}}}
@@ -167,6 +169,7 @@ func TestForeignService(t *testing.T) {
 
 // TestQuota: what a quota refuses now may be allowed later; meanwhile the API server is left in peace.
 func TestQuota(t *testing.T) {
+	t.Parallel()
 	ns := namespace(t)
 	quota := &corev1.ResourceQuota{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "none"},
 		Spec: corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{"count/jobs.batch": {}}}}

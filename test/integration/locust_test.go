@@ -78,6 +78,7 @@ func growing(workers int32) func() (*report.Report, error) {
 
 // TestHangingMasters: masters that never answer hold up nobody else, although there is one reconcile at a time.
 func TestHangingMasters(t *testing.T) {
+	t.Parallel()
 	ns := namespace(t)
 	m := &masters{}
 	op := startOperator(t, ns, withMasters(m, 20))
@@ -115,6 +116,7 @@ func TestHangingMasters(t *testing.T) {
 
 // TestSlowMasters: when all slots are taken by masters that answer late or not at all, every test still has its turn.
 func TestSlowMasters(t *testing.T) {
+	t.Parallel()
 	ns := namespace(t)
 	m := &masters{}
 	op := startOperator(t, ns, withMasters(m, 2))
@@ -132,6 +134,7 @@ func TestSlowMasters(t *testing.T) {
 
 // TestLiveNumbers_Writes: however often the masters are asked, the API server is written to every refresh interval.
 func TestLiveNumbers_Writes(t *testing.T) {
+	t.Parallel()
 	ns := namespace(t)
 	m := &masters{}
 	const refresh, window = 3 * time.Second, 12 * time.Second

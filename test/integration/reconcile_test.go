@@ -104,6 +104,7 @@ func TestReconcile_JobFailed(t *testing.T) {
 }
 
 func TestStatus_NoReconcileLoop(t *testing.T) {
+	t.Parallel()
 	ns := namespace(t)
 	op := startOperator(t, ns)
 	test := create(t, newTest(ns, "idle"))
@@ -137,6 +138,7 @@ const startupRequests = 12
 // TestSilentTests_ShareTheirQuestions: on a busy cluster many tests wait for their pods, and nothing is wrong with any. What
 // is wrong with one is still told.
 func TestSilentTests_ShareTheirQuestions(t *testing.T) {
+	t.Parallel()
 	ns := namespace(t)
 	op := startOperator(t, ns)
 	var tests []*v2.LocustTest

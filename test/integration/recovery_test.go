@@ -64,6 +64,7 @@ func TestLostObjects_BeforeTheRun(t *testing.T) {
 }
 
 func TestLostObjects_DuringTheRun(t *testing.T) {
+	t.Parallel()
 	ns := namespace(t)
 	op := startOperator(t, ns)
 	test := create(t, newTest(ns, "midway"))
@@ -123,6 +124,7 @@ func conditionsOf(job *batchv1.Job) []metav1.Condition {
 
 // TestWorkerDeleted: a worker that is told to go exits with code 0, and its Job counts it as done.
 func TestWorkerDeleted(t *testing.T) {
+	t.Parallel()
 	ns := namespace(t)
 	op := startOperator(t, ns)
 	test := create(t, newTest(ns, "taken"))
@@ -217,6 +219,7 @@ func TestOperatorAway_FirstWriteFails(t *testing.T) {
 
 // TestFaultyAPIServer: each request of a run fails once, and the run is as good as any.
 func TestFaultyAPIServer(t *testing.T) {
+	t.Parallel()
 	ns := namespace(t)
 	op := startFaultyOperator(t, ns, map[string]int{"POST services": 1, "POST jobs": 2, "PATCH locusttests/status": 2, "GET events": 1})
 	test := create(t, newTest(ns, "faulty"))
@@ -277,6 +280,7 @@ func TestHeldByAFinalizer(t *testing.T) {
 
 // TestCreatedAnew: a new test of the same name waits until the old pods are gone.
 func TestCreatedAnew(t *testing.T) {
+	t.Parallel()
 	ns := namespace(t)
 	op := startOperator(t, ns)
 	old := create(t, newTest(ns, "again"))
@@ -314,6 +318,7 @@ func TestCreatedAnew(t *testing.T) {
 
 // TestCreationError: the Job controller's own words, when it cannot create pods.
 func TestCreationError(t *testing.T) {
+	t.Parallel()
 	ns := namespace(t)
 	quota := &corev1.ResourceQuota{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "no-pods"},
 		Spec: corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{corev1.ResourcePods: {}}}}
