@@ -96,13 +96,13 @@ func happen(s *scene, step byte, now time.Time) {
 		}}
 	case 19:
 		s.obs.Locust = &Locust{}
-		s.obs.Locust.Unanswered("no answer", step%2 == 0, now)
+		s.obs.Locust.Unanswered("no answer", step/22%2 == 0, now)
 		s.obs.Locust.Failures = int(step)
 	case 20:
-		s.endPod(pod, now, int32(step%3), finalMessage(step%2 == 0, int(step/64), int(step), int(step/3)))
+		s.endPod(pod, now, int32(step%3), finalMessage(step/22%2 == 0, int(step/64), int(step), int(step/3)))
 	case 21:
 		if s.obs.Run != nil {
-			s.obs.Run.Spec.SuccessCriteria = &v2.SuccessCriteria{MaxFailureRatio: "0.2", AbortOnViolation: step%2 == 0}
+			s.obs.Run.Spec.SuccessCriteria = &v2.SuccessCriteria{MaxFailureRatio: "0.2", AbortOnViolation: step/22%2 == 0}
 		}
 	case 16:
 		if s.obs.WorkerJob != nil && !isFinished(s.obs.WorkerJob) {

@@ -75,31 +75,39 @@ func (l *Locust) Unanswered(trouble string, refused bool, now time.Time) {
 	}
 }
 
-// startsUntil is when the master should have started to serve its web API: later while nobody listens.
+// unheard tells that the master has never answered, and that nobody listened when it was asked: as far as is known no
+// worker has been connected to it.
+func (l *Locust) unheard() bool { return l != nil && l.Report == nil && !l.RefusedAt.IsZero() }
+
+// startsUntil is when the master that runs should have started to serve its web API: later while nobody listens.
 func (l *Locust) startsUntil(obs *Observation) time.Time {
 	start := masterSince(obs)
 	until := start.Add(apiGrace)
-	if l.Report != nil || l.RefusedAt.IsZero() {
+	if !l.unheard() {
 		return until
 	}
-	// Its first answer may be late as well.
-	unheard := l.RefusedAt.Add(apiGrace)
-	if most := start.Add(listenGrace); unheard.After(most) {
-		unheard = most
+	late := l.RefusedAt.Add(apiGrace) // its first answer may be late as well
+	if most := start.Add(listenGrace); late.After(most) {
+		late = most
 	}
-	if unheard.After(until) {
-		return unheard
+	if late.After(until) {
+		return late
 	}
 	return until
 }
 
-// excusedUntil is when the master's start no longer excuses its silence. Once something has been told of the workers, by
-// the master or without its word, it does not become unknown again.
-func (l *Locust) excusedUntil(prev *v2.LocustTestStatus, obs *Observation) time.Time {
-	if prevSource(prev) != sourceNone {
-		return masterSince(obs).Add(apiGrace)
+// excused is how long from now on the master's start excuses its silence, not positive when it does not. Once something has
+// been told of the workers, by the master or without its word, it does not become unknown again; a master that ends
+// before leaves it unknown.
+func (l *Locust) excused(prev *v2.LocustTestStatus, obs *Observation, now time.Time) time.Duration {
+	start, told := masterSince(obs), prevSource(prev) != sourceNone
+	switch {
+	case start.IsZero() && !told && l.unheard():
+		return listenGrace
+	case told:
+		return start.Add(apiGrace).Sub(now)
 	}
-	return l.startsUntil(obs)
+	return l.startsUntil(obs).Sub(now)
 }
 
 // fresh is the newest report while it is not too old to be true; nil otherwise.
@@ -116,7 +124,7 @@ func (s Settings) reportValid() time.Duration { return max(3*s.PollInterval, 10*
 // silent tells that the master does not answer, and that its start is no excuse. It does not answer either when it has
 // not been asked for long, for example because its Service is missing.
 func (l *Locust) silent(prev *v2.LocustTestStatus, obs *Observation, now time.Time) bool {
-	return l.Hopeless || ((l.Trouble != "" || l.Report != nil) && !now.Before(l.excusedUntil(prev, obs)))
+	return l.Hopeless || ((l.Trouble != "" || l.Report != nil) && l.excused(prev, obs, now) <= 0)
 }
 
 // trouble is why the master does not answer.
@@ -148,6 +156,8 @@ func pollEvery(s *v2.LocustTestStatus, obs *Observation, settings Settings, now 
 	age := now.Sub(masterSince(obs))
 	young := age < youngFor
 	switch {
+	case l.unheard() && age >= apiGrace && now.Before(l.startsUntil(obs)):
+		return min(settings.PollInterval, apiGrace/3) // a refusal excuses it until the next question, not longer
 	case l.Failures > 0 && age >= apiGrace:
 		most := mostPoll
 		if l.Report == nil {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	batchv1 "k8s.io/api/batch/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
@@ -142,6 +143,31 @@ func TestWorkers_Loading(t *testing.T) {
 	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionFalse, v2.ReasonWorkersMissing, "2/3 workers connected", "connection refused")
 }
 
+// TestWorkers_FailedToLoad: a master that ends before it has listened had no workers, whatever their pods say.
+func TestWorkers_FailedToLoad(t *testing.T) {
+	s := polled(t)
+	s.fail(t0.Add(30*time.Second), "connection refused")
+	s.endPod(s.master(), t0.Add(31*time.Second), 1, "")
+	s.derive(t0.Add(31 * time.Second))
+	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionFalse, v2.ReasonWaitingForWorkers,
+		"0/3 workers connected (Locust's web API has not answered yet)")
+	s.endJob(s.obs.MasterJob, batchv1.JobFailed, t0.Add(32*time.Second))
+	s.derive(t0.Add(32 * time.Second))
+	require.Equal(t, v2.PhaseFailed, s.prev.Phase)
+	assert.Zero(t, s.prev.ConnectedWorkers)
+	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionFalse, v2.ReasonWaitingForWorkers,
+		"0/3 workers connected (Locust's web API never answered)")
+
+	// Without a web API that the operator knows of it may end well, and then it had them.
+	s = polled(t)
+	s.fail(t0.Add(30*time.Second), "connection refused")
+	s.endPod(s.master(), t0.Add(40*time.Second), 0, "")
+	s.endJob(s.obs.MasterJob, batchv1.JobComplete, t0.Add(41*time.Second))
+	s.derive(t0.Add(41 * time.Second))
+	require.Equal(t, v2.PhaseSucceeded, s.prev.Phase)
+	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionTrue, v2.ReasonAllWorkersConnected, "counted from")
+}
+
 // TestWorkers_OperatorRestarted: nothing flaps until the master was asked again.
 func TestWorkers_OperatorRestarted(t *testing.T) {
 	s := polled(t)
@@ -255,6 +281,7 @@ func TestPollIn(t *testing.T) {
 			s.obs.Locust.Failures = 20
 			s.fail(t0.Add(29*time.Second), "x")
 		}, t0.Add(29 * time.Second), 5 * time.Second, true},
+		"starting, and refuses": {func(s *scene) { s.fail(t0.Add(24*time.Second), "refused") }, t0.Add(24 * time.Second), time.Second, true},
 		"loading": {func(s *scene) {
 			s.obs.Locust.Failures = 50
 			s.fail(t0.Add(65*time.Second), "refused")

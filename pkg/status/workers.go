@@ -59,7 +59,7 @@ func countWorkers(prev *v2.LocustTestStatus, obs *Observation, settings Settings
 		// No answer is no news: it was not asked yet, or its start excuses it.
 		count := workerCount{connected: prev.ConnectedWorkers, source: prevSource(prev)}
 		if l.Trouble != "" {
-			count.again = l.excusedUntil(prev, obs).Sub(now)
+			count.again = l.excused(prev, obs, now)
 		}
 		return count
 	}
@@ -232,8 +232,9 @@ func frozenWorkers(next *v2.LocustTestStatus, prev *v2.LocustTestStatus, obs *Ob
 	if count.source == sourceNone {
 		count.source = " (Locust's web API never answered)"
 	}
-	told := obs.Locust != nil && obs.Locust.Report != nil
-	if !told && lastedLongEnough(next) {
+	// What was observed counts, and so does that nobody listened until a master failed: it may have failed to load.
+	observed := obs.Locust != nil && obs.Locust.Report != nil || next.Phase == v2.PhaseFailed && obs.Locust.unheard()
+	if !observed && lastedLongEnough(next) {
 		if left := workersAtEnd(obs, next.CompletionTime.Time); left > count.connected {
 			count = workerCount{connected: left, source: " (" + sourceReadyPods + ")"}
 		}

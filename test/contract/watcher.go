@@ -33,6 +33,8 @@ type Sighting struct {
 
 // Watcher keeps the history of all tests it has seen, and the breaches of the contract.
 type Watcher struct {
+	namespace client.InNamespace
+
 	mu       sync.Mutex
 	history  map[types.UID][]Sighting
 	breaches []string
@@ -40,9 +42,9 @@ type Watcher struct {
 	changed chan struct{}
 }
 
-// Watch follows all LocustTests until the context ends.
-func Watch(ctx context.Context, c client.WithWatch) (*Watcher, error) {
-	w := &Watcher{history: map[types.UID][]Sighting{}, changed: make(chan struct{})}
+// Watch follows the LocustTests of a namespace, or of all when it is empty, until the context ends.
+func Watch(ctx context.Context, c client.WithWatch, namespace string) (*Watcher, error) {
+	w := &Watcher{namespace: client.InNamespace(namespace), history: map[types.UID][]Sighting{}, changed: make(chan struct{})}
 	events, err := w.list(ctx, c)
 	if err != nil {
 		return nil, err
@@ -66,7 +68,7 @@ func Watch(ctx context.Context, c client.WithWatch) (*Watcher, error) {
 // list looks at all there is, and returns what happens from then on.
 func (w *Watcher) list(ctx context.Context, c client.WithWatch) (<-chan watch.Event, error) {
 	var list v2.LocustTestList
-	if err := c.List(ctx, &list); err != nil {
+	if err := c.List(ctx, &list, w.namespace); err != nil {
 		return nil, fmt.Errorf("list LocustTests: %w", err)
 	}
 	for i := range list.Items {
@@ -75,10 +77,10 @@ func (w *Watcher) list(ctx context.Context, c client.WithWatch) (<-chan watch.Ev
 	source := &cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, _ metav1.ListOptions) (runtime.Object, error) {
 			var l v2.LocustTestList
-			return &l, c.List(ctx, &l)
+			return &l, c.List(ctx, &l, w.namespace)
 		},
 		WatchFuncWithContext: func(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
-			return c.Watch(ctx, &v2.LocustTestList{}, &client.ListOptions{Raw: &options})
+			return c.Watch(ctx, &v2.LocustTestList{}, w.namespace, &client.ListOptions{Raw: &options})
 		},
 	}
 	// A retry watcher resumes where it was: no write in between is missed.

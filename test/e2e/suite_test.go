@@ -100,7 +100,7 @@ func run(m *testing.M) (int, error) {
 		return 0, err
 	}
 	defer func() { _ = k8s.Delete(ctx, targetNamespace()) }()
-	if watcher, err = contract.Watch(ctx, k8s); err != nil {
+	if watcher, err = contract.Watch(ctx, k8s, metav1.NamespaceAll); err != nil {
 		return 0, err
 	}
 	code := m.Run()
@@ -227,7 +227,7 @@ func count(t *testing.T, what, key string) int {
 
 // patient begins the locustfiles of the tests that have to keep their workers. Locust counts a worker as missing after
 // a few seconds without a heartbeat, which is soon on a small machine that starts many tests at once; the status tells so,
-// and Locust ends the load when it misses all of them. The tests that lose workers, and live_test.go, leave Locust as it is.
+// and Locust ends the load when it misses all of them. The tests that lose workers, and TestLiveStatus, leave Locust as it is.
 const patient = `
 import locust.runners
 locust.runners.HEARTBEAT_LIVENESS = 30

@@ -110,7 +110,7 @@ func TestStatus_NoReconcileLoop(t *testing.T) {
 	test := create(t, newTest(ns, "idle"))
 	master, workers := runAll(t, test)
 	op.untilReason(test, v2.ConditionTypePodsHealthy, v2.ReasonPodsHealthy)
-	time.Sleep(2 * time.Second) // what may still come, comes
+	time.Sleep(5 * time.Second) // what may still come, comes
 	require.NoError(t, k8s.Get(t.Context(), client.ObjectKeyFromObject(test), test))
 	before, requests := test.ResourceVersion, op.requests.total("")
 	time.Sleep(15 * time.Second)

@@ -209,7 +209,7 @@ func startFaultyOperator(t *testing.T, namespace string, fail map[string]int, op
 	}
 	watching, stopWatching := context.WithCancel(context.Background())
 	var err error
-	op.watcher, err = contract.Watch(watching, k8s)
+	op.watcher, err = contract.Watch(watching, k8s, namespace)
 	require.NoError(t, err)
 	done := op.launch(ctx, namespace, options...)
 	op.stop = sync.OnceFunc(func() {
