@@ -100,12 +100,12 @@ func (l *Locust) startsUntil(obs *Observation) time.Time {
 // been told of the workers, by the master or without its word, it does not become unknown again; a master that ends
 // before leaves it unknown.
 func (l *Locust) excused(prev *v2.LocustTestStatus, obs *Observation, now time.Time) time.Duration {
-	start, told := masterSince(obs), prevSource(prev) != sourceNone
+	start := masterSince(obs)
 	switch {
-	case start.IsZero() && !told && l.unheard():
-		return listenGrace
-	case told:
+	case prevSource(prev) != sourceNone:
 		return start.Add(apiGrace).Sub(now)
+	case start.IsZero() && l.unheard():
+		return listenGrace
 	}
 	return l.startsUntil(obs).Sub(now)
 }
