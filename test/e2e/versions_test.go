@@ -105,7 +105,8 @@ func TestVersions(t *testing.T) {
 			t.Parallel()
 			s := newScenario(t)
 			disturbed.add(t) // each edit of the spec is a transition of SpecDrifted, there and back
-			path := s.file(s.manifestV1("old", 45))
+			manifest := s.manifestV1("old", 45)
+			path := s.file(manifest)
 			apply := slices.Concat(mode.args, []string{"-f", path})
 
 			_, warnings := s.mustKubectl(apply...)
@@ -146,7 +147,7 @@ func TestVersions(t *testing.T) {
 			assert.Equal(t, test.Spec, now.Spec)
 
 			// What v1 says wins.
-			edited := strings.Replace(s.manifestV1("old", 45), "kubernetes.io/os: linux", "kubernetes.io/arch: any", 1)
+			edited := strings.Replace(manifest, "kubernetes.io/os: linux", "kubernetes.io/arch: any", 1)
 			s.mustKubectl(slices.Concat(mode.args, []string{"-f", s.file(edited)})...)
 			now = s.get("old")
 			term := now.Spec.Scheduling.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms
