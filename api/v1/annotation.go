@@ -2,6 +2,7 @@ package v1
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -21,10 +22,30 @@ const (
 	// kubectl's copy of a manifest is one of them.
 	MaxV2SpecBytes = 128 << 10
 
-	// tooLarge stands in the annotation of a test that has more in v2 than fits. Such a test can be read in v1, alone or in a
-	// list with others, but not written.
-	tooLarge = "too large"
+	// tooLarge stands in the annotation of a test that has more in v2 than fits, and unreadable in that of a test whose
+	// v2 spec cannot be decoded. Such a test can be read in v1, alone or in a list with others, but not written.
+	tooLarge   = "too large"
+	unreadable = "unreadable"
 )
+
+// errNotWritable are the reasons why a test that was read in v1 cannot be written back.
+var errNotWritable = map[string]error{
+	tooLarge:   fmt.Errorf("this test has more in locust.io/v2 than fits into the annotation %s; edit it in locust.io/v2, or move data into a ConfigMap", AnnotationV2Spec),
+	unreadable: errors.New("the spec of this test cannot be decoded, so locust.io/v1 does not show it; correct it in locust.io/v2, or delete the test"),
+}
+
+// CheckAnnotation reports why the annotation AnnotationV2Spec of a test cannot be understood. It returns nil when it can,
+// or when there is none.
+func CheckAnnotation(test *v2.LocustTest) *v2.DecodeError {
+	if _, err := recall(test.Annotations); err != nil {
+		return &v2.DecodeError{
+			Field:  "metadata.annotations[" + AnnotationV2Spec + "]",
+			Value:  fmt.Sprintf("%d bytes", len(test.Annotations[AnnotationV2Spec])),
+			Detail: err.Error(),
+		}
+	}
+	return nil
+}
 
 // recall reads what is remembered of v2.
 func recall(annotations map[string]string) (*v2.LocustTestSpec, error) {
@@ -32,18 +53,14 @@ func recall(annotations map[string]string) (*v2.LocustTestSpec, error) {
 	if !ok {
 		return plain(), nil
 	}
-	if text == tooLarge {
-		return nil, fmt.Errorf("this test has more in locust.io/v2 than fits into the annotation %s; edit it in locust.io/v2, or move data into a ConfigMap", AnnotationV2Spec)
+	if err := errNotWritable[text]; err != nil {
+		return nil, err
 	}
 	const remedy = "correct it, or remove it to give up what v1 has no field for"
 	if len(text) > MaxV2SpecBytes {
 		return nil, fmt.Errorf("annotation %s has %d bytes, more than %d; %s", AnnotationV2Spec, len(text), MaxV2SpecBytes, remedy)
 	}
-	rest := &v2.LocustTestSpec{}
-	unknown, err := kjson.UnmarshalStrict([]byte(text), rest)
-	if err == nil && len(unknown) > 0 {
-		err = unknown[0]
-	}
+	rest, err := v2.UnmarshalSpecStrict([]byte(text))
 	if err != nil {
 		return nil, fmt.Errorf("annotation %s: %w; %s", AnnotationV2Spec, err, remedy)
 	}
@@ -59,7 +76,9 @@ func forget(meta *metav1.ObjectMeta) {
 
 // remember writes what v1 does not show of a spec into the annotation, if there is anything.
 func remember(meta *metav1.ObjectMeta, spec *v2.LocustTestSpec, v1 *LocustTestSpec) error {
-	forget(meta)
+	if _, err := recall(meta.Annotations); err == nil {
+		forget(meta)
+	}
 	if equality.Semantic.DeepEqual(put(plain(), v1.DeepCopy()), *spec) {
 		return nil
 	}
@@ -67,15 +86,19 @@ func remember(meta *metav1.ObjectMeta, spec *v2.LocustTestSpec, v1 *LocustTestSp
 	if err != nil {
 		return err
 	}
+	setAnnotation(meta, string(text))
+	// The API server checks the annotations of what it has converted.
+	if len(text) > MaxV2SpecBytes || apivalidation.ValidateAnnotationsSize(meta.Annotations) != nil {
+		setAnnotation(meta, tooLarge)
+	}
+	return nil
+}
+
+func setAnnotation(meta *metav1.ObjectMeta, text string) {
 	if meta.Annotations == nil {
 		meta.Annotations = map[string]string{}
 	}
-	meta.Annotations[AnnotationV2Spec] = string(text)
-	// The API server checks the annotations of what it has converted.
-	if len(text) > MaxV2SpecBytes || apivalidation.ValidateAnnotationsSize(meta.Annotations) != nil {
-		meta.Annotations[AnnotationV2Spec] = tooLarge
-	}
-	return nil
+	meta.Annotations[AnnotationV2Spec] = text
 }
 
 // unshown is a spec without what put makes of v1 alone.

@@ -23,33 +23,45 @@ import (
 
 var _ conversion.Convertible = &LocustTest{}
 
-// ConvertTo writes the test as v2. It fails when the annotation AnnotationV2Spec cannot be understood.
+// ConvertTo writes the test as v2. An annotation AnnotationV2Spec that cannot be understood goes along: a test that is
+// stored as v1 must not break a list of all tests. CheckAnnotation finds it there, for the admission webhook to refuse
+// and for the reconciler to report. ConvertTo fails for a test that v1 cannot write, rather than lose what v1 does not
+// show of it.
 func (t *LocustTest) ConvertTo(hub conversion.Hub) error {
 	dst, ok := hub.(*v2.LocustTest)
 	if !ok {
 		return fmt.Errorf("cannot convert %T to %T", t, hub)
 	}
-	rest, err := recall(t.Annotations)
-	if err != nil {
+	if err := errNotWritable[t.Annotations[AnnotationV2Spec]]; err != nil {
 		return err
 	}
 	t.ObjectMeta.DeepCopyInto(&dst.ObjectMeta)
-	forget(&dst.ObjectMeta)
+	rest, err := recall(t.Annotations)
+	if err == nil {
+		forget(&dst.ObjectMeta)
+	} else {
+		rest = plain()
+	}
 	dst.Spec = put(rest, t.Spec.DeepCopy())
 	t.Status.DeepCopyInto(&dst.Status)
 	return nil
 }
 
-// ConvertFrom reads a test of v2. What v1 has no field for may be larger than MaxV2SpecBytes; then the result cannot be
-// converted back.
+// ConvertFrom reads a test of v2. What v1 has no field for may be larger than MaxV2SpecBytes, or the spec may be one
+// that cannot be decoded; then the result cannot be converted back.
 func (t *LocustTest) ConvertFrom(hub conversion.Hub) error {
 	src, ok := hub.(*v2.LocustTest)
 	if !ok {
 		return fmt.Errorf("cannot convert %T to %T", hub, t)
 	}
 	src.ObjectMeta.DeepCopyInto(&t.ObjectMeta)
-	t.Spec = shown(src.Spec.DeepCopy())
 	src.Status.DeepCopyInto(&t.Status)
+	if src.DecodeError != nil {
+		t.Spec = LocustTestSpec{}
+		setAnnotation(&t.ObjectMeta, unreadable)
+		return nil
+	}
+	t.Spec = shown(src.Spec.DeepCopy())
 	return remember(&t.ObjectMeta, &src.Spec, &t.Spec)
 }
 

@@ -738,6 +738,9 @@ type LocustTest struct {
 	Spec LocustTestSpec `json:"spec"`
 	// +optional
 	Status LocustTestStatus `json:"status,omitempty"`
+
+	// DecodeError is set by UnmarshalJSON when the spec cannot be decoded; then Spec is empty.
+	DecodeError *DecodeError `json:"-"`
 }
 
 // LocustTestList is a list of LocustTests.

@@ -87,9 +87,10 @@ func masterOptions(spec *v2.LocustTestSpec) options {
 
 // parseOptions reads a container's arguments as the kubelet and then Python's argparse do.
 func parseOptions(spec *v2.LocustTestSpec, args []string) options {
-	o := options{variables: literals(spec)}
+	x := expandVariables(spec)
+	o := options{variables: x.variables}
 	for _, arg := range args {
-		o.words = append(o.words, expand(arg, o.variables))
+		o.words = append(o.words, x.expand(arg))
 	}
 	for i := 0; i < len(o.words) && o.words[i] != "--"; i++ { // after -- come names of user classes only
 		known, offset := findOption(o.words[i])
@@ -205,34 +206,66 @@ func variableOf(name string) string {
 	return ""
 }
 
-// literals are the variables whose values the spec itself tells, as the kubelet gives them to the container.
-func literals(spec *v2.LocustTestSpec) map[string]string {
-	known := map[string]string{}
-	for _, v := range envVars(spec) {
-		if v.ValueFrom == nil {
-			known[v.Name] = expand(v.Value, known)
-		}
-	}
-	return known
+// expansion replaces $(NAME) by the variable of that name, and $$ by $, as the kubelet does (Kubernetes API reference,
+// Container.args and EnvVar.value). Names that are not known stay as they are.
+//
+// Variables that contain each other twice, and arguments that consist of them, grow without end. So a text stays as it
+// is when it would become longer than maxWord, or all texts together longer than maxExpansion; validateExpansion refuses
+// such a spec.
+type expansion struct {
+	variables map[string]string
+	// size of all texts so far, in bytes.
+	size int
+	// refused is the first text that was not expanded; nil when all were.
+	refused *string
 }
 
-// maxWord bounds an argument or variable in bytes, as Linux does (MAX_ARG_STRLEN): no container starts with a longer one.
-const maxWord = 128 << 10
+const (
+	// maxWord bounds an argument or variable in bytes, as Linux does (MAX_ARG_STRLEN): no container starts with a longer one.
+	maxWord = 128 << 10
+	// maxExpansion bounds all arguments and variables together in bytes, as Linux does: a quarter of the stack, which is
+	// 8 MiB by default (execve(2), "Limits on size of arguments and environment").
+	maxExpansion = 2 << 20
+)
 
-// expand replaces $(NAME) by the variable of that name, and $$ by $, as the kubelet does (Kubernetes API reference,
-// Container.args and EnvVar.value). What is not known stays as it is, and so does a text that would become longer than
-// maxWord: variables that contain each other twice grow without end.
-func expand(all string, variables map[string]string) string {
+// expandVariables expands the variables whose values the spec itself tells, in the order in which the kubelet does.
+func expandVariables(spec *v2.LocustTestSpec) *expansion {
+	x := &expansion{variables: map[string]string{}}
+	for _, v := range envVars(spec) {
+		if v.ValueFrom == nil {
+			x.variables[v.Name] = x.expand(v.Value)
+		}
+	}
+	return x
+}
+
+func (x *expansion) expand(text string) string {
+	size := 0
+	x.each(text, func(part string) { size += len(part) })
+	if size > maxWord || x.size+size > maxExpansion {
+		if x.refused == nil {
+			x.refused = &text
+		}
+		x.size += len(text)
+		return text
+	}
+	x.size += size
+	if !strings.Contains(text, "$") {
+		return text
+	}
 	var expanded strings.Builder
-	text := all
+	expanded.Grow(size)
+	x.each(text, func(part string) { expanded.WriteString(part) })
+	return expanded.String()
+}
+
+// each calls add for each part of the expanded text, in order.
+func (x *expansion) each(text string, add func(part string)) {
 	for {
 		before, after, found := strings.Cut(text, "$")
-		expanded.WriteString(before)
-		if expanded.Len() > maxWord {
-			return all
-		}
+		add(before)
 		if !found {
-			return expanded.String()
+			return
 		}
 		expression := "$"
 		switch {
@@ -240,14 +273,14 @@ func expand(all string, variables map[string]string) string {
 			after = after[1:]
 		case strings.HasPrefix(after, "("):
 			if name, rest, closed := strings.Cut(after[1:], ")"); closed {
-				value, ok := variables[name]
+				value, ok := x.variables[name]
 				if !ok {
 					value = "$(" + name + ")"
 				}
 				expression, after = value, rest
 			}
 		}
-		expanded.WriteString(expression)
+		add(expression)
 		text = after
 	}
 }

@@ -2,6 +2,7 @@ package resources
 
 import (
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -89,7 +90,7 @@ func TestExpand(t *testing.T) {
 		"$(A":             "$(A",
 		"100$ for $(A) $": "100$ for a $",
 	} {
-		assert.Equal(t, want, expand(text, variables), text)
+		assert.Equal(t, want, (&expansion{variables: variables}).expand(text), text)
 	}
 }
 
@@ -116,9 +117,68 @@ func TestExpand_Bounded(t *testing.T) {
 		before := fmt.Sprintf("$(V%d)", i)
 		spec.Env.Variables = append(spec.Env.Variables, corev1.EnvVar{Name: fmt.Sprintf("V%d", i+1), Value: before + before})
 	}
-	for name, value := range literals(spec) {
+	x := expandVariables(spec)
+	for name, value := range x.variables {
 		require.LessOrEqual(t, len(value), maxWord, name)
 	}
+	require.LessOrEqual(t, x.size, maxExpansion)
+	require.Equal(t, "$(V13)$(V13)", *x.refused)
 	spec.Master.Command = "--locustfile /t.py --users 7 --host " + strings.Repeat("$(V12)", 2000)
 	require.EqualValues(t, 7, *LoadOf(spec).Users)
+}
+
+// bomb is 17 KiB that expand to many gigabytes: a command of short words, each of them a variable that is as long as a
+// variable may be.
+func bomb(s *v2.LocustTestSpec) {
+	s.Env = &v2.EnvConfig{Variables: []corev1.EnvVar{{Name: "A", Value: strings.Repeat("x", 1000)}}}
+	for name := 'B'; name <= 'H'; name++ {
+		before := fmt.Sprintf("$(%c)", name-1)
+		s.Env.Variables = append(s.Env.Variables, corev1.EnvVar{Name: string(name), Value: before + before})
+	}
+	s.Master.Command = strings.Repeat("$(H) ", 3200)
+}
+
+// TestExpansion_Memory: no spec makes the operator allocate much.
+func TestExpansion_Memory(t *testing.T) {
+	const most = 32 << 20
+	variables := func(n int, value string) edit {
+		return func(s *v2.LocustTestSpec) {
+			s.Env = &v2.EnvConfig{Variables: []corev1.EnvVar{{Name: "V", Value: value}}}
+			for i := range n {
+				s.Env.Variables = append(s.Env.Variables, corev1.EnvVar{Name: fmt.Sprintf("V%d", i), Value: "$(V)"})
+			}
+		}
+	}
+	long := strings.Repeat("x", maxWord-1)
+	for name, edits := range map[string][]edit{
+		"doubling variables and a command of them": {bomb},
+		"the same in arguments of the worker":      {bomb, func(s *v2.LocustTestSpec) { s.Worker.Command, s.Master.Command = s.Master.Command, "-f a.py" }},
+		"long variables":                           {variables(255, long)},
+		"as many as Linux allows":                  {variables(6, long), func(s *v2.LocustTestSpec) { s.Master.Command = "-f a.py" + strings.Repeat(" $(V)", 7) }},
+		"two halves that do not fit":               {variables(1, long), func(s *v2.LocustTestSpec) { s.Master.Command = strings.Repeat("$(V)$(V) ", 1700) }},
+		"many short words":                         {func(s *v2.LocustTestSpec) { s.Master.Command = strings.Repeat("- ", 8000) }},
+		"many dollars":                             {func(s *v2.LocustTestSpec) { s.Master.Command = strings.Repeat("$", 16000) }},
+	} {
+		test := makeTest(edits...)
+		for what, call := range map[string]func(){
+			"Validate":        func() { Validate(test) },
+			"Warnings":        func() { Warnings(test) },
+			"WebAPIOf":        func() { WebAPIOf(&test.Spec) },
+			"LoadOf":          func() { LoadOf(&test.Spec) },
+			"ExitCodeOnError": func() { ExitCodeOnError(&test.Spec) },
+			"HasReporter":     func() { HasReporter(&test.Spec) },
+			"BuildService":    func() { BuildService(test) },
+			"BuildMasterJob":  func() { _, _ = BuildMasterJob(test) },
+			"BuildWorkerJob":  func() { _, _ = BuildWorkerJob(test) },
+		} {
+			t.Run(name+"/"+what, func(t *testing.T) {
+				var before, after runtime.MemStats
+				runtime.ReadMemStats(&before)
+				call()
+				runtime.ReadMemStats(&after)
+				assert.Less(t, (after.TotalAlloc-before.TotalAlloc)>>20, uint64(most>>20), "MiB allocated, collected or not")
+				t.Logf("%d KiB", (after.TotalAlloc-before.TotalAlloc)>>10)
+			})
+		}
+	}
 }

@@ -22,10 +22,6 @@ const (
 
 	minReplicas, maxReplicas = 1, 500
 
-	// maxSpecBytes of the spec's JSON. It is kept in an annotation of the Jobs, and the API server allows
-	// 256 KiB for all annotations of an object.
-	maxSpecBytes = 200 * 1024
-
 	// maxExcerpt characters of a value are shown in an error, which must fit in a condition and an event.
 	maxExcerpt = 120
 )
@@ -34,8 +30,16 @@ const (
 // well itself. Every error names the field, its value, and in its detail the remedy. An empty list means
 // that the objects can be built.
 func Validate(test *v2.LocustTest) field.ErrorList {
+	if bad := test.DecodeError; bad != nil {
+		return field.ErrorList{{Type: field.ErrorTypeInvalid, Field: bad.Field, BadValue: bad.Value, Detail: bad.Detail}}
+	}
 	spec := withDefaults(&test.Spec)
 	root := field.NewPath("spec")
+
+	// The other rules parse the arguments, which they could not do in full.
+	if errs := validateExpansion(spec, root); len(errs) > 0 {
+		return errs
+	}
 
 	var errs field.ErrorList
 	errs = append(errs, validateName(test.Name)...)
@@ -205,11 +209,50 @@ func validateSize(spec *v2.LocustTestSpec, root *field.Path) field.ErrorList {
 	if err != nil {
 		return field.ErrorList{field.Invalid(root, "", fmt.Sprintf("cannot be written as JSON: %v; correct the named value", err))}
 	}
-	if len(encoded) <= maxSpecBytes {
+	if len(encoded) <= v2.MaxSpecBytes {
 		return nil
 	}
 	return field.ErrorList{field.Invalid(root, fmt.Sprintf("%d bytes", len(encoded)), fmt.Sprintf(
-		"must be no larger than %d bytes as JSON; move data into a ConfigMap and name it in testFiles, env or volumes", maxSpecBytes))}
+		"must be no larger than %d bytes as JSON; move data into a ConfigMap and name it in testFiles, env or volumes", v2.MaxSpecBytes))}
+}
+
+// validateExpansion refuses variables and arguments with which no container starts, because they are too long once the
+// kubelet has replaced $(NAME) in them.
+func validateExpansion(spec *v2.LocustTestSpec, root *field.Path) field.ErrorList {
+	problem := func(path *field.Path, refused *string) field.ErrorList {
+		return field.ErrorList{field.Invalid(path, excerpt(*refused), fmt.Sprintf(
+			"expands to more than %d bytes, or all variables and arguments together to more than %d, so that Linux does not start the container; shorten it, or put data into a file",
+			maxWord, maxExpansion))}
+	}
+	variables := expandVariables(spec)
+	if variables.refused != nil {
+		return problem(root.Child("env", "variables"), variables.refused)
+	}
+	for _, role := range []struct {
+		name, command string
+		args          []string
+	}{
+		{"master", spec.Master.Command, spec.Master.ExtraArgs},
+		{"worker", spec.Worker.Command, spec.Worker.ExtraArgs},
+	} {
+		words, err := splitWords(role.command)
+		if err != nil {
+			continue // validateCommand says why
+		}
+		all := *variables
+		for _, part := range []struct {
+			field string
+			words []string
+		}{{"command", words}, {"extraArgs", exact(role.args)}} {
+			for _, word := range part.words {
+				all.expand(word)
+				if all.refused != nil {
+					return problem(root.Child(role.name, part.field), all.refused)
+				}
+			}
+		}
+	}
+	return nil
 }
 
 // excerpt shortens a value for an error.

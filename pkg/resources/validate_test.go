@@ -2,6 +2,7 @@ package resources
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -190,7 +191,10 @@ func TestValidate(t *testing.T) {
 		"instant responses":        {[]edit{criteria(func(c *v2.SuccessCriteria) { c.MaxAverageResponseTime = seconds(0) })}, "spec.successCriteria.maxAverageResponseTime", "longer than 0"},
 		"no percentile":            {[]edit{criteria(func(c *v2.SuccessCriteria) { c.MaxResponseTime = &v2.ResponseTimeLimits{} })}, "spec.successCriteria.maxResponseTime", "at least one of p50, p90, p95, p99"},
 		"negative percentile":      {[]edit{criteria(func(c *v2.SuccessCriteria) { c.MaxResponseTime = &v2.ResponseTimeLimits{P99: seconds(-1)} })}, "spec.successCriteria.maxResponseTime.p99", "longer than 0"},
-		"more than an annotation":  {[]edit{func(s *spec) { s.Master.ExtraArgs = []string{strings.Repeat("x", maxSpecBytes)} }}, "spec", "move data into a ConfigMap"},
+		"more than an annotation":  {[]edit{func(s *spec) { s.Master.ExtraArgs = slices.Repeat([]string{strings.Repeat("x", v2.MaxSpecBytes/4)}, 4) }}, "spec", "move data into a ConfigMap"},
+		"long argument":            {[]edit{func(s *spec) { s.Worker.ExtraArgs = []string{strings.Repeat("x", maxWord+1)} }}, "spec.worker.extraArgs", "shorten it"},
+		"variables that double":    {[]edit{bomb}, "spec.master.command", "Linux does not start the container"},
+		"long variable":            {[]edit{variables(corev1.EnvVar{Name: "A", Value: strings.Repeat("x", maxWord)}, corev1.EnvVar{Name: "B", Value: "$(A)$(A)"})}, "spec.env.variables", "put data into a file"},
 		"annotations and reporter": {[]edit{func(s *spec) { s.Master.Annotations = map[string]string{"a": strings.Repeat("x", 1<<18-8000)} }}, "spec.master.annotations", "move data into a ConfigMap"},
 		"annotations of all sizes": {[]edit{func(s *spec) { s.Master.Annotations = map[string]string{"a": strings.Repeat("x", 1<<18)} }}, "spec.master.annotations", "move data into a ConfigMap"},
 	} {
@@ -233,4 +237,16 @@ func TestValidate_TellsAllMistakesInTheSameOrder(t *testing.T) {
 		require.Equal(t, first, Validate(test).ToAggregate().Error(), "else the status would change at every look")
 	}
 	assert.Len(t, Validate(test), 12)
+}
+
+// TestValidate_NotDecoded: nothing else can be said of a spec that cannot be decoded.
+func TestValidate_NotDecoded(t *testing.T) {
+	test := makeTest()
+	test.Spec = v2.LocustTestSpec{}
+	test.DecodeError = &v2.DecodeError{Field: "spec.master.resources.limits[cpu]", Value: "1e1.5", Detail: "must be a quantity; correct it"}
+	errs := Validate(test)
+	require.Len(t, errs, 1)
+	assert.Equal(t, `spec.master.resources.limits[cpu]: Invalid value: "1e1.5": must be a quantity; correct it`, errs[0].Error())
+	_, err := BuildMasterJob(test)
+	assert.ErrorContains(t, err, "spec.master.resources.limits[cpu]")
 }

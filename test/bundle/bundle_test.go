@@ -4,6 +4,7 @@ package bundle
 import (
 	"encoding/json"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -17,9 +18,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"sigs.k8s.io/yaml"
 
-	v1 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v1"
-	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/samples"
+	crdschema "github.com/AbdelrhmanHamouda/locust-k8s-operator/test/schema"
 )
 
 const root = "../.."
@@ -55,6 +55,8 @@ func TestValidators(t *testing.T) {
 func TestExamples(t *testing.T) {
 	var examples []json.RawMessage
 	require.NoError(t, json.Unmarshal([]byte(load(t).CSV.Annotations["alm-examples"]), &examples))
+	crd, err := crdschema.Read(filepath.Join(root, "config", "crd", "bases", "locust.io_locusttests.yaml"))
+	require.NoError(t, err)
 	found := map[string]bool{}
 	for _, example := range examples {
 		var head struct {
@@ -65,11 +67,7 @@ func TestExamples(t *testing.T) {
 		}
 		require.NoError(t, json.Unmarshal(example, &head))
 		found[head.APIVersion+"/"+head.Metadata.Name] = true
-		var into any = &v2.LocustTest{}
-		if head.APIVersion == "locust.io/v1" {
-			into = &v1.LocustTest{}
-		}
-		assert.NoError(t, yaml.UnmarshalStrict(example, into), head.Metadata.Name)
+		assert.NoError(t, crd[path.Base(head.APIVersion)].Check(t.Context(), example), head.Metadata.Name)
 	}
 	all, err := samples.Read(filepath.Join(root, "config", "samples"))
 	require.NoError(t, err)

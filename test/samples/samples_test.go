@@ -8,9 +8,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"sigs.k8s.io/yaml"
 
-	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/schema"
 )
 
 var dir = filepath.Join("..", "..", "config", "samples")
@@ -45,6 +44,8 @@ func TestSamples(t *testing.T) {
 	name, tag, _ := strings.Cut(Image, ":")
 	assert.Contains(t, string(kustomization), "newName: "+name+"\n    newTag: "+tag+"\n", "samples and demo use the same image")
 
+	crd, err := schema.Read(filepath.Join("..", "..", "config", "crd", "bases", "locust.io_locusttests.yaml"))
+	require.NoError(t, err)
 	owners := map[string]string{}
 	versions := map[string]int{}
 	for _, s := range read(t) {
@@ -65,9 +66,7 @@ func TestSamples(t *testing.T) {
 				}
 				assert.Equal(t, "locust.io/"+s.Version(), o.APIVersion)
 				assert.Contains(t, o.Document, "\n  image: "+Image+"\n")
-				if s.Version() == "v2" {
-					assert.NoError(t, yaml.UnmarshalStrict([]byte(o.Document), &v2.LocustTest{}))
-				}
+				assert.NoError(t, crd[s.Version()].Check(t.Context(), []byte(o.Document)))
 			}
 		})
 	}

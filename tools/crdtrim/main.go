@@ -6,6 +6,8 @@
 // fields whose type comes from k8s.io/api, and removes the descriptions below them. Descriptions of our own fields
 // stay, so kubectl explain says what they mean.
 //
+// crdtrim also narrows the patterns of quantities and times to what Go decodes at a bounded cost.
+//
 //	crdtrim -api DIR FILE...
 //
 // DIR holds one package for each version, named like the version. The files are rewritten in place. It fails when

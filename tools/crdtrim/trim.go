@@ -19,7 +19,7 @@ type versionSize struct {
 	bytes   int
 }
 
-// trimCRD returns the CRD without the descriptions below core types. The types are read from the packages in api,
+// trimCRD returns the CRD without the descriptions below core types, and with tightened patterns. The types are read from the packages in api,
 // named like the CRD's versions; the root type is named like its kind.
 func trimCRD(in []byte, api string) (out []byte, sizes []versionSize, err error) {
 	var crd object
@@ -51,6 +51,7 @@ func trimCRD(in []byte, api string) (out []byte, sizes []versionSize, err error)
 			return nil, nil, fmt.Errorf("types of version %s: no type %s", name, kind)
 		}
 		types.trim(root, &ast.Ident{Name: kind}, nil)
+		tighten(root)
 
 		compact, err := json.Marshal(version)
 		if err != nil {
@@ -83,6 +84,9 @@ func (p packageTypes) trim(schema object, expr ast.Expr, imports map[string]stri
 	case *ast.SelectorExpr:
 		if isCoreType(typ, imports) {
 			stripBelow(schema)
+		}
+		if isDuration(typ, imports) {
+			tightenDuration(schema)
 		}
 	case *ast.Ident:
 		if declared, ok := p[typ.Name]; ok {

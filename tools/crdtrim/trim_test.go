@@ -28,6 +28,8 @@ type WidgetSpec struct {
 	Volumes []corev1.Volume ` + "`json:\"volumes,omitempty\"`" + `
 	Mounts Mounts ` + "`json:\"mounts,omitempty\"`" + `
 	Conditions []metav1.Condition ` + "`json:\"conditions,omitempty\"`" + `
+	Wait *metav1.Duration ` + "`json:\"wait,omitempty\"`" + `
+	Rest metav1.Duration ` + "`json:\"rest,omitempty\"`" + `
 	Parts map[string]Part ` + "`json:\"parts,omitempty\"`" + `
 }
 
@@ -97,6 +99,14 @@ spec:
                           additionalProperties:
                             description: theirs
                           description: theirs
+              rest:
+                description: ours
+                type: string
+                x-kubernetes-validations:
+                - rule: self != ''
+              wait:
+                description: ours
+                type: string
               volumes:
                 description: ours
                 items:
@@ -230,5 +240,55 @@ func TestCommittedCRDs(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+func TestTighten(t *testing.T) {
+	const quantity = `{"anyOf":[{"type":"integer"},{"type":"string"}],"pattern":"^[numkMGTPE]$","x-kubernetes-int-or-string":true}`
+	for name, test := range map[string]struct{ schema, want string }{
+		"quantity":        {quantity, quantityPattern},
+		"quantity in map": {`{"additionalProperties":` + quantity + `}`, quantityPattern},
+		"quantity in list of objects": {
+			`{"items":{"properties":{"divisor":` + quantity + `}}}`, quantityPattern},
+		"time": {`{"properties":{"at":{"type":"string","format":"date-time"}}}`, timePattern},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var schema object
+			if err := json.Unmarshal([]byte(test.schema), &schema); err != nil {
+				t.Fatal(err)
+			}
+			tighten(schema)
+			pattern, err := json.Marshal(test.want)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := json.Marshal(schema)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Contains(got, pattern) || !bytes.Contains(got, []byte("maxLength")) {
+				t.Errorf("schema = %s, want the pattern %s and a maxLength", got, test.want)
+			}
+		})
+	}
+	other := object{"type": "string", "pattern": "^x$"}
+	tighten(other)
+	if other["pattern"] != "^x$" || other["maxLength"] != nil {
+		t.Errorf("another string became %v", other)
+	}
+	port := object{"x-kubernetes-int-or-string": true}
+	tighten(port)
+	if port["pattern"] != nil {
+		t.Errorf("an IntOrString that is no quantity became %v", port)
+	}
+}
+
+func TestTightenDuration(t *testing.T) {
+	out, _, err := trimCRD([]byte(widgetCRD), writeAPI(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Count(string(out), "(m|s|ms|us|µs|ns)"); got != 1 {
+		t.Errorf("%d durations got a pattern, want one: that without a rule\n%s", got, out)
 	}
 }

@@ -74,6 +74,12 @@ func isCoreType(selector *ast.SelectorExpr, imports map[string]string) bool {
 	return ok && strings.HasPrefix(imports[pkg.Name], "k8s.io/api/")
 }
 
+// isDuration reports whether a type is metav1.Duration.
+func isDuration(selector *ast.SelectorExpr, imports map[string]string) bool {
+	pkg, ok := selector.X.(*ast.Ident)
+	return ok && imports[pkg.Name] == "k8s.io/apimachinery/pkg/apis/meta/v1" && selector.Sel.Name == "Duration"
+}
+
 // jsonName returns the property that a field becomes, and "" when its fields lie among those of its struct.
 func jsonName(field *ast.Field) string {
 	tag := ""

@@ -1,0 +1,60 @@
+package v1
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+)
+
+// TestConvertTo_BadAnnotation: the annotation goes along, so that a test that is stored as v1 breaks no list of v2, and
+// is found there.
+func TestConvertTo_BadAnnotation(t *testing.T) {
+	for name, row := range map[string]struct{ text, detail string }{
+		"no JSON":                {"{", "correct it, or remove it"},
+		"unknown field":          {`{"imag":"x"}`, `unknown field "imag"`},
+		"slow quantity":          {`{"master":{"resources":{"limits":{"cpu":"1111111111111111111e20000000"}}}}`, "spec.master.resources.limits[cpu]"},
+		"no quantity":            {`{"volumes":[{"name":"v","emptyDir":{"sizeLimit":"1e1.5"}}]}`, "spec.volumes[0].emptyDir.sizeLimit"},
+		"more than may be in it": {`{"image":"` + string(make([]byte, MaxV2SpecBytes)) + `"}`, "more than 131072"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			test := &LocustTest{Spec: LocustTestSpec{Image: "i", MasterCommandSeed: "m", WorkerCommandSeed: "w", WorkerReplicas: 2}}
+			test.Annotations = map[string]string{AnnotationV2Spec: row.text, "a": "b"}
+			converted := &v2.LocustTest{}
+			require.NoError(t, test.ConvertTo(converted))
+			assert.Equal(t, test.Annotations, converted.Annotations)
+			assert.Equal(t, "i", converted.Spec.Image)
+			assert.EqualValues(t, 2, converted.Spec.Worker.Replicas)
+
+			bad := CheckAnnotation(converted)
+			require.NotNil(t, bad)
+			assert.Equal(t, "metadata.annotations[locust.io/v2-spec]", bad.Field)
+			assert.Contains(t, bad.Detail, row.detail)
+
+			back := &LocustTest{}
+			require.NoError(t, back.ConvertFrom(converted))
+			assert.Equal(t, test, back, "who reads it in v1 sees what is wrong")
+			back.Annotations[AnnotationV2Spec] = `{"master":{"autostart":false}}`
+			require.NoError(t, back.ConvertTo(converted))
+			assert.NotContains(t, converted.Annotations, AnnotationV2Spec, "corrected")
+			assert.False(t, *converted.Spec.Master.Autostart)
+		})
+	}
+	assert.Nil(t, CheckAnnotation(&v2.LocustTest{}))
+}
+
+// TestConvertFrom_Undecodable: a test of v2 whose spec cannot be decoded is read in v1, and cannot be lost by a write.
+func TestConvertFrom_Undecodable(t *testing.T) {
+	test := &v2.LocustTest{}
+	require.NoError(t, json.Unmarshal([]byte(`{"metadata":{"name":"bad"},"spec":{"master":{"resources":{"limits":{"cpu":"1e1.5"}}}},"status":{"phase":"Failed"}}`), test))
+	require.NotNil(t, test.DecodeError)
+	read := toV1(t, test)
+	assert.Equal(t, "bad", read.Name)
+	assert.Equal(t, v2.PhaseFailed, read.Status.Phase)
+	err := read.ConvertTo(&v2.LocustTest{})
+	require.ErrorContains(t, err, "cannot be decoded")
+	assert.ErrorContains(t, err, "correct it in locust.io/v2")
+}

@@ -1,0 +1,281 @@
+package v2
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	kjson "sigs.k8s.io/json"
+)
+
+// The API server checks a custom resource against its schema, not against the Go types that it is decoded into. One
+// object that these refuse would fail the list of all LocustTests, and with it every cache: that of the operator, and
+// that of the API server for locust.io/v1. So a LocustTest with a spec that cannot be decoded, or only at a cost, is
+// decoded without its spec, and its DecodeError says why.
+
+const (
+	// MaxSpecBytes of a spec as JSON. The Jobs carry it in an annotation, and the API server allows 256 KiB for all
+	// annotations of an object.
+	MaxSpecBytes = 200 << 10
+
+	// MaxSpecValues is the largest number of JSON values in a spec. "{}" takes three bytes in a list and up to 250 bytes
+	// in memory.
+	MaxSpecValues = 10_000
+
+	// QuantityPattern is what the schema and the decoder accept as a quantity: the serialization format of
+	// resource.Quantity, but for exponents of more than two digits and for fractions in exponents. resource.Quantity
+	// refuses fractions only when it decodes, and computes 10^exponent when it rounds or compares.
+	QuantityPattern = `^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?[0-9]{1,2}))?$`
+
+	// MaxQuantityLength in bytes.
+	MaxQuantityLength = 32
+)
+
+var (
+	wellFormedQuantity = regexp.MustCompile(QuantityPattern)
+	quantityType       = reflect.TypeFor[resource.Quantity]()
+	unmarshalerType    = reflect.TypeFor[json.Unmarshaler]()
+)
+
+// DecodeError says which field of a spec cannot be decoded, why, and what to do about it.
+type DecodeError struct {
+	// Field is the path of the field, for example "spec.master.resources.limits[cpu]".
+	Field string
+	// Value is an excerpt of its value, or its size.
+	Value string
+	// Detail is the reason and the remedy.
+	Detail string
+}
+
+// Error joins the three in the form of a field.Error.
+func (e *DecodeError) Error() string {
+	return fmt.Sprintf("%s: Invalid value: %q: %s", e.Field, e.Value, e.Detail)
+}
+
+// UnmarshalJSON decodes a LocustTest. It fails only on what is not an object with valid metadata: a spec that cannot be
+// decoded is left empty and reported in DecodeError.
+func (t *LocustTest) UnmarshalJSON(data []byte) error {
+	object := struct {
+		*metav1.TypeMeta `json:",inline"`
+		Metadata         *metav1.ObjectMeta `json:"metadata"`
+		Spec             json.RawMessage    `json:"spec"`
+		Status           *LocustTestStatus  `json:"status"`
+	}{TypeMeta: &t.TypeMeta, Metadata: &t.ObjectMeta, Status: &t.Status}
+	if err := kjson.UnmarshalCaseSensitivePreserveInts(data, &object); err != nil {
+		return err
+	}
+	t.DecodeError = nil
+	if len(object.Spec) == 0 {
+		return nil
+	}
+	if err := decodeSpec(object.Spec, &t.Spec); err != nil {
+		t.Spec, t.DecodeError = LocustTestSpec{}, err
+	}
+	return nil
+}
+
+// UnmarshalJSON decodes a spec that is within MaxSpecBytes and MaxSpecValues and whose quantities match
+// QuantityPattern. The error is a *DecodeError.
+func (s *LocustTestSpec) UnmarshalJSON(data []byte) error {
+	if err := decodeSpec(data, s); err != nil {
+		return err
+	}
+	return nil
+}
+
+// UnmarshalSpecStrict decodes a spec like UnmarshalJSON and refuses fields that are unknown or given twice.
+func UnmarshalSpecStrict(data []byte) (*LocustTestSpec, error) {
+	if err := checkSpec(data); err != nil {
+		return nil, err
+	}
+	spec := &plainSpec{}
+	unknown, err := kjson.UnmarshalStrict(data, spec)
+	if err == nil && len(unknown) > 0 {
+		err = unknown[0]
+	}
+	return (*LocustTestSpec)(spec), err
+}
+
+// plainSpec and plainStatus have no UnmarshalJSON.
+type (
+	plainSpec   LocustTestSpec
+	plainStatus LocustTestStatus
+)
+
+func decodeSpec(data []byte, spec *LocustTestSpec) *DecodeError {
+	if err := checkSpec(data); err != nil {
+		return err
+	}
+	if err := kjson.UnmarshalCaseSensitivePreserveInts(data, (*plainSpec)(spec)); err != nil {
+		return &DecodeError{Field: "spec", Value: sizeOf(data), Detail: fmt.Sprintf("cannot be decoded: %v; correct the field", err)}
+	}
+	return nil
+}
+
+// UnmarshalJSON decodes a status. A field that cannot be decoded is left out: the status is derived again anyway.
+func (s *LocustTestStatus) UnmarshalJSON(data []byte) error {
+	before := *s
+	if kjson.UnmarshalCaseSensitivePreserveInts(data, (*plainStatus)(s)) == nil {
+		return nil
+	}
+	*s = before
+	var fields map[string]json.RawMessage
+	if kjson.UnmarshalCaseSensitivePreserveInts(data, &fields) != nil {
+		return nil
+	}
+	for name, value := range fields {
+		single, err := json.Marshal(map[string]json.RawMessage{name: value})
+		if err == nil && kjson.UnmarshalCaseSensitivePreserveInts(single, &plainStatus{}) == nil {
+			_ = kjson.UnmarshalCaseSensitivePreserveInts(single, (*plainStatus)(s))
+		}
+	}
+	return nil
+}
+
+// checkSpec reports what makes a spec impossible or costly to decode. Its own cost is linear in the size, which is
+// checked first.
+func checkSpec(data []byte) *DecodeError {
+	if len(data) > MaxSpecBytes {
+		return &DecodeError{Field: "spec", Value: sizeOf(data), Detail: fmt.Sprintf(
+			"must be no larger than %d bytes as JSON; move data into a ConfigMap and name it in testFiles, env or volumes", MaxSpecBytes)}
+	}
+	if n := countValues(data); n > MaxSpecValues {
+		return &DecodeError{Field: "spec", Value: fmt.Sprintf("%d values", n), Detail: fmt.Sprintf(
+			"must contain no more than %d values; remove list items, or move data into a ConfigMap", MaxSpecValues)}
+	}
+	var spec any
+	if err := kjson.UnmarshalCaseSensitivePreserveInts(data, &spec); err != nil {
+		return &DecodeError{Field: "spec", Value: sizeOf(data), Detail: fmt.Sprintf("is not JSON: %v; correct it", err)}
+	}
+	return checkValue(field.NewPath("spec"), spec, reflect.TypeFor[plainSpec]())
+}
+
+func sizeOf(data []byte) string { return fmt.Sprintf("%d bytes", len(data)) }
+
+// countValues counts the values in JSON: the first one, one behind each comma, and the first one of each list and
+// object that is not empty.
+func countValues(data []byte) int {
+	count, inString, opened := 1, false, false
+	for i := 0; i < len(data); i++ {
+		c := data[i]
+		if inString {
+			if c == '\\' {
+				i++
+			}
+			inString = c != '"'
+			continue
+		}
+		switch c {
+		case ' ', '\t', '\r', '\n':
+			continue
+		case '}', ']':
+			opened = false
+			continue
+		}
+		if opened {
+			count++
+		}
+		opened = c == '{' || c == '['
+		inString = c == '"'
+		if c == ',' {
+			count++
+		}
+	}
+	return count
+}
+
+// checkValue walks a JSON value along the Go type that it is for, and returns the first one that the type's own
+// UnmarshalJSON refuses. Others, such as a string in place of a number, are left to the decoder: they cost nothing, and
+// its error names the field.
+func checkValue(path *field.Path, value any, typ reflect.Type) *DecodeError {
+	for typ.Kind() == reflect.Pointer {
+		typ = typ.Elem()
+	}
+	if reflect.PointerTo(typ).Implements(unmarshalerType) {
+		return checkLeaf(path, value, typ)
+	}
+	switch value := value.(type) {
+	case map[string]any:
+		for _, key := range slices.Sorted(maps.Keys(value)) {
+			var err *DecodeError
+			switch typ.Kind() {
+			case reflect.Map:
+				err = checkValue(path.Key(key), value[key], typ.Elem())
+			case reflect.Struct:
+				if member := memberType(typ, key); member != nil {
+					err = checkValue(path.Child(key), value[key], member)
+				}
+			}
+			if err != nil {
+				return err
+			}
+		}
+	case []any:
+		if typ.Kind() != reflect.Slice {
+			return nil
+		}
+		for i, item := range value {
+			if err := checkValue(path.Index(i), item, typ.Elem()); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func checkLeaf(path *field.Path, value any, typ reflect.Type) *DecodeError {
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(value); err != nil {
+		return &DecodeError{Field: path.String(), Detail: fmt.Sprintf("cannot be decoded: %v; correct it", err)}
+	}
+	raw := bytes.TrimSpace(text.Bytes())
+	shown := excerpt(strings.Trim(string(raw), `"`))
+	if typ == quantityType && value != nil {
+		number := strings.Trim(string(raw), `"`)
+		if len(number) > MaxQuantityLength || !wellFormedQuantity.MatchString(number) {
+			return &DecodeError{Field: path.String(), Value: shown, Detail: fmt.Sprintf(
+				`must be a quantity of at most %d characters, with no more than two digits in an exponent, for example "500m" or "2Gi"; correct it`, MaxQuantityLength)}
+		}
+	}
+	if err := reflect.New(typ).Interface().(json.Unmarshaler).UnmarshalJSON(raw); err != nil {
+		return &DecodeError{Field: path.String(), Value: shown, Detail: fmt.Sprintf("cannot be decoded: %v; correct it", err)}
+	}
+	return nil
+}
+
+// memberType is the type of the struct's field with a name in JSON; nil when there is none.
+func memberType(typ reflect.Type, name string) reflect.Type {
+	for i := range typ.NumField() {
+		member := typ.Field(i)
+		tag, _, _ := strings.Cut(member.Tag.Get("json"), ",")
+		if tag == name {
+			return member.Type
+		}
+		if tag == "" && member.Anonymous && member.Type.Kind() == reflect.Struct {
+			if inlined := memberType(member.Type, name); inlined != nil {
+				return inlined
+			}
+		}
+	}
+	return nil
+}
+
+// excerpt shortens a value for a message.
+func excerpt(value string) string {
+	const most = 60
+	runes := []rune(value)
+	if len(runes) <= most {
+		return value
+	}
+	return string(runes[:most]) + "..."
+}

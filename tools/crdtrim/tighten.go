@@ -1,0 +1,43 @@
+package main
+
+import "strings"
+
+// The API server checks custom resources against patterns and formats; Go decodes them later, and has a stricter idea
+// of both. What only the schema admits would be stored, and then fail whoever reads it.
+const (
+	// quantityPattern is QuantityPattern of api/v2, which says why. A test there compares the two.
+	quantityPattern   = `^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?[0-9]{1,2}))?$`
+	maxQuantityLength = 32
+
+	// timePattern is the part of date-time that metav1.Time decodes (RFC 3339) and writes: in UTC. The format admits
+	// lower case and any separator before the fraction.
+	timePattern   = `^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,9})?Z$`
+	maxTimeLength = 30
+
+	// durationPattern is the part of Go's durations that cannot overflow.
+	durationPattern   = `^([0-9]{1,6}([.][0-9]+)?h)?([0-9]{1,7}([.][0-9]+)?(m|s|ms|us|µs|ns)){0,3}$`
+	minDurationLength = 2
+	maxDurationLength = 64
+)
+
+// tighten narrows the patterns of quantities and times in a schema and in all schemas inside it.
+func tighten(schema object) {
+	pattern, _ := schema["pattern"].(string)
+	switch {
+	case schema["x-kubernetes-int-or-string"] == true && strings.Contains(pattern, "[numkMGTPE]"):
+		schema["pattern"], schema["maxLength"] = quantityPattern, maxQuantityLength
+	case schema["format"] == "date-time":
+		schema["pattern"], schema["maxLength"] = timePattern, maxTimeLength
+	}
+	for _, child := range children(schema) {
+		tighten(child)
+	}
+}
+
+// tightenDuration gives a pattern to a duration that has no rule of its own. Only its Go type tells it from other
+// strings.
+func tightenDuration(schema object) {
+	if schema["x-kubernetes-validations"] == nil {
+		schema["pattern"], schema["minLength"], schema["maxLength"] = durationPattern, minDurationLength, maxDurationLength
+	}
+}
