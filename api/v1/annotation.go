@@ -22,8 +22,8 @@ const (
 	// kubectl's copy of a manifest is one of them.
 	MaxV2SpecBytes = 128 << 10
 
-	// tooLarge stands in the annotation of a test that has more in v2 than fits, and unreadable in that of a test whose
-	// v2 spec cannot be decoded. Such a test can be read in v1, alone or in a list with others, but not written.
+	// tooLarge stands in the annotation of a test that has more in v2 than fits, and unreadable in that of a test that
+	// cannot be decoded (v2.LocustTest, DecodeError). Such a test can be read in v1, alone or in a list with others, but not written.
 	tooLarge   = "too large"
 	unreadable = "unreadable"
 )
@@ -31,7 +31,7 @@ const (
 // errNotWritable are the reasons why a test that was read in v1 cannot be written back.
 var errNotWritable = map[string]error{
 	tooLarge:   fmt.Errorf("this test has more in locust.io/v2 than fits into the annotation %s; edit it in locust.io/v2, or move data into a ConfigMap", AnnotationV2Spec),
-	unreadable: errors.New("the spec of this test cannot be decoded, so locust.io/v1 does not show it; correct it in locust.io/v2, or delete the test"),
+	unreadable: errors.New("this test cannot be decoded, so locust.io/v1 does not show it; correct it in locust.io/v2, or delete the test"),
 }
 
 // CheckAnnotation reports why the annotation AnnotationV2Spec of a test cannot be understood. It returns nil when it can,

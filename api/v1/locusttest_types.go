@@ -96,11 +96,13 @@ type LocustTestSpec struct {
 // PodMaps are labels or annotations of the master's pod and of the workers' pods.
 type PodMaps struct {
 	// Master is for the master's pod.
+	// +kubebuilder:validation:MaxProperties=1024
 	// +operator-sdk:csv:customresourcedefinitions:type=spec
 	// +optional
 	Master map[string]string `json:"master,omitempty"`
 
 	// Worker is for the workers' pods.
+	// +kubebuilder:validation:MaxProperties=1024
 	// +operator-sdk:csv:customresourcedefinitions:type=spec
 	// +optional
 	Worker map[string]string `json:"worker,omitempty"`
@@ -117,6 +119,7 @@ type Affinity struct {
 type NodeAffinity struct {
 	// RequiredDuringSchedulingIgnoredDuringExecution is label to value; a node has to have all of them.
 	// One owner for all of it: in v2 they are one list, of which server-side apply could not take one away.
+	// +kubebuilder:validation:MaxProperties=1024
 	// +mapType=atomic
 	// +optional
 	RequiredDuringSchedulingIgnoredDuringExecution map[string]string `json:"requiredDuringSchedulingIgnoredDuringExecution,omitempty"`

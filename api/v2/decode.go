@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math"
 	"reflect"
 	"regexp"
 	"slices"
@@ -12,6 +13,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	kjson "sigs.k8s.io/json"
 )
@@ -26,9 +28,9 @@ const (
 	// annotations of an object.
 	MaxSpecBytes = 200 << 10
 
-	// MaxSpecValues is the largest number of JSON values in a spec. "{}" takes three bytes in a list and up to 250 bytes
-	// in memory.
-	MaxSpecValues = 10_000
+	// MaxValues is the largest number of JSON values in a spec, and in metadata. "{}" takes three bytes in a list, and up
+	// to 250 bytes in memory.
+	MaxValues = 10_000
 
 	// QuantityPattern is what the schema and the decoder accept as a quantity: the serialization format of
 	// resource.Quantity, but for exponents of more than two digits and for fractions in exponents. resource.Quantity
@@ -55,24 +57,33 @@ type DecodeError struct {
 	Detail string
 }
 
-// Error joins the three in the form of a field.Error.
-func (e *DecodeError) Error() string {
-	return fmt.Sprintf("%s: Invalid value: %q: %s", e.Field, e.Value, e.Detail)
+// Error implements error.
+func (e *DecodeError) Error() string { return e.FieldError().Error() }
+
+// FieldError returns the same as a field.Error.
+func (e *DecodeError) FieldError() *field.Error {
+	return &field.Error{Type: field.ErrorTypeInvalid, Field: e.Field, BadValue: e.Value, Detail: e.Detail}
 }
 
 // UnmarshalJSON decodes a LocustTest. It fails only on what is not an object with valid metadata: a spec that cannot be
-// decoded is left empty and reported in DecodeError.
+// decoded is left empty and reported in DecodeError, and so are labels, annotations and references of metadata with more
+// than MaxValues values.
 func (t *LocustTest) UnmarshalJSON(data []byte) error {
 	object := struct {
 		*metav1.TypeMeta `json:",inline"`
-		Metadata         *metav1.ObjectMeta `json:"metadata"`
-		Spec             json.RawMessage    `json:"spec"`
-		Status           *LocustTestStatus  `json:"status"`
-	}{TypeMeta: &t.TypeMeta, Metadata: &t.ObjectMeta, Status: &t.Status}
+		Metadata         json.RawMessage   `json:"metadata"`
+		Spec             json.RawMessage   `json:"spec"`
+		Status           *LocustTestStatus `json:"status"`
+	}{TypeMeta: &t.TypeMeta, Status: &t.Status}
 	if err := kjson.UnmarshalCaseSensitivePreserveInts(data, &object); err != nil {
 		return err
 	}
 	t.DecodeError = nil
+	if len(object.Metadata) > 0 {
+		if err := t.decodeMetadata(object.Metadata); err != nil {
+			return err
+		}
+	}
 	if len(object.Spec) == 0 {
 		return nil
 	}
@@ -82,7 +93,33 @@ func (t *LocustTest) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// UnmarshalJSON decodes a spec that is within MaxSpecBytes and MaxSpecValues and whose quantities match
+func (t *LocustTest) decodeMetadata(data []byte) error {
+	n := CountValues(data, math.MaxInt)
+	if n <= MaxValues {
+		return kjson.UnmarshalCaseSensitivePreserveInts(data, &t.ObjectMeta)
+	}
+	t.DecodeError = &DecodeError{Field: "metadata", Value: fmt.Sprintf("%d values", n), Detail: fmt.Sprintf(
+		"must contain no more than %d values; remove labels", MaxValues)}
+	var identity struct {
+		Name              string       `json:"name"`
+		Namespace         string       `json:"namespace"`
+		UID               types.UID    `json:"uid"`
+		ResourceVersion   string       `json:"resourceVersion"`
+		Generation        int64        `json:"generation"`
+		CreationTimestamp metav1.Time  `json:"creationTimestamp"`
+		DeletionTimestamp *metav1.Time `json:"deletionTimestamp"`
+	}
+	if err := kjson.UnmarshalCaseSensitivePreserveInts(data, &identity); err != nil {
+		return err
+	}
+	t.ObjectMeta = metav1.ObjectMeta{
+		Name: identity.Name, Namespace: identity.Namespace, UID: identity.UID, ResourceVersion: identity.ResourceVersion,
+		Generation: identity.Generation, CreationTimestamp: identity.CreationTimestamp, DeletionTimestamp: identity.DeletionTimestamp,
+	}
+	return nil
+}
+
+// UnmarshalJSON decodes a spec that is within MaxSpecBytes and MaxValues and whose quantities match
 // QuantityPattern. The error is a *DecodeError.
 func (s *LocustTestSpec) UnmarshalJSON(data []byte) error {
 	if err := decodeSpec(data, s); err != nil {
@@ -120,10 +157,11 @@ func decodeSpec(data []byte, spec *LocustTestSpec) *DecodeError {
 	return nil
 }
 
-// UnmarshalJSON decodes a status. A field that cannot be decoded is left out: the status is derived again anyway.
+// UnmarshalJSON decodes a status. A field that cannot be decoded, or has more than MaxValues values, is left out: the
+// status is derived again anyway.
 func (s *LocustTestStatus) UnmarshalJSON(data []byte) error {
 	before := *s
-	if kjson.UnmarshalCaseSensitivePreserveInts(data, (*plainStatus)(s)) == nil {
+	if CountValues(data, math.MaxInt) <= MaxValues && kjson.UnmarshalCaseSensitivePreserveInts(data, (*plainStatus)(s)) == nil {
 		return nil
 	}
 	*s = before
@@ -132,6 +170,9 @@ func (s *LocustTestStatus) UnmarshalJSON(data []byte) error {
 		return nil
 	}
 	for name, value := range fields {
+		if CountValues(value, math.MaxInt) > MaxValues {
+			continue
+		}
 		single, err := json.Marshal(map[string]json.RawMessage{name: value})
 		if err == nil && kjson.UnmarshalCaseSensitivePreserveInts(single, &plainStatus{}) == nil {
 			_ = kjson.UnmarshalCaseSensitivePreserveInts(single, (*plainStatus)(s))
@@ -147,9 +188,9 @@ func checkSpec(data []byte) *DecodeError {
 		return &DecodeError{Field: "spec", Value: sizeOf(data), Detail: fmt.Sprintf(
 			"must be no larger than %d bytes as JSON; move data into a ConfigMap and name it in testFiles, env or volumes", MaxSpecBytes)}
 	}
-	if n := countValues(data); n > MaxSpecValues {
+	if n := CountValues(data, math.MaxInt); n > MaxValues {
 		return &DecodeError{Field: "spec", Value: fmt.Sprintf("%d values", n), Detail: fmt.Sprintf(
-			"must contain no more than %d values; remove list items, or move data into a ConfigMap", MaxSpecValues)}
+			"must contain no more than %d values; remove list items, or move data into a ConfigMap", MaxValues)}
 	}
 	var spec any
 	if err := kjson.UnmarshalCaseSensitivePreserveInts(data, &spec); err != nil {
@@ -160,10 +201,11 @@ func checkSpec(data []byte) *DecodeError {
 
 func sizeOf(data []byte) string { return fmt.Sprintf("%d bytes", len(data)) }
 
-// countValues counts the values in JSON: the first one, one behind each comma, and the first one of each list and
-// object that is not empty.
-func countValues(data []byte) int {
-	count, inString, opened := 1, false, false
+// CountValues counts the values in JSON that lie no deeper than depth lists and objects: the first one, one behind each
+// comma, and the first one of each list and object that is not empty.
+func CountValues(data []byte, depth int) int {
+	count, level := 1, 0
+	inString, opened := false, false
 	for i := 0; i < len(data); i++ {
 		c := data[i]
 		if inString {
@@ -177,16 +219,16 @@ func countValues(data []byte) int {
 		case ' ', '\t', '\r', '\n':
 			continue
 		case '}', ']':
-			opened = false
+			level, opened = level-1, false
 			continue
 		}
-		if opened {
+		if (opened || c == ',') && level <= depth {
 			count++
 		}
 		opened = c == '{' || c == '['
 		inString = c == '"'
-		if c == ',' {
-			count++
+		if opened {
+			level++
 		}
 	}
 	return count

@@ -3,6 +3,7 @@ package v2
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -52,7 +53,7 @@ func TestUnmarshal_Refused(t *testing.T) {
 		"type":                     {`{"worker":{"replicas":"three"}}`, "spec", "replicas"},
 		"no object":                {`7`, "spec", "cannot be decoded"},
 		"size":                     {`{"image":"` + strings.Repeat("x", MaxSpecBytes) + `"}`, "spec", "ConfigMap"},
-		"values":                   {`{"scheduling":{"tolerations":[` + strings.Repeat(`{},`, MaxSpecValues) + `{}]}}`, "spec", "no more than 10000 values"},
+		"values":                   {`{"scheduling":{"tolerations":[` + strings.Repeat(`{},`, MaxValues) + `{}]}}`, "spec", "no more than 10000 values"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			test := decode(t, row.spec, `{"phase":"Running"}`)
@@ -84,8 +85,29 @@ func TestUnmarshal_Status(t *testing.T) {
 	assert.Nil(t, test.Status.Progress)
 	assert.Len(t, test.Status.Conditions, 1)
 
+	test = decode(t, `{`+minimal+`}`, `{"phase":"Succeeded","conditions":[`+strings.Repeat(`{},`, MaxValues)+`{}]}`)
+	assert.Equal(t, PhaseSucceeded, test.Status.Phase)
+	assert.Empty(t, test.Status.Conditions)
+
 	test = decode(t, `{`+minimal+`}`, `7`)
 	assert.Equal(t, LocustTestStatus{}, test.Status)
+}
+
+// TestUnmarshal_Metadata: what identifies an object is always decoded.
+func TestUnmarshal_Metadata(t *testing.T) {
+	labels := &strings.Builder{}
+	for i := range MaxValues {
+		fmt.Fprintf(labels, `,"l%d":""`, i)
+	}
+	var test LocustTest
+	require.NoError(t, json.Unmarshal([]byte(`{"metadata":{"name":"shop","namespace":"perf","uid":"u","generation":3,"resourceVersion":"7","labels":{"a":"b"`+
+		labels.String()+`}},"spec":{`+minimal+`}}`), &test))
+	require.NotNil(t, test.DecodeError)
+	assert.Equal(t, "metadata", test.DecodeError.Field)
+	assert.Equal(t, "perf/shop/u/7", test.Namespace+"/"+test.Name+"/"+string(test.UID)+"/"+test.ResourceVersion)
+	assert.EqualValues(t, 3, test.Generation)
+	assert.Empty(t, test.Labels)
+	assert.Equal(t, "locust", test.Spec.Image)
 }
 
 // TestUnmarshal_List: one bad test does not hide the others.
@@ -111,7 +133,10 @@ func TestCountValues(t *testing.T) {
 	for text, want := range map[string]int{
 		`1`: 1, `{}`: 1, `[ ]`: 1, `[1]`: 2, `[{}, {} ,[]]`: 4, `{"a":1,"b":{"c":"x,{[\"]"}}`: 4, `["\\",","]`: 3, `[[[]]]`: 3, `{"a":"}"}`: 2,
 	} {
-		assert.Equal(t, want, countValues([]byte(text)), text)
+		assert.Equal(t, want, CountValues([]byte(text), math.MaxInt), text)
+	}
+	for depth, want := range []int{1, 3, 5, 6} {
+		assert.Equal(t, want, CountValues([]byte(`{"a":[1,{"b":2}],"c":[]}`), depth), depth)
 	}
 }
 

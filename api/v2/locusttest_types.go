@@ -109,11 +109,13 @@ type MasterSpec struct {
 	Resources corev1.ResourceRequirements `json:"resources,omitempty"`
 
 	// Labels are added to the master's pod. Those that the operator finds its pods by cannot be overridden.
+	// +kubebuilder:validation:MaxProperties=1024
 	// +operator-sdk:csv:customresourcedefinitions:type=spec
 	// +optional
 	Labels map[string]string `json:"labels,omitempty"`
 
 	// Annotations are added to the master's pod.
+	// +kubebuilder:validation:MaxProperties=1024
 	// +operator-sdk:csv:customresourcedefinitions:type=spec
 	// +optional
 	Annotations map[string]string `json:"annotations,omitempty"`
@@ -186,11 +188,13 @@ type WorkerSpec struct {
 	Resources corev1.ResourceRequirements `json:"resources,omitempty"`
 
 	// Labels are added to the workers' pods. Those that the operator finds its pods by cannot be overridden.
+	// +kubebuilder:validation:MaxProperties=1024
 	// +operator-sdk:csv:customresourcedefinitions:type=spec
 	// +optional
 	Labels map[string]string `json:"labels,omitempty"`
 
 	// Annotations are added to the workers' pods.
+	// +kubebuilder:validation:MaxProperties=1024
 	// +operator-sdk:csv:customresourcedefinitions:type=spec
 	// +optional
 	Annotations map[string]string `json:"annotations,omitempty"`
@@ -247,6 +251,7 @@ type SchedulingConfig struct {
 	Tolerations []corev1.Toleration `json:"tolerations,omitempty"`
 
 	// NodeSelector of all pods.
+	// +kubebuilder:validation:MaxProperties=1024
 	// +operator-sdk:csv:customresourcedefinitions:type=spec
 	// +optional
 	NodeSelector map[string]string `json:"nodeSelector,omitempty"`
@@ -414,6 +419,7 @@ type OpenTelemetryConfig struct {
 	Insecure bool `json:"insecure,omitempty"`
 
 	// ExtraEnvVars are further OTEL_* variables, name to value.
+	// +kubebuilder:validation:MaxProperties=1024
 	// +operator-sdk:csv:customresourcedefinitions:type=spec
 	// +optional
 	ExtraEnvVars map[string]string `json:"extraEnvVars,omitempty"`

@@ -69,7 +69,9 @@ func podTemplate(test *v2.LocustTest, spec *v2.LocustTestSpec, role Role) (corev
 		pod.Affinity = s.Affinity
 		pod.Tolerations = s.Tolerations
 		pod.NodeSelector = s.NodeSelector
-		pod.RuntimeClassName = s.RuntimeClassName
+		if name := s.RuntimeClassName; name != nil && *name != "" { // the API server refuses an empty one
+			pod.RuntimeClassName = name
+		}
 	}
 	template := corev1.PodTemplateSpec{ObjectMeta: podMeta(test, role, own), Spec: pod}
 	if role == RoleMaster && hasReporter(spec) {

@@ -41,7 +41,7 @@ func hasReporter(spec *v2.LocustTestSpec) bool {
 func withReporter(spec *v2.LocustTestSpec, args, extraArgs []string) []string {
 	all := slices.Concat(args, extraArgs)
 	opts := parseOptions(spec, all)
-	if !*spec.Master.Reporter || !loadsWithOthers(opts.value(optLocustfile)) {
+	if !*spec.Master.Reporter || tooOldForReporter(spec) || !loadsWithOthers(opts.value(optLocustfile)) {
 		return all
 	}
 
@@ -59,6 +59,10 @@ func withReporter(spec *v2.LocustTestSpec, args, extraArgs []string) []string {
 	all[arg.word] = name + reporterPath + "," + value
 	return all
 }
+
+// tooOldForReporter reports whether the image is one of a Locust that takes no more than one locustfile. A test in v1 has
+// no field to turn the reporter off.
+func tooOldForReporter(spec *v2.LocustTestSpec) bool { return olderThan(spec.Image, 2, 11) }
 
 // loadsWithOthers tells whether Locust loads the same from a locustfile option when another file stands before it. It
 // takes several files since 2.11. Folders, packages, modules and URLs work only alone in some versions, and so does a

@@ -31,7 +31,7 @@ const (
 // that the objects can be built.
 func Validate(test *v2.LocustTest) field.ErrorList {
 	if bad := test.DecodeError; bad != nil {
-		return field.ErrorList{{Type: field.ErrorTypeInvalid, Field: bad.Field, BadValue: bad.Value, Detail: bad.Detail}}
+		return field.ErrorList{bad.FieldError()}
 	}
 	spec := withDefaults(&test.Spec)
 	root := field.NewPath("spec")
@@ -48,6 +48,9 @@ func Validate(test *v2.LocustTest) field.ErrorList {
 	errs = append(errs, validateWorker(&spec.Worker, root.Child("worker"))...)
 	errs = append(errs, validateLabels(test, spec, root)...)
 	errs = append(errs, validateReferences(spec, root)...)
+	errs = append(errs, validateScheduling(spec.Scheduling, root.Child("scheduling"))...)
+	errs = append(errs, validateSources(spec.Env, root.Child("env"))...)
+	errs = append(errs, validateVolumeNames(spec.Volumes, root.Child("volumes"))...)
 	errs = append(errs, validateEnv(spec, root)...)
 	errs = append(errs, validateVolumes(spec, root)...)
 	errs = append(errs, validateMounts(spec, root)...)

@@ -45,7 +45,8 @@ func readOnlyMount(path string) edit {
 
 // filledByKubelet makes the volume of userMount a ConfigMap.
 func filledByKubelet(s *v2.LocustTestSpec) {
-	s.Volumes = []corev1.Volume{{Name: "data", VolumeSource: corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{}}}}
+	s.Volumes = []corev1.Volume{{Name: "data", VolumeSource: corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{
+		LocalObjectReference: corev1.LocalObjectReference{Name: "files"}}}}}
 }
 
 // oneKey makes the last mount that of a file.

@@ -42,19 +42,6 @@ func warnName(name string) []string {
 	return []string{fmt.Sprintf("metadata.name: %q begins with a digit, which Kubernetes before 1.36 refuses in the name of a Service; begin with a letter", excerpt(name))}
 }
 
-func warnImage(spec *v2.LocustTestSpec, root *field.Path) []string {
-	if strings.Contains(spec.Image, "@") {
-		return nil // a digest says it all
-	}
-	name := spec.Image[strings.LastIndex(spec.Image, "/")+1:] // a colon before it is that of a port
-	_, tag, _ := strings.Cut(name, ":")
-	if tag != "" && tag != "latest" {
-		return nil
-	}
-	return []string{fmt.Sprintf("%s: %q has the tag latest or none, so that the next run may use another Locust; name a version, for example locustio/locust:2.43.3",
-		root.Child("image"), excerpt(spec.Image))}
-}
-
 // managed are Locust's options that the operator gives, now or under other circumstances, and the field that decides;
 // empty when there is none.
 type managed map[string]string
@@ -143,13 +130,16 @@ func warnReporter(spec *v2.LocustTestSpec, root *field.Path) []string {
 	if !*spec.Master.Reporter || hasReporter(spec) {
 		return nil
 	}
-	const remedy = "name one or several .py files in spec.master.command, or set spec.master.reporter to false"
-	if masterOptions(spec).headless() {
-		return []string{fmt.Sprintf("%s: cannot be loaded beside the locustfile of this test, and there is no web API with --headless, so that there will be no result; %s",
-			root.Child("master", "reporter"), remedy)}
+	reason, remedy := "cannot be loaded beside the locustfile of this test", "name one or several .py files in spec.master.command"
+	if tooOldForReporter(spec) {
+		reason, remedy = fmt.Sprintf("cannot be loaded by Locust before 2.11, which %q names", excerpt(spec.Image)), "choose a newer image"
 	}
-	return []string{fmt.Sprintf("%s: cannot be loaded beside the locustfile of this test, so that the result is what Locust's web API tells last; %s",
-		root.Child("master", "reporter"), remedy)}
+	result := ", so that the result is what Locust's web API tells last"
+	if masterOptions(spec).headless() {
+		result = ", and there is no web API with --headless, so that there will be no result"
+	}
+	return []string{fmt.Sprintf("%s: %s%s; %s, or set spec.master.reporter to false",
+		root.Child("master", "reporter"), reason, result, remedy)}
 }
 
 func warnVolumes(spec *v2.LocustTestSpec, root *field.Path) []string {

@@ -24,7 +24,7 @@ func TestWarnings(t *testing.T) {
 		"everything":                {[]edit{everything}, nil},
 		"latest":                    {[]edit{image("locustio/locust:latest")}, []string{`spec.image: "locustio/locust:latest" has the tag latest`}},
 		"no tag":                    {[]edit{image("registry:5000/locust")}, []string{`spec.image: "registry:5000/locust" has the tag latest or none`}},
-		"a tag after a port":        {[]edit{image("registry:5000/locust:1.0")}, nil},
+		"a tag after a port":        {[]edit{image("registry:5000/locust:2.11")}, nil},
 		"a digest":                  {[]edit{image("locust@sha256:0123")}, nil},
 		"an option in the command":  {[]edit{func(s *spec) { s.Worker.Command = "-f t --worker --master-host=x" }}, []string{"spec.worker.command: --worker is managed", "spec.worker.command: --master-host is managed by the operator; what is given here does not count; remove it"}},
 		"said twice, warned once":   {[]edit{func(s *spec) { s.Worker.Command = "-f t --worker --worker" }}, []string{"spec.worker.command: --worker"}},
@@ -36,6 +36,8 @@ func TestWarnings(t *testing.T) {
 		"an option of the other":    {[]edit{func(s *spec) { s.Worker.ExtraArgs = []string{"--autostart"} }}, nil},
 		"no reporter, no web API":   {[]edit{func(s *spec) { s.Master.Command = "--headless --users 1" }}, []string{"spec.master.reporter: cannot be loaded beside the locustfile of this test, and there is no web API"}},
 		"no reporter, web API":      {[]edit{func(s *spec) { s.Master.Command = "--users 1" }}, []string{"spec.master.reporter: cannot be loaded beside the locustfile of this test, so that the result is what"}},
+		"old Locust":                {[]edit{image("locustio/locust:2.8.6")}, []string{`spec.master.reporter: cannot be loaded by Locust before 2.11, which "locustio/locust:2.8.6" names, so that the result is what`}},
+		"old Locust, no web API":    {[]edit{image("locustio/locust:2.8.6"), func(s *spec) { s.Master.Command += " --headless" }}, []string{"there will be no result; choose a newer image"}},
 		"no reporter wanted":        {[]edit{noReporter, func(s *spec) { s.Master.Command = "--users 1" }}, nil},
 		"a volume without a mount":  {[]edit{func(s *spec) { s.Volumes = []corev1.Volume{{Name: "a"}} }}, []string{`spec.volumes[0].name: "a" is mounted nowhere`}},
 		"an unbalanced quote":       {[]edit{func(s *spec) { s.Worker.Command = "it's --worker" }}, nil}, // an error

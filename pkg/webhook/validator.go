@@ -9,6 +9,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
@@ -33,20 +34,28 @@ var _ admission.Validator[*v2.LocustTest] = Validator{}
 
 // ValidateCreate checks a new test.
 func (Validator) ValidateCreate(ctx context.Context, test *v2.LocustTest) (admission.Warnings, error) {
-	return tell(ctx, resources.Warnings(test)), check(ctx, test)
+	return tell(ctx, warnings(test)), check(ctx, test)
 }
 
 // ValidateUpdate checks a changed spec. An update that leaves the spec alone always passes: a test may be older than a
 // rule, and it must be possible to label, to finish and to delete it.
 func (Validator) ValidateUpdate(ctx context.Context, before, test *v2.LocustTest) (admission.Warnings, error) {
-	if test.DeletionTimestamp != nil || resources.SameSpec(&before.Spec, &test.Spec) {
+	if test.DeletionTimestamp != nil || sameSpec(before, test) {
 		return nil, nil
 	}
-	warnings := resources.Warnings(test)
+	found := warnings(test)
 	if hasBegun(&before.Status) {
-		warnings = append([]string{resources.ChangeIgnored}, warnings...)
+		found = append([]string{resources.ChangeIgnored}, found...)
 	}
-	return tell(ctx, warnings), check(ctx, test)
+	return tell(ctx, found), check(ctx, test)
+}
+
+// warnings are none for a test that cannot be decoded: its spec is empty.
+func warnings(test *v2.LocustTest) []string {
+	if problem(test) != nil {
+		return nil
+	}
+	return resources.Warnings(test)
 }
 
 // ValidateDelete is never called: the webhook is not registered for it.
@@ -60,8 +69,25 @@ func hasBegun(status *v2.LocustTestStatus) bool {
 		status.Phase == v2.PhaseRunning || status.IsTerminal()
 }
 
+// sameSpec reports whether the spec was left alone. Of two that cannot be decoded only the reasons can be compared.
+func sameSpec(before, test *v2.LocustTest) bool {
+	was, is := problem(before), problem(test)
+	if was == nil && is == nil {
+		return resources.SameSpec(&before.Spec, &test.Spec)
+	}
+	return was != nil && is != nil && *was == *is
+}
+
+// problem is what cannot be decoded in a test; nil when all can.
+func problem(test *v2.LocustTest) *v2.DecodeError {
+	if test.DecodeError != nil {
+		return test.DecodeError
+	}
+	return v1.CheckAnnotation(test)
+}
+
 func check(ctx context.Context, test *v2.LocustTest) error {
-	errs := resources.Validate(test)
+	errs := validate(test)
 	if len(errs) == 0 {
 		return nil
 	}
@@ -71,6 +97,13 @@ func check(ctx context.Context, test *v2.LocustTest) error {
 		}
 	}
 	return apierrors.NewInvalid(schema.GroupKind{Group: v2.GroupVersion.Group, Kind: "LocustTest"}, test.Name, errs)
+}
+
+func validate(test *v2.LocustTest) field.ErrorList {
+	if bad := problem(test); bad != nil {
+		return field.ErrorList{bad.FieldError()}
+	}
+	return resources.Validate(test)
 }
 
 // Bounds of what the API server passes on: it cuts a warning at 256 characters, and all of them at 4 KiB.

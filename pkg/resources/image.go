@@ -1,0 +1,50 @@
+package resources
+
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+)
+
+// splitImage returns the last part of an image's repository, its tag and its digest. The last two are empty when they are
+// not given.
+func splitImage(image string) (name, tag, digest string) {
+	image, digest, _ = strings.Cut(image, "@")
+	image = image[strings.LastIndex(image, "/")+1:] // a colon before it is that of a port
+	name, tag, _ = strings.Cut(image, ":")
+	return name, tag, digest
+}
+
+func warnImage(spec *v2.LocustTestSpec, root *field.Path) []string {
+	_, tag, digest := splitImage(spec.Image)
+	if digest != "" || tag != "" && tag != "latest" {
+		return nil
+	}
+	return []string{fmt.Sprintf("%s: %q has the tag latest or none, so that the next run may use another Locust; name a version, for example locustio/locust:2.43.3",
+		root.Child("image"), excerpt(spec.Image))}
+}
+
+// locustImage is the name of Locust's own image, in whatever registry. The tags of other images count their own versions.
+const locustImage = "locust"
+
+// releaseTag is a tag of Locust's own image, for example 2.8.6 or 2.43.3-master.
+var releaseTag = regexp.MustCompile(`^(\d{1,4})\.(\d{1,4})(?:[.-].*)?$`)
+
+// olderThan reports whether the image's tag names a release of Locust before major.minor. It reports false for a tag that
+// names none.
+func olderThan(image string, major, minor int) bool {
+	name, tag, _ := splitImage(image)
+	release := releaseTag.FindStringSubmatch(tag)
+	if name != locustImage || release == nil {
+		return false
+	}
+	// The pattern admits nothing that Atoi refuses.
+	itsMajor, _ := strconv.Atoi(release[1])
+	itsMinor, _ := strconv.Atoi(release[2])
+	return itsMajor < major || itsMajor == major && itsMinor < minor
+}
