@@ -4,7 +4,6 @@ import (
 	"sync"
 	"time"
 
-	batchv1 "k8s.io/api/batch/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
@@ -32,10 +31,9 @@ type memory struct {
 	recheck time.Duration
 	// blocked is when objects of an earlier test were last seen in the way.
 	blocked time.Time
-	// run is what the test was started from, as a Job last told it in these annotations: decoding them at each look is much
-	// work for what never changes.
-	run  *resources.Run
-	told [2]string
+	// drifted is the run of a test whose spec was changed since, as read from the Job with the UID driftedJob.
+	drifted    *resources.Run
+	driftedJob types.UID
 	// refreshed is when the status was last written.
 	refreshed time.Time
 	// eventsKnown is true since this operator knows what Events say of what hangs, or that nothing hangs.
@@ -67,20 +65,6 @@ func (m *memory) newest(cached *v2.LocustTest) *v2.LocustTest {
 func (m *memory) wrote(test *v2.LocustTest, now time.Time) {
 	version := metav1.ObjectMeta{UID: test.UID, ResourceVersion: test.ResourceVersion}
 	m.written, m.refreshed = &v2.LocustTest{ObjectMeta: version, Status: test.Status}, now
-}
-
-// runOf is the run that a Job belongs to; see resources.RunOf. Looks share it: nobody may change it.
-func (m *memory) runOf(job *batchv1.Job) (*resources.Run, error) {
-	told := [2]string{job.Annotations[resources.AnnotationRunSpec], job.Annotations[resources.AnnotationRunGeneration]}
-	if m.run == nil || m.told != told {
-		run, err := resources.RunOf(job)
-		if err != nil {
-			return nil, err
-		}
-		m.run = run
-	}
-	m.told = told
-	return m.run, nil
 }
 
 // forgetAfter is how long after the end a test's last writes are remembered; the cache has them by then.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sort"
+	"strconv"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -42,7 +43,9 @@ func (r *LocustTestReconciler) observe(ctx context.Context, test *v2.LocustTest,
 	if err := r.observePods(ctx, test, obs); err != nil {
 		return nil, err
 	}
-	observeRun(ctx, mem, obs)
+	if err := r.observeRun(ctx, mem, obs); err != nil {
+		return nil, err
+	}
 	r.observeLocust(test, mem, obs)
 	r.observeSettling(mem, obs)
 	r.observeEvents(test, mem, obs)
@@ -176,25 +179,55 @@ func (r *LocustTestReconciler) observeSettling(mem *memory, obs *status.Observat
 	}
 }
 
-// observeRun reads what the run was started from off its Jobs. A Job whose annotation was damaged is passed
-// over: the other one has the same.
-func observeRun(ctx context.Context, mem *memory, obs *status.Observation) {
+// observeRun finds the spec that the run was started from. As long as the generation is that of the start, it is the
+// test's own, and the Jobs' copy of it, which may have 200 KiB, is neither cached nor read.
+func (r *LocustTestReconciler) observeRun(ctx context.Context, mem *memory, obs *status.Observation) error {
+	test := obs.Test
+	if test.Status.IsTerminal() {
+		mem.drifted, mem.driftedJob = nil, ""
+		return nil
+	}
 	for _, job := range []*batchv1.Job{obs.MasterJob, obs.WorkerJob} {
 		if job == nil {
 			continue
 		}
-		run, err := mem.runOf(job)
+		started, ok := job.Annotations[resources.AnnotationRunGeneration]
+		if !ok {
+			continue // another operator made it
+		}
+		if started == strconv.FormatInt(test.Generation, 10) && test.DecodeError == nil {
+			obs.Run = &resources.Run{Spec: test.Spec, Generation: test.Generation}
+			return nil
+		}
+		run, err := r.driftedRun(ctx, mem, job)
 		if err != nil {
-			logf.FromContext(ctx).Error(err, "the run's spec cannot be read", "job", job.Name)
-			continue
+			return err
 		}
 		if run != nil {
 			obs.Run = run
-			break
+			return nil
 		}
 	}
-	if obs.Test.Status.IsTerminal() {
-		// Tests that are over may be many, and are hardly ever looked at.
-		mem.run, mem.told = nil, [2]string{}
+	return nil
+}
+
+// driftedRun reads the run off a Job's annotations, once. It returns nil when they are damaged: the other Job has the same.
+func (r *LocustTestReconciler) driftedRun(ctx context.Context, mem *memory, job *batchv1.Job) (*resources.Run, error) {
+	if mem.driftedJob == job.UID {
+		return mem.drifted, nil
 	}
+	full := &batchv1.Job{}
+	if err := r.Live.Get(ctx, client.ObjectKeyFromObject(job), full); err != nil {
+		return nil, fmt.Errorf("read the run's spec off Job %s/%s: %w", job.Namespace, job.Name, err)
+	}
+	if full.UID != job.UID {
+		return nil, fmt.Errorf("read the run's spec off Job %s/%s: another Job has its name now", job.Namespace, job.Name)
+	}
+	run, err := resources.RunOf(full)
+	if err != nil {
+		logf.FromContext(ctx).Error(err, "the run's spec cannot be read", "job", job.Name)
+		return nil, nil
+	}
+	mem.drifted, mem.driftedJob = run, job.UID
+	return run, nil
 }

@@ -3,6 +3,7 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 	"unique"
 
@@ -22,6 +23,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
+	v1 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v1"
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
 )
@@ -33,6 +35,9 @@ const (
 	// Back-off of a test whose objects cannot be created or read now.
 	retryFirst = time.Second
 	retryMost  = time.Minute
+
+	// maxFinalizers of a test are kept.
+	maxFinalizers = 8
 )
 
 // SetupWithManager registers the reconciler and its watches.
@@ -127,13 +132,22 @@ func reduce(o any) any {
 	return o
 }
 
+// stripTest leaves of a test's metadata what is used of it. Labels and annotations may be as large as the spec.
 func stripTest(o any) (any, error) {
-	if test, ok := o.(*v2.LocustTest); ok {
-		test.ManagedFields = nil
-		// kubectl's copy of the whole manifest.
-		delete(test.Annotations, corev1.LastAppliedConfigAnnotation)
+	test, ok := o.(*v2.LocustTest)
+	if !ok {
+		return o, nil
 	}
-	return o, nil
+	if bad := v1.CheckAnnotation(test); bad != nil && test.DecodeError == nil {
+		test.DecodeError = bad
+	}
+	test.ObjectMeta = metav1.ObjectMeta{
+		Name: test.Name, Namespace: test.Namespace, UID: test.UID, ResourceVersion: test.ResourceVersion, Generation: test.Generation,
+		CreationTimestamp: test.CreationTimestamp, DeletionTimestamp: test.DeletionTimestamp,
+		// The garbage collector has two; whether there is another is all that counts (heldByOthers).
+		Finalizers: slices.Clone(test.Finalizers[:min(len(test.Finalizers), maxFinalizers)]),
+	}
+	return test, nil
 }
 
 func stripPod(pod *corev1.Pod) *corev1.Pod {
@@ -190,6 +204,6 @@ func stripMeta(full *metav1.ObjectMeta) metav1.ObjectMeta {
 		}
 	}
 	keep(full.Labels, &slim.Labels, keptLabels...)
-	keep(full.Annotations, &slim.Annotations, resources.AnnotationRunSpec, resources.AnnotationRunGeneration)
+	keep(full.Annotations, &slim.Annotations, resources.AnnotationRunGeneration)
 	return slim
 }

@@ -3,6 +3,7 @@ package webhook
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -42,6 +43,10 @@ const (
 func Limit(server ctrlwebhook.Server) ctrlwebhook.Server {
 	return &limitedServer{Server: server, small: make(slots, smallAtOnce), large: make(slots, largeAtOnce)}
 }
+
+// NoHTTP2 makes a server speak HTTP/1.1 only. The requests of one HTTP/2 connection share a window: large ones that wait
+// for their turn would keep small ones from being sent.
+func NoHTTP2(c *tls.Config) { c.NextProtos = []string{"http/1.1"} }
 
 type limitedServer struct {
 	ctrlwebhook.Server

@@ -109,8 +109,9 @@ func oldTest() *unstructured.Unstructured {
 func serveWebhooks(ctx context.Context) (<-chan struct{}, error) {
 	mgr, err := ctrl.NewManager(apiServer, ctrl.Options{
 		Scheme: scheme, Metrics: metricsserver.Options{BindAddress: "0"},
-		WebhookServer: ctrlwebhook.NewServer(ctrlwebhook.Options{
-			Host: webhooks.LocalServingHost, Port: webhooks.LocalServingPort, CertDir: webhooks.LocalServingCertDir}),
+		WebhookServer: webhook.Limit(ctrlwebhook.NewServer(ctrlwebhook.Options{
+			Host: webhooks.LocalServingHost, Port: webhooks.LocalServingPort, CertDir: webhooks.LocalServingCertDir,
+			TLSOpts: []func(*tls.Config){webhook.NoHTTP2}})),
 	})
 	if err != nil {
 		return nil, err

@@ -1,0 +1,168 @@
+package controllers
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	batchv1 "k8s.io/api/batch/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v1 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v1"
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/status"
+)
+
+// jobReader serves Jobs as the API server has them, and counts how often it is asked.
+type jobReader struct {
+	client.Reader
+	jobs  map[string]*batchv1.Job
+	asked int
+	err   error
+}
+
+func (r *jobReader) Get(_ context.Context, key client.ObjectKey, into client.Object, _ ...client.GetOption) error {
+	r.asked++
+	if r.err != nil {
+		return r.err
+	}
+	r.jobs[key.Name].DeepCopyInto(into.(*batchv1.Job))
+	return nil
+}
+
+// startedJob is a Job of a run, in full and as the cache keeps it.
+func startedJob(t *testing.T, name, spec, generation string) (full, cached *batchv1.Job) {
+	t.Helper()
+	full = &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Name: name, UID: types.UID(name), Annotations: map[string]string{
+		resources.AnnotationRunSpec: spec, resources.AnnotationRunGeneration: generation,
+	}}}
+	kept, err := strip(full.DeepCopy())
+	require.NoError(t, err)
+	return full, kept.(*batchv1.Job)
+}
+
+// TestObserveRun: the spec of the run is the test's own while the generation is that of the start. Otherwise it is read
+// off a Job, once.
+func TestObserveRun(t *testing.T) {
+	const good, bad = `{"image":"locust:1"}`, `{"image":`
+	for name, row := range map[string]struct {
+		master, worker string
+		generation     int64
+		undecodable    bool
+		terminal       bool
+		image          string
+		asked          int
+	}{
+		"not changed":                         {good, good, 1, false, false, "locust:2", 0},
+		"not changed, damaged":                {bad, bad, 1, false, false, "locust:2", 0},
+		"changed":                             {good, good, 2, false, false, "locust:1", 1},
+		"changed, one copy is damaged":        {bad, good, 2, false, false, "locust:1", 2},
+		"changed, both are damaged":           {bad, bad, 2, false, false, "", 2},
+		"cannot be decoded, in whatever test": {good, good, 1, true, false, "locust:1", 1},
+		"over":                                {good, good, 2, false, true, "", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			test := &v2.LocustTest{ObjectMeta: metav1.ObjectMeta{Name: "t", Generation: row.generation}, Spec: v2.LocustTestSpec{Image: "locust:2"}}
+			if row.undecodable {
+				test.DecodeError, test.Spec = &v2.DecodeError{Field: "spec"}, v2.LocustTestSpec{}
+			}
+			if row.terminal {
+				test.Status.Phase = v2.PhaseFailed
+			}
+			master, cachedMaster := startedJob(t, "t-master", row.master, "1")
+			worker, cachedWorker := startedJob(t, "t-worker", row.worker, "1")
+			assert.NotContains(t, cachedMaster.Annotations, resources.AnnotationRunSpec, "the cache does not keep it")
+			live := &jobReader{jobs: map[string]*batchv1.Job{"t-master": master, "t-worker": worker}}
+			r, mem := &LocustTestReconciler{Live: live}, &memory{}
+			observe := func() *resources.Run {
+				obs := &status.Observation{Test: test, MasterJob: cachedMaster, WorkerJob: cachedWorker}
+				require.NoError(t, r.observeRun(t.Context(), mem, obs))
+				return obs.Run
+			}
+			run := observe()
+			assert.Equal(t, row.asked, live.asked)
+			if row.image == "" {
+				assert.Nil(t, run)
+				return
+			}
+			assert.Equal(t, row.image, run.Spec.Image)
+			assert.EqualValues(t, 1, run.Generation)
+			before := live.asked
+			assert.Equal(t, run, observe())
+			assert.LessOrEqual(t, live.asked, before+1, "a copy that could be read is not read again")
+		})
+	}
+}
+
+func TestObserveRun_Fails(t *testing.T) {
+	full, cached := startedJob(t, "t-master", `{"image":"locust:1"}`, "1")
+	test := &v2.LocustTest{ObjectMeta: metav1.ObjectMeta{Name: "t", Generation: 2}}
+	live := &jobReader{jobs: map[string]*batchv1.Job{"t-master": full}, err: errors.New("out of order")}
+	r := &LocustTestReconciler{Live: live}
+	obs := &status.Observation{Test: test, MasterJob: cached}
+	assert.ErrorContains(t, r.observeRun(t.Context(), &memory{}, obs), "out of order", "else the run would count as one that never began")
+
+	live.err = nil
+	full.UID = "another"
+	assert.ErrorContains(t, r.observeRun(t.Context(), &memory{}, obs), "another Job")
+
+	delete(cached.Annotations, resources.AnnotationRunGeneration)
+	assert.NoError(t, r.observeRun(t.Context(), &memory{}, obs), "a Job of another operator")
+	assert.Nil(t, obs.Run)
+}
+
+// TestStripTest: what a tenant may write at will does not stay in memory, and what cannot be read is reported.
+func TestStripTest(t *testing.T) {
+	test := &v2.LocustTest{ObjectMeta: metav1.ObjectMeta{
+		Name: "t", Namespace: "ns", UID: "u", ResourceVersion: "7", Generation: 3,
+		Labels: map[string]string{"a": "b"}, Annotations: map[string]string{"a": strings.Repeat("x", 1<<18)},
+		Finalizers: make([]string, 100), ManagedFields: make([]metav1.ManagedFieldsEntry, 1), OwnerReferences: make([]metav1.OwnerReference, 1),
+	}, Spec: v2.LocustTestSpec{Image: "locust:1"}}
+	kept, err := stripTest(test)
+	require.NoError(t, err)
+	assert.Equal(t, &v2.LocustTest{ObjectMeta: metav1.ObjectMeta{
+		Name: "t", Namespace: "ns", UID: "u", ResourceVersion: "7", Generation: 3, Finalizers: make([]string, maxFinalizers),
+	}, Spec: v2.LocustTestSpec{Image: "locust:1"}}, kept)
+
+	test.Annotations = map[string]string{v1.AnnotationV2Spec: "{"}
+	_, err = stripTest(test)
+	require.NoError(t, err)
+	require.NotNil(t, test.DecodeError)
+	assert.Contains(t, test.DecodeError.Field, v1.AnnotationV2Spec)
+	again := test.DecodeError
+	_, err = stripTest(test)
+	require.NoError(t, err)
+	assert.Same(t, again, test.DecodeError, "a transform may be called twice")
+	_, err = stripTest("something else")
+	assert.NoError(t, err)
+}
+
+// TestUndecodableTestFails: it is one broken test, with a message that names the field.
+func TestUndecodableTestFails(t *testing.T) {
+	w := newWorld(t)
+	w.requireLook("status")
+	w.subject.Client = &undecodable{w.client}
+	written, _, err := w.look()
+	require.NoError(t, err)
+	assert.Equal(t, []string{"status"}, written, "nothing is created")
+	ready := w.ready()
+	assert.Equal(t, v2.PhaseFailed, w.test.Status.Phase)
+	assert.Contains(t, ready.Message, `spec.master.resources.limits[cpu]: Invalid value: "1e1.5"`)
+}
+
+// undecodable serves tests as the cache does when their spec cannot be decoded.
+type undecodable struct{ client.Client }
+
+func (c *undecodable) Get(ctx context.Context, key client.ObjectKey, into client.Object, opts ...client.GetOption) error {
+	err := c.Client.Get(ctx, key, into, opts...)
+	if test, ok := into.(*v2.LocustTest); ok {
+		test.Spec, test.DecodeError = v2.LocustTestSpec{}, &v2.DecodeError{Field: "spec.master.resources.limits[cpu]", Value: "1e1.5", Detail: "must be a quantity; correct it"}
+	}
+	return err
+}
