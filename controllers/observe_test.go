@@ -162,7 +162,7 @@ type undecodable struct{ client.Client }
 func (c *undecodable) Get(ctx context.Context, key client.ObjectKey, into client.Object, opts ...client.GetOption) error {
 	err := c.Client.Get(ctx, key, into, opts...)
 	if test, ok := into.(*v2.LocustTest); ok {
-		test.Spec, test.DecodeError = v2.LocustTestSpec{}, &v2.DecodeError{Field: "spec.master.resources.limits[cpu]", Value: "1e1.5", Detail: "must be a quantity; correct it"}
+		test.Spec, test.DecodeError = v2.LocustTestSpec{Worker: v2.WorkerSpec{Replicas: 2}}, &v2.DecodeError{Field: "spec.master.resources.limits[cpu]", Value: "1e1.5", Detail: "must be a quantity; correct it"}
 	}
 	return err
 }

@@ -28,9 +28,13 @@ const (
 	// annotations of an object.
 	MaxSpecBytes = 200 << 10
 
-	// MaxValues is the largest number of JSON values in a spec, and in metadata. "{}" takes three bytes in a list, and up
-	// to 250 bytes in memory.
-	MaxValues = 10_000
+	// MaxValues is the largest number of JSON values in a spec. "{}" takes three bytes in a list, and up to 250 bytes in
+	// memory. A spec that fills all its bounded lists has some 3,000.
+	MaxValues = 5_000
+
+	// maxMetadataValues is the same for metadata, where managedFields name each field of the spec again, once for each
+	// of its managers.
+	maxMetadataValues = 20_000
 
 	// QuantityPattern is what the schema and the decoder accept as a quantity: the serialization format of
 	// resource.Quantity, but for exponents of more than two digits and for fractions in exponents. resource.Quantity
@@ -66,8 +70,8 @@ func (e *DecodeError) FieldError() *field.Error {
 }
 
 // UnmarshalJSON decodes a LocustTest. It fails only on what is not an object with valid metadata: a spec that cannot be
-// decoded is left empty and reported in DecodeError, and so are labels, annotations and references of metadata with more
-// than MaxValues values.
+// decoded is left empty, but for worker.replicas, and reported in DecodeError, and so are labels, annotations and references of metadata that has
+// too many of them.
 func (t *LocustTest) UnmarshalJSON(data []byte) error {
 	object := struct {
 		*metav1.TypeMeta `json:",inline"`
@@ -89,17 +93,31 @@ func (t *LocustTest) UnmarshalJSON(data []byte) error {
 	}
 	if err := decodeSpec(object.Spec, &t.Spec); err != nil {
 		t.Spec, t.DecodeError = LocustTestSpec{}, err
+		t.Spec.Worker.Replicas = decodeReplicas(object.Spec)
 	}
 	return nil
 }
 
+// decodeReplicas decodes the one field that the status shows. It returns 0 when even that cannot be decoded.
+func decodeReplicas(spec []byte) int32 {
+	var only struct {
+		Worker struct {
+			Replicas int32 `json:"replicas"`
+		} `json:"worker"`
+	}
+	if kjson.UnmarshalCaseSensitivePreserveInts(spec, &only) != nil {
+		return 0
+	}
+	return only.Worker.Replicas
+}
+
 func (t *LocustTest) decodeMetadata(data []byte) error {
 	n := CountValues(data, math.MaxInt)
-	if n <= MaxValues {
+	if n <= maxMetadataValues {
 		return kjson.UnmarshalCaseSensitivePreserveInts(data, &t.ObjectMeta)
 	}
 	t.DecodeError = &DecodeError{Field: "metadata", Value: fmt.Sprintf("%d values", n), Detail: fmt.Sprintf(
-		"must contain no more than %d values; remove labels", MaxValues)}
+		"must contain no more than %d values; remove labels", maxMetadataValues)}
 	var identity struct {
 		Name              string       `json:"name"`
 		Namespace         string       `json:"namespace"`
@@ -122,10 +140,11 @@ func (t *LocustTest) decodeMetadata(data []byte) error {
 // UnmarshalJSON decodes a spec that is within MaxSpecBytes and MaxValues and whose quantities match
 // QuantityPattern. The error is a *DecodeError.
 func (s *LocustTestSpec) UnmarshalJSON(data []byte) error {
-	if err := decodeSpec(data, s); err != nil {
-		return err
+	refused := decodeSpec(data, s)
+	if refused == nil {
+		return nil // a nil *DecodeError is not a nil error
 	}
-	return nil
+	return refused
 }
 
 // UnmarshalSpecStrict decodes a spec like UnmarshalJSON and refuses fields that are unknown or given twice.

@@ -88,9 +88,12 @@ func masterOptions(spec *v2.LocustTestSpec) options {
 // parseOptions reads a container's arguments as the kubelet and then Python's argparse do.
 func parseOptions(spec *v2.LocustTestSpec, args []string) options {
 	x := expandVariables(spec)
+	if !x.admit(args...) {
+		return options{} // validateExpansion refuses the spec
+	}
 	o := options{variables: x.variables}
 	for _, arg := range args {
-		o.words = append(o.words, x.expand(arg))
+		o.words = append(o.words, x.expanded(arg))
 	}
 	for i := 0; i < len(o.words) && o.words[i] != "--"; i++ { // after -- come names of user classes only
 		known, offset := findOption(o.words[i])
@@ -209,14 +212,13 @@ func variableOf(name string) string {
 // expansion replaces $(NAME) by the variable of that name, and $$ by $, as the kubelet does (Kubernetes API reference,
 // Container.args and EnvVar.value). Names that are not known stay as they are.
 //
-// Variables that contain each other twice, and arguments that consist of them, grow without end. So a text stays as it
-// is when it would become longer than maxWord, or all texts together longer than maxExpansion; validateExpansion refuses
-// such a spec.
+// Variables that contain each other twice, and arguments that consist of them, grow without end. So the size is known
+// before a text is expanded, and bounded.
 type expansion struct {
 	variables map[string]string
-	// size of all texts so far, in bytes.
+	// size of all texts so far, expanded, in bytes.
 	size int
-	// refused is the first text that was not expanded; nil when all were.
+	// refused is the first text that did not fit; nil when all did.
 	refused *string
 }
 
@@ -228,33 +230,45 @@ const (
 	maxExpansion = 2 << 20
 )
 
-// expandVariables expands the variables whose values the spec itself tells, in the order in which the kubelet does.
+// expandVariables expands the variables whose values the spec itself tells, in the order in which the kubelet does. Those
+// that do not fit stay as they are.
 func expandVariables(spec *v2.LocustTestSpec) *expansion {
 	x := &expansion{variables: map[string]string{}}
 	for _, v := range envVars(spec) {
-		if v.ValueFrom == nil {
-			x.variables[v.Name] = x.expand(v.Value)
+		if v.ValueFrom != nil {
+			continue
 		}
+		value := v.Value
+		if x.admit(value) {
+			value = x.expanded(value)
+		}
+		x.variables[v.Name] = value
 	}
 	return x
 }
 
-func (x *expansion) expand(text string) string {
-	size := 0
-	x.each(text, func(part string) { size += len(part) })
-	if size > maxWord || x.size+size > maxExpansion {
-		if x.refused == nil {
+// admit adds the expanded sizes of texts to the size of the expansion. It reports whether all texts so far fit: each into
+// maxWord, and all together into maxExpansion.
+func (x *expansion) admit(texts ...string) bool {
+	for _, text := range texts {
+		if x.refused != nil {
+			return false
+		}
+		size := 0
+		x.each(text, func(part string) { size += len(part) })
+		x.size += size
+		if size > maxWord || x.size > maxExpansion {
 			x.refused = &text
 		}
-		x.size += len(text)
-		return text
 	}
-	x.size += size
+	return x.refused == nil
+}
+
+func (x *expansion) expanded(text string) string {
 	if !strings.Contains(text, "$") {
 		return text
 	}
 	var expanded strings.Builder
-	expanded.Grow(size)
 	x.each(text, func(part string) { expanded.WriteString(part) })
 	return expanded.String()
 }

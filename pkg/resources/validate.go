@@ -247,11 +247,8 @@ func validateExpansion(spec *v2.LocustTestSpec, root *field.Path) field.ErrorLis
 			field string
 			words []string
 		}{{"command", words}, {"extraArgs", exact(role.args)}} {
-			for _, word := range part.words {
-				all.expand(word)
-				if all.refused != nil {
-					return problem(root.Child(role.name, part.field), all.refused)
-				}
+			if !all.admit(part.words...) {
+				return problem(root.Child(role.name, part.field), all.refused)
 			}
 		}
 	}

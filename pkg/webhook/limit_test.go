@@ -30,7 +30,7 @@ func post(t *testing.T, server *httptest.Server, body io.Reader) (int, string) {
 	t.Helper()
 	response, err := server.Client().Post(server.URL, "application/json", body)
 	require.NoError(t, err)
-	defer response.Body.Close()
+	defer func() { _ = response.Body.Close() }()
 	text, err := io.ReadAll(response.Body)
 	require.NoError(t, err)
 	return response.StatusCode, string(text)
@@ -40,7 +40,7 @@ func post(t *testing.T, server *httptest.Server, body io.Reader) (int, string) {
 type unsized struct{ io.Reader }
 
 func TestLimit_Size(t *testing.T) {
-	server := serve(t, func(w http.ResponseWriter, r *http.Request) {
+	server := serve(t, func(_ http.ResponseWriter, r *http.Request) {
 		n, err := io.Copy(io.Discard, r.Body)
 		assert.NoError(t, err)
 		assert.LessOrEqual(t, n, int64(maxBody))
@@ -107,8 +107,13 @@ func TestLimit_Waiting(t *testing.T) {
 	codes := make(chan int, largeAtOnce+1)
 	for range cap(codes) {
 		go func() {
-			code, _ := post(t, server, bytes.NewReader(make([]byte, smallBody+1)))
-			codes <- code
+			response, err := server.Client().Post(server.URL, "application/json", bytes.NewReader(make([]byte, smallBody+1)))
+			if err != nil {
+				codes <- 0
+				return
+			}
+			_ = response.Body.Close()
+			codes <- response.StatusCode
 		}()
 	}
 	assert.Equal(t, 503, <-codes)
@@ -120,7 +125,7 @@ func TestLimit_Waiting(t *testing.T) {
 func TestLimit_SlowBody(t *testing.T) {
 	server := serve(t, func(http.ResponseWriter, *http.Request) { t.Error("the body was never complete") })
 	reader, writer := io.Pipe()
-	defer writer.Close()
+	defer func() { _ = writer.Close() }()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL, reader)
 	require.NoError(t, err)
 	request.ContentLength = 100
@@ -129,6 +134,6 @@ func TestLimit_SlowBody(t *testing.T) {
 	if err != nil {
 		return // the connection was closed
 	}
-	defer response.Body.Close()
+	defer func() { _ = response.Body.Close() }()
 	assert.Equal(t, http.StatusBadRequest, response.StatusCode)
 }

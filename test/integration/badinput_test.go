@@ -113,7 +113,7 @@ func TestBadInput_Condition(t *testing.T) {
 			s.Env = &v2.EnvConfig{Variables: []corev1.EnvVar{{Name: "OTEL_EXPORTER_OTLP_ENDPOINT", Value: "x"}}}
 		}, []string{"spec.env.variables[0].name", "OTEL_EXPORTER_OTLP_ENDPOINT", "endpoint"}},
 		"refused-by-the-api-server": {func(s *v2.LocustTestSpec) {
-			s.Scheduling = &v2.SchedulingConfig{Tolerations: []corev1.Toleration{{Operator: "Sometimes"}}}
+			s.Scheduling = &v2.SchedulingConfig{Tolerations: []corev1.Toleration{{Key: "dedicated", Operator: "Sometimes"}}}
 		}, []string{"could not be created", "tolerations[0].operator"}},
 		"bad-port-in-volume": {func(s *v2.LocustTestSpec) {
 			s.Volumes = []corev1.Volume{{Name: "two", VolumeSource: corev1.VolumeSource{

@@ -66,6 +66,9 @@ func upgradeFromV1() (stop func(), err error) {
 	if err := k8s.Create(ctx, oldTest()); err != nil {
 		return nil, fmt.Errorf("store a test as v1: %w", err)
 	}
+	if err := storePoisonAsV1(ctx); err != nil {
+		return nil, err
+	}
 
 	if err := webhooks.PrepWithoutInstalling(); err != nil {
 		return nil, err
@@ -76,6 +79,9 @@ func upgradeFromV1() (stop func(), err error) {
 	}
 	crds.WebhookOptions = webhooks
 	crds.Paths = nil
+	if err := storePoison(ctx, crds); err != nil {
+		return nil, err
+	}
 	if _, err := envtest.InstallCRDs(apiServer, crds); err != nil {
 		return nil, fmt.Errorf("install the CRD: %w", err)
 	}

@@ -26,10 +26,14 @@ import (
 	"github.com/prometheus/procfs"
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 )
 
 // options are the flags of all commands.
 type options struct {
+	// fill makes a spec as large as it may be; nil leaves it small.
+	fill              func(*v2.LocustTestSpec)
 	kwok, floor, work string
 
 	tests, workers  int
@@ -68,6 +72,13 @@ func run() error {
 	flag.StringVar(&o.sizes, "sizes", "100x5,300x5,300x20,600x5,1000x5", "sizes: numbers of tests and workers")
 	flag.DurationVar(&o.duration, "duration", 10*time.Minute, "length of the soak")
 	flag.Float64Var(&o.pace, "pace", 2, "tests that the soak starts per second")
+	flag.Func("largest", "fill the spec of each test to its bound: of bytes (text), or of values (values)", func(how string) error {
+		if fills[how] == nil {
+			return errors.New("must be text or values")
+		}
+		o.fill = fills[how]
+		return nil
+	})
 	flag.Func("set", "further environment variable of the operator, NAME=VALUE; may be given again", func(pair string) error {
 		o.environment = append(o.environment, pair)
 		return nil
@@ -137,7 +148,7 @@ func (o *options) load(namespace string, tests, workers int) load {
 	if runTime == 0 {
 		runTime = startTime(tests, workers)
 	}
-	return load{namespace: namespace, tests: tests, workers: workers, runTime: runTime, spread: o.spread, patience: runTime + o.patience}
+	return load{namespace: namespace, tests: tests, workers: workers, runTime: runTime, spread: o.spread, patience: runTime + o.patience, fill: o.fill}
 }
 
 // startTime is how long it takes until all pods run. The Job controller makes one request for each pod and some for each

@@ -20,6 +20,8 @@ type load struct {
 	runTime, spread time.Duration
 	// patience bounds the whole.
 	patience time.Duration
+	// fill makes a spec as large as it may be; nil leaves it small.
+	fill func(*v2.LocustTestSpec)
 }
 
 // subject is who does the work.
@@ -172,6 +174,9 @@ func (c *cluster) run(ctx context.Context, s *subject, l load) (*result, error) 
 	for i := range tests {
 		end := began.Add(l.runTime + time.Duration(i)*l.spread/time.Duration(l.tests))
 		tests[i] = newTest(l.namespace, fmt.Sprintf("test-%d", i), l.workers, end)
+		if l.fill != nil {
+			l.fill(&tests[i].Spec)
+		}
 	}
 	failed := c.create(ctx, seen, tests)
 	started, middle := moment{}, moment{}

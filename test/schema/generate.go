@@ -55,10 +55,8 @@ func (g *Generator) oneIn(n int) bool { return g.random.IntN(n) == 0 }
 func (g *Generator) value(schema *structuralschema.Structural) any {
 	g.left--
 	switch {
-	case g.oneIn(400):
-		return nil
-	case g.oneIn(400):
-		return pick(g, []any{"", "x", int64(-1), 1.5, true, []any{}, map[string]any{}})
+	case g.oneIn(200):
+		return pick(g, []any{nil, nil, nil, nil, nil, nil, nil, "", "x", int64(-1), 1.5, true, []any{}, map[string]any{}})
 	case schema.XIntOrString && g.oneIn(3):
 		return g.integer(schema)
 	}

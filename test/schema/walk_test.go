@@ -231,7 +231,7 @@ func TestWalk_Largest(t *testing.T) {
 		master := map[string]any{"command": "--locustfile /a.py", "extraArgs": repeat(strings.Repeat("<", size/6/200), 200)}
 		return spec("master", master)
 	}
-	projected := spec("volumes", repeat(map[string]any{"name": "v", "projected": map[string]any{"sources": repeat(map[string]any{}, 9900)}}, 1))
+	projected := spec("volumes", repeat(map[string]any{"name": "v", "projected": map[string]any{"sources": repeat(map[string]any{}, v2.MaxValues-50)}}, 1))
 	limits := map[string]any{}
 	for i := range 3000 {
 		limits[fmt.Sprintf("example.com/r%d", i)] = "99999999999999999999999999999e99"
@@ -240,8 +240,8 @@ func TestWalk_Largest(t *testing.T) {
 		spec    map[string]any
 		decoded bool
 	}{
-		"many tolerations":         {tolerations(9900), true},
-		"too many tolerations":     {tolerations(10_001), false},
+		"many tolerations":         {tolerations(v2.MaxValues - 50), true},
+		"too many tolerations":     {tolerations(v2.MaxValues), false},
 		"far too many tolerations": {tolerations(300_000), false},
 		"long arguments":           {arguments(190 << 10), true},
 		"too long arguments":       {arguments(300 << 10), false},

@@ -23,8 +23,9 @@ const (
 // tighten narrows the patterns of quantities and times in a schema and in all schemas inside it.
 func tighten(schema object) {
 	pattern, _ := schema["pattern"].(string)
+	intOrString, _ := schema["x-kubernetes-int-or-string"].(bool)
 	switch {
-	case schema["x-kubernetes-int-or-string"] == true && strings.Contains(pattern, "[numkMGTPE]"):
+	case intOrString && strings.Contains(pattern, "[numkMGTPE]"):
 		schema["pattern"], schema["maxLength"] = quantityPattern, maxQuantityLength
 	case schema["format"] == "date-time":
 		schema["pattern"], schema["maxLength"] = timePattern, maxTimeLength
