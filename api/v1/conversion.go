@@ -25,12 +25,15 @@ var _ conversion.Convertible = &LocustTest{}
 
 // ConvertTo writes the test as v2. An annotation AnnotationV2Spec that cannot be understood goes along: a test that is
 // stored as v1 must not break a list of all tests. CheckAnnotation finds it there, for the admission webhook to refuse
-// and for the reconciler to report. ConvertTo fails for a test that v1 cannot write, rather than lose what v1 does not
+// and for the reconciler to report. ConvertTo fails for a test that cannot be decoded, or that v1 cannot write, rather than lose what v1 does not
 // show of it.
 func (t *LocustTest) ConvertTo(hub conversion.Hub) error {
 	dst, ok := hub.(*v2.LocustTest)
 	if !ok {
 		return fmt.Errorf("cannot convert %T to %T", t, hub)
+	}
+	if t.DecodeError != nil {
+		return t.DecodeError
 	}
 	if err := errNotWritable[t.Annotations[AnnotationV2Spec]]; err != nil {
 		return err

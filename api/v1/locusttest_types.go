@@ -168,6 +168,9 @@ type LocustTest struct {
 	Spec LocustTestSpec `json:"spec"`
 	// +optional
 	Status v2.LocustTestStatus `json:"status,omitempty"`
+
+	// DecodeError is set by UnmarshalJSON when the test cannot be decoded; then Spec is empty.
+	DecodeError *v2.DecodeError `json:"-"`
 }
 
 // LocustTestList is a list of LocustTests.

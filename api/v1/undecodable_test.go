@@ -2,6 +2,8 @@ package v1
 
 import (
 	"encoding/json"
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -57,4 +59,35 @@ func TestConvertFrom_Undecodable(t *testing.T) {
 	err := read.ConvertTo(&v2.LocustTest{})
 	require.ErrorContains(t, err, "cannot be decoded")
 	assert.ErrorContains(t, err, "correct it in locust.io/v2")
+}
+
+// TestUnmarshal_TooLarge: what is beyond the bounds is neither decoded nor converted, and the error says why.
+func TestUnmarshal_TooLarge(t *testing.T) {
+	pairs := make([]string, maxValues)
+	for i := range pairs {
+		pairs[i] = fmt.Sprintf(`"k%d":""`, i)
+	}
+	many := "{" + strings.Join(pairs, ",") + "}"
+	for name, row := range map[string]struct{ text, field string }{
+		"labels": {`{"metadata":{"name":"t","labels":` + many + `},"spec":{"image":"i"}}`, "metadata"},
+		"values": {`{"metadata":{"name":"t"},"spec":{"image":"i","labels":{"master":` + many + `}}}`, "spec"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var test LocustTest
+			require.NoError(t, json.Unmarshal([]byte(row.text), &test))
+			assert.Equal(t, "t", test.Name)
+			assert.Equal(t, LocustTestSpec{}, test.Spec)
+			require.NotNil(t, test.DecodeError)
+			assert.Equal(t, row.field, test.DecodeError.Field)
+			assert.ErrorContains(t, test.ConvertTo(&v2.LocustTest{}), "must contain no more than")
+		})
+	}
+
+	// v2 refuses it, and says so.
+	large := &LocustTest{Spec: LocustTestSpec{Image: "i", Annotations: &PodMaps{Master: map[string]string{"a": strings.Repeat("x", v2.MaxSpecBytes)}}}}
+	converted := &v2.LocustTest{}
+	require.NoError(t, viaJSON(t, large).ConvertTo(converted))
+	read := viaJSON(t, converted)
+	require.NotNil(t, read.DecodeError)
+	assert.Contains(t, read.DecodeError.Detail, "no larger than")
 }

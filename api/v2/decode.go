@@ -82,14 +82,9 @@ func (t *LocustTest) UnmarshalJSON(data []byte) error {
 	if err := kjson.UnmarshalCaseSensitivePreserveInts(data, &object); err != nil {
 		return err
 	}
-	t.DecodeError = nil
-	if len(object.Metadata) > 0 {
-		if err := t.decodeMetadata(object.Metadata); err != nil {
-			return err
-		}
-	}
-	if len(object.Spec) == 0 {
-		return nil
+	var err error
+	if t.DecodeError, err = DecodeMetadata(object.Metadata, &t.ObjectMeta); err != nil || len(object.Spec) == 0 {
+		return err
 	}
 	if err := decodeSpec(object.Spec, &t.Spec); err != nil {
 		t.Spec, t.DecodeError = LocustTestSpec{}, err
@@ -111,13 +106,16 @@ func decodeReplicas(spec []byte) int32 {
 	return only.Worker.Replicas
 }
 
-func (t *LocustTest) decodeMetadata(data []byte) error {
-	n := CountValues(data, math.MaxInt)
-	if n <= maxMetadataValues {
-		return kjson.UnmarshalCaseSensitivePreserveInts(data, &t.ObjectMeta)
+// DecodeMetadata decodes the metadata of a test in any version. Of metadata with too many values it decodes what
+// identifies the test, and returns a DecodeError.
+func DecodeMetadata(data []byte, metadata *metav1.ObjectMeta) (*DecodeError, error) {
+	if len(data) == 0 {
+		return nil, nil
 	}
-	t.DecodeError = &DecodeError{Field: "metadata", Value: fmt.Sprintf("%d values", n), Detail: fmt.Sprintf(
-		"must contain no more than %d values; remove labels", maxMetadataValues)}
+	tooMany := CheckValues("metadata", data, maxMetadataValues)
+	if tooMany == nil {
+		return nil, kjson.UnmarshalCaseSensitivePreserveInts(data, metadata)
+	}
 	var identity struct {
 		Name              string       `json:"name"`
 		Namespace         string       `json:"namespace"`
@@ -128,13 +126,13 @@ func (t *LocustTest) decodeMetadata(data []byte) error {
 		DeletionTimestamp *metav1.Time `json:"deletionTimestamp"`
 	}
 	if err := kjson.UnmarshalCaseSensitivePreserveInts(data, &identity); err != nil {
-		return err
+		return nil, err
 	}
-	t.ObjectMeta = metav1.ObjectMeta{
+	*metadata = metav1.ObjectMeta{
 		Name: identity.Name, Namespace: identity.Namespace, UID: identity.UID, ResourceVersion: identity.ResourceVersion,
 		Generation: identity.Generation, CreationTimestamp: identity.CreationTimestamp, DeletionTimestamp: identity.DeletionTimestamp,
 	}
-	return nil
+	return tooMany, nil
 }
 
 // UnmarshalJSON decodes a spec that is within MaxSpecBytes and MaxValues and whose quantities match
@@ -207,15 +205,24 @@ func checkSpec(data []byte) *DecodeError {
 		return &DecodeError{Field: "spec", Value: sizeOf(data), Detail: fmt.Sprintf(
 			"must be no larger than %d bytes as JSON; move data into a ConfigMap and name it in testFiles, env or volumes", MaxSpecBytes)}
 	}
-	if n := CountValues(data, math.MaxInt); n > MaxValues {
-		return &DecodeError{Field: "spec", Value: fmt.Sprintf("%d values", n), Detail: fmt.Sprintf(
-			"must contain no more than %d values; remove list items, or move data into a ConfigMap", MaxValues)}
+	if err := CheckValues("spec", data, MaxValues); err != nil {
+		return err
 	}
 	var spec any
 	if err := kjson.UnmarshalCaseSensitivePreserveInts(data, &spec); err != nil {
 		return &DecodeError{Field: "spec", Value: sizeOf(data), Detail: fmt.Sprintf("is not JSON: %v; correct it", err)}
 	}
 	return checkValue(field.NewPath("spec"), spec, reflect.TypeFor[plainSpec]())
+}
+
+// CheckValues reports whether the JSON of a field has more values than most.
+func CheckValues(path string, data []byte, most int) *DecodeError {
+	n := CountValues(data, math.MaxInt)
+	if n <= most {
+		return nil
+	}
+	return &DecodeError{Field: path, Value: fmt.Sprintf("%d values", n), Detail: fmt.Sprintf(
+		"must contain no more than %d values; remove labels or list items, or move data into a ConfigMap", most)}
 }
 
 func sizeOf(data []byte) string { return fmt.Sprintf("%d bytes", len(data)) }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"time"
 
@@ -27,6 +28,10 @@ const (
 	// maxValues is the largest number of JSON values down to maxDepth levels: objects of a conversion, groups of a user.
 	// What lies deeper belongs to the objects, whose decoders bound it.
 	maxValues, maxDepth = 10_000, 4
+
+	// maxReviewValues is the largest number of JSON values in a review of more than a few objects, all levels together.
+	// The decoders bound one object, but not their sum.
+	maxReviewValues, fewObjects = 200_000, 5
 
 	// largeAtOnce and smallAtOnce are how many requests are answered at the same time.
 	largeAtOnce = 1
@@ -90,13 +95,20 @@ func (s *limitedServer) limit(hook http.Handler) http.Handler {
 			http.Error(w, "the request body could not be read: "+err.Error(), http.StatusBadRequest)
 			return
 		}
-		if v2.CountValues(body, maxDepth) > maxValues {
+		if hasTooManyValues(body) {
 			refuseSize(w)
 			return
 		}
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		hook.ServeHTTP(w, r)
 	})
+}
+
+func hasTooManyValues(body []byte) bool {
+	// Above the objects of a conversion there are seven values.
+	objects := v2.CountValues(body, 3) - 7
+	return v2.CountValues(body, maxDepth) > maxValues ||
+		objects > fewObjects && v2.CountValues(body, math.MaxInt) > maxReviewValues
 }
 
 // readBody reads the body within readTimeout.

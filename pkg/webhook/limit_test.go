@@ -55,6 +55,8 @@ func TestLimit_Size(t *testing.T) {
 		"too large":          {bytes.NewReader(make([]byte, maxBody+1)), 413},
 		"many objects":       {strings.NewReader(`{"request":{"objects":[` + strings.Repeat(`{},`, maxValues) + `{}]}}`), 413},
 		"one large object":   {strings.NewReader(`{"request":{"objects":[{"spec":{"x":[` + strings.Repeat(`{},`, maxValues) + `{}]}}]}}`), 200},
+		"many large objects": {strings.NewReader(`{"kind":"","apiVersion":"","request":{"uid":"","desiredAPIVersion":"","objects":[` + strings.Repeat(`{"x":[`+strings.Repeat(`{},`, 4000)+`{}]},`, 60) + `{}]}}`), 413},
+		"many small objects": {strings.NewReader(`{"kind":"","apiVersion":"","request":{"uid":"","desiredAPIVersion":"","objects":[` + strings.Repeat(`{"x":[`+strings.Repeat(`{},`, 300)+`{}]},`, 500) + `{}]}}`), 200},
 		"chunked":            {unsized{strings.NewReader("{}")}, 200},
 		"chunked, too large": {unsized{bytes.NewReader(make([]byte, maxBody+1))}, 413},
 	} {

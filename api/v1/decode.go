@@ -1,0 +1,43 @@
+package v1
+
+import (
+	"encoding/json"
+	"fmt"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	kjson "sigs.k8s.io/json"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+)
+
+// maxValues is the largest number of JSON values in a spec. Earlier schemas did not bound maps of labels and annotations,
+// so it is more than a spec of v2 may have: a test that is stored as v1 must not break a list of v2, where it is refused.
+const maxValues = 50_000
+
+// UnmarshalJSON decodes a LocustTest. Metadata or a spec with too many values is reported in DecodeError.
+func (t *LocustTest) UnmarshalJSON(data []byte) error {
+	object := struct {
+		*metav1.TypeMeta `json:",inline"`
+		Metadata         json.RawMessage      `json:"metadata"`
+		Spec             json.RawMessage      `json:"spec"`
+		Status           *v2.LocustTestStatus `json:"status"`
+	}{TypeMeta: &t.TypeMeta, Status: &t.Status}
+	if err := kjson.UnmarshalCaseSensitivePreserveInts(data, &object); err != nil {
+		return err
+	}
+	var err error
+	if t.DecodeError, err = v2.DecodeMetadata(object.Metadata, &t.ObjectMeta); err != nil || len(object.Spec) == 0 {
+		return err
+	}
+	if t.DecodeError == nil {
+		t.DecodeError = v2.CheckValues("spec", object.Spec, maxValues)
+	}
+	if t.DecodeError != nil {
+		t.Spec = LocustTestSpec{}
+		return nil
+	}
+	if err := kjson.UnmarshalCaseSensitivePreserveInts(object.Spec, &t.Spec); err != nil {
+		return fmt.Errorf("spec: %w", err)
+	}
+	return nil
+}
