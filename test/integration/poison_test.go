@@ -19,6 +19,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -144,8 +145,10 @@ func bystander(t *testing.T, op *operator, namespace, name string) time.Duration
 	t.Helper()
 	started := time.Now()
 	test := create(t, newTest(namespace, name))
-	op.untilReason(test, v2.ConditionTypeReady, v2.ReasonResourcesCreated)
+	worker := client.ObjectKey{Namespace: namespace, Name: resources.WorkerName(name)} // the last object that is created
+	require.Eventually(t, func() bool { return k8s.Get(t.Context(), worker, &batchv1.Job{}) == nil }, patience, 10*time.Millisecond, "the worker Job exists")
 	took := time.Since(started)
+	op.untilReason(test, v2.ConditionTypeReady, v2.ReasonResourcesCreated)
 	require.NoError(t, k8s.Delete(t.Context(), test))
 	return took
 }
@@ -272,7 +275,7 @@ func TestPoison_Expansion(t *testing.T) {
 				op = startOperator(t, ns)
 			}
 			var tests []*v2.LocustTest
-			for i := range 20 {
+			for i := range 8 {
 				tests = append(tests, create(t, bomb(newTest(ns, fmt.Sprintf("bomb-%d", i)))))
 			}
 			if before {
