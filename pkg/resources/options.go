@@ -230,7 +230,7 @@ const (
 	maxExpansion = 2 << 20
 )
 
-// expandVariables expands the variables whose values the spec itself tells, in the order in which the kubelet does. Those
+// expandVariables expands the variables whose values are in the spec, in the order in which the kubelet does. Those
 // that do not fit stay as they are.
 func expandVariables(spec *v2.LocustTestSpec) *expansion {
 	x := &expansion{variables: map[string]string{}}

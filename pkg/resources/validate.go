@@ -240,7 +240,7 @@ func validateExpansion(spec *v2.LocustTestSpec, root *field.Path) field.ErrorLis
 	} {
 		words, err := splitWords(role.command)
 		if err != nil {
-			continue // validateCommand says why
+			continue // validateCommand reports it
 		}
 		all := *variables
 		for _, part := range []struct {

@@ -123,7 +123,7 @@ func TestLimit_Waiting(t *testing.T) {
 	assert.Equal(t, 200, <-codes)
 }
 
-// TestLimit_SlowBody: a client that does not send what it announced keeps nobody waiting for long.
+// TestLimit_SlowBody: a client that does not send the body that it announced is cut off.
 func TestLimit_SlowBody(t *testing.T) {
 	server := serve(t, func(http.ResponseWriter, *http.Request) { t.Error("the body was never complete") })
 	reader, writer := io.Pipe()

@@ -78,7 +78,7 @@ func poisonedTest(namespace, name string, change func(spec map[string]any)) *uns
 	return test
 }
 
-// storePoisonAsV1 stores a test with an annotation that nobody has checked, while the CRD knows nothing but v1.
+// storePoisonAsV1 stores a test with an unchecked annotation, while the CRD knows nothing but v1.
 func storePoisonAsV1(ctx context.Context) error {
 	if err := k8s.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: poisoned}}); err != nil {
 		return err
@@ -250,7 +250,7 @@ func TestPoison_Annotation(t *testing.T) {
 	}
 }
 
-// TestPoison_Expansion: 17 KiB that expand to hundreds of megabytes disturb nobody, and are refused.
+// TestPoison_Expansion: 17 KiB that expand to hundreds of megabytes are refused, and do not delay other tests.
 func TestPoison_Expansion(t *testing.T) {
 	bomb := func(test *v2.LocustTest) *v2.LocustTest {
 		test.Spec.Env = &v2.EnvConfig{Variables: []corev1.EnvVar{{Name: "A", Value: strings.Repeat("x", 1000)}}}
@@ -290,7 +290,7 @@ func TestPoison_Expansion(t *testing.T) {
 	}
 }
 
-// TestPoison_Webhooks: whoever reaches the port of the webhooks keeps nobody from creating tests.
+// TestPoison_Webhooks: a flood of requests to the port of the webhooks does not delay tests.
 func TestPoison_Webhooks(t *testing.T) {
 	ns := admitting(t)
 	op := startOperator(t, ns)
@@ -379,7 +379,7 @@ func TestPoison_Walk(t *testing.T) {
 	}
 }
 
-// TestPoison_Drifted: a run goes on whatever its test's spec becomes, from what its Jobs say.
+// TestPoison_Drifted: a run goes on with the spec that its Jobs carry, whatever the test's spec becomes.
 func TestPoison_Drifted(t *testing.T) {
 	ns := namespace(t)
 	op := startOperator(t, ns)

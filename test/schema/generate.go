@@ -42,8 +42,7 @@ func (g *Generator) Object() map[string]any {
 	return object
 }
 
-// Spec returns the next spec alone, as the annotation of v1 carries it: nobody has checked it against the schema, so it
-// breaks the schema's rules more often.
+// Spec returns the next spec alone, as the annotation of v1 carries it: unchecked.
 func (g *Generator) Spec() any {
 	g.left = 200
 	schema := g.version.structural.Properties["spec"]

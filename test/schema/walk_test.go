@@ -116,7 +116,7 @@ func (w *walk) admit(version *Version, object map[string]any) []byte {
 }
 
 // TestWalk_V2: whatever passes the schema of v2 is decoded, compared and converted at a bounded cost. Only its size may
-// keep it from being decoded, and it says so.
+// keep it from being decoded, and then the error gives the size.
 func TestWalk_V2(t *testing.T) {
 	version := read(t)["v2"]
 	generator := NewGenerator(version, *seed)

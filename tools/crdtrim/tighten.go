@@ -35,8 +35,8 @@ func tighten(schema object) {
 	}
 }
 
-// tightenDuration gives a pattern to a duration that has no rule of its own. Only its Go type tells it from other
-// strings.
+// tightenDuration gives a pattern to a duration that has no rule of its own. Only its Go type differs from
+// that of other strings.
 func tightenDuration(schema object) {
 	if schema["x-kubernetes-validations"] == nil {
 		schema["pattern"], schema["minLength"], schema["maxLength"] = durationPattern, minDurationLength, maxDurationLength
