@@ -47,10 +47,10 @@ func (r *LocustTestReconciler) create(ctx context.Context, test *v2.LocustTest, 
 		return nil
 	}
 	run := obs.Run
+	basis := run.Of(test)
 	if run == nil {
 		run = &resources.Run{Spec: test.Spec, Generation: test.Generation}
 	}
-	basis := run.Of(test)
 	service := resources.BuildService(basis)
 	var master, worker *batchv1.Job
 	var err error

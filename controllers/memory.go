@@ -31,9 +31,9 @@ type memory struct {
 	recheck time.Duration
 	// blocked is when objects of an earlier test were last seen in the way.
 	blocked time.Time
-	// drifted is the run of a test whose spec was changed since, as read from the Job with the UID driftedJob.
-	drifted    *resources.Run
-	driftedJob types.UID
+	// drifted are the runs that were read from Jobs, by the Job's UID, because the test's spec has changed; nil where the
+	// Job's copy of the spec is damaged.
+	drifted map[types.UID]*resources.Run
 	// refreshed is when the status was last written.
 	refreshed time.Time
 	// eventsKnown is true since this operator knows what Events say of what hangs, or that nothing hangs.

@@ -9,8 +9,10 @@ import (
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
 
@@ -184,7 +186,7 @@ func (r *LocustTestReconciler) observeSettling(mem *memory, obs *status.Observat
 func (r *LocustTestReconciler) observeRun(ctx context.Context, mem *memory, obs *status.Observation) error {
 	test := obs.Test
 	if test.Status.IsTerminal() {
-		mem.drifted, mem.driftedJob = nil, ""
+		mem.drifted = nil
 		return nil
 	}
 	for _, job := range []*batchv1.Job{obs.MasterJob, obs.WorkerJob} {
@@ -213,11 +215,14 @@ func (r *LocustTestReconciler) observeRun(ctx context.Context, mem *memory, obs 
 
 // driftedRun reads the run off a Job's annotations, once. It returns nil when they are damaged: the other Job has the same.
 func (r *LocustTestReconciler) driftedRun(ctx context.Context, mem *memory, job *batchv1.Job) (*resources.Run, error) {
-	if mem.driftedJob == job.UID {
-		return mem.drifted, nil
+	if run, known := mem.drifted[job.UID]; known {
+		return run, nil
 	}
 	full := &batchv1.Job{}
 	if err := r.Live.Get(ctx, client.ObjectKeyFromObject(job), full); err != nil {
+		if apierrors.IsNotFound(err) {
+			return nil, nil // the cache will know
+		}
 		return nil, fmt.Errorf("read the run's spec off Job %s/%s: %w", job.Namespace, job.Name, err)
 	}
 	if full.UID != job.UID {
@@ -226,8 +231,11 @@ func (r *LocustTestReconciler) driftedRun(ctx context.Context, mem *memory, job 
 	run, err := resources.RunOf(full)
 	if err != nil {
 		logf.FromContext(ctx).Error(err, "the run's spec cannot be read", "job", job.Name)
-		return nil, nil
+		run = nil
 	}
-	mem.drifted, mem.driftedJob = run, job.UID
+	if mem.drifted == nil {
+		mem.drifted = map[types.UID]*resources.Run{}
+	}
+	mem.drifted[job.UID] = run
 	return run, nil
 }

@@ -132,7 +132,7 @@ func reduce(o any) any {
 	return o
 }
 
-// stripTest leaves of a test's metadata what is used of it. Labels and annotations may be as large as the spec.
+// stripTest drops unused metadata: labels and annotations may be as large as the spec.
 func stripTest(o any) (any, error) {
 	test, ok := o.(*v2.LocustTest)
 	if !ok {

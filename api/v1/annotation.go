@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
@@ -26,6 +27,9 @@ const (
 	// cannot be decoded (v2.LocustTest, DecodeError). Such a test can be read in v1, alone or in a list with others, but not written.
 	tooLarge   = "too large"
 	unreadable = "unreadable"
+
+	// notDecoded stands, with the DecodeError, in the annotation of what becomes of a test of v1 that cannot be decoded.
+	notDecoded = "cannot be decoded: "
 )
 
 // errNotWritable are the reasons why a test that was read in v1 cannot be written back.
@@ -55,6 +59,9 @@ func recall(annotations map[string]string) (*v2.LocustTestSpec, error) {
 	}
 	if err := errNotWritable[text]; err != nil {
 		return nil, err
+	}
+	if reason, ok := strings.CutPrefix(text, notDecoded); ok {
+		return nil, errors.New(reason)
 	}
 	const remedy = "correct it, or remove it to give up what v1 has no field for"
 	if len(text) > MaxV2SpecBytes {
@@ -87,11 +94,19 @@ func remember(meta *metav1.ObjectMeta, spec *v2.LocustTestSpec, v1 *LocustTestSp
 		return err
 	}
 	setAnnotation(meta, string(text))
-	// The API server checks the annotations of what it has converted.
 	if len(text) > MaxV2SpecBytes || apivalidation.ValidateAnnotationsSize(meta.Annotations) != nil {
-		setAnnotation(meta, tooLarge)
+		mark(meta, tooLarge)
 	}
 	return nil
+}
+
+// mark sets one of the marks of errNotWritable. The API server checks the annotations of what it has converted, so the
+// others give way where there is no room; a test with a mark cannot be written back.
+func mark(meta *metav1.ObjectMeta, text string) {
+	setAnnotation(meta, text)
+	if apivalidation.ValidateAnnotationsSize(meta.Annotations) != nil {
+		meta.Annotations = map[string]string{AnnotationV2Spec: text}
+	}
 }
 
 func setAnnotation(meta *metav1.ObjectMeta, text string) {

@@ -25,7 +25,8 @@ var _ conversion.Convertible = &LocustTest{}
 
 // ConvertTo writes the test as v2. An annotation AnnotationV2Spec that cannot be understood goes along: a test that is
 // stored as v1 must not break a list of all tests. CheckAnnotation finds it there, for the admission webhook to refuse
-// and for the reconciler to report. ConvertTo fails for a test that cannot be decoded, or that v1 cannot write, rather than lose what v1 does not
+// and for the reconciler to report. So does the error of a
+// test that cannot be decoded. ConvertTo fails for a test that v1 cannot write, rather than lose what v1 does not
 // show of it.
 func (t *LocustTest) ConvertTo(hub conversion.Hub) error {
 	dst, ok := hub.(*v2.LocustTest)
@@ -33,7 +34,10 @@ func (t *LocustTest) ConvertTo(hub conversion.Hub) error {
 		return fmt.Errorf("cannot convert %T to %T", t, hub)
 	}
 	if t.DecodeError != nil {
-		return t.DecodeError
+		// No test of this size can run. What a list of v2 shows of it is the error.
+		t.ObjectMeta.DeepCopyInto(&dst.ObjectMeta)
+		mark(&dst.ObjectMeta, notDecoded+t.DecodeError.Error())
+		return nil
 	}
 	if err := errNotWritable[t.Annotations[AnnotationV2Spec]]; err != nil {
 		return err
@@ -61,7 +65,7 @@ func (t *LocustTest) ConvertFrom(hub conversion.Hub) error {
 	src.Status.DeepCopyInto(&t.Status)
 	if src.DecodeError != nil {
 		t.Spec = LocustTestSpec{}
-		setAnnotation(&t.ObjectMeta, unreadable)
+		mark(&t.ObjectMeta, unreadable)
 		return nil
 	}
 	t.Spec = shown(src.Spec.DeepCopy())

@@ -10,10 +10,6 @@ import (
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 )
 
-// maxValues is the largest number of JSON values in a spec. Earlier schemas did not bound maps of labels and annotations,
-// so it is more than a spec of v2 may have: a test that is stored as v1 must not break a list of v2, where it is refused.
-const maxValues = 50_000
-
 // UnmarshalJSON decodes a LocustTest. Metadata or a spec with too many values is reported in DecodeError.
 func (t *LocustTest) UnmarshalJSON(data []byte) error {
 	object := struct {
@@ -30,7 +26,7 @@ func (t *LocustTest) UnmarshalJSON(data []byte) error {
 		return err
 	}
 	if t.DecodeError == nil {
-		t.DecodeError = v2.CheckValues("spec", object.Spec, maxValues)
+		t.DecodeError = v2.CheckValues("spec", object.Spec, v2.MaxValues)
 	}
 	if t.DecodeError != nil {
 		t.Spec = LocustTestSpec{}

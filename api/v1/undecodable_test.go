@@ -5,9 +5,12 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	apivalidation "k8s.io/apimachinery/pkg/api/validation"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 )
@@ -63,7 +66,7 @@ func TestConvertFrom_Undecodable(t *testing.T) {
 
 // TestUnmarshal_TooLarge: what is beyond the bounds is neither decoded nor converted, and the error says why.
 func TestUnmarshal_TooLarge(t *testing.T) {
-	pairs := make([]string, maxValues)
+	pairs := make([]string, 20_000)
 	for i := range pairs {
 		pairs[i] = fmt.Sprintf(`"k%d":""`, i)
 	}
@@ -79,7 +82,10 @@ func TestUnmarshal_TooLarge(t *testing.T) {
 			assert.Equal(t, LocustTestSpec{}, test.Spec)
 			require.NotNil(t, test.DecodeError)
 			assert.Equal(t, row.field, test.DecodeError.Field)
-			assert.ErrorContains(t, test.ConvertTo(&v2.LocustTest{}), "must contain no more than")
+			converted := &v2.LocustTest{}
+			require.NoError(t, test.ConvertTo(converted), "it must not break a list of v2")
+			assert.Equal(t, "t", converted.Name)
+			assert.Contains(t, CheckAnnotation(converted).Detail, "must contain no more than")
 		})
 	}
 
@@ -90,4 +96,46 @@ func TestUnmarshal_TooLarge(t *testing.T) {
 	read := viaJSON(t, converted)
 	require.NotNil(t, read.DecodeError)
 	assert.Contains(t, read.DecodeError.Detail, "no larger than")
+}
+
+// TestMarks: the API server refuses converted objects with more annotations than it allows, and with them the whole list.
+func TestMarks(t *testing.T) {
+	full := map[string]string{"a": strings.Repeat("x", 256<<10-1)}
+	for name, test := range map[string]*v2.LocustTest{
+		"too large":  {Spec: v2.LocustTestSpec{Master: v2.MasterSpec{Autostart: new(false)}}},
+		"unreadable": {DecodeError: &v2.DecodeError{Field: "spec"}},
+	} {
+		test.Annotations = full
+		var read LocustTest
+		require.NoError(t, read.ConvertFrom(test), name)
+		assert.NoError(t, apivalidation.ValidateAnnotationsSize(read.Annotations), name)
+		assert.Error(t, read.ConvertTo(&v2.LocustTest{}), name)
+	}
+}
+
+// TestAnnotation_Evasions: JSON that reads differently the second time is checked as it is decoded.
+func TestAnnotation_Evasions(t *testing.T) {
+	for name, text := range map[string]string{
+		"number that underflows": `{"master":{"resources":{"limits":{"cpu":1e-1000000000}}}}`,
+		"given twice":            `{"master":{"resources":{"limits":{"cpu":"1111111111111111111e40000000","cpu":"1"}}}}`,
+	} {
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			test := &LocustTest{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{AnnotationV2Spec: text}}}
+			converted := &v2.LocustTest{}
+			assert.NoError(t, test.ConvertTo(converted), name)
+			_ = CheckAnnotation(converted)
+			var spec v2.LocustTestSpec
+			_ = json.Unmarshal([]byte(text), &spec)
+			_, _ = v2.UnmarshalSpecStrict([]byte(text))
+		}()
+		select {
+		case <-done:
+		case <-time.After(time.Minute):
+			require.Fail(t, "it takes for ever", name) // it would take hours
+		}
+	}
+	_, err := v2.UnmarshalSpecStrict([]byte(`{"master":{"resources":{"limits":{"cpu":"2","cpu":"1"}}}}`))
+	assert.ErrorContains(t, err, "duplicate")
 }

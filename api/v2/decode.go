@@ -43,6 +43,9 @@ const (
 
 	// MaxQuantityLength in bytes.
 	MaxQuantityLength = 32
+
+	// maxResources of a list of limits or requests. A quantity takes up to 270 bytes in memory.
+	maxResources = 64
 )
 
 var (
@@ -106,8 +109,8 @@ func decodeReplicas(spec []byte) int32 {
 	return only.Worker.Replicas
 }
 
-// DecodeMetadata decodes the metadata of a test in any version. Of metadata with too many values it decodes what
-// identifies the test, and returns a DecodeError.
+// DecodeMetadata decodes the metadata of a test in any version. If it has too many values, DecodeMetadata decodes only
+// what identifies the test and what delays its deletion, and returns a DecodeError.
 func DecodeMetadata(data []byte, metadata *metav1.ObjectMeta) (*DecodeError, error) {
 	if len(data) == 0 {
 		return nil, nil
@@ -124,6 +127,7 @@ func DecodeMetadata(data []byte, metadata *metav1.ObjectMeta) (*DecodeError, err
 		Generation        int64        `json:"generation"`
 		CreationTimestamp metav1.Time  `json:"creationTimestamp"`
 		DeletionTimestamp *metav1.Time `json:"deletionTimestamp"`
+		Finalizers        []string     `json:"finalizers"`
 	}
 	if err := kjson.UnmarshalCaseSensitivePreserveInts(data, &identity); err != nil {
 		return nil, err
@@ -131,6 +135,7 @@ func DecodeMetadata(data []byte, metadata *metav1.ObjectMeta) (*DecodeError, err
 	*metadata = metav1.ObjectMeta{
 		Name: identity.Name, Namespace: identity.Namespace, UID: identity.UID, ResourceVersion: identity.ResourceVersion,
 		Generation: identity.Generation, CreationTimestamp: identity.CreationTimestamp, DeletionTimestamp: identity.DeletionTimestamp,
+		Finalizers: identity.Finalizers,
 	}
 	return tooMany, nil
 }
@@ -147,13 +152,19 @@ func (s *LocustTestSpec) UnmarshalJSON(data []byte) error {
 
 // UnmarshalSpecStrict decodes a spec like UnmarshalJSON and refuses fields that are unknown or given twice.
 func UnmarshalSpecStrict(data []byte) (*LocustTestSpec, error) {
-	if err := checkSpec(data); err != nil {
+	checked, refused := checkSpec(data)
+	if refused != nil {
+		return nil, refused
+	}
+	var tree any
+	twice, err := kjson.UnmarshalStrict(data, &tree)
+	if err != nil {
 		return nil, err
 	}
 	spec := &plainSpec{}
-	unknown, err := kjson.UnmarshalStrict(data, spec)
-	if err == nil && len(unknown) > 0 {
-		err = unknown[0]
+	unknown, err := kjson.UnmarshalStrict(checked, spec)
+	if wrong := slices.Concat(twice, unknown); err == nil && len(wrong) > 0 {
+		err = wrong[0]
 	}
 	return (*LocustTestSpec)(spec), err
 }
@@ -165,10 +176,11 @@ type (
 )
 
 func decodeSpec(data []byte, spec *LocustTestSpec) *DecodeError {
-	if err := checkSpec(data); err != nil {
-		return err
+	checked, refused := checkSpec(data)
+	if refused != nil {
+		return refused
 	}
-	if err := kjson.UnmarshalCaseSensitivePreserveInts(data, (*plainSpec)(spec)); err != nil {
+	if err := kjson.UnmarshalCaseSensitivePreserveInts(checked, (*plainSpec)(spec)); err != nil {
 		return &DecodeError{Field: "spec", Value: sizeOf(data), Detail: fmt.Sprintf("cannot be decoded: %v; correct the field", err)}
 	}
 	return nil
@@ -182,8 +194,9 @@ func (s *LocustTestStatus) UnmarshalJSON(data []byte) error {
 		return nil
 	}
 	*s = before
+	const mostFields = 100 // the API server prunes unknown ones
 	var fields map[string]json.RawMessage
-	if kjson.UnmarshalCaseSensitivePreserveInts(data, &fields) != nil {
+	if CountValues(data, 1) > mostFields || kjson.UnmarshalCaseSensitivePreserveInts(data, &fields) != nil {
 		return nil
 	}
 	for name, value := range fields {
@@ -199,20 +212,28 @@ func (s *LocustTestStatus) UnmarshalJSON(data []byte) error {
 }
 
 // checkSpec reports what makes a spec impossible or costly to decode. Its own cost is linear in the size, which is
-// checked first.
-func checkSpec(data []byte) *DecodeError {
+// checked first. It returns the JSON of what it has checked: fields that are given twice and numbers with any exponent are
+// in data, but not there.
+func checkSpec(data []byte) (checked []byte, refused *DecodeError) {
 	if len(data) > MaxSpecBytes {
-		return &DecodeError{Field: "spec", Value: sizeOf(data), Detail: fmt.Sprintf(
+		return nil, &DecodeError{Field: "spec", Value: sizeOf(data), Detail: fmt.Sprintf(
 			"must be no larger than %d bytes as JSON; move data into a ConfigMap and name it in testFiles, env or volumes", MaxSpecBytes)}
 	}
-	if err := CheckValues("spec", data, MaxValues); err != nil {
-		return err
+	if refused := CheckValues("spec", data, MaxValues); refused != nil {
+		return nil, refused
 	}
 	var spec any
 	if err := kjson.UnmarshalCaseSensitivePreserveInts(data, &spec); err != nil {
-		return &DecodeError{Field: "spec", Value: sizeOf(data), Detail: fmt.Sprintf("is not JSON: %v; correct it", err)}
+		return nil, &DecodeError{Field: "spec", Value: sizeOf(data), Detail: fmt.Sprintf("is not JSON: %v; correct it", err)}
 	}
-	return checkValue(field.NewPath("spec"), spec, reflect.TypeFor[plainSpec]())
+	if refused := checkValue(field.NewPath("spec"), spec, reflect.TypeFor[plainSpec]()); refused != nil {
+		return nil, refused
+	}
+	checked, err := json.Marshal(spec)
+	if err != nil {
+		return nil, &DecodeError{Field: "spec", Value: sizeOf(data), Detail: fmt.Sprintf("cannot be decoded: %v; correct it", err)}
+	}
+	return checked, nil
 }
 
 // CheckValues reports whether the JSON of a field has more values than most.
@@ -272,6 +293,10 @@ func checkValue(path *field.Path, value any, typ reflect.Type) *DecodeError {
 	}
 	switch value := value.(type) {
 	case map[string]any:
+		if typ.Kind() == reflect.Map && typ.Elem() == quantityType && len(value) > maxResources {
+			return &DecodeError{Field: path.String(), Value: fmt.Sprintf("%d resources", len(value)), Detail: fmt.Sprintf(
+				"must name no more than %d resources; remove some", maxResources)}
+		}
 		for _, key := range slices.Sorted(maps.Keys(value)) {
 			var err *DecodeError
 			switch typ.Kind() {

@@ -140,8 +140,8 @@ type MasterSpec struct {
 	// Reporter loads a small second locustfile into the master, which leaves the final statistics in the
 	// container's termination message, so that testResult is exact however the master ends. It needs a locustfile
 	// that is named in the command, extraArgs or the variable LOCUST_LOCUSTFILE as one or several .py files, and
-	// Locust 2.11 or newer. It is left out when the tag of an image called locust names an older release. When false,
-	// testResult is what the master's web API told last.
+	// Locust 2.11 or newer. It is left out when the tag of locustio/locust names an older release. When false,
+	// testResult is what the master's web API reported last.
 	// +kubebuilder:default=true
 	// +operator-sdk:csv:customresourcedefinitions:type=spec,xDescriptors={"urn:alm:descriptor:com.tectonic.ui:booleanSwitch"}
 	// +optional

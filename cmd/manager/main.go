@@ -104,9 +104,9 @@ func run() error {
 
 // newWebhookServer returns the server of the webhooks, and the keeper of its certificate when that is the operator itself.
 func newWebhookServer(settings *config.Config) (ctrlwebhook.Server, *certs.Keeper) {
-	options := ctrlwebhook.Options{Port: settings.WebhookPort, CertDir: settings.WebhookCertDir, TLSOpts: []func(*tls.Config){webhook.NoHTTP2}}
+	options := ctrlwebhook.Options{Port: settings.WebhookPort, CertDir: settings.WebhookCertDir}
 	if settings.WebhookCertificates != config.WebhooksSelf {
-		return webhook.Limit(ctrlwebhook.NewServer(options)), nil
+		return webhook.NewServer(options), nil
 	}
 	keeper := &certs.Keeper{
 		Clock:         clock.RealClock{},
@@ -114,8 +114,8 @@ func newWebhookServer(settings *config.Config) (ctrlwebhook.Server, *certs.Keepe
 		Configuration: settings.WebhookName,
 		CRD:           crdName,
 	}
-	options.TLSOpts = append(options.TLSOpts, func(c *tls.Config) { c.GetCertificate = keeper.GetCertificate })
-	return webhook.Limit(ctrlwebhook.NewServer(options)), keeper
+	options.TLSOpts = []func(*tls.Config){func(c *tls.Config) { c.GetCertificate = keeper.GetCertificate }}
+	return webhook.NewServer(options), keeper
 }
 
 // addWebhooks serves conversion and admission on every replica, with the certificate that the keeper has or, without

@@ -11,13 +11,12 @@ import (
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 )
 
-// splitImage returns the last part of an image's repository, its tag and its digest. The last two are empty when they are
-// not given.
-func splitImage(image string) (name, tag, digest string) {
+// splitImage returns an image's repository, its tag and its digest. The last two are empty when they are not given.
+func splitImage(image string) (repository, tag, digest string) {
 	image, digest, _ = strings.Cut(image, "@")
-	image = image[strings.LastIndex(image, "/")+1:] // a colon before it is that of a port
-	name, tag, _ = strings.Cut(image, ":")
-	return name, tag, digest
+	slash := strings.LastIndex(image, "/") // a colon before it is that of a port
+	name, tag, _ := strings.Cut(image[slash+1:], ":")
+	return image[:slash+1] + name, tag, digest
 }
 
 func warnImage(spec *v2.LocustTestSpec, root *field.Path) []string {
@@ -29,8 +28,9 @@ func warnImage(spec *v2.LocustTestSpec, root *field.Path) []string {
 		root.Child("image"), excerpt(spec.Image))}
 }
 
-// locustImage is the name of Locust's own image, in whatever registry. The tags of other images count their own versions.
-const locustImage = "locust"
+// locustImage is the repository of Locust's own image: locustio/locust, in whatever registry or mirror, or locust alone.
+// The tags of other images count their own versions.
+var locustImage = regexp.MustCompile(`^(?:(?:.+/)?locustio/|[^/]*[.:][^/]*/|localhost/)?locust$`)
 
 // releaseTag is a tag of Locust's own image, for example 2.8.6 or 2.43.3-master.
 var releaseTag = regexp.MustCompile(`^(\d{1,4})\.(\d{1,4})(?:[.-].*)?$`)
@@ -38,9 +38,9 @@ var releaseTag = regexp.MustCompile(`^(\d{1,4})\.(\d{1,4})(?:[.-].*)?$`)
 // olderThan reports whether the image's tag names a release of Locust before major.minor. It reports false for a tag that
 // names none.
 func olderThan(image string, major, minor int) bool {
-	name, tag, _ := splitImage(image)
+	repository, tag, _ := splitImage(image)
 	release := releaseTag.FindStringSubmatch(tag)
-	if name != locustImage || release == nil {
+	if !locustImage.MatchString(repository) || release == nil {
 		return false
 	}
 	// The pattern admits nothing that Atoi refuses.

@@ -8,23 +8,26 @@ import (
 
 func TestOlderThan(t *testing.T) {
 	for tag, want := range map[string]bool{
-		"locustio/locust:2.8.6":              true,
-		"locustio/locust:1.6.0":              true,
-		"locust:0.14":                        true,
-		"localhost:5000/locust:2.10.2":       true,
-		"mirror.example/a/locust:2.8.6-slim": true,
-		"locust:2.8.6@sha256:0123":           true,
-		"locustio/locust:2.11.0":             false,
-		"locustio/locust:2.43.3":             false,
-		"locustio/locust:10.0":               false,
-		"locustio/locust:latest":             false,
-		"locustio/locust:2":                  false,
-		"locustio/locust:v2.8.6":             false,
-		"locustio/locust":                    false,
-		"locust@sha256:0123":                 false,
-		"shop/load-test:1.4.0":               false, // counts its own versions
-		"shop/locust-plugins:1.4.0":          false,
-		"":                                   false,
+		"locustio/locust:2.8.6":                       true,
+		"locustio/locust:1.6.0":                       true,
+		"locust:0.14":                                 true,
+		"localhost:5000/locust:2.10.2":                true,
+		"mirror.example/a/locustio/locust:2.8.6-slim": true,
+		"registry.example/locust:2.8.6":               true,
+		"registry.example/perf/locust:1.4":            false,
+		"perf/locust:1.4":                             false,
+		"locust:2.8.6@sha256:0123":                    true,
+		"locustio/locust:2.11.0":                      false,
+		"locustio/locust:2.43.3":                      false,
+		"locustio/locust:10.0":                        false,
+		"locustio/locust:latest":                      false,
+		"locustio/locust:2":                           false,
+		"locustio/locust:v2.8.6":                      false,
+		"locustio/locust":                             false,
+		"locust@sha256:0123":                          false,
+		"shop/load-test:1.4.0":                        false, // counts its own versions
+		"shop/locust-plugins:1.4.0":                   false,
+		"":                                            false,
 	} {
 		assert.Equal(t, want, olderThan(tag, 2, 11), tag)
 	}

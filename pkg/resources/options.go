@@ -275,6 +275,7 @@ func (x *expansion) expanded(text string) string {
 
 // each calls add for each part of the expanded text, in order.
 func (x *expansion) each(text string, add func(part string)) {
+	closable := true // whether another ")" may follow
 	for {
 		before, after, found := strings.Cut(text, "$")
 		add(before)
@@ -285,8 +286,10 @@ func (x *expansion) each(text string, add func(part string)) {
 		switch {
 		case strings.HasPrefix(after, "$"):
 			after = after[1:]
-		case strings.HasPrefix(after, "("):
-			if name, rest, closed := strings.Cut(after[1:], ")"); closed {
+		case closable && strings.HasPrefix(after, "("):
+			name, rest, closed := strings.Cut(after[1:], ")")
+			closable = closed
+			if closed {
 				value, ok := x.variables[name]
 				if !ok {
 					value = "$(" + name + ")"

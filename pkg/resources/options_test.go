@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -159,6 +160,7 @@ func TestExpansion_Memory(t *testing.T) {
 		"as many as Linux allows":                  {variables(6, long), func(s *v2.LocustTestSpec) { s.Master.Command = "-f a.py" + strings.Repeat(" $(V)", 7) }},
 		"two halves that do not fit":               {variables(1, long), func(s *v2.LocustTestSpec) { s.Master.Command = strings.Repeat("$(V)$(V) ", 1700) }},
 		"many short words":                         {func(s *v2.LocustTestSpec) { s.Master.Command = strings.Repeat("- ", 8000) }},
+		"a long variable, nothing closed":          {variables(0, strings.Repeat("$(", maxWord/2-1))},
 		"many dollars":                             {func(s *v2.LocustTestSpec) { s.Master.Command = strings.Repeat("$", 16000) }},
 	} {
 		test := makeTest(edits...)
@@ -174,13 +176,36 @@ func TestExpansion_Memory(t *testing.T) {
 			"BuildWorkerJob":  func() { _, _ = BuildWorkerJob(test) },
 		} {
 			t.Run(name+"/"+what, func(t *testing.T) {
+				started := time.Now()
 				var before, after runtime.MemStats
 				runtime.ReadMemStats(&before)
 				call()
 				runtime.ReadMemStats(&after)
 				assert.Less(t, (after.TotalAlloc-before.TotalAlloc)>>20, uint64(most>>20), "MiB allocated, collected or not")
-				t.Logf("%d KiB", (after.TotalAlloc-before.TotalAlloc)>>10)
+				t.Logf("%d KiB in %s", (after.TotalAlloc-before.TotalAlloc)>>10, time.Since(started))
 			})
 		}
 	}
+}
+
+// TestExpansion_Linear: the time is linear in the size, whatever is not closed. The quadratic way takes a thousand times as
+// long.
+func TestExpansion_Linear(t *testing.T) {
+	parts := 0
+	measure := func(text string) { (&expansion{}).each(text, func(string) { parts++ }) }
+	measure(strings.Repeat("$(", 1000))
+	assert.Equal(t, 2*1000+1, parts)
+	plain := testing.Benchmark(func(b *testing.B) {
+		text := strings.Repeat("$$", 50_000)
+		for b.Loop() {
+			measure(text)
+		}
+	})
+	open := testing.Benchmark(func(b *testing.B) {
+		text := strings.Repeat("$(", 50_000)
+		for b.Loop() {
+			measure(text)
+		}
+	})
+	assert.Less(t, open.NsPerOp(), 50*plain.NsPerOp(), "as against text of the same length in which all is closed")
 }

@@ -52,6 +52,7 @@ func (r *Run) Of(test *v2.LocustTest) *v2.LocustTest {
 	if r != nil {
 		r.Spec.DeepCopyInto(&started.Spec)
 		started.Generation = r.Generation
+		started.DecodeError = nil // of the present spec
 	}
 	return started
 }

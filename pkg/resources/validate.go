@@ -49,6 +49,8 @@ func Validate(test *v2.LocustTest) field.ErrorList {
 	errs = append(errs, validateLabels(test, spec, root)...)
 	errs = append(errs, validateReferences(spec, root)...)
 	errs = append(errs, validateScheduling(spec.Scheduling, root.Child("scheduling"))...)
+	errs = append(errs, validateResources(spec.Master.Resources, root.Child("master", "resources"))...)
+	errs = append(errs, validateResources(spec.Worker.Resources, root.Child("worker", "resources"))...)
 	errs = append(errs, validateSources(spec.Env, root.Child("env"))...)
 	errs = append(errs, validateVolumeNames(spec.Volumes, root.Child("volumes"))...)
 	errs = append(errs, validateEnv(spec, root)...)

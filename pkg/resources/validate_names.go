@@ -2,6 +2,7 @@ package resources
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -172,7 +173,29 @@ func validatePodTerm(term *corev1.PodAffinityTerm, path *field.Path) field.Error
 	return errs
 }
 
-// validateSources checks the names of ConfigMaps, Secrets and claims behind single variables.
+// validateResources checks the names of resources: those of Kubernetes itself, or of a domain.
+func validateResources(resources corev1.ResourceRequirements, path *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	for _, list := range []struct {
+		name      string
+		resources corev1.ResourceList
+	}{{"limits", resources.Limits}, {"requests", resources.Requests}} {
+		for _, name := range slices.Sorted(maps.Keys(list.resources)) {
+			at := path.Child(list.name).Key(string(name))
+			problems := validation.IsQualifiedName(string(name))
+			own := []corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory, corev1.ResourceEphemeralStorage}
+			if len(problems) == 0 && !strings.Contains(string(name), "/") && !slices.Contains(own, name) && !strings.HasPrefix(string(name), corev1.ResourceHugePagesPrefix) {
+				problems = []string{"is no resource of Kubernetes and names no domain, as in example.com/gpu"}
+			}
+			for _, problem := range problems {
+				errs = append(errs, field.Invalid(at, excerpt(string(name)), problem+"; correct the resource's name"))
+			}
+		}
+	}
+	return errs
+}
+
+// validateSources checks the names of ConfigMaps and Secrets behind single variables.
 func validateSources(env *v2.EnvConfig, path *field.Path) field.ErrorList {
 	if env == nil {
 		return nil

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
@@ -81,17 +82,23 @@ func TestValidateNames(t *testing.T) {
 		"label selector":  {podTerm(corev1.PodAffinityTerm{TopologyKey: "a", LabelSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"a b": "x"}}}), "spec.scheduling.affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution[0].labelSelector.matchLabels", "correct the selector"},
 		"namespace selector": {podTerm(corev1.PodAffinityTerm{TopologyKey: "a", NamespaceSelector: &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "a", Operator: "Is"}}}}),
 			"spec.scheduling.affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution[0].namespaceSelector.matchExpressions[0].operator", "correct the selector"},
-		"secret of a variable":     {variables(corev1.EnvVar{Name: "A", ValueFrom: &corev1.EnvVarSource{SecretKeyRef: key("A", "a")}}), "spec.env.variables[0].valueFrom.secretKeyRef.name", "no Secret can have this name"},
-		"key of a variable":        {variables(corev1.EnvVar{Name: "A", ValueFrom: &corev1.EnvVarSource{SecretKeyRef: key("a", "a/b")}}), "spec.env.variables[0].valueFrom.secretKeyRef.key", "correct the key"},
-		"ConfigMap of a variable":  {variables(corev1.EnvVar{Name: "A", ValueFrom: &corev1.EnvVarSource{ConfigMapKeyRef: &corev1.ConfigMapKeySelector{Key: "a"}}}), "spec.env.variables[0].valueFrom.configMapKeyRef.name", "name a ConfigMap"},
-		"volume":                   {mounted("a_b", corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}), "spec.volumes[0].name", "rename the volume"},
-		"ConfigMap of a volume":    {mounted("v", corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{LocalObjectReference: reference("A")}}), "spec.volumes[0].configMap.name", "no ConfigMap can have this name"},
-		"Secret of a volume":       {mounted("v", corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: "a_b"}}), "spec.volumes[0].secret.secretName", "no Secret can have this name"},
-		"key of a volume":          {mounted("v", corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: "a", Items: []corev1.KeyToPath{{Key: "a/b", Path: "a"}}}}), "spec.volumes[0].secret.items[0].key", "correct the key"},
-		"path of a key":            {mounted("v", corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{LocalObjectReference: reference("a"), Items: []corev1.KeyToPath{{Key: "a", Path: "../a"}}}}), "spec.volumes[0].configMap.items[0].path", "relative path"},
-		"claim":                    {mounted("v", corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "A"}}), "spec.volumes[0].persistentVolumeClaim.claimName", "no PersistentVolumeClaim can have this name"},
-		"projected ConfigMap":      {mounted("v", corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{Sources: []corev1.VolumeProjection{{ConfigMap: &corev1.ConfigMapProjection{LocalObjectReference: reference("A")}}}}}), "spec.volumes[0].projected.sources[0].configMap.name", "no ConfigMap can have this name"},
-		"projected Secret":         {mounted("v", corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{Sources: []corev1.VolumeProjection{{Secret: &corev1.SecretProjection{LocalObjectReference: reference("A")}}}}}), "spec.volumes[0].projected.sources[0].secret.name", "no Secret can have this name"},
+		"secret of a variable":    {variables(corev1.EnvVar{Name: "A", ValueFrom: &corev1.EnvVarSource{SecretKeyRef: key("A", "a")}}), "spec.env.variables[0].valueFrom.secretKeyRef.name", "no Secret can have this name"},
+		"key of a variable":       {variables(corev1.EnvVar{Name: "A", ValueFrom: &corev1.EnvVarSource{SecretKeyRef: key("a", "a/b")}}), "spec.env.variables[0].valueFrom.secretKeyRef.key", "correct the key"},
+		"ConfigMap of a variable": {variables(corev1.EnvVar{Name: "A", ValueFrom: &corev1.EnvVarSource{ConfigMapKeyRef: &corev1.ConfigMapKeySelector{Key: "a"}}}), "spec.env.variables[0].valueFrom.configMapKeyRef.name", "name a ConfigMap"},
+		"volume":                  {mounted("a_b", corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}), "spec.volumes[0].name", "rename the volume"},
+		"ConfigMap of a volume":   {mounted("v", corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{LocalObjectReference: reference("A")}}), "spec.volumes[0].configMap.name", "no ConfigMap can have this name"},
+		"Secret of a volume":      {mounted("v", corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: "a_b"}}), "spec.volumes[0].secret.secretName", "no Secret can have this name"},
+		"key of a volume":         {mounted("v", corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: "a", Items: []corev1.KeyToPath{{Key: "a/b", Path: "a"}}}}), "spec.volumes[0].secret.items[0].key", "correct the key"},
+		"path of a key":           {mounted("v", corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{LocalObjectReference: reference("a"), Items: []corev1.KeyToPath{{Key: "a", Path: "../a"}}}}), "spec.volumes[0].configMap.items[0].path", "relative path"},
+		"claim":                   {mounted("v", corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "A"}}), "spec.volumes[0].persistentVolumeClaim.claimName", "no PersistentVolumeClaim can have this name"},
+		"projected ConfigMap":     {mounted("v", corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{Sources: []corev1.VolumeProjection{{ConfigMap: &corev1.ConfigMapProjection{LocalObjectReference: reference("A")}}}}}), "spec.volumes[0].projected.sources[0].configMap.name", "no ConfigMap can have this name"},
+		"projected Secret":        {mounted("v", corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{Sources: []corev1.VolumeProjection{{Secret: &corev1.SecretProjection{LocalObjectReference: reference("A")}}}}}), "spec.volumes[0].projected.sources[0].secret.name", "no Secret can have this name"},
+		"resource": {func(s *v2.LocustTestSpec) {
+			s.Master.Resources.Limits = corev1.ResourceList{"gpu": resource.MustParse("1")}
+		}, "spec.master.resources.limits[gpu]", "names no domain"},
+		"resource with a blank": {func(s *v2.LocustTestSpec) {
+			s.Worker.Resources.Requests = corev1.ResourceList{"x y": resource.MustParse("1")}
+		}, "spec.worker.resources.requests[x y]", "correct the resource's name"},
 		"a name that is very long": {scheduling(v2.SchedulingConfig{RuntimeClassName: new(strings.Repeat("a", 5000))}), "spec.scheduling.runtimeClassName", "correct the name"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -106,6 +113,9 @@ func TestValidateNames(t *testing.T) {
 
 func TestValidateNames_Accepts(t *testing.T) {
 	for name, edit := range map[string]edit{
+		"resources": func(s *v2.LocustTestSpec) {
+			s.Master.Resources.Limits = corev1.ResourceList{"cpu": resource.MustParse("1"), "example.com/gpu": resource.MustParse("1"), "hugepages-2Mi": resource.MustParse("2Mi")}
+		},
 		"empty runtime class": scheduling(v2.SchedulingConfig{RuntimeClassName: new("")}),
 		"runtime class":       scheduling(v2.SchedulingConfig{RuntimeClassName: new("gvisor.example")}),
 		"tolerates all":       toleration(corev1.Toleration{Operator: "Exists"}),

@@ -134,7 +134,7 @@ func warnReporter(spec *v2.LocustTestSpec, root *field.Path) []string {
 	if tooOldForReporter(spec) {
 		reason, remedy = fmt.Sprintf("cannot be loaded by Locust before 2.11, which %q names", excerpt(spec.Image)), "choose a newer image"
 	}
-	result := ", so that the result is what Locust's web API tells last"
+	result := ", so that the result is what Locust's web API reports last"
 	if masterOptions(spec).headless() {
 		result = ", and there is no web API with --headless, so that there will be no result"
 	}

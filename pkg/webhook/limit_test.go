@@ -2,9 +2,13 @@ package webhook
 
 import (
 	"bytes"
+	"context"
+	"crypto/tls"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -18,8 +22,9 @@ import (
 // serve serves a handler behind the limits, over HTTP/1.1 as cmd/manager does.
 func serve(t *testing.T, handler http.HandlerFunc) *httptest.Server {
 	t.Helper()
-	limited := Limit(ctrlwebhook.NewServer(ctrlwebhook.Options{}))
+	limited := NewServer(ctrlwebhook.Options{})
 	limited.Register("/", handler)
+	limited.Register(conversionPath, handler)
 	server := httptest.NewUnstartedServer(limited.WebhookMux())
 	server.StartTLS()
 	t.Cleanup(server.Close)
@@ -28,7 +33,12 @@ func serve(t *testing.T, handler http.HandlerFunc) *httptest.Server {
 
 func post(t *testing.T, server *httptest.Server, body io.Reader) (int, string) {
 	t.Helper()
-	response, err := server.Client().Post(server.URL, "application/json", body)
+	return postTo(t, server, "/", body)
+}
+
+func postTo(t *testing.T, server *httptest.Server, path string, body io.Reader) (int, string) {
+	t.Helper()
+	response, err := server.Client().Post(server.URL+path, "application/json", body)
 	require.NoError(t, err)
 	defer func() { _ = response.Body.Close() }()
 	text, err := io.ReadAll(response.Body)
@@ -54,17 +64,22 @@ func TestLimit_Size(t *testing.T) {
 		"large":              {bytes.NewReader(make([]byte, maxBody)), 200},
 		"too large":          {bytes.NewReader(make([]byte, maxBody+1)), 413},
 		"many objects":       {strings.NewReader(`{"request":{"objects":[` + strings.Repeat(`{},`, maxValues) + `{}]}}`), 413},
-		"one large object":   {strings.NewReader(`{"request":{"objects":[{"spec":{"x":[` + strings.Repeat(`{},`, maxValues) + `{}]}}]}}`), 200},
-		"many large objects": {strings.NewReader(`{"kind":"","apiVersion":"","request":{"uid":"","desiredAPIVersion":"","objects":[` + strings.Repeat(`{"x":[`+strings.Repeat(`{},`, 4000)+`{}]},`, 60) + `{}]}}`), 413},
+		"one large object":   {strings.NewReader(`{"kind":"ConversionReview","request":{"objects":[{"spec":{"x":[` + strings.Repeat(`0,`, maxReviewValues) + `0]}}]}}`), 200},
+		"a large user":       {strings.NewReader(`{"kind":"AdmissionReview","request":{"userInfo":{"extra":{"x":[` + strings.Repeat(`0,`, maxReviewValues) + `0]}}}}`), 413},
+		"many large objects": {strings.NewReader(`{"kind":"ConversionReview","apiVersion":"","request":{"uid":"","desiredAPIVersion":"","objects":[` + strings.Repeat(`{"x":[`+strings.Repeat(`{},`, 4000)+`{}]},`, 60) + `{}]}}`), 413},
 		"many small objects": {strings.NewReader(`{"kind":"","apiVersion":"","request":{"uid":"","desiredAPIVersion":"","objects":[` + strings.Repeat(`{"x":[`+strings.Repeat(`{},`, 300)+`{}]},`, 500) + `{}]}}`), 200},
 		"chunked":            {unsized{strings.NewReader("{}")}, 200},
 		"chunked, too large": {unsized{bytes.NewReader(make([]byte, maxBody+1))}, 413},
 	} {
 		t.Run(name, func(t *testing.T) {
-			code, text := post(t, server, row.body)
+			path := "/"
+			if strings.Contains(name, "object") {
+				path = conversionPath
+			}
+			code, text := postTo(t, server, path, row.body)
 			assert.Equal(t, row.code, code, text)
 			if code == 413 {
-				assert.Contains(t, text, "--chunk-size")
+				assert.Contains(t, text, "make the LocustTest smaller")
 			}
 		})
 	}
@@ -93,7 +108,7 @@ func TestLimit_Concurrency(t *testing.T) {
 		group.Go(func() { post(t, server, bytes.NewReader(make([]byte, smallBody+1))) })
 	}
 	require.Eventually(t, func() bool { mu.Lock(); defer mu.Unlock(); return active == largeAtOnce }, 10*time.Second, time.Millisecond)
-	for range smallAtOnce + 1 {
+	for range smallAtOnce + 1 { // large ones are being served
 		code, text := post(t, server, strings.NewReader("{}"))
 		assert.Equal(t, 200, code, text)
 	}
@@ -138,4 +153,89 @@ func TestLimit_SlowBody(t *testing.T) {
 	}
 	defer func() { _ = response.Body.Close() }()
 	assert.Equal(t, http.StatusBadRequest, response.StatusCode)
+}
+
+// TestLimit_SlowClients: clients that are slow to send their bodies take no turn from others.
+func TestLimit_SlowClients(t *testing.T) {
+	server := serve(t, func(http.ResponseWriter, *http.Request) {})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var group sync.WaitGroup
+	for range 2 * smallAtOnce {
+		reader, writer := io.Pipe()
+		group.Go(func() { _, _ = writer.Write([]byte("{")); <-ctx.Done(); _ = writer.Close() })
+		group.Go(func() {
+			request, err := http.NewRequestWithContext(ctx, http.MethodPost, server.URL, reader)
+			if err != nil {
+				return
+			}
+			request.ContentLength = 100
+			if response, err := server.Client().Do(request); err == nil {
+				_ = response.Body.Close()
+			}
+			_ = reader.Close()
+		})
+	}
+	for range 10 {
+		code, text := post(t, server, strings.NewReader("{}"))
+		assert.Equal(t, 200, code, text)
+	}
+	cancel()
+	group.Wait()
+}
+
+// TestServer: connections and headers are bounded, and the server ends with its context.
+func TestServer(t *testing.T) {
+	example := httptest.NewUnstartedServer(nil)
+	example.StartTLS()
+	defer example.Close()
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	port := free.Addr().(*net.TCPAddr).Port
+	require.NoError(t, free.Close())
+	server := NewServer(ctrlwebhook.Options{Host: "127.0.0.1", Port: port, TLSOpts: []func(*tls.Config){func(c *tls.Config) {
+		c.GetCertificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &example.TLS.Certificates[0], nil }
+	}}})
+	server.Register("/", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	assert.Error(t, server.StartedChecker()(nil))
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- server.Start(ctx) }()
+	require.Eventually(t, func() bool { return server.StartedChecker()(nil) == nil }, 10*time.Second, time.Millisecond)
+
+	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+	get := func(header string) (int, error) {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://"+address, nil)
+		require.NoError(t, err)
+		request.Header.Set("X-Padding", header)
+		client := http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}, Timeout: time.Second} //nolint:gosec // the certificate is not the point
+		response, err := client.Do(request)
+		if err != nil {
+			return 0, err
+		}
+		return response.StatusCode, response.Body.Close()
+	}
+	code, err := get("")
+	require.NoError(t, err)
+	assert.Equal(t, 200, code)
+	code, err = get(strings.Repeat("x", 4*maxHeader))
+	assert.True(t, err != nil || code == http.StatusRequestHeaderFieldsTooLarge, "%d %v", code, err)
+
+	var idle []net.Conn
+	for range maxConnections {
+		connection, err := net.Dial("tcp", address)
+		require.NoError(t, err)
+		idle = append(idle, connection)
+	}
+	_, err = get("")
+	assert.Error(t, err, "no more connections are accepted")
+	for _, connection := range idle {
+		_ = connection.Close()
+	}
+	assert.Eventually(t, func() bool { code, err := get(""); return err == nil && code == 200 }, 10*time.Second, 10*time.Millisecond)
+	cancel()
+	assert.NoError(t, <-ended)
+
+	missing := NewServer(ctrlwebhook.Options{Host: "127.0.0.1", Port: port, CertDir: t.TempDir()})
+	assert.ErrorContains(t, missing.Start(t.Context()), "read the certificate of the webhooks")
 }

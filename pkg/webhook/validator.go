@@ -69,7 +69,7 @@ func hasBegun(status *v2.LocustTestStatus) bool {
 		status.Phase == v2.PhaseRunning || status.IsTerminal()
 }
 
-// sameSpec reports whether the spec is unchanged. Of two that cannot be decoded only the reasons can be compared.
+// sameSpec reports whether the spec is unchanged. Specs that cannot be decoded are compared by their errors.
 func sameSpec(before, test *v2.LocustTest) bool {
 	was, is := problem(before), problem(test)
 	if was == nil && is == nil {

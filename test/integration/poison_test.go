@@ -78,7 +78,7 @@ func poisonedTest(namespace, name string, change func(spec map[string]any)) *uns
 	return test
 }
 
-// storePoisonAsV1 stores a test with an unchecked annotation, while the CRD knows nothing but v1.
+// storePoisonAsV1 stores a test with an unchecked annotation while v1 is the CRD's only version.
 func storePoisonAsV1(ctx context.Context) error {
 	if err := k8s.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: poisoned}}); err != nil {
 		return err
@@ -231,9 +231,21 @@ func TestPoison_Refused(t *testing.T) {
 	}
 }
 
-// TestPoison_Annotation: who writes an annotation by hand in v1 reads what is wrong with it.
+// TestPoison_Annotation: an annotation that was written by hand is refused with its error, in v1 and in v2.
 func TestPoison_Annotation(t *testing.T) {
 	ns := admitting(t)
+	inV2 := newTest(ns, "v2")
+	inV2.Annotations = map[string]string{v1.AnnotationV2Spec: `{"master":{"resources":{"limits":{"cpu":1e-1000000000,"memory":"1e1.5"}}}}`}
+	err := k8s.Create(t.Context(), inV2)
+	require.True(t, apierrors.IsInvalid(err), "%v", err)
+	assert.ErrorContains(t, err, "metadata.annotations[locust.io/v2-spec]")
+
+	away := namespace(t)
+	op := startOperator(t, away)
+	inV2.Namespace, inV2.ResourceVersion = away, ""
+	s := op.untilPhase(create(t, inV2), v2.PhaseFailed)
+	assert.Contains(t, messageOf(s, v2.ConditionTypeReady), "metadata.annotations[locust.io/v2-spec]")
+
 	test := oldTest()
 	test.SetNamespace(ns)
 	for name, text := range map[string]string{
@@ -261,12 +273,22 @@ func TestPoison_Expansion(t *testing.T) {
 		test.Spec.Master.Command = strings.Repeat("$(H) ", 3200)
 		return test
 	}
-	err := k8s.Create(t.Context(), bomb(newTest(admitting(t), "bomb")))
-	require.True(t, apierrors.IsInvalid(err), "%v", err)
-	assert.ErrorContains(t, err, "spec.master.command")
-
 	quiet := namespace(t)
 	alone := bystander(t, startOperator(t, quiet), quiet, "alone")
+	t.Run("the webhook is up", func(t *testing.T) {
+		ns := admitting(t)
+		op := startOperator(t, ns)
+		var group sync.WaitGroup
+		for i := range 8 {
+			group.Go(func() {
+				err := k8s.Create(context.Background(), bomb(newTest(ns, fmt.Sprintf("bomb-%d", i))))
+				assert.True(t, apierrors.IsInvalid(err), "%v", err)
+				assert.ErrorContains(t, err, "spec.master.command")
+			})
+		}
+		requireUndisturbed(t, alone, bystander(t, op, ns, "bystander"))
+		group.Wait()
+	})
 	for name, before := range map[string]bool{"the operator runs": false, "the operator starts among them": true} {
 		t.Run(name, func(t *testing.T) {
 			ns := namespace(t)

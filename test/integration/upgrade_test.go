@@ -115,9 +115,8 @@ func oldTest() *unstructured.Unstructured {
 func serveWebhooks(ctx context.Context) (<-chan struct{}, error) {
 	mgr, err := ctrl.NewManager(apiServer, ctrl.Options{
 		Scheme: scheme, Metrics: metricsserver.Options{BindAddress: "0"},
-		WebhookServer: webhook.Limit(ctrlwebhook.NewServer(ctrlwebhook.Options{
-			Host: webhooks.LocalServingHost, Port: webhooks.LocalServingPort, CertDir: webhooks.LocalServingCertDir,
-			TLSOpts: []func(*tls.Config){webhook.NoHTTP2}})),
+		WebhookServer: webhook.NewServer(ctrlwebhook.Options{
+			Host: webhooks.LocalServingHost, Port: webhooks.LocalServingPort, CertDir: webhooks.LocalServingCertDir}),
 	})
 	if err != nil {
 		return nil, err

@@ -163,7 +163,7 @@ func requireStatus(t *testing.T, raw []byte, status *v2.LocustTestStatus) {
 	require.NoError(t, err)
 	var strict plain
 	require.NoError(t, kjson.UnmarshalCaseSensitivePreserveInts(text, &strict), "the schema has to refuse this status: %s", text)
-	require.Equal(t, strict.Phase, status.Phase)
+	require.Equal(t, strict, plain(*status))
 }
 
 // TestWalk_V1: the same for v1, with any annotation.
@@ -233,7 +233,7 @@ func TestWalk_Largest(t *testing.T) {
 	}
 	projected := spec("volumes", repeat(map[string]any{"name": "v", "projected": map[string]any{"sources": repeat(map[string]any{}, v2.MaxValues-50)}}, 1))
 	limits := map[string]any{}
-	for i := range 3000 {
+	for i := range 64 {
 		limits[fmt.Sprintf("example.com/r%d", i)] = "99999999999999999999999999999e99"
 	}
 	for name, row := range map[string]struct {

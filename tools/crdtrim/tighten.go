@@ -3,11 +3,14 @@ package main
 import "strings"
 
 // The API server checks custom resources against patterns and formats; Go decodes them later, and has a stricter idea
-// of both. What only the schema admits would be stored, and then fail whoever reads it.
+// of both. An object that only the schema admits would be stored, and then fail its readers.
 const (
 	// quantityPattern is QuantityPattern of api/v2, which says why. A test there compares the two.
 	quantityPattern   = `^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?[0-9]{1,2}))?$`
 	maxQuantityLength = 32
+
+	// maxResources is the bound of api/v2 for a list of limits or requests.
+	maxResources = 64
 
 	// timePattern is the part of date-time that metav1.Time decodes (RFC 3339) and writes: in UTC. The format admits
 	// lower case and any separator before the fraction.
@@ -15,7 +18,7 @@ const (
 	maxTimeLength = 30
 
 	// durationPattern is the part of Go's durations that cannot overflow.
-	durationPattern   = `^([0-9]{1,6}([.][0-9]+)?h)?([0-9]{1,7}([.][0-9]+)?(m|s|ms|us|µs|ns)){0,3}$`
+	durationPattern   = `^(([0-9]{1,6}|1[0-9]{6}|2[0-4][0-9]{5})([.][0-9]+)?h)?([0-9]{1,7}([.][0-9]+)?(m|s|ms|us|µs|ns)){0,3}$`
 	minDurationLength = 2
 	maxDurationLength = 64
 )
@@ -27,12 +30,21 @@ func tighten(schema object) {
 	switch {
 	case intOrString && strings.Contains(pattern, "[numkMGTPE]"):
 		schema["pattern"], schema["maxLength"] = quantityPattern, maxQuantityLength
+	case isResourceList(schema):
+		schema["maxProperties"] = maxResources
 	case schema["format"] == "date-time":
 		schema["pattern"], schema["maxLength"] = timePattern, maxTimeLength
 	}
 	for _, child := range children(schema) {
 		tighten(child)
 	}
+}
+
+// isResourceList reports whether a schema is one of limits or requests.
+func isResourceList(schema object) bool {
+	values, _ := schema["additionalProperties"].(object)
+	isQuantity, _ := values["x-kubernetes-int-or-string"].(bool)
+	return isQuantity
 }
 
 // tightenDuration gives a pattern to a duration that has no rule of its own. Only its Go type differs from
