@@ -113,6 +113,8 @@ test-unit: ## Run the unit tests, with the race detector where it works
 	@echo "==> unit tests $(RACE)"
 	@mkdir -p bin/cover
 	@go test $(RACE) -timeout 5m -covermode atomic -coverpkg $(COVERED) -coverprofile bin/cover/unit.out ./... | $(STRIP_SHARES)
+	@echo "==> costs of decoding, without the race detector"
+	@go test ./test/schema
 
 .PHONY: test-fuzz
 test-fuzz: ## Fuzz each Fuzz function for FUZZTIME
