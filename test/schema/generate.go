@@ -118,7 +118,7 @@ func (g *Generator) array(schema *structuralschema.Structural) []any {
 func (g *Generator) length(schema *structuralschema.Structural) int {
 	most := 3
 	if g.oneIn(20) {
-		most = g.left
+		most = max(g.left, 0)
 	}
 	if v := schema.ValueValidation; v != nil {
 		for _, limit := range []*int64{v.MaxItems, v.MaxProperties} {
