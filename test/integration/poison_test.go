@@ -412,11 +412,13 @@ func TestPoison_Drifted(t *testing.T) {
 	test.Spec.Worker.Replicas = 9
 	require.NoError(t, k8s.Patch(t.Context(), test, client.MergeFrom(before)))
 	op.untilReason(test, v2.ConditionTypeSpecDrifted, v2.ReasonSpecChangeIgnored)
-	require.NoError(t, k8s.Delete(t.Context(), job(t, test, resources.RoleWorker), client.PropagationPolicy(metav1.DeletePropagationBackground)))
-	eventually(t, "the worker Job is made again as it was", func() bool {
-		list := pods(t, test, resources.RoleWorker, 2)
-		return len(list) == 2
+	lost := job(t, test, resources.RoleWorker)
+	require.NoError(t, k8s.Delete(t.Context(), lost, client.PropagationPolicy(metav1.DeletePropagationBackground)))
+	var recreated batchv1.Job
+	eventually(t, "the worker Job is created again", func() bool {
+		err := k8s.Get(t.Context(), client.ObjectKeyFromObject(lost), &recreated)
+		return err == nil && recreated.UID != lost.UID
 	})
-	assert.EqualValues(t, 2, *job(t, test, resources.RoleWorker).Spec.Parallelism)
+	assert.EqualValues(t, 2, *recreated.Spec.Parallelism)
 	assert.LessOrEqual(t, op.requests.total("GET jobs"), 4, "the run's spec is read once: %v", op.requests.snapshot())
 }
