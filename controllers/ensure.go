@@ -135,15 +135,10 @@ func (r *LocustTestReconciler) createOne(ctx context.Context, test *v2.LocustTes
 
 // end stops the load of a test that has ended, and lets its Jobs expire.
 //
-// A Job is stopped by a deadline that has passed: its running pods are ended, it counts as finished, so that
-// its time to live applies, and it and its finished pods stay for their logs.
+// A Job is stopped by a deadline that has passed and by a parallelism of 0 (status.StopPatch).
 func (r *LocustTestReconciler) end(ctx context.Context, mem *memory, obs *status.Observation, plan *status.Plan) error {
 	for _, job := range plan.Stop {
-		spec := map[string]any{"activeDeadlineSeconds": 1}
-		if ttl := r.Settings.JobTTL; ttl != nil {
-			spec["ttlSecondsAfterFinished"] = int64(*ttl / time.Second)
-		}
-		if err := r.patchJob(ctx, mem, kindOf(obs, job), job, spec); err != nil {
+		if err := r.patchJob(ctx, mem, kindOf(obs, job), job, status.StopPatch(r.Settings)); err != nil {
 			return err
 		}
 		logf.FromContext(ctx).Info("stopped, because the test has ended", "job", job.Name)

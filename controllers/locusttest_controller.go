@@ -19,11 +19,11 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/status"
 )
 
-// The operator writes Jobs, Services, Events and the status subresource; never the LocustTest itself. The
-// finalizers permission is what the admission plugin OwnerReferencesPermissionEnforcement asks of whoever sets
-// blockOwnerDeletion in an owner reference.
+// The operator writes Jobs, Services, Events and the status subresource; of the LocustTest itself only the finalizer of the
+// 2.x operator, which it removes. The finalizers permission is what the admission plugin OwnerReferencesPermissionEnforcement
+// asks of whoever sets blockOwnerDeletion in an owner reference.
 //
-// +kubebuilder:rbac:groups=locust.io,resources=locusttests,verbs=get;list;watch
+// +kubebuilder:rbac:groups=locust.io,resources=locusttests,verbs=get;list;watch;patch
 // +kubebuilder:rbac:groups=locust.io,resources=locusttests/status,verbs=patch
 // +kubebuilder:rbac:groups=locust.io,resources=locusttests/finalizers,verbs=update
 // +kubebuilder:rbac:groups=batch,resources=jobs,verbs=get;list;watch;create;patch;delete
@@ -73,7 +73,7 @@ func (r *LocustTestReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 	}
 	if !test.DeletionTimestamp.IsZero() {
 		plan := status.PlanDeleted(obs)
-		return again, r.ensure(ctx, test, mem, obs, &plan)
+		return again, first(r.ensure(ctx, test, mem, obs, &plan), r.removeCleanupFinalizer(ctx, test))
 	}
 	plan := status.PlanFor(&test.Status, obs, r.Settings, r.Clock.Now())
 	ensured := r.ensure(ctx, test, mem, obs, &plan)

@@ -96,6 +96,8 @@ func comparePods(was, is client.Object) urgency {
 	switch {
 	case samePod(a, b):
 		return never
+	case status.EndsRun(a, b):
+		return atOnce
 	case sameMeta(a, b) && status.GoesWell(a) && status.GoesWell(b):
 		return later
 	}
@@ -109,7 +111,8 @@ func compareJobs(was, is client.Object) urgency {
 	switch {
 	case sameJob(a, b):
 		return never
-	case !sameMeta(a, b) || !slices.Equal(a.Status.Conditions, b.Status.Conditions):
+	case !sameMeta(a, b) || !slices.Equal(a.Status.Conditions, b.Status.Conditions) || !ptr.Equal(a.Spec.Suspend, b.Spec.Suspend) ||
+		!ptr.Equal(a.Spec.Parallelism, b.Spec.Parallelism):
 		return atOnce
 	case ready(b) > ready(a) && (ready(a) == 0 || ready(b) == ptr.Deref(b.Spec.Parallelism, 1)):
 		return atOnce
@@ -148,6 +151,7 @@ func sameState(a, b *corev1.ContainerState) bool {
 func sameJob(a, b *batchv1.Job) bool {
 	return sameMeta(a, b) &&
 		ptr.Equal(a.Spec.Completions, b.Spec.Completions) && ptr.Equal(a.Spec.Parallelism, b.Spec.Parallelism) &&
+		ptr.Equal(a.Spec.Suspend, b.Spec.Suspend) &&
 		ptr.Equal(a.Spec.ActiveDeadlineSeconds, b.Spec.ActiveDeadlineSeconds) &&
 		ptr.Equal(a.Spec.TTLSecondsAfterFinished, b.Spec.TTLSecondsAfterFinished) &&
 		a.Status.Active == b.Status.Active && ptr.Equal(a.Status.Ready, b.Status.Ready) && a.Status.Succeeded == b.Status.Succeeded &&
@@ -158,6 +162,7 @@ func sameJob(a, b *batchv1.Job) bool {
 
 func sameMeta(a, b client.Object) bool {
 	return a.GetUID() == b.GetUID() && ptr.Equal(a.GetDeletionTimestamp(), b.GetDeletionTimestamp()) &&
+		ptr.Equal(a.GetDeletionGracePeriodSeconds(), b.GetDeletionGracePeriodSeconds()) &&
 		maps.Equal(a.GetLabels(), b.GetLabels()) && maps.Equal(a.GetAnnotations(), b.GetAnnotations()) &&
 		slices.EqualFunc(a.GetOwnerReferences(), b.GetOwnerReferences(), sameOwner)
 }

@@ -155,7 +155,7 @@ func (r *LocustTestReconciler) observePods(ctx context.Context, test *v2.LocustT
 	obs.Pods = pods.Items[:0]
 	for i := range pods.Items {
 		pod := &pods.Items[i]
-		if pod.Labels[resources.LabelTestUID] == string(test.UID) {
+		if isOwn(test, pod, obs) {
 			obs.Pods = append(obs.Pods, *pod)
 			continue
 		}
@@ -168,6 +168,16 @@ func (r *LocustTestReconciler) observePods(ctx context.Context, test *v2.LocustT
 		}
 	}
 	return nil
+}
+
+// isOwn reports whether a pod is one of this test. The pods of the 2.x operator have no label with the test's UID: they
+// belong to the test by their Job.
+func isOwn(test *v2.LocustTest, pod *corev1.Pod, obs *status.Observation) bool {
+	if uid, labelled := pod.Labels[resources.LabelTestUID]; labelled {
+		return uid == string(test.UID)
+	}
+	return obs.MasterJob != nil && metav1.IsControlledBy(pod, obs.MasterJob) ||
+		obs.WorkerJob != nil && metav1.IsControlledBy(pod, obs.WorkerJob)
 }
 
 // observeSettling notes how long the names of an earlier test should still rest.
@@ -189,13 +199,15 @@ func (r *LocustTestReconciler) observeRun(ctx context.Context, mem *memory, obs 
 		mem.drifted = nil
 		return nil
 	}
+	adopted := false
 	for _, job := range []*batchv1.Job{obs.MasterJob, obs.WorkerJob} {
 		if job == nil {
 			continue
 		}
 		started, ok := job.Annotations[resources.AnnotationRunGeneration]
 		if !ok {
-			continue // another operator made it
+			adopted = true
+			continue
 		}
 		if started == strconv.FormatInt(test.Generation, 10) && test.DecodeError == nil {
 			obs.Run = &resources.Run{Spec: test.Spec, Generation: test.Generation}
@@ -210,7 +222,20 @@ func (r *LocustTestReconciler) observeRun(ctx context.Context, mem *memory, obs 
 			return nil
 		}
 	}
+	if adopted && obs.Run == nil && test.DecodeError == nil {
+		obs.Run = adoptedRun(obs)
+	}
 	return nil
+}
+
+// adoptedRun is the run of Jobs that the 2.x operator created, which does not record what it starts from: the test's spec,
+// with as many workers as the worker Job was given.
+func adoptedRun(obs *status.Observation) *resources.Run {
+	run := &resources.Run{Spec: obs.Test.Spec, Generation: obs.Test.Generation}
+	if obs.WorkerJob != nil && obs.WorkerJob.Spec.Parallelism != nil && *obs.WorkerJob.Spec.Parallelism > 0 {
+		run.Spec.Worker.Replicas = *obs.WorkerJob.Spec.Parallelism
+	}
+	return run
 }
 
 // driftedRun reads the run off a Job's annotations, once. It returns nil when they are damaged: the other Job has the same.

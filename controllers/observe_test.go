@@ -9,8 +9,10 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v1"
@@ -111,10 +113,51 @@ func TestObserveRun_Fails(t *testing.T) {
 	live.err = nil
 	full.UID = "another"
 	assert.ErrorContains(t, r.observeRun(t.Context(), &memory{}, obs), "another Job")
+}
 
-	delete(cached.Annotations, resources.AnnotationRunGeneration)
-	assert.NoError(t, r.observeRun(t.Context(), &memory{}, obs), "a Job of another operator")
-	assert.Nil(t, obs.Run)
+// TestObserveRun_Adopted: the Jobs of the 2.x operator carry no run, so the test's spec is it, with the workers that the Job
+// was given.
+func TestObserveRun_Adopted(t *testing.T) {
+	test := &v2.LocustTest{ObjectMeta: metav1.ObjectMeta{Name: "t", Generation: 2}}
+	test.Spec.Worker.Replicas = 7
+	r := &LocustTestReconciler{}
+	obs := &status.Observation{Test: test, MasterJob: &batchv1.Job{}, WorkerJob: &batchv1.Job{Spec: batchv1.JobSpec{Parallelism: ptr.To[int32](2)}}}
+	require.NoError(t, r.observeRun(t.Context(), &memory{}, obs))
+	require.NotNil(t, obs.Run)
+	assert.EqualValues(t, 2, obs.Run.Spec.Worker.Replicas)
+	assert.EqualValues(t, 7, test.Spec.Worker.Replicas, "the test itself is the cache's")
+	assert.True(t, obs.Run.InSync(test))
+
+	test.DecodeError = &v2.DecodeError{}
+	obs.Run = nil
+	require.NoError(t, r.observeRun(t.Context(), &memory{}, obs))
+	assert.Nil(t, obs.Run, "a spec that cannot be read is no run")
+}
+
+// TestIsOwn: pods without a UID label belong to a test by their Job.
+func TestIsOwn(t *testing.T) {
+	test := &v2.LocustTest{ObjectMeta: metav1.ObjectMeta{Name: "t", UID: "u"}}
+	obs := &status.Observation{Test: test, WorkerJob: &batchv1.Job{ObjectMeta: metav1.ObjectMeta{UID: "job"}}}
+	pod := func(uid string, owner types.UID) *corev1.Pod {
+		p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{OwnerReferences: []metav1.OwnerReference{{UID: owner, Controller: ptr.To(true)}}}}
+		if uid != "" {
+			p.Labels = map[string]string{resources.LabelTestUID: uid}
+		}
+		return p
+	}
+	assert.True(t, isOwn(test, pod("u", "job"), obs))
+	assert.True(t, isOwn(test, pod("u", ""), obs))
+	assert.True(t, isOwn(test, pod("", "job"), obs), "of the 2.x operator")
+	assert.False(t, isOwn(test, pod("earlier", "job"), obs))
+	assert.False(t, isOwn(test, pod("", "other"), obs))
+}
+
+// TestKeptFinalizers: the one that is removed is kept, wherever it stands.
+func TestKeptFinalizers(t *testing.T) {
+	many := append(make([]string, 20), cleanupFinalizer)
+	assert.Equal(t, append(make([]string, maxFinalizers), cleanupFinalizer), keptFinalizers(many))
+	assert.Equal(t, []string{cleanupFinalizer, "x"}, keptFinalizers([]string{cleanupFinalizer, "x"}))
+	assert.Empty(t, keptFinalizers(nil))
 }
 
 // TestStripTest: what a tenant may write at will does not stay in memory, and what cannot be read is reported.

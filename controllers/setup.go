@@ -115,6 +115,7 @@ func reduce(o any) any {
 		object.Spec = batchv1.JobSpec{
 			Completions:             object.Spec.Completions,
 			Parallelism:             object.Spec.Parallelism,
+			Suspend:                 object.Spec.Suspend,
 			ActiveDeadlineSeconds:   object.Spec.ActiveDeadlineSeconds,
 			TTLSecondsAfterFinished: object.Spec.TTLSecondsAfterFinished,
 		}
@@ -144,10 +145,19 @@ func stripTest(o any) (any, error) {
 	test.ObjectMeta = metav1.ObjectMeta{
 		Name: test.Name, Namespace: test.Namespace, UID: test.UID, ResourceVersion: test.ResourceVersion, Generation: test.Generation,
 		CreationTimestamp: test.CreationTimestamp, DeletionTimestamp: test.DeletionTimestamp,
-		// The garbage collector has two; whether there is another is all that counts (heldByOthers).
-		Finalizers: slices.Clone(test.Finalizers[:min(len(test.Finalizers), maxFinalizers)]),
+		Finalizers: keptFinalizers(test.Finalizers),
 	}
 	return test, nil
+}
+
+// keptFinalizers are that of the 2.x operator, which is removed, and a few others: the garbage collector has two, and
+// whether there is another is all that counts (heldByOthers).
+func keptFinalizers(all []string) []string {
+	kept := slices.Clone(all[:min(len(all), maxFinalizers)])
+	if slices.Contains(all, cleanupFinalizer) && !slices.Contains(kept, cleanupFinalizer) {
+		kept = append(kept, cleanupFinalizer)
+	}
+	return kept
 }
 
 func stripPod(pod *corev1.Pod) *corev1.Pod {
@@ -188,6 +198,7 @@ func stripMeta(full *metav1.ObjectMeta) metav1.ObjectMeta {
 	slim := metav1.ObjectMeta{
 		Name: full.Name, Namespace: intern(full.Namespace), UID: full.UID, ResourceVersion: full.ResourceVersion,
 		CreationTimestamp: full.CreationTimestamp, DeletionTimestamp: full.DeletionTimestamp,
+		DeletionGracePeriodSeconds: full.DeletionGracePeriodSeconds,
 	}
 	for _, owner := range full.OwnerReferences {
 		owner.APIVersion, owner.Kind, owner.Name, owner.UID = intern(owner.APIVersion), intern(owner.Kind), intern(owner.Name), types.UID(intern(string(owner.UID)))

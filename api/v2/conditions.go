@@ -55,6 +55,8 @@ const (
 	ReasonCrashLoopBackOff    = "CrashLoopBackOff"
 	ReasonInitializationError = "InitializationError"
 	ReasonCreationError       = "CreationError"
+	// ReasonSuspended is a reason for ConditionTypeReconciling, too.
+	ReasonSuspended = "Suspended"
 )
 
 // Reasons for ConditionTypeSpecDrifted.

@@ -695,7 +695,13 @@ type LocustTestStatus struct {
 	// +optional
 	StartTime *metav1.Time `json:"startTime,omitempty"`
 
-	// CompletionTime is when the master Job finished, or when the operator decided that the test failed.
+	// MasterPod is the name of the pod that runs Locust's master, or ran it. A run has one master pod: where the master
+	// Job starts another, the run is lost.
+	// +operator-sdk:csv:customresourcedefinitions:type=status
+	// +optional
+	MasterPod string `json:"masterPod,omitempty"`
+
+	// CompletionTime is when the master's Locust container ended, or when the operator decided that the test failed.
 	// +operator-sdk:csv:customresourcedefinitions:type=status
 	// +optional
 	CompletionTime *metav1.Time `json:"completionTime,omitempty"`

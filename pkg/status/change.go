@@ -33,7 +33,7 @@ func Compare(prev, next *v2.LocustTestStatus) Change {
 // essence is the status without what only needs a refresh now and then.
 func essence(s *v2.LocustTestStatus) *v2.LocustTestStatus {
 	e := s.DeepCopy()
-	e.ConnectedWorkers, e.Workers = 0, ""
+	e.ConnectedWorkers, e.Workers, e.MasterPod = 0, "", ""
 	e.Progress = nil
 	if fromReporter(e.TestResult) {
 		// It comes once, and its pod may be gone a moment later.

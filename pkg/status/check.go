@@ -30,6 +30,7 @@ func CheckTransition(prev, next *v2.LocustTestStatus) error {
 	breach(phaseOrder[next.Phase] < phaseOrder[prev.Phase], "phase went back from %q to %q", prev.Phase, next.Phase)
 	breach(prev.ObservedGeneration > next.ObservedGeneration, "observedGeneration went back from %d to %d", prev.ObservedGeneration, next.ObservedGeneration)
 	breach(prev.StartTime != nil && !prev.StartTime.Equal(next.StartTime), "startTime changed from %v to %v", prev.StartTime, next.StartTime)
+	breach(prev.MasterPod != "" && prev.MasterPod != next.MasterPod, "masterPod changed from %q to %q", prev.MasterPod, next.MasterPod)
 	breach(prev.TestResult != nil && next.TestResult == nil, "testResult was lost")
 	breach(prev.Progress != nil && next.Progress == nil, "progress was lost")
 	for _, is := range next.Conditions {

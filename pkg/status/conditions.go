@@ -100,7 +100,10 @@ func setKstatus(s *v2.LocustTestStatus, obs *Observation, now time.Time, cause s
 	switch s.Phase {
 	case v2.PhasePending:
 		reason, message := v2.ReasonResourcesCreating, "Creating resources"
-		if obs.complete() {
+		switch {
+		case suspendedJobs(obs) != "":
+			reason, message = v2.ReasonSuspended, suspendedMessage(obs, nil)
+		case obs.complete():
 			reason, message = v2.ReasonPodsStarting, "The master does not run yet"
 		}
 		setCondition(s, now, v2.ConditionTypeReconciling, metav1.ConditionTrue, reason, message)

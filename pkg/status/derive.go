@@ -40,6 +40,7 @@ func Derive(prev v2.LocustTestStatus, obs Observation, settings Settings, now ti
 	decided := decide(&prev, &obs, settings, v, now)
 	next.Phase = decided.phase
 	setTimes(next, &obs, decided, now)
+	setMasterPod(next, &obs)
 
 	setSpecDrifted(next, &obs, now)
 	setReady(next, &obs, now, decided.cause)
@@ -69,6 +70,13 @@ func setTimes(next *v2.LocustTestStatus, obs *Observation, decided outcome, now 
 			at = *next.StartTime
 		}
 		next.CompletionTime = &at
+	}
+}
+
+// setMasterPod records the first master pod that started; it stays that of the run.
+func setMasterPod(next *v2.LocustTestStatus, obs *Observation) {
+	if pod := startedMaster(obs); next.MasterPod == "" && pod != nil {
+		next.MasterPod = pod.Name
 	}
 }
 

@@ -77,7 +77,7 @@ func eventTypeOf(was, is *metav1.Condition, terminal bool) string {
 		switch {
 		case is.Status == metav1.ConditionFalse:
 			return corev1.EventTypeWarning
-		case was.Status == metav1.ConditionFalse:
+		case was.Status == metav1.ConditionFalse, is.Reason == v2.ReasonSuspended:
 			return corev1.EventTypeNormal
 		}
 	}

@@ -149,10 +149,6 @@ func TestWorkers_FailedToLoad(t *testing.T) {
 	s.fail(t0.Add(30*time.Second), "connection refused")
 	s.endPod(s.master(), t0.Add(31*time.Second), 1, "")
 	s.derive(t0.Add(31 * time.Second))
-	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionFalse, v2.ReasonWaitingForWorkers,
-		"0/3 workers connected (Locust's web API has not answered yet)")
-	s.endJob(s.obs.MasterJob, batchv1.JobFailed, t0.Add(32*time.Second))
-	s.derive(t0.Add(32 * time.Second))
 	require.Equal(t, v2.PhaseFailed, s.prev.Phase)
 	assert.Zero(t, s.prev.ConnectedWorkers)
 	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionFalse, v2.ReasonWaitingForWorkers,

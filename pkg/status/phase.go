@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 )
@@ -63,31 +64,64 @@ func decide(prev *v2.LocustTestStatus, obs *Observation, settings Settings, verd
 		}
 		return outcome{phase: v2.PhasePending}
 	}
-	switch derivePhaseFromJob(obs.MasterJob) {
+	if pod := endedMaster(obs); pod != nil {
+		return masterEnded(prev, obs, pod)
+	}
+	if cause := suspendedRun(prev, obs); cause != "" {
+		return failed(now, cause)
+	}
+	phase := derivePhaseFromJob(obs.MasterJob)
+	switch phase {
 	case v2.PhaseSucceeded:
 		return masterSucceeded(prev, obs, now)
 	case v2.PhaseFailed:
 		return masterFailed(prev, obs, now)
-	case v2.PhaseRunning:
-		if cause := workersFailed(obs); cause != "" {
+	}
+	for _, check := range []func() string{
+		func() string { return workersFailed(prev, obs) },
+		func() string { return startupFailed(prev, obs, settings, verdict, now) },
+		func() string { return hopeless(prev, obs, settings, now) },
+	} {
+		if cause := check(); cause != "" {
 			return failed(now, cause)
 		}
-		if cause := startupFailed(prev, obs, settings, verdict, now); cause != "" {
-			return failed(now, cause)
-		}
-		if cause := hopeless(prev, obs, settings, now); cause != "" {
-			return failed(now, cause)
-		}
+	}
+	if phase == v2.PhaseRunning || runsBesideUnready(obs) {
 		return outcome{phase: v2.PhaseRunning}
-	}
-	if cause := workersFailed(obs); cause != "" {
-		return failed(now, cause)
-	}
-	if cause := startupFailed(prev, obs, settings, verdict, now); cause != "" {
-		return failed(now, cause)
 	}
 	// Once Running, a dip of the Job's ready count does not go back.
 	return outcome{phase: prev.Phase}
+}
+
+// runsBesideUnready reports whether the master runs in a pod that the Job does not count as ready, because of other
+// containers in it.
+func runsBesideUnready(obs *Observation) bool {
+	return slices.ContainsFunc(obs.podsOf(obs.MasterJob), othersUnready)
+}
+
+// endedMaster is the master's pod whose Locust container has ended by itself; nil while none has. It decides the run: the
+// Job may go on for a sidecar that does not end, and fails with a sidecar's exit code.
+func endedMaster(obs *Observation) *corev1.Pod {
+	for _, pod := range obs.podsOf(obs.MasterJob) {
+		if endedByItself(pod) {
+			return pod
+		}
+	}
+	return nil
+}
+
+// masterEnded is the end of the run by the exit code of the master's Locust container.
+func masterEnded(prev *v2.LocustTestStatus, obs *Observation, pod *corev1.Pod) outcome {
+	at := finishedAt(pod)
+	if endedWell(pod) {
+		return endedWith0(prev, obs, at)
+	}
+	return endedInFailure(prev, obs, pod, at)
+}
+
+// EndsRun reports whether an update of a pod shows that the Locust container of a master has ended.
+func EndsRun(was, is *corev1.Pod) bool {
+	return IsMaster(is) && finishedAt(was).IsZero() && !finishedAt(is).IsZero()
 }
 
 func failed(at time.Time, cause string) outcome {
@@ -113,21 +147,31 @@ func lostRun(prev *v2.LocustTestStatus, obs *Observation) string {
 
 // masterStarted tells whether a master pod of this test is known to have run.
 func masterStarted(obs *Observation) bool {
-	for i := range obs.Pods {
-		pod := &obs.Pods[i]
-		if isMaster(pod) && !startedAt(pod).IsZero() {
-			return true
-		}
-	}
-	return false
+	return startedMaster(obs) != nil
 }
 
-// masterSucceeded is the end of a master with exit code 0: what its success criteria make of it.
+// startedMaster is a master pod whose Locust container has started; nil when there is none.
+func startedMaster(obs *Observation) *corev1.Pod {
+	for i := range obs.Pods {
+		pod := &obs.Pods[i]
+		if IsMaster(pod) && !startedAt(pod).IsZero() {
+			return pod
+		}
+	}
+	return nil
+}
+
+// masterSucceeded is the end of a master whose Job is complete and whose pod does not show how it ended.
 func masterSucceeded(prev *v2.LocustTestStatus, obs *Observation, now time.Time) outcome {
 	at := finishTime(obs.MasterJob, now)
 	if settling(at, now) && awaitsEnd(obs) {
 		return outcome{phase: prev.Phase, wait: settleTime / 10}
 	}
+	return endedWith0(prev, obs, at)
+}
+
+// endedWith0 is the end of a master with exit code 0: what its success criteria make of it.
+func endedWith0(prev *v2.LocustTestStatus, obs *Observation, at time.Time) outcome {
 	if c := obs.criteria(); c != nil {
 		if cause := violated(c, resultAtEnd(prev, obs)); cause != "" {
 			return failed(at, cause)
@@ -157,9 +201,9 @@ func awaitsEnd(obs *Observation) bool {
 	return false
 }
 
-func masterFailed(prev *v2.LocustTestStatus, obs *Observation, now time.Time) outcome {
-	at := finishTime(obs.MasterJob, now)
-	pods := obs.podsOf(obs.MasterJob)
+// endedInFailure is the end of a master with another exit code. Where failed requests alone gave it, the success criteria
+// decide.
+func endedInFailure(prev *v2.LocustTestStatus, obs *Observation, pod *corev1.Pod, at time.Time) outcome {
 	if c := obs.criteria(); c != nil {
 		if result := resultAtEnd(prev, obs); failedRequestsOnly(obs, result) {
 			if cause := violated(c, result); cause != "" {
@@ -167,6 +211,16 @@ func masterFailed(prev *v2.LocustTestStatus, obs *Observation, now time.Time) ou
 			}
 			return outcome{phase: v2.PhaseSucceeded, completion: at, remark: loadCutShort(obs)}
 		}
+	}
+	return failed(at, "master "+exitCause(pod))
+}
+
+// masterFailed is the end of a master whose Job failed and whose Locust container did not end by itself.
+func masterFailed(prev *v2.LocustTestStatus, obs *Observation, now time.Time) outcome {
+	at := finishTime(obs.MasterJob, now)
+	pods := obs.podsOf(obs.MasterJob)
+	if jobReason(obs.MasterJob) == batchv1.JobReasonDeadlineExceeded {
+		return failed(at, "the master Job was ended by its activeDeadlineSeconds, which the operator did not set; remove the deadline from what sets it on Jobs, for example a policy")
 	}
 	for _, pod := range pods {
 		if cause := exitCause(pod); cause != "" {
@@ -202,9 +256,66 @@ func awaitsWords(pods []*corev1.Pod) bool {
 	})
 }
 
-// workersFailed tells why the worker Job failed for good; empty when it has not.
-func workersFailed(obs *Observation) string {
-	if obs.WorkerJob == nil || jobCondition(obs.WorkerJob, batchv1.JobFailed) == nil {
+// suspendedRun returns why a run is lost because one of its Jobs was suspended; empty when none was. A suspended Job has
+// no pods, and what is resumed is a second run, not the rest of the first.
+func suspendedRun(prev *v2.LocustTestStatus, obs *Observation) string {
+	switch {
+	case prev.Phase != v2.PhaseRunning:
+		return ""
+	case isSuspended(obs.MasterJob):
+		return "the master Job was suspended during the run"
+	case hasOtherMaster(prev, obs):
+		return "the master Job was suspended during the run, and started another master when it was resumed"
+	case isSuspended(obs.WorkerJob) && loadStarted(prev, obs):
+		return "the worker Job was suspended during the load, so that all workers were lost"
+	}
+	return ""
+}
+
+// hasOtherMaster reports whether the master Job has a pod that is not the one of the run.
+func hasOtherMaster(prev *v2.LocustTestStatus, obs *Observation) bool {
+	return prev.MasterPod != "" && slices.ContainsFunc(obs.podsOf(obs.MasterJob), func(pod *corev1.Pod) bool {
+		return pod.Name != prev.MasterPod && isLive(pod)
+	})
+}
+
+// loadStarted reports whether the load of a running test has started: by Locust's word, and where Locust cannot be asked as
+// soon as all workers were connected, because that is what Locust waits for.
+func loadStarted(prev *v2.LocustTestStatus, obs *Observation) bool {
+	if obs.Locust != nil && obs.Locust.Report != nil {
+		return prev.Progress != nil && prev.Progress.StartTime != nil || obs.Locust.Report.State.Loading()
+	}
+	return prev.Progress != nil && prev.Progress.StartTime != nil || allConnectedOnce(prev)
+}
+
+// isSuspended reports whether a Job is kept from having pods: it is suspended, or its parallelism is 0.
+func isSuspended(job *batchv1.Job) bool {
+	return job != nil && !isFinished(job) && (ptr.Deref(job.Spec.Suspend, false) || ptr.Deref(job.Spec.Parallelism, 1) == 0)
+}
+
+// suspendedJobs names the suspended Jobs of the test; empty when there are none.
+func suspendedJobs(obs *Observation) string {
+	master, worker := isSuspended(obs.MasterJob), isSuspended(obs.WorkerJob)
+	switch {
+	case master && worker:
+		return "the master Job and the worker Job are suspended"
+	case master:
+		return "the master Job is suspended"
+	case worker:
+		return "the worker Job is suspended"
+	}
+	return ""
+}
+
+// waitsForMaster reports whether the workers have no master yet because its Job is suspended: they fail after some minutes,
+// through no fault of theirs.
+func waitsForMaster(prev *v2.LocustTestStatus, obs *Observation) bool {
+	return prev.Phase == v2.PhasePending && isSuspended(obs.MasterJob)
+}
+
+// workersFailed returns why the worker Job failed for good; empty when it has not.
+func workersFailed(prev *v2.LocustTestStatus, obs *Observation) string {
+	if obs.WorkerJob == nil || jobCondition(obs.WorkerJob, batchv1.JobFailed) == nil || waitsForMaster(prev, obs) {
 		return ""
 	}
 	for _, pod := range obs.podsOf(obs.WorkerJob) {
@@ -218,7 +329,7 @@ func workersFailed(obs *Observation) string {
 // startupFailed tells why the start-up took too long: pods unhealthy without a break for the whole
 // deadline, while the test has not got going. Empty when that is not so.
 func startupFailed(prev *v2.LocustTestStatus, obs *Observation, settings Settings, verdict *verdict, now time.Time) string {
-	if verdict == nil || verdict.standing || settings.StartupDeadline <= 0 {
+	if verdict == nil || verdict.standing || settings.StartupDeadline <= 0 || suspendedJobs(obs) != "" {
 		return ""
 	}
 	if workers := countWorkers(prev, obs, settings, now); underWay(prev, workers.connected) {

@@ -86,7 +86,7 @@ func TestGoodRun(t *testing.T) {
 	s.endJob(s.obs.MasterJob, batchv1.JobComplete, end.Add(time.Second))
 	d = s.derive(end.Add(3 * time.Second))
 	assert.Equal(t, v2.PhaseSucceeded, s.prev.Phase)
-	assert.Equal(t, end.Add(time.Second), s.prev.CompletionTime.Time, "the Job's own time")
+	assert.Equal(t, end, s.prev.CompletionTime.Time, "when Locust's container ended")
 	assert.Equal(t, "3/3", s.prev.Workers)
 	requireCondition(t, &s.prev, v2.ConditionTypeTestCompleted, metav1.ConditionTrue, v2.ReasonTestSucceeded)
 	requireCondition(t, &s.prev, v2.ConditionTypeReady, metav1.ConditionTrue, v2.ReasonResourcesCreated)

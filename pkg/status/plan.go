@@ -9,14 +9,19 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/utils/ptr"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 )
 
 const (
-	// endGrace is how long workers may take to go home after their master has finished well, before they are
-	// stopped.
+	// endGrace is how long workers may take to end after their master has finished well, before they are stopped.
 	endGrace = 5 * time.Second
+	// sidecarGrace is how long the pods of a Job may take to end after Locust has ended in all of them: a little more than
+	// the 30 s that sidecars have to terminate. Stopping a Job deletes its running pods, and their logs.
+	sidecarGrace = 35 * time.Second
+	// stopDeadline, in seconds, as a Job's activeDeadlineSeconds stops it at once. Longer ones are not the operator's.
+	stopDeadline = 1
 	// maxCompletions bounds how far the worker Job grows: indexes have at most four digits, which is what
 	// generated names leave room for.
 	maxCompletions = 9999
@@ -80,7 +85,7 @@ func PlanFor(prev *v2.LocustTestStatus, obs *Observation, settings Settings, now
 func PlanDeleted(obs *Observation) Plan {
 	var plan Plan
 	for _, job := range []*batchv1.Job{obs.MasterJob, obs.WorkerJob} {
-		if job != nil && !isFinished(job) && job.Spec.ActiveDeadlineSeconds == nil {
+		if job != nil && !isFinished(job) && !isStopped(job) {
 			plan.Stop = append(plan.Stop, job)
 		}
 	}
@@ -99,13 +104,13 @@ func planRun(prev *v2.LocustTestStatus, obs *Observation, _ Settings, now time.T
 	if obs.MasterJob == nil && lostRun(prev, obs) != "" {
 		return plan
 	}
-	if obs.MasterJob != nil && isFinished(obs.MasterJob) {
+	if obs.MasterJob != nil && (isFinished(obs.MasterJob) || endedMaster(obs) != nil || suspendedRun(prev, obs) != "") {
 		return plan
 	}
 	plan.CreateService = obs.Service == nil
 	plan.CreateMaster = obs.MasterJob == nil
 	plan.CreateWorker = obs.WorkerJob == nil
-	planWorkers(&plan, obs, now)
+	planWorkers(&plan, prev, obs, now)
 	return plan
 }
 
@@ -114,9 +119,13 @@ func planRun(prev *v2.LocustTestStatus, obs *Observation, _ Settings, now time.T
 // A worker that is told to go exits with code 0, and its Job counts it as done. The Job is Indexed, so that
 // completions and parallelism can grow together while it runs (elastic indexed Jobs, KEP-3715): one more for
 // each worker that was taken away.
-func planWorkers(plan *Plan, obs *Observation, now time.Time) {
+func planWorkers(plan *Plan, prev *v2.LocustTestStatus, obs *Observation, now time.Time) {
 	job := obs.WorkerJob
-	if job == nil || job.Spec.Completions == nil || jobCondition(job, batchv1.JobFailed) != nil {
+	switch {
+	case job == nil || job.Spec.Completions == nil || isSuspended(job):
+		return
+	case jobCondition(job, batchv1.JobFailed) != nil:
+		plan.ReplaceWorkerJob = waitsForMaster(prev, obs)
 		return
 	}
 	taken, again := takenWorkers(obs, now)
@@ -202,15 +211,68 @@ func planEnd(prev *v2.LocustTestStatus, obs *Observation, settings Settings, now
 			if settings.JobTTL != nil && job.Spec.TTLSecondsAfterFinished == nil {
 				plan.Expire = append(plan.Expire, job)
 			}
-		case job.Spec.ActiveDeadlineSeconds != nil:
-			// It is being stopped already.
-		case prev.Phase == v2.PhaseSucceeded && prev.CompletionTime != nil && now.Sub(prev.CompletionTime.Time) < endGrace:
-			plan.Again = soonest(plan.Again, endGrace-now.Sub(prev.CompletionTime.Time))
+		case isStopped(job):
 		default:
-			plan.Stop = append(plan.Stop, job)
+			if wait := graceLeft(prev, obs, job, now); wait > 0 {
+				plan.Again = soonest(plan.Again, wait)
+			} else {
+				plan.Stop = append(plan.Stop, job)
+			}
 		}
 	}
 	return plan
+}
+
+// isStopped reports whether the operator has stopped the Job. A longer deadline is that of a policy or a user: it does not
+// end the load when the test ends.
+func isStopped(job *batchv1.Job) bool {
+	deadline := job.Spec.ActiveDeadlineSeconds
+	stays := !ptr.Deref(job.Spec.Suspend, false) || ptr.Deref(job.Spec.Parallelism, 1) == 0
+	return deadline != nil && *deadline <= stopDeadline && stays
+}
+
+// StopPatch is the change to a Job's spec that ends its pods and keeps it from having others: its deadline has passed, so
+// that it counts as finished, its time to live applies, and it and its finished pods stay for their logs. Without
+// parallelism a suspended Job has no pods for the second that the deadline leaves it when it is resumed.
+func StopPatch(settings Settings) map[string]any {
+	spec := map[string]any{"activeDeadlineSeconds": stopDeadline, "parallelism": 0}
+	if ttl := settings.JobTTL; ttl != nil {
+		spec["ttlSecondsAfterFinished"] = int64(*ttl / time.Second)
+	}
+	return spec
+}
+
+// graceLeft is how long a Job of a test that has ended may still end by itself, not positive when it has to be stopped. A
+// clock that is behind that of the cluster does not make it longer.
+func graceLeft(prev *v2.LocustTestStatus, obs *Observation, job *batchv1.Job, now time.Time) time.Duration {
+	ended := locustEndedAt(obs, job)
+	switch {
+	case !ended.IsZero() && (job == obs.MasterJob || slices.ContainsFunc(obs.podsOf(job), isHeldOpen)):
+		return sidecarGrace - max(now.Sub(ended), 0)
+	case prev.Phase == v2.PhaseSucceeded && prev.CompletionTime != nil:
+		return endGrace - max(now.Sub(prev.CompletionTime.Time), 0)
+	}
+	return 0
+}
+
+// isHeldOpen reports whether other containers run on in a pod whose Locust container has ended.
+func isHeldOpen(pod *corev1.Pod) bool {
+	return !finishedAt(pod).IsZero() && pod.Status.Phase != corev1.PodSucceeded && pod.Status.Phase != corev1.PodFailed
+}
+
+// locustEndedAt is when Locust had ended in all pods of a Job; zero while it has not, or when there are no pods.
+func locustEndedAt(obs *Observation, job *batchv1.Job) time.Time {
+	var last time.Time
+	for _, pod := range obs.podsOf(job) {
+		at := finishedAt(pod)
+		if at.IsZero() {
+			return time.Time{}
+		}
+		if at.After(last) {
+			last = at
+		}
+	}
+	return last
 }
 
 // soonest is the shorter of two waiting times, where 0 means never.

@@ -153,7 +153,7 @@ func silentSince(pod *corev1.Pod) (time.Time, bool) {
 // lacksPods tells whether an unfinished Job has no pod at all for some of its indexes. A pod that failed is a reason why
 // its successor is not there yet: its Job waits before it tries again.
 func lacksPods(obs *Observation, job *batchv1.Job) bool {
-	if job == nil || isFinished(job) || job.Spec.Parallelism == nil {
+	if job == nil || isFinished(job) || isSuspended(job) || job.Spec.Parallelism == nil {
 		return false
 	}
 	known := map[string]bool{}
@@ -170,6 +170,9 @@ func lacksPods(obs *Observation, job *batchv1.Job) bool {
 
 // judge is the worst verdict over all pods; nil when there is none.
 func judge(prev *v2.LocustTestStatus, obs *Observation, now time.Time) *verdict {
+	if obs.Failure != nil && !obs.Failure.Final {
+		return &verdict{reason: v2.ReasonCreationError, message: obs.Failure.Message}
+	}
 	found := findings{}
 	for i := range obs.Pods {
 		pod := &obs.Pods[i]
@@ -226,13 +229,17 @@ func (c complaints) String() string {
 	return strings.Join(parts, "; ")
 }
 
-// podVerdict is what the pod's own status tells; nil when nothing is wrong.
+// podVerdict is what the pod's own status tells; nil when nothing is wrong. Once Locust runs, other containers that end or
+// crash are not its trouble.
 func podVerdict(pod *corev1.Pod) *verdict {
 	if !isLive(pod) {
 		return nil
 	}
 	if c := podCondition(pod, corev1.PodScheduled); c != nil && c.Status == corev1.ConditionFalse && c.Reason == corev1.PodReasonUnschedulable {
 		return &verdict{reason: v2.ReasonSchedulingError, message: c.Message}
+	}
+	if started := startedAt(pod); !started.IsZero() {
+		return besideVerdict(pod)
 	}
 	for i := range pod.Status.InitContainerStatuses {
 		c := &pod.Status.InitContainerStatuses[i]
@@ -254,6 +261,19 @@ func podVerdict(pod *corev1.Pod) *verdict {
 		if w := c.State.Waiting; w != nil && waitingReasons[w.Reason] != "" {
 			return &verdict{reason: waitingReasons[w.Reason], message: containerWords("", c)}
 		}
+	}
+	return nil
+}
+
+// besideVerdict is what is wrong with the containers beside Locust's that have never started; nil when nothing is.
+func besideVerdict(pod *corev1.Pod) *verdict {
+	for i := range pod.Status.ContainerStatuses {
+		c := &pod.Status.ContainerStatuses[i]
+		w := c.State.Waiting
+		if w == nil || waitingReasons[w.Reason] == "" || waitingReasons[w.Reason] == v2.ReasonCrashLoopBackOff {
+			continue
+		}
+		return &verdict{reason: waitingReasons[w.Reason], message: containerWords("container "+c.Name+": ", c)}
 	}
 	return nil
 }
@@ -420,6 +440,8 @@ func setPodsHealthy(next *v2.LocustTestStatus, obs *Observation, v *verdict, now
 	switch {
 	case next.Phase == v2.PhaseSucceeded:
 		setCondition(next, now, v2.ConditionTypePodsHealthy, metav1.ConditionTrue, v2.ReasonPodsHealthy, "All pods ran")
+	case !next.IsTerminal() && suspendedJobs(obs) != "":
+		setCondition(next, now, v2.ConditionTypePodsHealthy, metav1.ConditionTrue, v2.ReasonSuspended, suspendedMessage(obs, v))
 	case v != nil:
 		setCondition(next, now, v2.ConditionTypePodsHealthy, metav1.ConditionFalse, v.reason, v.message)
 	case next.Phase == v2.PhaseFailed:
@@ -432,4 +454,14 @@ func setPodsHealthy(next *v2.LocustTestStatus, obs *Observation, v *verdict, now
 		return again
 	}
 	return 0
+}
+
+// suspendedMessage says which Jobs are suspended, and what is wrong besides.
+func suspendedMessage(obs *Observation, v *verdict) string {
+	words := suspendedJobs(obs)
+	message := strings.ToUpper(words[:1]) + words[1:] + "; the test goes on when what suspended them resumes them"
+	if v != nil {
+		message += ". " + v.reason + ": " + v.message
+	}
+	return message
 }

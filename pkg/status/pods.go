@@ -15,8 +15,13 @@ import (
 // kubelet keeps up to 2 KiB or 80 lines of the log's end (terminationMessagePolicy FallbackToLogsOnError).
 const maxLastWords = 1536
 
-func isMaster(pod *corev1.Pod) bool {
-	return pod.Labels[resources.LabelComponent] == string(resources.RoleMaster)
+// IsMaster reports whether the pod runs a master. Pods of the 2.x operator have no component label; the label with the
+// Job's name tells their role.
+func IsMaster(pod *corev1.Pod) bool {
+	if role, labelled := pod.Labels[resources.LabelComponent]; labelled {
+		return role == string(resources.RoleMaster)
+	}
+	return pod.Labels[resources.LabelPodName] == resources.MasterName(pod.Labels[resources.LabelTestName])
 }
 
 // mainContainer is the status of the container that runs Locust: it has its Job's name. A pod may have
@@ -59,13 +64,32 @@ func isFinishedPod(pod *corev1.Pod) bool {
 	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed || !finishedAt(pod).IsZero()
 }
 
-// endedWell tells whether the pod has ended with code 0.
+// endedWell reports whether Locust has ended with code 0, whatever became of the pod's other containers. Without a
+// container status the pod's phase decides.
 func endedWell(pod *corev1.Pod) bool {
-	if pod.Status.Phase == corev1.PodFailed {
+	if c := mainContainer(pod); c != nil && c.State.Terminated != nil {
+		return c.State.Terminated.ExitCode == 0
+	}
+	return pod.Status.Phase == corev1.PodSucceeded
+}
+
+// endedByItself reports whether Locust has ended before anything outside asked the pod to: a pod that is deleted or evicted
+// ends with the exit code of a terminated process, which may be 0. Within the same second the order is not known.
+func endedByItself(pod *corev1.Pod) bool {
+	finished := finishedAt(pod)
+	if finished.IsZero() {
 		return false
 	}
-	c := mainContainer(pod)
-	return pod.Status.Phase == corev1.PodSucceeded || (c != nil && c.State.Terminated != nil && c.State.Terminated.ExitCode == 0)
+	if pod.DeletionTimestamp != nil && (pod.DeletionGracePeriodSeconds == nil || !finished.Before(deletionRequestedAt(pod))) {
+		return false
+	}
+	c := podCondition(pod, corev1.DisruptionTarget)
+	return c == nil || c.Status != corev1.ConditionTrue || finished.Before(c.LastTransitionTime.Time)
+}
+
+// deletionRequestedAt is when the pod was deleted; its deletionTimestamp is when its grace period ends.
+func deletionRequestedAt(pod *corev1.Pod) time.Time {
+	return pod.DeletionTimestamp.Add(-time.Duration(*pod.DeletionGracePeriodSeconds) * time.Second)
 }
 
 // isLive tells whether the pod runs, or may yet run.
@@ -82,9 +106,20 @@ func podCondition(pod *corev1.Pod, conditionType corev1.PodConditionType) *corev
 	return nil
 }
 
+// isReady reports whether Locust runs in the pod and its node reports so. Other containers of the pod, which a cluster
+// injects, do not count.
 func isReady(pod *corev1.Pod) bool {
 	c := podCondition(pod, corev1.PodReady)
-	return isLive(pod) && c != nil && c.Status == corev1.ConditionTrue
+	return isLive(pod) && c != nil && (c.Status == corev1.ConditionTrue || othersUnready(pod))
+}
+
+// othersUnready reports whether the pod is not ready only because of containers beside Locust's. The reason is the
+// kubelet's (k8s.io/kubernetes/pkg/kubelet/status/generate.go); it is another one for a pod whose node is lost.
+func othersUnready(pod *corev1.Pod) bool {
+	const containersNotReady = "ContainersNotReady"
+	c, main := podCondition(pod, corev1.PodReady), mainContainer(pod)
+	return isLive(pod) && c != nil && c.Status == corev1.ConditionFalse && c.Reason == containersNotReady &&
+		main != nil && main.State.Running != nil
 }
 
 // wasDisrupted tells whether the pod was ended from outside: evicted, preempted, or its node was lost

@@ -38,6 +38,8 @@ type Watcher struct {
 	mu       sync.Mutex
 	history  map[types.UID][]Sighting
 	breaches []string
+	// adopted are the namespaces of FromOperator2.
+	adopted map[string]bool
 	// changed is closed and replaced at each sighting.
 	changed chan struct{}
 }
@@ -116,22 +118,47 @@ func (w *Watcher) see(test *v2.LocustTest) {
 	}
 	name := test.Namespace + "/" + test.Name
 	var err error
-	if len(seen) == 0 {
+	switch {
+	case w.isForeign(test):
+	case len(seen) == 0 || w.isForeign(seen[len(seen)-1].Test):
 		err = status.CheckStatus(&test.Status)
-	} else {
+	default:
 		err = status.CheckTransition(&seen[len(seen)-1].Test.Status, &test.Status)
 	}
 	if err != nil {
 		w.breaches = append(w.breaches, fmt.Sprintf("%s at resourceVersion %s: %v", name, test.ResourceVersion, err))
 	}
 	for _, finalizer := range test.Finalizers {
-		if strings.Contains(finalizer, "locust") {
+		if strings.Contains(finalizer, "locust") && !w.adopted[test.Namespace] {
 			w.breaches = append(w.breaches, fmt.Sprintf("%s has the finalizer %s", name, finalizer))
 		}
 	}
 	w.history[test.UID] = append(seen, Sighting{time.Now(), test.DeepCopy()})
 	close(w.changed)
 	w.changed = make(chan struct{})
+}
+
+// FromOperator2 expects the tests of a namespace to come from the 2.x operator: they may have its finalizer, and a status
+// that it wrote is not checked.
+func (w *Watcher) FromOperator2(namespace string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.adopted == nil {
+		w.adopted = map[string]bool{}
+	}
+	w.adopted[namespace] = true
+}
+
+// IsFromOperator2 reports whether FromOperator2 was called for the namespace.
+func (w *Watcher) IsFromOperator2(namespace string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.adopted[namespace]
+}
+
+// isForeign reports whether the 2.x operator wrote the status: it has no field "workers".
+func (w *Watcher) isForeign(test *v2.LocustTest) bool {
+	return w.adopted[test.Namespace] && test.Status.Workers == ""
 }
 
 func (w *Watcher) breach(format string, args ...any) {

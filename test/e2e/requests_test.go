@@ -95,7 +95,8 @@ func checkRequests(t *testing.T, namespace string) {
 		}
 		byKind[fmt.Sprintf("%s %s %d", e.Verb, what, code)]++
 		assert.False(t, e.Verb == "create" && code == 409, "create of %s %s was refused as already existing", what, e.ObjectRef.Name)
-		assert.False(t, what == "locusttests" && e.Verb != "get" && e.Verb != "list" && e.Verb != "watch", "the main object %s was written: %s", e.ObjectRef.Name, e.Verb)
+		released := what == "locusttests" && e.Verb == "patch" && watcher.IsFromOperator2(namespace) // its finalizer
+		assert.False(t, !released && what == "locusttests" && e.Verb != "get" && e.Verb != "list" && e.Verb != "watch", "the main object %s was written: %s", e.ObjectRef.Name, e.Verb)
 		if what == "locusttests/status" && code == 200 && e.ResponseObject != nil {
 			uid, version := e.ResponseObject.Metadata.UID, e.ResponseObject.Metadata.ResourceVersion
 			assert.NotEqual(t, versions[uid], version, "a status write of %s changed nothing", e.ObjectRef.Name)

@@ -1,0 +1,228 @@
+package status
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
+)
+
+// inject adds a container beside Locust's to all pods, as an admission webhook does.
+func (s *scene) inject(state corev1.ContainerState) {
+	for i := range s.obs.Pods {
+		status := &s.obs.Pods[i].Status
+		status.ContainerStatuses = append([]corev1.ContainerStatus{{Name: "mesh", State: state}}, status.ContainerStatuses...)
+	}
+}
+
+// endLocust ends the Locust container of a pod, and nothing else of it.
+func (s *scene) endLocust(pod *corev1.Pod, at time.Time, code int32, words string) {
+	c := mainContainer(pod)
+	c.State = corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
+		ExitCode: code, StartedAt: metav1.NewTime(startedAt(pod)), FinishedAt: metav1.NewTime(at), Message: words,
+	}}
+}
+
+var runs = corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}
+
+// TestSidecar_NeverEnds: the run ends with Locust, whatever its Jobs say, and then they are stopped.
+func TestSidecar_NeverEnds(t *testing.T) {
+	for name, code := range map[string]int32{v2.PhaseSucceeded: 0, v2.PhaseFailed: 1} {
+		t.Run(name, func(t *testing.T) {
+			s := running(t)
+			s.inject(runs)
+			end := t0.Add(time.Minute)
+			s.endLocust(s.master(), end, code, "")
+			for i := range 3 {
+				s.endLocust(s.worker(i), end.Add(-time.Second), 0, "")
+			}
+			d := s.derive(end.Add(time.Second))
+			require.Equal(t, name, s.prev.Phase)
+			assert.Equal(t, end, s.prev.CompletionTime.Time, "when Locust's container ended")
+			assert.Equal(t, "3/3", s.prev.Workers)
+			require.Len(t, d.Events, 1)
+
+			plan := PlanFor(&s.prev, &s.obs, settings, end.Add(2*time.Second))
+			assert.Empty(t, plan.Stop, "sidecars may end by themselves, so that the logs stay")
+			assert.Equal(t, sidecarGrace-3*time.Second, plan.Again)
+			assert.Equal(t, []*batchv1.Job{s.obs.MasterJob, s.obs.WorkerJob}, PlanFor(&s.prev, &s.obs, settings, end.Add(sidecarGrace)).Stop)
+		})
+	}
+}
+
+// TestSidecar_WorkersStay: a worker that goes on after the end is stopped soon, a crashing one at once.
+func TestSidecar_WorkersStay(t *testing.T) {
+	s := running(t)
+	end := t0.Add(time.Minute)
+	s.endLocust(s.master(), end, 0, "")
+	s.derive(end)
+	assert.Empty(t, PlanFor(&s.prev, &s.obs, settings, end).Stop)
+	assert.Equal(t, []*batchv1.Job{s.obs.WorkerJob}, PlanFor(&s.prev, &s.obs, settings, end.Add(endGrace)).Stop)
+	assert.Empty(t, PlanFor(&s.prev, &s.obs, settings, end.Add(-time.Hour)).Stop, "a clock that is behind")
+	assert.Equal(t, endGrace, PlanFor(&s.prev, &s.obs, settings, end.Add(-time.Hour)).Again)
+
+	s = running(t)
+	s.endLocust(s.master(), end, 1, "")
+	for i := range 3 {
+		s.endPod(s.worker(i), end, 1, "")
+	}
+	s.derive(end)
+	assert.Equal(t, []*batchv1.Job{s.obs.WorkerJob}, PlanFor(&s.prev, &s.obs, settings, end).Stop, "its Job would start them again")
+}
+
+// TestSidecar_Fails: the exit code of another container is no failure of the test, at the end or before.
+func TestSidecar_Fails(t *testing.T) {
+	s := running(t)
+	s.inject(corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 137, Reason: "OOMKilled", FinishedAt: metav1.NewTime(t0.Add(20 * time.Second))}})
+	for i := range s.obs.Pods {
+		c := podCondition(&s.obs.Pods[i], corev1.PodReady)
+		c.Status, c.Reason = corev1.ConditionFalse, "ContainersNotReady"
+	}
+	s.obs.MasterJob.Status.Ready = ptr.To[int32](0)
+	s.derive(t0.Add(30 * time.Second))
+	require.Equal(t, v2.PhaseRunning, s.prev.Phase)
+	requireCondition(t, &s.prev, v2.ConditionTypePodsHealthy, metav1.ConditionTrue, v2.ReasonPodsHealthy)
+	assert.Equal(t, "3/3", s.prev.Workers)
+
+	end := t0.Add(time.Minute)
+	for i := range 3 {
+		s.endLocust(s.worker(i), end.Add(-time.Second), 0, "")
+		s.worker(i).Status.Phase = corev1.PodFailed
+	}
+	s.endLocust(s.master(), end, 0, "")
+	s.master().Status.Phase = corev1.PodFailed
+	s.endJob(s.obs.MasterJob, batchv1.JobFailed, end)
+	s.derive(end.Add(time.Second))
+	require.Equal(t, v2.PhaseSucceeded, s.prev.Phase, "the Job failed, Locust did not")
+	assert.Equal(t, "3/3", s.prev.Workers)
+	requireCondition(t, &s.prev, v2.ConditionTypePodsHealthy, metav1.ConditionTrue, v2.ReasonPodsHealthy)
+}
+
+// TestSidecar_NotReady: a test runs when Locust does, although the Job counts no ready pod.
+func TestSidecar_NotReady(t *testing.T) {
+	s := created(t)
+	s.runPod(s.master(), t0.Add(10*time.Second))
+	s.inject(corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ImagePullBackOff", Message: "no such image"}})
+	c := podCondition(s.master(), corev1.PodReady)
+	c.Status, c.Reason = corev1.ConditionFalse, "ContainersNotReady"
+	s.derive(t0.Add(12 * time.Second))
+	require.Equal(t, v2.PhaseRunning, s.prev.Phase)
+	requireCondition(t, &s.prev, v2.ConditionTypePodsHealthy, metav1.ConditionFalse, v2.ReasonImagePullError, "container mesh", "no such image")
+
+	c.Reason = "" // the node is lost
+	assert.False(t, isReady(s.master()))
+}
+
+// TestSidecar_Native: a native sidecar that crashes keeps Locust from starting, and is no trouble afterwards.
+func TestSidecar_Native(t *testing.T) {
+	s := created(t)
+	crash := corev1.ContainerStatus{Name: "mesh", State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff"}}}
+	s.master().Status.InitContainerStatuses = []corev1.ContainerStatus{crash}
+	s.derive(t0.Add(5 * time.Second))
+	requireCondition(t, &s.prev, v2.ConditionTypePodsHealthy, metav1.ConditionFalse, v2.ReasonInitializationError, "mesh")
+	s.runMaster(t0.Add(10 * time.Second))
+	s.derive(t0.Add(11 * time.Second))
+	requireCondition(t, &s.prev, v2.ConditionTypePodsHealthy, metav1.ConditionTrue, v2.ReasonPodsStarting)
+}
+
+// TestEndedByItself: what ends because its pod is deleted or evicted has not ended by itself.
+func TestEndedByItself(t *testing.T) {
+	end := t0.Add(time.Minute)
+	for name, test := range map[string]struct {
+		change func(*corev1.Pod)
+		want   bool
+	}{
+		"ended":                      {func(*corev1.Pod) {}, true},
+		"deleted before":             {deletedAt(end.Add(-time.Second)), false},
+		"deleted in the same second": {deletedAt(end), false},
+		"deleted after":              {deletedAt(end.Add(time.Second)), true},
+		"evicted before":             {disruptedAt(end.Add(-time.Second)), false},
+		"evicted after":              {disruptedAt(end.Add(time.Second)), true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := running(t)
+			s.endLocust(s.master(), end, 0, "")
+			test.change(s.master())
+			assert.Equal(t, test.want, endedByItself(s.master()))
+			assert.False(t, endedByItself(s.worker(0)), "it runs")
+		})
+	}
+}
+
+func deletedAt(at time.Time) func(*corev1.Pod) {
+	return func(pod *corev1.Pod) {
+		pod.DeletionGracePeriodSeconds = ptr.To[int64](30)
+		pod.DeletionTimestamp = ptr.To(metav1.NewTime(at.Add(30 * time.Second)))
+	}
+}
+
+func disruptedAt(at time.Time) func(*corev1.Pod) {
+	return func(pod *corev1.Pod) {
+		pod.Status.Conditions = append(pod.Status.Conditions, corev1.PodCondition{Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue, LastTransitionTime: metav1.NewTime(at)})
+	}
+}
+
+// TestDeadlineOfOthers: a deadline that a policy sets is not the operator's stop; where it ends the run, the message says so.
+func TestDeadlineOfOthers(t *testing.T) {
+	s := running(t)
+	s.obs.MasterJob.Spec.ActiveDeadlineSeconds, s.obs.WorkerJob.Spec.ActiveDeadlineSeconds = ptr.To[int64](86400), ptr.To[int64](86400)
+	assert.Len(t, PlanDeleted(&s.obs).Stop, 2)
+	end := t0.Add(time.Minute)
+	s.endLocust(s.master(), end, 1, "")
+	s.derive(end)
+	assert.Equal(t, []*batchv1.Job{s.obs.WorkerJob}, PlanFor(&s.prev, &s.obs, settings, end).Stop)
+	s.obs.WorkerJob.Spec.ActiveDeadlineSeconds = ptr.To[int64](1)
+	assert.Empty(t, PlanFor(&s.prev, &s.obs, settings, end).Stop, "stopped")
+
+	s = running(t)
+	s.endJob(s.obs.MasterJob, batchv1.JobFailed, end)
+	s.obs.MasterJob.Status.Conditions[0].Reason = batchv1.JobReasonDeadlineExceeded
+	s.derive(end)
+	requireCondition(t, &s.prev, v2.ConditionTypeTestCompleted, metav1.ConditionTrue, v2.ReasonTestFailed, "activeDeadlineSeconds")
+}
+
+// TestCannotBeCreated: an object that is refused counts like an unhealthy pod.
+func TestCannotBeCreated(t *testing.T) {
+	s := created(t)
+	s.runMaster(t0.Add(2 * time.Second))
+	s.obs.WorkerJob, s.obs.Pods = nil, s.obs.Pods[:1]
+	s.obs.Failure = &Failure{Message: "worker Job shop-worker could not be created: exceeded quota"}
+	s.derive(t0.Add(3 * time.Second))
+	require.Equal(t, v2.PhaseRunning, s.prev.Phase)
+	requireCondition(t, &s.prev, v2.ConditionTypePodsHealthy, metav1.ConditionFalse, v2.ReasonCreationError, "exceeded quota")
+	requireCondition(t, &s.prev, v2.ConditionTypeReady, metav1.ConditionFalse, v2.ReasonResourcesFailed, "exceeded quota")
+	d := s.derive(t0.Add(4 * time.Second))
+	assert.Equal(t, settings.StartupDeadline-time.Second, d.WakeUp)
+	s.derive(t0.Add(4*time.Second + settings.StartupDeadline))
+	require.Equal(t, v2.PhaseFailed, s.prev.Phase)
+	requireCondition(t, &s.prev, v2.ConditionTypeTestCompleted, metav1.ConditionTrue, v2.ReasonTestFailed, "start-up deadline", "exceeded quota")
+	assert.Equal(t, []*batchv1.Job{s.obs.MasterJob}, PlanFor(&s.prev, &s.obs, settings, t0.Add(10*time.Minute)).Stop, "the master does not wait alone")
+
+	// It is created in time.
+	s = created(t)
+	worker := s.obs.WorkerJob
+	s.obs.WorkerJob, s.obs.Failure = nil, &Failure{Message: "exceeded quota"}
+	s.derive(t0.Add(3 * time.Second))
+	s.obs.WorkerJob, s.obs.Failure = worker, nil
+	s.derive(t0.Add(time.Minute))
+	requireCondition(t, &s.prev, v2.ConditionTypePodsHealthy, metav1.ConditionTrue, v2.ReasonPodsStarting)
+}
+
+// TestIsMaster: pods of the 2.x operator have no component label.
+func TestIsMaster(t *testing.T) {
+	pod := func(labels map[string]string) *corev1.Pod {
+		return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Labels: labels}}
+	}
+	assert.True(t, IsMaster(pod(map[string]string{resources.LabelTestName: "a.b", resources.LabelPodName: "a-b-master"})))
+	assert.False(t, IsMaster(pod(map[string]string{resources.LabelTestName: "a", resources.LabelPodName: "a-worker"})))
+	assert.True(t, IsMaster(pod(map[string]string{resources.LabelComponent: "master"})))
+	assert.False(t, IsMaster(pod(map[string]string{resources.LabelComponent: "worker", resources.LabelTestName: "a", resources.LabelPodName: "a-master"})))
+}

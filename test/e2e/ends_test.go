@@ -1,0 +1,172 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
+)
+
+// meshes are what service meshes add to pods: the names, the order and the ends of their containers. Their programs are
+// Python here, in the image that the node has.
+var meshes = map[string]string{
+	// Istio and Linkerd as they were: an init container that sets up iptables, and a proxy that never ends.
+	"classic": `initContainers: [%[1]s{name: "mesh-init", command: ["python3", "-c", "pass"]%[2]s}], containers: [%[3]s{name: "mesh", command: ["python3", "-c", "import time; time.sleep(1e9)"]%[4]s}]`,
+	// A native sidecar, which the kubelet ends after Locust; this one ignores SIGTERM.
+	"native": `initContainers: [%[1]s{name: "mesh", restartPolicy: "Always", command: ["python3", "-c", "import time; time.sleep(1e9)"]%[2]s}]`,
+	// A proxy that is killed for its memory during the run.
+	"killed": `containers: [%[3]s{name: "mesh", command: ["python3", "-c", "import sys, time; time.sleep(6); sys.exit(137)"]%[4]s}]`,
+}
+
+// injection is the policy's expression for a mesh.
+func injection(shape string) string {
+	const initType, containerType = "Object.spec.initContainers", "Object.spec.containers"
+	rest := func(kind string) string {
+		return fmt.Sprintf(`, image: %q, securityContext: %s.securityContext{allowPrivilegeEscalation: false, capabilities: %s.securityContext.capabilities{drop: ["ALL"]}}`, locustImage, kind, kind)
+	}
+	format := shape
+	for _, unused := range []string{"%[1]s", "%[2]s", "%[3]s", "%[4]s"} {
+		if !strings.Contains(shape, unused) {
+			format += "%[5]s" // a format without an argument is an error
+			break
+		}
+	}
+	return "Object{spec: Object.spec{" + fmt.Sprintf(format, initType, rest(initType), containerType, rest(containerType), "") + "}}"
+}
+
+// TestSidecar: the run ends with Locust's own container; what a mesh adds to the pods neither keeps it open nor fails it.
+func TestSidecar(t *testing.T) {
+	t.Parallel()
+	for name, shape := range meshes {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newScenario(t)
+			s.mutatePods(injection(shape), func(pod *corev1.Pod) bool {
+				return len(pod.Spec.Containers)+len(pod.Spec.InitContainers) > 1
+			})
+			test := s.create(s.test("meshed", 10, func(spec *v2.LocustTestSpec) { spec.Worker.Replicas = 1 }))
+			final := s.untilPhase(test, v2.PhaseSucceeded)
+			var master corev1.Pod
+			if k8s.Get(context.Background(), client.ObjectKey{Namespace: s.namespace, Name: final.MasterPod}, &master) == nil {
+				for _, c := range master.Status.ContainerStatuses {
+					if end := c.State.Terminated; c.Name == resources.MasterName(test.Name) && end != nil {
+						assert.Equal(t, end.FinishedAt.Time, final.CompletionTime.Time, "when Locust ended")
+					}
+				}
+			}
+			require.NotNil(t, final.TestResult)
+			assert.True(t, final.TestResult.Final)
+			assert.Equal(t, "1/1", final.Workers)
+			s.requireNoLoad(test)
+			s.requireFrozen(test, final)
+			assert.Equal(t, 1, count(t, "started", s.key(test.Name)))
+		})
+	}
+}
+
+func (s *scenario) setSuspend(test *v2.LocustTest, role resources.Role, suspend bool) {
+	s.t.Helper()
+	patch := fmt.Sprintf(`{"spec":{"suspend":%t}}`, suspend)
+	require.NoError(s.t, k8s.Patch(s.t.Context(), s.job(test, role), client.RawPatch("application/merge-patch+json", []byte(patch))))
+}
+
+// TestSuspended: a queue creates Jobs suspended and resumes them later; what is suspended during the run is a lost run, which
+// a resume does not start a second time.
+func TestSuspended(t *testing.T) {
+	t.Parallel()
+	t.Run("queue", func(t *testing.T) {
+		t.Parallel()
+		s := newScenario(t)
+		s.mutateJobs(`Object{spec: Object.spec{suspend: true}}`, func(job *batchv1.Job) bool { return ptr.Deref(job.Spec.Suspend, false) })
+		test := s.create(s.test("queued", 6))
+		status := s.untilReason(test, v2.ConditionTypePodsHealthy, v2.ReasonSuspended)
+		assert.Equal(t, v2.PhasePending, status.Phase)
+		assert.Equal(t, v2.ReasonSuspended, condition(status, v2.ConditionTypeReconciling).Reason)
+		assert.Equal(t, v2.ReasonResourcesCreated, s.untilReady(test).Reason)
+		assert.Empty(t, s.livePods(test, ""))
+		s.setSuspend(test, resources.RoleMaster, false)
+		s.setSuspend(test, resources.RoleWorker, false)
+		s.untilPhase(test, v2.PhaseSucceeded)
+		assert.Equal(t, 1, count(t, "started", s.key(test.Name)))
+	})
+	for role, words := range map[resources.Role]string{
+		resources.RoleMaster: "the master Job was suspended during the run",
+		resources.RoleWorker: "the worker Job was suspended during the load",
+	} {
+		t.Run(string(role), func(t *testing.T) {
+			t.Parallel()
+			s := newScenario(t)
+			test := s.create(s.test("suspended", 120))
+			s.untilLoad(test)
+			s.until(test, "the status shows the load", func(status *v2.LocustTestStatus) bool { return status.Progress != nil && status.Progress.StartTime != nil })
+			s.setSuspend(test, role, true)
+			final := s.untilPhase(test, v2.PhaseFailed)
+			assert.Contains(t, condition(final, v2.ConditionTypeTestCompleted).Message, words)
+			eventually(t, "the Jobs are stopped", func() bool { return ptr.Deref(s.job(test, role).Spec.Parallelism, 1) == 0 })
+			s.setSuspend(test, role, false)
+			s.requireNoLoad(test)
+			eventually(t, "the resumed Job has finished", func() bool { return len(s.job(test, role).Status.Conditions) > 1 })
+			s.requireFrozen(test, final)
+			assert.Equal(t, 1, count(t, "started", s.key(test.Name)), "no second run")
+		})
+	}
+}
+
+func (s *scenario) untilReady(test *v2.LocustTest) metav1.Condition {
+	s.t.Helper()
+	return condition(s.untilReason(test, v2.ConditionTypeReady, v2.ReasonResourcesCreated), v2.ConditionTypeReady)
+}
+
+// TestDeadlineOfPolicy: load that should end is ended, although a policy gives all Jobs a deadline of a day.
+func TestDeadlineOfPolicy(t *testing.T) {
+	t.Parallel()
+	s := newScenario(t)
+	s.mutateJobs(`Object{spec: Object.spec{activeDeadlineSeconds: 86400}}`, func(job *batchv1.Job) bool { return job.Spec.ActiveDeadlineSeconds != nil })
+	test := s.create(s.test("bounded", 120))
+	s.untilLoad(test)
+	master := s.livePods(test, resources.RoleMaster)[0]
+	require.NoError(t, k8s.Delete(t.Context(), &master, client.GracePeriodSeconds(0)))
+	s.untilPhase(test, v2.PhaseFailed)
+	s.requireNoLoad(test)
+	assert.Equal(t, 1, count(t, "started", s.key(test.Name)))
+}
+
+// TestQuotaOnJobs: a worker Job that a quota refuses fails the test after the start-up deadline, and the master that waits
+// for it is stopped.
+func TestQuotaOnJobs(t *testing.T) {
+	t.Parallel()
+	s := newScenario(t)
+	quota := &corev1.ResourceQuota{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: "one-job"},
+		Spec: corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{"count/jobs.batch": resource.MustParse("1")}}}
+	require.NoError(t, k8s.Create(t.Context(), quota))
+	eventually(t, "the quota is in force", func() bool {
+		return k8s.Get(t.Context(), client.ObjectKeyFromObject(quota), quota) == nil && len(quota.Status.Hard) > 0
+	})
+	created := time.Now()
+	test := s.create(s.test("refused", 6))
+	status := s.untilReason(test, v2.ConditionTypePodsHealthy, v2.ReasonCreationError)
+	assert.Contains(t, condition(status, v2.ConditionTypePodsHealthy).Message, "exceeded quota: one-job")
+	final := s.untilPhase(test, v2.PhaseFailed)
+	assert.Contains(t, condition(final, v2.ConditionTypeTestCompleted).Message, "exceeded quota: one-job")
+	assert.Contains(t, condition(final, v2.ConditionTypeTestCompleted).Message, "start-up deadline")
+	eventually(t, "the master is stopped", func() bool { return len(s.livePods(test, "")) == 0 })
+	if auditLog() != "" {
+		assert.LessOrEqual(t, len(requests(t, s.namespace)), int(time.Since(created).Seconds())+10, "at most one request per second")
+	}
+	assert.Zero(t, count(t, "started", s.key(test.Name)))
+}
