@@ -1,0 +1,106 @@
+package cause
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/locust/report"
+)
+
+// unhandled is what the reporter, or Locust (log.py), writes before an exception that ended the master or a greenlet.
+var unhandled = regexp.MustCompile(`^(?:unhandled exception|Unhandled exception in greenlet: <.*>): `)
+
+// OfReport finds the cause in the report that the reporter left: what the master ended with, failed requests,
+// exceptions of users, the last ERROR of the log, and at last the log's last line. It is empty for a report without any
+// of these.
+func OfReport(final *report.Final, facts Facts) Cause {
+	if final == nil {
+		return Cause{}
+	}
+	f := findInReport(final)
+	if f.message == "" {
+		return Cause{}
+	}
+	f.detail = reportDetail(final)
+	return f.cause(facts)
+}
+
+func findInReport(final *report.Final) finding {
+	if text := lastOf(final.Log, "CRITICAL"); text != "" {
+		return finding{message: unhandled.ReplaceAllString(text, "")}
+	}
+	if final.Failures > 0 {
+		return finding{message: failed(final), kind: request}
+	}
+	for _, e := range final.Errors { // the most frequent is first
+		if isOfUsers(e) {
+			return finding{message: errorWords(e)}
+		}
+	}
+	if text := lastOf(final.Log, "ERROR"); text != "" {
+		return finding{message: text}
+	}
+	line := last(final.Log, func(line string) bool { return strings.TrimSpace(line) != "" })
+	if r := parseRecord(line); r.text != "" {
+		line = r.text
+	}
+	return finding{message: line}
+}
+
+// lastOf is the text of the last line of a level.
+func lastOf(log []string, level string) string {
+	return parseRecord(last(log, func(line string) bool {
+		r := parseRecord(line)
+		return r.level == level && r.text != ""
+	})).text
+}
+
+// failed counts the failed requests and adds the most frequent error.
+func failed(final *report.Final) string {
+	text := failures(final)
+	for _, e := range final.Errors {
+		if !isOfUsers(e) {
+			return text + ", " + errorWords(e)
+		}
+	}
+	return text
+}
+
+func failures(final *report.Final) string {
+	part := 100 * float64(final.Failures) / float64(max(final.Requests, 1))
+	return fmt.Sprintf("%d of %d requests failed (%.4g %%)", final.Failures, final.Requests, part)
+}
+
+// isOfUsers reports whether an error is an exception of the users' code, which has no request.
+func isOfUsers(e report.Error) bool { return strings.TrimSpace(e.Method+e.Name) == "" }
+
+func errorWords(e report.Error) string {
+	from := strings.TrimSpace(e.Method + " " + e.Name)
+	if isOfUsers(e) {
+		from = "exception in the locustfile"
+	}
+	return fmt.Sprintf("%d × %s: %s", e.Occurrences, from, e.Text)
+}
+
+// reportDetail are the errors and then the log. Where both do not fit, the log's end has half of the room at least.
+func reportDetail(final *report.Final) string {
+	var errs []string
+	if final.Failures > 0 {
+		errs = append(errs, failures(final))
+	}
+	for _, e := range final.Errors {
+		errs = append(errs, oneLine(errorWords(e)))
+	}
+	var log []string
+	for _, line := range final.Log {
+		log = append(log, oneLine(line))
+	}
+	used := len(strings.Join(errs, "\n")) + 1
+	tail := end(strings.Join(log, "\n"), max(MaxDetail/2, MaxDetail-used))
+	lines := begin(errs, MaxDetail-len(tail))
+	if tail != "" {
+		lines = append(lines[:len(lines):len(lines)], tail)
+	}
+	return strings.Join(lines, "\n")
+}
