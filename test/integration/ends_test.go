@@ -19,6 +19,13 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
 )
 
+// locustEnded is when the Locust container of a pod ended, in seconds since 1970.
+func locustEnded(t *testing.T, pod *corev1.Pod) int64 {
+	t.Helper()
+	require.NoError(t, k8s.Get(t.Context(), client.ObjectKeyFromObject(pod), pod))
+	return pod.Status.ContainerStatuses[0].State.Terminated.FinishedAt.Unix()
+}
+
 func setSuspend(t *testing.T, test *v2.LocustTest, role resources.Role, suspend bool) {
 	t.Helper()
 	patch := fmt.Sprintf(`{"spec":{"suspend":%t}}`, suspend)

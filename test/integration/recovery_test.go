@@ -181,8 +181,7 @@ func TestOperatorAway(t *testing.T) {
 
 	op = startOperator(t, ns, withTTL(time.Hour))
 	s := op.untilPhase(test, v2.PhaseSucceeded)
-	require.NoError(t, k8s.Get(t.Context(), client.ObjectKeyFromObject(&master), &master))
-	assert.Equal(t, master.Status.ContainerStatuses[0].State.Terminated.FinishedAt.Unix(), s.CompletionTime.Unix(), "when Locust ended")
+	assert.Equal(t, locustEnded(t, &master), s.CompletionTime.Unix(), "when Locust ended")
 	assert.Equal(t, "2/2", s.Workers, "rebuilt from the pods that are left")
 	require.NotNil(t, s.StartTime)
 	assert.LessOrEqual(t, s.StartTime.Unix(), s.CompletionTime.Unix())
