@@ -3,7 +3,9 @@ package controllers
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -11,6 +13,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	utilerrors "k8s.io/apimachinery/pkg/util/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
 
@@ -61,7 +64,7 @@ func (r *LocustTestReconciler) create(ctx context.Context, test *v2.LocustTest, 
 		worker, err = resources.BuildWorkerJob(basis)
 	}
 	if err != nil {
-		obs.Failure = &status.Failure{Message: err.Error(), Final: true}
+		obs.Failure = &status.Failure{Message: buildMessage(err), Final: true}
 		return nil
 	}
 	for _, step := range []struct {
@@ -85,6 +88,24 @@ func (r *LocustTestReconciler) create(ctx context.Context, test *v2.LocustTest, 
 	}
 	obs.Run = run
 	return nil
+}
+
+// buildMessage says why the objects of a test cannot be built: the first problem of its spec and how many more there are, and
+// then, where there are several, each on a line of its own.
+func buildMessage(err error) string {
+	var problems utilerrors.Aggregate
+	if !errors.As(err, &problems) || len(problems.Errors()) == 0 {
+		return err.Error()
+	}
+	all := problems.Errors()
+	if len(all) == 1 {
+		return all[0].Error()
+	}
+	lines := []string{fmt.Sprintf("%d problems, the first: %s", len(all), all[0])}
+	for _, problem := range all {
+		lines = append(lines, problem.Error())
+	}
+	return strings.Join(lines, "\n")
 }
 
 // deleteOrphans ends pods that nobody owns any more.

@@ -62,6 +62,20 @@ func defaultIdentity(pod *corev1.PodSecurityContext, container *corev1.SecurityC
 	}
 }
 
+// ChosenUser is the user that the operator chose for the pods of a spec; chosen is false when the spec or the platform
+// decides.
+func ChosenUser(spec *v2.LocustTestSpec) (user int64, chosen bool) {
+	given := &corev1.PodSecurityContext{}
+	if spec.Security != nil && spec.Security.PodSecurityContext != nil {
+		given = spec.Security.PodSecurityContext
+	}
+	pod, _ := securityContexts(withDefaults(spec))
+	if given.RunAsUser != nil || pod.RunAsUser == nil {
+		return 0, false
+	}
+	return *pod.RunAsUser, true
+}
+
 // defaultPrivileges takes from the container what Locust never needs. The API server rejects "no
 // escalation" together with privileged or CAP_SYS_ADMIN, so those who ask for these keep them.
 func defaultPrivileges(container *corev1.SecurityContext) {

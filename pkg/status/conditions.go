@@ -68,7 +68,7 @@ func setReady(s *v2.LocustTestStatus, obs *Observation, now time.Time, cause str
 	default:
 		status, reason, message = metav1.ConditionFalse, v2.ReasonResourcesCreating, "Creating resources"
 	}
-	setCondition(s, now, v2.ConditionTypeReady, status, reason, message)
+	setCondition(s, now, v2.ConditionTypeReady, status, reason, headline(message))
 }
 
 func setTestCompleted(s *v2.LocustTestStatus, now time.Time, decided outcome) {
@@ -79,7 +79,7 @@ func setTestCompleted(s *v2.LocustTestStatus, now time.Time, decided outcome) {
 	case v2.PhaseSucceeded:
 		status, reason, message = metav1.ConditionTrue, v2.ReasonTestSucceeded, "Test completed successfully"+decided.remark
 	case v2.PhaseFailed:
-		status, reason, message = metav1.ConditionTrue, v2.ReasonTestFailed, decided.cause
+		status, reason, message = metav1.ConditionTrue, v2.ReasonTestFailed, fullMessage(decided.cause)
 	}
 	setCondition(s, now, v2.ConditionTypeTestCompleted, status, reason, message)
 }
@@ -109,7 +109,7 @@ func setKstatus(s *v2.LocustTestStatus, obs *Observation, now time.Time, cause s
 		setCondition(s, now, v2.ConditionTypeReconciling, metav1.ConditionTrue, reason, message)
 	case v2.PhaseFailed:
 		meta.RemoveStatusCondition(&s.Conditions, v2.ConditionTypeReconciling)
-		setCondition(s, now, v2.ConditionTypeStalled, metav1.ConditionTrue, v2.ReasonTestFailed, cause)
+		setCondition(s, now, v2.ConditionTypeStalled, metav1.ConditionTrue, v2.ReasonTestFailed, headline(cause))
 	default:
 		meta.RemoveStatusCondition(&s.Conditions, v2.ConditionTypeReconciling)
 	}

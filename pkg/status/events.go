@@ -49,7 +49,7 @@ func transitions(prev, next *v2.LocustTestStatus, obs *Observation) []Event {
 			continue
 		}
 		if eventType := eventTypeOf(was, is, next.IsTerminal()); eventType != "" {
-			tell(eventType, is.Reason, is.Message)
+			tell(eventType, is.Reason, headline(is.Message))
 		}
 	}
 	return events

@@ -212,7 +212,7 @@ func endedInFailure(prev *v2.LocustTestStatus, obs *Observation, pod *corev1.Pod
 			return outcome{phase: v2.PhaseSucceeded, completion: at, remark: loadCutShort(obs)}
 		}
 	}
-	return failed(at, "master "+exitCause(pod))
+	return failed(at, "master "+exitCause(obs, pod))
 }
 
 // masterFailed is the end of a master whose Job failed and whose Locust container did not end by itself.
@@ -223,7 +223,7 @@ func masterFailed(prev *v2.LocustTestStatus, obs *Observation, now time.Time) ou
 		return failed(at, "the master Job was ended by its activeDeadlineSeconds, which the operator did not set; remove the deadline from what sets it on Jobs, for example a policy")
 	}
 	for _, pod := range pods {
-		if cause := exitCause(pod); cause != "" {
+		if cause := exitCause(obs, pod); cause != "" {
 			return failed(at, "master "+cause)
 		}
 	}
@@ -319,8 +319,8 @@ func workersFailed(prev *v2.LocustTestStatus, obs *Observation) string {
 		return ""
 	}
 	for _, pod := range obs.podsOf(obs.WorkerJob) {
-		if cause := exitCause(pod); cause != "" {
-			return fmt.Sprintf("the worker Job failed (%s): worker pod %s %s", jobWords(obs.WorkerJob), pod.Name, cause)
+		if cause := exitCause(obs, pod); cause != "" {
+			return fmt.Sprintf("worker pod %s %s\nthe worker Job failed: %s", pod.Name, cause, jobWords(obs.WorkerJob))
 		}
 	}
 	return "the worker Job failed: " + jobWords(obs.WorkerJob)
@@ -339,8 +339,7 @@ func startupFailed(prev *v2.LocustTestStatus, obs *Observation, settings Setting
 	if since.IsZero() || now.Sub(since) < settings.StartupDeadline {
 		return ""
 	}
-	return fmt.Sprintf("pods were unhealthy for longer than the start-up deadline of %s: %s: %s",
-		settings.StartupDeadline, verdict.reason, verdict.message)
+	return fmt.Sprintf("unhealthy past the start-up deadline of %s: %s: %s", settings.StartupDeadline, verdict.reason, verdict.message)
 }
 
 // unhealthySince is when PodsHealthy became False; zero when it is not.

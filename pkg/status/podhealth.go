@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -16,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/locust/cause"
 )
 
 const (
@@ -218,12 +220,21 @@ func (f findings) add(reason, words, object string) {
 	f[reason][words] = append(f[reason][words], object)
 }
 
-// String names the objects of each complaint, and says each thing once.
+// String names the objects of each complaint, and says each thing once. Where it would get too long for a condition, it names
+// one object of each and counts the others.
 func (c complaints) String() string {
+	text := c.naming(3)
+	if utf8.RuneCountInString(text) > maxHeadline {
+		text = c.naming(1)
+	}
+	return text
+}
+
+func (c complaints) naming(objectsOfEach int) string {
 	var parts []string
 	for words, objects := range c {
 		sort.Strings(objects)
-		parts = append(parts, joinSome(objects, 3)+": "+words)
+		parts = append(parts, joinSome(objects, objectsOfEach)+": "+words)
 	}
 	sort.Strings(parts)
 	return strings.Join(parts, "; ")
@@ -305,8 +316,8 @@ func containerWords(prefix string, c *corev1.ContainerStatus) string {
 	}
 	if last := c.LastTerminationState.Terminated; last != nil && last.ExitCode != 0 {
 		words += fmt.Sprintf("; last exit code %d", last.ExitCode)
-		if m := lastWords(last.Message); m != "" {
-			words += ": " + m
+		if why := cause.OfLog(last.Message, cause.Facts{}); why.Line != "" {
+			words += ": " + why.Line
 		}
 	}
 	return prefix + words
@@ -383,7 +394,7 @@ func collectCrashes(obs *Observation, found findings, now time.Time) {
 	}
 	for _, pods := range byIndex(obs.podsOf(obs.WorkerJob)) {
 		if crash := lastCrash(pods); crash != nil && !replaced(pods, now) {
-			found.add(v2.ReasonCrashLoopBackOff, exitCause(crash), "pod "+crash.Name)
+			found.add(v2.ReasonCrashLoopBackOff, headline(exitCause(obs, crash)), "pod "+crash.Name)
 		}
 	}
 }
@@ -407,7 +418,7 @@ func byIndex(pods []*corev1.Pod) map[string][]*corev1.Pod {
 // lastCrash is the newest pod of one index that ended with an error of its own; nil when none did.
 func lastCrash(pods []*corev1.Pod) *corev1.Pod {
 	for i := len(pods) - 1; i >= 0; i-- {
-		if p := pods[i]; isFinishedPod(p) && !wasDisrupted(p) && p.DeletionTimestamp == nil && exitCause(p) != "" {
+		if p := pods[i]; isFinishedPod(p) && !wasDisrupted(p) && p.DeletionTimestamp == nil && endedBadly(p) {
 			return p
 		}
 	}
@@ -441,9 +452,9 @@ func setPodsHealthy(next *v2.LocustTestStatus, obs *Observation, v *verdict, now
 	case next.Phase == v2.PhaseSucceeded:
 		setCondition(next, now, v2.ConditionTypePodsHealthy, metav1.ConditionTrue, v2.ReasonPodsHealthy, "All pods ran")
 	case !next.IsTerminal() && suspendedJobs(obs) != "":
-		setCondition(next, now, v2.ConditionTypePodsHealthy, metav1.ConditionTrue, v2.ReasonSuspended, suspendedMessage(obs, v))
+		setCondition(next, now, v2.ConditionTypePodsHealthy, metav1.ConditionTrue, v2.ReasonSuspended, headline(suspendedMessage(obs, v)))
 	case v != nil:
-		setCondition(next, now, v2.ConditionTypePodsHealthy, metav1.ConditionFalse, v.reason, v.message)
+		setCondition(next, now, v2.ConditionTypePodsHealthy, metav1.ConditionFalse, v.reason, headline(v.message))
 	case next.Phase == v2.PhaseFailed:
 		// What was known before the end stays: pods that go because the test ended are not a finding.
 		restamp(next, v2.ConditionTypePodsHealthy)

@@ -7,13 +7,10 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/locust/cause"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/locust/report"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
 )
-
-// maxLastWords bounds in bytes how much of a container's termination message goes into a condition. The
-// kubelet keeps up to 2 KiB or 80 lines of the log's end (terminationMessagePolicy FallbackToLogsOnError).
-const maxLastWords = 1536
 
 // IsMaster reports whether the pod runs a master. Pods of the 2.x operator have no component label; the label with the
 // Job's name tells their role.
@@ -129,19 +126,16 @@ func wasDisrupted(pod *corev1.Pod) bool {
 	return c != nil && c.Status == corev1.ConditionTrue
 }
 
-// exitCause tells how a pod ended that did not end well: "exited with code 1: …". Empty when it runs,
-// ended with code 0, or does not tell.
-func exitCause(pod *corev1.Pod) string {
-	if c := mainContainer(pod); c != nil && c.State.Terminated != nil && c.State.Terminated.ExitCode != 0 {
-		end := c.State.Terminated
-		cause := fmt.Sprintf("exited with code %d", end.ExitCode)
-		if end.Reason != "" && end.Reason != "Error" {
-			cause += " (" + end.Reason + ")"
-		}
-		if words := endWords(end.Message); words != "" {
-			cause += ": " + words
-		}
-		return cause
+// endedBadly reports whether the pod has ended, and not with code 0.
+func endedBadly(pod *corev1.Pod) bool {
+	return isFinishedPod(pod) && !endedWell(pod)
+}
+
+// exitCause says how a pod ended that did not end well: "exited with code 1: …", and on further lines what the cause was
+// found in. It is empty when the pod runs, ended with code 0, or does not say.
+func exitCause(obs *Observation, pod *corev1.Pod) string {
+	if c := mainContainer(pod); c != nil && c.State.Terminated != nil {
+		return containerEnd(obs, c.State.Terminated)
 	}
 	if pod.Status.Phase == corev1.PodFailed && pod.Status.Reason != "" {
 		return strings.TrimRight(fmt.Sprintf("failed: %s: %s", pod.Status.Reason, pod.Status.Message), ": ")
@@ -152,39 +146,66 @@ func exitCause(pod *corev1.Pod) string {
 	return ""
 }
 
-// endWords is what a termination message tells about the cause: the words of the report that the reporter left, or the
-// end of the log.
-func endWords(message string) string {
+// containerEnd says how a container ended; empty for code 0.
+func containerEnd(obs *Observation, end *corev1.ContainerStateTerminated) string {
+	if end.ExitCode == 0 {
+		return ""
+	}
+	text := fmt.Sprintf("exited with code %d", end.ExitCode)
+	if end.Reason != "" && end.Reason != "Error" {
+		text += " (" + end.Reason + ")"
+	}
+	why := terminationCause(obs, end.Message)
+	if why.Line != "" {
+		text += ": " + why.Line
+	}
+	if why.Detail != "" {
+		text += "\n" + why.Detail
+	}
+	return text
+}
+
+// terminationCause finds the cause in a termination message: in the report that the reporter left, or in the end of the log.
+func terminationCause(obs *Observation, message string) cause.Cause {
+	facts := causeFacts(obs)
 	if !report.IsFinal(message) {
-		return lastWords(message)
+		return cause.OfLog(message, facts)
 	}
 	final, err := report.DecodeFinal(message)
 	if err != nil {
-		return "its final report cannot be read: " + err.Error()
+		return cause.Cause{Line: cause.Shorten("its final report cannot be read: "+err.Error(), cause.MaxLine)}
 	}
-	var words []string
-	if final.Failures > 0 {
-		words = append(words, fmt.Sprintf("%d of %d requests failed (%.4g %%)", final.Failures, final.Requests, 100*float64(final.Failures)/float64(max(final.Requests, 1))))
-	}
-	for _, e := range final.Errors {
-		from := strings.TrimSpace(e.Method + " " + e.Name)
-		if from == "" {
-			from = "exception in the locustfile"
-		}
-		words = append(words, fmt.Sprintf("%d × %s: %s", e.Occurrences, from, e.Text))
-	}
-	return clip(strings.Join(append(words, final.Log...), "\n"), maxLastWords)
+	return cause.OfReport(final, facts)
 }
 
-// lastWords are the last whole lines of a termination message, as many as fit.
-func lastWords(message string) string {
-	message = strings.TrimSpace(strings.ToValidUTF8(message, ""))
-	if len(message) <= maxLastWords {
-		return message
+// causeFacts are what the remedies of causes depend on.
+func causeFacts(obs *Observation) cause.Facts {
+	spec := &obs.Test.Spec
+	if obs.Run != nil {
+		spec = &obs.Run.Spec
 	}
-	tail := message[len(message)-maxLastWords:]
-	if i := strings.IndexByte(tail, '\n'); i >= 0 {
-		tail = tail[i+1:]
+	user, chosen := resources.ChosenUser(spec)
+	return cause.Facts{OperatorChoseUser: chosen, User: user}
+}
+
+// maxHeadline bounds the first line of a message in characters.
+const maxHeadline = 200
+
+// headline is the first line of a cause, short enough for every condition.
+func headline(text string) string {
+	first, _, _ := strings.Cut(text, "\n")
+	return cause.Shorten(first, maxHeadline)
+}
+
+// fullMessage is a cause with what it was found in. Where the first line had to be cut, it follows in full.
+func fullMessage(text string) string {
+	first, detail, _ := strings.Cut(text, "\n")
+	line := headline(text)
+	if line != first {
+		detail = strings.TrimRight(first+"\n"+detail, "\n")
 	}
-	return "… " + strings.ToValidUTF8(tail, "")
+	if detail == "" {
+		return line
+	}
+	return line + "\n" + clip(detail, cause.MaxDetail)
 }

@@ -9,8 +9,8 @@ import "strings"
 
 // Bounds of a Cause; it goes into conditions, events and kubectl's columns.
 const (
-	// MaxLine bounds Cause.Line in characters.
-	MaxLine = 200
+	// MaxLine bounds Cause.Line in characters. The first line of a condition has 200, and begins with what ended.
+	MaxLine = 173
 	// MaxDetail bounds Cause.Detail in bytes.
 	MaxDetail = 1024
 )

@@ -36,18 +36,18 @@ func TestOfLogOfLocust(t *testing.T) {
 		"badimport":    "ModuleNotFoundError: No module named 'requests_toolbelt' (/lotest/src/badimport.py, line 3); " + otherModule,
 		"badtime":      "locust: error: argument -t/--run-time: Invalid time span format. Valid formats: 20, 20s, 3m, 2h, 1h20m, 3h30m10s, etc.",
 		"badvalue":     "locust: error: argument -u/--users: invalid int value: 'abc'",
-		"busy":         "locust.exception.RPCError: Socket bind failure: Address already in use (addr='tcp://*:5557'); another process in the pod has this port; check the port options and the other containers",
+		"busy":         "locust.exception.RPCError: Socket bind f … ss already in use (addr='tcp://*:5557'); another process in the pod has this port; check the port options and the other containers",
 		"comment":      "locust: error: unrecognized arguments: --x",
-		"csvro":        "PermissionError: [Errno 13] Permission denied: '/sys/report_stats.csv'; the operator runs the pods as user 1000; set spec.security.podSecurityContext.runAsUser to the user that may access it",
+		"csvro":        "PermissionError: [Errno 13] Permission denied: '/sys/report_stats.csv'; the operator chose user 1000; choose another with spec.security.podSecurityContext.runAsUser",
 		"duptwo":       "Duplicate user class names: MyUser is defined in both /lotest/src/a.py and /lotest/src/b.py; rename one of them, or name one file with -f",
-		"folder":       "argparse.ArgumentError: argument --my-argument: … 2026_11_27_20_14_55.123/locustfile.py, line 4); " + fileTwice,
+		"folder":       "argparse.ArgumentError: argument --my-arg … 1_27_20_14_55.123/locustfile.py, line 4); " + fileTwice,
 		"htmlro":       "FileNotFoundError: [Errno 2] No such file or directory: '/reports/report.html'",
 		"initerr":      "RuntimeError: no data (/lotest/src/initerr.py, line 4)",
 		"json":         "json.decoder.JSONDecodeError: Expecting property name enclosed in double quotes: line 1 column 2 (char 1) (/lotest/src/ctxjson.py, line 3)",
 		"keyerr":       "ValueError: TARGET is not set (/lotest/src/helper.py, line 6)",
 		"loglevel":     "locust: error: argument --loglevel/-L: invalid choice: 'FOO' (choose from 'DEBUG', 'INFO', 'WARNING', 'ERROR', 'CRITICAL')",
-		"nofile":       "Could not find '/lotest/src/none.py'. Ensure your locustfile ends with '.py' or is a directory with locustfiles. See --help for available options; " + checkPath,
-		"nohost":       "locust.exception.StopTest: You must specify the base host. Either in the host attribute in the User class, or on the command line using the --host option; " + giveHost,
+		"nofile":       "Could not find '/lotest/src/none.py'. Ensure your locustfile … directory with locustfiles. See --help for available options; " + checkPath,
+		"nohost":       "locust.exception.StopTest: You must specify the base host. Eith … the User class, or on the command line using the --host option; " + giveHost,
 		"nouser":       "No User class found!",
 		"onstart":      "RuntimeError: no token (/lotest/src/onstart.py, line 5)",
 		"syntax":       "SyntaxError: expected ':' (/lotest/src/syntax.py, line 2)",
@@ -98,7 +98,7 @@ GET      /                                                                      
 
 // What Locust 2.12.1 prints is from its source; a runtime's words are those that containerd and CRI-O pass on.
 func TestOfLog(t *testing.T) {
-	denied := "the operator runs the pods as user 1000; set spec.security.podSecurityContext.runAsUser to the user that may access it"
+	denied := "the operator chose user 1000; choose another with spec.security.podSecurityContext.runAsUser"
 	for name, c := range map[string]struct{ text, want string }{
 		"nothing": {" \n\r\n\t", ""},
 		"colons":  {"::", "::"},
@@ -108,20 +108,20 @@ func TestOfLog(t *testing.T) {
 		},
 		"run time's format":  {prefix + "ERROR/locust.main: Valid --run-time formats are: 20, 20s, 3m, 2h, 1h20m, 3h30m10s, etc.", "Valid --run-time formats are: 20, 20s, 3m, 2h, 1h20m, 3h30m10s, etc."},
 		"no master":          {prefix + "INFO/locust.main: Starting\n" + prefix + "ERROR/locust.main: Failed to connect to the Locust master: [Errno -2] Name or service not known\n", "Failed to connect to the Locust master: [Errno -2] Name or service not known"},
-		"no file":            {"Could not find '/lotest/src/x'. Ensure your locustfile ends with '.py' or is a directory with locustfiles. See --help for available options.\n", "Could not find '/lotest/src/x'. Ensure your locustfile ends with '.py' or is a directory with locustfiles. See --help for available options; " + checkPath},
+		"no file":            {"Could not find '/lotest/src/x'. Ensure your locustfile ends with '.py' or is a directory with locustfiles. See --help for available options.\n", "Could not find '/lotest/src/x'. Ensure your locustfile ends … directory with locustfiles. See --help for available options; " + checkPath},
 		"empty folder":       {"Could not find any locustfiles in directory '/lotest/src'", "Could not find any locustfiles in directory '/lotest/src'; " + checkPath},
 		"no folder":          {"Could not find directory 'src'", "Could not find directory 'src'; " + checkPath},
 		"name of the file":   {"The locustfile must not be named `locust.py`. Please rename the file and try again.\n", "The locustfile must not be named `locust.py`. Please rename the file and try again."},
 		"no Python file":     {"Invalid file 'x.txt'. File should have '.py' extension\n", "Invalid file 'x.txt'. File should have '.py' extension"},
 		"shape and time":     {prefix + "INFO/locust.main: Starting Locust 2.12.1\nIt makes no sense to combine --run-time and LoadShapes. Bailing out.\n", "It makes no sense to combine --run-time and LoadShapes. Bailing out."},
 		"shape twice":        {"Duplicate shape classes: MyShape\n", "Duplicate shape classes: MyShape; " + nameFiles + ", and each class once"},
-		"class twice":        {"Duplicate user class names: U is defined in both /lotest/src/..2026_11_27/a.py and /lotest/src/a.py\n", "Duplicate user class names: U is defined in bot … est/src/..2026_11_27/a.py and /lotest/src/a.py; " + fileTwice},
+		"class twice":        {"Duplicate user class names: U is defined in both /lotest/src/..2026_11_27/a.py and /lotest/src/a.py\n", "Duplicate user class names: U is defined … c/..2026_11_27/a.py and /lotest/src/a.py; " + fileTwice},
 		"same class name":    {tb + frameOfMain + "ValueError: The following user classes have the same class name: locustfile.U, locustfile.U\n", "ValueError: The following user classes have the same class name: locustfile.U, locustfile.U; " + nameFiles + ", and each class once"},
 		"option twice, cut":  {"    raise ArgumentError(action, message % conflict_string)\nargparse.ArgumentError: argument --x: conflicting option string: --x\n\n" + prefix + "INFO/locust.main: Starting Locust 2.12.1\n", "argparse.ArgumentError: argument --x: conflicting option string: --x; when -f names a folder, " + nameFiles},
 		"option of Locust":   {"ERROR:root:Uncaught exception in event handler: \n" + tb + "  File \"/lotest/src/a.py\", line 4, in _\n    parser.add_argument(\"--tags\")\nargparse.ArgumentError: argument --tags: conflicting option string: --tags\n", "argparse.ArgumentError: argument --tags: conflicting option string: --tags (/lotest/src/a.py, line 4); Locust or another locustfile has this option already"},
-		"port":               {prefix + "ERROR/locust.runners: The Locust master port (5557) was busy. Close any applications using that port - perhaps an old instance of Locust master is still running? (Socket bind failure: Address already in use)\n", "The Locust master port (5557) was busy. Close any app … unning? (Socket bind failure: Address already in use); another process in the pod has this port; check the port options and the other containers"},
+		"port":               {prefix + "ERROR/locust.runners: The Locust master port (5557) was busy. Close any applications using that port - perhaps an old instance of Locust master is still running? (Socket bind failure: Address already in use)\n", "The Locust master port (5557) was busy. … t bind failure: Address already in use); another process in the pod has this port; check the port options and the other containers"},
 		"low port":           {tb + frameOfMain + "PermissionError: [Errno 13] Permission denied: ('', 80)", "PermissionError: [Errno 13] Permission denied: ('', 80); use a port from 1024 on"},
-		"no host":            {tb + "  File \"src/gevent/greenlet.py\", line 906, in gevent._gevent_cgreenlet.Greenlet.run\nlocust.exception.LocustError: You must specify the base host. Either in the host attribute in the User class, or on the command line using the --host option.\n2026-11-27T12:00:00Z <Greenlet at 0x7f: <lambda>> failed with LocustError\n\n" + table, "locust.exception.LocustError: You must specify the base host. Either in the host attribute in the User class, or on the command line using the --host option; " + giveHost},
+		"no host":            {tb + "  File \"src/gevent/greenlet.py\", line 906, in gevent._gevent_cgreenlet.Greenlet.run\nlocust.exception.LocustError: You must specify the base host. Either in the host attribute in the User class, or on the command line using the --host option.\n2026-11-27T12:00:00Z <Greenlet at 0x7f: <lambda>> failed with LocustError\n\n" + table, "locust.exception.LocustError: You must specify the base host. E … the User class, or on the command line using the --host option; " + giveHost},
 		"no scheme":          {tb + "  File \"/lotest/src/a.py\", line 4, in x\nrequests.exceptions.MissingSchema: Invalid URL '/a': No scheme supplied. Perhaps you meant https:///a?", "requests.exceptions.MissingSchema: Invalid URL '/a': No scheme supplied. Perhaps you meant https:///a? (/lotest/src/a.py, line 4); " + giveHost},
 		"host, no scheme":    {"locust.exception.LocustError: Invalid host (`localhost`), must be a valid base URL. E.g. http://example.com", "locust.exception.LocustError: Invalid host (`localhost`), must be a valid base URL. E.g. http://example.com; begin the host with http:// or https://"},
 		"comment":            {"usage: locust [options]\nlocust: error: unrecognized arguments: # a comment\n", "locust: error: unrecognized arguments: # a comment; " + noComment},
@@ -197,7 +197,7 @@ func TestDetail(t *testing.T) {
 func TestPermission(t *testing.T) {
 	const text = "PermissionError: [Errno 13] Permission denied: 'a'"
 	assert.Equal(t, text+"; check spec.security and the file's mode", OfLog(text, Facts{User: 1000}).Line)
-	assert.Contains(t, OfLog(text, Facts{OperatorChoseUser: true, User: 65534}).Line, "as user 65534;")
+	assert.Contains(t, OfLog(text, Facts{OperatorChoseUser: true, User: 65534}).Line, "chose user 65534;")
 }
 
 func TestShorten(t *testing.T) {

@@ -7,14 +7,14 @@ import (
 )
 
 const (
-	fileTwice   = "a ConfigMap's folder is loaded twice through the kubelet's links; name the files instead of the folder"
+	fileTwice   = "the kubelet's links show the folder's files twice; name the files instead of the folder"
 	nameFiles   = "name the files instead of the folder"
 	giveHost    = "give --host, or set host in the user class"
 	noLocust    = "the image has no locust in its PATH"
 	noComment   = "quote # or remove the comment"
 	writable    = "mount a writable volume there (spec.volumes), or drop the option"
 	checkPath   = "check spec.testFiles and the path in the command"
-	otherModule = "mount it with spec.testFiles.libConfigMapRef, or use an image that has it"
+	otherModule = "use an image that has it, or spec.testFiles.libConfigMapRef"
 )
 
 // known is a cause that a remedy is known for.
@@ -132,7 +132,7 @@ func duplicate(f finding, _ []string, _ Facts) string {
 
 func permission(_ finding, _ []string, facts Facts) string {
 	if facts.OperatorChoseUser {
-		return fmt.Sprintf("the operator runs the pods as user %d; set spec.security.podSecurityContext.runAsUser to the user that may access it", facts.User)
+		return fmt.Sprintf("the operator chose user %d; choose another with spec.security.podSecurityContext.runAsUser", facts.User)
 	}
 	return "check spec.security and the file's mode"
 }

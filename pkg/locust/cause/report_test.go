@@ -29,7 +29,7 @@ func TestOfReport(t *testing.T) {
 				Report: report.Report{Stats: stats(30, 12, cart)},
 				Log:    []string{"CRITICAL: unhandled exception: PermissionError: [Errno 13] Permission denied: 'report.html'", "WARNING: bye"},
 			},
-			"PermissionError: [Errno 13] Permission denied: 'report.html'; the operator runs the pods as user 1000; set spec.security.podSecurityContext.runAsUser to the user that may access it",
+			"PermissionError: [Errno 13] Permission denied: 'report.html'; the operator chose user 1000; choose another with spec.security.podSecurityContext.runAsUser",
 			"12 of 30 requests failed (40 %)\n9 × GET /cart: HTTPError('503')\nCRITICAL: unhandled exception: PermissionError: [Errno 13] Permission denied: 'report.html'\nWARNING: bye",
 		},
 		"greenlet": {
@@ -55,7 +55,7 @@ func TestOfReport(t *testing.T) {
 		},
 		"long error": {
 			&report.Final{Report: report.Report{Stats: stats(30, 12, long)}},
-			"12 of 30 requests failed (40 %), 9 × GET /cart: " + strings.Repeat("a", 51) + " … " + strings.Repeat("a", 95) + "end",
+			"12 of 30 requests failed (40 %), 9 × GET /cart: " + strings.Repeat("a", 37) + " … " + strings.Repeat("a", 82) + "end",
 			"12 of 30 requests failed (40 %)\n9 × GET /cart: " + long.Text,
 		},
 		"exception": {
