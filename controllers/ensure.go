@@ -47,6 +47,11 @@ func (r *LocustTestReconciler) ensure(ctx context.Context, test *v2.LocustTest, 
 // leaves nothing behind. Lost objects are built from the spec the run was started from.
 func (r *LocustTestReconciler) create(ctx context.Context, test *v2.LocustTest, mem *memory, obs *status.Observation, plan *status.Plan) error {
 	if !plan.Creates() {
+		mem.permit()
+		return nil
+	}
+	// Other reconciles may come meanwhile, for each answer of the master one.
+	if obs.Failure = mem.refused(r.Clock.Now()); obs.Failure != nil {
 		return nil
 	}
 	run := obs.Run
@@ -148,10 +153,12 @@ func (r *LocustTestReconciler) createOne(ctx context.Context, test *v2.LocustTes
 	}
 	final := apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) || apierrors.IsRequestEntityTooLargeError(err)
 	obs.Failure = &status.Failure{Message: fmt.Sprintf("%s %s could not be created: %s", kind, name, err), Final: final}
-	if final {
-		return false, nil
+	if !final {
+		// Not an error of this reconcile: the status, the polls and the start-up deadline go on.
+		mem.refuse(obs.Failure, r.Clock.Now())
+		logf.FromContext(ctx).Info("cannot create an object yet", "object", kind, "name", name, "reason", err.Error(), "retryIn", mem.retryWait.String())
 	}
-	return false, fmt.Errorf("create %s %s: %w", kind, name, err)
+	return false, nil
 }
 
 // end stops the load of a test that has ended, and lets its Jobs expire.

@@ -11,6 +11,7 @@ import (
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/status"
 )
 
 // memory is what is known of one test beyond the cache. It only saves requests and work: after a restart the same
@@ -29,6 +30,11 @@ type memory struct {
 	// recheck is when to look again at an object that was believed to exist because it had just been written; 0 for
 	// none.
 	recheck time.Duration
+	// refusal is why an object could not be created the last time, retryAt when the next try is due, and retryWait how long
+	// it waits for that.
+	refusal   *status.Failure
+	retryAt   time.Time
+	retryWait time.Duration
 	// blocked is when objects of an earlier test were last seen in the way.
 	blocked time.Time
 	// drifted are the runs that were read from Jobs, by the Job's UID, because the test's spec has changed; nil where the
@@ -41,6 +47,27 @@ type memory struct {
 	// poll is what the test's master told.
 	poll masterPoll
 }
+
+// refuse records a refused creation, and waits twice as long for the next try as for this one.
+func (m *memory) refuse(failure *status.Failure, now time.Time) {
+	m.refusal = failure
+	m.retryWait = min(max(2*m.retryWait, retryFirst), retryMost)
+	m.retryAt = now.Add(m.retryWait)
+	m.recheck = m.retryWait
+}
+
+// refused returns the last refusal while the next try is not due, nil otherwise.
+func (m *memory) refused(now time.Time) *status.Failure {
+	wait := m.retryAt.Sub(now)
+	if m.refusal == nil || wait <= 0 {
+		return nil
+	}
+	m.recheck = soonest(m.recheck, wait)
+	return m.refusal
+}
+
+// permit forgets refusals: all objects exist.
+func (m *memory) permit() { m.refusal, m.retryAt, m.retryWait = nil, time.Time{}, 0 }
 
 type writtenObject struct {
 	object client.Object

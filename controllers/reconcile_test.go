@@ -125,13 +125,18 @@ func TestWordOfObjectsThatCouldNotBeMadeDoesNotWait(t *testing.T) {
 	w := newWorld(t)
 	w.requireLook("status")
 	w.broken = func(what string) bool { return what == "test-worker" }
-	written, again, err := w.look()
-	require.Error(t, err)
-	assert.Equal(t, urgent, again.Priority)
-	assert.Equal(t, []string{"test-master", "test-master", "test-worker", "status"}, written)
+	again := w.requireLook("test-master", "test-master", "test-worker", "status")
+	assert.Equal(t, ctrl.Result{RequeueAfter: retryFirst, Priority: urgent}, again)
 	assert.Equal(t, v2.ReasonResourcesFailed, w.ready().Reason)
+	written, again, err := w.look()
+	require.NoError(t, err)
+	assert.Empty(t, written, "it is too early for another try")
+	assert.LessOrEqual(t, again.RequeueAfter, retryFirst)
+	w.subject.memories.of(w.test).retryAt = time.Time{}
+	assert.Equal(t, 2*retryFirst, w.requireLook("test-worker").RequeueAfter, "tries get rarer")
 
 	w.broken = func(string) bool { return false }
+	w.subject.memories.of(w.test).retryAt = time.Time{}
 	w.requireLook("test-worker", "status")
 	assert.Equal(t, v2.ReasonResourcesCreated, w.ready().Reason)
 }

@@ -22,41 +22,44 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
 )
 
-// meshes are what service meshes add to pods: the names, the order and the ends of their containers. Their programs are
-// Python here, in the image that the node has.
-var meshes = map[string]string{
+// meshes are what service meshes add to pods: the kinds and the ends of their containers. Their programs are Python here, in
+// the image that the node has.
+var meshes = map[string][]injected{
 	// Istio and Linkerd as they were: an init container that sets up iptables, and a proxy that never ends.
-	"classic": `initContainers: [%[1]s{name: "mesh-init", command: ["python3", "-c", "pass"]%[2]s}], containers: [%[3]s{name: "mesh", command: ["python3", "-c", "import time; time.sleep(1e9)"]%[4]s}]`,
+	"classic": {{"initContainers", "", "pass"}, {"containers", "", "import time; time.sleep(1e9)"}},
 	// A native sidecar, which the kubelet ends after Locust; this one ignores SIGTERM.
-	"native": `initContainers: [%[1]s{name: "mesh", restartPolicy: "Always", command: ["python3", "-c", "import time; time.sleep(1e9)"]%[2]s}]`,
+	"native": {{"initContainers", `, restartPolicy: "Always"`, "import time; time.sleep(1e9)"}},
 	// A proxy that is killed for its memory during the run.
-	"killed": `containers: [%[3]s{name: "mesh", command: ["python3", "-c", "import sys, time; time.sleep(6); sys.exit(137)"]%[4]s}]`,
+	"killed": {{"containers", "", "import sys, time; time.sleep(6); sys.exit(137)"}},
 }
 
-// injection is the policy's expression for a mesh.
-func injection(shape string) string {
-	const initType, containerType = "Object.spec.initContainers", "Object.spec.containers"
-	rest := func(kind string) string {
-		return fmt.Sprintf(`, image: %q, securityContext: %s.securityContext{allowPrivilegeEscalation: false, capabilities: %s.securityContext.capabilities{drop: ["ALL"]}}`, locustImage, kind, kind)
-	}
-	format := shape
-	for _, unused := range []string{"%[1]s", "%[2]s", "%[3]s", "%[4]s"} {
-		if !strings.Contains(shape, unused) {
-			format += "%[5]s" // a format without an argument is an error
-			break
+// injected is one container of a mesh.
+type injected struct{ list, fields, program string }
+
+// patches are the policy's expression for a mesh. No pod of the suite has init containers of its own.
+func patches(mesh []injected) string {
+	var all []string
+	for i, c := range mesh {
+		kind := "Object.spec." + c.list
+		value := fmt.Sprintf(`%s{name: "mesh-%d", image: %q, command: ["python3", "-c", %q]%s, securityContext: %s.securityContext{allowPrivilegeEscalation: false, capabilities: %s.securityContext.capabilities{drop: ["ALL"]}}}`,
+			kind, i, locustImage, c.program, c.fields, kind, kind)
+		path := "/spec/containers/-"
+		if c.list == "initContainers" {
+			path, value = "/spec/initContainers", "["+value+"]"
 		}
+		all = append(all, fmt.Sprintf(`JSONPatch{op: "add", path: %q, value: %s}`, path, value))
 	}
-	return "Object{spec: Object.spec{" + fmt.Sprintf(format, initType, rest(initType), containerType, rest(containerType), "") + "}}"
+	return "[" + strings.Join(all, ", ") + "]"
 }
 
 // TestSidecar: the run ends with Locust's own container; what a mesh adds to the pods neither keeps it open nor fails it.
 func TestSidecar(t *testing.T) {
 	t.Parallel()
-	for name, shape := range meshes {
+	for name, mesh := range meshes {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newScenario(t)
-			s.mutatePods(injection(shape), func(pod *corev1.Pod) bool {
+			s.mutatePods(patches(mesh), func(pod *corev1.Pod) bool {
 				return len(pod.Spec.Containers)+len(pod.Spec.InitContainers) > 1
 			})
 			test := s.create(s.test("meshed", 10, func(spec *v2.LocustTestSpec) { spec.Worker.Replicas = 1 }))
@@ -92,7 +95,7 @@ func TestSuspended(t *testing.T) {
 	t.Run("queue", func(t *testing.T) {
 		t.Parallel()
 		s := newScenario(t)
-		s.mutateJobs(`Object{spec: Object.spec{suspend: true}}`, func(job *batchv1.Job) bool { return ptr.Deref(job.Spec.Suspend, false) })
+		s.mutateJobs(`[JSONPatch{op: "add", path: "/spec/suspend", value: true}]`, func(job *batchv1.Job) bool { return ptr.Deref(job.Spec.Suspend, false) })
 		test := s.create(s.test("queued", 6))
 		status := s.untilReason(test, v2.ConditionTypePodsHealthy, v2.ReasonSuspended)
 		assert.Equal(t, v2.PhasePending, status.Phase)
@@ -113,7 +116,9 @@ func TestSuspended(t *testing.T) {
 			s := newScenario(t)
 			test := s.create(s.test("suspended", 120))
 			s.untilLoad(test)
-			s.until(test, "the status shows the load", func(status *v2.LocustTestStatus) bool { return status.Progress != nil && status.Progress.StartTime != nil })
+			s.until(test, "the status shows the load", func(status *v2.LocustTestStatus) bool {
+				return status.Progress != nil && status.Progress.StartTime != nil
+			})
 			s.setSuspend(test, role, true)
 			final := s.untilPhase(test, v2.PhaseFailed)
 			assert.Contains(t, condition(final, v2.ConditionTypeTestCompleted).Message, words)
@@ -136,7 +141,7 @@ func (s *scenario) untilReady(test *v2.LocustTest) metav1.Condition {
 func TestDeadlineOfPolicy(t *testing.T) {
 	t.Parallel()
 	s := newScenario(t)
-	s.mutateJobs(`Object{spec: Object.spec{activeDeadlineSeconds: 86400}}`, func(job *batchv1.Job) bool { return job.Spec.ActiveDeadlineSeconds != nil })
+	s.mutateJobs(`[JSONPatch{op: "add", path: "/spec/activeDeadlineSeconds", value: 86400}]`, func(job *batchv1.Job) bool { return job.Spec.ActiveDeadlineSeconds != nil })
 	test := s.create(s.test("bounded", 120))
 	s.untilLoad(test)
 	master := s.livePods(test, resources.RoleMaster)[0]

@@ -14,8 +14,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// mutateJobs lets an admission policy change all Jobs that are created in the scenario's namespace. The expression makes an
-// object of type Object (CEL); changed reports whether a Job has the change.
+// mutateJobs lets an admission policy change all Jobs that are created in the scenario's namespace. The CEL expression makes a
+// list of JSONPatch; changed reports whether a Job has the change.
 func (s *scenario) mutateJobs(expression string, changed func(*batchv1.Job) bool) {
 	s.t.Helper()
 	s.mutate("batch", "jobs", expression)
@@ -50,8 +50,8 @@ func (s *scenario) mutate(group, resource, expression string) {
 				Rule:       admissionv1.Rule{APIGroups: []string{group}, APIVersions: []string{"v1"}, Resources: []string{resource}},
 			}}}},
 			Mutations: []admissionv1.Mutation{{
-				PatchType:          admissionv1.PatchTypeApplyConfiguration,
-				ApplyConfiguration: &admissionv1.ApplyConfiguration{Expression: expression},
+				PatchType: admissionv1.PatchTypeJSONPatch,
+				JSONPatch: &admissionv1.JSONPatch{Expression: expression},
 			}},
 		},
 	}

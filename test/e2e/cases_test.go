@@ -1,0 +1,226 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
+)
+
+// reportStart is what the locustfiles of this file have in common: the master reports to the target that a load starts.
+const reportStart = patient + `
+import os, urllib.request
+from locust import HttpUser, LoadTestShape, constant, events, task
+from locust.runners import MasterRunner
+KEY = os.environ["E2E_KEY"]
+@events.test_start.add_listener
+def started(environment, **_):
+    if isinstance(environment.runner, MasterRunner):
+        urllib.request.urlopen("http://target.e2e-target/started/" + KEY).read()
+`
+
+// visitors has two user classes.
+const visitors = reportStart + `
+class Visitor(HttpUser):
+    host = "http://target.e2e-target"
+    wait_time = constant(0.25)
+    @task
+    def ask(self):
+        self.client.get("/hit/" + KEY, name="/hit")
+class Other(Visitor):
+    @task
+    def ask(self):
+        self.client.get("/hit/other-" + KEY, name="/other")
+`
+
+// shaped runs three users for a few seconds, whatever its command says.
+const shaped = visitors + `
+class Shape(LoadTestShape):
+    def tick(self):
+        return (3, 3) if self.get_run_time() < 8 else None
+`
+
+// option adds an option of its own to Locust's command line.
+const option = reportStart + `
+@events.init_command_line_parser.add_listener
+def add(parser):
+    parser.add_argument("--basket", default="small")
+class Visitor(HttpUser):
+    host = "http://target.e2e-target"
+    @task
+    def ask(self):
+        pass
+`
+
+// reads opens a file while it is loaded.
+const reads = reportStart + `
+open("/etc/private/token").read()
+`
+
+// caseFiles gives the scenario the locustfiles of this file.
+func (s *scenario) caseFiles(spec *v2.LocustTestSpec) {
+	s.configMap("cases", map[string]string{"visitors.py": visitors, "shaped.py": shaped, "option.py": option, "reads.py": reads})
+	spec.TestFiles.ConfigMapRef = "cases"
+}
+
+// TestCommand: comments, names of user classes after --, variables that only a master may have, and several processes in
+// each worker.
+func TestCommand(t *testing.T) {
+	t.Parallel()
+	for name, image := range map[string]string{"newest": locustImage, "debian": os.Getenv("LOCUST_IMAGE_DEBIAN")} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if image == "" {
+				t.Skip("LOCUST_IMAGE_DEBIAN is not set; `make test-e2e` builds it")
+			}
+			s := newScenario(t)
+			processes, workers := "", "2/2"
+			if name == "newest" {
+				processes, workers = " --processes 2", "4/4" // since 2.19
+			}
+			test := s.create(s.test("command", 8, s.caseFiles, func(spec *v2.LocustTestSpec) {
+				spec.Image = image
+				spec.Master.Command = "# the load\n--locustfile /lotest/src/visitors.py # two classes\n--users 4 \\\n  --spawn-rate 4\n-- Visitor\n"
+				spec.Worker.Command = "--locustfile /lotest/src/visitors.py" + processes
+				spec.Env.Variables = append(spec.Env.Variables, corev1.EnvVar{Name: "LOCUST_RUN_TIME", Value: "8s"}, corev1.EnvVar{Name: "LOCUST_AUTOQUIT", Value: "1"})
+			}))
+			final := s.untilPhase(test, v2.PhaseSucceeded)
+			assert.Equal(t, workers, final.Workers)
+			require.NotNil(t, final.Progress)
+			assert.Equal(t, 8*time.Second, final.Progress.Duration.Duration)
+			assert.Positive(t, count(t, "hit", s.key("command")))
+			assert.Zero(t, count(t, "hit", "other-"+s.key("command")), "only the named class runs")
+			assert.Equal(t, 1, count(t, "started", s.key("command")))
+		})
+	}
+}
+
+// TestCause: what the status says of a run that failed begins with the cause and its remedy, in one line; what it was found in
+// stands once.
+func TestCause(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		change func(*v2.LocustTestSpec)
+		words  []string
+	}{
+		"word": {func(spec *v2.LocustTestSpec) { spec.Master.Command = "locust --locustfile /lotest/src/visitors.py" },
+			[]string{"Unknown User(s): locust", "remove the word locust"}},
+		"folder": {func(spec *v2.LocustTestSpec) { spec.Master.Command = "--locustfile /lotest/src" },
+			[]string{"ArgumentError", "name the files instead of the folder"}},
+		"user": {func(spec *v2.LocustTestSpec) {
+			spec.Master.Command = "--locustfile /lotest/src/reads.py"
+			spec.Volumes = []corev1.Volume{{Name: "private", VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: "private", DefaultMode: ptr.To[int32](0o400)}}}}
+			spec.VolumeMounts = []v2.TargetedVolumeMount{{VolumeMount: corev1.VolumeMount{Name: "private", MountPath: "/etc/private"}}}
+		}, []string{"PermissionError", "user 1000", "runAsUser"}},
+		"option": {func(spec *v2.LocustTestSpec) { spec.Master.Command += " --no-such-option" },
+			[]string{"unrecognized arguments: --no-such-option"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newScenario(t)
+			require.NoError(t, k8s.Create(t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: "private"}, StringData: map[string]string{"token": "x"}}))
+			test := s.create(s.test("cause", 8, s.caseFiles, func(spec *v2.LocustTestSpec) {
+				spec.Worker.Replicas = 1
+				c.change(spec)
+			}))
+			final := s.untilPhase(test, v2.PhaseFailed)
+			t.Log(condition(final, v2.ConditionTypeTestCompleted).Message)
+			for _, conditionType := range []string{v2.ConditionTypeReady, v2.ConditionTypeStalled, v2.ConditionTypeTestCompleted} {
+				line, detail, _ := strings.Cut(condition(final, conditionType).Message, "\n")
+				for _, words := range append(c.words, "master exited with code") {
+					assert.Contains(t, line, words, conditionType)
+				}
+				assert.LessOrEqual(t, utf8.RuneCountInString(line), 200, conditionType)
+				if conditionType != v2.ConditionTypeTestCompleted {
+					assert.Empty(t, detail, conditionType)
+				}
+				assert.LessOrEqual(t, len(detail), 1024)
+			}
+			assert.NotContains(t, condition(final, v2.ConditionTypePodsHealthy).Message, "\n")
+			eventually(t, "no pod is left", func() bool { return len(s.livePods(test, "")) == 0 })
+			assert.Zero(t, count(t, "started", s.key("cause")))
+		})
+	}
+}
+
+// TestReportOnReadOnlyFileSystem: Locust fails to write its own report after the load. The result is exact, and the failure
+// names the file.
+func TestReportOnReadOnlyFileSystem(t *testing.T) {
+	t.Parallel()
+	s := newScenario(t)
+	test := s.create(s.test("html", 6, func(spec *v2.LocustTestSpec) {
+		spec.Master.Command += " --html report.html"
+		spec.Worker.Replicas = 1
+		spec.Security = &v2.SecurityConfig{ContainerSecurityContext: &corev1.SecurityContext{ReadOnlyRootFilesystem: ptr.To(true)}}
+	}))
+	final := s.untilPhase(test, v2.PhaseFailed)
+	line, _, _ := strings.Cut(condition(final, v2.ConditionTypeTestCompleted).Message, "\n")
+	assert.Contains(t, line, "report.html")
+	assert.Contains(t, line, "Read-only file system")
+	require.NotNil(t, final.TestResult)
+	assert.True(t, final.TestResult.Final, "the numbers were whole")
+	assert.Equal(t, v2.ResultSourceReporter, final.TestResult.Source)
+	assert.EqualValues(t, count(t, "hit", s.key("html")), final.TestResult.TotalRequests)
+	assert.Equal(t, 1, count(t, "started", s.key("html")))
+}
+
+// TestShape: with a load shape nothing is claimed of users, duration and percent.
+func TestShape(t *testing.T) {
+	t.Parallel()
+	s := newScenario(t)
+	test := s.create(s.test("shape", 3600, s.caseFiles, func(spec *v2.LocustTestSpec) {
+		spec.Master.Command = "--locustfile /lotest/src/shaped.py --users 9 --run-time 1h"
+		spec.Worker.Command = "--locustfile /lotest/src/shaped.py"
+		spec.Worker.Replicas = 1
+	}))
+	final := s.untilPhase(test, v2.PhaseSucceeded)
+	for _, sighting := range watcher.History(test.UID) {
+		if p := sighting.Test.Status.Progress; p != nil {
+			assert.Nil(t, p.TargetUsers)
+			assert.Nil(t, p.Duration)
+			assert.Nil(t, p.Percent)
+		}
+	}
+	assert.EqualValues(t, 3, final.Progress.CurrentUsers)
+	assert.Equal(t, 1, count(t, "started", s.key("shape")))
+}
+
+// TestTargetOfWebUI: the status shows what Locust aims at, also when the load was started in the web UI.
+func TestTargetOfWebUI(t *testing.T) {
+	t.Parallel()
+	s := newScenario(t)
+	test := s.create(s.test("web", 3600, func(spec *v2.LocustTestSpec) {
+		spec.Master.Command = "--locustfile /lotest/src/locustfile.py --users 4"
+		spec.Master.Autostart = ptr.To(false)
+		spec.Worker.Replicas = 1
+	}))
+	status := s.untilReason(test, v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected)
+	s.webUI(status.MasterPod, "POST", "swarm", "user_count=6&spawn_rate=6&host=http://target.e2e-target")
+	status = s.until(test, "six users are at work", func(status *v2.LocustTestStatus) bool {
+		return status.Progress != nil && status.Progress.CurrentUsers == 6
+	})
+	assert.EqualValues(t, 6, *status.Progress.TargetUsers)
+	assert.Equal(t, 1, count(t, "started", s.key("web")))
+}
+
+// webUI calls the master's web UI, through the API server.
+func (s *scenario) webUI(pod, method, page, form string) {
+	s.t.Helper()
+	_, err := clientset.CoreV1().RESTClient().Verb(method).Namespace(s.namespace).Resource("pods").Name(fmt.Sprintf("%s:%d", pod, resources.PortWeb)).
+		SubResource("proxy").Suffix(page).SetHeader("Content-Type", "application/x-www-form-urlencoded").Body([]byte(form)).DoRaw(context.Background())
+	require.NoError(s.t, err)
+}
