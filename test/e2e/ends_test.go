@@ -64,14 +64,7 @@ func TestSidecar(t *testing.T) {
 			})
 			test := s.create(s.test("meshed", 10, func(spec *v2.LocustTestSpec) { spec.Worker.Replicas = 1 }))
 			final := s.untilPhase(test, v2.PhaseSucceeded)
-			var master corev1.Pod
-			if k8s.Get(context.Background(), client.ObjectKey{Namespace: s.namespace, Name: final.MasterPod}, &master) == nil {
-				for _, c := range master.Status.ContainerStatuses {
-					if end := c.State.Terminated; c.Name == resources.MasterName(test.Name) && end != nil {
-						assert.Equal(t, end.FinishedAt.Time, final.CompletionTime.Time, "when Locust ended")
-					}
-				}
-			}
+			assert.Equal(t, s.locustEnded(final.MasterPod, resources.MasterName(test.Name)), final.CompletionTime.Unix(), "when Locust ended")
 			require.NotNil(t, final.TestResult)
 			assert.True(t, final.TestResult.Final)
 			assert.Equal(t, "1/1", final.Workers)
@@ -80,6 +73,20 @@ func TestSidecar(t *testing.T) {
 			assert.Equal(t, 1, count(t, "started", s.key(test.Name)))
 		})
 	}
+}
+
+// locustEnded is when a container of a pod ended, in seconds since 1970.
+func (s *scenario) locustEnded(pod, container string) int64 {
+	s.t.Helper()
+	var p corev1.Pod
+	require.NoError(s.t, k8s.Get(context.Background(), client.ObjectKey{Namespace: s.namespace, Name: pod}, &p))
+	for _, c := range p.Status.ContainerStatuses {
+		if end := c.State.Terminated; c.Name == container && end != nil {
+			return end.FinishedAt.Unix()
+		}
+	}
+	require.Failf(s.t, "the container has not ended", "%+v", p.Status.ContainerStatuses)
+	return 0
 }
 
 func (s *scenario) setSuspend(test *v2.LocustTest, role resources.Role, suspend bool) {

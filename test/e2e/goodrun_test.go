@@ -28,7 +28,7 @@ func (s *scenario) requireGoodRun(test *v2.LocustTest) {
 	assert.Equal(t, []string{v2.ReasonWaitingForWorkers, v2.ReasonAllWorkersConnected}, watcher.Reasons(test.UID, v2.ConditionTypeWorkersConnected))
 	assert.Equal(t, []string{v2.ReasonTestInProgress, v2.ReasonTestSucceeded}, watcher.Reasons(test.UID, v2.ConditionTypeTestCompleted))
 	assert.Equal(t, []string{v2.ReasonPodsStarting, v2.ReasonPodsHealthy}, watcher.Reasons(test.UID, v2.ConditionTypePodsHealthy))
-	assert.Equal(t, s.job(test, resources.RoleMaster).Status.CompletionTime.Unix(), final.CompletionTime.Unix(), "the Job's own time")
+	assert.Equal(t, s.locustEnded(final.MasterPod, resources.MasterName(test.Name)), final.CompletionTime.Unix(), "when Locust ended")
 	assert.Equal(t, 1, count(t, "started", s.key(test.Name)), "Locust ran once")
 	assert.Positive(t, count(t, "hit", s.key(test.Name)), "and made load")
 }
