@@ -134,17 +134,18 @@ func (c *Client) Stats(ctx context.Context, t Target) (*report.Report, error) {
 // both asks for the JSON, and for the CSV when the load has stopped. Agreed is false when the two are of different
 // moments.
 func (c *Client) both(ctx context.Context, t Target) (r *report.Report, agreed bool, err error) {
-	data, err := c.get(ctx, t, pathStats)
+	data, header, err := c.get(ctx, t, pathStats)
 	if err != nil {
 		return nil, false, err
 	}
 	if r, err = report.DecodeStats(data); err != nil {
 		return nil, false, notLocust(err)
 	}
+	r.Target = report.DecodeTarget(header.Get(report.TargetHeader))
 	if r.State != report.StateStopped {
 		return r, true, nil
 	}
-	if data, err = c.get(ctx, t, pathCSV); err != nil {
+	if data, _, err = c.get(ctx, t, pathCSV); err != nil {
 		return r, true, nil
 	}
 	run, err := report.DecodeCSV(data)
@@ -160,32 +161,32 @@ func (c *Client) both(ctx context.Context, t Target) (r *report.Report, agreed b
 }
 
 // get gets a page.
-func (c *Client) get(ctx context.Context, t Target, page string) ([]byte, error) {
+func (c *Client) get(ctx context.Context, t Target, page string) ([]byte, http.Header, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.way.address(t, page).String(), http.NoBody)
 	if err != nil {
-		return nil, &requestError{reason: "the address is not valid", causes: []error{err}}
+		return nil, nil, &requestError{reason: "the address is not valid", causes: []error{err}}
 	}
 	// Or else the transport asks for gzip where it may, and unpacks it.
 	req.Header.Set("Accept-Encoding", "identity")
 
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return nil, c.failed(ctx, err)
+		return nil, nil, c.failed(ctx, err)
 	}
 	defer func() { _ = resp.Body.Close() }()
 
 	if resp.StatusCode != http.StatusOK {
 		body, _ := io.ReadAll(io.LimitReader(resp.Body, maxRefusal)) // what is missing of it does not matter
-		return nil, c.refusal(resp, body)
+		return nil, nil, c.refusal(resp, body)
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, report.MaxAnswer+1))
 	switch {
 	case err != nil:
-		return nil, c.failed(ctx, err)
+		return nil, nil, c.failed(ctx, err)
 	case len(body) > report.MaxAnswer:
-		return nil, because(ErrTooLarge)
+		return nil, nil, because(ErrTooLarge)
 	case bytes.HasPrefix(body, []byte("Locust auth exception")): // web.py, auth_required_if_enabled
-		return nil, because(ErrLogin)
+		return nil, nil, because(ErrLogin)
 	}
-	return body, nil
+	return body, resp.Header, nil
 }

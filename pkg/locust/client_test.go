@@ -601,3 +601,25 @@ func TestReason(t *testing.T) {
 	assert.Equal(t, "the request failed", Reason(errors.New("x")))
 	assert.Equal(t, "x", Reason(fmt.Errorf("more: %w", &requestError{reason: "x"})))
 }
+
+// The reporter's header comes along whichever way Locust is asked, and one that is not the reporter's does no harm.
+func TestStats_Target(t *testing.T) {
+	six, running := int32(6), string(sample(t, "2.47-running.json"))
+	for name, row := range map[string]struct {
+		value string
+		want  *report.Target
+	}{
+		"the reporter's": {`{"target_users":6,"run_time":null,"shape":false}`, &report.Target{Users: &six}},
+		"another's":      {"6 users", nil},
+		"large":          {`{"target_users":6,"run_time":null,"shape":false` + strings.Repeat(" ", 1024) + "}", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			handler := says(200, running, "x-locust-operator", row.value)
+			for way, client := range map[string]*Client{"direct": directTo(t, handler), "proxy": proxyTo(t, handler)} {
+				r, err := client.Stats(t.Context(), shop)
+				require.NoError(t, err, way)
+				assert.Equal(t, row.want, r.Target, way)
+			}
+		})
+	}
+}
