@@ -43,7 +43,7 @@ func full[T client.Object](t *testing.T, o T) T {
 		},
 		func(m *metav1.ObjectMeta, r randfill.Continue) {
 			r.FillNoCustom(m)
-			m.Labels = map[string]string{resources.LabelTestName: "a", resources.LabelTestUID: "b"}
+			m.Labels = map[string]string{resources.LabelTestName: "a", resources.LabelTestUID: "b", resources.LabelPodName: "a-master"}
 			m.Annotations = map[string]string{resources.AnnotationRunSpec: "{}", resources.AnnotationRunGeneration: "1"}
 		},
 		func(*metav1.FieldsV1, randfill.Continue) {},

@@ -82,13 +82,14 @@ func (r *LocustTestReconciler) ask(test *v2.LocustTest, mem *memory, obs *status
 	return r.Poller.ask(&mem.poll, test, targetOf(test, obs), wait)
 }
 
-// targetOf is where the test's master answers. The Service has its own port, whatever the master's is.
+// targetOf is where the test's master answers: its pod's own address.
 func targetOf(test *v2.LocustTest, obs *status.Observation) locust.Target {
 	api := resources.WebAPIOf(&obs.Run.Spec)
-	return locust.Target{
-		Namespace: test.Namespace, Service: resources.MasterName(test.Name), Port: resources.PortWeb,
-		BasePath: api.BasePath, TLS: api.TLS,
+	target := locust.Target{Namespace: test.Namespace, Port: api.Port, BasePath: api.BasePath, TLS: api.TLS}
+	if master := status.RunningMaster(obs); master != nil {
+		target.Pod, target.IP = master.Name, master.Status.PodIP
 	}
+	return target
 }
 
 func (p *Poller) ask(one *masterPoll, test *v2.LocustTest, target locust.Target, wait time.Duration) time.Duration {

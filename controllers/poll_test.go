@@ -8,17 +8,50 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/assert"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/locust"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/locust/report"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/status"
 )
 
 type answers func() (*report.Report, error)
 
 func (a answers) Stats(context.Context, locust.Target) (*report.Report, error) { return a() }
+
+// TestTargetOf: a master is asked at its own pod and at its own port, whatever its Service says.
+func TestTargetOf(t *testing.T) {
+	test := &v2.LocustTest{ObjectMeta: metav1.ObjectMeta{Name: "shop", Namespace: "load"}}
+	job := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Name: "shop-master", UID: "job"}}
+	pod := corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: "shop-master-x7k2p", OwnerReferences: []metav1.OwnerReference{{UID: "job"}},
+			Labels: map[string]string{resources.LabelTestName: "shop", resources.LabelPodName: "shop-master"},
+		},
+		Status: corev1.PodStatus{Phase: corev1.PodRunning, PodIP: "fd00::7", ContainerStatuses: []corev1.ContainerStatus{
+			{Name: "shop-master", State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.Now()}}},
+		}},
+	}
+	worker := *pod.DeepCopy()
+	worker.Labels[resources.LabelPodName] = "shop-worker"
+	assert.Empty(t, stripPod(&worker).Status.PodIP, "thousands of pods need none")
+
+	obs := &status.Observation{
+		Run:       &resources.Run{Spec: v2.LocustTestSpec{Master: v2.MasterSpec{Command: "-f a.py --web-port 9000 --web-base-path /ui"}}},
+		Service:   &corev1.Service{Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeExternalName, ExternalName: "shop-master.other.svc"}},
+		MasterJob: job, Pods: []corev1.Pod{*stripPod(&pod)},
+	}
+	want := locust.Target{Namespace: "load", Pod: "shop-master-x7k2p", IP: "fd00::7", Port: 9000, BasePath: "/ui"}
+	assert.Equal(t, want, targetOf(test, obs))
+	obs.Pods = nil
+	assert.Empty(t, targetOf(test, obs).Pod)
+}
 
 // TestPoller_Known: what is known of a master after each kind of answer.
 func TestPoller_Known(t *testing.T) {

@@ -164,6 +164,9 @@ func stripPod(pod *corev1.Pod) *corev1.Pod {
 	slim := &corev1.Pod{ObjectMeta: stripMeta(&pod.ObjectMeta)}
 	slim.Annotations = nil
 	slim.Status = corev1.PodStatus{Phase: corev1.PodPhase(intern(string(pod.Status.Phase))), Reason: pod.Status.Reason, Message: pod.Status.Message}
+	if isMaster(pod) {
+		slim.Status.PodIP = pod.Status.PodIP // where it is asked
+	}
 	for _, c := range pod.Status.Conditions {
 		switch c.Type {
 		case corev1.PodScheduled, corev1.PodReady, corev1.DisruptionTarget:
@@ -175,6 +178,11 @@ func stripPod(pod *corev1.Pod) *corev1.Pod {
 	slim.Status.InitContainerStatuses = stripContainers(pod.Status.InitContainerStatuses)
 	slim.Status.ContainerStatuses = stripContainers(pod.Status.ContainerStatuses)
 	return slim
+}
+
+// isMaster goes by the labels that all versions of the operator have put on their pods.
+func isMaster(pod *corev1.Pod) bool {
+	return pod.Labels[resources.LabelPodName] == resources.MasterName(pod.Labels[resources.LabelTestName])
 }
 
 func stripContainers(full []corev1.ContainerStatus) []corev1.ContainerStatus {

@@ -97,7 +97,7 @@ func Load(fs *flag.FlagSet, args []string, getenv func(string) string) (*Config,
 		"how often Locust's web API is asked for each running test; 0 never asks, workers are then counted from ready pods and only the final result is told")
 	fs.IntVar(&c.PollConcurrency, "poll-concurrency", 100, "how many Locust masters are asked at the same time")
 	fs.StringVar(&c.LocustAccess, "locust-access", AccessAuto,
-		"how Locust's web API is reached: direct (through its Service), proxy (through the API server), auto (direct in a cluster, else proxy)")
+		"how Locust's web API is reached: direct (at its pod's address), proxy (through the API server), auto (direct in a cluster, else proxy)")
 	fs.IntVar(&c.Concurrency, "concurrency", 10, "how many tests are reconciled at the same time")
 	fs.Float64Var(&c.KubeAPIQPS, "kube-api-qps", 0, "requests per second to the API server; 0 leaves that to the API server's priority and fairness")
 	fs.IntVar(&c.KubeAPIBurst, "kube-api-burst", 0, "requests to the API server in a burst, with --kube-api-qps; 0 means twice as many as per second")

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"time"
 
 	"k8s.io/client-go/rest"
@@ -32,7 +31,7 @@ const (
 // Client asks masters for their statistics. It may be used by many at the same time.
 type Client struct {
 	http    *http.Client
-	address func(t Target, page string) *url.URL
+	way     way
 	timeout time.Duration
 	// proxied is true when the API server stands in between.
 	proxied bool
@@ -63,7 +62,7 @@ func with(opts []Option) options {
 	return o
 }
 
-// NewDirect is a client inside the cluster: it asks the master's Service by its DNS name.
+// NewDirect is a client inside the cluster: it asks the master's pod at its own address.
 func NewDirect(opts ...Option) *Client {
 	o := with(opts)
 	var protocols http.Protocols
@@ -82,15 +81,15 @@ func NewDirect(opts ...Option) *Client {
 		MaxResponseHeaderBytes: maxHeader,
 		Protocols:              &protocols,
 	}
-	return &Client{http: without(&http.Client{Transport: transport}), address: direct, timeout: o.timeout}
+	return &Client{http: without(&http.Client{Transport: transport}), way: directly, timeout: o.timeout}
 }
 
 // NewProxy is a client outside the cluster: it asks through the API server, as cfg says and with cfg's rights, which
-// have to include "get services/proxy". Requests are not held back by cfg's rate limit.
+// have to include "get pods/proxy". Requests are not held back by cfg's rate limit.
 func NewProxy(cfg *rest.Config, opts ...Option) (*Client, error) {
 	cfg = rest.CopyConfig(cfg)
 	cfg.DisableCompression = true
-	address, err := viaProxy(cfg)
+	through, err := viaProxy(cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -98,7 +97,7 @@ func NewProxy(cfg *rest.Config, opts ...Option) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Client{http: without(client), address: address, timeout: with(opts).timeout, proxied: true}, nil
+	return &Client{http: without(client), way: through, timeout: with(opts).timeout, proxied: true}, nil
 }
 
 // without is a copy of the client that follows no redirects and keeps no cookies; the time is bounded elsewhere.
@@ -115,7 +114,7 @@ func without(client *http.Client) *http.Client {
 //
 // For what went wrong see Reason and the Err variables.
 func (c *Client) Stats(ctx context.Context, t Target) (*report.Report, error) {
-	if err := t.check(); err != nil {
+	if err := c.way.check(t); err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, ErrNoAnswer)
@@ -135,17 +134,18 @@ func (c *Client) Stats(ctx context.Context, t Target) (*report.Report, error) {
 // both asks for the JSON, and for the CSV when the load has stopped. Agreed is false when the two are of different
 // moments.
 func (c *Client) both(ctx context.Context, t Target) (r *report.Report, agreed bool, err error) {
-	data, err := c.get(ctx, t, pathStats)
+	data, header, err := c.get(ctx, t, pathStats)
 	if err != nil {
 		return nil, false, err
 	}
 	if r, err = report.DecodeStats(data); err != nil {
 		return nil, false, notLocust(err)
 	}
+	r.Target = report.DecodeTarget(header.Get(report.TargetHeader))
 	if r.State != report.StateStopped {
 		return r, true, nil
 	}
-	if data, err = c.get(ctx, t, pathCSV); err != nil {
+	if data, _, err = c.get(ctx, t, pathCSV); err != nil {
 		return r, true, nil
 	}
 	run, err := report.DecodeCSV(data)
@@ -161,32 +161,32 @@ func (c *Client) both(ctx context.Context, t Target) (r *report.Report, agreed b
 }
 
 // get gets a page.
-func (c *Client) get(ctx context.Context, t Target, page string) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.address(t, page).String(), http.NoBody)
+func (c *Client) get(ctx context.Context, t Target, page string) ([]byte, http.Header, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.way.address(t, page).String(), http.NoBody)
 	if err != nil {
-		return nil, &requestError{reason: "the address is not valid", causes: []error{err}}
+		return nil, nil, &requestError{reason: "the address is not valid", causes: []error{err}}
 	}
 	// Or else the transport asks for gzip where it may, and unpacks it.
 	req.Header.Set("Accept-Encoding", "identity")
 
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return nil, c.failed(ctx, err)
+		return nil, nil, c.failed(ctx, err)
 	}
 	defer func() { _ = resp.Body.Close() }()
 
 	if resp.StatusCode != http.StatusOK {
 		body, _ := io.ReadAll(io.LimitReader(resp.Body, maxRefusal)) // what is missing of it does not matter
-		return nil, c.refusal(resp, body)
+		return nil, nil, c.refusal(resp, body)
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, report.MaxAnswer+1))
 	switch {
 	case err != nil:
-		return nil, c.failed(ctx, err)
+		return nil, nil, c.failed(ctx, err)
 	case len(body) > report.MaxAnswer:
-		return nil, because(ErrTooLarge)
+		return nil, nil, because(ErrTooLarge)
 	case bytes.HasPrefix(body, []byte("Locust auth exception")): // web.py, auth_required_if_enabled
-		return nil, because(ErrLogin)
+		return nil, nil, because(ErrLogin)
 	}
-	return body, nil
+	return body, resp.Header, nil
 }

@@ -24,7 +24,7 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/locust/report"
 )
 
-var shop = Target{Namespace: "load", Service: "shop-master", Port: 8089}
+var shop = Target{Namespace: "load", Pod: "shop-master-x7k2p", IP: "10.244.1.7", Port: 8089}
 
 // sample is an answer of a real Locust.
 func sample(t *testing.T, name string) []byte {
@@ -64,7 +64,7 @@ func dialing(address string) Option {
 	})
 }
 
-// directTo is a client that has the handler for every Service.
+// directTo is a client that has the handler at every address.
 func directTo(t *testing.T, handler http.Handler, opts ...Option) *Client {
 	t.Helper()
 	server := httptest.NewServer(handler)
@@ -99,7 +99,7 @@ func TestDirect_Running(t *testing.T) {
 		assert.Equal(t, int64(1101), r.Requests)
 		assert.InDelta(t, 36.8, r.RequestsPerSecond, 0)
 	}
-	const want = "GET shop-master.load.svc:8089/stats/requests HTTP/1.1"
+	const want = "GET 10.244.1.7:8089/stats/requests HTTP/1.1"
 	assert.Equal(t, []string{want, want}, asked, "a running load is not asked for its CSV")
 }
 
@@ -175,7 +175,7 @@ func TestDirect_TLS(t *testing.T) {
 	server := httptest.NewTLSServer(pages(map[string][]byte{"/locust/ui" + pathStats: sample(t, "2.12-running.json")}))
 	t.Cleanup(server.Close)
 	client := NewDirect(dialing(server.Listener.Addr().String()))
-	r, err := client.Stats(t.Context(), Target{Namespace: "load", Service: "shop-master", Port: 443, BasePath: "/locust/ui/", TLS: true})
+	r, err := client.Stats(t.Context(), Target{IP: "fd00::7", Port: 443, BasePath: "/locust/ui/", TLS: true})
 	require.NoError(t, err)
 	assert.Equal(t, int64(1130), r.Requests)
 }
@@ -349,9 +349,7 @@ func TestDirect_Network(t *testing.T) {
 		err  error
 		want string
 	}{
-		"unknown name":   {&net.DNSError{Err: "no such host", Name: "shop-master.load.svc", IsNotFound: true}, "DNS does not know the Service"},
-		"no DNS":         {&net.DNSError{Err: "server misbehaving", Name: "shop-master.load.svc"}, "DNS does not answer"},
-		"slow DNS":       {&net.DNSError{Err: "i/o timeout", IsTimeout: true}, "no answer within 2 s"},
+		"dropped":        {&net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded}, "no answer within 2 s"},
 		"no host":        {&net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.EHOSTUNREACH)}, "no route to the web UI"},
 		"no net":         {&net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.ENETUNREACH)}, "no route to the web UI"},
 		"reset":          {&net.OpError{Op: "read", Err: os.NewSyscallError("read", syscall.ECONNRESET)}, "the connection was closed without an answer"},
@@ -419,55 +417,95 @@ func TestDirect_BrokenOff(t *testing.T) {
 func TestTarget(t *testing.T) {
 	proxied, err := viaProxy(&rest.Config{Host: "https://10.0.0.1:6443"})
 	require.NoError(t, err)
-	const base = "https://10.0.0.1:6443/api/v1/namespaces/load/services/"
+	const base = "https://10.0.0.1:6443/api/v1/namespaces/load/pods/"
 	for name, row := range map[string]struct {
 		change        func(*Target)
 		direct, proxy string
 	}{
-		"plain": {func(*Target) {}, "http://shop-master.load.svc:8089/stats/requests", base + "shop-master:8089/proxy/stats/requests"},
+		"plain": {func(*Target) {}, "http://10.244.1.7:8089/stats/requests", base + "shop-master-x7k2p:8089/proxy/stats/requests"},
 		"TLS": {
 			func(t *Target) { t.TLS = true },
-			"https://shop-master.load.svc:8089/stats/requests", base + "https:shop-master:8089/proxy/stats/requests",
+			"https://10.244.1.7:8089/stats/requests", base + "https:shop-master-x7k2p:8089/proxy/stats/requests",
 		},
 		"base path": {
 			func(t *Target) { t.BasePath = "a//b/" },
-			"http://shop-master.load.svc:8089/a/b/stats/requests", base + "shop-master:8089/proxy/a/b/stats/requests",
+			"http://10.244.1.7:8089/a/b/stats/requests", base + "shop-master-x7k2p:8089/proxy/a/b/stats/requests",
 		},
 		"out of the base path": {
 			func(t *Target) { t.BasePath = "/../../../../secrets/." },
-			"http://shop-master.load.svc:8089/secrets/stats/requests", base + "shop-master:8089/proxy/secrets/stats/requests",
+			"http://10.244.1.7:8089/secrets/stats/requests", base + "shop-master-x7k2p:8089/proxy/secrets/stats/requests",
 		},
 		"signs": {
 			func(t *Target) { t.BasePath = "/a b?c=#d%2e%2e/ü@x:y" },
-			"http://shop-master.load.svc:8089/a%20b%3Fc=%23d%252e%252e/%C3%BC@x:y/stats/requests",
-			base + "shop-master:8089/proxy/a%20b%3Fc=%23d%252e%252e/%C3%BC@x:y/stats/requests",
+			"http://10.244.1.7:8089/a%20b%3Fc=%23d%252e%252e/%C3%BC@x:y/stats/requests",
+			base + "shop-master-x7k2p:8089/proxy/a%20b%3Fc=%23d%252e%252e/%C3%BC@x:y/stats/requests",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			target := shop
 			row.change(&target)
-			require.NoError(t, target.check())
-			assert.Equal(t, row.direct, direct(target, pathStats).String())
-			assert.Equal(t, row.proxy, proxied(target, pathStats).String())
+			require.NoError(t, directly.check(target))
+			require.NoError(t, proxied.check(target))
+			assert.Equal(t, row.direct, directly.address(target, pathStats).String())
+			assert.Equal(t, row.proxy, proxied.address(target, pathStats).String())
 		})
 	}
+	sixth := shop
+	sixth.IP = "fd00:10::7"
+	assert.Equal(t, "http://[fd00:10::7]:8089/stats/requests", directly.address(sixth, pathStats).String())
+}
+
+func TestTarget_Refused(t *testing.T) {
+	proxied, err := viaProxy(&rest.Config{Host: "https://10.0.0.1:6443"})
+	require.NoError(t, err)
+	const none, invalid = "the pod's IP address is of a kind that no pod has, such as loopback or link-local", "the pod's IP address is not valid"
 	for name, row := range map[string]struct {
-		target Target
+		way    way
+		change func(*Target)
 		want   string
 	}{
-		"no service":   {Target{Namespace: "load", Port: 1}, "the Service has no valid name"},
-		"a host":       {Target{Namespace: "load", Service: "x.example.com/", Port: 1}, "the Service has no valid name"},
-		"a path":       {Target{Namespace: "load", Service: "../../secrets", Port: 1}, "the Service has no valid name"},
-		"no namespace": {Target{Service: "x", Port: 1}, "the namespace has no valid name"},
-		"user info":    {Target{Namespace: "a@b", Service: "x", Port: 1}, "the namespace has no valid name"},
-		"no port":      {Target{Namespace: "load", Service: "x"}, "the port is not valid"},
-		"port":         {Target{Namespace: "load", Service: "x", Port: 65536}, "the port is not valid"},
+		"no address yet":   {directly, func(t *Target) { t.IP = "" }, "the pod has no IP address yet"},
+		"a name":           {directly, func(t *Target) { t.IP = "shop-master.other.svc" }, invalid},
+		"a port":           {directly, func(t *Target) { t.IP = "10.0.0.1:80" }, invalid},
+		"a zone":           {directly, func(t *Target) { t.IP = "fd00::7%eth0" }, invalid},
+		"a short form":     {directly, func(t *Target) { t.IP = "127.1" }, invalid},
+		"loopback":         {directly, func(t *Target) { t.IP = "127.8.9.1" }, none},
+		"loopback, IPv6":   {directly, func(t *Target) { t.IP = "::1" }, none},
+		"loopback, mapped": {directly, func(t *Target) { t.IP = "::ffff:127.0.0.1" }, none},
+		"unspecified":      {directly, func(t *Target) { t.IP = "0.0.0.0" }, none},
+		"unspecified IPv6": {directly, func(t *Target) { t.IP = "::" }, none},
+		"multicast":        {directly, func(t *Target) { t.IP = "224.0.0.1" }, none},
+		"multicast, IPv6":  {directly, func(t *Target) { t.IP = "ff05::1" }, none},
+		"metadata":         {directly, func(t *Target) { t.IP = "169.254.169.254" }, none},
+		"metadata, mapped": {directly, func(t *Target) { t.IP = "::ffff:169.254.169.254" }, none},
+		"link-local":       {directly, func(t *Target) { t.IP = "fe80::1" }, none},
+		"no port":          {directly, func(t *Target) { t.Port = 0 }, "the port is not valid"},
+		"port":             {directly, func(t *Target) { t.Port = 65536 }, "the port is not valid"},
+
+		"no pod":         {proxied, func(t *Target) { t.Pod = "" }, "the pod has no valid name"},
+		"a host":         {proxied, func(t *Target) { t.Pod = "x.example.com/" }, "the pod has no valid name"},
+		"a path":         {proxied, func(t *Target) { t.Pod = "../../secrets" }, "the pod has no valid name"},
+		"another scheme": {proxied, func(t *Target) { t.Pod = "https:x" }, "the pod has no valid name"},
+		"no namespace":   {proxied, func(t *Target) { t.Namespace = "" }, "the namespace has no valid name"},
+		"user info":      {proxied, func(t *Target) { t.Namespace = "a@b" }, "the namespace has no valid name"},
+		"no port, proxy": {proxied, func(t *Target) { t.Port = 0 }, "the port is not valid"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := NewDirect().Stats(t.Context(), row.target)
+			target := shop
+			row.change(&target)
+			dialed := false
+			client := NewDirect(WithDialContext(func(context.Context, string, string) (net.Conn, error) {
+				dialed = true
+				return nil, errors.New("x")
+			}))
+			client.way = row.way
+			_, err := client.Stats(t.Context(), target)
 			assert.Equal(t, row.want, Reason(err))
+			assert.False(t, dialed)
 		})
 	}
+	// The API server knows a pod by its name alone, and it may have dots.
+	assert.NoError(t, proxied.check(Target{Namespace: "load", Pod: "a.b-master-0", Port: 8089}))
 }
 
 // The API server may be one among others behind a path, and has its own credentials.
@@ -489,7 +527,7 @@ func TestProxy(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, int64(1101), r.Requests)
 	}
-	assert.Equal(t, "/clusters/c1/api/v1/namespaces/load/services/shop-master:8089/proxy/stats/requests Bearer secret identity", asked)
+	assert.Equal(t, "/clusters/c1/api/v1/namespaces/load/pods/shop-master-x7k2p:8089/proxy/stats/requests Bearer secret identity", asked)
 	assert.Equal(t, time.Nanosecond, cfg.Timeout, "the caller's config is left as it is")
 	assert.False(t, cfg.DisableCompression)
 }
@@ -519,13 +557,12 @@ func TestProxy_APIServersOwnWords(t *testing.T) {
 		want    string
 	}{
 		"forbidden": {
-			status(403, "Forbidden", `services "shop-master:8089" is forbidden: User "x" cannot get resource "services/proxy" in API group "" in the namespace "load"`),
-			`the API server does not permit "get services/proxy"`,
+			status(403, "Forbidden", `pods "shop-master-x7k2p:8089" is forbidden: User "x" cannot get resource "pods/proxy" in API group "" in the namespace "load"`),
+			`the API server does not permit "get pods/proxy"`,
 		},
 		"unauthorized":  {status(401, "Unauthorized", "Unauthorized"), "the API server: HTTP status 401"},
-		"no Service":    {status(404, "NotFound", `services "shop-master" not found`), "the Service is not there"},
-		"no port":       {status(503, "ServiceUnavailable", `no service port 8090 found for service "shop-master"`), "the Service has no such port"},
-		"no endpoints":  {status(503, "ServiceUnavailable", `no endpoints available for service "shop-master:8089"`), "the Service has no endpoints"},
+		"no pod":        {status(404, "NotFound", `pods "shop-master-x7k2p" not found`), "the pod is not there"},
+		"no address":    {status(400, "BadRequest", "address not allowed"), "the pod has no IP address that may be asked"},
 		"refused":       {unavailable("dial tcp 10.244.0.188:8089: connect: connection refused"), "connection refused"},
 		"reset":         {unavailable("read tcp 10.244.0.1:53244->10.244.0.185:8089: read: connection reset by peer"), "the connection was closed without an answer"},
 		"end":           {unavailable("EOF"), "the connection was closed without an answer"},
@@ -563,4 +600,26 @@ func TestReason(t *testing.T) {
 	assert.Empty(t, Reason(nil))
 	assert.Equal(t, "the request failed", Reason(errors.New("x")))
 	assert.Equal(t, "x", Reason(fmt.Errorf("more: %w", &requestError{reason: "x"})))
+}
+
+// The reporter's header comes along whichever way Locust is asked, and one that is not the reporter's does no harm.
+func TestStats_Target(t *testing.T) {
+	six, running := int32(6), string(sample(t, "2.47-running.json"))
+	for name, row := range map[string]struct {
+		value string
+		want  *report.Target
+	}{
+		"the reporter's": {`{"target_users":6,"run_time":null,"shape":false}`, &report.Target{Users: &six}},
+		"another's":      {"6 users", nil},
+		"large":          {`{"target_users":6,"run_time":null,"shape":false` + strings.Repeat(" ", 1024) + "}", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			handler := says(200, running, "x-locust-operator", row.value)
+			for way, client := range map[string]*Client{"direct": directTo(t, handler), "proxy": proxyTo(t, handler)} {
+				r, err := client.Stats(t.Context(), shop)
+				require.NoError(t, err, way)
+				assert.Equal(t, row.want, r.Target, way)
+			}
+		})
+	}
 }

@@ -21,8 +21,8 @@ import (
 var (
 	// ErrLogin is a web UI that asks for a login, which the operator has none for.
 	ErrLogin = errors.New("asks for a login (--web-login)")
-	// ErrPermission is an API server that does not let the operator through to the Service.
-	ErrPermission = errors.New(`the API server does not permit "get services/proxy"`)
+	// ErrPermission is an API server that does not let the operator through to the pod.
+	ErrPermission = errors.New(`the API server does not permit "get pods/proxy"`)
 	// ErrRefused is a master that does not listen: it has not come that far yet, or serves no web UI there.
 	ErrRefused = errors.New("connection refused")
 	// ErrNoAnswer is an answer that did not come in time.
@@ -34,11 +34,9 @@ var (
 )
 
 const (
-	closed   = "the connection was closed without an answer"
-	noRoute  = "no route to the web UI"
-	noTLS    = "does not speak TLS"
-	noName   = "DNS does not know the Service"
-	noLookup = "DNS does not answer"
+	closed  = "the connection was closed without an answer"
+	noRoute = "no route to the web UI"
+	noTLS   = "does not speak TLS"
 )
 
 // requestError is a request that failed. Its text is the reason, which holds nothing that changes from one request to
@@ -128,7 +126,6 @@ func network(err error) string {
 	if errors.As(err, &request) {
 		err = request.Err // without the address, which is no part of what went wrong
 	}
-	var lookup *net.DNSError
 	var record tls.RecordHeaderError
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
@@ -138,10 +135,6 @@ func network(err error) string {
 		return closed
 	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
 		return noRoute
-	case errors.As(err, &lookup) && lookup.IsNotFound:
-		return noName
-	case errors.As(err, &lookup):
-		return noLookup
 	case errors.As(err, &record):
 		return noTLS
 	}
@@ -158,8 +151,7 @@ func known(text, otherwise string) string {
 		{"EOF", closed},
 		{"no route to host", noRoute},
 		{"network is unreachable", noRoute},
-		{"no endpoints available", "the Service has no endpoints"},
-		{"no service port", "the Service has no such port"},
+		{"address not allowed", "the pod has no IP address that may be asked"},
 		{"server gave HTTP response to HTTPS client", noTLS},
 		{"first record does not look like a TLS handshake", noTLS},
 		{"malformed ", "does not speak HTTP"},
@@ -181,7 +173,7 @@ func (c *Client) refusal(resp *http.Response, body []byte) error {
 		case resp.StatusCode == http.StatusForbidden:
 			return because(ErrPermission)
 		case resp.StatusCode == http.StatusNotFound && status.Reason == "NotFound":
-			return &requestError{reason: "the Service is not there"}
+			return &requestError{reason: "the pod is not there"}
 		case strings.Contains(status.Message, "i/o timeout"), strings.Contains(status.Message, "deadline exceeded"):
 			return because(ErrNoAnswer)
 		}

@@ -14,6 +14,7 @@ import sys
 import time
 import traceback
 
+import flask
 import gevent
 from locust import events
 from locust.runners import MasterRunner
@@ -21,6 +22,7 @@ from locust.runners import MasterRunner
 PATH = "/dev/termination-log"
 LIMIT = 3072  # of 12 KiB kept of a pod
 INTERVAL = 2.0  # seconds between snapshots
+LATE = 5.0  # seconds until the workers' last statistics are in
 dump = functools.partial(json.dumps, separators=(",", ":"), allow_nan=False)  # ASCII
 
 
@@ -68,13 +70,13 @@ class Reporter(logging.Handler):
 
     def __init__(self):
         super().__init__(logging.WARNING)
-        self.runner = self.seen = self.written = None
+        self.runner = self.seen = self.written = self.limit = None
         self.start = self.end = 0
-        self.ended = False
+        self.ended = self.by_hand = self.broken = False
         self.lines = []
 
     @quiet
-    def init(self, environment, **_):
+    def init(self, environment, web_ui=None, **_):
         if not isinstance(environment.runner, MasterRunner):
             return
         self.runner = environment.runner
@@ -92,6 +94,9 @@ class Reporter(logging.Handler):
         loaded = getattr(environment, "parsed_locustfiles", None) or []
         if __file__ in loaded:
             loaded.remove(__file__)
+        if web_ui:
+            # app.after_request() is refused once a page has been asked for.
+            web_ui.app.after_request_funcs.setdefault(None, []).append(self.after_request)
 
     def watch(self):
         pause = INTERVAL
@@ -127,9 +132,44 @@ class Reporter(logging.Handler):
 
     @quiet
     def exit(self):
+        """Without quit() before, an error ends the master, such as that of a report that cannot be saved."""
         if self.start and not self.ended:
-            self.ended, self.end = True, self.end or time.time()
-            self.write(False)
+            self.ended = self.broken = True
+            complete = self.is_whole()
+            self.end = self.end or time.time()
+            self.write(complete)
+
+    def is_whole(self):
+        """The load has ended, and its workers have been sent home and waited for, or long been silent."""
+        silent = self.runner.state == "stopped" and time.time() - self.end > LATE
+        return bool(self.end) and (silent or not len(self.runner.greenlet))
+
+    def after_request(self, response):
+        self.answer(response)
+        return response
+
+    @quiet
+    def answer(self, response):
+        """Sees each answer of the web UI."""
+        path = flask.request.path
+        if path.endswith("/stats/requests"):
+            response.headers["X-Locust-Operator"] = dump(self.target())
+        elif path.endswith("/swarm") and self.runner.worker_count:
+            started = response.get_json(silent=True) or {}
+            if started.get("success") and (self.by_hand or self.runner.state not in ("spawning", "running")):
+                # The options may have another run time.
+                self.by_hand, self.limit = True, started.get("run_time")
+
+    @quiet
+    def target(self):
+        """What Locust aims at now, from wherever it was asked."""
+        environment, users = self.runner.environment, self.runner.target_user_count
+        limit = self.limit if self.by_hand else environment.parsed_options.run_time
+        return {
+            "target_users": users if isinstance(users, int) else None,
+            "run_time": number(limit) if isinstance(limit, (int, float)) else None,
+            "shape": environment.shape_class is not None,
+        }
 
     def excepthook(self, previous, *error):
         self.emit(logging.makeLogRecord({"levelname": "CRITICAL", "msg": "unhandled exception", "exc_info": error}))
@@ -165,8 +205,9 @@ class Reporter(logging.Handler):
                 {"error": text(e["msg"] or e["traceback"], 256), "count": e["count"]}
                 for e in most(runner.exceptions, lambda e: e["count"])
             ],
-            "custom_exit": runner.environment.process_exit_code is not None,
+            "custom_exit": self.broken or runner.environment.process_exit_code is not None,
             "log": self.lines[:],
+            **(self.target() or {}),
         }
 
     @quiet

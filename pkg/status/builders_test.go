@@ -121,6 +121,7 @@ func (s *scene) runMaster(at time.Time) {
 	one := int32(1)
 	s.obs.MasterJob.Status.Ready = &one
 	s.runPod(s.master(), at)
+	s.master().Status.PodIP = "10.244.1.7"
 }
 
 func (s *scene) runPod(pod *corev1.Pod, at time.Time) {

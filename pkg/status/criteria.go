@@ -97,10 +97,7 @@ func abortGrace(c *v2.SuccessCriteria) time.Duration {
 // expectedRequests is how many requests the whole run would make if it went on as before; those so far when it is not
 // known how long it is to run.
 func expectedRequests(obs *Observation, r *report.Report, elapsed time.Duration) float64 {
-	var runTime *time.Duration
-	if obs.Run != nil {
-		runTime = resources.LoadOf(&obs.Run.Spec).RunTime
-	}
+	runTime := loadOf(obs, r).RunTime
 	if runTime == nil || elapsed <= 0 || *runTime <= elapsed {
 		return float64(r.Requests)
 	}

@@ -147,3 +147,25 @@ func TestAbort(t *testing.T) {
 		})
 	}
 }
+
+// TestAbort_RunTime: how long Locust runs by its own word decides what may still be made good.
+func TestAbort_RunTime(t *testing.T) {
+	for name, tc := range map[string]struct {
+		target  *report.Target
+		aborted bool
+	}{
+		"by the arguments":          {nil, false},
+		"no limit in the web UI":    {&report.Target{}, true},
+		"another one in the web UI": {&report.Target{RunTime: ms(60_000)}, true},
+		"a load shape":              {&report.Target{RunTime: ms(1_000_000), Shape: true}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := polled(t)
+			s.obs.Run.Spec.Master.Command += " --run-time 1000s"
+			s.obs.Run.Spec.SuccessCriteria = &v2.SuccessCriteria{MaxFailureRatio: "0.1", AbortOnViolation: true}
+			s.aim(t0.Add(20*time.Second), report.StateSpawning, tc.target, report.Stats{})
+			s.aim(t0.Add(70*time.Second), report.StateRunning, tc.target, report.Stats{Requests: 1000, Failures: 200})
+			assert.Equal(t, tc.aborted, s.prev.Phase == v2.PhaseFailed)
+		})
+	}
+}

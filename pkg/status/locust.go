@@ -122,7 +122,7 @@ func (l *Locust) fresh(settings Settings, now time.Time) *report.Report {
 func (s Settings) reportValid() time.Duration { return max(3*s.PollInterval, 10*time.Second) }
 
 // silent tells that the master does not answer, and that its start is no excuse. It does not answer either when it has
-// not been asked for long, for example because its Service is missing.
+// not been asked for long, for example because its pod has no IP address.
 func (l *Locust) silent(prev *v2.LocustTestStatus, obs *Observation, now time.Time) bool {
 	return l.Hopeless || ((l.Trouble != "" || l.Report != nil) && l.excused(prev, obs, now) <= 0)
 }
@@ -141,10 +141,13 @@ func (l *Locust) final() bool {
 }
 
 // PollIn tells when to ask the master of a running test again: now when it is not positive. ask is false when there
-// is no use in asking.
+// is no use in asking, as of a master that has no IP address yet: the API server would not find it either.
 func PollIn(s *v2.LocustTestStatus, obs *Observation, settings Settings, now time.Time) (wait time.Duration, ask bool) {
 	l := obs.Locust
-	if l == nil || l.Hopeless || s.Phase != v2.PhaseRunning || obs.Service == nil || masterSince(obs).IsZero() {
+	if l == nil || l.Hopeless || s.Phase != v2.PhaseRunning {
+		return 0, false
+	}
+	if master := RunningMaster(obs); master == nil || master.Status.PodIP == "" {
 		return 0, false
 	}
 	return l.Asked.Add(pollEvery(s, obs, settings, now)).Sub(now), true
@@ -184,14 +187,24 @@ func podsUnsettled(obs *Observation, now time.Time) bool {
 	})
 }
 
-// masterSince is when the master that runs has started; zero when none runs.
-func masterSince(obs *Observation) time.Time {
+// RunningMaster is the pod of the master that runs, the newest when there are several; nil when none runs.
+func RunningMaster(obs *Observation) *corev1.Pod {
+	var newest *corev1.Pod
 	for _, pod := range obs.podsOf(obs.MasterJob) {
-		if isLive(pod) && !startedAt(pod).IsZero() {
-			return startedAt(pod)
+		if isLive(pod) && !startedAt(pod).IsZero() && (newest == nil || startedAt(pod).After(startedAt(newest))) {
+			newest = pod
 		}
 	}
-	return time.Time{}
+	return newest
+}
+
+// masterSince is when the master that runs has started; zero when none runs.
+func masterSince(obs *Observation) time.Time {
+	master := RunningMaster(obs)
+	if master == nil {
+		return time.Time{}
+	}
+	return startedAt(master)
 }
 
 // readyWorkers is how many worker pods are ready.

@@ -290,15 +290,16 @@ func TestPollIn(t *testing.T) {
 			s.obs.Locust.Failures = 20
 			s.fail(t0.Add(100*time.Second), "refused")
 		}, t0.Add(100 * time.Second), 30 * time.Second, true},
-		"no answer":              {func(s *scene) { connected(s); s.fail(t0.Add(40*time.Second), "x") }, t0.Add(40 * time.Second), 5 * time.Second, true},
-		"no answer for long":     {func(s *scene) { connected(s); s.obs.Locust.Failures = 2; s.fail(t0.Add(40*time.Second), "x") }, t0.Add(40 * time.Second), 20 * time.Second, true},
-		"no answer for ever":     {func(s *scene) { connected(s); s.obs.Locust.Failures = 99; s.fail(t0.Add(40*time.Second), "x") }, t0.Add(40 * time.Second), 30 * time.Second, true},
-		"not to be asked":        {func(s *scene) { s.obs.Locust = nil }, now, 0, false},
-		"hopeless":               {func(s *scene) { s.obs.Locust.Hopeless = true }, now, 0, false},
-		"no Service":             {func(s *scene) { s.obs.Service = nil }, now, 0, false},
-		"no master":              {func(s *scene) { s.dropPod(s.master()) }, now, 0, false},
-		"the test has ended":     {func(s *scene) { s.prev.Phase = v2.PhaseSucceeded }, now, 0, false},
-		"the master's pod ended": {func(s *scene) { s.endPod(s.master(), now, 0, "") }, now, 0, false},
+		"no answer":               {func(s *scene) { connected(s); s.fail(t0.Add(40*time.Second), "x") }, t0.Add(40 * time.Second), 5 * time.Second, true},
+		"no answer for long":      {func(s *scene) { connected(s); s.obs.Locust.Failures = 2; s.fail(t0.Add(40*time.Second), "x") }, t0.Add(40 * time.Second), 20 * time.Second, true},
+		"no answer for ever":      {func(s *scene) { connected(s); s.obs.Locust.Failures = 99; s.fail(t0.Add(40*time.Second), "x") }, t0.Add(40 * time.Second), 30 * time.Second, true},
+		"not to be asked":         {func(s *scene) { s.obs.Locust = nil }, now, 0, false},
+		"hopeless":                {func(s *scene) { s.obs.Locust.Hopeless = true }, now, 0, false},
+		"a Service plays no part": {func(s *scene) { s.obs.Service = nil }, now, -time.Hour, true},
+		"no address yet":          {func(s *scene) { s.master().Status.PodIP = "" }, now, 0, false},
+		"no master":               {func(s *scene) { s.dropPod(s.master()) }, now, 0, false},
+		"the test has ended":      {func(s *scene) { s.prev.Phase = v2.PhaseSucceeded }, now, 0, false},
+		"the master's pod ended":  {func(s *scene) { s.endPod(s.master(), now, 0, "") }, now, 0, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := polled(t)
@@ -343,4 +344,26 @@ func workersMessage(s *v2.LocustTestStatus) string {
 		}
 	}
 	return ""
+}
+
+// TestRunningMaster: the newest one that runs, whichever comes first in the list.
+func TestRunningMaster(t *testing.T) {
+	s := created(t)
+	assert.Nil(t, RunningMaster(&s.obs), "it has not started")
+	s.runMaster(t0.Add(10 * time.Second))
+	assert.Same(t, s.master(), RunningMaster(&s.obs))
+
+	s.pod("master", 1)
+	newer := &s.obs.Pods[len(s.obs.Pods)-1]
+	s.runPod(newer, t0.Add(20*time.Second))
+	assert.Same(t, newer, RunningMaster(&s.obs))
+	assert.Equal(t, t0.Add(20*time.Second), masterSince(&s.obs))
+	s.runPod(s.master(), t0.Add(30*time.Second))
+	assert.Same(t, s.master(), RunningMaster(&s.obs))
+
+	at := metav1.NewTime(t0)
+	s.master().DeletionTimestamp = &at
+	assert.Same(t, newer, RunningMaster(&s.obs), "the other goes")
+	s.endPod(newer, t0.Add(40*time.Second), 0, "")
+	assert.Nil(t, RunningMaster(&s.obs))
 }

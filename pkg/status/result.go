@@ -107,7 +107,7 @@ func ratio(part, whole int64) string {
 // liveProgress is how far the load has come by the master's word.
 func liveProgress(prev *v2.LocustTestStatus, obs *Observation, r *report.Report) *v2.Progress {
 	p := &v2.Progress{CurrentUsers: r.Users}
-	setTargets(p, obs)
+	setTargets(p, obs, r)
 	last := prev.Progress
 	if last == nil {
 		last = &v2.Progress{}
@@ -120,19 +120,19 @@ func liveProgress(prev *v2.LocustTestStatus, obs *Observation, r *report.Report)
 		p.StartTime = last.StartTime
 		p.CurrentUsers = max(p.CurrentUsers, last.CurrentUsers)
 		if p.StartTime != nil {
-			setElapsed(p, endedAfter(prev, last, obs.Locust.At.Sub(p.StartTime.Time)))
+			setElapsed(p, endedAfter(prev, last, p.Duration, obs.Locust.At.Sub(p.StartTime.Time)))
 		}
 	}
 	return p
 }
 
 // endedAfter is how long a load that has ended was running; stopping it, and noticing that, takes a moment.
-func endedAfter(prev *v2.LocustTestStatus, last *v2.Progress, elapsed time.Duration) time.Duration {
+func endedAfter(prev *v2.LocustTestStatus, last *v2.Progress, planned *metav1.Duration, elapsed time.Duration) time.Duration {
 	if prev.TestResult != nil && prev.TestResult.Final && last.Elapsed != nil {
 		return last.Elapsed.Duration
 	}
-	if last.Duration != nil && elapsed > last.Duration.Duration {
-		return last.Duration.Duration
+	if planned != nil && elapsed > planned.Duration {
+		return planned.Duration
 	}
 	return elapsed
 }
@@ -154,7 +154,7 @@ func progressAtEnd(prev *v2.LocustTestStatus, obs *Observation) *v2.Progress {
 		return p
 	}
 	p = &v2.Progress{CurrentUsers: final.Users}
-	setTargets(p, obs)
+	setTargets(p, obs, &final.Report)
 	at := metav1.NewTime(final.LoadStart.Truncate(time.Second))
 	p.StartTime = &at
 	if final.LoadEnd.After(final.LoadStart) {
@@ -163,13 +163,31 @@ func progressAtEnd(prev *v2.LocustTestStatus, obs *Observation) *v2.Progress {
 	return p
 }
 
-func setTargets(p *v2.Progress, obs *Observation) {
-	if obs.Run == nil {
-		return
-	}
-	load := resources.LoadOf(&obs.Run.Spec)
+func setTargets(p *v2.Progress, obs *Observation, r *report.Report) {
+	load := loadOf(obs, r)
 	p.TargetUsers = load.Users
 	p.Duration = duration(load.RunTime)
+}
+
+// loadOf is how much load is asked for, and for how long: by Locust's own word once a load has begun, which may have been
+// asked for in the web UI, and by the arguments until then. With a load shape neither is known.
+func loadOf(obs *Observation, r *report.Report) resources.Load {
+	var load resources.Load
+	t := r.Target
+	if t != nil && t.Shape {
+		return load
+	}
+	if obs.Run != nil {
+		load = resources.LoadOf(&obs.Run.Spec)
+	}
+	if t == nil || !r.State.Loading() && !r.State.Ended() {
+		return load
+	}
+	load.RunTime = t.RunTime
+	if t.Users != nil {
+		load.Users = t.Users
+	}
+	return load
 }
 
 func setElapsed(p *v2.Progress, elapsed time.Duration) {

@@ -25,7 +25,7 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
 )
 
-// masters stand in for the web APIs of Locust's masters, which cannot be made to hang in such numbers, by Service.
+// masters stand in for the web APIs of Locust's masters, which cannot be made to hang in such numbers, by Job.
 type masters struct {
 	mu     sync.Mutex
 	answer map[string]func() (*report.Report, error)
@@ -33,9 +33,10 @@ type masters struct {
 }
 
 func (m *masters) Stats(_ context.Context, target locust.Target) (*report.Report, error) {
+	job := target.Pod[:max(strings.LastIndexByte(target.Pod, '-'), 0)]
 	m.mu.Lock()
-	m.asked[target.Service]++
-	answer := m.answer[target.Service]
+	m.asked[job]++
+	answer := m.answer[job]
 	m.mu.Unlock()
 	if answer == nil {
 		return nil, errors.New("nobody is there")

@@ -431,6 +431,7 @@ func runPod(t *testing.T, pod *corev1.Pod) {
 	t.Helper()
 	play(t, pod, func(s *corev1.PodStatus) {
 		s.Phase = corev1.PodRunning
+		s.PodIP, s.PodIPs = "10.244.0.7", []corev1.PodIP{{IP: "10.244.0.7"}}
 		s.Conditions = []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionTrue, LastTransitionTime: metav1.Now()}, {Type: corev1.PodReady, Status: corev1.ConditionTrue, LastTransitionTime: metav1.Now()}}
 		s.ContainerStatuses = []corev1.ContainerStatus{{Name: pod.Spec.Containers[0].Name, State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.Now()}}}}
 	})

@@ -85,6 +85,7 @@ type rawFinal struct {
 	Exceptions []finalError    `json:"exceptions"`
 	CustomExit value           `json:"custom_exit"`
 	Log        []value         `json:"log"`
+	rawTarget
 }
 
 // finalEndpoint is an element of "endpoints".
@@ -116,6 +117,7 @@ func (raw *rawFinal) read(r *reader) *Final {
 	f.Users = r.people(raw.Users, "users")
 	f.Workers = r.people(raw.Workers, "workers")
 	f.Stats = raw.stats(r)
+	f.Target = raw.rawTarget.read()
 	for _, line := range raw.Log[max(0, len(raw.Log)-MaxLog):] {
 		f.Log = append(f.Log, clean(r.text(line, "log"), MaxLogLine))
 	}

@@ -88,6 +88,7 @@ func checkReport(t *testing.T, r *Report) {
 	assert.True(t, r.State.Loading() || r.State.Ended() || r.State == StateReady, r.State)
 	assert.GreaterOrEqual(t, r.Users, int32(0))
 	assert.GreaterOrEqual(t, r.Workers, int32(0))
+	checkTarget(t, r.Target)
 	checkStats(t, &r.Stats)
 }
 

@@ -51,6 +51,8 @@ type Report struct {
 	Workers int32
 	// Exact is true when the load has stopped and Stats are those over the whole run, the rate and all percentiles too.
 	Exact bool
+	// Target is what Locust aims at; nil when there is no reporter that says so.
+	Target *Target
 	Stats
 }
 
@@ -96,7 +98,8 @@ type Final struct {
 	Complete bool
 	// LoadStart and LoadEnd are when the load started and ended; zero when it did not.
 	LoadStart, LoadEnd time.Time
-	// CustomExit is true when the user's code set the exit code (environment.process_exit_code).
+	// CustomExit is true when the exit code is not Locust's word on the requests: the user's code set it
+	// (environment.process_exit_code), or an error ended the master.
 	CustomExit bool
 	// Log are the last warnings and errors that the master logged, oldest first.
 	Log []string

@@ -31,10 +31,10 @@ class Entry:
 
 
 class MasterRunner:
-    state, user_count, worker_count = "ready", 0, 2
+    state, user_count, target_user_count, worker_count = "ready", 0, 0, 2
 
     def __init__(self, environment):
-        self.environment, self.exceptions = environment, {}
+        self.environment, self.exceptions, self.greenlet = environment, {}, ["listener"]
         self.stats = types.SimpleNamespace(total=Entry("Aggregated", ""), entries={}, errors={})
 
 
@@ -44,12 +44,13 @@ def load(argv=("locust",)):
     events = types.SimpleNamespace(**{name: Hook() for name in NAMES})
     runners = types.ModuleType("locust.runners")
     runners.MasterRunner = MasterRunner
-    locust, gevent = types.ModuleType("locust"), types.ModuleType("gevent")
+    locust, gevent, flask = (types.ModuleType(name) for name in ("locust", "gevent", "flask"))
     locust.events, locust.runners, gevent.spawn = events, runners, world.spawned.append
     main, parser = types.ModuleType("locust.main"), types.ModuleType("locust.argument_parser")
     main.load_locustfile = lambda path: path
     parser.find_locustfile = lambda path: "/found/" + path
-    sys.modules.update({"locust": locust, "locust.runners": runners, "gevent": gevent, "locust.main": main,
+    flask.request = world.request = types.SimpleNamespace(path="")
+    sys.modules.update({"flask": flask, "locust": locust, "locust.runners": runners, "gevent": gevent, "locust.main": main,
                         "locust.argument_parser": parser})
     sys.argv, argv = world.argv, sys.argv
     spec = importlib.util.spec_from_file_location("locust-reporter", SOURCE)
@@ -62,13 +63,26 @@ def load(argv=("locust",)):
 
 
 def start(world, locustfile="/src/test.py"):
-    options = types.SimpleNamespace(locustfile=locustfile)
+    options = types.SimpleNamespace(locustfile=locustfile, run_time=None)
     environment = types.SimpleNamespace(
-        parsed_options=options, process_exit_code=None, locustfile=os.path.basename(SOURCE),
+        parsed_options=options, process_exit_code=None, shape_class=None, locustfile=os.path.basename(SOURCE),
         parsed_locustfiles=[SOURCE, locustfile])
     environment.runner = MasterRunner(environment)
-    world.events.init.fire(environment=environment, runner=environment.runner, web_ui=None)
+    world.pages = {}
+    web_ui = types.SimpleNamespace(app=types.SimpleNamespace(after_request_funcs=world.pages))
+    world.events.init.fire(environment=environment, runner=environment.runner, web_ui=web_ui)
     return environment
+
+
+class Response:
+    """Of Flask."""
+
+    def __init__(self, json=None):
+        self.json, self.headers = json, {}
+
+    def get_json(self, silent):
+        assert silent
+        return self.json
 
 
 def read(world):
@@ -152,6 +166,101 @@ class ReporterTest(unittest.TestCase):
         last = read(self.world)
         self.assertEqual((False, ["CRITICAL: unhandled exception: RuntimeError: boom"], 1), (last["complete"], last["log"], len(told)))
         self.assertGreater(last["end"], 0)
+        self.assertTrue(last["custom_exit"], "the exit code says nothing of the requests")
+
+    def test_interpreter_ends_after_the_load(self):
+        for state, ago, listening, whole in (
+                ("stopping", 0, False, True), ("stopped", 0, False, True), ("stopped", 6, True, True),
+                ("stopped", 4, True, False), ("stopping", 60, True, False), ("stopping", 0, True, False)):
+            self.setUp()
+            environment = start(self.world)
+            self.fire["test_start"](environment=environment)
+            self.fire["test_stop"](environment=environment)
+            reporter = self.world.module.REPORTER
+            environment.runner.state = state
+            end = reporter.end = reporter.end - ago
+            if not listening:
+                environment.runner.greenlet.clear()
+            reporter.exit()
+            last = read(self.world)
+            self.assertEqual((whole, end, True), (last["complete"], last["end"], last["custom_exit"]), (state, ago, listening))
+
+    def test_interpreter_ends_in_the_next_load(self):
+        environment = start(self.world)
+        for name in "test_start", "test_stop", "test_start":
+            self.fire[name](environment=environment)
+        environment.runner.greenlet.clear()
+        self.world.module.REPORTER.exit()
+        self.assertFalse(read(self.world)["complete"])
+
+    def page(self, path, json=None):
+        """Gives the header of a page, and what the reporter says."""
+        self.world.request.path = path
+        response = Response(json)
+        for function in self.world.pages[None]:
+            self.assertIs(response, function(response))
+        return response.headers.get("X-Locust-Operator")
+
+    def target(self, path="/stats/requests"):
+        target = json.loads(self.page(path))
+        self.assertEqual({"target_users", "run_time", "shape"}, set(target))
+        return target["target_users"], target["run_time"], target["shape"]
+
+    def test_target(self):
+        environment = start(self.world)
+        self.assertEqual((0, None, False), self.target())
+        environment.runner.target_user_count, environment.parsed_options.run_time = 6, 90
+        self.assertEqual((6, 90, False), self.target("/base/path/stats/requests"))
+        environment.shape_class = object()
+        self.assertEqual((6, 90, True), self.target())
+        for path in "/", "/stats/requests/csv", "/swarm", "/exceptions":
+            self.assertIsNone(self.page(path))
+        self.fire["test_start"](environment=environment)
+        self.fire["quit"](exit_code=0)
+        last = read(self.world)
+        self.assertEqual((6, 90, True), (last["target_users"], last["run_time"], last["shape"]))
+
+    def test_target_of_odd_values(self):
+        environment = start(self.world)
+        environment.runner.target_user_count, environment.parsed_options.run_time = "6", "90s"
+        self.assertEqual((None, None, False), self.target())
+        environment.parsed_options.run_time = float("inf")
+        self.assertEqual((None, 0, False), self.target())
+        del environment.parsed_options, environment.shape_class
+        self.assertEqual("null", self.page("/stats/requests"))
+        self.fire["quit"](exit_code=0)
+        self.assertNotIn("shape", read(self.world))
+        del self.world.module.REPORTER.runner
+        self.assertIsNone(self.page("/swarm", {"success": True}))
+
+    def test_started_in_the_web_ui(self):
+        environment = start(self.world)
+        runner, options = environment.runner, environment.parsed_options
+        options.run_time = 90
+        for refused in None, {"success": False, "run_time": 5}, {}:
+            self.page("/swarm", refused)
+            self.assertEqual(90, self.target()[1])
+        runner.worker_count = 0
+        self.page("/swarm", {"success": True})
+        self.assertEqual(90, self.target()[1], "without workers nothing starts")
+        runner.worker_count, runner.state = 2, "running"
+        self.page("/swarm", {"success": True})
+        self.assertEqual(90, self.target()[1], "more users, and the end that it had")
+
+        runner.state = "stopped"
+        self.page("/base/swarm", {"success": True, "run_time": 30})
+        self.assertEqual(30, self.target()[1])
+        runner.state = "running"
+        self.page("/swarm", {"success": True})
+        self.assertIsNone(self.target()[1], "newer versions take back the end")
+
+    def test_leaves_the_web_ui_as_it_is(self):
+        environment = start(self.world)
+        pages = {None: ["another's"], "locust": ["another's"]}
+        web_ui = types.SimpleNamespace(app=types.SimpleNamespace(after_request_funcs=pages))
+        self.fire["init"](environment=environment, runner=environment.runner, web_ui=web_ui)
+        self.assertEqual((2, "another's", 1), (len(pages[None]), pages[None][0], len(pages["locust"])))
+        self.fire["init"](environment=environment, runner=environment.runner, web_ui=None)  # --headless
 
     def test_size(self):
         for letter in "a", "\u0434", "\U0001f600", "\x00", "\ud800":
