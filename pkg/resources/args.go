@@ -1,49 +1,48 @@
 package resources
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
 
-	"github.com/kballard/go-shellquote"
-
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 )
-
-// splitWords splits a command into words as a POSIX shell does: white space separates, quotes and
-// backslashes group and escape. Nothing is expanded and no shell takes part. (The kubelet still expands
-// $(NAME) of the container's environment, as in every container's args.)
-// The error says what is wrong and how to mend it.
-func splitWords(command string) ([]string, error) {
-	// Manifests written on Windows: a shell would keep the carriage return as part of the last word.
-	words, err := shellquote.Split(strings.ReplaceAll(command, "\r\n", "\n"))
-	switch {
-	case errors.Is(err, shellquote.UnterminatedSingleQuoteError):
-		return nil, errors.New(`a single quote is not closed; close it, or write \' for a literal one`)
-	case errors.Is(err, shellquote.UnterminatedDoubleQuoteError):
-		return nil, errors.New(`a double quote is not closed; close it, or write \" for a literal one`)
-	case errors.Is(err, shellquote.UnterminatedEscapeError):
-		return nil, errors.New(`ends in a backslash; remove it, or write \\ for a literal one`)
-	case err != nil:
-		return nil, fmt.Errorf("cannot be split into words: %w; check quotes and backslashes", err)
-	}
-	return words, nil
-}
 
 // masterArgs are the arguments of the master. Of a flag given twice Locust takes the last: the
 // operator's flags win over the command, extraArgs win over the operator's.
 func masterArgs(spec *v2.LocustTestSpec) ([]string, error) {
 	master := &spec.Master
-	args, err := splitWords(master.Command)
+	words, err := splitWords(master.Command)
 	if err != nil {
 		return nil, fmt.Errorf("master command: %w", err)
 	}
-	extraArgs := exact(master.ExtraArgs)
+	args, extraArgs, userClasses := optionsFirst(words, exact(master.ExtraArgs))
 	own := parseOptions(spec, slices.Concat(args, extraArgs))
 
-	return withReporter(spec, append(args, operatorsMasterArgs(spec, own)...), extraArgs), nil
+	all := withReporter(spec, append(args, operatorsMasterArgs(spec, own)...), extraArgs)
+	return append(all, userClasses...), nil
+}
+
+// endOfOptions is the argument after which argparse takes all others for positional ones: Locust's names of user classes.
+const endOfOptions = "--"
+
+// optionsFirst takes the names of user classes out of a command and of extraArgs, so that the operator's options can stand
+// before them. The names follow in userClasses, after their "--".
+func optionsFirst(words, extraArgs []string) (options, extraOptions, userClasses []string) {
+	options, names := splitNames(words)
+	extraOptions, more := splitNames(extraArgs)
+	if names = slices.Concat(names, more); len(names) > 0 {
+		userClasses = slices.Concat([]string{endOfOptions}, names)
+	}
+	return options, extraOptions, userClasses
+}
+
+func splitNames(args []string) (options, names []string) {
+	if i := slices.Index(args, endOfOptions); i >= 0 {
+		return slices.Clip(args[:i]), args[i+1:]
+	}
+	return args, nil
 }
 
 // operatorsMasterArgs are the operator's, given the user's own options.
@@ -51,7 +50,7 @@ func operatorsMasterArgs(spec *v2.LocustTestSpec, own options) []string {
 	args := []string{
 		"--master",
 		fmt.Sprintf("--master-port=%d", PortMaster),
-		fmt.Sprintf("--expect-workers=%d", spec.Worker.Replicas),
+		fmt.Sprintf("--expect-workers=%d", ExpectedWorkers(spec)),
 	}
 	args = append(args, startAndStopArgs(spec, own)...)
 	args = append(args, "--enable-rebalancing", "--only-summary")
@@ -87,11 +86,12 @@ func startAndStopArgs(spec *v2.LocustTestSpec, own options) []string {
 
 // workerArgs are the arguments of every worker.
 func workerArgs(test string, spec *v2.LocustTestSpec) ([]string, error) {
-	args, err := splitWords(spec.Worker.Command)
+	words, err := splitWords(spec.Worker.Command)
 	if err != nil {
 		return nil, fmt.Errorf("worker command: %w", err)
 	}
-	return slices.Concat(args, operatorsWorkerArgs(test, spec), exact(spec.Worker.ExtraArgs)), nil
+	args, extraArgs, userClasses := optionsFirst(words, exact(spec.Worker.ExtraArgs))
+	return slices.Concat(args, operatorsWorkerArgs(test, spec), extraArgs, userClasses), nil
 }
 
 func operatorsWorkerArgs(test string, spec *v2.LocustTestSpec) []string {

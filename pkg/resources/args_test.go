@@ -5,48 +5,10 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 )
-
-func TestSplitWords(t *testing.T) {
-	for name, row := range map[string]struct {
-		command string
-		want    []string
-	}{
-		"plain":                   {"--users 10 --host=https://x", []string{"--users", "10", "--host=https://x"}},
-		"spaces, tabs, newlines":  {"  -u\t1 \n\n -r 2\n", []string{"-u", "1", "-r", "2"}},
-		"single quotes":           {`--tags 'a "b" $c \d'`, []string{"--tags", `a "b" $c \d`}},
-		"double quotes":           {`--tags "a 'b' \"c\" \\ \d"`, []string{"--tags", `a 'b' "c" \ \d`}},
-		"quotes inside a word":    {`--host=ht'tp:'"//x y"`, []string{"--host=http://x y"}},
-		"escaped space":           {`a\ b`, []string{"a b"}},
-		"continued line":          {"-u 1 \\\n-r 2", []string{"-u", "1", "-r", "2"}},
-		"line written on Windows": {"-u 1\r\n-r 2\r\n", []string{"-u", "1", "-r", "2"}},
-		"empty word":              {`--web-host ''`, []string{"--web-host", ""}},
-		"nothing is expanded":     {"$HOME *.py ~ `id` $(TARGET)", []string{"$HOME", "*.py", "~", "`id`", "$(TARGET)"}},
-		"not ASCII":               {"--tags grün 'größer als'", []string{"--tags", "grün", "größer als"}},
-		"no words":                {"\\\n", []string{}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			words, err := splitWords(row.command)
-			require.NoError(t, err)
-			assert.Equal(t, row.want, words)
-		})
-	}
-}
-
-func TestSplitWords_Unbalanced(t *testing.T) {
-	for command, want := range map[string]string{
-		`--tags 'a`: "single quote is not closed",
-		`--tags "a`: "double quote is not closed",
-		`--tags a\`: "ends in a backslash",
-	} {
-		_, err := splitWords(command)
-		assert.ErrorContains(t, err, want, command)
-	}
-}
 
 func TestMasterArgs(t *testing.T) {
 	const head = "-f t.py --master --master-port=5557 --expect-workers=3"
@@ -114,10 +76,10 @@ func TestMasterArgs(t *testing.T) {
 func TestWorkerArgs(t *testing.T) {
 	test := makeTest(otel, func(s *v2.LocustTestSpec) {
 		s.Worker.Command = "-f '/a b.py'"
-		s.Worker.ExtraArgs = []string{"--processes", "-1"}
+		s.Worker.ExtraArgs = []string{"--processes", "2"}
 	})
 	assert.Equal(t,
-		[]string{"-f", "/a b.py", "--worker", "--master-host=shop-load-master", "--master-port=5557", "--otel", "--processes", "-1"},
+		[]string{"-f", "/a b.py", "--worker", "--master-host=shop-load-master", "--master-port=5557", "--otel", "--processes", "2"},
 		container(workerOf(t, test)).Args)
 	assert.Empty(t, container(workerOf(t, test)).Command, "the image's entrypoint is locust")
 }

@@ -23,9 +23,46 @@ const (
 	envOTelMetrics  = "OTEL_METRICS_EXPORTER"
 )
 
-// envVars are the variables of all containers: OpenTelemetry's, PYTHONPATH, then the user's in the
+// Variables that Locust reads as options, and that one role refuses.
+const (
+	envRunTime   = "LOCUST_RUN_TIME"
+	envAutoquit  = "LOCUST_AUTOQUIT"
+	envProcesses = "LOCUST_PROCESSES"
+)
+
+// foreignVariables are, for each role, the variables with which Locust's main.py (2.12 to 2.47) does not start in it, and
+// the values that change nothing; empty where no value suits all versions. The other variables are ignored where they have
+// no meaning.
+//   - LOCUST_RUN_TIME: workers of 2.12 end with code 1. They want an empty value, and 2.47 refuses that.
+//   - LOCUST_AUTOQUIT: without --autostart, which is the master's, all versions end with code 1.
+//   - LOCUST_PROCESSES: a master ends with code 1, or starts workers in its own pod.
+var foreignVariables = map[Role]map[string]string{
+	RoleWorker: {envRunTime: "", envAutoquit: "-1"},
+	RoleMaster: {envProcesses: "0"},
+}
+
+// envVars are the variables of a role's container: those of the user but for what only the other role may have. A ConfigMap or
+// Secret may have such a variable unseen; a variable that is given by name wins over it.
+func envVars(spec *v2.LocustTestSpec, role Role) []corev1.EnvVar {
+	foreign := foreignVariables[role]
+	vars := slices.DeleteFunc(allEnvVars(spec), func(v corev1.EnvVar) bool {
+		_, is := foreign[v.Name]
+		return is
+	})
+	if len(envFrom(spec)) == 0 {
+		return vars
+	}
+	for _, name := range slices.Sorted(maps.Keys(foreign)) {
+		if neutral := foreign[name]; neutral != "" {
+			vars = append(vars, corev1.EnvVar{Name: name, Value: neutral})
+		}
+	}
+	return vars
+}
+
+// allEnvVars are the variables of the test: OpenTelemetry's, PYTHONPATH, then the user's in the
 // user's order, so that theirs may refer to the ones before with $(NAME).
-func envVars(spec *v2.LocustTestSpec) []corev1.EnvVar {
+func allEnvVars(spec *v2.LocustTestSpec) []corev1.EnvVar {
 	var own []corev1.EnvVar
 	if spec.Env != nil {
 		own = spec.Env.Variables

@@ -25,6 +25,7 @@ const (
 	optTLSCert     = "--tls-cert"
 	optTLSKey      = "--tls-key"
 	optExitCode    = "--exit-code-on-error"
+	optProcesses   = "--processes"
 )
 
 // option is what Locust's argument_parser.py, 2.12 to 2.47, says of an option.
@@ -51,13 +52,14 @@ var knownOptions = []option{
 	{name: optTLSCert, env: "LOCUST_TLS_CERT"},
 	{name: optTLSKey, env: "LOCUST_TLS_KEY"},
 	{name: optExitCode, env: "LOCUST_EXIT_CODE_ON_ERROR"},
+	{name: optProcesses, env: envProcesses},
 }
 
 // otherOptions of Locust share their first letters with a known one. An abbreviation that fits two options is none:
 // Locust refuses it.
 var otherOptions = []string{
 	"--help", "--host", "--hatch-rate", "--html", "--list", "--loglevel", "--logfile", "--legacy-ui", "--reset-stats",
-	"--exclude-tags", "--expect-workers", "--enable-rebalancing", "--equal-weights",
+	"--exclude-tags", "--expect-workers", "--enable-rebalancing", "--equal-weights", "--profile", "--print-stats",
 }
 
 // options are the settings that Locust finds in its arguments, and in the variables whose values the spec tells. What
@@ -85,9 +87,14 @@ func masterOptions(spec *v2.LocustTestSpec) options {
 	return parseOptions(spec, args)
 }
 
-// parseOptions reads a container's arguments as the kubelet and then Python's argparse do.
+// parseOptions reads the master's arguments as the kubelet and then Python's argparse do.
 func parseOptions(spec *v2.LocustTestSpec, args []string) options {
-	x := expandVariables(spec)
+	return parseOptionsOf(spec, RoleMaster, args)
+}
+
+// parseOptionsOf reads the arguments of a role's container.
+func parseOptionsOf(spec *v2.LocustTestSpec, role Role, args []string) options {
+	x := expandVariables(spec, role)
 	if !x.admit(args...) {
 		return options{} // validateExpansion refuses the spec
 	}
@@ -95,7 +102,7 @@ func parseOptions(spec *v2.LocustTestSpec, args []string) options {
 	for _, arg := range args {
 		o.words = append(o.words, x.expanded(arg))
 	}
-	for i := 0; i < len(o.words) && o.words[i] != "--"; i++ { // after -- come names of user classes only
+	for i := 0; i < len(o.words) && o.words[i] != endOfOptions; i++ {
 		known, offset := findOption(o.words[i])
 		switch {
 		case known == nil:
@@ -232,9 +239,9 @@ const (
 
 // expandVariables expands the variables whose values are in the spec, in the order in which the kubelet does. Those
 // that do not fit stay as they are.
-func expandVariables(spec *v2.LocustTestSpec) *expansion {
+func expandVariables(spec *v2.LocustTestSpec, role Role) *expansion {
 	x := &expansion{variables: map[string]string{}}
-	for _, v := range envVars(spec) {
+	for _, v := range envVars(spec, role) {
 		if v.ValueFrom != nil {
 			continue
 		}

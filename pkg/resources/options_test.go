@@ -118,7 +118,7 @@ func TestExpand_Bounded(t *testing.T) {
 		before := fmt.Sprintf("$(V%d)", i)
 		spec.Env.Variables = append(spec.Env.Variables, corev1.EnvVar{Name: fmt.Sprintf("V%d", i+1), Value: before + before})
 	}
-	x := expandVariables(spec)
+	x := expandVariables(spec, RoleMaster)
 	for name, value := range x.variables {
 		require.LessOrEqual(t, len(value), maxWord, name)
 	}

@@ -40,7 +40,7 @@ func podTemplate(test *v2.LocustTest, spec *v2.LocustTestSpec, role Role) (corev
 		Image:           spec.Image,
 		ImagePullPolicy: spec.ImagePullPolicy,
 		Args:            own.args, // the image's entrypoint is locust
-		Env:             envVars(spec),
+		Env:             envVars(spec, role),
 		EnvFrom:         envFrom(spec),
 		Resources:       own.resources,
 		VolumeMounts:    mounts,

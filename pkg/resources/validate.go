@@ -45,7 +45,7 @@ func Validate(test *v2.LocustTest) field.ErrorList {
 	errs = append(errs, validateName(test.Name)...)
 	errs = append(errs, validateImage(spec, root)...)
 	errs = append(errs, validateMaster(spec, root.Child("master"))...)
-	errs = append(errs, validateWorker(&spec.Worker, root.Child("worker"))...)
+	errs = append(errs, validateWorker(spec, root.Child("worker"))...)
 	errs = append(errs, validateLabels(test, spec, root)...)
 	errs = append(errs, validateReferences(spec, root)...)
 	errs = append(errs, validateScheduling(spec.Scheduling, root.Child("scheduling"))...)
@@ -97,7 +97,8 @@ func validateMaster(spec *v2.LocustTestSpec, path *field.Path) field.ErrorList {
 	}
 
 	words, _ := splitWords(master.Command) // validated above
-	own := parseOptions(spec, slices.Concat(words, exact(master.ExtraArgs)))
+	args, extraArgs, _ := optionsFirst(words, exact(master.ExtraArgs))
+	own := parseOptions(spec, slices.Concat(args, extraArgs))
 	if own.given(optAutoquit) && !own.on(optAutostart) {
 		errs = append(errs, field.Invalid(path.Child("autostart"), false,
 			"locust refuses --autoquit, which the arguments or variables contain, without --autostart; set autostart to true or remove --autoquit"))
@@ -105,8 +106,10 @@ func validateMaster(spec *v2.LocustTestSpec, path *field.Path) field.ErrorList {
 	return errs
 }
 
-func validateWorker(worker *v2.WorkerSpec, path *field.Path) field.ErrorList {
+func validateWorker(spec *v2.LocustTestSpec, path *field.Path) field.ErrorList {
+	worker := &spec.Worker
 	errs := validateCommand(worker.Command, worker.ExtraArgs, foreignToWorker, path)
+	errs = append(errs, validateProcesses(spec, path.Child("command"))...)
 	if worker.Replicas < minReplicas || worker.Replicas > maxReplicas {
 		errs = append(errs, field.Invalid(path.Child("replicas"), worker.Replicas,
 			fmt.Sprintf("must be between %d and %d; choose a number of workers in that range", minReplicas, maxReplicas)))
@@ -134,15 +137,16 @@ func validateCommand(command string, extraArgs, foreign []string, path *field.Pa
 
 	// Where the command cannot be split there is an error already.
 	words, _ := splitWords(command)
+	options, extraOptions, _ := optionsFirst(words, extraArgs)
 	refuse := func(at *field.Path, word string) {
 		if name, _, _ := strings.Cut(word, "="); slices.Contains(foreign, name) {
 			errs = append(errs, field.Invalid(at, name, "locust refuses this option in the role that the operator gives; remove it"))
 		}
 	}
-	for _, word := range words {
+	for _, word := range options {
 		refuse(at, word)
 	}
-	for i, word := range extraArgs {
+	for i, word := range extraOptions {
 		refuse(path.Child("extraArgs").Index(i), word)
 	}
 
@@ -229,28 +233,28 @@ func validateExpansion(spec *v2.LocustTestSpec, root *field.Path) field.ErrorLis
 			"expands to more than %d bytes, or all variables and arguments together to more than %d, so that Linux does not start the container; shorten it, or put data into a file",
 			maxWord, maxExpansion))}
 	}
-	variables := expandVariables(spec)
-	if variables.refused != nil {
-		return problem(root.Child("env", "variables"), variables.refused)
-	}
 	for _, role := range []struct {
-		name, command string
-		args          []string
+		name    Role
+		command string
+		args    []string
 	}{
-		{"master", spec.Master.Command, spec.Master.ExtraArgs},
-		{"worker", spec.Worker.Command, spec.Worker.ExtraArgs},
+		{RoleMaster, spec.Master.Command, spec.Master.ExtraArgs},
+		{RoleWorker, spec.Worker.Command, spec.Worker.ExtraArgs},
 	} {
+		all := expandVariables(spec, role.name)
+		if all.refused != nil {
+			return problem(root.Child("env", "variables"), all.refused)
+		}
 		words, err := splitWords(role.command)
 		if err != nil {
 			continue // validateCommand reports it
 		}
-		all := *variables
 		for _, part := range []struct {
 			field string
 			words []string
 		}{{"command", words}, {"extraArgs", exact(role.args)}} {
 			if !all.admit(part.words...) {
-				return problem(root.Child(role.name, part.field), all.refused)
+				return problem(root.Child(string(role.name), part.field), all.refused)
 			}
 		}
 	}

@@ -29,6 +29,11 @@ func Warnings(test *v2.LocustTest) []string {
 		warnImage(spec, root),
 		warnMasterOptions(spec, root.Child("master")),
 		warnWorkerOptions(test.Name, spec, root.Child("worker")),
+		warnProgram(spec.Master.Command, root.Child("master", "command")),
+		warnProgram(spec.Worker.Command, root.Child("worker", "command")),
+		warnRunTime(spec, root.Child("master", "command")),
+		warnFolder(spec, RoleMaster, root),
+		warnFolder(spec, RoleWorker, root),
 		warnReporter(spec, root),
 		warnVolumes(spec, root),
 	)
@@ -63,9 +68,7 @@ var (
 		"--enable-rebalancing": "",
 		"--only-summary":       "",
 	})
-	managedOfWorker = managedOfBoth.and(managed{
-		"--processes": "spec.worker.replicas",
-	})
+	managedOfWorker = managedOfBoth
 )
 
 func (m managed) and(more managed) managed {
@@ -79,8 +82,9 @@ func warnMasterOptions(spec *v2.LocustTestSpec, path *field.Path) []string {
 	if err != nil {
 		return nil // an error already
 	}
-	own := parseOptions(spec, slices.Concat(words, exact(spec.Master.ExtraArgs)))
-	return warnOptions(words, spec.Master.ExtraArgs, operatorsMasterArgs(spec, own), managedOfMaster, path)
+	words, extraArgs, _ := optionsFirst(words, spec.Master.ExtraArgs)
+	own := parseOptions(spec, slices.Concat(words, exact(extraArgs)))
+	return warnOptions(words, extraArgs, operatorsMasterArgs(spec, own), managedOfMaster, path)
 }
 
 func warnWorkerOptions(test string, spec *v2.LocustTestSpec, path *field.Path) []string {
@@ -88,7 +92,8 @@ func warnWorkerOptions(test string, spec *v2.LocustTestSpec, path *field.Path) [
 	if err != nil {
 		return nil // an error already
 	}
-	return warnOptions(words, spec.Worker.ExtraArgs, operatorsWorkerArgs(test, spec), managedOfWorker, path)
+	words, extraArgs, _ := optionsFirst(words, spec.Worker.ExtraArgs)
+	return warnOptions(words, extraArgs, operatorsWorkerArgs(test, spec), managedOfWorker, path)
 }
 
 // warnOptions tells which options are the operator's business. Of an option that is given twice Locust takes the last:

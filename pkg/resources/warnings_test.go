@@ -32,7 +32,7 @@ func TestWarnings(t *testing.T) {
 		"telemetry by hand":         {[]edit{func(s *spec) { s.Master.Command += " --otel" }}, []string{"spec.master.command: --otel is managed by the operator (spec.observability.openTelemetry); set spec.observability.openTelemetry instead"}},
 		"autostart by hand":         {[]edit{func(s *spec) { s.Master.Autostart, s.Master.Command = new(false), "-f t.py --autostart" }}, []string{"--autostart is managed by the operator (spec.master.autostart); set spec.master.autostart instead"}},
 		"a port of its own":         {[]edit{func(s *spec) { s.Master.ExtraArgs = []string{"--master-bind-port", "1"} }}, []string{"spec.master.extraArgs[0]: --master-bind-port is managed by the operator; remove it"}},
-		"processes of a worker":     {[]edit{func(s *spec) { s.Worker.ExtraArgs = []string{"--processes", "4"} }}, []string{"spec.worker.extraArgs[0]: --processes is managed by the operator (spec.worker.replicas); set spec.worker.replicas instead"}},
+		"processes of a worker":     {[]edit{func(s *spec) { s.Worker.ExtraArgs = []string{"--processes", "4"} }}, nil},
 		"an option of the other":    {[]edit{func(s *spec) { s.Worker.ExtraArgs = []string{"--autostart"} }}, nil},
 		"no reporter, no web API":   {[]edit{func(s *spec) { s.Master.Command = "--headless --users 1" }}, []string{"spec.master.reporter: cannot be loaded beside the locustfile of this test, and there is no web API"}},
 		"no reporter, web API":      {[]edit{func(s *spec) { s.Master.Command = "--users 1" }}, []string{"spec.master.reporter: cannot be loaded beside the locustfile of this test, so that the result is what"}},

@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
 )
 
 // maxMessage bounds a condition's message in bytes, far below the API's limit of 32768, so that a
@@ -34,7 +35,7 @@ func InitializeStatus(test *v2.LocustTest, now time.Time) v2.LocustTestStatus {
 	s := v2.LocustTestStatus{
 		ObservedGeneration: test.Generation,
 		Phase:              v2.PhasePending,
-		ExpectedWorkers:    test.Spec.Worker.Replicas,
+		ExpectedWorkers:    resources.ExpectedWorkers(&test.Spec),
 	}
 	s.Workers = workersColumn(0, s.ExpectedWorkers)
 	setCondition(&s, now, v2.ConditionTypeReady, metav1.ConditionFalse, v2.ReasonResourcesCreating, "Creating resources")

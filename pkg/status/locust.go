@@ -207,8 +207,8 @@ func masterSince(obs *Observation) time.Time {
 	return startedAt(master)
 }
 
-// readyWorkers is how many worker pods are ready.
-func readyWorkers(obs *Observation) int32 { return countPods(obs, isReady) }
+// readyWorkers is how many workers the ready worker pods have.
+func readyWorkers(obs *Observation) int32 { return countWorkersIn(obs, isReady) }
 
 // masterEnd is how the master's container ended; nil when it runs, or its pod is gone.
 func masterEnd(obs *Observation) *corev1.ContainerStateTerminated {

@@ -74,13 +74,22 @@ type Failure struct {
 	Final bool
 }
 
-// expectedWorkers is the number of workers of the running spec.
-func (o *Observation) expectedWorkers() int32 {
+// spec is the running spec.
+func (o *Observation) spec() *v2.LocustTestSpec {
 	if o.Run != nil {
-		return o.Run.Spec.Worker.Replicas
+		return &o.Run.Spec
 	}
-	return o.Test.Spec.Worker.Replicas
+	return &o.Test.Spec
 }
+
+// expectedPods is the number of worker pods of the running spec.
+func (o *Observation) expectedPods() int32 { return o.spec().Worker.Replicas }
+
+// perPod is the number of workers in each worker pod.
+func (o *Observation) perPod() int32 { return resources.WorkerProcesses(o.spec()) }
+
+// expectedWorkers is the number of workers of the running spec.
+func (o *Observation) expectedWorkers() int32 { return o.expectedPods() * o.perPod() }
 
 // complete tells whether all three objects exist.
 func (o *Observation) complete() bool {

@@ -133,10 +133,10 @@ func planWorkers(plan *Plan, prev *v2.LocustTestStatus, obs *Observation, now ti
 	if jobCondition(job, batchv1.JobComplete) != nil {
 		// A finished Job cannot grow, even where it was asked to a moment too late. At the end of a test as many
 		// workers as are expected have left by themselves.
-		plan.ReplaceWorkerJob = job.Status.Succeeded-taken < obs.expectedWorkers() && !sentHome(obs)
+		plan.ReplaceWorkerJob = job.Status.Succeeded-taken < obs.expectedPods() && !sentHome(obs)
 		return
 	}
-	if want := min(obs.expectedWorkers()+taken, maxCompletions); want > *job.Spec.Completions {
+	if want := min(obs.expectedPods()+taken, maxCompletions); want > *job.Spec.Completions {
 		plan.WorkerCompletions = want
 	}
 }

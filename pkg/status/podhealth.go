@@ -442,7 +442,7 @@ func allPodsRun(phase string, obs *Observation, now time.Time) (bool, time.Durat
 		return false, 0
 	}
 	count, again := readyForLong(obs, now)
-	return count >= obs.expectedWorkers(), again
+	return count >= obs.expectedPods(), again
 }
 
 // setPodsHealthy returns when to look again because the condition changes by time alone (0: never).

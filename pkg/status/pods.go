@@ -180,11 +180,7 @@ func terminationCause(obs *Observation, message string) cause.Cause {
 
 // causeFacts are what the remedies of causes depend on.
 func causeFacts(obs *Observation) cause.Facts {
-	spec := &obs.Test.Spec
-	if obs.Run != nil {
-		spec = &obs.Run.Spec
-	}
-	user, chosen := resources.ChosenUser(spec)
+	user, chosen := resources.ChosenUser(obs.spec())
 	return cause.Facts{OperatorChoseUser: chosen, User: user}
 }
 

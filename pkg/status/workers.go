@@ -67,7 +67,8 @@ func countWorkers(prev *v2.LocustTestStatus, obs *Observation, settings Settings
 	if obs.Locust != nil {
 		count.source = " (" + sourceReadyPods + ", because Locust's web API cannot be reached: " + obs.Locust.trouble() + ")"
 	}
-	count.connected, count.again = readyForLong(obs, now)
+	pods, again := readyForLong(obs, now)
+	count.connected, count.again = pods*obs.perPod(), again
 	return count
 }
 
@@ -142,17 +143,22 @@ func readyForLong(obs *Observation, now time.Time) (count int32, again time.Dura
 
 // startedWorkers is how many workers' processes run and are not told to go.
 func startedWorkers(obs *Observation) int32 {
-	return countPods(obs, func(pod *corev1.Pod) bool { return isLive(pod) && !startedAt(pod).IsZero() })
+	return countWorkersIn(obs, func(pod *corev1.Pod) bool { return isLive(pod) && !startedAt(pod).IsZero() })
 }
 
 // settledWorkers is how many worker pods are ready and had the time to connect; one that took the place of another, a
 // moment ago, has yet to show that it does.
 func settledWorkers(obs *Observation, now time.Time) int32 {
-	return countPods(obs, func(pod *corev1.Pod) bool { return isReady(pod) && now.Sub(startedAt(pod)) >= settledAfter })
+	return countWorkersIn(obs, func(pod *corev1.Pod) bool { return isReady(pod) && now.Sub(startedAt(pod)) >= settledAfter })
 }
 
 // leftWorkers is how many workers have ended by themselves.
-func leftWorkers(obs *Observation) int32 { return countPods(obs, leftByItself) }
+func leftWorkers(obs *Observation) int32 { return countWorkersIn(obs, leftByItself) }
+
+// countWorkersIn counts the workers of worker pods.
+func countWorkersIn(obs *Observation, fits func(*corev1.Pod) bool) int32 {
+	return countPods(obs, fits) * obs.perPod()
+}
 
 // countPods counts worker pods.
 func countPods(obs *Observation, fits func(*corev1.Pod) bool) int32 {
@@ -200,7 +206,7 @@ func workersAtEnd(obs *Observation, end time.Time) int32 {
 			count++
 		}
 	}
-	return count
+	return count * obs.perPod()
 }
 
 func readyCount(job *batchv1.Job) int32 {
@@ -226,7 +232,9 @@ func underWay(s *v2.LocustTestStatus, connected int32) bool {
 // last. An operator that was not there asks the pods that are left.
 func frozenWorkers(next *v2.LocustTestStatus, prev *v2.LocustTestStatus, obs *Observation) workerCount {
 	if final := finalReport(obs); final != nil && !final.LoadStart.IsZero() {
-		return workerCount{connected: final.Workers}
+		// What the user's code could claim is bounded, as it is while the test runs.
+		most := max(obs.expectedWorkers(), prev.ConnectedWorkers, int32(len(obs.podsOf(obs.WorkerJob)))*obs.perPod())
+		return workerCount{connected: min(final.Workers, most)}
 	}
 	count := workerCount{connected: prev.ConnectedWorkers, source: prevSource(prev)}
 	if count.source == sourceNone {

@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/locust/report"
 )
 
 func TestWorkers_NobodyIsConnectedToAMasterThatDoesNotRun(t *testing.T) {
@@ -242,4 +243,30 @@ func TestPlan_RecreatesWhatIsLostWhileRunning(t *testing.T) {
 	assert.True(t, plan.CreateService)
 	assert.True(t, plan.CreateWorker)
 	assert.False(t, plan.CreateMaster)
+}
+
+// TestWorkers_Processes: a worker pod with two processes has two workers, by Locust's word and where pods are counted.
+func TestWorkers_Processes(t *testing.T) {
+	s := fresh(t)
+	s.obs.Test.Spec.Worker.Command += " --processes 2"
+	initial := InitializeStatus(s.obs.Test, t0)
+	assert.EqualValues(t, 6, initial.ExpectedWorkers)
+
+	s = running(t)
+	s.obs.Run.Spec.Worker.Command += " --processes 2"
+	s.derive(t0.Add(30 * time.Second))
+	assert.Equal(t, "6/6", s.prev.Workers)
+	requireCondition(t, &s.prev, v2.ConditionTypePodsHealthy, metav1.ConditionTrue, v2.ReasonPodsHealthy)
+	assert.Zero(t, PlanFor(&s.prev, &s.obs, settings, t0.Add(30*time.Second)).WorkerCompletions, "three pods are enough")
+	s.dropPod(s.worker(2))
+	s.derive(t0.Add(40 * time.Second))
+	assert.Equal(t, "4/6", s.prev.Workers, "a pod that is missing is two workers")
+
+	s = polled(t)
+	s.obs.Run.Spec.Worker.Command += " --processes 2"
+	s.tell(t0.Add(20*time.Second), 6, report.StateRunning, report.Stats{})
+	assert.Equal(t, "6/6", s.prev.Workers)
+	s.endPod(s.master(), t0.Add(60*time.Second), 0, finalMessage(true, 2147483647, 100, 0))
+	s.derive(t0.Add(61 * time.Second))
+	assert.Equal(t, "6/6", s.prev.Workers, "what a locustfile claims is bounded")
 }

@@ -73,7 +73,8 @@ open("/etc/private/token").read()
 
 // caseFiles gives the scenario the locustfiles of this file.
 func (s *scenario) caseFiles(spec *v2.LocustTestSpec) {
-	s.configMap("cases", map[string]string{"visitors.py": visitors, "shaped.py": shaped, "option.py": option, "reads.py": reads})
+	s.configMap("cases", map[string]string{"visitors.py": visitors, "shaped.py": shaped, "reads.py": reads})
+	s.configMap("option", map[string]string{"option.py": option})
 	spec.TestFiles.ConfigMapRef = "cases"
 }
 
@@ -119,14 +120,16 @@ func TestCause(t *testing.T) {
 	}{
 		"word": {func(spec *v2.LocustTestSpec) { spec.Master.Command = "locust --locustfile /lotest/src/visitors.py" },
 			[]string{"Unknown User(s): locust", "remove the word locust"}},
-		"folder": {func(spec *v2.LocustTestSpec) { spec.Master.Command = "--locustfile /lotest/src" },
+		"folder": {func(spec *v2.LocustTestSpec) {
+			spec.TestFiles.ConfigMapRef, spec.Master.Command = "option", "--locustfile /lotest/src"
+		},
 			[]string{"ArgumentError", "name the files instead of the folder"}},
 		"user": {func(spec *v2.LocustTestSpec) {
 			spec.Master.Command = "--locustfile /lotest/src/reads.py"
 			spec.Volumes = []corev1.Volume{{Name: "private", VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: "private", DefaultMode: ptr.To[int32](0o400)}}}}
 			spec.VolumeMounts = []v2.TargetedVolumeMount{{VolumeMount: corev1.VolumeMount{Name: "private", MountPath: "/etc/private"}}}
 		}, []string{"PermissionError", "user 1000", "runAsUser"}},
-		"option": {func(spec *v2.LocustTestSpec) { spec.Master.Command += " --no-such-option" },
+		"option": {func(spec *v2.LocustTestSpec) { spec.Master.Command = "--locustfile /lotest/src/visitors.py --no-such-option" },
 			[]string{"unrecognized arguments: --no-such-option"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -1,0 +1,200 @@
+package resources
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+)
+
+// TestUserClasses: names of user classes come after all options, the operator's included.
+func TestUserClasses(t *testing.T) {
+	test := makeTest(noReporter, func(s *v2.LocustTestSpec) {
+		s.Master.Command = "-f t.py --run-time 8s -- Visitor"
+		s.Master.ExtraArgs = []string{"--loglevel", "DEBUG", "--", "Other"}
+		s.Worker.Command = "-f t.py -- Visitor"
+	})
+	args := container(masterOf(t, test)).Args
+	assert.Equal(t, []string{"-f", "t.py", "--run-time", "8s", "--master"}, args[:5])
+	assert.Equal(t, []string{"--loglevel", "DEBUG", "--", "Visitor", "Other"}, args[len(args)-5:])
+	assert.Equal(t, 1, countOf(args, "--"))
+	args = container(workerOf(t, test)).Args
+	assert.Equal(t, []string{"--", "Visitor"}, args[len(args)-2:])
+	assert.Contains(t, args, "--worker")
+
+	// An option after -- is the name of a class: not the operator's business.
+	test = makeTest(noReporter, func(s *v2.LocustTestSpec) { s.Master.Command = "-f t.py -- --master" })
+	assert.Empty(t, Validate(test))
+	assert.Empty(t, Warnings(test))
+	test = makeTest(noReporter, func(s *v2.LocustTestSpec) { s.Master.Command = "-f t.py --" })
+	assert.NotContains(t, container(masterOf(t, test)).Args, "--", "without names it says nothing")
+
+	// The reporter stands before the locustfile, and the run time is read, as without names.
+	test = makeTest(func(s *v2.LocustTestSpec) { s.Master.Command = "-f t.py --run-time 8s -- Visitor" })
+	assert.Contains(t, container(masterOf(t, test)).Args, "/locust.io/locust-reporter.py,t.py")
+	assert.NotNil(t, LoadOf(&test.Spec).RunTime)
+}
+
+func countOf(list []string, item string) int {
+	n := 0
+	for _, s := range list {
+		if s == item {
+			n++
+		}
+	}
+	return n
+}
+
+// TestForeignVariables: a role does not get the variables with which its Locust does not start.
+func TestForeignVariables(t *testing.T) {
+	value := func(role Role, edits ...edit) map[string]string {
+		test, found := makeTest(edits...), map[string]string{}
+		job := masterOf(t, test)
+		if role == RoleWorker {
+			job = workerOf(t, test)
+		}
+		for _, v := range container(job).Env {
+			found[v.Name] = v.Value
+		}
+		return found
+	}
+	given := variables(corev1.EnvVar{Name: "A", Value: "1"}, corev1.EnvVar{Name: "LOCUST_RUN_TIME", Value: "8s"},
+		corev1.EnvVar{Name: "LOCUST_AUTOQUIT", Value: "5"}, corev1.EnvVar{Name: "LOCUST_PROCESSES", Value: "2"}, corev1.EnvVar{Name: "LOCUST_USERS", Value: "4"})
+	assert.Equal(t, map[string]string{"A": "1", "LOCUST_RUN_TIME": "8s", "LOCUST_AUTOQUIT": "5", "LOCUST_USERS": "4"}, value(RoleMaster, given))
+	assert.Equal(t, map[string]string{"A": "1", "LOCUST_PROCESSES": "2", "LOCUST_USERS": "4"}, value(RoleWorker, given))
+	assert.Empty(t, value(RoleWorker), "nothing is added without a reason")
+
+	// What a ConfigMap or a Secret holds is not known: variables by name win over it.
+	from := func(s *v2.LocustTestSpec) {
+		s.Env = &v2.EnvConfig{SecretRefs: []v2.SecretEnvSource{{Name: "s"}}, Variables: []corev1.EnvVar{{Name: "LOCUST_AUTOQUIT", Value: "5"}}}
+	}
+	assert.Equal(t, map[string]string{"LOCUST_AUTOQUIT": "-1"}, value(RoleWorker, from))
+	assert.Equal(t, map[string]string{"LOCUST_AUTOQUIT": "5", "LOCUST_PROCESSES": "0"}, value(RoleMaster, from))
+
+	test := makeTest(given)
+	assert.EqualValues(t, 8, LoadOf(&test.Spec).RunTime.Seconds(), "the master's own")
+	assert.Len(t, test.Spec.Env.Variables, 5, "the spec stays as it is")
+}
+
+// TestProcesses: a worker pod with several processes has as many workers.
+func TestProcesses(t *testing.T) {
+	for name, row := range map[string]struct {
+		edit edit
+		want int32
+	}{
+		"none":        {func(*v2.LocustTestSpec) {}, 1},
+		"command":     {func(s *v2.LocustTestSpec) { s.Worker.Command += " --processes 2" }, 2},
+		"attached":    {func(s *v2.LocustTestSpec) { s.Worker.Command += " --processes=4" }, 4},
+		"abbreviated": {func(s *v2.LocustTestSpec) { s.Worker.Command += " --proc 4" }, 4},
+		"last wins": {func(s *v2.LocustTestSpec) {
+			s.Worker.Command += " --processes 4"
+			s.Worker.ExtraArgs = []string{"--processes", "3"}
+		}, 3},
+		"variable": {variables(corev1.EnvVar{Name: "LOCUST_PROCESSES", Value: "5"}), 5},
+		"by reference": {func(s *v2.LocustTestSpec) {
+			variables(corev1.EnvVar{Name: "N", Value: "6"})(s)
+			s.Worker.Command += " --processes $(N)"
+		}, 6},
+		"unknown":       {func(s *v2.LocustTestSpec) { s.Worker.Command += " --processes $(N)" }, 1},
+		"zero":          {func(s *v2.LocustTestSpec) { s.Worker.Command += " --processes 0" }, 1},
+		"of the class":  {func(s *v2.LocustTestSpec) { s.Worker.Command += " -- --processes 7" }, 1},
+		"master's only": {func(s *v2.LocustTestSpec) { s.Worker.Command += " --profile x" }, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			test := makeTest(row.edit)
+			assert.Equal(t, row.want, WorkerProcesses(&test.Spec))
+			assert.Equal(t, 3*row.want, ExpectedWorkers(&test.Spec))
+			assert.Empty(t, Validate(test))
+			assert.True(t, slices.Contains(container(masterOf(t, test)).Args, "--expect-workers="+map[int32]string{1: "3", 2: "6", 3: "9", 4: "12", 5: "15", 6: "18"}[row.want]))
+		})
+	}
+	for _, bad := range []string{"-1", "65", "many"} {
+		errs := Validate(makeTest(func(s *v2.LocustTestSpec) { s.Worker.ExtraArgs = []string{"--processes=" + bad} }))
+		require.Len(t, errs, 1, bad)
+		assert.Equal(t, "spec.worker.command", errs[0].Field)
+		assert.Contains(t, errs[0].Detail, "give a number")
+		assert.EqualValues(t, 1, WorkerProcesses(&makeTest(func(s *v2.LocustTestSpec) { s.Worker.ExtraArgs = []string{"--processes=" + bad} }).Spec))
+	}
+}
+
+// TestWarnings_Command: commands that Locust takes otherwise than they look.
+func TestWarnings_Command(t *testing.T) {
+	master := func(command string) edit { return func(s *v2.LocustTestSpec) { s.Master.Command = command } }
+	worker := func(command string) edit { return func(s *v2.LocustTestSpec) { s.Worker.Command = command } }
+	for name, row := range map[string]struct {
+		edit edit
+		want string
+	}{
+		"the word":         {master("locust -f t.py"), `spec.master.command: begins with "locust", but the image's entrypoint is locust already; remove the word`},
+		"with a path":      {worker("/usr/local/bin/locust -f t.py"), `spec.worker.command: begins with "/usr/local/bin/locust"`},
+		"python":           {worker("python3.12 -m locust -f t.py"), `spec.worker.command: begins with "python3.12"`},
+		"shell":            {master("sh -c 'locust -f t.py'"), `spec.master.command: begins with "sh"`},
+		"a user class":     {master("Visitor -f t.py"), ""},
+		"rest of a time":   {master("-f t.py --run-time 6s30"), `spec.master.command: --run-time "6s30" is no time that Locust understands`},
+		"words in a time":  {master("-f t.py -t '6s and more'"), `--run-time "6s and more"`},
+		"time by variable": {variables(corev1.EnvVar{Name: "LOCUST_RUN_TIME", Value: "1d"}), `--run-time "1d"`},
+		"no limit":         {master("-f t.py -t 0"), ""},
+		"unknown variable": {master("-f t.py -t $(TIME)"), ""},
+	} {
+		t.Run(name, func(t *testing.T) { requireWarning(t, row.want, noReporter, row.edit) })
+	}
+}
+
+func requireWarning(t *testing.T, want string, edits ...edit) {
+	t.Helper()
+	warnings := Warnings(makeTest(edits...))
+	if want == "" {
+		assert.Empty(t, warnings)
+		return
+	}
+	require.Len(t, warnings, 1, "%q", warnings)
+	assert.Contains(t, warnings[0], want)
+	assert.Contains(t, warnings[0], "; ", "a warning has a remedy")
+}
+
+// TestWarnings_Folder: a folder that shows the files of a ConfigMap, wherever it comes from.
+func TestWarnings_Folder(t *testing.T) {
+	volume := func(source corev1.VolumeSource, subPath string) edit {
+		return func(s *v2.LocustTestSpec) {
+			s.Master.Command = "-f /tests"
+			s.Volumes = []corev1.Volume{{Name: "v", VolumeSource: source}}
+			s.VolumeMounts = []v2.TargetedVolumeMount{{VolumeMount: corev1.VolumeMount{Name: "v", MountPath: "/tests", SubPath: subPath}}}
+		}
+	}
+	configMap := corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{}}
+	const twice = `spec.master.command: --locustfile "/tests" is a folder, in which Locust finds each file of /tests twice, through the kubelet's links; name the files instead`
+	for name, row := range map[string]struct {
+		edit edit
+		want string
+	}{
+		"test files": {func(s *v2.LocustTestSpec) {
+			s.TestFiles = &v2.TestFilesConfig{ConfigMapRef: "c"}
+			s.Master.Command = "-f /lotest/src/"
+		}, `--locustfile "/lotest/src/" is a folder, in which Locust finds each file of /lotest/src twice`},
+		"above": {func(s *v2.LocustTestSpec) {
+			s.TestFiles = &v2.TestFilesConfig{ConfigMapRef: "c"}
+			s.Master.Command = "-f /lotest"
+		}, "each file of /lotest/src twice"},
+		"worker": {func(s *v2.LocustTestSpec) {
+			s.TestFiles = &v2.TestFilesConfig{ConfigMapRef: "c"}
+			s.Worker.Command = "-f t.py,/lotest/src"
+		}, "spec.worker.command: --locustfile"},
+		"a file": {func(s *v2.LocustTestSpec) {
+			s.TestFiles = &v2.TestFilesConfig{ConfigMapRef: "c"}
+			s.Master.Command = "-f /lotest/src/t.py"
+		}, ""},
+		"ConfigMap":    {volume(configMap, ""), twice},
+		"one file":     {volume(configMap, "t.py"), ""},
+		"Secret":       {volume(corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{}}, ""), twice},
+		"projected":    {volume(corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{}}, ""), twice},
+		"own files":    {volume(corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}, ""), ""},
+		"elsewhere":    {func(s *v2.LocustTestSpec) { volume(configMap, "")(s); s.Master.Command = "-f /other" }, ""},
+		"in the image": {func(s *v2.LocustTestSpec) { s.Master.Command = "-f /home/locust" }, ""},
+	} {
+		t.Run(name, func(t *testing.T) { requireWarning(t, row.want, noReporter, row.edit) })
+	}
+}

@@ -1,0 +1,65 @@
+package resources
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+)
+
+// maxProcesses bounds --processes of one worker pod.
+const maxProcesses = 64
+
+// ExpectedWorkers is how many workers the master of a run waits for: worker pods times the processes in each.
+func ExpectedWorkers(spec *v2.LocustTestSpec) int32 {
+	return spec.Worker.Replicas * WorkerProcesses(spec)
+}
+
+// WorkerProcesses is how many workers each worker pod starts (Locust's --processes, since 2.19): 1 unless the arguments or
+// variables of the workers say otherwise in a way that is known here.
+func WorkerProcesses(spec *v2.LocustTestSpec) int32 {
+	if !mayHaveProcesses(spec) {
+		return 1
+	}
+	number, err := strconv.ParseInt(strings.TrimSpace(workerOptions(withDefaults(spec)).value(optProcesses)), 10, 32)
+	if err != nil || number < 1 || number > maxProcesses {
+		return 1
+	}
+	return int32(number)
+}
+
+// mayHaveProcesses spares most specs the parsing: the option has no shorter form than --proc.
+func mayHaveProcesses(spec *v2.LocustTestSpec) bool {
+	mentions := func(text string) bool { return strings.Contains(text, "--proc") || strings.Contains(text, "$") }
+	return mentions(spec.Worker.Command) || slices.ContainsFunc(spec.Worker.ExtraArgs, mentions) ||
+		slices.ContainsFunc(allEnvVars(spec), isProcesses)
+}
+
+// workerOptions are all settings of the workers, given a spec with its defaults; none when the command cannot be split.
+func workerOptions(spec *v2.LocustTestSpec) options {
+	words, err := splitWords(spec.Worker.Command)
+	if err != nil {
+		return options{}
+	}
+	args, extraArgs, _ := optionsFirst(words, exact(spec.Worker.ExtraArgs))
+	return parseOptionsOf(spec, RoleWorker, slices.Concat(args, extraArgs))
+}
+
+// validateProcesses refuses a number of processes that is not known before they start, because the master waits for all of
+// them.
+func validateProcesses(spec *v2.LocustTestSpec, path *field.Path) field.ErrorList {
+	value := strings.TrimSpace(workerOptions(spec).value(optProcesses))
+	if value == "" || strings.Contains(value, "$(") {
+		return nil
+	}
+	number, err := strconv.ParseInt(value, 10, 32)
+	if err == nil && number >= 0 && number <= maxProcesses {
+		return nil
+	}
+	return field.ErrorList{field.Invalid(path, excerpt(optProcesses+" "+value), fmt.Sprintf(
+		"must be a number from 1 to %d: the master waits for this many workers in each pod, and -1, all cores of a machine, is not known before; give a number", maxProcesses))}
+}

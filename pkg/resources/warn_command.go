@@ -1,0 +1,83 @@
+package resources
+
+import (
+	"fmt"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+)
+
+// programs are names of programs with which a command for a terminal begins.
+var programs = regexp.MustCompile(`^(?:locust|python[0-9.]*|sh|bash)$`)
+
+// warnProgram: the first word of a command that is written for a terminal is taken for the name of a user class. An image
+// with another entrypoint may want it.
+func warnProgram(command string, at *field.Path) []string {
+	words, err := splitWords(command)
+	if err != nil || len(words) == 0 || !programs.MatchString(path.Base(words[0])) {
+		return nil
+	}
+	return []string{fmt.Sprintf("%s: begins with %q, but the image's entrypoint is locust already; remove the word, unless the image has another entrypoint",
+		at, excerpt(words[0]))}
+}
+
+// warnRunTime: a time that is not understood here is not shown. Locust 2.12 reads the beginning of such a text, later
+// versions refuse it (util/timespan.py).
+func warnRunTime(spec *v2.LocustTestSpec, at *field.Path) []string {
+	value := masterOptions(spec).value(optRunTime)
+	if value == "" || strings.Contains(value, "$(") || timespan.MatchString(value) {
+		return nil
+	}
+	return []string{fmt.Sprintf("%s: --run-time %q is no time that Locust understands, such as 20, 20s, 3m, 2h or 1h20m: old versions read its beginning only, later ones refuse it; correct it",
+		at, excerpt(value))}
+}
+
+// warnFolder: a folder of a ConfigMap shows each file twice, once through the kubelet's links (..data), to a program that walks
+// through it. Locust then loads the locustfiles twice.
+func warnFolder(spec *v2.LocustTestSpec, role Role, root *field.Path) []string {
+	opts := workerOptions(spec)
+	if role == RoleMaster {
+		opts = masterOptions(spec)
+	}
+	var warnings []string
+	for _, file := range strings.Split(opts.value(optLocustfile), ",") {
+		file = strings.TrimSpace(file)
+		if file == "" || strings.HasSuffix(file, ".py") || strings.Contains(file, "://") || strings.Contains(file, "$(") {
+			continue
+		}
+		folder := path.Clean(file)
+		mounts := linkedMounts(spec, role)
+		if i := slices.IndexFunc(mounts, func(mount string) bool { return mount == folder || within(mount, folder) || within(folder, mount) }); i >= 0 {
+			warnings = append(warnings, fmt.Sprintf("%s: --locustfile %q is a folder, in which Locust finds each file of %s twice, through the kubelet's links; name the files instead",
+				root.Child(string(role), "command"), excerpt(file), excerpt(mounts[i])))
+		}
+	}
+	return warnings
+}
+
+// linkedMounts are the paths of a role's container where the kubelet shows files through links: ConfigMaps, Secrets,
+// projected volumes and the downward API, unless a single file of them is mounted.
+func linkedMounts(spec *v2.LocustTestSpec, role Role) []string {
+	volumes, mounts := volumesAndMounts(spec, role)
+	var paths []string
+	for _, mount := range mounts {
+		i := slices.IndexFunc(volumes, func(v corev1.Volume) bool { return v.Name == mount.Name })
+		if i < 0 || mount.SubPath != "" || mount.SubPathExpr != "" {
+			continue
+		}
+		source := &volumes[i].VolumeSource
+		if source.ConfigMap != nil || source.Secret != nil || source.Projected != nil || source.DownwardAPI != nil {
+			paths = append(paths, path.Clean(mount.MountPath))
+		}
+	}
+	return paths
+}
+
+// isProcesses reports whether a variable is LOCUST_PROCESSES.
+func isProcesses(v corev1.EnvVar) bool { return v.Name == envProcesses }

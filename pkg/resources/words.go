@@ -1,0 +1,164 @@
+package resources
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"mvdan.cc/sh/v3/expand"
+	"mvdan.cc/sh/v3/syntax"
+)
+
+// splitWords splits a command into words as a POSIX shell does: white space separates, quotes and backslashes group and
+// escape, and a # at the beginning of a word makes the rest of the line a comment. Nothing is expanded and no shell takes
+// part. (The kubelet still expands $(NAME) of the container's environment, as in every container's args.)
+// The error says what is wrong and how to mend it.
+func splitWords(command string) ([]string, error) {
+	// Manifests written on Windows: a shell would keep the carriage return as part of the last word.
+	masked, err := maskShell(strings.ReplaceAll(command, "\r\n", "\n"))
+	if err != nil {
+		return nil, err
+	}
+	parsed, text, err := parseWords(masked)
+	if err != nil {
+		return nil, explainWords(err, text)
+	}
+	// Without variables, commands and files there is nothing to expand: what is left is the removal of quotes.
+	fields, err := expand.Fields(nil, parsed...)
+	if err != nil {
+		return nil, explainWords(err, text)
+	}
+	words := make([]string, len(fields))
+	for i, word := range fields {
+		if strings.ContainsRune(word, masked.last) {
+			return nil, errors.New(`ends in a backslash; remove it, or write \\ for a literal one`)
+		}
+		words[i] = masked.literal.Replace(word)
+	}
+	return words, nil
+}
+
+// continuation removes the line continuations that the parser, as of 3.14.1, leaves after an escaped backslash.
+var continuation = strings.NewReplacer(`\\`, `\\`, "\\\n", "")
+
+// parseWords also returns the text as it was parsed in the end, to which the positions refer.
+func parseWords(masked maskedShell) (words []*syntax.Word, text string, err error) {
+	parser := syntax.NewParser(syntax.Variant(syntax.LangPOSIX))
+	text = masked.text
+	for {
+		words = nil
+		err = parser.Words(strings.NewReader(text), func(word *syntax.Word) bool {
+			words = append(words, word)
+			return true
+		})
+		continued := continuedComments(words, text)
+		if len(continued) == 0 {
+			break
+		}
+		for _, at := range slices.Backward(continued) {
+			text = text[:at] + string(masked.last) + text[at+1:]
+		}
+	}
+	for _, word := range words {
+		syntax.Walk(word, func(node syntax.Node) bool {
+			if literal, ok := node.(*syntax.Lit); ok {
+				literal.Value = continuation.Replace(literal.Value)
+			}
+			return true
+		})
+	}
+	return words, text, err
+}
+
+// continuedComments finds the backslashes at the ends of comments. No comment is continued, but the parser, as of 3.14.1,
+// joins the word after such a one to the word before it. Between the parts of a word there is nothing else with a #.
+func continuedComments(words []*syntax.Word, text string) []int {
+	var found []int
+	for _, word := range words {
+		for i := 1; i < len(word.Parts); i++ {
+			from, to := int(word.Parts[i-1].End().Offset()), int(word.Parts[i].Pos().Offset())
+			if from >= to || to > len(text) {
+				continue
+			}
+			_, comment, isComment := strings.Cut(text[from:to], "#")
+			if end := strings.Index(comment, "\\\n"); isComment && end >= 0 {
+				found = append(found, to-len(comment)+end)
+			}
+		}
+	}
+	return found
+}
+
+// explainWords gives the remedy for an error of the parser.
+func explainWords(err error, masked string) error {
+	if parse, ok := errors.AsType[syntax.ParseError](err); ok && parse.Incomplete {
+		// The position is that of the quote that is not closed.
+		switch rest := masked[min(int(parse.Pos.Offset()), len(masked)):]; {
+		case strings.HasPrefix(rest, `'`):
+			return errors.New(`a single quote is not closed; close it, or write \' for a literal one`)
+		case strings.HasPrefix(rest, `"`):
+			return errors.New(`a double quote is not closed; close it, or write \" for a literal one`)
+		}
+	}
+	return fmt.Errorf("cannot be split into words: %w; check quotes and backslashes", err)
+}
+
+const (
+	// shellSyntax are the characters with a meaning that a command has no use for, and those that the parser drops.
+	shellSyntax = "~;&|<>(){\r\x00"
+	// expansions are those that a backslash takes the meaning of between double quotes too.
+	expansions = "$`"
+	// Private characters of Unicode, which stand for those above while a text is parsed.
+	firstPrivate, lastPrivate = '\U000F0000', '\U000FFFFD'
+)
+
+// maskedShell is a text in which private characters stand for shellSyntax and expansions.
+type maskedShell struct {
+	text    string
+	literal *strings.Replacer // puts back what they stand for
+	last    rune              // stands for a backslash at the end, which has nothing to escape
+}
+
+// maskShell replaces all characters by which a shell does more than to split into words, and all that its parser drops:
+// they are literal here.
+func maskShell(text string) (maskedShell, error) {
+	used := map[rune]bool{}
+	for _, r := range text {
+		if r >= firstPrivate && r <= lastPrivate {
+			used[r] = true
+		}
+	}
+	const special = shellSyntax + expansions + `\`
+	masks := map[rune]rune{}
+	var back []string
+	next := firstPrivate
+	for _, r := range special {
+		for used[next] {
+			next++
+		}
+		if next > lastPrivate {
+			return maskedShell{}, errors.New("contains all private characters of Unicode from U+F0000 to U+FFFFD; remove one")
+		}
+		masks[r] = next
+		back = append(back, string(next), string(r))
+		next++
+	}
+
+	var out strings.Builder
+	escaped := false // by an odd number of backslashes
+	for _, r := range text {
+		mask, isSpecial := masks[r]
+		if isSpecial && r != '\\' && !(escaped && strings.ContainsRune(expansions, r)) {
+			r = mask
+		}
+		out.WriteRune(r)
+		escaped = r == '\\' && !escaped
+	}
+	masked := out.String()
+	last := masks['\\']
+	if escaped {
+		masked = strings.TrimSuffix(masked, `\`) + string(last)
+	}
+	return maskedShell{text: masked, literal: strings.NewReplacer(back...), last: last}, nil
+}
