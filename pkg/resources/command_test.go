@@ -72,8 +72,11 @@ func TestForeignVariables(t *testing.T) {
 	from := func(s *v2.LocustTestSpec) {
 		s.Env = &v2.EnvConfig{SecretRefs: []v2.SecretEnvSource{{Name: "s"}}, Variables: []corev1.EnvVar{{Name: "LOCUST_AUTOQUIT", Value: "5"}}}
 	}
-	assert.Equal(t, map[string]string{"LOCUST_AUTOQUIT": "-1"}, value(RoleWorker, from))
-	assert.Equal(t, map[string]string{"LOCUST_AUTOQUIT": "5", "LOCUST_PROCESSES": "0"}, value(RoleMaster, from))
+	assert.Equal(t, map[string]string{"LOCUST_AUTOQUIT": "-1", "LOCUST_CSV_FULL_HISTORY": "false", "LOCUST_MODE_MASTER": "false",
+		"LOCUST_HTML": "", "LOCUST_CSV": ""}, value(RoleWorker, from))
+	assert.Equal(t, map[string]string{"LOCUST_AUTOQUIT": "5", "LOCUST_PROCESSES": "0", "LOCUST_MODE_WORKER": "false"}, value(RoleMaster, from))
+	prefixed := func(s *v2.LocustTestSpec) { from(s); s.Env.SecretRefs[0].Prefix = "APP_"; s.Env.Variables = nil }
+	assert.Empty(t, value(RoleWorker, prefixed), "its variables begin otherwise")
 
 	test := makeTest(given)
 	assert.EqualValues(t, 8, LoadOf(&test.Spec).RunTime.Seconds(), "the master's own")

@@ -23,41 +23,50 @@ const (
 	envOTelMetrics  = "OTEL_METRICS_EXPORTER"
 )
 
-// Variables that Locust reads as options, and that one role refuses.
 const (
 	envRunTime   = "LOCUST_RUN_TIME"
-	envAutoquit  = "LOCUST_AUTOQUIT"
 	envProcesses = "LOCUST_PROCESSES"
 )
 
-// foreignVariables are, for each role, the variables with which Locust's main.py (2.12 to 2.47) does not start in it, and
-// the values that change nothing; empty where no value suits all versions. The other variables are ignored where they have
-// no meaning.
-//   - LOCUST_RUN_TIME: workers of 2.12 end with code 1. They want an empty value, and 2.47 refuses that.
-//   - LOCUST_AUTOQUIT: without --autostart, which is the master's, all versions end with code 1.
-//   - LOCUST_PROCESSES: a master ends with code 1, or starts workers in its own pod.
-var foreignVariables = map[Role]map[string]string{
-	RoleWorker: {envRunTime: "", envAutoquit: "-1"},
-	RoleMaster: {envProcesses: "0"},
+// foreignVariable is a variable that Locust reads as an option and that one role must not have.
+type foreignVariable struct {
+	name string
+	// neutral is the value that changes nothing; nil where none suits all versions.
+	neutral *string
 }
 
-// envVars are the variables of a role's container: those of the user but for what only the other role may have. A ConfigMap or
+// foreignVariables are, for each role, those with which Locust does not start in it, or fails (argument_parser.py and
+// main.py, 2.12 to 2.47). Others are ignored where they have no meaning.
+var foreignVariables = map[Role][]foreignVariable{
+	RoleWorker: {
+		{envRunTime, nil},                                 // until 2.26 exit code 1 unless it is empty, which later ones refuse
+		{"LOCUST_AUTOQUIT", new("-1")},                    // without --autostart, the master's, exit code 1
+		{"LOCUST_CSV_FULL_HISTORY", new("false")},         // without --csv, which may be an argument of the master, exit code 2
+		{"LOCUST_MODE_MASTER", new("false")},              // beside --worker exit code 255
+		{"LOCUST_HTML", new("")}, {"LOCUST_CSV", new("")}, // each worker would write the master's files, or fail to
+	},
+	RoleMaster: {
+		{envProcesses, new("0")},             // beside --master exit code 1, and with -1 workers in the master's pod
+		{"LOCUST_MODE_WORKER", new("false")}, // beside --master exit code 255
+	},
+}
+
+// envVars are the variables of a role's container: those of the test but for what only the other role may have. A ConfigMap or
 // Secret may have such a variable unseen; a variable that is given by name wins over it.
 func envVars(spec *v2.LocustTestSpec, role Role) []corev1.EnvVar {
-	foreign := foreignVariables[role]
-	vars := slices.DeleteFunc(allEnvVars(spec), func(v corev1.EnvVar) bool {
-		_, is := foreign[v.Name]
-		return is
-	})
-	if len(envFrom(spec)) == 0 {
-		return vars
-	}
-	for _, name := range slices.Sorted(maps.Keys(foreign)) {
-		if neutral := foreign[name]; neutral != "" {
-			vars = append(vars, corev1.EnvVar{Name: name, Value: neutral})
+	vars := allEnvVars(spec)
+	for _, foreign := range foreignVariables[role] {
+		vars = slices.DeleteFunc(vars, func(v corev1.EnvVar) bool { return v.Name == foreign.name })
+		if foreign.neutral != nil && mayBring(spec, foreign.name) {
+			vars = append(vars, corev1.EnvVar{Name: foreign.name, Value: *foreign.neutral})
 		}
 	}
 	return vars
+}
+
+// mayBring reports whether a ConfigMap or Secret, whose keys are not known here, may set a variable.
+func mayBring(spec *v2.LocustTestSpec, name string) bool {
+	return slices.ContainsFunc(envFrom(spec), func(source corev1.EnvFromSource) bool { return strings.HasPrefix(name, source.Prefix) })
 }
 
 // allEnvVars are the variables of the test: OpenTelemetry's, PYTHONPATH, then the user's in the

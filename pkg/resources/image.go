@@ -38,13 +38,19 @@ var releaseTag = regexp.MustCompile(`^(\d{1,4})\.(\d{1,4})(?:[.-].*)?$`)
 // olderThan reports whether the image's tag names a release of Locust before major.minor. It reports false for a tag that
 // names none.
 func olderThan(image string, major, minor int) bool {
+	itsMajor, itsMinor, known := release(image)
+	return known && (itsMajor < major || itsMajor == major && itsMinor < minor)
+}
+
+// release is the release of Locust that the image's tag names; not known when it names none.
+func release(image string) (major, minor int, known bool) {
 	repository, tag, _ := splitImage(image)
-	release := releaseTag.FindStringSubmatch(tag)
-	if !locustImage.MatchString(repository) || release == nil {
-		return false
+	parts := releaseTag.FindStringSubmatch(tag)
+	if !locustImage.MatchString(repository) || parts == nil {
+		return 0, 0, false
 	}
 	// The pattern admits nothing that Atoi refuses.
-	itsMajor, _ := strconv.Atoi(release[1])
-	itsMinor, _ := strconv.Atoi(release[2])
-	return itsMajor < major || itsMajor == major && itsMinor < minor
+	major, _ = strconv.Atoi(parts[1])
+	minor, _ = strconv.Atoi(parts[2])
+	return major, minor, true
 }

@@ -24,7 +24,11 @@ func LoadOf(spec *v2.LocustTestSpec) Load {
 	if users, err := strconv.ParseInt(strings.TrimSpace(opts.value(optUsers)), 10, 32); err == nil && users >= 0 {
 		load.Users = new(int32(users))
 	}
-	if runTime := parseTimespan(opts.value(optRunTime)); runTime > 0 { // 0 is no limit (main.py)
+	format := timespan
+	if olderThan(spec.Image, 2, 44) { // 2.43.4 reads it so, 2.44.4 does not
+		format = timespanBeginning
+	}
+	if runTime := parseTimespan(format, opts.value(optRunTime)); runTime > 0 { // 0 is no limit (main.py)
 		load.RunTime = &runTime
 	}
 	return load
@@ -33,12 +37,15 @@ func LoadOf(spec *v2.LocustTestSpec) Load {
 // timespan is Locust's format (util/timespan.py): whole seconds, or hours, minutes and seconds with their letters.
 var timespan = regexp.MustCompile(`^(?:(\d+)|(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?)$`)
 
+// timespanBeginning is the format up to Locust 2.43, which ignores what follows.
+var timespanBeginning = regexp.MustCompile(`^(?:(\d+)$|(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?)`)
+
 // maxTimespan of a part keeps the sum within a time.Duration.
 const maxTimespan = 50 * 365 * 24 * time.Hour
 
 // parseTimespan gives 0 for a text that is no timespan, or one of many years.
-func parseTimespan(text string) time.Duration {
-	parts := timespan.FindStringSubmatch(text)
+func parseTimespan(format *regexp.Regexp, text string) time.Duration {
+	parts := format.FindStringSubmatch(text)
 	if parts == nil {
 		return 0
 	}

@@ -27,14 +27,13 @@ func warnProgram(command string, at *field.Path) []string {
 		at, excerpt(words[0]))}
 }
 
-// warnRunTime: a time that is not understood here is not shown. Locust 2.12 reads the beginning of such a text, later
-// versions refuse it (util/timespan.py).
+// warnRunTime: what is no timespan is refused by new versions of Locust, and cut off by old ones.
 func warnRunTime(spec *v2.LocustTestSpec, at *field.Path) []string {
 	value := masterOptions(spec).value(optRunTime)
 	if value == "" || strings.Contains(value, "$(") || timespan.MatchString(value) {
 		return nil
 	}
-	return []string{fmt.Sprintf("%s: --run-time %q is no time that Locust understands, such as 20, 20s, 3m, 2h or 1h20m: old versions read its beginning only, later ones refuse it; correct it",
+	return []string{fmt.Sprintf("%s: --run-time %q is no time that Locust understands, such as 20, 20s, 3m, 2h or 1h20m: versions before 2.44 read its beginning only, later ones refuse it; correct it",
 		at, excerpt(value))}
 }
 
