@@ -1,6 +1,7 @@
 package status
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -275,4 +276,18 @@ func TestElapsed_OfALoadThatHasEnded(t *testing.T) {
 	s.aim(t0.Add(20*time.Second), report.StateRunning, target, report.Stats{Requests: 20})
 	s.aim(t0.Add(60*time.Second), report.StateStopped, target, report.Stats{Requests: 40})
 	assert.Equal(t, 40*time.Second, s.prev.Progress.Elapsed.Duration)
+}
+
+// TestResult_ReportFileNotSaved: the load had ended well when Locust could not write its HTML report. The numbers are whole,
+// and the exit code 1 is not that of failed requests.
+func TestResult_ReportFileNotSaved(t *testing.T) {
+	s := polled(t)
+	s.obs.Run.Spec.SuccessCriteria = &v2.SuccessCriteria{MaxFailureRatio: "0.5"}
+	message := strings.Replace(finalMessage(true, 3, 100, 2), `"custom_exit":false,"log":[]`,
+		`"custom_exit":true,"log":["CRITICAL: unhandled exception: OSError: [Errno 30] Read-only file system: 'report.html'"]`, 1)
+	s.endMaster(t0.Add(40*time.Second), 1, message)
+	s.derive(t0.Add(41 * time.Second))
+	requireCondition(t, &s.prev, v2.ConditionTypeTestCompleted, metav1.ConditionTrue, v2.ReasonTestFailed, "exited with code 1", "Read-only file system: 'report.html'")
+	assert.True(t, s.prev.TestResult.Final)
+	assert.Equal(t, int64(100), s.prev.TestResult.TotalRequests)
 }
