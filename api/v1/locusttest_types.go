@@ -14,7 +14,7 @@ type LocustTestSpec struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=16384
 	// +kubebuilder:validation:XValidation:rule="self.matches('\\\\S')",message="masterCommandSeed must not be blank; give at least --locustfile PATH"
-	// +kubebuilder:validation:XValidation:rule="self.matches('^([^\\'\"\\\\\\\\]|\\\\\\\\[\\\\s\\\\S]|\\'[^\\']*\\'|\"([^\"\\\\\\\\]|\\\\\\\\[\\\\s\\\\S])*\")*$')",message="masterCommandSeed has an unbalanced quote or a trailing backslash; close the quote or escape it with a backslash"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^(#[^\\n]*)?([^\\'\"\\\\\\\\]|\\\\\\\\[\\\\s\\\\S]|\\\\s#[^\\n]*|\\'[^\\']*\\'|\"([^\"\\\\\\\\]|\\\\\\\\[\\\\s\\\\S])*\")*$')",message="masterCommandSeed has an unbalanced quote or a trailing backslash; close the quote or escape it with a backslash"
 	// +operator-sdk:csv:customresourcedefinitions:type=spec
 	// +required
 	MasterCommandSeed string `json:"masterCommandSeed"`
@@ -24,7 +24,7 @@ type LocustTestSpec struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=16384
 	// +kubebuilder:validation:XValidation:rule="self.matches('\\\\S')",message="workerCommandSeed must not be blank; give at least --locustfile PATH"
-	// +kubebuilder:validation:XValidation:rule="self.matches('^([^\\'\"\\\\\\\\]|\\\\\\\\[\\\\s\\\\S]|\\'[^\\']*\\'|\"([^\"\\\\\\\\]|\\\\\\\\[\\\\s\\\\S])*\")*$')",message="workerCommandSeed has an unbalanced quote or a trailing backslash; close the quote or escape it with a backslash"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^(#[^\\n]*)?([^\\'\"\\\\\\\\]|\\\\\\\\[\\\\s\\\\S]|\\\\s#[^\\n]*|\\'[^\\']*\\'|\"([^\"\\\\\\\\]|\\\\\\\\[\\\\s\\\\S])*\")*$')",message="workerCommandSeed has an unbalanced quote or a trailing backslash; close the quote or escape it with a backslash"
 	// +operator-sdk:csv:customresourcedefinitions:type=spec
 	// +required
 	WorkerCommandSeed string `json:"workerCommandSeed"`

@@ -92,13 +92,13 @@ type LocustTestSpec struct {
 
 // MasterSpec configures the Locust master.
 type MasterSpec struct {
-	// Command holds the base arguments of the master, split into words as a POSIX shell would, never run
-	// through a shell, for example
+	// Command holds the base arguments of the master, split into words as a POSIX shell would, without
+	// its comments, never run through a shell, for example
 	// "--locustfile /lotest/src/test.py --host https://example.com --users 100 --spawn-rate 10 --run-time 3m".
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=16384
 	// +kubebuilder:validation:XValidation:rule="self.matches('\\\\S')",message="command must not be blank; give at least --locustfile PATH"
-	// +kubebuilder:validation:XValidation:rule="self.matches('^([^\\'\"\\\\\\\\]|\\\\\\\\[\\\\s\\\\S]|\\'[^\\']*\\'|\"([^\"\\\\\\\\]|\\\\\\\\[\\\\s\\\\S])*\")*$')",message="command has an unbalanced quote or a trailing backslash; close the quote or escape it with a backslash"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^(#[^\\n]*)?([^\\'\"\\\\\\\\]|\\\\\\\\[\\\\s\\\\S]|\\\\s#[^\\n]*|\\'[^\\']*\\'|\"([^\"\\\\\\\\]|\\\\\\\\[\\\\s\\\\S])*\")*$')",message="command has an unbalanced quote or a trailing backslash; close the quote or escape it with a backslash"
 	// +operator-sdk:csv:customresourcedefinitions:type=spec,xDescriptors={"urn:alm:descriptor:com.tectonic.ui:text"}
 	// +required
 	Command string `json:"command"`
@@ -166,12 +166,12 @@ type AutoquitConfig struct {
 
 // WorkerSpec configures the Locust workers.
 type WorkerSpec struct {
-	// Command holds the base arguments of every worker, split into words as a POSIX shell would, never run
-	// through a shell, for example "--locustfile /lotest/src/test.py".
+	// Command holds the base arguments of every worker, split into words as a POSIX shell would, without
+	// its comments, never run through a shell, for example "--locustfile /lotest/src/test.py".
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=16384
 	// +kubebuilder:validation:XValidation:rule="self.matches('\\\\S')",message="command must not be blank; give at least --locustfile PATH"
-	// +kubebuilder:validation:XValidation:rule="self.matches('^([^\\'\"\\\\\\\\]|\\\\\\\\[\\\\s\\\\S]|\\'[^\\']*\\'|\"([^\"\\\\\\\\]|\\\\\\\\[\\\\s\\\\S])*\")*$')",message="command has an unbalanced quote or a trailing backslash; close the quote or escape it with a backslash"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^(#[^\\n]*)?([^\\'\"\\\\\\\\]|\\\\\\\\[\\\\s\\\\S]|\\\\s#[^\\n]*|\\'[^\\']*\\'|\"([^\"\\\\\\\\]|\\\\\\\\[\\\\s\\\\S])*\")*$')",message="command has an unbalanced quote or a trailing backslash; close the quote or escape it with a backslash"
 	// +operator-sdk:csv:customresourcedefinitions:type=spec,xDescriptors={"urn:alm:descriptor:com.tectonic.ui:text"}
 	// +required
 	Command string `json:"command"`
@@ -513,8 +513,8 @@ type Progress struct {
 	// +operator-sdk:csv:customresourcedefinitions:type=status
 	CurrentUsers int32 `json:"currentUsers"`
 
-	// TargetUsers is the number of users asked for by --users or LOCUST_USERS; absent when it is not known, for
-	// example with a load shape.
+	// TargetUsers is the number of users that Locust aims at: by --users, LOCUST_USERS or its web UI. It is absent when it is not
+	// known beforehand, as with a load shape.
 	// +operator-sdk:csv:customresourcedefinitions:type=status
 	// +optional
 	TargetUsers *int32 `json:"targetUsers,omitempty"`
@@ -530,7 +530,8 @@ type Progress struct {
 	// +optional
 	Elapsed *metav1.Duration `json:"elapsed,omitempty"`
 
-	// Duration is how long the load is to run, by --run-time or LOCUST_RUN_TIME; absent when there is no limit.
+	// Duration is how long the load is to run: by --run-time, LOCUST_RUN_TIME or Locust's web UI. It is absent when there is no
+	// limit, and with a load shape.
 	// +operator-sdk:csv:customresourcedefinitions:type=status
 	// +optional
 	Duration *metav1.Duration `json:"duration,omitempty"`
@@ -674,7 +675,8 @@ type LocustTestStatus struct {
 	// +optional
 	Phase string `json:"phase,omitempty"`
 
-	// ExpectedWorkers is worker.replicas of the spec that the run was started from.
+	// ExpectedWorkers is worker.replicas of the spec that the run was started from, times the processes of each worker
+	// (--processes).
 	// +operator-sdk:csv:customresourcedefinitions:type=status
 	// +optional
 	ExpectedWorkers int32 `json:"expectedWorkers,omitempty"`

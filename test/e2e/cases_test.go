@@ -95,7 +95,7 @@ func TestCommand(t *testing.T) {
 			}
 			test := s.create(s.test("command", 8, s.caseFiles, func(spec *v2.LocustTestSpec) {
 				spec.Image = image
-				spec.Master.Command = "# the load\n--locustfile /lotest/src/visitors.py # two classes\n--users 4 \\\n  --spawn-rate 4\n-- Visitor\n"
+				spec.Master.Command = "# the load, don't quote\n--locustfile /lotest/src/visitors.py # two classes\n--users 4 \\\n  --spawn-rate 4\n-- Visitor\n"
 				spec.Worker.Command = "--locustfile /lotest/src/visitors.py" + processes
 				spec.Env.Variables = append(spec.Env.Variables, corev1.EnvVar{Name: "LOCUST_RUN_TIME", Value: "8s"}, corev1.EnvVar{Name: "LOCUST_AUTOQUIT", Value: "1"})
 			}))
