@@ -40,6 +40,7 @@ type foreignVariable struct {
 var foreignVariables = map[Role][]foreignVariable{
 	RoleWorker: {
 		{envRunTime, nil},                                 // until 2.26 exit code 1 unless it is empty, which later ones refuse
+		{"LOCUST_EXPECT_WORKERS", nil},                    // with 0 exit code 2 since 2.47; the master has the operator's argument
 		{"LOCUST_AUTOQUIT", new("-1")},                    // without --autostart, the master's, exit code 1
 		{"LOCUST_CSV_FULL_HISTORY", new("false")},         // without --csv, which may be an argument of the master, exit code 2
 		{"LOCUST_MODE_MASTER", new("false")},              // beside --worker exit code 255
