@@ -247,7 +247,9 @@ func podVerdict(pod *corev1.Pod) *verdict {
 		return nil
 	}
 	if c := podCondition(pod, corev1.PodScheduled); c != nil && c.Status == corev1.ConditionFalse && c.Reason == corev1.PodReasonUnschedulable {
-		return &verdict{reason: v2.ReasonSchedulingError, message: c.Message}
+		// Whether preemption would help is of interest only where priorities are.
+		why, _, _ := strings.Cut(c.Message, " preemption: ")
+		return &verdict{reason: v2.ReasonSchedulingError, message: strings.TrimSuffix(why, " no new claims to deallocate,")}
 	}
 	if started := startedAt(pod); !started.IsZero() {
 		return besideVerdict(pod)

@@ -102,8 +102,21 @@ func (f finding) cause(facts Facts) Cause {
 		line += " (" + f.place + ")"
 	}
 	c := Cause{Line: Shorten(line, room) + remedy, Detail: strings.Trim(end(f.detail, MaxDetail), "\n")}
-	if strings.Contains(c.Line, strings.TrimRight(oneLine(parseRecord(c.Detail).text), ":;. ")) {
+	if c.repeats() {
 		c.Detail = ""
 	}
 	return c
+}
+
+// repeats reports whether the line says all that the detail does.
+func (c *Cause) repeats() bool {
+	if strings.Contains(c.Line, strings.TrimRight(oneLine(parseRecord(c.Detail).text), ":;. ")) {
+		return true
+	}
+	for _, line := range splitLines(c.Detail) {
+		if !strings.Contains(c.Line, strings.TrimRight(line, ":;. ")) {
+			return false
+		}
+	}
+	return true
 }
