@@ -260,7 +260,7 @@ func awaitsWords(pods []*corev1.Pod) bool {
 // no pods, and what is resumed is a second run, not the rest of the first.
 func suspendedRun(prev *v2.LocustTestStatus, obs *Observation) string {
 	switch {
-	case prev.Phase != v2.PhaseRunning:
+	case prev.Phase != v2.PhaseRunning && prev.MasterPod == "" && !masterStarted(obs):
 		return ""
 	case isSuspended(obs.MasterJob):
 		return "the master Job was suspended during the run"

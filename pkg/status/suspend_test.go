@@ -118,6 +118,19 @@ func TestSuspended_Unseen(t *testing.T) {
 	assert.Equal(t, "shop-master-x", s.prev.MasterPod)
 }
 
+// TestSuspended_JustStarted: a master that has started is a run, whether or not the phase says so yet.
+func TestSuspended_JustStarted(t *testing.T) {
+	s := created(t)
+	s.runPod(s.master(), t0.Add(2*time.Second)) // the Job does not count it as ready yet
+	s.derive(t0.Add(2 * time.Second))
+	require.Equal(t, v2.PhasePending, s.prev.Phase)
+	require.Equal(t, "shop-master-0", s.prev.MasterPod)
+	s.suspend(s.obs.MasterJob)
+	s.derive(t0.Add(3 * time.Second))
+	require.Equal(t, v2.PhaseFailed, s.prev.Phase)
+	requireCondition(t, &s.prev, v2.ConditionTypeTestCompleted, metav1.ConditionTrue, v2.ReasonTestFailed, "the master Job was suspended during the run")
+}
+
 // TestSuspended_Workers: before the load the test waits, during it all workers are lost.
 func TestSuspended_Workers(t *testing.T) {
 	s := created(t)

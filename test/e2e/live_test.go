@@ -102,7 +102,8 @@ func TestLiveStatus(t *testing.T) {
 
 	s.until(test, "users and requests are told", func(status *v2.LocustTestStatus) bool {
 		p, r := status.Progress, status.TestResult
-		return p != nil && r != nil && p.CurrentUsers == 6 && *p.TargetUsers == 6 && p.Duration.Duration == time.Minute &&
+		// On a busy machine Locust may miss a worker for a moment, which then brings users of its own.
+		return p != nil && r != nil && p.CurrentUsers >= 6 && *p.TargetUsers == 6 && p.Duration.Duration == time.Minute &&
 			p.Elapsed != nil && p.Percent != nil && r.TotalRequests > 0 && r.RequestsPerSecond != "0.00" && !r.Final && r.P50 != nil
 	})
 
