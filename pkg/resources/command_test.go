@@ -3,6 +3,7 @@ package resources
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -79,7 +80,7 @@ func TestForeignVariables(t *testing.T) {
 	assert.Empty(t, value(RoleWorker, prefixed), "its variables begin otherwise")
 
 	test := makeTest(given)
-	assert.EqualValues(t, 8, LoadOf(&test.Spec).RunTime.Seconds(), "the master's own")
+	assert.Equal(t, 8*time.Second, *LoadOf(&test.Spec).RunTime, "the master's own")
 	assert.Len(t, test.Spec.Env.Variables, 5, "the spec stays as it is")
 }
 

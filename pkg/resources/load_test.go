@@ -61,6 +61,6 @@ func TestLoadOf_OldLocust(t *testing.T) {
 			continue
 		}
 		require.NotNil(t, runTime, text)
-		assert.EqualValues(t, seconds, runTime.Seconds(), text)
+		assert.Equal(t, time.Duration(seconds)*time.Second, *runTime, text)
 	}
 }

@@ -48,10 +48,12 @@ func parseWords(masked maskedShell) (words []*syntax.Word, text string, err erro
 	text = masked.text
 	for {
 		words = nil
-		err = parser.Words(strings.NewReader(text), func(word *syntax.Word) bool {
+		for word, wordErr := range parser.WordsSeq(strings.NewReader(text)) {
+			if err = wordErr; err != nil {
+				break
+			}
 			words = append(words, word)
-			return true
-		})
+		}
 		continued := continuedComments(words, text)
 		if len(continued) == 0 {
 			break
@@ -149,7 +151,8 @@ func maskShell(text string) (maskedShell, error) {
 	escaped := false // by an odd number of backslashes
 	for _, r := range text {
 		mask, isSpecial := masks[r]
-		if isSpecial && r != '\\' && !(escaped && strings.ContainsRune(expansions, r)) {
+		keepsEscape := escaped && strings.ContainsRune(expansions, r)
+		if isSpecial && r != '\\' && !keepsEscape {
 			r = mask
 		}
 		out.WriteRune(r)

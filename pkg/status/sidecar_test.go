@@ -24,10 +24,10 @@ func (s *scene) inject(state corev1.ContainerState) {
 }
 
 // endLocust ends the Locust container of a pod, and nothing else of it.
-func (s *scene) endLocust(pod *corev1.Pod, at time.Time, code int32, words string) {
+func (s *scene) endLocust(pod *corev1.Pod, at time.Time, code int32) {
 	c := mainContainer(pod)
 	c.State = corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
-		ExitCode: code, StartedAt: metav1.NewTime(startedAt(pod)), FinishedAt: metav1.NewTime(at), Message: words,
+		ExitCode: code, StartedAt: metav1.NewTime(startedAt(pod)), FinishedAt: metav1.NewTime(at),
 	}}
 }
 
@@ -40,9 +40,9 @@ func TestSidecar_NeverEnds(t *testing.T) {
 			s := running(t)
 			s.inject(runs)
 			end := t0.Add(time.Minute)
-			s.endLocust(s.master(), end, code, "")
+			s.endLocust(s.master(), end, code)
 			for i := range 3 {
-				s.endLocust(s.worker(i), end.Add(-time.Second), 0, "")
+				s.endLocust(s.worker(i), end.Add(-time.Second), 0)
 			}
 			d := s.derive(end.Add(time.Second))
 			require.Equal(t, name, s.prev.Phase)
@@ -62,7 +62,7 @@ func TestSidecar_NeverEnds(t *testing.T) {
 func TestSidecar_WorkersStay(t *testing.T) {
 	s := running(t)
 	end := t0.Add(time.Minute)
-	s.endLocust(s.master(), end, 0, "")
+	s.endLocust(s.master(), end, 0)
 	s.derive(end)
 	assert.Empty(t, PlanFor(&s.prev, &s.obs, settings, end).Stop)
 	assert.Equal(t, []*batchv1.Job{s.obs.WorkerJob}, PlanFor(&s.prev, &s.obs, settings, end.Add(endGrace)).Stop)
@@ -70,7 +70,7 @@ func TestSidecar_WorkersStay(t *testing.T) {
 	assert.Equal(t, endGrace, PlanFor(&s.prev, &s.obs, settings, end.Add(-time.Hour)).Again)
 
 	s = running(t)
-	s.endLocust(s.master(), end, 1, "")
+	s.endLocust(s.master(), end, 1)
 	for i := range 3 {
 		s.endPod(s.worker(i), end, 1, "")
 	}
@@ -94,10 +94,10 @@ func TestSidecar_Fails(t *testing.T) {
 
 	end := t0.Add(time.Minute)
 	for i := range 3 {
-		s.endLocust(s.worker(i), end.Add(-time.Second), 0, "")
+		s.endLocust(s.worker(i), end.Add(-time.Second), 0)
 		s.worker(i).Status.Phase = corev1.PodFailed
 	}
-	s.endLocust(s.master(), end, 0, "")
+	s.endLocust(s.master(), end, 0)
 	s.master().Status.Phase = corev1.PodFailed
 	s.endJob(s.obs.MasterJob, batchv1.JobFailed, end)
 	s.derive(end.Add(time.Second))
@@ -149,7 +149,7 @@ func TestEndedByItself(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := running(t)
-			s.endLocust(s.master(), end, 0, "")
+			s.endLocust(s.master(), end, 0)
 			test.change(s.master())
 			assert.Equal(t, test.want, endedByItself(s.master()))
 			assert.False(t, endedByItself(s.worker(0)), "it runs")
@@ -176,7 +176,7 @@ func TestDeadlineOfOthers(t *testing.T) {
 	s.obs.MasterJob.Spec.ActiveDeadlineSeconds, s.obs.WorkerJob.Spec.ActiveDeadlineSeconds = ptr.To[int64](86400), ptr.To[int64](86400)
 	assert.Len(t, PlanDeleted(&s.obs).Stop, 2)
 	end := t0.Add(time.Minute)
-	s.endLocust(s.master(), end, 1, "")
+	s.endLocust(s.master(), end, 1)
 	s.derive(end)
 	assert.Equal(t, []*batchv1.Job{s.obs.WorkerJob}, PlanFor(&s.prev, &s.obs, settings, end).Stop)
 	s.obs.WorkerJob.Spec.ActiveDeadlineSeconds = ptr.To[int64](1)

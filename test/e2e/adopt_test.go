@@ -126,7 +126,7 @@ func TestAdopted(t *testing.T) {
 	assert.Equal(t, v2.PhaseRunning, live.Phase)
 	assert.Equal(t, v2.ResultSourceWebAPI, live.TestResult.Source)
 	assert.Equal(t, "2/2 workers connected", condition(live, v2.ConditionTypeWorkersConnected).Message)
-	assert.Equal(t, o.test.Status.StartTime.Time.UTC(), live.StartTime.Time.UTC())
+	assert.Equal(t, o.test.Status.StartTime.UTC(), live.StartTime.UTC())
 	final := s.untilPhase(o.test, v2.PhaseSucceeded)
 	assert.Equal(t, "2/2", final.Workers)
 	assert.Equal(t, v2.ReasonAllWorkersConnected, condition(final, v2.ConditionTypeWorkersConnected).Reason)

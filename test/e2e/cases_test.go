@@ -129,7 +129,9 @@ func TestCause(t *testing.T) {
 			spec.Volumes = []corev1.Volume{{Name: "private", VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: "private", DefaultMode: ptr.To[int32](0o400)}}}}
 			spec.VolumeMounts = []v2.TargetedVolumeMount{{VolumeMount: corev1.VolumeMount{Name: "private", MountPath: "/etc/private"}}}
 		}, []string{"PermissionError", "user 1000", "runAsUser"}},
-		"option": {func(spec *v2.LocustTestSpec) { spec.Master.Command = "--locustfile /lotest/src/visitors.py --no-such-option" },
+		"option": {func(spec *v2.LocustTestSpec) {
+			spec.Master.Command = "--locustfile /lotest/src/visitors.py --no-such-option"
+		},
 			[]string{"unrecognized arguments: --no-such-option"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -55,8 +55,8 @@ type finding struct {
 type kind int
 
 const (
-	// other are Locust's and Python's own.
-	other kind = iota
+	// The zero value is for Locust's and Python's own words.
+	_ kind = iota
 	// starting are those for a program that could not be started.
 	starting
 	// request are those of a failed request, which may be the server's.

@@ -65,7 +65,7 @@ func TestOfLogOfLocust(t *testing.T) {
 			checkBounds(t, c, string(text))
 			assert.NotContains(t, c.Detail, "^^^^^^^")
 			assert.NotContains(t, c.Detail, "--------|")
-			for cut := range len(text) { // as the kubelet may have cut them
+			for cut := range text { // as the kubelet may have cut them
 				part := string(text[cut:])
 				checkBounds(t, OfLog(part, chosen), part)
 			}

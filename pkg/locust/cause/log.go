@@ -118,7 +118,7 @@ func parseError(line string) (count, text string, ok bool) {
 		return "", "", false
 	}
 	m := errorRow.FindStringSubmatch(line)
-	if m == nil || len(m[1])+len(m[2]) != errorText || isTable(line) {
+	if len(m) < 4 || len(m[1])+len(m[2]) != errorText || isTable(line) {
 		return "", "", false
 	}
 	return m[1], m[3], true
@@ -193,7 +193,8 @@ func isDrawing(line string) bool {
 
 // isWords reports whether a line may be a cause.
 func isWords(line string) bool {
-	return !isTable(line) && !isDrawing(line) && !(strings.Contains(line, "<Greenlet") && greenletEnd.MatchString(line))
+	isGreenlet := strings.Contains(line, "<Greenlet") && greenletEnd.MatchString(line)
+	return !isTable(line) && !isDrawing(line) && !isGreenlet
 }
 
 // containsAny reports whether a text has one of some words.

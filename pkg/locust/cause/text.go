@@ -15,7 +15,7 @@ const (
 )
 
 // escapes are the sequences that steer a terminal: CSI (colours), OSC (titles, links) and the short ones.
-var escapes = regexp.MustCompile("(?:\x1b\\[|\u009b)[0-?]*[ -/]*[@-~]|\x1b\\][^\x07\x1b\n]*(?:\x07|\x1b\\\\)?|\x1b[ -/]*[0-~]")
+var escapes = regexp.MustCompile("(?:\x1b\\[|\u009b)[\\x30-\\x3f]*[\\x20-/]*[\\x40-\\x7e]|\x1b\\][^\x07\x1b\n]*(?:\x07|\x1b\\\\)?|\x1b[\\x20-/]*[\\x30-\\x7e]")
 
 // Shorten makes one line of a text, all of it, with newlines and other space turned into single spaces. What is longer
 // than limit characters loses its middle, for the begin has the kind of an error and the end mostly its cause.
