@@ -12,6 +12,7 @@ import (
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/locust/report"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
 )
 
 func TestWorkers_NobodyIsConnectedToAMasterThatDoesNotRun(t *testing.T) {
@@ -269,4 +270,34 @@ func TestWorkers_Processes(t *testing.T) {
 	s.endPod(s.master(), t0.Add(60*time.Second), 0, finalMessage(true, 2147483647, 100, 0))
 	s.derive(t0.Add(61 * time.Second))
 	assert.Equal(t, "6/6", s.prev.Workers, "what a locustfile claims is bounded")
+}
+
+// TestWorkers_OfOperator2: pods of the 2.x operator have neither a component nor an index; where Locust is not asked they are
+// counted, and the count is frozen at what it was while the test ran.
+func TestWorkers_OfOperator2(t *testing.T) {
+	s := created(t)
+	s.obs.MasterJob.Spec.Completions, s.obs.WorkerJob.Spec.Completions = nil, nil
+	for i := range s.obs.Pods {
+		job := s.obs.Pods[i].Labels[resources.LabelPodName]
+		s.obs.Pods[i].Labels = map[string]string{resources.LabelTestName: "shop", resources.LabelPodName: job}
+	}
+	s.runMaster(t0.Add(10 * time.Second))
+	for i := range 3 {
+		s.runPod(s.worker(i), t0.Add(10*time.Second))
+	}
+	s.derive(t0.Add(14 * time.Second))
+	require.Equal(t, v2.PhaseRunning, s.prev.Phase)
+	assert.Equal(t, "3/3", s.prev.Workers)
+	assert.Equal(t, "shop-master-0", s.prev.MasterPod)
+	end := t0.Add(time.Minute)
+	for i := range 3 {
+		s.endPod(s.worker(i), end.Add(-time.Second), 0, "")
+		s.derive(end.Add(-time.Second))
+		assert.Equal(t, "3/3", s.prev.Workers)
+	}
+	s.endPod(s.master(), end, 0, "")
+	s.derive(end)
+	require.Equal(t, v2.PhaseSucceeded, s.prev.Phase)
+	assert.Equal(t, "3/3", s.prev.Workers)
+	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionTrue, v2.ReasonAllWorkersConnected)
 }
