@@ -25,7 +25,8 @@ func splitWords(command string) ([]string, error) {
 		return nil, explainWords(err, text)
 	}
 	// Without variables, commands and files there is nothing to expand: what is left is the removal of quotes.
-	fields, err := expand.Fields(nil, parsed...)
+	// (A nil configuration is one that all callers share and write to.)
+	fields, err := expand.Fields(&expand.Config{}, parsed...)
 	if err != nil {
 		return nil, explainWords(err, text)
 	}

@@ -2,6 +2,7 @@ package resources
 
 import (
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -69,4 +70,17 @@ func TestSplitWords_Refused(t *testing.T) {
 		_, err := splitWords(command)
 		assert.ErrorContains(t, err, want, "%.20q", command)
 	}
+}
+
+// TestSplitWords_Concurrent: the webhooks and the reconciler split commands at the same time; the race detector watches.
+func TestSplitWords_Concurrent(t *testing.T) {
+	var group sync.WaitGroup
+	for range 8 {
+		group.Go(func() {
+			words, err := splitWords(`-f "a b.py" # comment`)
+			assert.NoError(t, err)
+			assert.Equal(t, []string{"-f", "a b.py"}, words)
+		})
+	}
+	group.Wait()
 }

@@ -181,7 +181,7 @@ func TestPoison_Stored(t *testing.T) {
 			require.NoError(t, k8s.Get(t.Context(), client.ObjectKey{Namespace: poisoned, Name: "annotation"}, test))
 			s := op.untilPhase(test, v2.PhaseFailed)
 			assert.Contains(t, messageOf(s, v2.ConditionTypeReady), "metadata.annotations[locust.io/v2-spec]")
-			assert.Contains(t, messageOf(s, v2.ConditionTypeReady), "spec.master.resources.limits[cpu]")
+			assert.Contains(t, messageOf(s, v2.ConditionTypeTestCompleted), "spec.master.resources.limits[cpu]")
 			op.stop()
 		})
 	}
