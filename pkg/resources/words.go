@@ -16,7 +16,22 @@ import (
 // The error says what is wrong and how to mend it.
 func splitWords(command string) ([]string, error) {
 	// Manifests written on Windows: a shell would keep the carriage return as part of the last word.
-	masked, err := maskShell(strings.ReplaceAll(command, "\r\n", "\n"))
+	command = strings.ReplaceAll(command, "\r\n", "\n")
+	if !strings.ContainsAny(command, `'"\#`) {
+		return splitPlain(command), nil
+	}
+	return splitQuoted(command)
+}
+
+// splitPlain splits a command without quotes, backslashes and comments at white space. It spares the parser for most commands:
+// one of 16 KiB takes it some milliseconds, and each admission splits a command several times.
+func splitPlain(command string) []string {
+	return strings.FieldsFunc(command, func(r rune) bool { return r == ' ' || r == '\t' || r == '\n' })
+}
+
+// splitQuoted splits any command.
+func splitQuoted(command string) ([]string, error) {
+	masked, err := maskShell(command)
 	if err != nil {
 		return nil, err
 	}

@@ -58,14 +58,14 @@ func TestSplitWords_Refused(t *testing.T) {
 	}
 	allPrivate := all.String()
 	for command, want := range map[string]string{
-		`--tags 'a`: "single quote is not closed",
-		`--tags "a`: "double quote is not closed",
-		`--tags a\`: "ends in a backslash",
-		`\`:         "ends in a backslash",
-		`'a\`:       "single quote is not closed",
-		`"a\"`:      "double quote is not closed",
-		`"it's`:     "double quote is not closed",
-		allPrivate:  "remove one",
+		`--tags 'a`:       "single quote is not closed",
+		`--tags "a`:       "double quote is not closed",
+		`--tags a\`:       "ends in a backslash",
+		`\`:               "ends in a backslash",
+		`'a\`:             "single quote is not closed",
+		`"a\"`:            "double quote is not closed",
+		`"it's`:           "double quote is not closed",
+		allPrivate + "''": "remove one",
 	} {
 		_, err := splitWords(command)
 		assert.ErrorContains(t, err, want, "%.20q", command)
@@ -83,4 +83,18 @@ func TestSplitWords_Concurrent(t *testing.T) {
 		})
 	}
 	group.Wait()
+}
+
+// TestSplitWords_Plain: commands that need no parser are split as by the parser.
+func TestSplitWords_Plain(t *testing.T) {
+	for _, command := range []string{"", " ", "a", " a  b\tc\n\nd ", "-f /a.py --host http://x/?a=1&b=2;c", "$(A) ${B} $$ ~ * ? [a] {b} (c) <d >e |f !g = \r\vh\u00a0i"} {
+		quoted, err := splitQuoted(command)
+		require.NoError(t, err)
+		plain := splitPlain(command)
+		if len(quoted) == 0 {
+			assert.Empty(t, plain)
+			continue
+		}
+		assert.Equal(t, quoted, plain, "%q", command)
+	}
 }
