@@ -13,7 +13,7 @@ import (
 // splitWords splits a command into words as a POSIX shell does: white space separates, quotes and backslashes group and
 // escape, and a # at the beginning of a word makes the rest of the line a comment. Nothing is expanded and no shell takes
 // part. (The kubelet still expands $(NAME) of the container's environment, as in every container's args.)
-// The error says what is wrong and how to mend it.
+// The error names the problem and the remedy.
 func splitWords(command string) ([]string, error) {
 	// Manifests written on Windows: a shell would keep the carriage return as part of the last word.
 	command = strings.ReplaceAll(command, "\r\n", "\n")

@@ -54,7 +54,7 @@ func TestMessages_Failed(t *testing.T) {
 	assert.NotContains(t, d.Events[0].Message, "\n")
 }
 
-// TestMessages_Workers: a worker's crash is told by its cause alone.
+// TestMessages_Workers: a worker's crash is reported by its cause alone.
 func TestMessages_Workers(t *testing.T) {
 	s := created(t)
 	s.runMaster(t0.Add(2 * time.Second))

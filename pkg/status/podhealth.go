@@ -240,7 +240,7 @@ func (c complaints) naming(objectsOfEach int) string {
 	return strings.Join(parts, "; ")
 }
 
-// podVerdict is what the pod's own status tells; nil when nothing is wrong. Once Locust runs, other containers that end or
+// podVerdict is the problem that the pod's own status shows; nil when there is none. Once Locust runs, other containers that end or
 // crash are not its trouble.
 func podVerdict(pod *corev1.Pod) *verdict {
 	if !isLive(pod) {

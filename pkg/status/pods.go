@@ -13,7 +13,7 @@ import (
 )
 
 // IsMaster reports whether the pod runs a master. Pods of the 2.x operator have no component label; the label with the
-// Job's name tells their role.
+// Job's name shows their role.
 func IsMaster(pod *corev1.Pod) bool {
 	if role, labelled := pod.Labels[resources.LabelComponent]; labelled {
 		return role == string(resources.RoleMaster)
