@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -51,7 +52,7 @@ func (r *LocustTestReconciler) create(ctx context.Context, test *v2.LocustTest, 
 		return nil
 	}
 	// Other reconciles may come meanwhile, for each answer of the master one.
-	if obs.Failure = mem.refused(r.Clock.Now()); obs.Failure != nil {
+	if mem.refused(obs, r.Clock.Now()) {
 		return nil
 	}
 	run := obs.Run
@@ -69,7 +70,7 @@ func (r *LocustTestReconciler) create(ctx context.Context, test *v2.LocustTest, 
 		worker, err = resources.BuildWorkerJob(basis)
 	}
 	if err != nil {
-		obs.Failure = &status.Failure{Message: buildMessage(err), Final: true}
+		obs.Failure = &status.Failure{Message: buildMessage(err), Final: !hasBegun(test)}
 		return nil
 	}
 	for _, step := range []struct {
@@ -142,6 +143,9 @@ func (r *LocustTestReconciler) createOne(ctx context.Context, test *v2.LocustTes
 			return false, fmt.Errorf("read existing %s %s: %w", kind, name, err)
 		}
 		if !claim(test, kind, object, obs) {
+			if n := len(obs.Foreign); n > 0 {
+				mem.refuseName(obs.Foreign[n-1], r.Clock.Now())
+			}
 			return false, nil
 		}
 		// It was made before this operator started, maybe from another spec: look again.
@@ -151,7 +155,7 @@ func (r *LocustTestReconciler) createOne(ctx context.Context, test *v2.LocustTes
 		// The test itself is about to go.
 		return false, fmt.Errorf("create %s %s: %w", kind, name, err)
 	}
-	final := apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) || apierrors.IsRequestEntityTooLargeError(err)
+	final := isFinal(err) && !hasBegun(test)
 	obs.Failure = &status.Failure{Message: fmt.Sprintf("%s %s could not be created: %s", kind, name, err), Final: final}
 	if !final {
 		// Not an error of this reconcile: the status, the polls and the start-up deadline go on.
@@ -159,6 +163,32 @@ func (r *LocustTestReconciler) createOne(ctx context.Context, test *v2.LocustTes
 		logf.FromContext(ctx).Info("cannot create an object yet", "object", kind, "name", name, "reason", err.Error(), "retryIn", mem.retryWait.String())
 	}
 	return false, nil
+}
+
+// isFinal reports whether the API server finds the object itself wrong, so that no retry can get it created. What an admission
+// webhook or policy refuses may be allowed later: their refusals may have the same codes, but name no field; a webhook's may
+// name any.
+func isFinal(err error) bool {
+	var answer apierrors.APIStatus
+	if !errors.As(err, &answer) || strings.HasPrefix(answer.Status().Message, "admission webhook ") {
+		return false
+	}
+	var causes []metav1.StatusCause
+	if details := answer.Status().Details; details != nil {
+		causes = details.Causes
+	}
+	switch {
+	case apierrors.IsInvalid(err):
+		return slices.ContainsFunc(causes, func(c metav1.StatusCause) bool { return c.Field != "" })
+	case apierrors.IsBadRequest(err), apierrors.IsRequestEntityTooLargeError(err):
+		return len(causes) == 0
+	}
+	return false
+}
+
+// hasBegun reports whether the master is known to have run: what cannot be created again then does not end the run at once.
+func hasBegun(test *v2.LocustTest) bool {
+	return test.Status.Phase == v2.PhaseRunning || test.Status.MasterPod != ""
 }
 
 // end stops the load of a test that has ended, and lets its Jobs expire.

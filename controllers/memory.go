@@ -30,9 +30,10 @@ type memory struct {
 	// recheck is when to look again at an object that was believed to exist because it had just been written; 0 for
 	// none.
 	recheck time.Duration
-	// refusal is why an object could not be created the last time, retryAt when the next try is due, and retryWait how long
-	// it waits for that.
+	// refusal is why an object could not be created the last time, or taken the object whose name has another owner; retryAt is
+	// when the next try is due, and retryWait how long it waits for that.
 	refusal   *status.Failure
+	taken     string
 	retryAt   time.Time
 	retryWait time.Duration
 	// blocked is when objects of an earlier test were last seen in the way.
@@ -50,24 +51,35 @@ type memory struct {
 
 // refuse records a refused creation, and waits twice as long for the next try as for this one.
 func (m *memory) refuse(failure *status.Failure, now time.Time) {
-	m.refusal = failure
+	m.refusal, m.taken = failure, ""
 	m.retryWait = min(max(2*m.retryWait, retryFirst), retryMost)
 	m.retryAt = now.Add(m.retryWait)
 	m.recheck = m.retryWait
 }
 
-// refused returns the last refusal while the next try is not due, nil otherwise.
-func (m *memory) refused(now time.Time) *status.Failure {
+// refuseName records that an object's name has another owner, and when to try again: no event reports when it becomes free.
+func (m *memory) refuseName(taken string, now time.Time) {
+	m.refusal, m.taken = nil, taken
+	m.retryWait, m.retryAt = 0, now.Add(retryName)
+	m.recheck = retryName
+}
+
+// refused reports whether the next try is not due yet, and adds to the observation what came of the last one.
+func (m *memory) refused(obs *status.Observation, now time.Time) bool {
 	wait := m.retryAt.Sub(now)
-	if m.refusal == nil || wait <= 0 {
-		return nil
+	if wait <= 0 {
+		return false
 	}
 	m.recheck = soonest(m.recheck, wait)
-	return m.refusal
+	obs.Failure = m.refusal
+	if m.taken != "" {
+		obs.Foreign = append(obs.Foreign, m.taken)
+	}
+	return true
 }
 
 // permit forgets refusals: all objects exist.
-func (m *memory) permit() { m.refusal, m.retryAt, m.retryWait = nil, time.Time{}, 0 }
+func (m *memory) permit() { m.refusal, m.taken, m.retryAt, m.retryWait = nil, "", time.Time{}, 0 }
 
 type writtenObject struct {
 	object client.Object

@@ -45,6 +45,9 @@ func (r *LocustTestReconciler) observe(ctx context.Context, test *v2.LocustTest,
 	if err := r.observePods(ctx, test, obs); err != nil {
 		return nil, err
 	}
+	if job := obs.MasterJob; job != nil && job.DeletionTimestamp != nil && !status.HasOutcome(obs) {
+		obs.MasterJob = nil
+	}
 	if err := r.observeRun(ctx, mem, obs); err != nil {
 		return nil, err
 	}
@@ -71,7 +74,7 @@ func (r *LocustTestReconciler) observeObjects(ctx context.Context, test *v2.Locu
 		if err != nil {
 			return fmt.Errorf("read %s %s: %w", want.kind, key, err)
 		}
-		if exists && claim(test, want.kind, want.object, obs) {
+		if exists && (claim(test, want.kind, want.object, obs) || want.kind == kindMasterJob && mayShowOutcome(test, master)) {
 			want.found()
 		}
 	}
@@ -122,6 +125,12 @@ func copyInto(from, into client.Object) error {
 		return fmt.Errorf("unexpected object %T", into)
 	}
 	return nil
+}
+
+// mayShowOutcome reports whether a master Job that is being deleted is the test's own, and its outcome is not recorded yet: it
+// may have ended before it was deleted.
+func mayShowOutcome(test *v2.LocustTest, master *batchv1.Job) bool {
+	return master.DeletionTimestamp != nil && metav1.IsControlledBy(master, test) && !test.Status.IsTerminal()
 }
 
 // claim tells whether the object is this test's own. An object of an earlier test of the same name, or one

@@ -27,7 +27,7 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
 )
 
-// world is a reconciler with one test. What it writes is noted, and refused while broken says so.
+// world is a reconciler with one test. What it writes is noted, and refused while broken says so, with the error refusal.
 type world struct {
 	t       *testing.T
 	test    *v2.LocustTest
@@ -35,6 +35,7 @@ type world struct {
 	subject *LocustTestReconciler
 	written []string
 	broken  func(what string) bool
+	refusal error
 }
 
 func newWorld(t *testing.T) *world {
@@ -42,7 +43,7 @@ func newWorld(t *testing.T) *world {
 	scheme := runtime.NewScheme()
 	require.NoError(t, clientgoscheme.AddToScheme(scheme))
 	require.NoError(t, v2.AddToScheme(scheme))
-	w := &world{t: t, broken: func(string) bool { return false }, test: &v2.LocustTest{
+	w := &world{t: t, broken: func(string) bool { return false }, refusal: errors.New("out of order"), test: &v2.LocustTest{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "test", UID: "1", Generation: 1},
 		Spec: v2.LocustTestSpec{
 			Image:  "locust:2",
@@ -53,7 +54,7 @@ func newWorld(t *testing.T) *world {
 	note := func(what string) error {
 		w.written = append(w.written, what)
 		if w.broken(what) {
-			return errors.New("out of order")
+			return w.refusal
 		}
 		return nil
 	}
@@ -98,6 +99,12 @@ func (w *world) ready() *metav1.Condition {
 	w.t.Helper()
 	require.NoError(w.t, w.client.Get(w.t.Context(), client.ObjectKeyFromObject(w.test), w.test))
 	return meta.FindStatusCondition(w.test.Status.Conditions, v2.ConditionTypeReady)
+}
+
+func (w *world) phase() string {
+	w.t.Helper()
+	w.ready()
+	return w.test.Status.Phase
 }
 
 func (w *world) requireLook(want ...string) ctrl.Result {
@@ -188,6 +195,57 @@ func TestMasterJobLostBeforeItIsTold(t *testing.T) {
 			// The operator was there: it knows that nothing ran.
 			assert.Equal(t, []string{"test-master", "status"}, written)
 			assert.Equal(t, v2.ReasonResourcesCreated, w.ready().Reason)
+		})
+	}
+}
+
+// TestMasterJobDeletedAfterItsEnd: a master Job that is being deleted still shows how the run ended.
+func TestMasterJobDeletedAfterItsEnd(t *testing.T) {
+	running := corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.Now()}}
+	const report = `{"locust.io/report":1,"complete":true,"state":"running","users":1,"workers":1,"start":1700000000,"end":1700000009,"requests":9,"failures":0,` +
+		`"avg":1,"rps":1,"endpoints":[],"errors":[],"exceptions":[],"log":[]}`
+	ended := corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{StartedAt: metav1.Now(), FinishedAt: metav1.Now(), Message: report}}
+	for name, row := range map[string]struct {
+		state    corev1.ContainerState
+		complete bool
+		phase    string
+	}{
+		"the Job is complete": {running, true, v2.PhaseSucceeded},
+		"its pod has ended":   {ended, false, v2.PhaseSucceeded},
+		"neither is the case": {running, false, v2.PhaseFailed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.requireLook("status")
+			w.requireLook("test-master", "test-master", "test-worker")
+			w.requireLook("status")
+			job := &batchv1.Job{}
+			require.NoError(t, w.client.Get(t.Context(), client.ObjectKey{Namespace: "ns", Name: "test-master"}, job))
+			job.UID = "master-job"
+			job.Finalizers = []string{metav1.FinalizerDeleteDependents}
+			require.NoError(t, w.client.Update(t.Context(), job))
+			if row.complete {
+				long := metav1.NewTime(time.Now().Add(-time.Minute))
+				job.Status.CompletionTime = &long
+				job.Status.Conditions = []batchv1.JobCondition{{Type: batchv1.JobComplete, Status: corev1.ConditionTrue, LastTransitionTime: long}}
+				require.NoError(t, w.client.Status().Update(t.Context(), job))
+			}
+			pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "master", Labels: map[string]string{
+				resources.LabelTestName: "test", resources.LabelTestUID: "1", resources.LabelPodName: "test-master",
+				resources.LabelComponent: string(resources.RoleMaster),
+			}, OwnerReferences: []metav1.OwnerReference{{APIVersion: "batch/v1", Kind: "Job", Name: "test-master", UID: "master-job", Controller: ptr.To(true)}}}}
+			pod.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "test-master", State: row.state}}
+			require.NoError(t, w.client.Create(t.Context(), pod))
+			require.NoError(t, w.client.Delete(t.Context(), job))
+			w.restart() // it would believe its own write
+
+			written, _, err := w.look()
+			require.NoError(t, err)
+			assert.Equal(t, []string{"status"}, written)
+			assert.Equal(t, row.phase, w.phase())
+			written, _, err = w.look()
+			require.NoError(t, err)
+			assert.Empty(t, written)
 		})
 	}
 }

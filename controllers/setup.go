@@ -35,6 +35,8 @@ const (
 	// Back-off of a test whose objects cannot be created or read now.
 	retryFirst = time.Second
 	retryMost  = time.Minute
+	// retryName is how often a test tries to take a name that has another owner.
+	retryName = 30 * time.Second
 
 	// maxFinalizers of a test are kept.
 	maxFinalizers = 8

@@ -75,7 +75,7 @@ func (t *LocustTest) ConvertFrom(hub conversion.Hub) error {
 // plain is what v2's schema makes of a test that says nothing but what v1 can say. A test that was written in v1 is the
 // same with and without the API server's defaults, and needs no annotation.
 func plain() *v2.LocustTestSpec {
-	return &v2.LocustTestSpec{Master: v2.MasterSpec{Autostart: new(true), Reporter: new(true)}}
+	return &v2.LocustTestSpec{Master: v2.MasterSpec{Autostart: new(true), Reporter: new(true)}, LoadGuarantee: v2.LoadGuaranteeBasic}
 }
 
 // The defaults of v2's schema below testFiles.

@@ -5,6 +5,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	corev1 "k8s.io/api/core/v1"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 )
 
 func expression(key string, operator corev1.NodeSelectorOperator, values ...string) corev1.NodeSelectorRequirement {
@@ -93,4 +95,34 @@ func TestPutTolerations(t *testing.T) {
 	assert.Equal(t, []corev1.Toleration{timed("b", 3), timed("a", 1), untimed}, putTolerations(before, wanted("b", "a", "c")), "in another order, with a new one")
 	assert.Empty(t, putTolerations(before, nil))
 	assert.Equal(t, []corev1.Toleration{untimed}, putTolerations(nil, wanted("c")))
+}
+
+// TestLoadGuarantee: v1 has no field for it. The schema's default needs no annotation, the other values travel in it.
+func TestLoadGuarantee(t *testing.T) {
+	written := &LocustTest{Spec: LocustTestSpec{Image: "i", MasterCommandSeed: "m", WorkerCommandSeed: "w", WorkerReplicas: 2}}
+	inV2 := toV2(t, written)
+	assert.Equal(t, v2.LoadGuaranteeBasic, inV2.Spec.LoadGuarantee, "the default of a test that was written in v1")
+	assert.Empty(t, toV1(t, inV2).Annotations)
+
+	for _, guarantee := range []v2.LoadGuarantee{v2.LoadGuaranteeStrict, v2.LoadGuaranteeNone} {
+		test := inV2.DeepCopy()
+		test.Spec.LoadGuarantee = guarantee
+		read := toV1(t, test)
+		assert.JSONEq(t, `{"master":{"autostart":true,"reporter":true},"loadGuarantee":"`+string(guarantee)+`"}`, read.Annotations[AnnotationV2Spec])
+		assert.Equal(t, test, toV2(t, read))
+
+		read.Spec.WorkerReplicas = 3
+		assert.Equal(t, guarantee, toV2(t, read).Spec.LoadGuarantee, "an edit in v1 leaves it alone")
+		delete(read.Annotations, AnnotationV2Spec)
+		assert.Equal(t, v2.LoadGuaranteeBasic, toV2(t, read).Spec.LoadGuarantee, "without the annotation the default is back")
+	}
+
+	written.Annotations = map[string]string{AnnotationV2Spec: `{"loadGuarantee":"None"}`}
+	inV2 = toV2(t, written)
+	assert.Equal(t, v2.LoadGuaranteeNone, inV2.Spec.LoadGuarantee, "an annotation written by hand")
+	assert.Empty(t, inV2.Annotations)
+
+	// Beside other fields of v2 the default stands in the annotation too, as other defaults do.
+	inV2.Spec.LoadGuarantee, inV2.Spec.Master.ExtraArgs = v2.LoadGuaranteeBasic, []string{"--tags", "a"}
+	assert.Equal(t, inV2, toV2(t, toV1(t, inV2)))
 }

@@ -155,6 +155,7 @@ type Toleration struct {
 // +kubebuilder:printcolumn:name="Users",type=integer,JSONPath=`.status.progress.currentUsers`
 // +kubebuilder:printcolumn:name="RPS",type=string,JSONPath=`.status.testResult.requestsPerSecond`,description="requests per second"
 // +kubebuilder:printcolumn:name="Failures",type=integer,JSONPath=`.status.testResult.failedRequests`,description="failed requests"
+// +kubebuilder:printcolumn:name="Load",type=string,JSONPath=`.status.conditions[?(@.type=="LoadDelivered")].reason`,priority=1,description="reason of the condition LoadDelivered"
 // +kubebuilder:printcolumn:name="Image",type=string,JSONPath=`.spec.image`,priority=1
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:validation:XValidation:rule="oldSelf.hasValue() || size(self.metadata.name) <= 51",optionalOldSelf=true,message="metadata.name must be no longer than 51 characters: Job, Service and worker names are made from it; choose a shorter name"

@@ -335,6 +335,7 @@ func BenchmarkConvert(b *testing.B) {
 	ordinary := &v2.LocustTest{Spec: v2.LocustTestSpec{
 		Image: "locustio/locust:2.43.3", Master: v2.MasterSpec{Command: "--locustfile a.py", Autostart: new(true), Reporter: new(true)},
 		Worker: v2.WorkerSpec{Command: "--locustfile a.py", Replicas: 5}, TestFiles: &v2.TestFilesConfig{ConfigMapRef: "files", SrcMountPath: defaultSrcMountPath, LibMountPath: defaultLibMountPath},
+		LoadGuarantee: v2.LoadGuaranteeBasic,
 	}}
 	for name, test := range map[string]*v2.LocustTest{"ordinary": ordinary, "full": full} {
 		inV1 := &LocustTest{}

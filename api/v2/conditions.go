@@ -8,6 +8,10 @@ const (
 	// ConditionTypeWorkersConnected tells whether all expected workers are connected to the master.
 	ConditionTypeWorkersConnected = "WorkersConnected"
 
+	// ConditionTypeLoadDelivered reports whether the load that was asked for was delivered. A success needs it, as far as
+	// spec.loadGuarantee says.
+	ConditionTypeLoadDelivered = "LoadDelivered"
+
 	// ConditionTypeTestCompleted tells whether the test has finished, and how.
 	ConditionTypeTestCompleted = "TestCompleted"
 
@@ -36,6 +40,18 @@ const (
 	ReasonWaitingForWorkers   = "WaitingForWorkers"
 	ReasonAllWorkersConnected = "AllWorkersConnected"
 	ReasonWorkersMissing      = "WorkersMissing"
+)
+
+// Reasons for ConditionTypeLoadDelivered, in the order in which the first that holds is reported.
+const (
+	ReasonNotObserved        = "NotObserved"
+	ReasonLoadNotStarted     = "LoadNotStarted"
+	ReasonNoRequests         = "NoRequests"
+	ReasonLoadCutShort       = "LoadCutShort"
+	ReasonUsersMissing       = "UsersMissing"
+	ReasonWorkersLost        = "WorkersLost"
+	ReasonGeneratorSaturated = "GeneratorSaturated"
+	ReasonLoadAsPlanned      = "LoadAsPlanned"
 )
 
 // Reasons for ConditionTypeTestCompleted.

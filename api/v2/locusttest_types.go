@@ -88,7 +88,29 @@ type LocustTestSpec struct {
 	// +operator-sdk:csv:customresourcedefinitions:type=spec
 	// +optional
 	SuccessCriteria *SuccessCriteria `json:"successCriteria,omitempty"`
+
+	// LoadGuarantee decides what the condition LoadDelivered means for the phase. Basic: a run without a single finished
+	// request (NoRequests), or whose load ended before its end (LoadCutShort), is Failed, although Locust exited with code 0.
+	// Strict: any reason with status False makes the run Failed, and so does a load that was not observed. None: the
+	// condition is only reported; users that fire no request events need this.
+	// +kubebuilder:default=Basic
+	// +operator-sdk:csv:customresourcedefinitions:type=spec,xDescriptors={"urn:alm:descriptor:com.tectonic.ui:select:Basic","urn:alm:descriptor:com.tectonic.ui:select:Strict","urn:alm:descriptor:com.tectonic.ui:select:None"}
+	// +optional
+	LoadGuarantee LoadGuarantee `json:"loadGuarantee,omitempty"`
 }
+
+// LoadGuarantee decides which reasons of the condition LoadDelivered make a run Failed.
+// +kubebuilder:validation:Enum=Basic;Strict;None
+type LoadGuarantee string
+
+const (
+	// LoadGuaranteeBasic makes a run Failed for NoRequests and LoadCutShort.
+	LoadGuaranteeBasic LoadGuarantee = "Basic"
+	// LoadGuaranteeStrict makes a run Failed for every reason with status False, and for NotObserved.
+	LoadGuaranteeStrict LoadGuarantee = "Strict"
+	// LoadGuaranteeNone leaves the phase to Locust's exit code and the success criteria.
+	LoadGuaranteeNone LoadGuarantee = "None"
+)
 
 // MasterSpec configures the Locust master.
 type MasterSpec struct {
@@ -718,7 +740,7 @@ type LocustTestStatus struct {
 	// +optional
 	TestResult *TestResult `json:"testResult,omitempty"`
 
-	// Conditions of the test: Ready, WorkersConnected, TestCompleted, PodsHealthy and SpecDrifted always;
+	// Conditions of the test: Ready, WorkersConnected, LoadDelivered, TestCompleted, PodsHealthy and SpecDrifted always;
 	// Reconciling while Pending; Stalled when Failed.
 	// +listType=map
 	// +listMapKey=type
@@ -740,6 +762,7 @@ type LocustTestStatus struct {
 // +kubebuilder:printcolumn:name="Users",type=integer,JSONPath=`.status.progress.currentUsers`
 // +kubebuilder:printcolumn:name="RPS",type=string,JSONPath=`.status.testResult.requestsPerSecond`,description="requests per second"
 // +kubebuilder:printcolumn:name="Failures",type=integer,JSONPath=`.status.testResult.failedRequests`,description="failed requests"
+// +kubebuilder:printcolumn:name="Load",type=string,JSONPath=`.status.conditions[?(@.type=="LoadDelivered")].reason`,priority=1,description="reason of the condition LoadDelivered"
 // +kubebuilder:printcolumn:name="Image",type=string,JSONPath=`.spec.image`,priority=1
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:validation:XValidation:rule="oldSelf.hasValue() || size(self.metadata.name) <= 51",optionalOldSelf=true,message="metadata.name must be no longer than 51 characters: Job, Service and worker names are made from it; choose a shorter name"

@@ -141,7 +141,7 @@ func (c *Client) both(ctx context.Context, t Target) (r *report.Report, agreed b
 	if r, err = report.DecodeStats(data); err != nil {
 		return nil, false, notLocust(err)
 	}
-	r.Target = report.DecodeTarget(header.Get(report.TargetHeader))
+	r.Target, r.Delivery = report.DecodeHeader(header.Get(report.TargetHeader))
 	if r.State != report.StateStopped {
 		return r, true, nil
 	}

@@ -611,7 +611,7 @@ func TestStats_Target(t *testing.T) {
 	}{
 		"the reporter's": {`{"target_users":6,"run_time":null,"shape":false}`, &report.Target{Users: &six}},
 		"another's":      {"6 users", nil},
-		"large":          {`{"target_users":6,"run_time":null,"shape":false` + strings.Repeat(" ", 1024) + "}", nil},
+		"large":          {`{"target_users":6,"run_time":null,"shape":false` + strings.Repeat(" ", 4096) + "}", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			handler := says(200, running, "x-locust-operator", row.value)

@@ -38,6 +38,15 @@ func named(name string) *v2.LocustTest {
 func pending(name string) *v2.LocustTest {
 	test := named(name)
 	test.Status = v2.LocustTestStatus{Phase: v2.PhasePending, ExpectedWorkers: 3, Workers: "0/3"}
+	return delivering(test, metav1.ConditionUnknown, v2.ReasonLoadNotStarted)
+}
+
+// delivering gives a test the condition LoadDelivered, beside another one.
+func delivering(test *v2.LocustTest, status metav1.ConditionStatus, reason string) *v2.LocustTest {
+	test.Status.Conditions = []metav1.Condition{
+		{Type: v2.ConditionTypeReady, Status: metav1.ConditionTrue, Reason: v2.ReasonResourcesCreated},
+		{Type: v2.ConditionTypeLoadDelivered, Status: status, Reason: reason},
+	}
 	return test
 }
 
@@ -51,7 +60,7 @@ func running(name string) *v2.LocustTest {
 		Source: v2.ResultSourceWebAPI, TotalRequests: 4000, FailedRequests: 10, FailureRatio: "0.0025", RequestsPerSecond: "41.7",
 		AverageResponseTime: milliseconds(31), P50: milliseconds(20), P90: milliseconds(55), P95: milliseconds(80), P99: milliseconds(250),
 	}
-	return test
+	return delivering(test, metav1.ConditionTrue, v2.ReasonLoadAsPlanned)
 }
 
 // finished has its final result; like any status it keeps the last users and workers.
@@ -79,6 +88,8 @@ func TestTests_Golden(t *testing.T) {
 	sparse := running("sparse")
 	sparse.Status.Progress.TargetUsers, sparse.Status.Progress.Percent = nil, nil
 	sparse.Status.TestResult = &v2.TestResult{FailureRatio: "0", RequestsPerSecond: "no number"}
+	older := running("older")
+	older.Status.Conditions = older.Status.Conditions[:1]
 
 	for golden, tests := range map[string][]*v2.LocustTest{
 		"new":        {named("new")},
@@ -87,7 +98,13 @@ func TestTests_Golden(t *testing.T) {
 		"load-over":  {loadOver},
 		"no-web-api": {noWebAPI},
 		"sparse":     {sparse},
-		"finished":   {finished("good", v2.PhaseSucceeded), finished("bad", v2.PhaseFailed)},
+		"load-not-delivered": {
+			delivering(running("silent"), metav1.ConditionFalse, v2.ReasonNoRequests),
+			delivering(finished("cut", v2.PhaseFailed), metav1.ConditionFalse, v2.ReasonLoadCutShort),
+			delivering(running("unseen"), metav1.ConditionUnknown, v2.ReasonNotObserved),
+			older,
+		},
+		"finished": {finished("good", v2.PhaseSucceeded), finished("bad", v2.PhaseFailed)},
 	} {
 		t.Run(golden, func(t *testing.T) {
 			m := newTests()

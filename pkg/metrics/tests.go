@@ -5,6 +5,8 @@ import (
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
@@ -15,8 +17,9 @@ import (
 //
 // Any number of goroutines may use it. A nil Tests takes what it is told and forgets it.
 type Tests struct {
-	phase   *prometheus.Desc
-	exposed [facts]exposition
+	phase         *prometheus.Desc
+	loadDelivered *prometheus.Desc
+	exposed       [facts]exposition
 
 	mu     sync.Mutex
 	latest map[types.NamespacedName]reading
@@ -25,7 +28,29 @@ type Tests struct {
 // reading is what is exposed of one test.
 type reading struct {
 	phase  string
+	load   loadDelivered
 	values values
+}
+
+// loadDelivered is the condition of that name. Without a reason the status does not have it yet.
+type loadDelivered struct {
+	reason string
+	value  float64
+}
+
+func readLoadDelivered(s *v2.LocustTestStatus) loadDelivered {
+	c := meta.FindStatusCondition(s.Conditions, v2.ConditionTypeLoadDelivered)
+	if c == nil {
+		return loadDelivered{}
+	}
+	switch c.Status {
+	case metav1.ConditionTrue:
+		return loadDelivered{c.Reason, 1}
+	case metav1.ConditionFalse:
+		return loadDelivered{c.Reason, 0}
+	default:
+		return loadDelivered{c.Reason, -1}
+	}
 }
 
 // observed is a reading with the test that it belongs to.
@@ -36,7 +61,9 @@ type observed struct {
 
 func newTests() *Tests {
 	return &Tests{
-		phase:   testDesc("phase", "The phase of the test, as a label; the value is always 1.", "phase"),
+		phase: testDesc("phase", "The phase of the test, as a label; the value is always 1.", "phase"),
+		loadDelivered: testDesc("load_delivered",
+			"The condition LoadDelivered of the test, with its reason as a label: 1 for True, 0 for False, -1 for Unknown.", "reason"),
 		exposed: expositions(),
 		latest:  map[types.NamespacedName]reading{},
 	}
@@ -48,7 +75,7 @@ func (t *Tests) Observe(test *v2.LocustTest) {
 	if t == nil {
 		return
 	}
-	now := reading{phase: test.Status.Phase, values: read(&test.Status)}
+	now := reading{phase: test.Status.Phase, load: readLoadDelivered(&test.Status), values: read(&test.Status)}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.latest[types.NamespacedName{Namespace: test.Namespace, Name: test.Name}] = now
@@ -67,6 +94,7 @@ func (t *Tests) Forget(namespace, name string) {
 // Describe implements prometheus.Collector.
 func (t *Tests) Describe(descs chan<- *prometheus.Desc) {
 	descs <- t.phase
+	descs <- t.loadDelivered
 	for i := range t.exposed {
 		descs <- t.exposed[i].desc
 	}
@@ -78,6 +106,9 @@ func (t *Tests) Collect(metrics chan<- prometheus.Metric) {
 		namespace, name := o.test.Namespace, o.test.Name
 		if o.phase != "" {
 			metrics <- constant(t.phase, prometheus.GaugeValue, 1, namespace, name, o.phase)
+		}
+		if o.load.reason != "" {
+			metrics <- constant(t.loadDelivered, prometheus.GaugeValue, o.load.value, namespace, name, o.load.reason)
 		}
 		for i, value := range o.values {
 			if math.IsNaN(value) {

@@ -27,6 +27,7 @@ const (
 func withDefaults(in *v2.LocustTestSpec) *v2.LocustTestSpec {
 	spec := in.DeepCopy()
 	setDefault(&spec.ImagePullPolicy, corev1.PullIfNotPresent)
+	setDefault(&spec.LoadGuarantee, v2.LoadGuaranteeBasic)
 	setPointer(&spec.Master.Autostart, true)
 	setPointer(&spec.Master.Reporter, true)
 

@@ -22,7 +22,17 @@ from locust.runners import MasterRunner
 PATH = "/dev/termination-log"
 LIMIT = 3072  # of 12 KiB kept of a pod
 INTERVAL = 2.0  # seconds between snapshots
-LATE = 5.0  # seconds until the workers' last statistics are in
+LATE = 5.0  # seconds until the workers' last statistics are in, and until their users are counted
+SHORT = 30.0  # seconds with too few users until users count as missing
+PAUSE = 10.0  # seconds between two samples of the workers' processor use; Locust takes it every 5 or 10 s
+# The functions of Locust that end a load.
+STOPPERS = {
+    "locust.main.stop_and_optionally_quit": "run-time", "locust.web._stop_runners": "run-time",
+    "locust.runners.shape_worker": "shape", "locust.web.stop": "web-ui", "locust.main.sig_term_handler": "signal",
+    "locust.runners.heartbeat_worker": "workers-missing",
+    "locust.runners.client_listener": "workers-quit", "locust.runners.handle_message": "workers-quit",
+    "locust.main.main": "main",
+}
 dump = functools.partial(json.dumps, separators=(",", ":"), allow_nan=False)  # ASCII
 
 
@@ -65,6 +75,19 @@ def most(entries, key):
     return heapq.nlargest(5, entries.values(), key=key)
 
 
+def stopped_by(frame):
+    """Finds who ends the load: the nearest caller that is a stopper of Locust, or else is the user's code."""
+    while frame:
+        module = frame.f_globals.get("__name__") or ""
+        function = module + "." + frame.f_code.co_name
+        if function in STOPPERS:
+            return STOPPERS[function]
+        if module.split(".")[0] not in ("locust", "gevent", __name__):
+            break
+        frame = frame.f_back
+    return "locustfile"  # also as a greenlet of its own: Locust's have a function in between
+
+
 class Reporter(logging.Handler):
     """Follows the master. As a log handler it keeps the last warnings."""
 
@@ -74,6 +97,13 @@ class Reporter(logging.Handler):
         self.start = self.end = 0
         self.ended = self.by_hand = self.broken = False
         self.lines = []
+        self.missing, self.lost, self.cpu = None, 0, [0, ""]
+        self.reset()
+
+    def reset(self):
+        """Forgets who ended the earlier load. What that one lacked stays."""
+        self.ended_by = self.short = self.asked = None
+        self.known, self.gone, self.peaks, self.sampled = set(), self.lost, {}, time.time()
 
     @quiet
     def init(self, environment, web_ui=None, **_):
@@ -112,10 +142,60 @@ class Reporter(logging.Handler):
     def look(self, **_):
         if self.runner and self.runner.state in ("spawning", "running"):
             self.seen = self.runner.state, self.runner.user_count, self.runner.worker_count
+            workers = list(self.runner.clients.values())
+            self.count(workers)
+            self.sample(workers)
+            self.compare(workers, time.time())
+
+    def count(self, workers):
+        """Counts the workers of the load that are gone."""
+        ids = {worker.id for worker in workers}
+        self.known |= {worker.id for worker in workers if worker.state != "missing"}
+        self.lost = self.gone + len(self.known - ids)
+
+    def sample(self, workers):
+        """Keeps the most that a worker has used of a processor in two samples."""
+        if time.time() - self.sampled >= PAUSE:
+            self.sampled = time.time()
+            for worker in workers:
+                peak = self.peaks.get(worker.id, 0)
+                if min(peak, worker.cpu_usage) > self.cpu[0]:
+                    self.cpu = [number(min(peak, worker.cpu_usage)), text(worker.id.rsplit("_", 1)[0], 64)]
+                self.peaks[worker.id] = max(peak, worker.cpu_usage)
+
+    def compare(self, workers, now):
+        """Compares the users with those that should be at work. Users that ended by themselves are not missing: their
+        workers have started all that they were asked for."""
+        runner = self.runner
+        users, target, rate = runner.user_count, runner.target_user_count, runner.spawn_rate
+        if self.asked != (target, rate):
+            self.asked, self.since, self.base, self.short = (target, rate), now, users, None
+        due = int(min(target, self.base + rate * max(0, now - self.since - LATE)))
+        late = any(worker.state in ("spawning", "missing") for worker in workers)
+        if runner.spawning_completed and sum(runner.target_user_classes_count.values()) < due:
+            late = True  # as with a fixed_count below the target
+        if users >= due or not late or runner.environment.shape_class:
+            self.short = None
+            return
+        self.short = self.short or now
+        if now - self.short >= SHORT and (not self.missing or due - users > self.missing[1] - self.missing[0]):
+            self.missing = [users, due]
+
+    @quiet
+    def test_stopping(self, **_):
+        if self.runner:
+            self.ended_by = stopped_by(sys._getframe())
+            if self.ended_by == "workers-quit" and self.runner.worker_count:
+                self.ended_by = "workers-missing"  # Locust 2.12 stops although others are at work
+            if self.ended_by == "run-time" and self.runner.environment.shape_class:
+                self.ended_by = "shape-failed"  # one that ends has stopped the load before
+            self.look()
+            self.lost += len(self.runner.clients.missing)
 
     @quiet
     def test_start(self, **_):
         if self.runner:
+            self.reset()
             self.start, self.end, self.seen = time.time(), 0, ("spawning", 0, self.runner.worker_count)
             self.write(False)  # over that of an earlier load
 
@@ -153,7 +233,7 @@ class Reporter(logging.Handler):
         """Sees each answer of the web UI."""
         path = flask.request.path
         if path.endswith("/stats/requests"):
-            response.headers["X-Locust-Operator"] = dump(self.target())
+            response.headers["X-Locust-Operator"] = dump({**(self.target() or {}), "exceptions": self.exceptions(2, 100)})
         elif path.endswith("/swarm") and self.runner.worker_count:
             started = response.get_json(silent=True) or {}
             if started.get("success") and (self.by_hand or self.runner.state not in ("spawning", "running")):
@@ -162,14 +242,21 @@ class Reporter(logging.Handler):
 
     @quiet
     def target(self):
-        """What Locust aims at now, from wherever it was asked."""
+        """What Locust aims at now, from wherever it was asked, and what the load lacks."""
         environment, users = self.runner.environment, self.runner.target_user_count
         limit = self.limit if self.by_hand else environment.parsed_options.run_time
         return {
             "target_users": users if isinstance(users, int) else None,
             "run_time": number(limit) if isinstance(limit, (int, float)) else None,
             "shape": environment.shape_class is not None,
+            "ended_by": self.ended_by, "lost": self.lost, "missing": self.missing, "cpu": self.cpu,
         }
+
+    def exceptions(self, count, size):
+        return [
+            {"error": text(e["msg"] or e["traceback"], size), "count": e["count"]}
+            for e in most(self.runner.exceptions, lambda e: e["count"])[:count]
+        ]
 
     def excepthook(self, previous, *error):
         self.emit(logging.makeLogRecord({"levelname": "CRITICAL", "msg": "unhandled exception", "exc_info": error}))
@@ -201,10 +288,7 @@ class Reporter(logging.Handler):
                  "count": e.occurrences}
                 for e in most(runner.stats.errors, lambda e: e.occurrences)
             ],
-            "exceptions": [
-                {"error": text(e["msg"] or e["traceback"], 256), "count": e["count"]}
-                for e in most(runner.exceptions, lambda e: e["count"])
-            ],
+            "exceptions": self.exceptions(5, 256),
             "custom_exit": self.broken or runner.environment.process_exit_code is not None,
             "log": self.lines[:],
             **(self.target() or {}),
@@ -247,6 +331,6 @@ step_aside()
 REPORTER = Reporter()
 events.init.add_listener(REPORTER.init)
 events.test_start.add_listener(REPORTER.test_start)
-events.test_stopping.add_listener(REPORTER.look)
+events.test_stopping.add_listener(REPORTER.test_stopping)
 events.test_stop.add_listener(REPORTER.test_stop)
 events.quit.add_listener(REPORTER.quit)

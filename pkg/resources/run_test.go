@@ -87,6 +87,8 @@ func TestRun_InSync(t *testing.T) {
 		"changed":                        {nothing, func(s *v2.LocustTestSpec) { s.Worker.Replicas = 4 }, 4, false},
 		"a default written out":          {nothing, func(s *v2.LocustTestSpec) { s.Master.Autostart = new(true); s.ImagePullPolicy = "IfNotPresent" }, 4, true},
 		"a newer default written out":    {nothing, func(s *v2.LocustTestSpec) { s.Master.Reporter = new(true) }, 4, true},
+		"the default load guarantee":     {nothing, func(s *v2.LocustTestSpec) { s.LoadGuarantee = v2.LoadGuaranteeBasic }, 4, true},
+		"another load guarantee":         {nothing, func(s *v2.LocustTestSpec) { s.LoadGuarantee = v2.LoadGuaranteeStrict }, 4, false},
 		"a default within written out":   {everything, func(s *v2.LocustTestSpec) { everything(s); s.SuccessCriteria.AbortGracePeriod = halfMinute }, 4, true},
 		"the opposite of a default":      {nothing, func(s *v2.LocustTestSpec) { s.Master.Autostart = new(false) }, 4, false},
 		"empty instead of absent":        {nothing, func(s *v2.LocustTestSpec) { s.Volumes = []corev1.Volume{} }, 4, true},

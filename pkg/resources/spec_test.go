@@ -153,6 +153,8 @@ var effects = map[string]effect{
 	"successCriteria.minTotalRequests":       judged(func(c *v2.SuccessCriteria) { c.MinTotalRequests = new(int64(9)) }, `"minTotalRequests":9`),
 	"successCriteria.abortOnViolation":       judged(func(c *v2.SuccessCriteria) { c.AbortOnViolation = true }, `"abortOnViolation":true`),
 	"successCriteria.abortGracePeriod":       judged(func(c *v2.SuccessCriteria) { c.AbortGracePeriod = minute }, `"abortGracePeriod":"1m0s"`),
+
+	"loadGuarantee": {given: nothing, set: func(s *v2.LocustTestSpec) { s.LoadGuarantee = v2.LoadGuaranteeNone }, record: `"loadGuarantee":"None"`},
 }
 
 func TestEverySpecFieldHasAnEffect(t *testing.T) {

@@ -57,6 +57,7 @@ func Validate(test *v2.LocustTest) field.ErrorList {
 	errs = append(errs, validateVolumes(spec, root)...)
 	errs = append(errs, validateMounts(spec, root)...)
 	errs = append(errs, validateCriteria(spec.SuccessCriteria, root.Child("successCriteria"))...)
+	errs = append(errs, validateLoadGuarantee(spec.LoadGuarantee, root.Child("loadGuarantee"))...)
 	errs = append(errs, validateSize(&test.Spec, root)...)
 	return errs
 }

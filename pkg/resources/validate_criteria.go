@@ -2,6 +2,7 @@ package resources
 
 import (
 	"regexp"
+	"slices"
 	"strconv"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -54,6 +55,14 @@ func validateCriteria(criteria *v2.SuccessCriteria, path *field.Path) field.Erro
 		limit(at.Child("p99"), limits.P99)
 	}
 	return errs
+}
+
+// validateLoadGuarantee checks what the schema checks too, as validateCriteria does. The spec has its defaults.
+func validateLoadGuarantee(guarantee v2.LoadGuarantee, path *field.Path) field.ErrorList {
+	if all := []v2.LoadGuarantee{v2.LoadGuaranteeBasic, v2.LoadGuaranteeStrict, v2.LoadGuaranteeNone}; slices.Contains(all, guarantee) {
+		return nil
+	}
+	return field.ErrorList{field.Invalid(path, excerpt(string(guarantee)), "is not supported; choose Basic, Strict or None")}
 }
 
 func isRatio(text string) bool {

@@ -192,6 +192,7 @@ func TestValidate(t *testing.T) {
 		"instant responses":        {[]edit{criteria(func(c *v2.SuccessCriteria) { c.MaxAverageResponseTime = seconds(0) })}, "spec.successCriteria.maxAverageResponseTime", "longer than 0"},
 		"no percentile":            {[]edit{criteria(func(c *v2.SuccessCriteria) { c.MaxResponseTime = &v2.ResponseTimeLimits{} })}, "spec.successCriteria.maxResponseTime", "at least one of p50, p90, p95, p99"},
 		"negative percentile":      {[]edit{criteria(func(c *v2.SuccessCriteria) { c.MaxResponseTime = &v2.ResponseTimeLimits{P99: seconds(-1)} })}, "spec.successCriteria.maxResponseTime.p99", "longer than 0"},
+		"unknown load guarantee":   {[]edit{func(s *spec) { s.LoadGuarantee = "none" }}, "spec.loadGuarantee", "choose Basic, Strict or None"},
 		"more than an annotation":  {[]edit{func(s *spec) { s.Master.ExtraArgs = slices.Repeat([]string{strings.Repeat("x", v2.MaxSpecBytes/4)}, 4) }}, "spec", "move data into a ConfigMap"},
 		"long argument":            {[]edit{func(s *spec) { s.Worker.ExtraArgs = []string{strings.Repeat("x", maxWord+1)} }}, "spec.worker.extraArgs", "shorten it"},
 		"variables that double":    {[]edit{bomb}, "spec.master.command", "Linux does not start the container"},

@@ -78,6 +78,7 @@ func (s *scene) derive(now time.Time) Derivation {
 	d := Derive(s.prev, s.obs, settings, now)
 	require.Equal(s.t, *before, s.prev, "the previous status must not be touched")
 	require.NoError(s.t, CheckTransition(before, &d.Status))
+	require.NoError(s.t, CheckGuarantee(s.obs.guarantee(), &d.Status))
 	s.prev = *d.Status.DeepCopy()
 	return d
 }

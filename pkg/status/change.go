@@ -13,7 +13,7 @@ type Change int
 const (
 	// NoChange is not worth a write.
 	NoChange Change = iota
-	// Refresh is worth a write now and then: counters and the words of messages.
+	// Refresh is worth a write now and then: counters, messages, and that all pods run.
 	Refresh
 	// Transition is worth a write at once: the phase, a condition, the generation.
 	Transition
@@ -44,6 +44,10 @@ func essence(s *v2.LocustTestStatus) *v2.LocustTestStatus {
 	conditions := make([]metav1.Condition, len(e.Conditions))
 	for i, c := range e.Conditions {
 		c.Message = ""
+		if c.Reason == v2.ReasonPodsHealthy {
+			// As good as PodsStarting, and the connection of the workers, which is written at once, follows in a moment.
+			c.Reason = v2.ReasonPodsStarting
+		}
 		conditions[i] = c
 	}
 	e.Conditions = conditions

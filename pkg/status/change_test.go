@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 )
@@ -27,6 +28,14 @@ func TestCompare(t *testing.T) {
 	next.Conditions[0].Reason = v2.ReasonResourcesFailed
 	assert.Equal(t, Transition, Compare(prev, next))
 	next = prev.DeepCopy()
+	for i := range next.Conditions {
+		if c := &next.Conditions[i]; c.Type == v2.ConditionTypePodsHealthy {
+			assert.Equal(t, v2.ReasonPodsHealthy, c.Reason)
+			c.Reason = v2.ReasonPodsStarting
+		}
+	}
+	assert.Equal(t, Refresh, Compare(next, prev), "that all pods run")
+	next = prev.DeepCopy()
 	next.Phase = v2.PhaseFailed
 	assert.Equal(t, Transition, Compare(prev, next))
 	next = prev.DeepCopy()
@@ -45,7 +54,12 @@ func TestCheckTransition_Catches(t *testing.T) {
 		"stale observedGeneration":  func(n *v2.LocustTestStatus) { n.Conditions[0].ObservedGeneration = 0 },
 		"end without a time":        func(n *v2.LocustTestStatus) { n.Phase = v2.PhaseSucceeded },
 		"count against a condition": func(n *v2.LocustTestStatus) { n.ConnectedWorkers = 1 },
-		"start moved":               func(n *v2.LocustTestStatus) { n.StartTime.Time = t0 },
+		"no requests, and requests": func(n *v2.LocustTestStatus) {
+			n.TestResult = &v2.TestResult{TotalRequests: 1, FailureRatio: "0"}
+			setCondition(n, t0, v2.ConditionTypeLoadDelivered, metav1.ConditionFalse, v2.ReasonNoRequests, "x")
+		},
+		"LoadDelivered lost": func(n *v2.LocustTestStatus) { remove(n, v2.ConditionTypeLoadDelivered) },
+		"start moved":        func(n *v2.LocustTestStatus) { n.StartTime.Time = t0 },
 	} {
 		t.Run(name, func(t *testing.T) {
 			next := s.prev.DeepCopy()

@@ -3,6 +3,7 @@ package status
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -33,6 +34,7 @@ func CheckTransition(prev, next *v2.LocustTestStatus) error {
 	breach(prev.MasterPod != "" && prev.MasterPod != next.MasterPod, "masterPod changed from %q to %q", prev.MasterPod, next.MasterPod)
 	breach(prev.TestResult != nil && next.TestResult == nil, "testResult was lost")
 	breach(prev.Progress != nil && next.Progress == nil, "progress was lost")
+	breach(loadReason(prev) != "" && loadReason(next) == "", "condition %s was lost", v2.ConditionTypeLoadDelivered)
 	for _, is := range next.Conditions {
 		was := meta.FindStatusCondition(prev.Conditions, is.Type)
 		if was == nil {
@@ -41,9 +43,20 @@ func CheckTransition(prev, next *v2.LocustTestStatus) error {
 		flipped := was.Status != is.Status
 		moved := !was.LastTransitionTime.Equal(&is.LastTransitionTime)
 		breach(moved && !flipped, "condition %s: lastTransitionTime moved from %v to %v although its status stayed %s", is.Type, was.LastTransitionTime, is.LastTransitionTime, is.Status)
+		kept := slices.Contains([]string{v2.ReasonUsersMissing, v2.ReasonWorkersLost, v2.ReasonGeneratorSaturated}, was.Reason)
+		breach(is.Type == v2.ConditionTypeLoadDelivered && kept && is.Status != was.Status, "condition %s: %s was forgotten", is.Type, was.Reason)
 		breach(flipped && is.LastTransitionTime.Before(&was.LastTransitionTime), "condition %s: lastTransitionTime went back", is.Type)
 	}
 	return errors.Join(errs...)
+}
+
+// CheckGuarantee reports whether the phase obeys the guarantee of the spec that the run was started from. It returns nil for a
+// test without the condition LoadDelivered.
+func CheckGuarantee(guarantee v2.LoadGuarantee, s *v2.LocustTestStatus) error {
+	if reason := loadReason(s); s.Phase == v2.PhaseSucceeded && FailsRun(guarantee, reason) {
+		return fmt.Errorf("the phase is %s, although LoadDelivered is %s and loadGuarantee is %q", s.Phase, reason, guarantee)
+	}
+	return nil
 }
 
 // CheckStatus tells whether a status obeys the contract by itself.
@@ -70,7 +83,9 @@ func CheckStatus(s *v2.LocustTestStatus) error {
 		breach(c.Message == "", "condition %s has no message", c.Type)
 	}
 	for _, conditionType := range PermanentTypes {
-		breach(!seen[conditionType], "condition %s is absent", conditionType)
+		// A test that was terminal before the operator knew of the condition never gets it.
+		old := conditionType == v2.ConditionTypeLoadDelivered && s.IsTerminal()
+		breach(!seen[conditionType] && !old, "condition %s is absent", conditionType)
 	}
 	is := func(conditionType string, reason string) bool {
 		c := meta.FindStatusCondition(s.Conditions, conditionType)
@@ -95,6 +110,10 @@ func CheckStatus(s *v2.LocustTestStatus) error {
 	breach(s.IsTerminal() != (s.CompletionTime != nil), "phase is %s, completionTime is %v", s.Phase, s.CompletionTime)
 	breach((s.Phase == v2.PhaseRunning || s.Phase == v2.PhaseSucceeded) && s.StartTime == nil, "phase is %s without startTime", s.Phase)
 	breach(s.StartTime != nil && s.CompletionTime != nil && s.CompletionTime.Before(s.StartTime), "completionTime %v is before startTime %v", s.CompletionTime, s.StartTime)
+	requests := s.TestResult != nil && s.TestResult.TotalRequests > 0
+	breach(is(v2.ConditionTypeLoadDelivered, v2.ReasonNoRequests) && requests, "LoadDelivered is %s, but requests have finished", v2.ReasonNoRequests)
+	breach(is(v2.ConditionTypeLoadDelivered, v2.ReasonLoadAsPlanned) && s.Phase == v2.PhaseSucceeded && !requests, "LoadDelivered is %s, but no request has finished", v2.ReasonLoadAsPlanned)
+	breach(is(v2.ConditionTypeLoadDelivered, v2.ReasonLoadNotStarted) && s.Phase == v2.PhaseSucceeded, "LoadDelivered is %s, but the phase is %s", v2.ReasonLoadNotStarted, s.Phase)
 	breach(s.Phase == v2.PhaseSucceeded != is(v2.ConditionTypeTestCompleted, v2.ReasonTestSucceeded), "TestCompleted contradicts phase %s", s.Phase)
 	breach(s.Phase == v2.PhaseFailed != is(v2.ConditionTypeTestCompleted, v2.ReasonTestFailed), "TestCompleted contradicts phase %s", s.Phase)
 	breach(s.Phase == v2.PhaseFailed && !is(v2.ConditionTypeReady, v2.ReasonResourcesFailed), "Ready contradicts phase %s", s.Phase)

@@ -40,6 +40,7 @@ func InitializeStatus(test *v2.LocustTest, now time.Time) v2.LocustTestStatus {
 	s.Workers = workersColumn(0, s.ExpectedWorkers)
 	setCondition(&s, now, v2.ConditionTypeReady, metav1.ConditionFalse, v2.ReasonResourcesCreating, "Creating resources")
 	setCondition(&s, now, v2.ConditionTypeWorkersConnected, metav1.ConditionFalse, v2.ReasonWaitingForWorkers, "Waiting for workers to connect")
+	setCondition(&s, now, v2.ConditionTypeLoadDelivered, metav1.ConditionUnknown, v2.ReasonLoadNotStarted, "No load has started yet")
 	setCondition(&s, now, v2.ConditionTypeTestCompleted, metav1.ConditionFalse, v2.ReasonTestInProgress, "Test has not started")
 	setCondition(&s, now, v2.ConditionTypePodsHealthy, metav1.ConditionTrue, v2.ReasonPodsStarting, "Pods have not been created yet")
 	setCondition(&s, now, v2.ConditionTypeSpecDrifted, metav1.ConditionFalse, v2.ReasonSpecInSync, "The run uses the current spec")
@@ -57,8 +58,7 @@ func setReady(s *v2.LocustTestStatus, obs *Observation, now time.Time, cause str
 	case obs.Failure != nil:
 		status, reason, message = metav1.ConditionFalse, v2.ReasonResourcesFailed, obs.Failure.Message
 	case len(obs.Foreign) > 0:
-		status, reason, message = metav1.ConditionFalse, v2.ReasonResourcesFailed, fmt.Sprintf(
-			"names that this test needs are taken by others: %s; delete those objects, or delete this test and create it under another name", strings.Join(obs.Foreign, ", "))
+		status, reason, message = metav1.ConditionFalse, v2.ReasonResourcesFailed, foreignMessage(obs)
 	case obs.complete():
 	case len(obs.Predecessors) > 0:
 		status, reason, message = metav1.ConditionFalse, v2.ReasonResourcesCreating,
@@ -72,11 +72,14 @@ func setReady(s *v2.LocustTestStatus, obs *Observation, now time.Time, cause str
 	setCondition(s, now, v2.ConditionTypeReady, status, reason, headline(message))
 }
 
-func setTestCompleted(s *v2.LocustTestStatus, now time.Time, decided outcome) {
+func setTestCompleted(s *v2.LocustTestStatus, now time.Time, decided outcome, load *loadVerdict) {
 	status, reason, message := metav1.ConditionFalse, v2.ReasonTestInProgress, "Test has not started"
 	switch s.Phase {
 	case v2.PhaseRunning:
 		message = "Test is running"
+		if load.ended {
+			message = "The load has ended; the master has not"
+		}
 	case v2.PhaseSucceeded:
 		status, reason, message = metav1.ConditionTrue, v2.ReasonTestSucceeded, "Test completed successfully"+decided.remark
 	case v2.PhaseFailed:

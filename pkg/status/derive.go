@@ -37,15 +37,17 @@ func Derive(prev v2.LocustTestStatus, obs Observation, settings Settings, now ti
 	next.ObservedGeneration = obs.Test.Generation
 
 	v := judge(&prev, &obs, now)
-	decided := decide(&prev, &obs, settings, v, now)
+	load := judgeLoad(&prev, &obs, settings, now)
+	decided := decide(&prev, &obs, settings, v, &load, now)
 	next.Phase = decided.phase
 	setTimes(next, &obs, decided, now)
 	setMasterPod(next, &obs)
 
 	setSpecDrifted(next, &obs, now)
 	setReady(next, &obs, now, decided.cause)
-	setTestCompleted(next, now, decided)
-	again := setWorkers(next, &prev, &obs, settings, now)
+	setLoadDelivered(next, &load, now)
+	setTestCompleted(next, now, decided, &load)
+	again := soonest(load.again, setWorkers(next, &prev, &obs, settings, now))
 	setResult(next, &prev, &obs)
 	again = soonest(again, setPodsHealthy(next, &obs, v, now))
 	setKstatus(next, &obs, now, decided.cause)

@@ -73,6 +73,9 @@ func eventTypeOf(was, is *metav1.Condition, terminal bool) string {
 	case v2.ReasonAllWorkersConnected, v2.ReasonSpecInSync:
 		return corev1.EventTypeNormal
 	}
+	if is.Type == v2.ConditionTypeLoadDelivered && is.Status == metav1.ConditionFalse {
+		return corev1.EventTypeWarning
+	}
 	if is.Type == v2.ConditionTypePodsHealthy {
 		switch {
 		case is.Status == metav1.ConditionFalse:

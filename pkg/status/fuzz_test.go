@@ -1,6 +1,7 @@
 package status
 
 import (
+	"strconv"
 	"testing"
 	"time"
 
@@ -92,16 +93,24 @@ func happen(s *scene, step byte, now time.Time) {
 	case 17, 18:
 		s.obs.Locust = &Locust{At: now, Asked: now, Report: &report.Report{
 			State:   []report.State{report.StateReady, report.StateSpawning, report.StateRunning, report.StateStopped}[step/22%4],
-			Workers: int32(step / 64), Stats: report.Stats{Requests: int64(step), Failures: int64(step / 3)},
+			Workers: int32(step / 64), Stats: report.Stats{Requests: int64(step) &^ 1, Failures: int64(step) / 3}, Delivery: anyDelivery(step),
 		}}
+		if s.obs.Locust.Report.State.Ended() {
+			s.obs.Locust.EndedSince = now.Add(-time.Duration(step) * time.Second)
+		}
 	case 19:
 		s.obs.Locust = &Locust{}
 		s.obs.Locust.Unanswered("no answer", step/22%2 == 0, now)
 		s.obs.Locust.Failures = int(step)
 	case 20:
-		s.endPod(pod, now, int32(step%3), finalMessage(step/22%2 == 0, int(step/64), int(step), int(step/3)))
+		more := []string{}
+		if d := anyDelivery(step); d != nil {
+			more = append(more, delivered(string(d.EndedBy), "lost", strconv.Itoa(int(d.WorkersLost)), "cpu", "["+strconv.Itoa(int(step))+`,"w"]`))
+		}
+		s.endPod(pod, now, int32(step%3), finalMessage(step/22%2 == 0, int(step/64), int(step)&^1, int(step/3), more...))
 	case 21:
-		if s.obs.Run != nil {
+		if s.obs.Run != nil && !s.prev.IsTerminal() {
+			s.obs.Run.Spec.LoadGuarantee = []v2.LoadGuarantee{"", v2.LoadGuaranteeBasic, v2.LoadGuaranteeStrict, v2.LoadGuaranteeNone}[step/22%4]
 			s.obs.Run.Spec.SuccessCriteria = &v2.SuccessCriteria{MaxFailureRatio: "0.2", AbortOnViolation: step/22%2 == 0}
 		}
 	case 16:
@@ -109,4 +118,19 @@ func happen(s *scene, step byte, now time.Time) {
 			s.endJob(s.obs.WorkerJob, batchv1.JobFailed, now)
 		}
 	}
+}
+
+// anyDelivery is what some reporter says of some load; nil for an older one.
+func anyDelivery(step byte) *report.Delivery {
+	ends := []report.EndedBy{"", report.EndedByRunTime, report.EndedByWorkersMissing, report.EndedByWorkersQuit, report.EndedBySignal, report.EndedByMain, "new"}
+	d := &report.Delivery{EndedBy: ends[int(step/3)%len(ends)], WorkersLost: int32(step % 4)}
+	switch step % 5 {
+	case 0:
+		return nil
+	case 1:
+		d.Missing = &report.UsersMissing{Users: 1, Due: int32(step)}
+	case 2:
+		d.Busiest = &report.ProcessorUse{Worker: "w", Percent: float64(step)}
+	}
+	return d
 }

@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/cli-utils/pkg/kstatus/status"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/locust/report"
 )
 
 // kstatus is what Argo CD, Flux and other tools that read any resource by the kstatus convention make of it.
@@ -42,6 +43,16 @@ func TestKstatus(t *testing.T) {
 	s.endJob(s.obs.MasterJob, batchv1.JobComplete, t0.Add(time.Minute))
 	s.derive(t0.Add(time.Minute))
 	assert.Equal(t, status.CurrentStatus, kstatus(t, s), "succeeded")
+
+	// A load that is not delivered is no matter of kstatus until it decides the phase.
+	s = polled(t)
+	s.heard(t0.Add(15*time.Second), report.StateRunning, 0, report.Delivery{})
+	s.heard(t0.Add(60*time.Second), report.StateRunning, 0, report.Delivery{})
+	requireLoad(t, s, v2.ReasonNoRequests)
+	assert.Equal(t, status.CurrentStatus, kstatus(t, s), "no requests, and there may be some yet")
+	s.endMaster(t0.Add(time.Hour), 0, finalMessage(true, 3, 0, 0, delivered("run-time")))
+	s.derive(t0.Add(time.Hour))
+	assert.Equal(t, status.FailedStatus, kstatus(t, s), "no requests at the end")
 
 	s = running(t)
 	s.obs.MasterJob = nil

@@ -30,6 +30,8 @@ const (
 	// lastReports is how long the last statistics of the workers may take: they send them every 3 s, and the master says
 	// that the load has stopped before (locust/stats.py, runners.py); its web API may be 2 s behind.
 	lastReports = 5 * time.Second
+	// usePause is how far apart two samples of a worker's use of its processor are: Locust takes them every 5 or 10 s.
+	usePause = 10 * time.Second
 )
 
 // Locust is what the web API of the test's master told.
@@ -43,6 +45,21 @@ type Locust struct {
 	WorkersChanged time.Time
 	// SameSince is since when the answers have told the same numbers of requests and failures.
 	SameSince time.Time
+	// EndedSince is since when the answers have reported that the load has ended; zero while it has not.
+	EndedSince time.Time
+	// StoppedSince is since when the answers have reported that no user is at work any more; zero while they have not.
+	StoppedSince time.Time
+	// LoadSeen is when the answers first reported a load at work after they had reported none; zero when a load was at work
+	// from the first answer on.
+	LoadSeen time.Time
+	// LostChanged is when the reporter last counted another number of lost workers.
+	LostChanged time.Time
+	// Busiest is the most that one worker used of a processor in two answers at least usePause apart, by the web API alone;
+	// nil when none was the busiest in both.
+	Busiest *report.ProcessorUse
+	// busy is the busiest worker at busyAt.
+	busy   *report.ProcessorUse
+	busyAt time.Time
 	// Trouble is why the last question was not answered; empty when it was. It does not change from one failure to the
 	// next unless the cause does.
 	Trouble string
@@ -63,8 +80,52 @@ func (l *Locust) Answered(r *report.Report, now time.Time) {
 	if l.Report == nil || l.Report.Requests != r.Requests || l.Report.Failures != r.Failures {
 		l.SameSince = now
 	}
+	switch {
+	case !r.State.Ended():
+		l.EndedSince = time.Time{}
+	case l.EndedSince.IsZero():
+		l.EndedSince = now
+	}
+	switch {
+	case r.State != report.StateStopped:
+		l.StoppedSince = time.Time{}
+	case l.StoppedSince.IsZero():
+		l.StoppedSince = now
+	}
+	if l.Report != nil && !l.Report.State.Loading() && r.State.Loading() {
+		l.LoadSeen = now
+	}
+	if l.Report == nil || lost(l.Report) != lost(r) {
+		l.LostChanged = now
+	}
+	l.noteUse(r, now)
 	l.Report, l.At = r, now
 	l.Trouble, l.Failures = "", 0
+}
+
+// lost is how many lost workers the reporter counts.
+func lost(r *report.Report) int32 {
+	if r.Delivery == nil {
+		return 0
+	}
+	return r.Delivery.WorkersLost
+}
+
+// noteUse takes a sample of the busiest worker's use of its processor.
+func (l *Locust) noteUse(r *report.Report, now time.Time) {
+	if !r.State.Loading() || r.Busiest == nil {
+		l.busy = nil
+		return
+	}
+	if l.busy != nil && now.Sub(l.busyAt) < usePause {
+		return
+	}
+	if l.busy != nil && l.busy.Worker == r.Busiest.Worker {
+		if use := min(l.busy.Percent, r.Busiest.Percent); l.Busiest == nil || use > l.Busiest.Percent {
+			l.Busiest = &report.ProcessorUse{Worker: r.Busiest.Worker, Percent: use}
+		}
+	}
+	l.busy, l.busyAt = r.Busiest, now
 }
 
 // Unanswered notes that a question was not answered, why, and whether because nobody listened.
@@ -137,7 +198,7 @@ func (l *Locust) trouble() string {
 
 // final tells whether the newest report is the result of the whole run: the load has stopped, and no more comes in.
 func (l *Locust) final() bool {
-	return l.Report.State == report.StateStopped && l.Report.Exact && l.At.Sub(l.SameSince) >= lastReports
+	return l.Report.State == report.StateStopped && l.Report.Exact && l.At.Sub(l.SameSince) >= lastReports && l.At.Sub(l.StoppedSince) >= lastReports
 }
 
 // PollIn tells when to ask the master of a running test again: now when it is not positive. ask is false when there

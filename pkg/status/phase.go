@@ -19,6 +19,12 @@ import (
 // through two watches, and the cause is in the pod.
 const settleTime = 5 * time.Second
 
+// nodeGrace is how long after a deleted master pod should have ended its node may take to report that it has.
+const nodeGrace = 30 * time.Second
+
+// takeoverTime is how long an operator that was killed may take to be replaced by another one: its Lease has to expire.
+const takeoverTime = time.Minute
+
 // outcome is the decided phase with what belongs to it.
 type outcome struct {
 	phase string
@@ -51,12 +57,12 @@ func derivePhaseFromJob(job *batchv1.Job) string {
 }
 
 // decide is the phase that the whole observation tells. Phases only move forward.
-func decide(prev *v2.LocustTestStatus, obs *Observation, settings Settings, verdict *verdict, now time.Time) outcome {
+func decide(prev *v2.LocustTestStatus, obs *Observation, settings Settings, verdict *verdict, load *loadVerdict, now time.Time) outcome {
 	if obs.Failure != nil && obs.Failure.Final {
 		return failed(now, obs.Failure.Message)
 	}
 	if obs.MasterJob == nil {
-		if cause := lostRun(prev, obs); cause != "" {
+		if cause := lostRun(prev, obs, now); cause != "" {
 			return failed(now, cause)
 		}
 		if cause := startupFailed(prev, obs, settings, verdict, now); cause != "" {
@@ -65,7 +71,7 @@ func decide(prev *v2.LocustTestStatus, obs *Observation, settings Settings, verd
 		return outcome{phase: v2.PhasePending}
 	}
 	if pod := endedMaster(obs); pod != nil {
-		return masterEnded(prev, obs, pod)
+		return masterEnded(prev, obs, pod, load, now)
 	}
 	if cause := suspendedRun(prev, obs); cause != "" {
 		return failed(now, cause)
@@ -73,14 +79,18 @@ func decide(prev *v2.LocustTestStatus, obs *Observation, settings Settings, verd
 	phase := derivePhaseFromJob(obs.MasterJob)
 	switch phase {
 	case v2.PhaseSucceeded:
-		return masterSucceeded(prev, obs, now)
+		return masterSucceeded(prev, obs, load, now)
 	case v2.PhaseFailed:
 		return masterFailed(prev, obs, now)
+	}
+	if lost := lostWithNode(prev, obs, now); lost != nil {
+		return *lost
 	}
 	for _, check := range []func() string{
 		func() string { return workersFailed(prev, obs) },
 		func() string { return startupFailed(prev, obs, settings, verdict, now) },
 		func() string { return hopeless(prev, obs, settings, now) },
+		func() string { return workersLostForGood(obs, load, now) },
 	} {
 		if cause := check(); cause != "" {
 			return failed(now, cause)
@@ -110,13 +120,21 @@ func endedMaster(obs *Observation) *corev1.Pod {
 	return nil
 }
 
+// HasOutcome reports whether the master Job of the observation shows how the run ended.
+func HasOutcome(obs *Observation) bool {
+	return obs.MasterJob != nil && (isFinished(obs.MasterJob) || endedMaster(obs) != nil)
+}
+
 // masterEnded is the end of the run by the exit code of the master's Locust container.
-func masterEnded(prev *v2.LocustTestStatus, obs *Observation, pod *corev1.Pod) outcome {
+func masterEnded(prev *v2.LocustTestStatus, obs *Observation, pod *corev1.Pod, load *loadVerdict, now time.Time) outcome {
 	at := finishedAt(pod)
-	if endedWell(pod) {
-		return endedWith0(prev, obs, at)
+	switch {
+	case load.undecided && settling(at, now):
+		return outcome{phase: prev.Phase, wait: settleTime / 10}
+	case endedWell(pod):
+		return endedWith0(prev, obs, load, at)
 	}
-	return endedInFailure(prev, obs, pod, at)
+	return endedInFailure(prev, obs, pod, load, at)
 }
 
 // EndsRun reports whether an update of a pod shows that the Locust container of a master has ended.
@@ -130,31 +148,46 @@ func failed(at time.Time, cause string) outcome {
 
 // lostRun tells why a test without a master Job must not get another one: a load test is never started a
 // second time behind the user's back. Empty when it has not started yet, so that the Job may be created.
-func lostRun(prev *v2.LocustTestStatus, obs *Observation) string {
+func lostRun(prev *v2.LocustTestStatus, obs *Observation, now time.Time) string {
 	name := "the master Job"
 	switch {
 	case prev.Phase == v2.PhaseRunning:
 		return name + " was deleted during the run"
-	case masterStarted(obs):
+	case masterStarted(obs) || prev.MasterPod != "":
 		return name + " was deleted after its pod had started"
 	case obs.Unwatched && (obs.WorkerJob != nil || meta.IsStatusConditionTrue(prev.Conditions, v2.ConditionTypeReady)):
 		// The worker Job is created after the master Job: where it exists, or Ready was True, the master Job
 		// had existed, and what became of it nobody saw.
 		return name + " was deleted while the operator was not running; the test may have run already"
+	case obs.Unwatched && serviceIsOld(obs, now) && !creationRefused(prev):
+		return name + " is missing although the Service exists, and the operator was not running meanwhile; the test may have run already"
 	}
 	return ""
 }
 
-// masterStarted tells whether a master pod of this test is known to have run.
+// serviceIsOld reports whether the Service has existed for so long that the master Job, which is created right after it, must
+// have existed too. An operator that ended between the two has a successor by then.
+func serviceIsOld(obs *Observation, now time.Time) bool {
+	return obs.Service != nil && now.Sub(obs.Service.CreationTimestamp.Time) >= takeoverTime
+}
+
+// creationRefused reports whether an object of the test could not be created, by its status: then the Service has no master Job.
+func creationRefused(prev *v2.LocustTestStatus) bool {
+	c := meta.FindStatusCondition(prev.Conditions, v2.ConditionTypePodsHealthy)
+	return c != nil && c.Status == metav1.ConditionFalse && c.Reason == v2.ReasonCreationError
+}
+
+// masterStarted reports whether a master pod of the test's run is known to have run.
 func masterStarted(obs *Observation) bool {
 	return startedMaster(obs) != nil
 }
 
-// startedMaster is a master pod whose Locust container has started; nil when there is none.
+// startedMaster is a master pod whose Locust container has started; nil when there is none. Pods of an earlier master Job of
+// the same test, which was lost before it started, are not of the run; without a master Job any master pod counts.
 func startedMaster(obs *Observation) *corev1.Pod {
 	for i := range obs.Pods {
 		pod := &obs.Pods[i]
-		if IsMaster(pod) && !startedAt(pod).IsZero() {
+		if IsMaster(pod) && !startedAt(pod).IsZero() && (obs.MasterJob == nil || ownedBy(pod, obs.MasterJob)) {
 			return pod
 		}
 	}
@@ -162,32 +195,25 @@ func startedMaster(obs *Observation) *corev1.Pod {
 }
 
 // masterSucceeded is the end of a master whose Job is complete and whose pod does not show how it ended.
-func masterSucceeded(prev *v2.LocustTestStatus, obs *Observation, now time.Time) outcome {
+func masterSucceeded(prev *v2.LocustTestStatus, obs *Observation, load *loadVerdict, now time.Time) outcome {
 	at := finishTime(obs.MasterJob, now)
 	if settling(at, now) && awaitsEnd(obs) {
 		return outcome{phase: prev.Phase, wait: settleTime / 10}
 	}
-	return endedWith0(prev, obs, at)
+	return endedWith0(prev, obs, load, at)
 }
 
-// endedWith0 is the end of a master with exit code 0: what its success criteria make of it.
-func endedWith0(prev *v2.LocustTestStatus, obs *Observation, at time.Time) outcome {
+// endedWith0 is the end of a master with exit code 0: what the load and the success criteria make of it.
+func endedWith0(prev *v2.LocustTestStatus, obs *Observation, load *loadVerdict, at time.Time) outcome {
+	causes := []string{load.undelivered(obs)}
 	if c := obs.criteria(); c != nil {
-		if cause := violated(c, resultAtEnd(prev, obs)); cause != "" {
-			return failed(at, cause)
-		}
+		causes = append(causes, violated(c, resultAtEnd(prev, obs)))
 	}
-	return outcome{phase: v2.PhaseSucceeded, completion: at, remark: loadCutShort(obs)}
-}
-
-// loadCutShort tells that the load has ended before its time although the master ended well: Locust stops the load when
-// its last worker quits or goes missing (locust/runners.py, MasterRunner), and does not call that a failure.
-func loadCutShort(obs *Observation) string {
-	final := finalReport(obs)
-	if final == nil || final.LoadStart.IsZero() || final.Workers > 0 {
-		return ""
+	causes = slices.DeleteFunc(causes, func(cause string) bool { return cause == "" })
+	if len(causes) > 0 {
+		return failed(at, strings.Join(causes, "; "))
 	}
-	return fmt.Sprintf("; but all workers were lost, and so Locust ended the load after %s", max(final.LoadEnd.Sub(final.LoadStart), 0).Truncate(time.Second))
+	return outcome{phase: v2.PhaseSucceeded, completion: at, remark: load.remark()}
 }
 
 // awaitsEnd tells whether the pod of a master that has finished is not known to have ended yet: Jobs and pods are seen
@@ -203,14 +229,9 @@ func awaitsEnd(obs *Observation) bool {
 
 // endedInFailure is the end of a master with another exit code. Where failed requests alone gave it, the success criteria
 // decide.
-func endedInFailure(prev *v2.LocustTestStatus, obs *Observation, pod *corev1.Pod, at time.Time) outcome {
-	if c := obs.criteria(); c != nil {
-		if result := resultAtEnd(prev, obs); failedRequestsOnly(obs, result) {
-			if cause := violated(c, result); cause != "" {
-				return failed(at, cause)
-			}
-			return outcome{phase: v2.PhaseSucceeded, completion: at, remark: loadCutShort(obs)}
-		}
+func endedInFailure(prev *v2.LocustTestStatus, obs *Observation, pod *corev1.Pod, load *loadVerdict, at time.Time) outcome {
+	if obs.criteria() != nil && failedRequestsOnly(obs, resultAtEnd(prev, obs)) {
+		return endedWith0(prev, obs, load, at)
 	}
 	return failed(at, "master "+exitCause(obs, pod))
 }
@@ -239,6 +260,33 @@ func masterFailed(prev *v2.LocustTestStatus, obs *Observation, now time.Time) ou
 		return failed(at, "the master pod was deleted")
 	}
 	return failed(at, "master Job failed: "+jobWords(obs.MasterJob))
+}
+
+// lostWithNode is the end of a master whose pod was deleted and whose node does not report that it ended; nil when that is not so.
+// The Job controller marks the Job as Failed only when none of its pods is terminating, which a lost node may never report;
+// until then the Job has the condition FailureTarget.
+func lostWithNode(prev *v2.LocustTestStatus, obs *Observation, now time.Time) *outcome {
+	if jobCondition(obs.MasterJob, batchv1.JobFailureTarget) == nil {
+		return nil
+	}
+	var last *corev1.Pod
+	for _, pod := range obs.podsOf(obs.MasterJob) {
+		switch {
+		case pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed:
+		case pod.DeletionTimestamp == nil:
+			return nil
+		case last == nil || last.DeletionTimestamp.Before(pod.DeletionTimestamp):
+			last = pod
+		}
+	}
+	if last == nil {
+		return nil
+	}
+	if wait := nodeGrace - now.Sub(last.DeletionTimestamp.Time); wait > 0 {
+		return &outcome{phase: prev.Phase, wait: wait}
+	}
+	end := failed(last.DeletionTimestamp.Time, fmt.Sprintf("master pod %s was deleted, and its node does not report that it ended", last.Name))
+	return &end
 }
 
 // settling tells whether what belongs to a Job that has just finished may not have been seen yet. The clock of the API

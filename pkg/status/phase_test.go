@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
 )
 
 func TestDerivePhaseFromJob_Nil(t *testing.T) {
@@ -163,6 +164,21 @@ func TestMasterFailed_TellsTheCause(t *testing.T) {
 		"evicted": {func(s *scene) {
 			s.master().Status = corev1.PodStatus{Phase: corev1.PodFailed, Reason: "Evicted", Message: "node was low on memory"}
 		}, []string{"Evicted", "low on memory"}},
+		"evicted, with the exit code of a signal": {func(s *scene) {
+			s.endPod(s.master(), end, 137, "")
+			s.master().Status.Reason, s.master().Status.Message = "Evicted", "node was low on memory"
+			s.master().Status.Conditions = []corev1.PodCondition{{Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue, LastTransitionTime: metav1.NewTime(end.Add(-time.Second))}}
+		}, []string{"master failed: Evicted: node was low on memory"}},
+		"preempted, with the exit code of a signal": {func(s *scene) {
+			s.endPod(s.master(), end, 143, "")
+			s.master().Status.Conditions = []corev1.PodCondition{{Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue,
+				Reason: "PreemptionByScheduler", Message: "preempting to accommodate a higher priority pod", LastTransitionTime: metav1.NewTime(end.Add(-time.Second))}}
+		}, []string{"master was ended: PreemptionByScheduler: preempting to"}},
+		"evicted after its own end": {func(s *scene) {
+			s.endPod(s.master(), end, 3, "")
+			s.master().Status.Reason = "Evicted"
+			s.master().Status.Conditions = []corev1.PodCondition{{Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue, LastTransitionTime: metav1.NewTime(end.Add(time.Second))}}
+		}, []string{"master exited with code 3"}},
 		"pod deleted": {func(s *scene) {
 			now := metav1.NewTime(end)
 			s.endPod(s.master(), end, 0, "")
@@ -195,6 +211,21 @@ func TestMasterFailed_AtOnceHadNoWorkers(t *testing.T) {
 	assert.Equal(t, "0/3", s.prev.Workers, "nobody was connected to a master that failed at once")
 }
 
+// TestMasterCouldNotStart: the kubelet reports that a container that could not be started did so in 1970.
+func TestMasterCouldNotStart(t *testing.T) {
+	s := created(t)
+	end := t0.Add(11 * time.Second)
+	s.endPod(s.master(), end, 128, "exec: locust: not found")
+	ended := s.master().Status.ContainerStatuses[0].State.Terminated
+	ended.Reason, ended.StartedAt = "StartError", metav1.Unix(0, 0)
+	s.derive(end)
+	assert.Equal(t, v2.PhaseFailed, s.prev.Phase)
+	assert.Nil(t, s.prev.StartTime)
+	assert.Empty(t, s.prev.MasterPod, "Locust has not run in it")
+	assert.Equal(t, end, s.prev.CompletionTime.Time)
+	requireCondition(t, &s.prev, v2.ConditionTypeTestCompleted, metav1.ConditionTrue, v2.ReasonTestFailed, "code 128 (StartError)")
+}
+
 func TestStartTime_ComesWithRunning(t *testing.T) {
 	s := created(t)
 	s.runPod(s.master(), t0.Add(9*time.Second))
@@ -215,6 +246,27 @@ func TestStartupDeadline_WithoutAMasterJob(t *testing.T) {
 	assert.Equal(t, v2.PhaseFailed, s.prev.Phase)
 }
 
+// TestStartupDeadline_ForeignName: a master whose workers cannot be created, because their Job's name has another owner, does
+// not wait for ever.
+func TestStartupDeadline_ForeignName(t *testing.T) {
+	s := created(t)
+	s.runMaster(t0.Add(10 * time.Second))
+	s.obs.WorkerJob, s.obs.Pods, s.obs.Foreign = nil, s.obs.Pods[:1], []string{"worker Job shop-worker"}
+	at := t0.Add(12 * time.Second)
+	d := s.derive(at)
+	require.Equal(t, v2.PhaseRunning, s.prev.Phase)
+	requireCondition(t, &s.prev, v2.ConditionTypeReady, metav1.ConditionFalse, v2.ReasonResourcesFailed, "taken by others: worker Job shop-worker")
+	requireCondition(t, &s.prev, v2.ConditionTypePodsHealthy, metav1.ConditionFalse, v2.ReasonCreationError, "taken by others: worker Job shop-worker")
+	assert.Positive(t, d.WakeUp)
+	assert.LessOrEqual(t, d.WakeUp, foreignEvery, "nothing reports when the name becomes free")
+	s.derive(at.Add(settings.StartupDeadline - time.Second))
+	require.Equal(t, v2.PhaseRunning, s.prev.Phase)
+	s.derive(at.Add(settings.StartupDeadline))
+	require.Equal(t, v2.PhaseFailed, s.prev.Phase)
+	requireCondition(t, &s.prev, v2.ConditionTypeTestCompleted, metav1.ConditionTrue, v2.ReasonTestFailed, "start-up deadline", "worker Job shop-worker")
+	assert.Equal(t, []*batchv1.Job{s.obs.MasterJob}, PlanFor(&s.prev, &s.obs, settings, at.Add(settings.StartupDeadline)).Stop)
+}
+
 func TestMasterFailed_WaitsForThePodsWords(t *testing.T) {
 	s := running(t)
 	end := t0.Add(60 * time.Second)
@@ -227,6 +279,30 @@ func TestMasterFailed_WaitsForThePodsWords(t *testing.T) {
 	s.derive(end.Add(settleTime))
 	assert.Equal(t, v2.PhaseFailed, s.prev.Phase)
 	requireCondition(t, &s.prev, v2.ConditionTypeTestCompleted, metav1.ConditionTrue, v2.ReasonTestFailed, "BackoffLimitExceeded")
+}
+
+// TestMasterLostWithItsNode: the Job controller does not mark a Job as Failed while one of its pods is terminating, and a lost
+// node never reports that the pod has ended.
+func TestMasterLostWithItsNode(t *testing.T) {
+	s := running(t)
+	gone := metav1.NewTime(t0.Add(60 * time.Second)) // deleted 30 s before
+	s.master().DeletionTimestamp = &gone
+	s.derive(gone.Add(time.Hour))
+	require.Equal(t, v2.PhaseRunning, s.prev.Phase, "the Job has not given up")
+
+	s.obs.MasterJob.Status.Active = 0
+	s.obs.MasterJob.Status.Conditions = []batchv1.JobCondition{{Type: batchv1.JobFailureTarget, Status: corev1.ConditionTrue, Reason: "BackoffLimitExceeded"}}
+	d := s.derive(gone.Add(-20 * time.Second))
+	require.Equal(t, v2.PhaseRunning, s.prev.Phase, "it may end in time")
+	assert.Equal(t, 50*time.Second, d.WakeUp)
+	s.derive(gone.Add(nodeGrace - time.Second))
+	require.Equal(t, v2.PhaseRunning, s.prev.Phase)
+	s.derive(gone.Add(nodeGrace))
+	require.Equal(t, v2.PhaseFailed, s.prev.Phase)
+	assert.Equal(t, gone, *s.prev.CompletionTime)
+	requireCondition(t, &s.prev, v2.ConditionTypeTestCompleted, metav1.ConditionTrue, v2.ReasonTestFailed,
+		"master pod shop-master-0 was deleted, and its node does not report that it ended")
+	assert.Len(t, PlanFor(&s.prev, &s.obs, settings, gone.Add(nodeGrace)).Stop, 2)
 }
 
 func TestWorkerJobFailed_FailsTheTest(t *testing.T) {
@@ -243,9 +319,14 @@ func TestLostMasterJob(t *testing.T) {
 		scene func(t testing.TB) *scene
 		lost  string
 	}{
-		"while running":               {running, "was deleted during the run"},
-		"before it started":           {created, ""},
-		"after its pod had started":   {func(t testing.TB) *scene { s := created(t); s.runPod(s.master(), t0); return s }, "after its pod had started"},
+		"while running":             {running, "was deleted during the run"},
+		"before it started":         {created, ""},
+		"after its pod had started": {func(t testing.TB) *scene { s := created(t); s.runPod(s.master(), t0); return s }, "after its pod had started"},
+		"after its pod had started, and gone": {func(t testing.TB) *scene {
+			s := created(t)
+			s.prev.MasterPod = "shop-master-0"
+			return s
+		}, "after its pod had started"},
 		"while the operator was away": {func(t testing.TB) *scene { s := created(t); s.obs.Unwatched = true; return s }, "may have run"},
 		"before Ready, operator crashed": {func(t testing.TB) *scene {
 			s := created(t)
@@ -253,6 +334,28 @@ func TestLostMasterJob(t *testing.T) {
 			s.prev = InitializeStatus(s.obs.Test, t0)
 			return s
 		}, "may have run"},
+		"before Ready, operator crashed, and the worker Job is gone too": {func(t testing.TB) *scene {
+			s := created(t)
+			s.obs.Unwatched, s.obs.WorkerJob, s.obs.Pods = true, nil, nil
+			s.obs.Service.CreationTimestamp = metav1.NewTime(t0)
+			s.prev = InitializeStatus(s.obs.Test, t0)
+			return s
+		}, "may have run"},
+		"operator crashed after it had created the Service": {func(t testing.TB) *scene {
+			s := fresh(t)
+			s.obs.Unwatched, s.prev = true, InitializeStatus(s.obs.Test, t0)
+			s.obs.Service = &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "shop-master", CreationTimestamp: metav1.NewTime(t0.Add(time.Second))}}
+			return s
+		}, ""},
+		"refused by a quota, operator crashed": {func(t testing.TB) *scene {
+			s := fresh(t)
+			s.obs.Service = &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "shop-master", CreationTimestamp: metav1.NewTime(t0)}}
+			s.obs.Failure = &Failure{Message: "exceeded quota"}
+			s.prev = InitializeStatus(s.obs.Test, t0)
+			s.derive(t0.Add(time.Second))
+			s.obs.Unwatched, s.obs.Failure = true, nil
+			return s
+		}, ""},
 		"never created, operator crashed": {func(t testing.TB) *scene {
 			s := fresh(t)
 			s.obs.Unwatched, s.prev = true, InitializeStatus(s.obs.Test, t0)
@@ -277,6 +380,28 @@ func TestLostMasterJob(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestLostMasterJob_OldPodStarts: a pod of a master Job that was lost before the run, and that starts while it is being
+// deleted, is not the run of the Job that took its place.
+func TestLostMasterJob_OldPodStarts(t *testing.T) {
+	s := created(t)
+	s.obs.MasterJob.UID = "second"
+	second := s.pod(resources.RoleMaster, 0)
+	second.Name, second.UID, second.OwnerReferences[0].UID = "shop-master-second", "second-pod", "second"
+	now := metav1.NewTime(t0.Add(30 * time.Second))
+	s.runPod(s.master(), t0.Add(2*time.Second))
+	s.master().DeletionTimestamp = &now
+	s.derive(t0.Add(3 * time.Second))
+	require.Equal(t, v2.PhasePending, s.prev.Phase)
+	assert.Empty(t, s.prev.MasterPod)
+
+	s.runPod(&s.obs.Pods[len(s.obs.Pods)-1], t0.Add(5*time.Second))
+	one := int32(1)
+	s.obs.MasterJob.Status.Ready = &one
+	s.derive(t0.Add(5 * time.Second))
+	assert.Equal(t, v2.PhaseRunning, s.prev.Phase)
+	assert.Equal(t, "shop-master-second", s.prev.MasterPod)
 }
 
 func TestStartupDeadline(t *testing.T) {

@@ -101,7 +101,7 @@ func planRun(prev *v2.LocustTestStatus, obs *Observation, _ Settings, now time.T
 		plan.Again = obs.Settling
 		return plan
 	}
-	if obs.MasterJob == nil && lostRun(prev, obs) != "" {
+	if obs.MasterJob == nil && lostRun(prev, obs, now) != "" {
 		return plan
 	}
 	if obs.MasterJob != nil && (isFinished(obs.MasterJob) || endedMaster(obs) != nil || suspendedRun(prev, obs) != "") {

@@ -175,6 +175,9 @@ func judge(prev *v2.LocustTestStatus, obs *Observation, now time.Time) *verdict 
 	if obs.Failure != nil && !obs.Failure.Final {
 		return &verdict{reason: v2.ReasonCreationError, message: obs.Failure.Message}
 	}
+	if len(obs.Foreign) > 0 {
+		return &verdict{reason: v2.ReasonCreationError, message: foreignMessage(obs)}
+	}
 	found := findings{}
 	for i := range obs.Pods {
 		pod := &obs.Pods[i]
@@ -197,6 +200,11 @@ func judge(prev *v2.LocustTestStatus, obs *Observation, now time.Time) *verdict 
 		}
 	}
 	return nil
+}
+
+// foreignMessage names the objects that have a name this test needs and another owner.
+func foreignMessage(obs *Observation) string {
+	return fmt.Sprintf("names that this test needs are taken by others: %s; delete those objects, or delete this test and create it under another name", strings.Join(obs.Foreign, ", "))
 }
 
 // standing is the verdict by Events that the operator before told, until this one has read them too; nil when there is none.

@@ -33,18 +33,22 @@ func mainContainer(pod *corev1.Pod) *corev1.ContainerStatus {
 	return nil
 }
 
-// startedAt is when the Locust container started; zero when it has not.
+// startedAt is when the Locust container started; zero when it has not. For a container that could not be started
+// (StartError) the kubelet reports 1970-01-01.
 func startedAt(pod *corev1.Pod) time.Time {
 	c := mainContainer(pod)
+	var at time.Time
 	switch {
 	case c == nil:
-		return time.Time{}
 	case c.State.Running != nil:
-		return c.State.Running.StartedAt.Time
+		at = c.State.Running.StartedAt.Time
 	case c.State.Terminated != nil:
-		return c.State.Terminated.StartedAt.Time
+		at = c.State.Terminated.StartedAt.Time
 	}
-	return time.Time{}
+	if at.Unix() <= 0 {
+		return time.Time{}
+	}
+	return at
 }
 
 // finishedAt is when the Locust container ended; zero when it has not.
@@ -134,7 +138,7 @@ func endedBadly(pod *corev1.Pod) bool {
 // exitCause says how a pod ended that did not end well: "exited with code 1: …", and on further lines what the cause was
 // found in. It is empty when the pod runs, ended with code 0, or does not say.
 func exitCause(obs *Observation, pod *corev1.Pod) string {
-	if c := mainContainer(pod); c != nil && c.State.Terminated != nil {
+	if c := mainContainer(pod); c != nil && c.State.Terminated != nil && !endedByEviction(pod) {
 		return containerEnd(obs, c.State.Terminated)
 	}
 	if pod.Status.Phase == corev1.PodFailed && pod.Status.Reason != "" {
@@ -145,6 +149,18 @@ func exitCause(obs *Observation, pod *corev1.Pod) string {
 	}
 	return ""
 }
+
+// endedByEviction reports whether Locust ended because its pod was evicted, preempted or lost its node: the exit code is then
+// that of a signal, and the cause is in the pod's own reason.
+func endedByEviction(pod *corev1.Pod) bool {
+	if wasDisrupted(pod) {
+		return !endedByItself(pod)
+	}
+	return pod.Status.Phase == corev1.PodFailed && pod.Status.Reason == reasonEvicted
+}
+
+// reasonEvicted is the kubelet's reason of a pod that it evicted (k8s.io/kubernetes/pkg/kubelet/eviction/eviction_manager.go).
+const reasonEvicted = "Evicted"
 
 // containerEnd says how a container ended; empty for code 0.
 func containerEnd(obs *Observation, end *corev1.ContainerStateTerminated) string {

@@ -140,7 +140,7 @@ func endedAfter(prev *v2.LocustTestStatus, last *v2.Progress, planned *metav1.Du
 // loadStart is when the load was first seen at work; that of a new load when the one before had ended.
 func loadStart(prev *v2.LocustTestStatus, obs *Observation) *metav1.Time {
 	ended := prev.TestResult != nil && prev.TestResult.Final
-	if prev.Progress != nil && prev.Progress.StartTime != nil && !ended {
+	if prev.Progress != nil && prev.Progress.StartTime != nil && !ended && !obs.Locust.LoadSeen.After(prev.Progress.StartTime.Add(time.Second)) {
 		return prev.Progress.StartTime
 	}
 	at := metav1.NewTime(obs.Locust.At.Truncate(time.Second))

@@ -167,16 +167,6 @@ func TestResult_DeletedMaster(t *testing.T) {
 	assert.Equal(t, v2.PhaseFailed, s.prev.Phase)
 }
 
-// TestResult_LoadCutShort: Locust calls a run good whose workers were all lost.
-func TestResult_LoadCutShort(t *testing.T) {
-	s := polled(t)
-	s.endMaster(t0.Add(40*time.Second), 0, finalMessage(true, 0, 10, 0))
-	s.derive(t0.Add(41 * time.Second))
-	requireCondition(t, &s.prev, v2.ConditionTypeTestCompleted, metav1.ConditionTrue, v2.ReasonTestSucceeded,
-		"Test completed successfully; but all workers were lost, and so Locust ended the load after 20s")
-	assert.Equal(t, "0/3", s.prev.Workers)
-}
-
 func TestFailureWords(t *testing.T) {
 	s := polled(t)
 	s.endMaster(t0.Add(40*time.Second), 1, finalMessage(true, 3, 80, 60, `"exceptions":[{"error":"KeyError: x","count":2}]`, `"log":["[host] ERROR/locust: something"]`))
@@ -257,6 +247,7 @@ func TestTargets_AtEnd(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := polled(t)
 			s.obs.Run.Spec.Master.Command += " --users 4 --run-time 80s"
+			s.obs.Run.Spec.LoadGuarantee = v2.LoadGuaranteeNone // 20 of 80 s are too few otherwise
 			s.tell(t0.Add(20*time.Second), 3, report.StateRunning, report.Stats{Requests: 9})
 			s.endMaster(t0.Add(40*time.Second), 0, finalMessage(true, 3, 100, 0, tc.members))
 			s.derive(t0.Add(41 * time.Second))

@@ -188,5 +188,5 @@ func TestScorecard(t *testing.T) {
 			}
 		}
 	}
-	assert.Equal(t, map[string]int{"basic": 1, "olm": 5, "status": 8, "conditions": 8}, suites)
+	assert.Equal(t, map[string]int{"basic": 1, "olm": 5, "status": 8, "conditions": 10}, suites)
 }

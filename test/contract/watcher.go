@@ -125,6 +125,11 @@ func (w *Watcher) see(test *v2.LocustTest) {
 	default:
 		err = status.CheckTransition(&seen[len(seen)-1].Test.Status, &test.Status)
 	}
+	started := test
+	if len(seen) > 0 {
+		started = seen[0].Test // the run keeps the spec that it was started from
+	}
+	err = errors.Join(err, status.CheckGuarantee(started.Spec.LoadGuarantee, &test.Status))
 	if err != nil {
 		w.breaches = append(w.breaches, fmt.Sprintf("%s at resourceVersion %s: %v", name, test.ResourceVersion, err))
 	}

@@ -257,8 +257,11 @@ func mark(condition *metav1.Condition) string {
 	case v2.ReasonResourcesCreating, v2.ReasonWaitingForWorkers, v2.ReasonTestInProgress, v2.ReasonPodsStarting:
 		return waiting
 	}
-	if isTrue {
+	switch condition.Status {
+	case metav1.ConditionTrue:
 		return good
+	case metav1.ConditionUnknown:
+		return waiting
 	}
 	return trouble
 }

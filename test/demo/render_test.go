@@ -166,6 +166,9 @@ func TestMark(t *testing.T) {
 		{v2.ConditionTypeReady, v2.ReasonResourcesCreating, metav1.ConditionFalse, waiting},
 		{v2.ConditionTypePodsHealthy, v2.ReasonPodsStarting, metav1.ConditionTrue, waiting},
 		{v2.ConditionTypePodsHealthy, v2.ReasonPodsHealthy, metav1.ConditionTrue, good},
+		{v2.ConditionTypeLoadDelivered, v2.ReasonLoadNotStarted, metav1.ConditionUnknown, waiting},
+		{v2.ConditionTypeLoadDelivered, v2.ReasonNoRequests, metav1.ConditionFalse, trouble},
+		{v2.ConditionTypeLoadDelivered, v2.ReasonLoadAsPlanned, metav1.ConditionTrue, good},
 		{v2.ConditionTypeTestCompleted, v2.ReasonTestSucceeded, metav1.ConditionTrue, good},
 		{v2.ConditionTypeTestCompleted, v2.ReasonTestFailed, metav1.ConditionTrue, trouble},
 	} {

@@ -24,7 +24,7 @@ import (
 // reportStart is what the locustfiles of this file have in common: the master reports to the target that a load starts.
 const reportStart = patient + `
 import os, urllib.request
-from locust import HttpUser, LoadTestShape, constant, events, task
+from locust import HttpUser, constant, events, task
 from locust.runners import MasterRunner
 KEY = os.environ["E2E_KEY"]
 @events.test_start.add_listener
@@ -47,13 +47,6 @@ class Other(Visitor):
         self.client.get("/hit/other-" + KEY, name="/other")
 `
 
-// shaped runs three users for a few seconds, whatever its command says.
-const shaped = visitors + `
-class Shape(LoadTestShape):
-    def tick(self):
-        return (3, 3) if self.get_run_time() < 8 else None
-`
-
 // option adds an option of its own to Locust's command line.
 const option = reportStart + `
 @events.init_command_line_parser.add_listener
@@ -73,7 +66,7 @@ open("/etc/private/token").read()
 
 // caseFiles gives the scenario the locustfiles of this file.
 func (s *scenario) caseFiles(spec *v2.LocustTestSpec) {
-	s.configMap("cases", map[string]string{"visitors.py": visitors, "shaped.py": shaped, "reads.py": reads})
+	s.configMap("cases", map[string]string{"visitors.py": visitors, "reads.py": reads})
 	s.configMap("option", map[string]string{"option.py": option})
 	spec.TestFiles.ConfigMapRef = "cases"
 }
@@ -181,27 +174,6 @@ func TestReportOnReadOnlyFileSystem(t *testing.T) {
 	assert.Equal(t, v2.ResultSourceReporter, final.TestResult.Source)
 	assert.EqualValues(t, count(t, "hit", s.key("html")), final.TestResult.TotalRequests)
 	assert.Equal(t, 1, count(t, "started", s.key("html")))
-}
-
-// TestShape: with a load shape nothing is claimed of users, duration and percent.
-func TestShape(t *testing.T) {
-	t.Parallel()
-	s := newScenario(t)
-	test := s.create(s.test("shape", 3600, s.caseFiles, func(spec *v2.LocustTestSpec) {
-		spec.Master.Command = "--locustfile /lotest/src/shaped.py --users 9 --run-time 1h"
-		spec.Worker.Command = "--locustfile /lotest/src/shaped.py"
-		spec.Worker.Replicas = 1
-	}))
-	final := s.untilPhase(test, v2.PhaseSucceeded)
-	for _, sighting := range watcher.History(test.UID) {
-		if p := sighting.Test.Status.Progress; p != nil {
-			assert.Nil(t, p.TargetUsers)
-			assert.Nil(t, p.Duration)
-			assert.Nil(t, p.Percent)
-		}
-	}
-	assert.EqualValues(t, 3, final.Progress.CurrentUsers)
-	assert.Equal(t, 1, count(t, "started", s.key("shape")))
 }
 
 // TestTargetOfWebUI: the status shows what Locust aims at, also when the load was started in the web UI.

@@ -54,6 +54,7 @@ var fieldRuns = []fieldRun{
 	{"stays", shortLoad, untilResult, stays},
 	{"judged", poorResult, untilJudged, judged},
 	{"aborted", endless, untilJudged, aborted},
+	{"silent", silentLoad, untilSucceeded, notGuaranteed},
 }
 
 func TestFields_V2(t *testing.T) {
@@ -116,11 +117,22 @@ class Poor(User):
         self.environment.events.request.fire(request_type="GET", name="/poor", response_time=1000, response_length=0, context={}, exception=OSError("poor"))
 `
 
+// silent makes no requests.
+const silent = `
+from locust import User, constant, task
+class Silent(User):
+    wait_time = constant(0.25)
+    @task
+    def rest(self):
+        pass
+`
+
 // fieldObjects makes what the fields refer to.
 func (s *scenario) fieldObjects() {
 	s.configMap("curious", map[string]string{"locustfile.py": curious})
 	s.configMap("library", map[string]string{"library.py": library})
 	s.configMap("poor", map[string]string{"locustfile.py": poor})
+	s.configMap("silent", map[string]string{"locustfile.py": silent})
 	s.configMap("variables", map[string]string{"FROM_CONFIGMAP": "of the ConfigMap"})
 	s.secret("credentials", corev1.SecretTypeOpaque, map[string]string{"FROM_SECRET": "of the Secret"})
 	registry, _, _ := strings.Cut(guardedImage(), "/")
@@ -644,5 +656,21 @@ var aborted = []fieldV2{
 		require.NoError(t, err)
 		assert.GreaterOrEqual(t, ran, 4*time.Second)
 		assert.Less(t, ran, 30*time.Second, "the default")
+	}},
+}
+
+func silentLoad(s *scenario, spec *v2.LocustTestSpec) {
+	spec.TestFiles.ConfigMapRef = "silent"
+	shortLoad(s, spec)
+}
+
+func untilSucceeded(s *scenario, test *v2.LocustTest) *scene {
+	return &scene{scenario: s, test: test, status: s.untilPhase(test, v2.PhaseSucceeded)}
+}
+
+// notGuaranteed: by default a run without requests is Failed.
+var notGuaranteed = []fieldV2{
+	{"loadGuarantee", func(spec *v2.LocustTestSpec) { spec.LoadGuarantee = v2.LoadGuaranteeNone }, func(t *testing.T, sc *scene) {
+		assert.Equal(t, v2.ReasonNoRequests, condition(sc.status, v2.ConditionTypeLoadDelivered).Reason)
 	}},
 }

@@ -72,18 +72,24 @@ func TestLostWorkers(t *testing.T) {
 			}
 			final := s.untilPhase(test, v2.PhaseSucceeded)
 			assert.EqualValues(t, 3, final.ConnectedWorkers)
+			assert.Equal(t, v2.ReasonWorkersLost, condition(final, v2.ConditionTypeLoadDelivered).Reason)
+			assert.Contains(t, condition(final, v2.ConditionTypeTestCompleted).Message, "; but 2 workers were lost during the load")
 			assert.Equal(t, 1, count(t, "started", s.key(test.Name)), "Locust ran once")
 			s.requireNoLoad(test)
 		})
 	}
 }
 
+// TestLostObjects: a lost Service is created again, and the load goes on. So is a lost worker Job, but the load ends with its
+// last worker.
 func TestLostObjects(t *testing.T) {
 	t.Parallel()
 	s := newScenario(t)
 	disturbed.add(t)
-	test := s.create(s.test("objects", 40, s.soonMissed))
-	s.untilReason(test, v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected)
+	test := s.create(s.test("objects", 300, s.soonMissed))
+	s.until(test, "the master knows of requests", func(status *v2.LocustTestStatus) bool {
+		return status.TestResult != nil && status.TestResult.TotalRequests > 0
+	})
 
 	service := &corev1.Service{}
 	key := client.ObjectKey{Namespace: s.namespace, Name: resources.MasterName(test.Name)}
@@ -107,19 +113,13 @@ func TestLostObjects(t *testing.T) {
 			return apierrors.IsNotFound(k8s.Get(t.Context(), client.ObjectKeyFromObject(&old[i]), &corev1.Pod{}))
 		})
 	}
-	// The new workers find their master. If the last old one had left before, Locust has ended the load, and the end
-	// tells so.
-	eventually(t, "the new workers run", func() bool { return s.readyWorkers(test) == 2 })
-	final := s.untilPhase(test, v2.PhaseSucceeded)
-	c := condition(final, v2.ConditionTypeWorkersConnected)
-	t.Logf("%s: %s; %s", c.Reason, c.Message, condition(final, v2.ConditionTypeTestCompleted).Message)
-	if final.ConnectedWorkers == 0 {
-		assert.Equal(t, v2.ReasonWorkersMissing, c.Reason)
-		assert.Contains(t, condition(final, v2.ConditionTypeTestCompleted).Message, "all workers were lost, and so Locust ended the load after")
-	} else {
-		assert.Equal(t, v2.ReasonAllWorkersConnected, c.Reason)
-		assert.GreaterOrEqual(t, *final.Progress.Percent, int32(90), "the load went on")
-	}
+	// The old workers left before the new ones connected, so that Locust ended the load: it cannot come back.
+	final := s.untilPhase(test, v2.PhaseFailed)
+	assert.Equal(t, v2.ReasonLoadCutShort, condition(final, v2.ConditionTypeLoadDelivered).Reason)
+	assert.Contains(t, condition(final, v2.ConditionTypeTestCompleted).Message, "all workers were lost, and so Locust ended the load after")
+	assert.Contains(t, watcher.Reasons(test.UID, v2.ConditionTypeWorkersConnected), v2.ReasonWorkersMissing)
+	assert.Less(t, final.CompletionTime.Sub(final.StartTime.Time), 4*time.Minute, "it does not wait for the end of the run time")
+	s.requireNoLoad(test)
 	assert.Equal(t, 1, count(t, "started", s.key(test.Name)))
 }
 

@@ -150,7 +150,7 @@ func waitForOperator(ctx context.Context) error {
 
 // target counts what reaches it, by key: starts of tests, and requests.
 const target = `
-import collections, http.server, ssl
+import collections, http.server, ssl, time
 count = collections.Counter()
 class Target(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
@@ -160,6 +160,8 @@ class Target(http.server.BaseHTTPRequestHandler):
             body = str(count[key])
         elif what == "certificate":
             body = ssl.get_server_certificate((key, 443))
+        elif what == "silence":
+            return time.sleep(3600)
         else:
             count[what + "/" + key] += 1
             body = "ok"

@@ -3,12 +3,15 @@
 package integration
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -190,4 +193,38 @@ func TestQuota(t *testing.T) {
 	require.NoError(t, k8s.Delete(t.Context(), quota))
 	op.untilReason(test, v2.ConditionTypeReady, v2.ReasonResourcesCreated)
 	require.False(t, apierrors.IsNotFound(k8s.Get(t.Context(), client.ObjectKeyFromObject(test), test)))
+}
+
+// TestPolicy: a ValidatingAdmissionPolicy that gives no reason refuses with the code of an invalid object; it may allow later.
+func TestPolicy(t *testing.T) {
+	t.Parallel()
+	ns := namespace(t)
+	policy := &admissionv1.ValidatingAdmissionPolicy{ObjectMeta: metav1.ObjectMeta{Name: ns}, Spec: admissionv1.ValidatingAdmissionPolicySpec{
+		MatchConstraints: &admissionv1.MatchResources{ResourceRules: []admissionv1.NamedRuleWithOperations{{RuleWithOperations: admissionv1.RuleWithOperations{
+			Operations: []admissionv1.OperationType{admissionv1.Create},
+			Rule:       admissionv1.Rule{APIGroups: []string{"batch"}, APIVersions: []string{"v1"}, Resources: []string{"jobs"}},
+		}}}},
+		Validations: []admissionv1.Validation{{Expression: "false", Message: "no Jobs today"}},
+	}}
+	binding := &admissionv1.ValidatingAdmissionPolicyBinding{ObjectMeta: metav1.ObjectMeta{Name: ns}, Spec: admissionv1.ValidatingAdmissionPolicyBindingSpec{
+		PolicyName: ns, ValidationActions: []admissionv1.ValidationAction{admissionv1.Deny},
+		MatchResources: &admissionv1.MatchResources{NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: ns}}},
+	}}
+	for _, object := range []client.Object{policy, binding} {
+		require.NoError(t, k8s.Create(t.Context(), object))
+		t.Cleanup(func() { _ = k8s.Delete(context.Background(), object) })
+	}
+	probe := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "probe"}, Spec: batchv1.JobSpec{Template: corev1.PodTemplateSpec{
+		Spec: corev1.PodSpec{RestartPolicy: corev1.RestartPolicyNever, Containers: []corev1.Container{{Name: "c", Image: "i"}}}}}}
+	eventually(t, "the policy is in force", func() bool {
+		return apierrors.IsInvalid(k8s.Create(t.Context(), probe.DeepCopy(), client.DryRunAll))
+	})
+	op := startOperator(t, ns)
+	test := create(t, newTest(ns, "refused"))
+	s := op.untilReason(test, v2.ConditionTypePodsHealthy, v2.ReasonCreationError)
+	assert.Equal(t, v2.PhasePending, s.Phase)
+	assert.Contains(t, messageOf(s, v2.ConditionTypeReady), "no Jobs today")
+
+	require.NoError(t, k8s.Delete(t.Context(), binding))
+	op.untilReason(test, v2.ConditionTypeReady, v2.ReasonResourcesCreated)
 }

@@ -30,7 +30,7 @@ var conditionRules = []rule{
 	{"conditions-kstatus", "conditions", "tools that follow the kstatus convention compute InProgress, then Current or Failed", kstatusOf},
 }
 
-var rules = slices.Concat(statusRules, conditionRules)
+var rules = slices.Concat(statusRules, conditionRules, loadRules)
 
 // state is the status of a condition and its reason; only the status when the reason is of no matter.
 type state struct {
@@ -43,6 +43,8 @@ var (
 	waiting = state{metav1.ConditionFalse, v2.ReasonWaitingForWorkers}
 	ongoing = state{metav1.ConditionFalse, v2.ReasonTestInProgress}
 	created = state{metav1.ConditionTrue, v2.ReasonResourcesCreated}
+
+	asPlanned = state{metav1.ConditionTrue, v2.ReasonLoadAsPlanned}
 )
 
 const absent metav1.ConditionStatus = "absent"
@@ -71,6 +73,7 @@ func goodRun(ctx context.Context, s *session) {
 			s.expect(ready == v2.ReasonResourcesCreating || ready == v2.ReasonResourcesCreated, "while Pending: Ready is ResourcesCreating, then ResourcesCreated", ready, "see the table of conditions in docs/status.md")
 			s.matrix(of, map[string]state{
 				v2.ConditionTypeWorkersConnected: waiting,
+				v2.ConditionTypeLoadDelivered:    {metav1.ConditionUnknown, ""},
 				v2.ConditionTypeTestCompleted:    ongoing,
 				v2.ConditionTypePodsHealthy:      {metav1.ConditionTrue, ""},
 				v2.ConditionTypeSpecDrifted:      inSync,
@@ -93,6 +96,7 @@ func goodRun(ctx context.Context, s *session) {
 	s.matrix(final, map[string]state{
 		v2.ConditionTypeReady:            created,
 		v2.ConditionTypeWorkersConnected: {metav1.ConditionTrue, v2.ReasonAllWorkersConnected},
+		v2.ConditionTypeLoadDelivered:    asPlanned,
 		v2.ConditionTypeTestCompleted:    {metav1.ConditionTrue, v2.ReasonTestSucceeded},
 		v2.ConditionTypePodsHealthy:      {metav1.ConditionTrue, ""},
 		v2.ConditionTypeSpecDrifted:      inSync,
@@ -107,6 +111,7 @@ func failingRun(ctx context.Context, s *session) {
 	s.matrix(final, map[string]state{
 		v2.ConditionTypeReady:            {metav1.ConditionFalse, v2.ReasonResourcesFailed},
 		v2.ConditionTypeWorkersConnected: {metav1.ConditionTrue, v2.ReasonAllWorkersConnected},
+		v2.ConditionTypeLoadDelivered:    asPlanned,
 		v2.ConditionTypeTestCompleted:    {metav1.ConditionTrue, v2.ReasonTestFailed},
 		v2.ConditionTypePodsHealthy:      {metav1.ConditionTrue, ""},
 		v2.ConditionTypeSpecDrifted:      inSync,
@@ -129,6 +134,7 @@ func brokenImage(ctx context.Context, s *session) {
 		v2.ConditionTypePodsHealthy:      {metav1.ConditionFalse, v2.ReasonImagePullError},
 		v2.ConditionTypeTestCompleted:    ongoing,
 		v2.ConditionTypeWorkersConnected: waiting,
+		v2.ConditionTypeLoadDelivered:    {metav1.ConditionUnknown, ""},
 		v2.ConditionTypeSpecDrifted:      inSync,
 		v2.ConditionTypeReconciling:      {metav1.ConditionTrue, ""},
 		v2.ConditionTypeStalled:          {absent, ""},
@@ -149,6 +155,7 @@ func missingConfigMap(ctx context.Context, s *session) {
 		v2.ConditionTypePodsHealthy:      {metav1.ConditionFalse, v2.ReasonConfigurationError},
 		v2.ConditionTypeTestCompleted:    ongoing,
 		v2.ConditionTypeWorkersConnected: waiting,
+		v2.ConditionTypeLoadDelivered:    {metav1.ConditionUnknown, ""},
 		v2.ConditionTypeSpecDrifted:      inSync,
 		v2.ConditionTypeReconciling:      {metav1.ConditionTrue, ""},
 		v2.ConditionTypeStalled:          {absent, ""},

@@ -19,7 +19,9 @@ import (
 const quiet = 12 * time.Second
 
 // always are the conditions that a status has from its first write on.
-var always = []string{v2.ConditionTypeReady, v2.ConditionTypeWorkersConnected, v2.ConditionTypeTestCompleted, v2.ConditionTypePodsHealthy, v2.ConditionTypeSpecDrifted}
+var always = []string{
+	v2.ConditionTypeReady, v2.ConditionTypeWorkersConnected, v2.ConditionTypeLoadDelivered, v2.ConditionTypeTestCompleted, v2.ConditionTypePodsHealthy, v2.ConditionTypeSpecDrifted,
+}
 
 var statusRules = []rule{
 	{"status-subresource-v2", "status", "the status is a subresource: who writes the spec cannot write the status, nor the other way round (v2)", subresource("v2")},
@@ -88,6 +90,8 @@ func initial(ctx context.Context, s *session) {
 	for _, kind := range always {
 		s.expect(condition(first, kind).Status != "absent", "condition "+kind, describe(first), remedy)
 	}
+	load := condition(first, v2.ConditionTypeLoadDelivered)
+	s.expect(load.Status == metav1.ConditionUnknown, "LoadDelivered=Unknown before the load", describe(first), remedy)
 	s.expect(condition(first, v2.ConditionTypeTestCompleted).Reason == v2.ReasonTestInProgress, "TestCompleted=False/TestInProgress", describe(first), remedy)
 }
 

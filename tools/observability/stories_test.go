@@ -66,12 +66,16 @@ func stories(t *testing.T) []story {
 	workersMissing := fired("LocustTestWorkersMissing", "namespace", "load", "name", "shop")
 	failureRatioHigh := fired("LocustTestFailureRatioHigh", "namespace", "load", "name", "shop")
 	testFailed := fired("LocustTestFailed", "namespace", "load", "name", "shop")
+	notDelivered := func(reason string) string {
+		return fired("LocustTestLoadNotDelivered", "namespace", "load", "name", "shop", "reason", reason)
+	}
 	absent := fired("LocustOperatorAbsent", "job", target["job"])
 	reconcileErrors := fired("LocustOperatorReconcileErrors", "namespace", target["namespace"])
 	writeErrors := fired("LocustOperatorStatusWriteErrors", "namespace", target["namespace"])
 	pollsFailing := fired("LocustOperatorPollsFailing", "namespace", target["namespace"])
 
 	healthy, lateFailures, earlyFailures, ending, restarted := newLoad(), newLoad(), newLoad(), newLoad(), newLoad()
+	slow, cut, lossy, unseen := newLoad(), newLoad(), newLoad(), newLoad()
 	return []story{
 		{
 			name: "a good test, from Pending to deleted", long: 40 * minute,
@@ -182,6 +186,63 @@ func stories(t *testing.T) []story {
 				testFailed:       {10 * minute, 70*minute - evaluateEvery},
 			},
 			says: map[string]string{testFailed: "LocustTest load/shop failed within the last hour"},
+		},
+		{
+			name: "the first request takes long, and the operator is started anew meanwhile", long: 20 * minute,
+			tell: func(w *world, at time.Duration) bool {
+				switch at {
+				case 2 * minute:
+					delivered(slow.LocustTest, metav1.ConditionFalse, v2.ReasonNoRequests)
+				case 4 * minute:
+					w.start(t)
+				case 6 * minute:
+					delivered(slow.LocustTest, metav1.ConditionTrue, v2.ReasonLoadAsPlanned)
+				}
+				w.Tests.Observe(slow.LocustTest)
+				return true
+			},
+			fires: map[string]span{notDelivered(v2.ReasonNoRequests): {2 * minute, 6*minute - evaluateEvery}},
+			says:  map[string]string{notDelivered(v2.ReasonNoRequests): "LocustTest load/shop runs or ended without the load that was asked for, with the reason NoRequests"},
+		},
+		{
+			name: "a load is cut short, and the failed test is kept", long: 100 * minute,
+			tell: func(w *world, at time.Duration) bool {
+				if at == 10*minute {
+					cut.end(v2.PhaseFailed, at)
+					delivered(cut.LocustTest, metav1.ConditionFalse, v2.ReasonLoadCutShort)
+				}
+				w.Tests.Observe(cut.LocustTest)
+				return true
+			},
+			fires: map[string]span{
+				notDelivered(v2.ReasonLoadCutShort): {10 * minute, 70*minute - evaluateEvery},
+				testFailed:                          {10 * minute, 70*minute - evaluateEvery},
+			},
+		},
+		{
+			name: "a worker is lost for a moment, and the test succeeds", long: 100 * minute,
+			tell: func(w *world, at time.Duration) bool {
+				switch at {
+				case 5 * minute:
+					delivered(lossy.LocustTest, metav1.ConditionFalse, v2.ReasonWorkersLost)
+				case 10 * minute:
+					lossy.end(v2.PhaseSucceeded, at)
+				}
+				w.Tests.Observe(lossy.LocustTest)
+				return true
+			},
+			fires: map[string]span{notDelivered(v2.ReasonWorkersLost): {5 * minute, 70*minute - evaluateEvery}},
+		},
+		{
+			name: "a load is not observed", long: 20 * minute,
+			tell: func(w *world, at time.Duration) bool {
+				delivered(unseen.LocustTest, metav1.ConditionUnknown, v2.ReasonNotObserved)
+				if at == 10*minute {
+					unseen.end(v2.PhaseSucceeded, at)
+				}
+				w.Tests.Observe(unseen.LocustTest)
+				return true
+			},
 		},
 		{
 			name: "a failed test is deleted", long: 20 * minute,

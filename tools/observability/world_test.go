@@ -34,8 +34,10 @@ func example(name, phase string) *v2.LocustTest {
 	s := &test.Status
 	s.Phase, s.ExpectedWorkers = phase, 3
 	if phase == v2.PhasePending {
+		delivered(test, metav1.ConditionUnknown, v2.ReasonLoadNotStarted)
 		return test
 	}
+	delivered(test, metav1.ConditionTrue, v2.ReasonLoadAsPlanned)
 	s.ConnectedWorkers, s.StartTime = 3, new(metav1.NewTime(t0))
 	s.Progress = &v2.Progress{CurrentUsers: 100, TargetUsers: new(int32(100)), Percent: new(int32(50))}
 	some := &metav1.Duration{Duration: 30 * time.Millisecond}
@@ -47,6 +49,11 @@ func example(name, phase string) *v2.LocustTest {
 		s.CompletionTime, s.TestResult.Final = new(metav1.NewTime(t0.Add(time.Minute))), true
 	}
 	return test
+}
+
+// delivered sets the condition LoadDelivered.
+func delivered(test *v2.LocustTest, status metav1.ConditionStatus, reason string) {
+	test.Status.Conditions = []metav1.Condition{{Type: v2.ConditionTypeLoadDelivered, Status: status, Reason: reason}}
 }
 
 // world is an operator that Prometheus scrapes.

@@ -82,10 +82,10 @@ type rawFinal struct {
 	P99        value           `json:"p99"`
 	Endpoints  []finalEndpoint `json:"endpoints"`
 	Errors     []finalError    `json:"errors"`
-	Exceptions []finalError    `json:"exceptions"`
 	CustomExit value           `json:"custom_exit"`
 	Log        []value         `json:"log"`
 	rawTarget
+	rawDelivery
 }
 
 // finalEndpoint is an element of "endpoints".
@@ -118,6 +118,7 @@ func (raw *rawFinal) read(r *reader) *Final {
 	f.Workers = r.people(raw.Workers, "workers")
 	f.Stats = raw.stats(r)
 	f.Target = raw.rawTarget.read()
+	f.Delivery = raw.rawDelivery.read()
 	for _, line := range raw.Log[max(0, len(raw.Log)-MaxLog):] {
 		f.Log = append(f.Log, clean(r.text(line, "log"), MaxLogLine))
 	}

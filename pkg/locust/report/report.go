@@ -51,8 +51,13 @@ type Report struct {
 	Workers int32
 	// Exact is true when the load has stopped and Stats are those over the whole run, the rate and all percentiles too.
 	Exact bool
-	// Target is what Locust aims at; nil when there is no reporter that says so.
+	// Target is what Locust aims at; nil when there is no reporter that reports it.
 	Target *Target
+	// Delivery is how the load was delivered; nil when there is no reporter that reports it.
+	Delivery *Delivery
+	// Busiest is the worker that used most processor time when it was last asked; nil when it is not known, and in a final
+	// report.
+	Busiest *ProcessorUse
 	Stats
 }
 

@@ -36,6 +36,7 @@ type answer struct {
 	endpoints                 []Endpoint
 	errors                    []Error
 	workers                   int32
+	busiest                   *ProcessorUse
 }
 
 // member reads one member of the answer. Of one that is there twice the last counts.
@@ -54,7 +55,7 @@ func (a *answer) member(name string, d *json.Decoder) error {
 		a.errors = nil
 		return readArray(d, name, a.addError)
 	case "workers":
-		a.workers = 0
+		a.workers, a.busiest = 0, nil
 		return readArray(d, name, a.addWorker)
 	}
 	return skip(d)
@@ -103,14 +104,30 @@ func (a *answer) addWorker(raw *rawWorker) error {
 	switch State(r.text(raw.State, "workers.state")) {
 	case StateReady, StateSpawning, StateRunning:
 		a.workers++
+		if use := raw.use(); use != nil && (a.busiest == nil || use.Percent > a.busiest.Percent) {
+			a.busiest = use
+		}
 	}
 	return r.err
+}
+
+// use returns nil when the worker does not say how much of a processor it uses, or not as Locust does.
+func (raw *rawWorker) use() *ProcessorUse {
+	r := &reader{}
+	use := readUse(r, raw.Processor, raw.ID)
+	if r.err != nil || raw.ID == "" || raw.Processor == "" {
+		return nil
+	}
+	if i := strings.LastIndexByte(use.Worker, '_'); i > 0 {
+		use.Worker = use.Worker[:i] // runners.py: the host's name and a random number
+	}
+	return use
 }
 
 // report puts together what was read.
 func (a *answer) report() (*Report, error) {
 	var r reader
-	report := &Report{State: r.state(a.state), Users: r.people(a.users, "user_count"), Workers: a.workers}
+	report := &Report{State: r.state(a.state), Users: r.people(a.users, "user_count"), Workers: a.workers, Busiest: a.busiest}
 	if a.workerCount != "" {
 		report.Workers = r.people(a.workerCount, "worker_count")
 	}
@@ -160,7 +177,9 @@ type rawError struct {
 
 // rawWorker is an element of "workers".
 type rawWorker struct {
-	State value `json:"state"`
+	State     value `json:"state"`
+	ID        value `json:"id"`
+	Processor value `json:"cpu_usage"`
 }
 
 // entry is what an element of "stats" or a row of the CSV tells; its texts are not clean.

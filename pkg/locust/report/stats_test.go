@@ -38,9 +38,9 @@ func sampleErrors(host string, broken, checked, gone int64) []Error {
 
 func TestDecodeStats_Samples(t *testing.T) {
 	for name, want := range map[string]Report{
-		"2.12-ready.json": {State: StateReady, Workers: 2},
-		"2.47-ready.json": {State: StateReady, Workers: 2},
-		"2.12-running.json": {State: StateRunning, Users: 10, Workers: 2, Stats: Stats{
+		"2.12-ready.json": {State: StateReady, Workers: 2, Busiest: &ProcessorUse{Worker: "l212"}},
+		"2.47-ready.json": {State: StateReady, Workers: 2, Busiest: &ProcessorUse{Worker: "l247"}},
+		"2.12-running.json": {State: StateRunning, Users: 10, Workers: 2, Busiest: &ProcessorUse{Worker: "l212", Percent: 3}, Stats: Stats{
 			Requests: 1130, Failures: 354, RequestsPerSecond: 37.4, Average: *took(44.748),
 			Percentiles: Percentiles{P50: took(2), P90: took(230), P99: took(340)},
 			Endpoints: []Endpoint{
@@ -52,7 +52,7 @@ func TestDecodeStats_Samples(t *testing.T) {
 			},
 			Errors: sampleErrors("http://127.0.0.1:8080", 184, 88, 82),
 		}},
-		"2.47-running.json": {State: StateRunning, Users: 10, Workers: 2, Stats: Stats{
+		"2.47-running.json": {State: StateRunning, Users: 10, Workers: 2, Busiest: &ProcessorUse{Worker: "l247", Percent: 3}, Stats: Stats{
 			Requests: 1101, Failures: 385, RequestsPerSecond: 36.8, Average: *took(47.899),
 			Percentiles: Percentiles{P50: took(2), P95: took(310), P99: took(340)},
 			Endpoints: []Endpoint{

@@ -10,8 +10,8 @@ import (
 const TargetHeader = "X-Locust-Operator"
 
 const (
-	// maxTarget bounds the header in bytes; the reporter's has some sixty.
-	maxTarget = 1 << 10
+	// maxTarget bounds the header in bytes; the reporter's has a few hundred, mostly of exceptions.
+	maxTarget = 4 << 10
 	// maxRunTime is the longest that arguments can ask for, too.
 	maxRunTime = 50 * 365 * 24 * time.Hour
 )
@@ -26,17 +26,20 @@ type Target struct {
 	Shape bool
 }
 
-// DecodeTarget reads the value of TargetHeader. It is nil for one that is not of the form: the statistics are worth as much
-// without it.
-func DecodeTarget(header string) *Target {
+// DecodeHeader reads the value of TargetHeader. Both are nil for one that is not of the form: the statistics are worth as
+// much without them.
+func DecodeHeader(header string) (*Target, *Delivery) {
 	if len(header) > maxTarget {
-		return nil
+		return nil, nil
 	}
-	var raw rawTarget
+	var raw struct {
+		rawTarget
+		rawDelivery
+	}
 	if json.Unmarshal([]byte(header), &raw) != nil {
-		return nil
+		return nil, nil
 	}
-	return raw.read()
+	return raw.rawTarget.read(), raw.rawDelivery.read()
 }
 
 // rawTarget is the header, and is part of the termination message.

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestDecodeTarget(t *testing.T) {
+func TestDecodeHeader(t *testing.T) {
 	users := func(n int32) *int32 { return &n }
 	lasting := func(d time.Duration) *time.Duration { return &d }
 	for text, want := range map[string]*Target{
@@ -36,7 +36,8 @@ func TestDecodeTarget(t *testing.T) {
 		`[]`:   nil,
 		`{"target_users":6,"run_time":null,"shape":false` + strings.Repeat(" ", maxTarget) + `}`: nil,
 	} {
-		assert.Equal(t, want, DecodeTarget(text), text)
+		target, _ := DecodeHeader(text)
+		assert.Equal(t, want, target, text)
 	}
 }
 
@@ -57,13 +58,17 @@ func TestDecodeFinal_Target(t *testing.T) {
 	assert.Equal(t, int64(1130), f.Requests)
 }
 
-func FuzzDecodeTarget(f *testing.F) {
+func FuzzDecodeHeader(f *testing.F) {
 	f.Add(`{"target_users":6,"run_time":null,"shape":false}`)
 	f.Add(`{"target_users":null,"run_time":1.5,"shape":true,"new":[]}`)
+	f.Add(`{"ended_by":"shape","lost":1,"missing":[3,9],"cpu":[97.5,"shop-worker-0-x"],"exceptions":[{"error":"no","count":2}]}`)
 	f.Fuzz(func(t *testing.T, header string) {
-		target := DecodeTarget(header)
-		require.Equal(t, target, DecodeTarget(header))
+		target, delivery := DecodeHeader(header)
+		again, alike := DecodeHeader(header)
+		require.Equal(t, target, again)
+		require.Equal(t, delivery, alike)
 		checkTarget(t, target)
+		checkDelivery(t, delivery)
 	})
 }
 

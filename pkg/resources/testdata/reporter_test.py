@@ -30,11 +30,23 @@ class Entry:
         return int(part * 1000)
 
 
+class Workers(dict):
+    @property
+    def missing(self):
+        return [worker for worker in self.values() if worker.state == "missing"]
+
+    def add(self, name, state="running", cpu=0):
+        self[name] = types.SimpleNamespace(id=name, state=state, cpu_usage=cpu)
+        return self[name]
+
+
 class MasterRunner:
     state, user_count, target_user_count, worker_count = "ready", 0, 0, 2
+    spawn_rate, spawning_completed = 0.0, False
 
     def __init__(self, environment):
         self.environment, self.exceptions, self.greenlet = environment, {}, ["listener"]
+        self.clients, self.target_user_classes_count = Workers(), {}
         self.stats = types.SimpleNamespace(total=Entry("Aggregated", ""), entries={}, errors={})
 
 
@@ -203,7 +215,7 @@ class ReporterTest(unittest.TestCase):
 
     def target(self, path="/stats/requests"):
         target = json.loads(self.page(path))
-        self.assertEqual({"target_users", "run_time", "shape"}, set(target))
+        self.assertEqual({"target_users", "run_time", "shape", "ended_by", "lost", "missing", "cpu", "exceptions"}, set(target))
         return target["target_users"], target["run_time"], target["shape"]
 
     def test_target(self):
@@ -227,11 +239,127 @@ class ReporterTest(unittest.TestCase):
         environment.parsed_options.run_time = float("inf")
         self.assertEqual((None, 0, False), self.target())
         del environment.parsed_options, environment.shape_class
-        self.assertEqual("null", self.page("/stats/requests"))
+        self.assertEqual('{"exceptions":[]}', self.page("/stats/requests"))
         self.fire["quit"](exit_code=0)
         self.assertNotIn("shape", read(self.world))
         del self.world.module.REPORTER.runner
         self.assertIsNone(self.page("/swarm", {"success": True}))
+
+    def call(self, module, *functions):
+        """Fires test_stopping from functions of a module, the last being the innermost; gives who ended the load."""
+        reporter = self.world.module.REPORTER
+        reporter.ended_by = None
+        code = "def %s(fire, environment): " % functions[-1] + "fire(environment=environment)\n"
+        for outer, inner in zip(functions[-2::-1], functions[::-1]):
+            code += "def %s(fire, environment): %s(fire, environment)\n" % (outer, inner)
+        scope = {"__name__": module}
+        exec(code, scope)
+        scope[functions[0]](reporter.test_stopping, reporter.runner.environment)
+        return reporter.ended_by
+
+    def test_ended_by(self):
+        environment = start(self.world)
+        environment.runner.worker_count = 0
+        for want, module, *functions in (
+                ("run-time", "locust.main", "stop_and_optionally_quit"), ("run-time", "locust.web", "_stop_runners"),
+                ("shape", "locust.runners", "shape_worker", "stop"), ("web-ui", "locust.web", "stop"),
+                ("workers-missing", "locust.runners", "heartbeat_worker", "stop"),
+                ("workers-quit", "locust.runners", "client_listener", "stop"),
+                ("workers-quit", "locust.runners", "client_listener", "handle_message", "quit", "stop"),
+                ("signal", "locust.main", "sig_term_handler", "shutdown"), ("main", "locust.main", "main", "shutdown"),
+                ("locustfile", "locustfile", "end"), ("locustfile", "locust_plugins.listeners", "end"), ("locustfile", "", "end")):
+            self.assertEqual(want, self.call(module, *functions), (module, functions))
+        self.assertEqual("locustfile", self.world.module.stopped_by(None), "a greenlet of its own")
+        environment.runner.worker_count = 1
+        self.assertEqual("workers-missing", self.call("locust.runners", "client_listener", "stop"))
+        environment.shape_class = object()
+        self.assertEqual("shape-failed", self.call("locust.main", "stop_and_optionally_quit"))
+        self.assertEqual("shape", self.call("locust.runners", "shape_worker", "stop"))
+
+    def test_ended_by_of_the_latest_load(self):
+        environment = start(self.world)
+        environment.runner.state = "running"
+        self.fire["test_start"](environment=environment)
+        environment.runner.clients.add("a", "missing")
+        self.assertEqual("web-ui", self.call("locust.web", "stop"))
+        self.fire["test_stop"](environment=environment)
+        self.fire["quit"](exit_code=0)
+        last = read(self.world)
+        self.assertEqual(("web-ui", 1), (last["ended_by"], last["lost"]))
+        self.fire["test_start"](environment=environment)
+        reporter = self.world.module.REPORTER
+        reporter.look()
+        environment.runner.clients.clear()
+        reporter.look()
+        self.assertEqual((None, 1), (reporter.ended_by, reporter.lost), "it was missing before")
+
+    def test_lost_workers(self):
+        environment = start(self.world)
+        runner, reporter = environment.runner, self.world.module.REPORTER
+        for name in "abc":
+            runner.clients.add(name)
+        runner.state = "running"
+        self.fire["test_start"](environment=environment)
+        reporter.look()
+        runner.clients["a"].state = "missing"
+        reporter.look()
+        self.assertEqual(0, reporter.lost, "it may come back")
+        del runner.clients["a"]
+        runner.clients.add("d")
+        reporter.look()
+        self.assertEqual(1, reporter.lost)
+        runner.state = "stopped"
+        runner.clients.clear()
+        reporter.look()
+        self.assertEqual(1, reporter.lost, "the load has ended")
+
+    def test_processor_use(self):
+        environment = start(self.world)
+        runner, reporter = environment.runner, self.world.module.REPORTER
+        a, b = runner.clients.add("shop-worker-0_ab"), runner.clients.add("shop-worker-1_cd")
+        runner.state = "running"
+        self.fire["test_start"](environment=environment)
+        for use_a, use_b, pause, want in (
+                (99, 99, 0, [0, ""]), (99, 20, 10, [0, ""]), (50, 95, 10, [50, "shop-worker-0"]), (96.5, 10, 4, [50, "shop-worker-0"]),
+                (96.5, 10, 10, [96.5, "shop-worker-0"]), (0, 95, 10, [96.5, "shop-worker-0"])):
+            a.cpu_usage, b.cpu_usage = use_a, use_b
+            reporter.sampled -= pause
+            reporter.look()
+            self.assertEqual(want, reporter.cpu)
+
+    def test_missing_users(self):
+        slow = dict(target_user_count=500, spawn_rate=1.0, spawning_completed=False)
+        for name, load, change, want in (
+                ("all at work", {}, dict(user_count=9), None),
+                ("a worker that does not get on", {}, dict(state="spawning"), [3, 9]),
+                ("a worker that is silent", {}, dict(state="missing"), [3, 9]),
+                ("they ended by themselves", {}, {}, None),
+                ("fewer were started", {}, dict(started=4), [3, 9]),
+                ("a load shape", {}, dict(state="spawning", shape_class=object()), None),
+                ("never so many at this rate", slow, dict(user_count=40, state="spawning"), None),
+                ("fewer than at this rate", slow, dict(state="spawning"), [3, 39])):
+            self.setUp()
+            environment = start(self.world)
+            runner, reporter = environment.runner, self.world.module.REPORTER
+            worker = runner.clients.add("a")
+            runner.state, runner.target_user_count, runner.spawn_rate, runner.spawning_completed = "running", 9, 9.0, True
+            self.fire["test_start"](environment=environment)
+            for key, value in load.items():
+                setattr(runner, key, value)
+            reporter.compare([worker], 1000)
+            for key, value in {"user_count": 3, **change}.items():
+                target = worker if key == "state" else environment if key == "shape_class" else runner
+                setattr(target, key, value)
+            runner.target_user_classes_count = {"A": change.get("started", runner.target_user_count)}
+            for now in range(1002, 1036, 2):
+                reporter.compare([worker], now)
+            self.assertIsNone(reporter.missing, "30 s have not passed")
+            for now in range(1036, 1045, 2):
+                reporter.compare([worker], now)
+            self.assertEqual(want, reporter.missing, name)
+            runner.user_count = 500
+            reporter.compare([worker], 1046)
+            self.assertEqual(want, reporter.missing, "it stays")
 
     def test_started_in_the_web_ui(self):
         environment = start(self.world)

@@ -32,6 +32,8 @@ func TestBrokenOperators(t *testing.T) {
 		{"moving-times", "conditions-times", "3m", "although its status stayed"},
 		{"frozen-times", "conditions-times", "3m", "did not move although its status"},
 		{"dropped-conditions", "conditions-complete", "3m", "condition PodsHealthy is missing"},
+		{"load-not-started", "conditions-load-delivered", "3m", "LoadDelivered=Unknown/LoadNotStarted"},
+		{"load-claimed", "conditions-no-requests", "3m", "LoadDelivered=True/LoadAsPlanned"},
 		{"not-absorbing", "status-terminal", "3m", "phase Pending"},
 	} {
 		t.Run(c.fault, func(t *testing.T) {

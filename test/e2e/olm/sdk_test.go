@@ -154,7 +154,7 @@ func scorecardPasses(t *testing.T, authority string) {
 		}
 	}
 	require.NoError(t, err)
-	assert.Equal(t, map[string]int{"basic": 1, "olm": 5, "status": 8, "conditions": 8}, suites)
+	assert.Equal(t, map[string]int{"basic": 1, "olm": 5, "status": 8, "conditions": 10}, suites)
 }
 
 // scorecardConfig is the bundle's own configuration, with the Locust image of this cluster.

@@ -17,6 +17,7 @@ import (
 	jsonpatch "github.com/evanphx/json-patch/v5"
 	batchv1 "k8s.io/api/batch/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
@@ -88,6 +89,10 @@ var faults = map[string]fault{
 		}
 		return true
 	}},
+	// The load is never seen to start.
+	"load-not-started": {write: loadDelivered(metav1.ConditionUnknown, v2.ReasonLoadNotStarted)},
+	// Any load is taken for the one that was asked for, without a look at its requests.
+	"load-claimed": {write: loadDelivered(metav1.ConditionTrue, v2.ReasonLoadAsPlanned)},
 	// A test whose Job has gone is taken for one that has not begun.
 	"not-absorbing": {meddle: func(ctx context.Context, c client.Client, test *v2.LocustTest) error {
 		var job batchv1.Job
@@ -99,6 +104,16 @@ var faults = map[string]fault{
 		test.Status.Phase = v2.PhasePending
 		return c.Status().Patch(ctx, test, client.MergeFrom(before))
 	}},
+}
+
+// loadDelivered gives each written status the same condition LoadDelivered.
+func loadDelivered(status metav1.ConditionStatus, reason string) func(*v2.LocustTestStatus) bool {
+	return func(s *v2.LocustTestStatus) bool {
+		meta.SetStatusCondition(&s.Conditions, metav1.Condition{
+			Type: v2.ConditionTypeLoadDelivered, Status: status, Reason: reason, Message: "broken on purpose", ObservedGeneration: s.ObservedGeneration,
+		})
+		return true
+	}
 }
 
 func main() {

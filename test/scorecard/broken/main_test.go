@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
@@ -29,6 +30,9 @@ func TestFaultsReachWhatIsWritten(t *testing.T) {
 		{"no-status", func(s *v2.LocustTestStatus) bool { return s.Phase == "" && len(s.Conditions) == 0 }},
 		{"frozen-times", func(s *v2.LocustTestStatus) bool {
 			return s.Phase == v2.PhasePending && s.Conditions[0].LastTransitionTime.Unix() == began.Unix()
+		}},
+		{"load-claimed", func(s *v2.LocustTestStatus) bool {
+			return meta.IsStatusConditionTrue(s.Conditions, v2.ConditionTypeLoadDelivered)
 		}},
 	} {
 		t.Run(row.fault, func(t *testing.T) {

@@ -1,0 +1,274 @@
+package status
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/locust/report"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
+)
+
+const (
+	// noRequestsAfter is how long a load may run without a finished request until that is reported.
+	noRequestsAfter = 30 * time.Second
+	// workersGoneFor is how long a load that lost all its workers may take to start again before the run is Failed.
+	workersGoneFor = 30 * time.Second
+	// cutShortBy is how much too early a load has to end to count as cut short, in addition to two poll intervals, where
+	// only its duration is known.
+	cutShortBy = 5 * time.Second
+	// saturatedAt is the part of the processor time that a worker may have from which on its measurements are those of
+	// the generator too.
+	saturatedAt = 0.9
+	// endAccuracy is how exactly the ends of workers and of the load can be compared: the kubelet reports whole seconds,
+	// the web API may be two seconds old (locust/web.py, memoize).
+	endAccuracy = 2 * time.Second
+)
+
+// loadReasons are the reasons of LoadDelivered that have the status False, in the order in which they are reported.
+var loadReasons = []string{
+	v2.ReasonNoRequests, v2.ReasonLoadCutShort, v2.ReasonUsersMissing, v2.ReasonWorkersLost, v2.ReasonGeneratorSaturated,
+}
+
+// loadVerdict says whether the load that was asked for was delivered.
+type loadVerdict struct {
+	status          metav1.ConditionStatus
+	reason, message string
+	// ended is true when the load has ended, though the master may go on.
+	ended bool
+	// workersGone is true when the load has ended because all workers were lost.
+	workersGone bool
+	// undecided is true while workers are not known to have ended that the verdict depends on.
+	undecided bool
+	// again is when to look again because time alone changes the verdict; 0 means never.
+	again time.Duration
+}
+
+// judgeLoad reports whether the load was delivered: by the reporter's final report, by what the master answers while it
+// runs, or by what it answered last. A run of which nothing new is known keeps its verdict.
+func judgeLoad(prev *v2.LocustTestStatus, obs *Observation, settings Settings, now time.Time) loadVerdict {
+	masterEnded := endedMaster(obs) != nil || obs.MasterJob != nil && isFinished(obs.MasterJob)
+	final := finalReport(obs)
+	switch {
+	case final != nil && (masterEnded || masterGoes(obs)):
+		return judgeView(prev, obs, settings, now, finalView(obs, final))
+	case fromReporter(prev.TestResult):
+		return previousLoad(prev) // the pod with the final report is gone
+	case masterEnded:
+		return judgeWithoutReport(prev, obs, settings, now)
+	}
+	if obs.Locust.fresh(settings, now) == nil || RunningMaster(obs) == nil {
+		return unheardLoad(prev, obs, now)
+	}
+	view := liveView(prev, obs)
+	if !view.started && !isLoadKnown(prev) {
+		return loadVerdict{status: metav1.ConditionUnknown, reason: v2.ReasonLoadNotStarted, message: "No load has started yet"}
+	}
+	return judgeView(prev, obs, settings, now, view)
+}
+
+// unheardLoad is the verdict on the load of a master that does not answer.
+func unheardLoad(prev *v2.LocustTestStatus, obs *Observation, now time.Time) loadVerdict {
+	known := previousLoad(prev)
+	if isLoadKnown(prev) || !masterStarted(obs) {
+		return known
+	}
+	switch l := obs.Locust; {
+	case l == nil:
+		return notObserved("Locust's web API is not polled")
+	case l.silent(prev, obs, now):
+		return notObserved("Locust's web API cannot be reached: " + l.trouble())
+	}
+	return known
+}
+
+// judgeWithoutReport is the verdict on the load of a master that has ended without a final report.
+func judgeWithoutReport(prev *v2.LocustTestStatus, obs *Observation, settings Settings, now time.Time) loadVerdict {
+	result := resultAtEnd(prev, obs)
+	end := masterEnd(obs)
+	switch {
+	case result != nil && (result.TotalRequests > 0 || result.Final):
+		return judgeView(prev, obs, settings, now, lastView(prev, obs, result))
+	case previousLoad(prev).status == metav1.ConditionFalse:
+		return previousLoad(prev)
+	case end != nil && report.IsFinal(end.Message):
+		return notObserved("the final report of the reporter cannot be read")
+	case end != nil && reports(obs):
+		// The reporter writes when Locust quits with code 0, and during the load.
+		return judgeView(prev, obs, settings, now, loadView{masterEnded: true, workersLeft: -1, elapsed: -1, atMost: -1})
+	case end == nil && reports(obs):
+		return notObserved("the master's pod was gone before its result could be read")
+	case obs.Locust != nil && obs.Locust.Trouble != "":
+		return notObserved("there is no final report of the reporter, and Locust's web API could not be reached: " + obs.Locust.trouble())
+	}
+	return notObserved("there is no final report of the reporter, and Locust's web API reported no end of the load")
+}
+
+// reports reports whether the master runs the reporter. The 2.x operator knows none.
+func reports(obs *Observation) bool {
+	if obs.Run == nil || obs.MasterJob == nil || obs.MasterJob.Annotations[resources.AnnotationRunGeneration] == "" {
+		return false
+	}
+	return resources.HasReporter(&obs.Run.Spec)
+}
+
+func notObserved(why string) loadVerdict {
+	return loadVerdict{status: metav1.ConditionUnknown, reason: v2.ReasonNotObserved, message: "The load was not observed: " + why}
+}
+
+// previousLoad is the verdict in the previous status.
+func previousLoad(prev *v2.LocustTestStatus) loadVerdict {
+	if c := meta.FindStatusCondition(prev.Conditions, v2.ConditionTypeLoadDelivered); c != nil {
+		return loadVerdict{status: c.Status, reason: c.Reason, message: c.Message, ended: prev.TestResult != nil && prev.TestResult.Final}
+	}
+	return loadVerdict{status: metav1.ConditionUnknown, reason: v2.ReasonLoadNotStarted, message: "No load has started yet"}
+}
+
+// isLoadKnown reports whether something has been observed of the load before.
+func isLoadKnown(prev *v2.LocustTestStatus) bool {
+	c := meta.FindStatusCondition(prev.Conditions, v2.ConditionTypeLoadDelivered)
+	return c != nil && c.Status != metav1.ConditionUnknown
+}
+
+// judgeView is the verdict on a load that has started, or whose master has ended.
+func judgeView(prev *v2.LocustTestStatus, obs *Observation, settings Settings, now time.Time, view loadView) loadVerdict {
+	verdict := loadVerdict{ended: view.started && view.ended}
+	problems := map[string]string{
+		v2.ReasonNoRequests:         noRequests(obs, view),
+		v2.ReasonUsersMissing:       usersMissing(view),
+		v2.ReasonGeneratorSaturated: saturated(obs, view),
+	}
+	cut, unknown := "", false
+	if verdict.ended || view.masterEnded && view.started {
+		cut, unknown = cutShort(obs, settings, view)
+	}
+	problems[v2.ReasonLoadCutShort] = cut
+	lost := workersLost(obs, view)
+	if lost > 0 && (view.lostSettled || lostPods(obs, view) > 0) {
+		problems[v2.ReasonWorkersLost] = plural(int(lost), "worker was", "workers were") + " lost during the load, with what was measured since the last report"
+	}
+	if verdict.ended && (byWorkers(view) && !quitWell(obs, view) || lost > 0) {
+		verdict.undecided = awaitsWorkers(obs, view)
+	}
+	if verdict.undecided && !view.masterEnded && now.Sub(view.endedAt) < settleTime {
+		// The pods of workers that have quit do not show it yet.
+		delete(problems, v2.ReasonLoadCutShort)
+		delete(problems, v2.ReasonWorkersLost)
+		verdict.again = settleTime - now.Sub(view.endedAt)
+	}
+	if problems[v2.ReasonLoadCutShort] != "" && !view.masterEnded && workersGone(obs, view) {
+		verdict.workersGone = true
+		verdict.again = soonest(verdict.again, workersGoneFor-now.Sub(view.endedAt))
+	}
+	carryOver(problems, prev, view)
+	verdict.status, verdict.reason, verdict.message = summarize(problems)
+	switch {
+	case verdict.reason != "":
+	case unknown:
+		unobserved := notObserved("it is not known who ended it, because there is no reporter and no run time")
+		verdict.status, verdict.reason, verdict.message = unobserved.status, unobserved.reason, unobserved.message
+	case verdict.ended:
+		verdict.status, verdict.reason, verdict.message = metav1.ConditionTrue, v2.ReasonLoadAsPlanned, "The load was delivered as planned"
+	default:
+		verdict.status, verdict.reason, verdict.message = metav1.ConditionTrue, v2.ReasonLoadAsPlanned, "The load runs as planned"
+	}
+	return verdict
+}
+
+// carryOver keeps what was reported before: apart from NoRequests a problem stays for the rest of the run, and LoadCutShort
+// for the rest of the load. The status keeps one reason, so a problem that comes before it takes its place.
+func carryOver(problems map[string]string, prev *v2.LocustTestStatus, view loadView) {
+	c := meta.FindStatusCondition(prev.Conditions, v2.ConditionTypeLoadDelivered)
+	if c == nil || c.Status != metav1.ConditionFalse || c.Reason == v2.ReasonNoRequests {
+		return
+	}
+	if c.Reason == v2.ReasonLoadCutShort && (view.delivery != nil || view.workersLeft >= 0 || !view.ended) {
+		return // it is known better now, or of an earlier load
+	}
+	_, first, _ := summarize(problems)
+	if first != "" && slices.Index(loadReasons, first) <= slices.Index(loadReasons, c.Reason) {
+		return
+	}
+	problems[c.Reason] = c.Message
+	if first != "" {
+		problems[c.Reason], _, _ = strings.Cut(c.Message, "; ") // without those after it
+	}
+}
+
+// summarize is the first problem with the messages of all; the reason is empty without any.
+func summarize(problems map[string]string) (status metav1.ConditionStatus, reason, message string) {
+	var messages []string
+	for _, r := range loadReasons {
+		if problems[r] == "" {
+			continue
+		}
+		if reason == "" {
+			reason = r
+		}
+		messages = append(messages, problems[r])
+	}
+	return metav1.ConditionFalse, reason, strings.Join(messages, "; ")
+}
+
+// guarantee is what of the condition LoadDelivered decides the phase.
+func (o *Observation) guarantee() v2.LoadGuarantee {
+	if g := o.spec().LoadGuarantee; g != "" {
+		return g
+	}
+	return v2.LoadGuaranteeBasic
+}
+
+// FailsRun reports whether a reason of the condition LoadDelivered makes a run Failed whose master ended with code 0.
+func FailsRun(guarantee v2.LoadGuarantee, reason string) bool {
+	switch guarantee {
+	case v2.LoadGuaranteeNone:
+		return false
+	case v2.LoadGuaranteeStrict:
+		return reason == v2.ReasonNotObserved || slices.Contains(loadReasons, reason)
+	}
+	return reason == v2.ReasonNoRequests || reason == v2.ReasonLoadCutShort
+}
+
+// undelivered returns why the load makes the run Failed; empty when it does not.
+func (l *loadVerdict) undelivered(obs *Observation) string {
+	if !FailsRun(obs.guarantee(), l.reason) {
+		return ""
+	}
+	return "load not delivered (" + l.reason + "): " + l.message
+}
+
+// remark is what is worth a word of the load of a run that succeeded; mostly empty.
+func (l *loadVerdict) remark() string {
+	switch {
+	case l.reason == v2.ReasonNotObserved:
+		return "; " + strings.ToLower(l.message[:1]) + l.message[1:]
+	case l.status == metav1.ConditionFalse:
+		return "; but " + l.message
+	}
+	return ""
+}
+
+// workersLostForGood returns why a run is Failed that lost all its workers; empty when it has not, or may yet go on.
+func workersLostForGood(obs *Observation, load *loadVerdict, now time.Time) string {
+	if !load.workersGone || now.Sub(obs.Locust.EndedSince) < workersGoneFor {
+		return ""
+	}
+	return load.undelivered(obs)
+}
+
+// setLoadDelivered sets the condition LoadDelivered.
+func setLoadDelivered(next *v2.LocustTestStatus, load *loadVerdict, now time.Time) {
+	setCondition(next, now, v2.ConditionTypeLoadDelivered, load.status, load.reason, load.message)
+}
+
+// loadReason is the reason of the condition LoadDelivered; empty when it is absent.
+func loadReason(s *v2.LocustTestStatus) string {
+	if c := meta.FindStatusCondition(s.Conditions, v2.ConditionTypeLoadDelivered); c != nil {
+		return c.Reason
+	}
+	return ""
+}

@@ -1,0 +1,224 @@
+package status
+
+import (
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/locust/report"
+)
+
+// noRequests returns why the load counts as one without requests; empty when it does not.
+func noRequests(obs *Observation, view loadView) string {
+	if view.requests > 0 {
+		return ""
+	}
+	text := "Locust ended without having started a load"
+	switch {
+	case view.masterEnded && !view.started:
+	case view.masterEnded, view.ended && obs.Locust.final(), !view.ended && view.elapsed >= noRequestsAfter:
+		text = "no request has finished"
+		if view.elapsed >= 0 {
+			text += " in " + view.elapsed.Truncate(time.Second).String()
+		}
+	default:
+		return ""
+	}
+	if view.delivery != nil && len(view.delivery.Exceptions) > 0 {
+		e := view.delivery.Exceptions[0]
+		text += fmt.Sprintf("; users raised %q (%d times)", e.Text, e.Occurrences)
+	}
+	if cause := workerCause(obs); cause != "" {
+		return text + "; " + cause
+	}
+	if !view.started {
+		return text + "; check the command, for example for --list, and the locustfile"
+	}
+	return text + "; check --host, the target and the workers' logs (users that fire no request events need spec.loadGuarantee: None)"
+}
+
+// workerCause is why a worker ended with an error, in one line; empty when none did.
+func workerCause(obs *Observation) string {
+	for _, pod := range obs.podsOf(obs.WorkerJob) {
+		if cause := exitCause(obs, pod); cause != "" {
+			return "worker pod " + pod.Name + " " + headline(cause)
+		}
+	}
+	return ""
+}
+
+// cutShort returns why the load ended before its end; empty when it did not. Where neither the reporter nor the run time
+// shows who ended it, unknown is true.
+func cutShort(obs *Observation, settings Settings, view loadView) (why string, unknown bool) {
+	after := ""
+	if view.elapsed >= 0 {
+		after = " after " + view.elapsed.Truncate(time.Second).String()
+		if view.runTime != nil {
+			after += " of " + view.runTime.String()
+		}
+	}
+	if d := view.delivery; d != nil && !view.endUnseen {
+		switch d.EndedBy {
+		case report.EndedByWorkersMissing, report.EndedByWorkersQuit:
+			if workersGone(obs, view) {
+				return allLost(obs, after), false
+			}
+			return "", false
+		case report.EndedBySignal:
+			return "a signal ended the master during the load" + after, false
+		case report.EndedByShapeFailed:
+			return "the load shape failed, and so Locust ended the load" + after, false
+		case "":
+			if view.masterEnded {
+				return "the master's process ended during the load" + after, false
+			}
+			return "", false // the state is older than the rest of the answer
+		case report.EndedByMain:
+		default:
+			return "", false
+		}
+	}
+	unknown = view.masterEnded && (view.delivery == nil || view.endUnseen)
+	switch {
+	case view.delivery == nil && view.workersLeft == 0 && workersGone(obs, view):
+		return allLost(obs, after), false
+	case view.elapsed < 0, view.shape, view.runTime == nil:
+		return "", unknown
+	case view.atMost < *view.runTime-cutShortBy-2*settings.PollInterval:
+		if workersGone(obs, view) {
+			return allLost(obs, after), false
+		}
+		return "the load ended" + after, false
+	}
+	return "", false
+}
+
+// allLost is the cause of a load that ended for want of workers.
+func allLost(obs *Observation, after string) string {
+	text := "all workers were lost, and so Locust ended the load" + after
+	if cause := workerCause(obs); cause != "" {
+		text += " (" + cause + ")"
+	}
+	return text
+}
+
+// byWorkers reports whether Locust ended the load because its last worker has quit.
+func byWorkers(view loadView) bool {
+	return view.delivery != nil && view.delivery.EndedBy == report.EndedByWorkersQuit
+}
+
+// quitWell reports whether workers quit by their own code, after requests: the last one that ended did so by itself, with
+// code 0, when the load ended.
+func quitWell(obs *Observation, view loadView) bool {
+	var last time.Time
+	well := false
+	for _, pod := range obs.podsOf(obs.WorkerJob) {
+		ended := endedOrDeletedAt(pod)
+		if !startedAt(pod).Before(view.endedAt) || ended.IsZero() || ended.Before(last) || ended.After(view.endedAt.Add(leaveGrace)) {
+			continue
+		}
+		well = leftByItself(pod) || well && ended.Equal(last)
+		last = ended
+	}
+	return view.requests > 0 && well && !last.Before(view.endedAt.Add(-leaveGrace))
+}
+
+// endedOrDeletedAt is when a pod's Locust container ended, or before that the pod was deleted; zero while neither is so.
+func endedOrDeletedAt(pod *corev1.Pod) time.Time {
+	ended := finishedAt(pod)
+	if pod.DeletionTimestamp != nil && pod.DeletionGracePeriodSeconds != nil {
+		if at := deletionRequestedAt(pod); ended.IsZero() || at.Before(ended) {
+			return at
+		}
+	}
+	return ended
+}
+
+// workersGone reports whether the load ended because its workers were lost. Without the reporter that is so when none of
+// them is left.
+func workersGone(obs *Observation, view loadView) bool {
+	if d := view.delivery; d != nil {
+		return d.EndedBy == report.EndedByWorkersMissing || byWorkers(view) && !quitWell(obs, view)
+	}
+	if view.workersLeft >= 0 { // an older reporter's
+		return view.workersLeft == 0 && !quitWell(obs, view)
+	}
+	if view.masterEnded || obs.Locust == nil || obs.Locust.Report == nil || obs.Locust.Report.State != report.StateStopped {
+		return false
+	}
+	return countPods(obs, func(pod *corev1.Pod) bool {
+		return isLive(pod) && !startedAt(pod).IsZero() && startedAt(pod).Before(view.endedAt)
+	}) == 0
+}
+
+// awaitsWorkers reports whether pods of workers that the load had are not known to have ended.
+func awaitsWorkers(obs *Observation, view loadView) bool {
+	return countPods(obs, func(pod *corev1.Pod) bool {
+		return isLive(pod) && !startedAt(pod).IsZero() && (view.endedAt.IsZero() || startedAt(pod).Before(view.endedAt))
+	}) > 0
+}
+
+// usersMissing returns how many users were missing; empty when none were, or it is not known.
+func usersMissing(view loadView) string {
+	if view.delivery == nil || view.delivery.Missing == nil || view.shape {
+		return ""
+	}
+	m := view.delivery.Missing
+	return fmt.Sprintf("for 30s or more only %d of %d users were at work", m.Users, m.Due)
+}
+
+// workersLost is how many workers were lost during the load. Those that ended by themselves with code 0 were not.
+func workersLost(obs *Observation, view loadView) int32 {
+	if !view.started {
+		return 0
+	}
+	lost := lostPods(obs, view) * obs.perPod()
+	if view.delivery == nil {
+		return lost
+	}
+	until := view.endedAt.Add(-endAccuracy)
+	if byWorkers(view) {
+		until = view.endedAt.Add(leaveGrace)
+	}
+	left := countWorkersIn(obs, func(pod *corev1.Pod) bool {
+		return leftByItself(pod) && startedAt(pod).Before(view.endedAt) && !finishedAt(pod).After(until)
+	})
+	return max(lost, view.delivery.WorkersLost-left)
+}
+
+// lostPods is how many pods of workers ended during the load, other than by themselves with code 0.
+func lostPods(obs *Observation, view loadView) int32 {
+	if view.startedAt.IsZero() || view.endedAt.IsZero() {
+		return 0
+	}
+	until := view.endedAt.Add(-endAccuracy)
+	return countPods(obs, func(pod *corev1.Pod) bool {
+		started, ended := startedAt(pod), endedOrDeletedAt(pod)
+		return !started.IsZero() && ended.Sub(started) >= joinTime && !leftByItself(pod) &&
+			ended.After(view.startedAt.Add(endAccuracy)) && ended.Before(until)
+	})
+}
+
+// saturated returns which worker used more processor time than measurements allow; empty when none did.
+func saturated(obs *Observation, view loadView) string {
+	if view.busiest == nil || !view.started {
+		return ""
+	}
+	cores := 1.0
+	if limit, limited := obs.spec().Worker.Resources.Limits[corev1.ResourceCPU]; limited && !limit.IsZero() {
+		cores = min(cores, limit.AsApproximateFloat64()/float64(obs.perPod()))
+	}
+	if view.busiest.Percent <= 100*saturatedAt*cores {
+		return ""
+	}
+	return fmt.Sprintf("worker %s used %.0f %% of a core, more than 90 %% of the %.0f %% that it may use: response times include waiting in the generator",
+		view.busiest.Worker, view.busiest.Percent, 100*cores)
+}
+
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}

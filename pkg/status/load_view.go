@@ -1,0 +1,139 @@
+package status
+
+import (
+	"time"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/locust/report"
+)
+
+// loadView is what is known of the latest load.
+type loadView struct {
+	started, ended bool
+	// startedAt and endedAt are zero when they are not known.
+	startedAt, endedAt time.Time
+	// elapsed is how long the load has run; negative when it is not known.
+	elapsed time.Duration
+	// atMost is how long the load can have run where its start was not seen; negative when that is not known.
+	atMost time.Duration
+	// runTime is what Locust itself has; nil without a limit, and when it is not known.
+	runTime *time.Duration
+	// requests have finished; users are at work.
+	requests int64
+	users    int32
+	shape    bool
+	// delivery is the word of the reporter; nil without it.
+	delivery *report.Delivery
+	busiest  *report.ProcessorUse
+	// workersLeft is how many workers the master had at the end of the load; -1 when it is not known.
+	workersLeft int32
+	// lostSettled is true when the workers that the reporter counts as lost have had the time to show how they ended.
+	lostSettled bool
+	// masterEnded is true once the master has ended, and endUnseen when the delivery was reported before the load ended.
+	masterEnded, endUnseen bool
+}
+
+// finalView is the load in the reporter's final report.
+func finalView(obs *Observation, final *report.Final) loadView {
+	view := loadView{
+		started: !final.LoadStart.IsZero(), ended: true, masterEnded: true, lostSettled: true,
+		startedAt: final.LoadStart, endedAt: final.LoadEnd, elapsed: -1,
+		requests: final.Requests, users: final.Users, workersLeft: final.Workers, delivery: final.Delivery,
+	}
+	if final.LoadEnd.After(final.LoadStart) {
+		view.elapsed = final.LoadEnd.Sub(final.LoadStart)
+	}
+	view.atMost = view.elapsed
+	if view.endedAt.IsZero() {
+		// A snapshot of a master that was killed.
+		view.endedAt = masterEnd(obs).FinishedAt.Time
+	}
+	view.runTime, view.shape = loadOf(obs, &final.Report).RunTime, final.Target != nil && final.Target.Shape
+	if view.delivery != nil {
+		view.busiest = view.delivery.Busiest
+	}
+	return view
+}
+
+// liveView is the load as the master reported it last.
+func liveView(prev *v2.LocustTestStatus, obs *Observation) loadView {
+	l := obs.Locust
+	r := l.Report
+	view := loadView{
+		ended: r.State.Ended(), requests: r.Requests, users: r.Users, workersLeft: -1, elapsed: -1,
+		delivery: r.Delivery, busiest: l.Busiest, lostSettled: l.At.Sub(l.LostChanged) >= settleTime,
+		runTime: loadOf(obs, r).RunTime, shape: r.Target != nil && r.Target.Shape,
+	}
+	if view.delivery != nil {
+		view.busiest = view.delivery.Busiest
+	}
+	seen := prev.Progress != nil && prev.Progress.StartTime != nil
+	view.started = r.State.Loading() || view.ended && (seen || r.Requests > 0 || r.Delivery != nil && r.Delivery.EndedBy != "")
+	switch {
+	case r.State.Loading():
+		view.startedAt = loadStart(prev, obs).Time
+		view.endedAt = l.At.Add(-endAccuracy)
+		view.elapsed = l.At.Sub(view.startedAt)
+	case view.ended:
+		view.endedAt = l.EndedSince
+		if seen {
+			view.startedAt = prev.Progress.StartTime.Time
+			view.elapsed = max(l.EndedSince.Sub(view.startedAt), 0)
+		}
+	}
+	view.atMost = view.elapsed
+	if start := masterStart(obs); l.LoadSeen.IsZero() && !start.IsZero() {
+		view.atMost = max(view.endedAt.Sub(start), 0)
+	}
+	return view
+}
+
+// masterStart is when the master's container started; zero when its pod is gone.
+func masterStart(obs *Observation) time.Time {
+	if pod := startedMaster(obs); pod != nil {
+		return startedAt(pod)
+	}
+	return time.Time{}
+}
+
+// lastView is the load of a master that has ended, by what it answered last.
+func lastView(prev *v2.LocustTestStatus, obs *Observation, result *v2.TestResult) loadView {
+	view := loadView{masterEnded: true, workersLeft: -1, elapsed: -1, atMost: -1}
+	if l := obs.Locust; l != nil && l.Report != nil {
+		view = liveView(prev, obs)
+		view.masterEnded, view.lostSettled = true, true
+	}
+	atWork := !view.ended
+	view.endUnseen = atWork
+	view.started, view.ended, view.requests = true, true, result.TotalRequests
+	p := prev.Progress
+	if p == nil || p.StartTime == nil {
+		return view
+	}
+	view.startedAt = p.StartTime.Time
+	if view.runTime == nil && p.Duration != nil {
+		view.runTime = &p.Duration.Duration
+	}
+	switch {
+	case result.Final && p.Elapsed != nil:
+		view.elapsed = p.Elapsed.Duration
+		view.endedAt = view.startedAt.Add(view.elapsed)
+	case atWork:
+		view.endedAt = masterFinish(obs)
+		view.elapsed = max(view.endedAt.Sub(view.startedAt), 0)
+	}
+	view.atMost = view.elapsed
+	if start := masterStart(obs); (obs.Locust == nil || obs.Locust.LoadSeen.IsZero()) && !start.IsZero() && view.elapsed >= 0 {
+		// Another operator may have seen the start, or none.
+		view.atMost = max(view.endedAt.Sub(start), view.elapsed)
+	}
+	return view
+}
+
+// masterFinish is when the master ended.
+func masterFinish(obs *Observation) time.Time {
+	if end := masterEnd(obs); end != nil {
+		return end.FinishedAt.Time
+	}
+	return finishTime(obs.MasterJob, time.Time{})
+}
