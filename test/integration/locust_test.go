@@ -111,7 +111,7 @@ func TestHangingMasters(t *testing.T) {
 	}
 
 	// A hanging test itself is still reconciled.
-	endPod(t, &pods(t, hanging[0], resources.RoleMaster, 1)[0], 0, "")
+	endMaster(t, &pods(t, hanging[0], resources.RoleMaster, 1)[0])
 	op.untilPhase(hanging[0], v2.PhaseSucceeded)
 }
 

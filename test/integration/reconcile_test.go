@@ -67,7 +67,7 @@ func TestReconcile_JobComplete(t *testing.T) {
 	for i := range workers {
 		endPod(t, &workers[i], 0, "")
 	}
-	endPod(t, &master, 0, "")
+	endMaster(t, &master)
 	s := op.untilPhase(test, v2.PhaseSucceeded)
 	assert.Equal(t, locustEnded(t, &master), s.CompletionTime.Unix(), "when Locust ended")
 	assert.Equal(t, "2/2", s.Workers, "frozen at what was last observed while the test ran")
@@ -121,7 +121,7 @@ func TestStatus_NoReconcileLoop(t *testing.T) {
 	for i := range workers {
 		endPod(t, &workers[i], 0, "")
 	}
-	endPod(t, &master, 0, "")
+	endMaster(t, &master)
 	op.untilPhase(test, v2.PhaseSucceeded)
 	time.Sleep(2 * time.Second)
 	assert.Equal(t, 3, op.requests.total("POST services")+op.requests.total("POST jobs"), "three creates: %v", op.requests.snapshot())

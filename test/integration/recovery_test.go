@@ -176,7 +176,7 @@ func TestOperatorAway(t *testing.T) {
 	for i := range workers {
 		endPod(t, &workers[i], 0, "")
 	}
-	endPod(t, &master, 0, "")
+	endMaster(t, &master)
 	eventually(t, "the master Job is complete", func() bool { return job(t, test, resources.RoleMaster).Status.CompletionTime != nil })
 
 	op = startOperator(t, ns, withTTL(time.Hour))
@@ -228,7 +228,7 @@ func TestFaultyAPIServer(t *testing.T) {
 	for i := range workers {
 		endPod(t, &workers[i], 0, "")
 	}
-	endPod(t, &master, 0, "")
+	endMaster(t, &master)
 	op.untilPhase(test, v2.PhaseSucceeded)
 	assert.Zero(t, op.requests.total("POST jobs 409"), "nothing was created twice")
 }

@@ -454,6 +454,15 @@ func endPod(t *testing.T, pod *corev1.Pod, code int32, words string) {
 	})
 }
 
+// endMaster ends a master with code 0 and the report of a load of 20 s that two workers delivered.
+func endMaster(t *testing.T, master *corev1.Pod) {
+	t.Helper()
+	now := time.Now().Unix()
+	endPod(t, master, 0, fmt.Sprintf(`{"locust.io/report":1,"complete":true,"state":"running","users":7,"workers":2,"start":%d,"end":%d,"requests":1000,"failures":0,`+
+		`"avg":12.5,"rps":50,"p50":10,"p90":20,"p95":25,"p99":40,"endpoints":[],"errors":[],"exceptions":[],"custom_exit":false,"log":[],`+
+		`"target_users":7,"run_time":20,"shape":false,"ended_by":"run-time","lost":0,"missing":null,"cpu":[0,""]}`, now-20, now))
+}
+
 // runAll lets all pods of a test run.
 func runAll(t *testing.T, test *v2.LocustTest) (master corev1.Pod, workers []corev1.Pod) {
 	t.Helper()

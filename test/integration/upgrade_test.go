@@ -184,7 +184,7 @@ func TestUpgrade(t *testing.T) {
 	patch := client.RawPatch("application/merge-patch+json", []byte(`{"status":{"storedVersions":["v2"]}}`))
 	require.NoError(t, k8s.Status().Patch(t.Context(), crd, patch))
 
-	endPod(t, &master, 0, "")
+	endMaster(t, &master)
 	s := op.untilPhase(test, v2.PhaseSucceeded)
 	assert.Equal(t, v2.ReasonSpecInSync, reasonOf(s, v2.ConditionTypeSpecDrifted))
 	require.NoError(t, k8s.Get(t.Context(), storedAsV1, &inV1))
