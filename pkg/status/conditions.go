@@ -72,7 +72,7 @@ func setReady(s *v2.LocustTestStatus, obs *Observation, now time.Time, cause str
 	setCondition(s, now, v2.ConditionTypeReady, status, reason, headline(message))
 }
 
-func setTestCompleted(s *v2.LocustTestStatus, now time.Time, decided outcome, load *loadVerdict) {
+func setTestCompleted(s *v2.LocustTestStatus, now time.Time, decided outcome, load *loadAssessment) {
 	status, reason, message := metav1.ConditionFalse, v2.ReasonTestInProgress, "Test has not started"
 	switch s.Phase {
 	case v2.PhaseRunning:

@@ -37,7 +37,7 @@ func Derive(prev v2.LocustTestStatus, obs Observation, settings Settings, now ti
 	next.ObservedGeneration = obs.Test.Generation
 
 	v := judge(&prev, &obs, now)
-	load := judgeLoad(&prev, &obs, settings, now)
+	load := assessLoad(&prev, &obs, settings, now)
 	decided := decide(&prev, &obs, settings, v, &load, now)
 	next.Phase = decided.phase
 	setTimes(next, &obs, decided, now)

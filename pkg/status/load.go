@@ -34,45 +34,45 @@ var loadReasons = []string{
 	v2.ReasonNoRequests, v2.ReasonLoadCutShort, v2.ReasonUsersMissing, v2.ReasonWorkersLost, v2.ReasonGeneratorSaturated,
 }
 
-// loadVerdict says whether the load that was asked for was delivered.
-type loadVerdict struct {
+// loadAssessment is whether the load that was asked for was delivered.
+type loadAssessment struct {
 	status          metav1.ConditionStatus
 	reason, message string
 	// ended is true when the load has ended, though the master may go on.
 	ended bool
 	// workersGone is true when the load has ended because all workers were lost.
 	workersGone bool
-	// undecided is true while workers are not known to have ended that the verdict depends on.
+	// undecided is true while pods of workers may still show that they ended well.
 	undecided bool
-	// again is when to look again because time alone changes the verdict; 0 means never.
+	// again is when to assess again because time alone changes the result; zero means never.
 	again time.Duration
 }
 
-// judgeLoad reports whether the load was delivered: by the reporter's final report, by what the master answers while it
-// runs, or by what it answered last. A run of which nothing new is known keeps its verdict.
-func judgeLoad(prev *v2.LocustTestStatus, obs *Observation, settings Settings, now time.Time) loadVerdict {
+// assessLoad reports whether the load was delivered: by the reporter's final report, by what the master answers while it
+// runs, or by what it answered last. Without news the previous assessment stays.
+func assessLoad(prev *v2.LocustTestStatus, obs *Observation, settings Settings, now time.Time) loadAssessment {
 	masterEnded := endedMaster(obs) != nil || obs.MasterJob != nil && isFinished(obs.MasterJob)
 	final := finalReport(obs)
 	switch {
 	case final != nil && (masterEnded || masterGoes(obs)):
-		return judgeView(prev, obs, settings, now, finalView(obs, final))
+		return assessView(prev, obs, settings, now, finalView(obs, final))
 	case fromReporter(prev.TestResult):
 		return previousLoad(prev) // the pod with the final report is gone
 	case masterEnded:
-		return judgeWithoutReport(prev, obs, settings, now)
+		return assessWithoutReport(prev, obs, settings, now)
 	}
 	if obs.Locust.fresh(settings, now) == nil || RunningMaster(obs) == nil {
-		return unheardLoad(prev, obs, now)
+		return assessUnreachable(prev, obs, now)
 	}
 	view := liveView(prev, obs)
 	if !view.started && !isLoadKnown(prev) {
-		return loadVerdict{status: metav1.ConditionUnknown, reason: v2.ReasonLoadNotStarted, message: "No load has started yet"}
+		return loadAssessment{status: metav1.ConditionUnknown, reason: v2.ReasonLoadNotStarted, message: "No load has started yet"}
 	}
-	return judgeView(prev, obs, settings, now, view)
+	return assessView(prev, obs, settings, now, view)
 }
 
-// unheardLoad is the verdict on the load of a master that does not answer.
-func unheardLoad(prev *v2.LocustTestStatus, obs *Observation, now time.Time) loadVerdict {
+// assessUnreachable assesses the load of a master that does not answer.
+func assessUnreachable(prev *v2.LocustTestStatus, obs *Observation, now time.Time) loadAssessment {
 	known := previousLoad(prev)
 	if isLoadKnown(prev) || !masterStarted(obs) {
 		return known
@@ -86,20 +86,20 @@ func unheardLoad(prev *v2.LocustTestStatus, obs *Observation, now time.Time) loa
 	return known
 }
 
-// judgeWithoutReport is the verdict on the load of a master that has ended without a final report.
-func judgeWithoutReport(prev *v2.LocustTestStatus, obs *Observation, settings Settings, now time.Time) loadVerdict {
+// assessWithoutReport assesses the load of a master that has ended without a final report.
+func assessWithoutReport(prev *v2.LocustTestStatus, obs *Observation, settings Settings, now time.Time) loadAssessment {
 	result := resultAtEnd(prev, obs)
 	end := masterEnd(obs)
 	switch {
 	case result != nil && (result.TotalRequests > 0 || result.Final):
-		return judgeView(prev, obs, settings, now, lastView(prev, obs, result))
+		return assessView(prev, obs, settings, now, lastView(prev, obs, result))
 	case previousLoad(prev).status == metav1.ConditionFalse:
 		return previousLoad(prev)
 	case end != nil && report.IsFinal(end.Message):
 		return notObserved("the final report of the reporter cannot be read")
 	case end != nil && reports(obs):
 		// The reporter writes when Locust quits with code 0, and during the load.
-		return judgeView(prev, obs, settings, now, loadView{masterEnded: true, workersLeft: -1, elapsed: -1, atMost: -1})
+		return assessView(prev, obs, settings, now, loadView{masterEnded: true, workersLeft: -1, elapsed: -1, atMost: -1})
 	case end == nil && reports(obs):
 		return notObserved("the master's pod was gone before its result could be read")
 	case obs.Locust != nil && obs.Locust.Trouble != "":
@@ -116,34 +116,33 @@ func reports(obs *Observation) bool {
 	return resources.HasReporter(&obs.Run.Spec)
 }
 
-func notObserved(why string) loadVerdict {
-	return loadVerdict{status: metav1.ConditionUnknown, reason: v2.ReasonNotObserved, message: "The load was not observed: " + why}
+func notObserved(why string) loadAssessment {
+	return loadAssessment{status: metav1.ConditionUnknown, reason: v2.ReasonNotObserved, message: "The load was not observed: " + why}
 }
 
-// previousLoad is the verdict in the previous status.
-func previousLoad(prev *v2.LocustTestStatus) loadVerdict {
+// previousLoad is the assessment in the previous status.
+func previousLoad(prev *v2.LocustTestStatus) loadAssessment {
 	if c := meta.FindStatusCondition(prev.Conditions, v2.ConditionTypeLoadDelivered); c != nil {
-		return loadVerdict{status: c.Status, reason: c.Reason, message: c.Message, ended: prev.TestResult != nil && prev.TestResult.Final}
+		return loadAssessment{status: c.Status, reason: c.Reason, message: c.Message, ended: prev.TestResult != nil && prev.TestResult.Final}
 	}
-	return loadVerdict{status: metav1.ConditionUnknown, reason: v2.ReasonLoadNotStarted, message: "No load has started yet"}
+	return loadAssessment{status: metav1.ConditionUnknown, reason: v2.ReasonLoadNotStarted, message: "No load has started yet"}
 }
 
 // isLoadKnown reports whether something has been observed of the load before.
 func isLoadKnown(prev *v2.LocustTestStatus) bool {
-	c := meta.FindStatusCondition(prev.Conditions, v2.ConditionTypeLoadDelivered)
-	return c != nil && c.Status != metav1.ConditionUnknown
+	return previousLoad(prev).status != metav1.ConditionUnknown
 }
 
-// judgeView is the verdict on a load that has started, or whose master has ended.
-func judgeView(prev *v2.LocustTestStatus, obs *Observation, settings Settings, now time.Time, view loadView) loadVerdict {
-	verdict := loadVerdict{ended: view.started && view.ended}
+// assessView assesses a load that has started, or whose master has ended.
+func assessView(prev *v2.LocustTestStatus, obs *Observation, settings Settings, now time.Time, view loadView) loadAssessment {
+	load := loadAssessment{ended: view.started && view.ended}
 	problems := map[string]string{
 		v2.ReasonNoRequests:         noRequests(obs, view),
 		v2.ReasonUsersMissing:       usersMissing(view),
 		v2.ReasonGeneratorSaturated: saturated(obs, view),
 	}
 	cut, unknown := "", false
-	if verdict.ended || view.masterEnded && view.started {
+	if load.ended || view.masterEnded && view.started {
 		cut, unknown = cutShort(obs, settings, view)
 	}
 	problems[v2.ReasonLoadCutShort] = cut
@@ -151,32 +150,32 @@ func judgeView(prev *v2.LocustTestStatus, obs *Observation, settings Settings, n
 	if lost > 0 && (view.lostSettled || lostPods(obs, view) > 0) {
 		problems[v2.ReasonWorkersLost] = plural(int(lost), "worker was", "workers were") + " lost during the load, with what was measured since the last report"
 	}
-	if verdict.ended && (byWorkers(view) && !quitWell(obs, view) || lost > 0) {
-		verdict.undecided = awaitsWorkers(obs, view)
+	if load.ended && (byWorkers(view) && !quitWell(obs, view) || lost > 0) {
+		load.undecided = awaitsWorkers(obs, view)
 	}
-	if verdict.undecided && !view.masterEnded && now.Sub(view.endedAt) < settleTime {
+	if load.undecided && !view.masterEnded && now.Sub(view.endedAt) < settleTime {
 		// The pods of workers that have quit do not show it yet.
 		delete(problems, v2.ReasonLoadCutShort)
 		delete(problems, v2.ReasonWorkersLost)
-		verdict.again = settleTime - now.Sub(view.endedAt)
+		load.again = settleTime - now.Sub(view.endedAt)
 	}
 	if problems[v2.ReasonLoadCutShort] != "" && !view.masterEnded && workersGone(obs, view) {
-		verdict.workersGone = true
-		verdict.again = soonest(verdict.again, workersGoneFor-now.Sub(view.endedAt))
+		load.workersGone = true
+		load.again = soonest(load.again, workersGoneFor-now.Sub(view.endedAt))
 	}
 	carryOver(problems, prev, view)
-	verdict.status, verdict.reason, verdict.message = summarize(problems)
+	load.status, load.reason, load.message = summarize(problems)
 	switch {
-	case verdict.reason != "":
+	case load.reason != "":
 	case unknown:
-		unobserved := notObserved("it is not known who ended it, because there is no reporter and no run time")
-		verdict.status, verdict.reason, verdict.message = unobserved.status, unobserved.reason, unobserved.message
-	case verdict.ended:
-		verdict.status, verdict.reason, verdict.message = metav1.ConditionTrue, v2.ReasonLoadAsPlanned, "The load was delivered as planned"
+		unobserved := notObserved("it is not known who ended it: neither a reporter nor a run time shows it")
+		load.status, load.reason, load.message = unobserved.status, unobserved.reason, unobserved.message
+	case load.ended:
+		load.status, load.reason, load.message = metav1.ConditionTrue, v2.ReasonLoadAsPlanned, "The load was delivered as planned"
 	default:
-		verdict.status, verdict.reason, verdict.message = metav1.ConditionTrue, v2.ReasonLoadAsPlanned, "The load runs as planned"
+		load.status, load.reason, load.message = metav1.ConditionTrue, v2.ReasonLoadAsPlanned, "The load runs as planned"
 	}
-	return verdict
+	return load
 }
 
 // carryOver keeps what was reported before: apart from NoRequests a problem stays for the rest of the run, and LoadCutShort
@@ -234,7 +233,7 @@ func FailsRun(guarantee v2.LoadGuarantee, reason string) bool {
 }
 
 // undelivered returns why the load makes the run Failed; empty when it does not.
-func (l *loadVerdict) undelivered(obs *Observation) string {
+func (l *loadAssessment) undelivered(obs *Observation) string {
 	if !FailsRun(obs.guarantee(), l.reason) {
 		return ""
 	}
@@ -242,7 +241,7 @@ func (l *loadVerdict) undelivered(obs *Observation) string {
 }
 
 // remark is what is worth a word of the load of a run that succeeded; mostly empty.
-func (l *loadVerdict) remark() string {
+func (l *loadAssessment) remark() string {
 	switch {
 	case l.reason == v2.ReasonNotObserved:
 		return "; " + strings.ToLower(l.message[:1]) + l.message[1:]
@@ -253,7 +252,7 @@ func (l *loadVerdict) remark() string {
 }
 
 // workersLostForGood returns why a run is Failed that lost all its workers; empty when it has not, or may yet go on.
-func workersLostForGood(obs *Observation, load *loadVerdict, now time.Time) string {
+func workersLostForGood(obs *Observation, load *loadAssessment, now time.Time) string {
 	if !load.workersGone || now.Sub(obs.Locust.EndedSince) < workersGoneFor {
 		return ""
 	}
@@ -261,7 +260,7 @@ func workersLostForGood(obs *Observation, load *loadVerdict, now time.Time) stri
 }
 
 // setLoadDelivered sets the condition LoadDelivered.
-func setLoadDelivered(next *v2.LocustTestStatus, load *loadVerdict, now time.Time) {
+func setLoadDelivered(next *v2.LocustTestStatus, load *loadAssessment, now time.Time) {
 	setCondition(next, now, v2.ConditionTypeLoadDelivered, load.status, load.reason, load.message)
 }
 

@@ -74,9 +74,11 @@ func cutShort(obs *Observation, settings Settings, view loadView) (why string, u
 				return "the master's process ended during the load" + after, false
 			}
 			return "", false // the state is older than the rest of the answer
+		case report.EndedByRunTime, report.EndedByShape, report.EndedByWebUI, report.EndedByLocustfile:
+			return "", false
 		case report.EndedByMain:
 		default:
-			return "", false
+			view.endUnseen = true // a later reporter's, or the user's own
 		}
 	}
 	unknown = view.masterEnded && (view.delivery == nil || view.endUnseen)

@@ -18,11 +18,10 @@ type loadView struct {
 	atMost time.Duration
 	// runTime is what Locust itself has; nil without a limit, and when it is not known.
 	runTime *time.Duration
-	// requests have finished; users are at work.
+	// requests have finished.
 	requests int64
-	users    int32
 	shape    bool
-	// delivery is the word of the reporter; nil without it.
+	// delivery is what the reporter reports; nil without it.
 	delivery *report.Delivery
 	busiest  *report.ProcessorUse
 	// workersLeft is how many workers the master had at the end of the load; -1 when it is not known.
@@ -38,7 +37,7 @@ func finalView(obs *Observation, final *report.Final) loadView {
 	view := loadView{
 		started: !final.LoadStart.IsZero(), ended: true, masterEnded: true, lostSettled: true,
 		startedAt: final.LoadStart, endedAt: final.LoadEnd, elapsed: -1,
-		requests: final.Requests, users: final.Users, workersLeft: final.Workers, delivery: final.Delivery,
+		requests: final.Requests, workersLeft: final.Workers, delivery: final.Delivery,
 	}
 	if final.LoadEnd.After(final.LoadStart) {
 		view.elapsed = final.LoadEnd.Sub(final.LoadStart)
@@ -60,7 +59,7 @@ func liveView(prev *v2.LocustTestStatus, obs *Observation) loadView {
 	l := obs.Locust
 	r := l.Report
 	view := loadView{
-		ended: r.State.Ended(), requests: r.Requests, users: r.Users, workersLeft: -1, elapsed: -1,
+		ended: r.State.Ended(), requests: r.Requests, workersLeft: -1, elapsed: -1,
 		delivery: r.Delivery, busiest: l.Busiest, lostSettled: l.At.Sub(l.LostChanged) >= settleTime,
 		runTime: loadOf(obs, r).RunTime, shape: r.Target != nil && r.Target.Shape,
 	}

@@ -57,7 +57,7 @@ func derivePhaseFromJob(job *batchv1.Job) string {
 }
 
 // decide is the phase that the whole observation tells. Phases only move forward.
-func decide(prev *v2.LocustTestStatus, obs *Observation, settings Settings, verdict *verdict, load *loadVerdict, now time.Time) outcome {
+func decide(prev *v2.LocustTestStatus, obs *Observation, settings Settings, verdict *verdict, load *loadAssessment, now time.Time) outcome {
 	if obs.Failure != nil && obs.Failure.Final {
 		return failed(now, obs.Failure.Message)
 	}
@@ -126,7 +126,7 @@ func HasOutcome(obs *Observation) bool {
 }
 
 // masterEnded is the end of the run by the exit code of the master's Locust container.
-func masterEnded(prev *v2.LocustTestStatus, obs *Observation, pod *corev1.Pod, load *loadVerdict, now time.Time) outcome {
+func masterEnded(prev *v2.LocustTestStatus, obs *Observation, pod *corev1.Pod, load *loadAssessment, now time.Time) outcome {
 	at := finishedAt(pod)
 	switch {
 	case load.undecided && settling(at, now):
@@ -195,7 +195,7 @@ func startedMaster(obs *Observation) *corev1.Pod {
 }
 
 // masterSucceeded is the end of a master whose Job is complete and whose pod does not show how it ended.
-func masterSucceeded(prev *v2.LocustTestStatus, obs *Observation, load *loadVerdict, now time.Time) outcome {
+func masterSucceeded(prev *v2.LocustTestStatus, obs *Observation, load *loadAssessment, now time.Time) outcome {
 	at := finishTime(obs.MasterJob, now)
 	if settling(at, now) && awaitsEnd(obs) {
 		return outcome{phase: prev.Phase, wait: settleTime / 10}
@@ -204,7 +204,7 @@ func masterSucceeded(prev *v2.LocustTestStatus, obs *Observation, load *loadVerd
 }
 
 // endedWith0 is the end of a master with exit code 0: what the load and the success criteria make of it.
-func endedWith0(prev *v2.LocustTestStatus, obs *Observation, load *loadVerdict, at time.Time) outcome {
+func endedWith0(prev *v2.LocustTestStatus, obs *Observation, load *loadAssessment, at time.Time) outcome {
 	causes := []string{load.undelivered(obs)}
 	if c := obs.criteria(); c != nil {
 		causes = append(causes, violated(c, resultAtEnd(prev, obs)))
@@ -229,7 +229,7 @@ func awaitsEnd(obs *Observation) bool {
 
 // endedInFailure is the end of a master with another exit code. Where failed requests alone gave it, the success criteria
 // decide.
-func endedInFailure(prev *v2.LocustTestStatus, obs *Observation, pod *corev1.Pod, load *loadVerdict, at time.Time) outcome {
+func endedInFailure(prev *v2.LocustTestStatus, obs *Observation, pod *corev1.Pod, load *loadAssessment, at time.Time) outcome {
 	if obs.criteria() != nil && failedRequestsOnly(obs, resultAtEnd(prev, obs)) {
 		return endedWith0(prev, obs, load, at)
 	}
