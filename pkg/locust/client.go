@@ -1,9 +1,11 @@
 package locust
 
 import (
-	"bytes"
+	"bufio"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -19,8 +21,13 @@ const (
 	Timeout = 2 * time.Second
 	// maxRefusal is how much is read of an answer that only says that there is none, in bytes.
 	maxRefusal = 16 << 10
-	// maxHeader bounds the header of an answer in bytes; Locust's has some hundred.
-	maxHeader = 64 << 10
+	// maxHeader bounds the header of an answer in bytes; Locust's has some hundred, a cookie and the reporter's line come to
+	// it. A header of many short lines takes many times as much memory.
+	maxHeader = 16 << 10
+	// maxCertificates bounds the certificates of a master in bytes; they are kept as long as the connection is.
+	maxCertificates = 32 << 10
+	// loginMissing begins the answer of a web UI that asks for a login it has not set up (web.py, auth_required_if_enabled).
+	loginMissing = "Locust auth exception"
 
 	// A master is asked every few seconds, so its connection is kept for a few times of that: for each of some hundred
 	// masters one.
@@ -72,7 +79,7 @@ func NewDirect(opts ...Option) *Client {
 		DialContext: o.dial,
 		// Users bring certificates that they have signed themselves, for whatever name. Nothing secret is sent, and the
 		// answer would be trusted no more if it came from a known server: it is the locustfile's.
-		TLSClientConfig:        &tls.Config{InsecureSkipVerify: true},
+		TLSClientConfig:        &tls.Config{InsecureSkipVerify: true, VerifyPeerCertificate: checkSize},
 		TLSHandshakeTimeout:    o.timeout,
 		DisableCompression:     true, // a small answer could unpack to a large one
 		MaxIdleConns:           maxIdle,
@@ -82,6 +89,18 @@ func NewDirect(opts ...Option) *Client {
 		Protocols:              &protocols,
 	}
 	return &Client{http: without(&http.Client{Transport: transport}), way: directly, timeout: o.timeout}
+}
+
+// checkSize refuses certificates that are too large.
+func checkSize(certificates [][]byte, _ [][]*x509.Certificate) error {
+	size := 0
+	for _, certificate := range certificates {
+		size += len(certificate)
+	}
+	if size > maxCertificates {
+		return errors.New("tls: the certificates are too large")
+	}
+	return nil
 }
 
 // NewProxy is a client outside the cluster: it asks through the API server, as cfg says and with cfg's rights, which
@@ -134,22 +153,14 @@ func (c *Client) Stats(ctx context.Context, t Target) (*report.Report, error) {
 // both asks for the JSON, and for the CSV when the load has stopped. Agreed is false when the two are of different
 // moments.
 func (c *Client) both(ctx context.Context, t Target) (r *report.Report, agreed bool, err error) {
-	data, header, err := c.get(ctx, t, pathStats)
-	if err != nil {
+	if r, err = c.report(ctx, t); err != nil {
 		return nil, false, err
 	}
-	if r, err = report.DecodeStats(data); err != nil {
-		return nil, false, notLocust(err)
-	}
-	r.Target, r.Delivery = report.DecodeHeader(header.Get(report.TargetHeader))
 	if r.State != report.StateStopped {
 		return r, true, nil
 	}
-	if data, _, err = c.get(ctx, t, pathCSV); err != nil {
-		return r, true, nil
-	}
-	run, err := report.DecodeCSV(data)
-	if err != nil {
+	var run *report.Stats
+	if _, err := c.get(ctx, t, pathCSV, func(body io.Reader) (err error) { run, err = report.DecodeCSV(body); return err }); err != nil {
 		return r, true, nil
 	}
 	if run.Requests != r.Requests || run.Failures != r.Failures {
@@ -160,33 +171,53 @@ func (c *Client) both(ctx context.Context, t Target) (r *report.Report, agreed b
 	return r, true, nil
 }
 
-// get gets a page.
-func (c *Client) get(ctx context.Context, t Target, page string) ([]byte, http.Header, error) {
+// report asks for the JSON.
+func (c *Client) report(ctx context.Context, t Target) (r *report.Report, err error) {
+	header, err := c.get(ctx, t, pathStats, func(body io.Reader) (err error) { r, err = report.DecodeStats(body); return err })
+	if err != nil {
+		return nil, err
+	}
+	r.Target, r.Delivery = report.DecodeHeader(header.Get(report.TargetHeader))
+	return r, nil
+}
+
+// get gets a page, and decodes it while it comes.
+func (c *Client) get(ctx context.Context, t Target, page string, decode func(body io.Reader) error) (http.Header, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.way.address(t, page).String(), http.NoBody)
 	if err != nil {
-		return nil, nil, &requestError{reason: "the address is not valid", causes: []error{err}}
+		return nil, &requestError{reason: "the address is not valid", causes: []error{err}}
 	}
 	// Or else the transport asks for gzip where it may, and unpacks it.
 	req.Header.Set("Accept-Encoding", "identity")
 
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return nil, nil, c.failed(ctx, err)
+		return nil, c.failed(ctx, err)
 	}
 	defer func() { _ = resp.Body.Close() }()
 
 	if resp.StatusCode != http.StatusOK {
 		body, _ := io.ReadAll(io.LimitReader(resp.Body, maxRefusal)) // what is missing of it does not matter
-		return nil, nil, c.refusal(resp, body)
+		return nil, c.refusal(resp, body)
 	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, report.MaxAnswer+1))
+	body := bufio.NewReaderSize(resp.Body, len(loginMissing)) // the decoders have buffers of their own
+	if start, _ := body.Peek(len(loginMissing)); string(start) == loginMissing {
+		return nil, because(ErrLogin)
+	}
+	if err := decode(body); err != nil {
+		return nil, c.refused(ctx, err)
+	}
+	return resp.Header, nil
+}
+
+// refused is the error for an answer that could not be decoded.
+func (c *Client) refused(ctx context.Context, err error) error {
+	var decoding *report.DecodeError
 	switch {
-	case err != nil:
-		return nil, nil, c.failed(ctx, err)
-	case len(body) > report.MaxAnswer:
-		return nil, nil, because(ErrTooLarge)
-	case bytes.HasPrefix(body, []byte("Locust auth exception")): // web.py, auth_required_if_enabled
-		return nil, nil, because(ErrLogin)
+	case errors.Is(err, report.ErrTooLarge):
+		return because(ErrTooLarge)
+	case errors.As(err, &decoding):
+		return notLocust(err)
 	}
-	return body, resp.Header, nil
+	return c.failed(ctx, err)
 }

@@ -180,6 +180,19 @@ func TestDirect_TLS(t *testing.T) {
 	assert.Equal(t, int64(1130), r.Requests)
 }
 
+// A chain of certificates may be 256 KiB by TLS, and would be kept with the connection.
+func TestDirect_LargeCertificates(t *testing.T) {
+	server := httptest.NewUnstartedServer(pages(map[string][]byte{pathStats: sample(t, "2.12-running.json")}))
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	own := server.TLS.Certificates[0].Certificate[0]
+	for len(bytes.Join(server.TLS.Certificates[0].Certificate, nil)) <= maxCertificates {
+		server.TLS.Certificates[0].Certificate = append(server.TLS.Certificates[0].Certificate, own)
+	}
+	_, err := NewDirect(dialing(server.Listener.Addr().String())).Stats(t.Context(), Target{IP: "fd00::7", Port: 443, TLS: true})
+	require.EqualError(t, err, "the TLS handshake failed")
+}
+
 func TestDirect_ProxyOfTheEnvironment(t *testing.T) {
 	t.Setenv("HTTP_PROXY", "http://127.0.0.1:1")
 	_, err := directTo(t, says(200, string(sample(t, "2.47-ready.json")))).Stats(t.Context(), shop)

@@ -1,10 +1,10 @@
 package report
 
 import (
-	"bytes"
 	"encoding/csv"
 	"errors"
 	"io"
+	"strings"
 )
 
 // Columns of the CSV (stats.py, requests_csv_columns). The percentiles' columns follow PERCENTILES_TO_REPORT, which a
@@ -26,12 +26,14 @@ const (
 // second too, are those of the whole run; it has no errors. It refuses with a *DecodeError what is not of this form.
 //
 // Unlike the JSON it is computed at the time it is asked for, has the 95th percentile in every version, and lists all
-// endpoints.
-func DecodeCSV(data []byte) (*Stats, error) {
-	if err := tooLarge(data); err != nil {
-		return nil, err
-	}
-	rows := csv.NewReader(bytes.NewReader(data))
+// endpoints. It is decoded while it comes; errors of the reader are returned as they are.
+func DecodeCSV(from io.Reader) (*Stats, error) {
+	r := &csvReader{source: source{from: from}}
+	stats, err := readRows(csv.NewReader(r))
+	return stats, r.result(err)
+}
+
+func readRows(rows *csv.Reader) (*Stats, error) {
 	rows.ReuseRecord = true
 	header, err := rows.Read()
 	if err != nil {
@@ -54,7 +56,10 @@ func DecodeCSV(data []byte) (*Stats, error) {
 		var r reader
 		e := columns.entry(&r, record)
 		if r.err != nil {
-			return nil, r.err
+			if err := e.refused(r.err); err != nil {
+				return nil, err
+			}
+			continue
 		}
 		total, endpoints = sortIn(e, total, endpoints)
 	}
@@ -67,8 +72,12 @@ func DecodeCSV(data []byte) (*Stats, error) {
 
 // noCSV is the error for what encoding/csv says.
 func noCSV(err error) error {
-	if errors.Is(err, io.EOF) {
+	var refused *DecodeError
+	switch {
+	case errors.Is(err, io.EOF):
 		return wrong(whole, "is empty", "")
+	case errors.As(err, &refused):
+		return refused
 	}
 	return wrong(whole, "is no CSV", err.Error())
 }
@@ -102,10 +111,10 @@ func (c columns) entry(r *reader, record []string) *entry {
 		return ""
 	}
 	e := &entry{}
-	e.Method, e.Name = string(cell(columnMethod)), string(cell(columnName))
+	e.Method, e.Name = strings.Clone(string(cell(columnMethod))), strings.Clone(string(cell(columnName))) // not the whole row
 	e.Requests = r.count(cell(columnRequests), columnRequests)
 	e.Failures = r.count(cell(columnFailures), columnFailures)
-	e.rate = r.number(cell(columnRate), columnRate, maxRate)
+	e.rate = r.measure(cell(columnRate), columnRate, maxRate)
 	e.Average = r.milliseconds(cell(columnAverage), columnAverage)
 	e.percentiles = Percentiles{
 		P50: r.percentile(cell(columnMedian), columnMedian, e.Requests),

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"bytes"
 	"strings"
 	"testing"
 
@@ -34,7 +35,7 @@ func TestDecodeCSV_Samples(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := DecodeCSV(sample(t, name))
+			got, err := DecodeCSV(bytes.NewReader(sample(t, name)))
 			require.NoError(t, err)
 			assert.Equal(t, want, *got)
 		})
@@ -44,9 +45,9 @@ func TestDecodeCSV_Samples(t *testing.T) {
 // Both answers of one Locust tell the same, where both tell it.
 func TestDecodeCSV_AgreesWithTheJSON(t *testing.T) {
 	for _, version := range []string{"2.12", "2.47"} {
-		fromCSV, err := DecodeCSV(sample(t, version+"-stopped.csv"))
+		fromCSV, err := DecodeCSV(bytes.NewReader(sample(t, version+"-stopped.csv")))
 		require.NoError(t, err)
-		fromJSON, err := DecodeStats(sample(t, version+"-stopped.json"))
+		fromJSON, err := DecodeStats(bytes.NewReader(sample(t, version+"-stopped.json")))
 		require.NoError(t, err)
 		assert.Equal(t, fromJSON.Requests, fromCSV.Requests)
 		assert.Equal(t, fromJSON.Failures, fromCSV.Failures)
@@ -68,7 +69,7 @@ const (
 func TestDecodeCSV_Forms(t *testing.T) {
 	decode := func(t *testing.T, text string) *Stats {
 		t.Helper()
-		s, err := DecodeCSV([]byte(text))
+		s, err := DecodeCSV(strings.NewReader(text))
 		require.NoError(t, err)
 		return s
 	}
@@ -91,37 +92,31 @@ func TestDecodeCSV_Forms(t *testing.T) {
 func TestDecodeCSV_Refusals(t *testing.T) {
 	with := func(from, to string) string { return strings.Replace(csvHeader+csvTotal, from, to, 1) }
 	for name, row := range map[string]struct{ text, want string }{
-		"nothing":             {"", "it is empty"},
-		"a page":              {"<html>\n<body>\n", "column Type is missing"},
-		"no column":           {with("Failure Count", "Failures"), "column Failure Count is missing"},
-		"no median":           {with("Median Response Time", "Median"), "column Median Response Time is missing"},
-		"no rows":             {csvHeader, "it has no row Aggregated"},
-		"no total":            {with(",Agg", "GET,Agg"), "it has no row Aggregated"},
-		"a short row":         {with(",7,8,9", ""), "it is no CSV: record on line 2: wrong number of fields"},
-		"a long row":          {with("8,9", "8,9,10"), "it is no CSV: record on line 2: wrong number of fields"},
-		"a loose quote":       {with("Aggregated", `a"b`), "it is no CSV: parse error"},
-		"an open quote":       {csvHeader + `"`, "it is no CSV"},
-		"empty":               {with(",20,", ",,"), "Request Count is missing"},
-		"no number":           {with(",20,", ",x,"), "Request Count is no number: x"},
-		"N/A":                 {with(",20,", ",N/A,"), "Request Count is no number: N/A"},
-		"hexadecimal":         {with(",20,", ",0x14,"), "Request Count is no number: 0x14"},
-		"signed":              {with(",20,", ",+20,"), "Request Count is no number: +20"},
-		"a sign alone":        {with(",20,", ",-,"), "Request Count is no number: -"},
-		"negative":            {with(",20,", ",-20,"), "Request Count is negative: -20"},
-		"fraction":            {with(",20,", ",2.5,"), "Request Count is no whole number: 2.5"},
-		"too many":            {with(",20,", ",9007199254740994,"), "Request Count is too large"},
-		"failures":            {with(",1,3", ",1_0,3"), "Failure Count is no number: 1_0"},
-		"nan":                 {with("4.5", "nan"), "Average Response Time is no number: nan"},
-		"infinite":            {with("4.5", "inf"), "Average Response Time is no number: inf"},
-		"average":             {with("4.5", "1e12"), "Average Response Time is too large: 1e12"},
-		"rate":                {with("6.5", "1e10"), "Requests/s is too large: 1e10"},
-		"percentile":          {with("7,8,9", "7,x,9"), "95% is no number: x"},
-		"negative percentile": {with("7,8,9", "-7,8,9"), "90% is negative: -7"},
-		"endpoint":            {with(csvTotal, "GET,/,x,0,0,0,0,0,0,0\n"+csvTotal), "Request Count is no number: x"},
-		"too large":           {csvHeader + csvTotal + strings.Repeat("\n", MaxAnswer), "it is larger than 1 MiB"},
+		"nothing":       {"", "it is empty"},
+		"a page":        {"<html>\n<body>\n", "column Type is missing"},
+		"no column":     {with("Failure Count", "Failures"), "column Failure Count is missing"},
+		"no median":     {with("Median Response Time", "Median"), "column Median Response Time is missing"},
+		"no rows":       {csvHeader, "it has no row Aggregated"},
+		"no total":      {with(",Agg", "GET,Agg"), "it has no row Aggregated"},
+		"a short row":   {with(",7,8,9", ""), "it is no CSV: record on line 2: wrong number of fields"},
+		"a long row":    {with("8,9", "8,9,10"), "it is no CSV: record on line 2: wrong number of fields"},
+		"a loose quote": {with("Aggregated", `a"b`), "it is no CSV: parse error"},
+		"an open quote": {csvHeader + `"`, "it is no CSV"},
+		"empty":         {with(",20,", ",,"), "Request Count is missing"},
+		"no number":     {with(",20,", ",x,"), "Request Count is no number: x"},
+		"N/A":           {with(",20,", ",N/A,"), "Request Count is no number: N/A"},
+		"hexadecimal":   {with(",20,", ",0x14,"), "Request Count is no number: 0x14"},
+		"signed":        {with(",20,", ",+20,"), "Request Count is no number: +20"},
+		"a sign alone":  {with(",20,", ",-,"), "Request Count is no number: -"},
+		"negative":      {with(",20,", ",-20,"), "Request Count is negative: -20"},
+		"fraction":      {with(",20,", ",2.5,"), "Request Count is no whole number: 2.5"},
+		"too many":      {with(",20,", ",9007199254740994,"), "Request Count is too large"},
+		"failures":      {with(",1,3", ",1_0,3"), "Failure Count is no number: 1_0"},
+		"percentile":    {with("7,8,9", "7,x,9"), "95% is no number: x"},
+		"too large":     {csvHeader + csvTotal + strings.Repeat("\n", MaxAnswer), "it is larger than 1 MiB"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s, err := DecodeCSV([]byte(row.text))
+			s, err := DecodeCSV(strings.NewReader(row.text))
 			assert.Nil(t, s)
 			require.ErrorContains(t, err, row.want)
 			var decoding *DecodeError

@@ -1,11 +1,9 @@
 package report
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"math"
 	"slices"
@@ -23,9 +21,6 @@ const (
 	maxPeople       = math.MaxInt32
 	maxRate         = 1e9
 	maxResponseTime = 365 * 24 * time.Hour
-	// MaxAnswer is the size in bytes of the largest answer that is read. Locust lists 500 endpoints and 500 errors at
-	// most (web.py), usually a quarter of this.
-	MaxAnswer = 1 << 20
 	// maxValue bounds what an error repeats of the input, in bytes.
 	maxValue = 64
 )
@@ -61,16 +56,22 @@ func wrong(field, problem, value string) error {
 	return &DecodeError{Field: field, Problem: problem, Value: clean(value, maxValue)}
 }
 
-// readObject reads a JSON object member by member, so that no more is kept than member asks for, however large the
-// object is. Names are told apart by case. Members that member does not know it has to skip.
-func readObject(data []byte, member func(name string, d *json.Decoder) error) error {
-	if len(bytes.TrimSpace(data)) == 0 {
+// readObject reads a JSON object member by member while it comes, so that no more is kept than member asks for, however
+// large the object is. Names are told apart by case. Members that member does not know it has to skip. It returns errors
+// of from as they are.
+func readObject(from io.Reader, member func(name string, d *json.Decoder) error) error {
+	d, r := newJSONDecoder(from)
+	return r.result(readMembers(d, member))
+}
+
+func readMembers(d *json.Decoder, member func(name string, d *json.Decoder) error) error {
+	token, err := d.Token()
+	switch {
+	case errors.Is(err, io.EOF):
 		return wrong(whole, "is empty", "")
-	}
-	d := json.NewDecoder(bytes.NewReader(data))
-	if token, err := d.Token(); err != nil {
+	case err != nil:
 		return noJSON(whole, err)
-	} else if token != json.Delim('{') {
+	case token != json.Delim('{'):
 		return wrong(whole, "is no JSON object", "")
 	}
 	for d.More() {
@@ -123,10 +124,23 @@ func readArray[T any](d *json.Decoder, field string, each func(*T) error) error 
 	return nil
 }
 
-// skip reads over a value that is not needed.
+// skip reads over a value that is not needed, of any size.
 func skip(d *json.Decoder) error {
-	var v value
-	return keep(d, &v)
+	for depth := 0; ; {
+		token, err := d.Token()
+		if err != nil {
+			return noJSON(whole, err)
+		}
+		switch token {
+		case json.Delim('{'), json.Delim('['):
+			depth++
+		case json.Delim('}'), json.Delim(']'):
+			depth--
+		}
+		if depth == 0 {
+			return nil
+		}
+	}
 }
 
 // keep reads a value as it is.
@@ -140,7 +154,10 @@ func keep(d *json.Decoder, v *value) error {
 // noJSON is the error for what encoding/json says about a field.
 func noJSON(field string, err error) error {
 	var mismatch *json.UnmarshalTypeError
+	var refused *DecodeError
 	switch {
+	case errors.As(err, &refused):
+		return refused
 	case errors.As(err, &mismatch):
 		return wrong(field, "has an unexpected form", "a JSON "+mismatch.Value)
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
@@ -170,24 +187,49 @@ func (r *reader) fail(field, problem string, v value) {
 
 // number reads a number that is finite, not negative and at most limit.
 func (r *reader) number(v value, field string, limit float64) float64 {
-	if v == "" {
-		r.fail(field, "is missing", "")
-		return 0
-	}
-	number, err := strconv.ParseFloat(string(v), 64)
+	number := r.parse(v, field)
 	switch {
-	case !isNumber(v), err != nil && !errors.Is(err, strconv.ErrRange):
-		r.fail(field, "is no number", v)
+	case r.err != nil:
 	case number < 0:
 		r.fail(field, "is negative", v)
 	case number > limit:
 		r.fail(field, "is too large", v)
+	default:
+		return math.Abs(number) // -0 is 0
+	}
+	return 0
+}
+
+// measure reads what the user's code measured, and what may be odd without making a report worthless: it is brought
+// between 0 and limit, and NaN is 0.
+func (r *reader) measure(v value, field string, limit float64) float64 {
+	if isNaN(v) {
+		return 0
+	}
+	return math.Abs(min(max(r.parse(v, field), 0), limit))
+}
+
+// parse reads any number; beyond float64 it is infinite.
+func (r *reader) parse(v value, field string) float64 {
+	switch strings.ToLower(string(v)) {
+	case "":
+		r.fail(field, "is missing", "")
+		return 0
+	case "inf", "-inf": // Python's, in the CSV
+		v = v[:len(v)-len("inf")] + "1e999"
+	}
+	number, err := strconv.ParseFloat(string(v), 64)
+	if !isNumber(v) || err != nil && !errors.Is(err, strconv.ErrRange) {
+		r.fail(field, "is no number", v)
 	}
 	if r.err != nil {
 		return 0
 	}
-	return math.Abs(number) // -0 is 0
+	return number
 }
+
+// isNaN reports whether a value is what Python writes for NaN.
+func isNaN(v value) bool { return v == notNumber || strings.EqualFold(string(v), "nan") }
 
 // isNumber tells whether a value is made of what JSON numbers are made of; strconv takes "inf" and "0x1p4" too.
 func isNumber(v value) bool {
@@ -214,16 +256,21 @@ func (r *reader) people(v value, field string) int32 {
 	return int32(number)
 }
 
+// atWork reads a number of users or workers of a report, brought into the bounds: the rest is worth as much without it.
+func (r *reader) atWork(v value, field string) int32 {
+	return int32(r.measure(v, field, maxPeople))
+}
+
 // milliseconds reads a response time, which Locust gives in milliseconds, to the microsecond.
 func (r *reader) milliseconds(v value, field string) time.Duration {
-	number := r.number(v, field, float64(maxResponseTime/time.Millisecond))
+	number := r.measure(v, field, float64(maxResponseTime/time.Millisecond))
 	return time.Duration(math.Round(number*1000)) * time.Microsecond
 }
 
 // percentile reads a response time that there is none of without requests (Locust says 0 then), and that may be
-// missing, null, or "N/A" in the CSV.
+// missing, null, NaN, or "N/A" in the CSV.
 func (r *reader) percentile(v value, field string, requests int64) *time.Duration {
-	if v == "" || v == "null" || v == "N/A" {
+	if v == "" || v == "null" || v == "N/A" || isNaN(v) {
 		return nil
 	}
 	percentile := r.milliseconds(v, field)
@@ -348,12 +395,4 @@ func (e Endpoint) cleaned() Endpoint {
 func (e Error) cleaned() Error {
 	e.Method, e.Name, e.Text = clean(e.Method, MaxMethod), clean(e.Name, MaxName), clean(e.Text, MaxError)
 	return e
-}
-
-// tooLarge tells whether an answer is larger than what is read.
-func tooLarge(data []byte) error {
-	if len(data) <= MaxAnswer {
-		return nil
-	}
-	return wrong(whole, fmt.Sprintf("is larger than %d MiB", MaxAnswer>>20), "")
 }

@@ -67,7 +67,7 @@ type rawDelivery struct {
 	Exceptions []finalError `json:"exceptions"`
 }
 
-// read returns nil when something is wrong, or missing as in the reports of older reporters.
+// read returns nil when something but an exception is wrong, or missing as in the reports of older reporters.
 func (raw *rawDelivery) read() *Delivery {
 	r := &reader{}
 	d := &Delivery{WorkersLost: r.people(raw.Lost, "lost")}
@@ -86,10 +86,7 @@ func (raw *rawDelivery) read() *Delivery {
 	} else if use := readUse(r, raw.Busiest[0], raw.Busiest[1]); use.Worker != "" {
 		d.Busiest = use
 	}
-	for _, e := range raw.Exceptions {
-		e.Method, e.Name = "", ""
-		d.Exceptions = insert(d.Exceptions, e.read(r, "exceptions").cleaned(), MaxErrors, moreFrequent)
-	}
+	d.Exceptions = readErrors(nil, exceptions(raw.Exceptions))
 	if r.err != nil {
 		return nil
 	}
@@ -97,5 +94,5 @@ func (raw *rawDelivery) read() *Delivery {
 }
 
 func readUse(r *reader, percent, worker value) *ProcessorUse {
-	return &ProcessorUse{Percent: math.Round(r.number(percent, "cpu", maxPercent)), Worker: clean(r.text(worker, "cpu"), MaxName)}
+	return &ProcessorUse{Percent: math.Round(r.measure(percent, "cpu", maxPercent)), Worker: clean(r.text(worker, "cpu"), MaxName)}
 }

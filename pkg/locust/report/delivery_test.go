@@ -27,9 +27,9 @@ func TestDecodeHeader_Delivery(t *testing.T) {
 		`{"ended_by":null,"lost":0,"missing":[3,"9"],"cpu":[0,""]}`:          nil,
 		`{"ended_by":null,"lost":0,"missing":7,"cpu":[0,""]}`:                nil,
 		`{"ended_by":null,"lost":0,"missing":null}`:                          nil,
-		`{"ended_by":null,"lost":0,"missing":null,"cpu":[1e9,"a"]}`:          nil,
+		`{"ended_by":null,"lost":0,"missing":null,"cpu":[1e9,"a"]}`:          {Busiest: &ProcessorUse{Worker: "a", Percent: maxPercent}},
 		`{"ended_by":null,"lost":0,"missing":null,"cpu":["a",1]}`:            nil,
-		`{"lost":0,` + none + `,"exceptions":[{"error":"e","count":-1}]}`:    nil,
+		`{"lost":0,` + none + `,"exceptions":[{"error":"e","count":-1}]}`:    {},
 		`{"target_users":6,"run_time":null,"shape":false}`:                   nil,
 		`{"lost":0,` + none + `,"long":"` + strings.Repeat("x", 5000) + `"}`: nil,
 		``: nil,
@@ -54,7 +54,7 @@ func TestDecodeFinal_Delivery(t *testing.T) {
 
 func TestDecodeStats_Busiest(t *testing.T) {
 	with := func(workers string) *Report {
-		r, err := DecodeStats([]byte(`{"state":"running","user_count":1,"stats":[{"method":"","name":"Aggregated","num_requests":0,` +
+		r, err := DecodeStats(strings.NewReader(`{"state":"running","user_count":1,"stats":[{"method":"","name":"Aggregated","num_requests":0,` +
 			`"num_failures":0,"current_rps":0,"avg_response_time":0}],"errors":[],"workers":` + workers + `}`))
 		require.NoError(t, err)
 		return r

@@ -1,8 +1,8 @@
 package report
 
 import (
-	"encoding/json"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -35,6 +35,9 @@ func IsFinal(message string) bool { return strings.HasPrefix(message, finalPrefi
 // DecodeFinal reads the final report in the termination message of the master's container. It refuses with a
 // *DecodeError what is not of the form, what the kubelet has cut, and versions that are not known.
 //
+// Response times, the rate, users, workers and times out of their bounds are brought into them; endpoints and errors that
+// cannot be read are left out. Counts of requests have to be right.
+//
 // The exceptions of the user's code become Errors without a method and a name. LoadEnd comes before LoadStart when the
 // node's clock was set back in between.
 func DecodeFinal(message string) (*Final, error) {
@@ -45,7 +48,7 @@ func DecodeFinal(message string) (*Final, error) {
 		return nil, wrong(whole, "is larger than "+strconv.Itoa(maxFinal)+" bytes", "")
 	}
 	var raw rawFinal
-	d := json.NewDecoder(strings.NewReader(message))
+	d, _ := newJSONDecoder(strings.NewReader(message))
 	if err := d.Decode(&raw); err != nil {
 		return nil, noJSON(whole, err)
 	}
@@ -114,13 +117,13 @@ func (raw *rawFinal) read(r *reader) *Final {
 		LoadEnd:    r.moment(raw.End, "end"),
 	}
 	f.State = r.state(raw.State)
-	f.Users = r.people(raw.Users, "users")
-	f.Workers = r.people(raw.Workers, "workers")
+	f.Users = r.atWork(raw.Users, "users")
+	f.Workers = r.atWork(raw.Workers, "workers")
 	f.Stats = raw.stats(r)
 	f.Target = raw.rawTarget.read()
 	f.Delivery = raw.rawDelivery.read()
 	for _, line := range raw.Log[max(0, len(raw.Log)-MaxLog):] {
-		f.Log = append(f.Log, clean(r.text(line, "log"), MaxLogLine))
+		f.Log = append(f.Log, clean(new(reader).text(line, "log"), MaxLogLine))
 	}
 	return f
 }
@@ -129,7 +132,7 @@ func (raw *rawFinal) stats(r *reader) Stats {
 	s := Stats{
 		Requests:          r.count(raw.Requests, "requests"),
 		Failures:          r.count(raw.Failures, "failures"),
-		RequestsPerSecond: r.number(raw.Rate, "rps", maxRate),
+		RequestsPerSecond: r.measure(raw.Rate, "rps", maxRate),
 		Average:           r.milliseconds(raw.Average, "avg"),
 	}
 	s.Percentiles = Percentiles{
@@ -138,17 +141,35 @@ func (raw *rawFinal) stats(r *reader) Stats {
 		P95: r.percentile(raw.P95, "p95", s.Requests),
 		P99: r.percentile(raw.P99, "p99", s.Requests),
 	}
-	for _, e := range raw.Endpoints {
-		s.Endpoints = insert(s.Endpoints, e.read(r).cleaned(), MaxEndpoints, worse)
+	for _, raw := range raw.Endpoints {
+		var odd reader // an endpoint or an error that cannot be read is left out
+		if e := raw.read(&odd); odd.err == nil {
+			s.Endpoints = insert(s.Endpoints, e.cleaned(), MaxEndpoints, worse)
+		}
 	}
-	for _, e := range raw.Errors {
-		s.Errors = insert(s.Errors, e.read(r, "errors").cleaned(), MaxErrors, moreFrequent)
-	}
-	for _, e := range raw.Exceptions {
-		e.Method, e.Name = "", ""
-		s.Errors = insert(s.Errors, e.read(r, "exceptions").cleaned(), MaxErrors, moreFrequent)
-	}
+	s.Errors = readErrors(nil, raw.Errors)
+	s.Errors = readErrors(s.Errors, exceptions(raw.Exceptions))
 	return s
+}
+
+// readErrors adds the errors that can be read to a list.
+func readErrors(list []Error, raw []finalError) []Error {
+	for _, raw := range raw {
+		var odd reader
+		if e := raw.read(&odd); odd.err == nil {
+			list = insert(list, e.cleaned(), MaxErrors, moreFrequent)
+		}
+	}
+	return list
+}
+
+// exceptions have neither a method nor a name.
+func exceptions(list []finalError) []finalError {
+	list = slices.Clone(list)
+	for i := range list {
+		list[i].Method, list[i].Name = "", ""
+	}
+	return list
 }
 
 func (raw *finalEndpoint) read(r *reader) Endpoint {
@@ -163,20 +184,19 @@ func (raw *finalEndpoint) read(r *reader) Endpoint {
 	return e
 }
 
-// read makes an Error; list is the name of the list that it is in.
-func (raw *finalError) read(r *reader, list string) Error {
+func (raw *finalError) read(r *reader) Error {
 	return Error{
-		Method:      r.text(raw.Method, list+".method"),
-		Name:        r.text(raw.Name, list+".name"),
-		Text:        r.text(raw.Error, list+".error"),
-		Occurrences: r.count(raw.Count, list+".count"),
+		Method:      r.text(raw.Method, "errors.method"),
+		Name:        r.text(raw.Name, "errors.name"),
+		Text:        r.text(raw.Error, "errors.error"),
+		Occurrences: r.count(raw.Count, "errors.count"),
 	}
 }
 
-// moment reads a time in seconds since 1970, to the microsecond; 0 is the zero time.
+// moment reads a time in seconds since 1970, to the microsecond; 0 is the zero time, as is a time that cannot be.
 func (r *reader) moment(v value, field string) time.Time {
-	seconds := r.number(v, field, maxEpoch)
-	if seconds == 0 {
+	seconds := r.measure(v, field, maxEpoch+1)
+	if seconds == 0 || seconds > maxEpoch {
 		return time.Time{}
 	}
 	full, part := math.Modf(seconds)

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"bytes"
 	"math"
 	"path/filepath"
 	"strings"
@@ -20,8 +21,8 @@ func FuzzDecodeStats(f *testing.F) {
 	f.Add([]byte(answerWith(`}]`, `,"median_response_time":1,"response_time_percentile_0.9":2.5,"response_time_percentile_0.95":null,`+
 		`"response_time_percentile_0.99":4e1}]`, `"workers":[]`, `"worker_count":1,"workers":[{"state":"running"}]`)))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		r, err := DecodeStats(data)
-		again, errAgain := DecodeStats(data)
+		r, err := DecodeStats(bytes.NewReader(data))
+		again, errAgain := DecodeStats(bytes.NewReader(data))
 		require.Equal(t, r, again)
 		require.Equal(t, err, errAgain)
 		if err != nil {
@@ -41,8 +42,8 @@ func FuzzDecodeCSV(f *testing.F) {
 	}
 	f.Add([]byte(csvHeader + csvTotal))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		s, err := DecodeCSV(data)
-		again, errAgain := DecodeCSV(data)
+		s, err := DecodeCSV(bytes.NewReader(data))
+		again, errAgain := DecodeCSV(bytes.NewReader(data))
 		require.Equal(t, s, again)
 		require.Equal(t, err, errAgain)
 		if err != nil {

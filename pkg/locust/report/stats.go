@@ -3,26 +3,28 @@ package report
 import (
 	"encoding/json"
 	"html"
+	"io"
 	"strings"
 )
 
 // totalName is the name of the entry for all endpoints together (stats.py); its method is empty, or null in old ones.
 const totalName = "Aggregated"
 
-// DecodeStats reads the answer of GET /stats/requests of Locust 2.12 and newer (web.py, request_stats). It refuses, with
-// a *DecodeError, what is not of this form: other JSON, numbers out of their bounds, a state that is not known. A web UI
-// without a runner (state "missing") is refused too, as it knows nothing of the run.
+// DecodeStats reads the answer of GET /stats/requests of Locust 2.12 and newer (web.py, request_stats) while it comes. It
+// refuses, with a *DecodeError, what is not of this form: other JSON, counts out of their bounds, a state that is not
+// known. A web UI without a runner (state "missing") is refused too, as it knows nothing of the run. It returns errors of
+// the reader as they are.
+//
+// Response times and rates are brought into their bounds, and endpoints, errors and workers that cannot be read are left
+// out: one odd endpoint of the user's code does not make the total worthless.
 //
 // Percentiles are those over the whole run; Locust also tells those of the last ten seconds, which are not used. Of the
 // whole run 2.12 tells P50, P90 and P99, and later ones P50 and the ones in PERCENTILES_TO_STATISTICS: P95 and P99.
 //
 // Locust computes the answer anew every two seconds, so it may be this old.
-func DecodeStats(data []byte) (*Report, error) {
-	if err := tooLarge(data); err != nil {
-		return nil, err
-	}
+func DecodeStats(from io.Reader) (*Report, error) {
 	var a answer
-	if err := readObject(data, a.member); err != nil {
+	if err := readObject(from, a.member); err != nil {
 		return nil, err
 	}
 	return a.report()
@@ -66,15 +68,26 @@ func (a *answer) addEntry(raw *rawEntry) error {
 	var r reader
 	e := raw.read(&r)
 	if r.err != nil {
-		return r.err
+		return e.refused(r.err)
 	}
 	a.total, a.endpoints = sortIn(e, a.total, a.endpoints)
 	return nil
 }
 
+// isTotal reports whether the entry is that of all endpoints together.
+func (e *entry) isTotal() bool { return e.Name == totalName && e.Method == "" }
+
+// refused returns the error of an entry that cannot be read; nil for an endpoint, which is left out.
+func (e *entry) refused(err error) error {
+	if e.isTotal() {
+		return err
+	}
+	return nil
+}
+
 // sortIn returns the total and the endpoints with one more entry.
 func sortIn(e, total *entry, endpoints []Endpoint) (*entry, []Endpoint) {
-	if e.Name == totalName && e.Method == "" {
+	if e.isTotal() {
 		e, total = total, e
 	}
 	if e != nil {
@@ -95,7 +108,7 @@ func (a *answer) addError(raw *rawError) error {
 	if r.err == nil {
 		a.errors = insert(a.errors, e, MaxErrors, moreFrequent)
 	}
-	return r.err
+	return nil
 }
 
 // addWorker counts an element of "workers" as Locust's own worker_count does (runners.py), which 2.12 does not tell.
@@ -108,7 +121,7 @@ func (a *answer) addWorker(raw *rawWorker) error {
 			a.busiest = use
 		}
 	}
-	return r.err
+	return nil
 }
 
 // use returns nil when the worker does not say how much of a processor it uses, or not as Locust does.
@@ -127,9 +140,9 @@ func (raw *rawWorker) use() *ProcessorUse {
 // report puts together what was read.
 func (a *answer) report() (*Report, error) {
 	var r reader
-	report := &Report{State: r.state(a.state), Users: r.people(a.users, "user_count"), Workers: a.workers, Busiest: a.busiest}
+	report := &Report{State: r.state(a.state), Users: r.atWork(a.users, "user_count"), Workers: a.workers, Busiest: a.busiest}
 	if a.workerCount != "" {
-		report.Workers = r.people(a.workerCount, "worker_count")
+		report.Workers = r.atWork(a.workerCount, "worker_count")
 	}
 	switch {
 	case !a.hasStats:
@@ -201,7 +214,7 @@ func (raw *rawEntry) read(r *reader) *entry {
 	e.Name = r.text(raw.Name, "stats.name")
 	e.Requests = r.count(raw.Requests, "stats.num_requests")
 	e.Failures = r.count(raw.Failures, "stats.num_failures")
-	e.rate = r.number(raw.Rate, "stats.current_rps", maxRate)
+	e.rate = r.measure(raw.Rate, "stats.current_rps", maxRate)
 	e.Average = r.milliseconds(raw.Average, "stats.avg_response_time")
 	e.percentiles = Percentiles{
 		P50: r.percentile(raw.P50, "stats.median_response_time", e.Requests),
