@@ -34,8 +34,7 @@ type Poller struct {
 	// spread is how far the questions are moved, back or forth, so that tests that were started together are not asked
 	// together.
 	spread time.Duration
-	// slots bound how many masters are asked at the same time.
-	slots chan struct{}
+	slots  *pollSlots
 	*waker
 }
 
@@ -48,12 +47,13 @@ type masterPoll struct {
 	jitter time.Duration
 }
 
-// NewPoller makes a poller that asks each master every interval, and so many at the same time. It has to be started.
+// NewPoller returns a Poller that polls each master every interval, at most concurrency at a time, and a quarter of them in
+// one namespace. It has to be started.
 func NewPoller(asker Locust, interval time.Duration, concurrency int, passive clock.PassiveClock, m *metrics.Operator) *Poller {
 	return &Poller{
 		locust: asker, clock: passive, metrics: m,
 		spread: interval / 10,
-		slots:  make(chan struct{}, concurrency),
+		slots:  newPollSlots(concurrency),
 		waker:  newWaker(),
 	}
 }
@@ -104,25 +104,27 @@ func (p *Poller) ask(one *masterPoll, test *v2.LocustTest, target locust.Target,
 		}
 	}
 	one.busy = true
-	go p.poll(one, client.ObjectKeyFromObject(test), target)
+	key := client.ObjectKeyFromObject(test)
+	p.slots.acquire(key.Namespace, func() { p.poll(one, key, target) })
 	return 0
 }
 
+// poll asks a master, in a slot of its namespace.
 func (p *Poller) poll(one *masterPoll, test types.NamespacedName, target locust.Target) {
-	select {
-	case p.slots <- struct{}{}:
-	case <-p.ctx.Done():
+	if p.ctx.Err() != nil {
+		p.slots.release(test.Namespace)
 		return
 	}
 	began := p.clock.Now()
 	answer, err := p.stats(target)
-	<-p.slots
+	p.slots.release(test.Namespace)
 	now := p.clock.Now()
 	p.metrics.Poll(now.Sub(began), err)
 
 	one.mu.Lock()
 	one.busy = false
 	one.jitter = time.Duration((2*rand.Float64() - 1) * float64(p.spread))
+	one.known.Took = now.Sub(began)
 	if err != nil {
 		one.known.Unanswered(locust.Reason(err), errors.Is(err, locust.ErrRefused), now)
 	} else {

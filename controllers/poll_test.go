@@ -62,7 +62,7 @@ func TestPoller_Known(t *testing.T) {
 		defer p.stop()
 		one := &masterPoll{}
 		ask := func() status.Locust {
-			go p.poll(one, types.NamespacedName{Name: "shop"}, locust.Target{})
+			p.slots.acquire("", func() { p.poll(one, types.NamespacedName{Name: "shop"}, locust.Target{}) })
 			assert.Equal(t, "shop", (<-p.tests).Object.Name)
 			time.Sleep(time.Second)
 			return one.known

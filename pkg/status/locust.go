@@ -30,6 +30,10 @@ const (
 	// lastReports is how long the last statistics of the workers may take: they send them every 3 s, and the master says
 	// that the load has stopped before (locust/stats.py, runners.py); its web API may be 2 s behind.
 	lastReports = 5 * time.Second
+	// slowAnswer is how long an answer may take, its reading included, without the master being asked less often. Beyond it,
+	// slowFactor times as long passes until the next question: a slow master takes a tenth of a slot at most.
+	slowAnswer = 500 * time.Millisecond
+	slowFactor = 10
 	// usePause is how far apart two samples of a worker's use of its processor are: Locust takes them every 5 or 10 s.
 	usePause = 10 * time.Second
 )
@@ -60,6 +64,8 @@ type Locust struct {
 	// busy is the busiest worker at busyAt.
 	busy   *report.ProcessorUse
 	busyAt time.Time
+	// Took is how long the last question took, answered or not.
+	Took time.Duration
 	// Trouble is why the last question was not answered; empty when it was. It does not change from one failure to the
 	// next unless the cause does.
 	Trouble string
@@ -201,6 +207,16 @@ func (l *Locust) final() bool {
 	return l.Report.State == report.StateStopped && l.Report.Exact && l.At.Sub(l.SameSince) >= lastReports && l.At.Sub(l.StoppedSince) >= lastReports
 }
 
+// awaitsFinal reports whether the load has ended and its final result is due. It may never come, as where the CSV is larger
+// than what is read, or the workers' users do not stop.
+func (l *Locust) awaitsFinal(now time.Time) bool {
+	since := l.StoppedSince
+	if since.IsZero() {
+		since = l.EndedSince
+	}
+	return l.Report.State.Ended() && !l.final() && now.Sub(since) < unsettledFor
+}
+
 // PollIn tells when to ask the master of a running test again: now when it is not positive. ask is false when there
 // is no use in asking, as of a master that has no IP address yet: the API server would not find it either.
 func PollIn(s *v2.LocustTestStatus, obs *Observation, settings Settings, now time.Time) (wait time.Duration, ask bool) {
@@ -211,8 +227,15 @@ func PollIn(s *v2.LocustTestStatus, obs *Observation, settings Settings, now tim
 	if master := RunningMaster(obs); master == nil || master.Status.PodIP == "" {
 		return 0, false
 	}
-	return l.Asked.Add(pollEvery(s, obs, settings, now)).Sub(now), true
+	every := pollEvery(s, obs, settings, now)
+	if l.Took > slowAnswer && l.Failures == 0 {
+		every = max(every, min(slowFactor*l.Took, settings.slowPoll()))
+	}
+	return l.Asked.Add(every).Sub(now), true
 }
+
+// slowPoll is how often a master that answers is asked at least: its last report is still fresh when the next one comes.
+func (s Settings) slowPoll() time.Duration { return max(s.PollInterval, s.reportValid()*2/3) }
 
 func pollEvery(s *v2.LocustTestStatus, obs *Observation, settings Settings, now time.Time) time.Duration {
 	l := obs.Locust
@@ -229,7 +252,7 @@ func pollEvery(s *v2.LocustTestStatus, obs *Observation, settings Settings, now 
 			most = min(now.Sub(l.startsUntil(obs)), mostPoll)
 		}
 		return max(settings.PollInterval, min(settings.PollInterval<<min(l.Failures-1, 16), most))
-	case l.Report == nil, young && !allConnectedOnce(s), l.Report.State.Ended() && !l.final():
+	case l.Report == nil, young && !allConnectedOnce(s), l.awaitsFinal(now):
 		return often
 	case l.Report.Workers != readyWorkers(obs) && now.Sub(l.WorkersChanged) < unsettledFor, podsUnsettled(obs, now):
 		return often

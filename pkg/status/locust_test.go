@@ -293,6 +293,37 @@ func TestPollIn(t *testing.T) {
 		"no answer":               {func(s *scene) { connected(s); s.fail(t0.Add(40*time.Second), "x") }, t0.Add(40 * time.Second), 5 * time.Second, true},
 		"no answer for long":      {func(s *scene) { connected(s); s.obs.Locust.Failures = 2; s.fail(t0.Add(40*time.Second), "x") }, t0.Add(40 * time.Second), 20 * time.Second, true},
 		"no answer for ever":      {func(s *scene) { connected(s); s.obs.Locust.Failures = 99; s.fail(t0.Add(40*time.Second), "x") }, t0.Add(40 * time.Second), 30 * time.Second, true},
+		"a slow answer": {func(s *scene) {
+			s.obs.Locust.Took = 700 * time.Millisecond
+			s.tell(t0.Add(44*time.Second), 3, report.StateRunning, report.Stats{})
+		}, t0.Add(44 * time.Second), 7 * time.Second, true},
+		"a slow answer while workers come": {func(s *scene) {
+			s.obs.Locust.Took = 600 * time.Millisecond
+			s.tell(t0.Add(14*time.Second), 2, report.StateReady, report.Stats{})
+		}, t0.Add(14 * time.Second), 6 * time.Second, true},
+		"a very slow answer: the report stays fresh": {func(s *scene) {
+			s.obs.Locust.Took = 1900 * time.Millisecond
+			s.tell(t0.Add(44*time.Second), 3, report.StateRunning, report.Stats{})
+		}, t0.Add(44 * time.Second), 10 * time.Second, true},
+		"a quick answer": {func(s *scene) {
+			s.obs.Locust.Took = 500 * time.Millisecond
+			s.tell(t0.Add(44*time.Second), 3, report.StateRunning, report.Stats{})
+		}, t0.Add(44 * time.Second), 5 * time.Second, true},
+		"the load has ended": {func(s *scene) {
+			connected(s)
+			s.tell(t0.Add(44*time.Second), 3, report.StateStopping, report.Stats{})
+			s.tell(t0.Add(50*time.Second), 3, report.StateStopped, report.Stats{})
+		}, t0.Add(79 * time.Second), -28 * time.Second, true},
+		"its final result does not come": {func(s *scene) {
+			connected(s)
+			s.tell(t0.Add(44*time.Second), 3, report.StateStopped, report.Stats{Requests: 1})
+			s.tell(t0.Add(75*time.Second), 3, report.StateStopped, report.Stats{Requests: 2})
+		}, t0.Add(75 * time.Second), 5 * time.Second, true},
+		"it does not stop": {func(s *scene) {
+			connected(s)
+			s.tell(t0.Add(44*time.Second), 3, report.StateStopping, report.Stats{})
+			s.tell(t0.Add(75*time.Second), 3, report.StateStopping, report.Stats{})
+		}, t0.Add(75 * time.Second), 5 * time.Second, true},
 		"not to be asked":         {func(s *scene) { s.obs.Locust = nil }, now, 0, false},
 		"hopeless":                {func(s *scene) { s.obs.Locust.Hopeless = true }, now, 0, false},
 		"a Service plays no part": {func(s *scene) { s.obs.Service = nil }, now, -time.Hour, true},
