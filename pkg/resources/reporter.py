@@ -8,7 +8,6 @@ import functools
 import heapq
 import json
 import logging
-import math
 import os
 import sys
 import time
@@ -24,6 +23,7 @@ LIMIT = 3072  # of 12 KiB kept of a pod
 INTERVAL = 2.0  # seconds between snapshots
 LATE = 5.0  # seconds until the workers' last statistics are in, and until their users are counted
 SHORT = 30.0  # seconds with too few users until users count as missing
+LARGEST = 1e9  # milliseconds, requests per second
 PAUSE = 10.0  # seconds between two samples of the workers' processor use; Locust takes it every 5 or 10 s
 # The functions of Locust that end a load.
 STOPPERS = {
@@ -63,12 +63,16 @@ def text(value, size):
     return cut(" ".join(str(value or "").split()), size)
 
 
+@quiet
 def number(value):
-    return value if math.isfinite(value) else 0
+    """Brings what the user's code measured into bounds, such as a response time over a step of the clock. NaN is 0."""
+    return min(max(0, value), LARGEST)
 
 
+@quiet
 def percentile(entry, part):
-    return number(entry.get_response_time_percentile(part)) if entry.response_times else None
+    value = entry.get_response_time_percentile(part) if entry.response_times else None
+    return number(value) if value == value else None  # not NaN
 
 
 def most(entries, key):
@@ -247,7 +251,7 @@ class Reporter(logging.Handler):
         limit = self.limit if self.by_hand else environment.parsed_options.run_time
         return {
             "target_users": users if isinstance(users, int) else None,
-            "run_time": number(limit) if isinstance(limit, (int, float)) else None,
+            "run_time": number(limit) if isinstance(limit, (int, float)) and limit < LARGEST else None,
             "shape": environment.shape_class is not None,
             "ended_by": self.ended_by, "lost": self.lost, "missing": self.missing, "cpu": self.cpu,
         }

@@ -1,6 +1,7 @@
 package status
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -13,6 +14,14 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
 )
 
+const (
+	// ratioDigits and rateDigits are the digits after the point in the status.
+	ratioDigits = 6
+	rateDigits  = 2
+	// roundedBy is the most by which a rate in the status is less than the one that was measured.
+	roundedBy = 0.005
+)
+
 // criteria are the success criteria of the run; nil when it has none.
 func (o *Observation) criteria() *v2.SuccessCriteria {
 	if o.Run != nil {
@@ -21,16 +30,33 @@ func (o *Observation) criteria() *v2.SuccessCriteria {
 	return o.Test.Spec.SuccessCriteria
 }
 
-// violated tells which criteria do not hold on a result: criterion, limit and measured value. Empty when all hold.
-func violated(c *v2.SuccessCriteria, r *v2.TestResult) string {
+// violated reports which criteria the run does not meet, or why they cannot be checked; empty when it meets all.
+func violated(c *v2.SuccessCriteria, prev *v2.LocustTestStatus, obs *Observation) string {
+	r, stats := measuredAtEnd(prev, obs)
 	if r == nil || !r.Final {
-		return "the success criteria cannot be checked: there is no final result (the master left none, and its web API did not tell that the load had stopped)"
+		return "the success criteria cannot be checked: there is no final result (" + withoutFinalReport(obs) + ", and the master's web API did not report that the load had stopped)"
 	}
+	return violations(c, r, stats)
+}
+
+// withoutFinalReport is why there is no final report.
+func withoutFinalReport(obs *Observation) string {
+	if _, err := decodeFinal(obs); err != nil {
+		return "the final report cannot be read: " + err.Error()
+	}
+	return "the master left no final report"
+}
+
+// violations reports the criteria that do not hold on a result: criterion, limit and measured value. Stats are what the
+// result was made of, as far as they are known. Empty when all hold.
+func violations(c *v2.SuccessCriteria, r *v2.TestResult, stats *report.Stats) string {
 	var broken []string
 	breach := func(format string, args ...any) { broken = append(broken, fmt.Sprintf(format, args...)) }
 
-	if limit, given := decimal(c.MaxFailureRatio); given && r.TotalRequests > 0 && float64(r.FailedRequests)/float64(r.TotalRequests) > limit {
-		breach("maxFailureRatio is %s, measured %s (%d of %d requests failed)", c.MaxFailureRatio, r.FailureRatio, r.FailedRequests, r.TotalRequests)
+	if limit, given := decimal(c.MaxFailureRatio); given && r.TotalRequests > 0 {
+		if measured := float64(r.FailedRequests) / float64(r.TotalRequests); measured > limit {
+			breach("maxFailureRatio is %s, measured %s (%d of %d requests failed)", c.MaxFailureRatio, exactRatio(r.FailedRequests, r.TotalRequests, limit), r.FailedRequests, r.TotalRequests)
+		}
 	}
 	slow := func(name string, limit, measured *metav1.Duration) {
 		switch {
@@ -51,8 +77,8 @@ func violated(c *v2.SuccessCriteria, r *v2.TestResult) string {
 		slow("maxResponseTime.p99", limits.P99, r.P99)
 	}
 	if limit, given := decimal(c.MinRequestsPerSecond); given {
-		if measured, _ := decimal(r.RequestsPerSecond); measured < limit {
-			breach("minRequestsPerSecond is %s, measured %s", c.MinRequestsPerSecond, r.RequestsPerSecond)
+		if measured, ok := requestsPerSecond(r, stats, limit); !ok {
+			breach("minRequestsPerSecond is %s, measured %s", c.MinRequestsPerSecond, measured)
 		}
 	}
 	if limit := c.MinTotalRequests; limit != nil && r.TotalRequests < *limit {
@@ -62,6 +88,33 @@ func violated(c *v2.SuccessCriteria, r *v2.TestResult) string {
 		return ""
 	}
 	return "success criteria not met: " + strings.Join(broken, "; ")
+}
+
+// requestsPerSecond returns the measured rate and whether it reaches the limit. Where only the status knows the rate, it is
+// rounded: a run does not fail then for what rounding may have taken away.
+func requestsPerSecond(r *v2.TestResult, stats *report.Stats, limit float64) (measured string, ok bool) {
+	if stats != nil {
+		return exact(stats.RequestsPerSecond, limit, rateDigits), stats.RequestsPerSecond >= limit
+	}
+	rounded, _ := decimal(r.RequestsPerSecond)
+	return r.RequestsPerSecond, rounded+roundedBy >= limit
+}
+
+// exact formats a measured number with the given digits after the point, and more as far as it takes to show on which side
+// of the limit it is.
+func exact(measured, limit float64, digits int) string {
+	for ; ; digits++ {
+		text := strconv.FormatFloat(measured, 'f', digits, 64)
+		shown, err := strconv.ParseFloat(text, 64)
+		if err != nil || shown == measured || cmp.Compare(shown, limit) == cmp.Compare(measured, limit) {
+			return text
+		}
+	}
+}
+
+// exactRatio is ratio with the digits that show on which side of the limit it is.
+func exactRatio(part, whole int64, limit float64) string {
+	return trimZeros(exact(float64(part)/float64(whole), limit, ratioDigits))
 }
 
 // decimal reads a decimal number that the schema has checked.
@@ -84,7 +137,7 @@ func hopeless(prev *v2.LocustTestStatus, obs *Observation, settings Settings, no
 		return ""
 	}
 	return fmt.Sprintf("aborted after %s, because the success criteria can no longer be met: maxFailureRatio is %s, measured %s (%d of %d requests failed)",
-		elapsed.Truncate(time.Second), c.MaxFailureRatio, ratio(r.Failures, r.Requests), r.Failures, r.Requests)
+		elapsed.Truncate(time.Second), c.MaxFailureRatio, exactRatio(r.Failures, r.Requests, limit), r.Failures, r.Requests)
 }
 
 func abortGrace(c *v2.SuccessCriteria) time.Duration {

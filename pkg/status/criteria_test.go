@@ -1,6 +1,7 @@
 package status
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -48,18 +49,103 @@ func TestViolated(t *testing.T) {
 			change:   func(r *v2.TestResult) { r.TotalRequests, r.AverageResponseTime = 0, nil },
 			want:     "success criteria not met: maxAverageResponseTime is 1s, measured nothing (no request was made)",
 		},
-		"not told":  {criteria: v2.SuccessCriteria{MaxResponseTime: &v2.ResponseTimeLimits{P95: limit(time.Second)}}, change: func(r *v2.TestResult) { r.P95 = nil }, want: "success criteria not met: maxResponseTime.p95 is 1s, not measured"},
-		"not final": {criteria: v2.SuccessCriteria{MaxFailureRatio: "1"}, change: func(r *v2.TestResult) { r.Final = false }, want: "the success criteria cannot be checked: there is no final result (the master left none, and its web API did not tell that the load had stopped)"},
+		"not told": {criteria: v2.SuccessCriteria{MaxResponseTime: &v2.ResponseTimeLimits{P95: limit(time.Second)}}, change: func(r *v2.TestResult) { r.P95 = nil }, want: "success criteria not met: maxResponseTime.p95 is 1s, not measured"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := *result.DeepCopy()
 			if tc.change != nil {
 				tc.change(&r)
 			}
-			assert.Equal(t, tc.want, violated(&tc.criteria, &r))
+			assert.Equal(t, tc.want, violations(&tc.criteria, &r, nil))
 		})
 	}
-	assert.NotEmpty(t, violated(&v2.SuccessCriteria{MaxFailureRatio: "1"}, nil))
+}
+
+// TestViolations_Unrounded: numbers are compared as they were measured, and the message has the digits that show why.
+func TestViolations_Unrounded(t *testing.T) {
+	for name, tc := range map[string]struct {
+		limit    string
+		measured float64
+		want     string
+		// rounded is what the status makes of it alone.
+		rounded string
+	}{
+		"a slow rate":              {limit: "0.004", measured: 0.0045},
+		"slower":                   {limit: "0.004", measured: 0.0035, want: "minRequestsPerSecond is 0.004, measured 0.00"},
+		"just below":               {limit: "50", measured: 49.996, want: "minRequestsPerSecond is 50, measured 49.996"},
+		"at the limit":             {limit: "49.996", measured: 49.996},
+		"a hair below":             {limit: "49.996", measured: 49.9959999, want: "minRequestsPerSecond is 49.996, measured 49.9959999"},
+		"rounded below the limit":  {limit: "50.004", measured: 50.0041},
+		"far below, by the status": {limit: "51", measured: 50, want: "minRequestsPerSecond is 51, measured 50.00", rounded: "minRequestsPerSecond is 51, measured 50.00"},
+	} {
+		stats := report.Stats{Requests: 100, RequestsPerSecond: tc.measured}
+		result := resultOf(&stats, v2.ResultSourceReporter, true)
+		criteria := &v2.SuccessCriteria{MinRequestsPerSecond: tc.limit}
+		expect := func(want string) string {
+			if want == "" {
+				return ""
+			}
+			return "success criteria not met: " + want
+		}
+		assert.Equal(t, expect(tc.want), violations(criteria, result, &stats), name)
+		assert.Equal(t, expect(tc.rounded), violations(criteria, result, nil), name)
+	}
+	for name, tc := range map[string]struct {
+		limit            string
+		failed, requests int64
+		want             string
+	}{
+		"just above":    {"0.01", 1_000_001, 100_000_000, "maxFailureRatio is 0.01, measured 0.01000001 (1000001 of 100000000 requests failed)"},
+		"at the limit":  {"0.01", 1_000_000, 100_000_000, ""},
+		"above zero":    {"0", 1, 1 << 53, "maxFailureRatio is 0, measured 0.0000000000000001 (1 of 9007199254740992 requests failed)"},
+		"seven digits":  {"0.0000001", 2, 10_000_000, "maxFailureRatio is 0.0000001, measured 0.0000002 (2 of 10000000 requests failed)"},
+		"a third":       {"0.333333", 1, 3, "maxFailureRatio is 0.333333, measured 0.3333333 (1 of 3 requests failed)"},
+		"as it was":     {"0.1", 420, 1000, "maxFailureRatio is 0.1, measured 0.42 (420 of 1000 requests failed)"},
+		"a third, less": {"0.333334", 1, 3, ""},
+	} {
+		got := violations(&v2.SuccessCriteria{MaxFailureRatio: tc.limit}, resultOf(&report.Stats{Requests: tc.requests, Failures: tc.failed}, v2.ResultSourceReporter, true), nil)
+		if tc.want != "" {
+			tc.want = "success criteria not met: " + tc.want
+		}
+		assert.Equal(t, tc.want, got, name)
+	}
+}
+
+// TestCriteria_Restart: the measured rate is in the master's pod, so the verdict does not depend on what the operator
+// remembers. Without the pod the rounded one of the status decides, in favour of the run.
+func TestCriteria_Restart(t *testing.T) {
+	for name, tc := range map[string]struct {
+		limit string
+		pod   bool
+		phase string
+	}{
+		"below by a hair, pod there":  {"4.5049", true, v2.PhaseFailed},
+		"below by a hair, pod gone":   {"4.5049", false, v2.PhaseSucceeded},
+		"clearly below, pod gone":     {"4.6", false, v2.PhaseFailed},
+		"above the limit, pod there":  {"4.4999", true, v2.PhaseSucceeded},
+		"above the limit, pod gone":   {"4.4999", false, v2.PhaseSucceeded},
+		"not rounded up, pod is gone": {"4.49", false, v2.PhaseSucceeded},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := polled(t)
+			s.obs.Run.Spec.SuccessCriteria = &v2.SuccessCriteria{MinRequestsPerSecond: tc.limit}
+			at := metav1.NewTime(t0.Add(40 * time.Second))
+			s.master().DeletionTimestamp = &at
+			s.endPod(s.master(), at.Time, 0, finalMessage(true, 3, 100, 0))
+			s.derive(t0.Add(40 * time.Second))
+			assert.Equal(t, v2.PhaseRunning, s.prev.Phase)
+			assert.Equal(t, "4.50", s.prev.TestResult.RequestsPerSecond)
+
+			s.obs.Locust = &Locust{} // the operator restarts
+			if !tc.pod {
+				s.dropPod(s.master())
+			}
+			s.endJob(s.obs.MasterJob, "Complete", at.Time)
+			s.derive(t0.Add(60 * time.Second))
+			assert.Equal(t, tc.phase, s.prev.Phase)
+			assert.Equal(t, "4.50", s.prev.TestResult.RequestsPerSecond)
+		})
+	}
 }
 
 func TestCriteria_Decide(t *testing.T) {
@@ -81,8 +167,13 @@ func TestCriteria_Decide(t *testing.T) {
 		"no failed requests, yet code 1":         {code: 1, message: finalMessage(true, 3, 100, 0), ratio: "0.1", phase: v2.PhaseFailed, because: []string{"exited with code 1"}},
 		"the locustfile's own code":              {code: 1, message: finalMessage(true, 3, 100, 5, `"custom_exit":true`), ratio: "0.1", phase: v2.PhaseFailed, because: []string{"exited with code 1"}},
 		"killed master":                          {code: 137, message: finalMessage(false, 3, 100, 0), ratio: "0.1", phase: v2.PhaseFailed, because: []string{"exited with code 137"}},
-		"no final result":                        {code: 0, message: "", ratio: "0.1", phase: v2.PhaseFailed, because: []string{"cannot be checked"}},
-		"failed requests, no final result":       {code: 1, message: "", ratio: "0.1", phase: v2.PhaseFailed, because: []string{"exited with code 1"}},
+		"no final result":                        {code: 0, message: "", ratio: "0.1", phase: v2.PhaseFailed, because: []string{"the success criteria cannot be checked: there is no final result (the master left no final report, and the master's web API did not report that the load had stopped)"}},
+		"a final report that is refused": {code: 0, message: strings.Replace(finalMessage(true, 3, 100, 0), `"requests":100`, `"requests":-1`, 1), ratio: "0.1", phase: v2.PhaseFailed, because: []string{
+			"the success criteria cannot be checked: there is no final result (the final report cannot be read: requests is negative: -1, and the master's web API did not report that the load had stopped)",
+		}},
+		"a negative response time":         {code: 0, message: strings.Replace(finalMessage(true, 3, 100, 0), `12.345`, `-1.0`, 2), ratio: "0.1", phase: v2.PhaseSucceeded},
+		"an odd endpoint":                  {code: 0, message: strings.Replace(finalMessage(true, 3, 100, 0), `"name":"/a","requests":100`, `"name":"/a","requests":-1`, 1), ratio: "0.1", phase: v2.PhaseSucceeded},
+		"failed requests, no final result": {code: 1, message: "", ratio: "0.1", phase: v2.PhaseFailed, because: []string{"exited with code 1"}},
 		"a report that cannot be read": {code: 1, message: `{"locust.io/report":1,`, ratio: "0.1", change: func(s *scene) {
 			s.obs.Locust.Report = &report.Report{State: report.StateStopped, Exact: true, Stats: report.Stats{Requests: 100, Failures: 5}}
 			s.obs.Locust.At = t0.Add(time.Minute)

@@ -96,7 +96,7 @@ func assessWithoutReport(prev *v2.LocustTestStatus, obs *Observation, settings S
 	case previousLoad(prev).status == metav1.ConditionFalse:
 		return previousLoad(prev)
 	case end != nil && report.IsFinal(end.Message):
-		return notObserved("the final report of the reporter cannot be read")
+		return notObserved(withoutFinalReport(obs))
 	case end != nil && reports(obs):
 		// The reporter writes when Locust quits with code 0, and during the load.
 		return assessView(prev, obs, settings, now, loadView{masterEnded: true, workersLeft: -1, elapsed: -1, atMost: -1})

@@ -307,13 +307,18 @@ func masterEnd(obs *Observation) *corev1.ContainerStateTerminated {
 // finalReport is what the reporter left in the master's termination message; nil when it left nothing that can be
 // read.
 func finalReport(obs *Observation) *report.Final {
-	end := masterEnd(obs)
-	if end == nil || !report.IsFinal(end.Message) {
-		return nil
-	}
-	final, err := report.DecodeFinal(end.Message)
+	final, err := decodeFinal(obs)
 	if err != nil {
 		return nil
 	}
 	return final
+}
+
+// decodeFinal is finalReport, or why it cannot be read. Both are nil when there is none.
+func decodeFinal(obs *Observation) (*report.Final, error) {
+	end := masterEnd(obs)
+	if end == nil || !report.IsFinal(end.Message) {
+		return nil, nil
+	}
+	return report.DecodeFinal(end.Message)
 }

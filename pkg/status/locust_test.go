@@ -290,9 +290,9 @@ func TestPollIn(t *testing.T) {
 			s.obs.Locust.Failures = 20
 			s.fail(t0.Add(100*time.Second), "refused")
 		}, t0.Add(100 * time.Second), 30 * time.Second, true},
-		"no answer":               {func(s *scene) { connected(s); s.fail(t0.Add(40*time.Second), "x") }, t0.Add(40 * time.Second), 5 * time.Second, true},
-		"no answer for long":      {func(s *scene) { connected(s); s.obs.Locust.Failures = 2; s.fail(t0.Add(40*time.Second), "x") }, t0.Add(40 * time.Second), 20 * time.Second, true},
-		"no answer for ever":      {func(s *scene) { connected(s); s.obs.Locust.Failures = 99; s.fail(t0.Add(40*time.Second), "x") }, t0.Add(40 * time.Second), 30 * time.Second, true},
+		"no answer":          {func(s *scene) { connected(s); s.fail(t0.Add(40*time.Second), "x") }, t0.Add(40 * time.Second), 5 * time.Second, true},
+		"no answer for long": {func(s *scene) { connected(s); s.obs.Locust.Failures = 2; s.fail(t0.Add(40*time.Second), "x") }, t0.Add(40 * time.Second), 20 * time.Second, true},
+		"no answer for ever": {func(s *scene) { connected(s); s.obs.Locust.Failures = 99; s.fail(t0.Add(40*time.Second), "x") }, t0.Add(40 * time.Second), 30 * time.Second, true},
 		"a slow answer": {func(s *scene) {
 			s.obs.Locust.Took = 700 * time.Millisecond
 			s.tell(t0.Add(44*time.Second), 3, report.StateRunning, report.Stats{})

@@ -207,7 +207,7 @@ func masterSucceeded(prev *v2.LocustTestStatus, obs *Observation, load *loadAsse
 func endedWith0(prev *v2.LocustTestStatus, obs *Observation, load *loadAssessment, at time.Time) outcome {
 	causes := []string{load.undelivered(obs)}
 	if c := obs.criteria(); c != nil {
-		causes = append(causes, violated(c, resultAtEnd(prev, obs)))
+		causes = append(causes, violated(c, prev, obs))
 	}
 	causes = slices.DeleteFunc(causes, func(cause string) bool { return cause == "" })
 	if len(causes) > 0 {

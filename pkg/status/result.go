@@ -50,17 +50,26 @@ func liveResult(prev *v2.LocustTestStatus, l *Locust) *v2.TestResult {
 
 // resultAtEnd is the reporter's word, or what the master told last.
 func resultAtEnd(prev *v2.LocustTestStatus, obs *Observation) *v2.TestResult {
-	known := prev.TestResult
+	result, _ := measuredAtEnd(prev, obs)
+	return result
+}
+
+// measuredAtEnd is resultAtEnd with the statistics that it was made of, which are not rounded. They are nil when the result
+// is only known from the status, as after a restart of the operator when the master's pod is gone.
+func measuredAtEnd(prev *v2.LocustTestStatus, obs *Observation) (*v2.TestResult, *report.Stats) {
+	known, stats := prev.TestResult, (*report.Stats)(nil)
 	if obs.Locust != nil && obs.Locust.Report != nil && !fromReporter(known) {
 		// The last answer may not have been written yet.
-		known = liveResult(prev, obs.Locust)
+		if live := liveResult(prev, obs.Locust); live != known {
+			known, stats = live, &obs.Locust.Report.Stats
+		}
 	}
 	final := finalReport(obs)
 	switch {
 	case final == nil, !final.Complete && known != nil && (known.Final || known.TotalRequests > final.Requests):
-		return known
+		return known, stats
 	}
-	return resultOf(&final.Stats, v2.ResultSourceReporter, final.Complete)
+	return resultOf(&final.Stats, v2.ResultSourceReporter, final.Complete), &final.Stats
 }
 
 // resultOf puts statistics in the terms of the API.
@@ -69,7 +78,7 @@ func resultOf(s *report.Stats, source string, final bool) *v2.TestResult {
 		Final: final, Source: source,
 		TotalRequests: s.Requests, FailedRequests: s.Failures,
 		FailureRatio:      ratio(s.Failures, s.Requests),
-		RequestsPerSecond: strconv.FormatFloat(s.RequestsPerSecond, 'f', 2, 64),
+		RequestsPerSecond: strconv.FormatFloat(s.RequestsPerSecond, 'f', rateDigits, 64),
 	}
 	if s.Requests > 0 {
 		r.AverageResponseTime = &metav1.Duration{Duration: s.Average}
@@ -100,8 +109,12 @@ func ratio(part, whole int64) string {
 	if whole == 0 {
 		return "0"
 	}
-	text := strconv.FormatFloat(float64(part)/float64(whole), 'f', 6, 64)
-	return strings.TrimSuffix(strings.TrimRight(text, "0"), ".")
+	return trimZeros(strconv.FormatFloat(float64(part)/float64(whole), 'f', ratioDigits, 64))
+}
+
+// trimZeros takes the zeros from the end of a number with a point.
+func trimZeros(number string) string {
+	return strings.TrimSuffix(strings.TrimRight(number, "0"), ".")
 }
 
 // liveProgress is how far the load has come by the master's word.

@@ -165,6 +165,30 @@ class ReporterTest(unittest.TestCase):
         self.fire["quit"](exit_code=0)
         self.assertEqual([None] * 4, [read(self.world)[key] for key in ("p50", "p90", "p95", "p99")])
 
+    def test_odd_numbers(self):
+        for measured, avg, p95 in (
+                (-1.0, 0, 0), (float("nan"), 0, None), (float("inf"), 1e9, 1e9), (float("-inf"), 0, 0), (1e300, 1e9, 1e9), (7, 7, 7),
+                (None, None, None), ("slow", None, None)):
+            self.setUp()
+            environment = start(self.world)
+            stats = environment.runner.stats
+            odd = Entry("/odd", avg=measured)
+            odd.get_response_time_percentile = stats.total.get_response_time_percentile = lambda part: measured
+            stats.total.avg_response_time = stats.total.total_rps = measured
+            stats.entries = {1: odd, 2: Entry("/fine")}
+            self.fire["quit"](exit_code=0)
+            last = read(self.world)
+            self.assertEqual((10, avg, avg, p95), tuple(last[k] for k in ("requests", "avg", "rps", "p95")), measured)
+            ends = {e["name"]: (e["avg"], e["p95"]) for e in last["endpoints"]}
+            self.assertEqual({"/odd": (avg, p95), "/fine": (12.5, 950)}, ends, measured)
+
+    def test_percentile_that_fails(self):
+        environment = start(self.world)
+        environment.runner.stats.entries = {1: types.SimpleNamespace(
+            name="/odd", method="GET", num_requests=1, num_failures=0, avg_response_time=1, response_times={None: 1})}
+        self.fire["quit"](exit_code=0)
+        self.assertIsNone(read(self.world)["endpoints"][0]["p95"])
+
     def test_interpreter_ends_without_quit(self):
         environment = start(self.world)
         self.fire["test_start"](environment=environment)
@@ -236,8 +260,9 @@ class ReporterTest(unittest.TestCase):
         environment = start(self.world)
         environment.runner.target_user_count, environment.parsed_options.run_time = "6", "90s"
         self.assertEqual((None, None, False), self.target())
-        environment.parsed_options.run_time = float("inf")
-        self.assertEqual((None, 0, False), self.target())
+        for endless in float("inf"), float("nan"):
+            environment.parsed_options.run_time = endless
+            self.assertEqual((None, None, False), self.target())
         del environment.parsed_options, environment.shape_class
         self.assertEqual('{"exceptions":[]}', self.page("/stats/requests"))
         self.fire["quit"](exit_code=0)
