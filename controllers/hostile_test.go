@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -286,7 +287,7 @@ func pollNeighbours(t *testing.T, m *masters, hostile, namespaces int, last time
 	worst := time.Duration(0)
 	for i := range honest {
 		name := fmt.Sprintf("good%d", i)
-		times := append(m.asked[name], ended)
+		times := slices.Concat(m.asked[name], []time.Time{ended})
 		previous := began
 		for _, at := range times {
 			worst = max(worst, at.Sub(previous))

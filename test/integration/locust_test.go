@@ -82,7 +82,7 @@ func TestHangingMasters(t *testing.T) {
 	t.Parallel()
 	ns := namespace(t)
 	m := &masters{}
-	op := startOperator(t, ns, withMasters(m, 20))
+	op := startOperator(t, ns, withMasters(m, 80)) // a quarter is for this namespace
 	release := make(chan struct{})
 	t.Cleanup(func() { close(release) })
 
