@@ -106,17 +106,44 @@ func checkSize(certificates [][]byte, _ [][]*x509.Certificate) error {
 // NewProxy is a client outside the cluster: it asks through the API server, as cfg says and with cfg's rights, which
 // have to include "get pods/proxy". Requests are not held back by cfg's rate limit.
 func NewProxy(cfg *rest.Config, opts ...Option) (*Client, error) {
-	cfg = rest.CopyConfig(cfg)
-	cfg.DisableCompression = true
 	through, err := viaProxy(cfg)
 	if err != nil {
 		return nil, err
 	}
-	client, err := rest.HTTPClientFor(cfg)
+	transport, err := proxyTransport(cfg)
 	if err != nil {
 		return nil, err
 	}
-	return &Client{http: without(client), way: through, timeout: with(opts).timeout, proxied: true}, nil
+	return &Client{http: without(&http.Client{Transport: transport}), way: through, timeout: with(opts).timeout, proxied: true}, nil
+}
+
+// proxyTransport has cfg's credentials and the bounds of NewDirect: what comes through the API server is the masters'.
+// HTTP/2 would take in up to 4 MiB of each answer before it is decoded.
+func proxyTransport(cfg *rest.Config) (http.RoundTripper, error) {
+	server, err := rest.TLSConfigFor(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if server != nil {
+		server.NextProtos = nil
+	}
+	proxy := cfg.Proxy
+	if proxy == nil {
+		proxy = http.ProxyFromEnvironment
+	}
+	var protocols http.Protocols
+	protocols.SetHTTP1(true)
+	return rest.HTTPWrappersForConfig(cfg, &http.Transport{
+		Proxy:                  proxy,
+		DialContext:            cfg.Dial,
+		TLSClientConfig:        server,
+		TLSHandshakeTimeout:    Timeout,
+		DisableCompression:     true,
+		MaxIdleConnsPerHost:    maxIdle,
+		IdleConnTimeout:        idleTimeout,
+		MaxResponseHeaderBytes: maxHeader,
+		Protocols:              &protocols,
+	})
 }
 
 // without is a copy of the client that follows no redirects and keeps no cookies; the time is bounded elsewhere.

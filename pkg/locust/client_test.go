@@ -609,6 +609,25 @@ func TestProxy_APIServersOwnWords(t *testing.T) {
 	})
 }
 
+// What comes through the API server is the masters': its headers are bounded too, and no more of an answer is taken in than
+// is decoded.
+func TestProxy_Bounds(t *testing.T) {
+	var protocol string
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		protocol = r.Proto
+		w.Header().Set("X", strings.Repeat("x", maxHeader))
+		_, _ = w.Write(sample(t, "2.47-running.json"))
+	}))
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	client, err := NewProxy(&rest.Config{Host: server.URL, TLSClientConfig: rest.TLSClientConfig{Insecure: true}})
+	require.NoError(t, err)
+	_, err = client.Stats(t.Context(), shop)
+	require.Error(t, err)
+	assert.Equal(t, "HTTP/1.1", protocol)
+}
+
 func TestReason(t *testing.T) {
 	assert.Empty(t, Reason(nil))
 	assert.Equal(t, "the request failed", Reason(errors.New("x")))
