@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
 
@@ -40,6 +41,7 @@ const (
 // hang in a namespace share two questions: for warnings, and, when these tell of any of them, for what else was said.
 type explainer struct {
 	live  client.Reader
+	clock clock.PassiveClock
 	waker *waker
 	slots chan struct{}
 
@@ -61,9 +63,9 @@ type said struct {
 	at time.Time
 }
 
-func newExplainer(live client.Reader) *explainer {
+func newExplainer(live client.Reader, passive clock.PassiveClock) *explainer {
 	return &explainer{
-		live: live, waker: newWaker(), slots: make(chan struct{}, eventsAtOnce), hanging: map[string]map[string]*hangingTest{},
+		live: live, clock: passive, waker: newWaker(), slots: make(chan struct{}, eventsAtOnce), hanging: map[string]map[string]*hangingTest{},
 	}
 }
 
@@ -141,7 +143,7 @@ func (x *explainer) hangs(namespace string) bool {
 
 // round reads the Events of what hangs in a namespace once. It names the tests for which there is something new.
 func (x *explainer) round(namespace string) ([]string, error) {
-	began, of := time.Now(), map[types.UID][]corev1.Event{}
+	began, of := x.clock.Now(), map[types.UID][]corev1.Event{}
 	wanted := x.wanted(namespace)
 	err := x.read(namespace, corev1.EventTypeWarning, func(e *corev1.Event) {
 		if uid := e.InvolvedObject.UID; wanted[uid] && status.Complains(e.Reason) {

@@ -17,6 +17,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -103,7 +104,7 @@ func explaining(t *testing.T, run func(t *testing.T, s *eventServer, x *explaine
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		s := &eventServer{page: 1}
-		x := newExplainer(s)
+		x := newExplainer(s, clock.RealClock{})
 		defer x.waker.stop()
 		run(t, s, x, func() []string {
 			var names []string

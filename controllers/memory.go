@@ -45,6 +45,8 @@ type memory struct {
 	refreshed time.Time
 	// eventsKnown is true since this operator knows what Events say of what hangs, or that nothing hangs.
 	eventsKnown bool
+	// clocks convert the times of the test's objects; nil when its load is over.
+	clocks *status.Clocks
 	// poll is what the test's master told.
 	poll masterPoll
 }

@@ -51,10 +51,24 @@ func (r *LocustTestReconciler) observe(ctx context.Context, test *v2.LocustTest,
 	if err := r.observeRun(ctx, mem, obs); err != nil {
 		return nil, err
 	}
+	r.observeClocks(test, mem, obs)
 	r.observeLocust(test, mem, obs)
 	r.observeSettling(mem, obs)
 	r.observeEvents(test, mem, obs)
 	return obs, nil
+}
+
+// observeClocks takes the times of the objects, which are those of other clocks.
+func (r *LocustTestReconciler) observeClocks(test *v2.LocustTest, mem *memory, obs *status.Observation) {
+	if test.Status.IsTerminal() && obs.Stopped() {
+		mem.clocks = nil
+		return
+	}
+	if mem.clocks == nil {
+		mem.clocks = &status.Clocks{}
+	}
+	mem.clocks.Observe(obs, r.Clock.Now())
+	obs.Clocks = mem.clocks
 }
 
 func (r *LocustTestReconciler) observeObjects(ctx context.Context, test *v2.LocustTest, mem *memory, obs *status.Observation) error {

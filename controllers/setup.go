@@ -68,7 +68,7 @@ func (r *LocustTestReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Ma
 		}
 		build = build.WatchesRawSource(r.Poller.source())
 	}
-	r.explainer = newExplainer(r.Live)
+	r.explainer = newExplainer(r.Live, r.Clock)
 	if err := mgr.Add(r.explainer.waker); err != nil {
 		return fmt.Errorf("add the reader of Events: %w", err)
 	}

@@ -32,6 +32,7 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/gather"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/locust"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/metrics"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/serverclock"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/status"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/webhook"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/webhook/certs"
@@ -65,7 +66,9 @@ func run() error {
 	log.Info("Locust Kubernetes Operator", "version", version)
 
 	server, keeper := newWebhookServer(settings)
-	mgr, err := newManager(settings, server)
+	// Every time of the operator is one of the API server, as the times in objects are.
+	now := serverclock.New(clock.RealClock{})
+	mgr, err := newManager(settings, server, now)
 	if err != nil {
 		return err
 	}
@@ -79,7 +82,7 @@ func run() error {
 	if err := observed.Register(ctrlmetrics.Registry); err != nil {
 		return fmt.Errorf("register the metrics: %w", err)
 	}
-	poller, err := newPoller(settings, mgr.GetConfig(), observed)
+	poller, err := newPoller(settings, mgr.GetConfig(), observed, now)
 	if err != nil {
 		return err
 	}
@@ -87,7 +90,7 @@ func run() error {
 		Client:   mgr.GetClient(),
 		Live:     mgr.GetAPIReader(),
 		Recorder: mgr.GetEventRecorder("locust-k8s-operator"),
-		Clock:    clock.RealClock{},
+		Clock:    now,
 		Settings: status.Settings{
 			StartupDeadline: settings.StartupDeadline, JobTTL: settings.JobTTL, PollInterval: settings.PollInterval,
 		},
@@ -141,7 +144,7 @@ func addWebhooks(mgr ctrl.Manager, keeper *certs.Keeper) error {
 }
 
 // newPoller asks the masters directly from within a cluster, and through the API server from elsewhere.
-func newPoller(settings *config.Config, cluster *rest.Config, observed *metrics.Metrics) (*controllers.Poller, error) {
+func newPoller(settings *config.Config, cluster *rest.Config, observed *metrics.Metrics, now clock.PassiveClock) (*controllers.Poller, error) {
 	if settings.PollInterval == 0 {
 		return nil, nil
 	}
@@ -157,7 +160,7 @@ func newPoller(settings *config.Config, cluster *rest.Config, observed *metrics.
 			return nil, fmt.Errorf("reach Locust through the API server: %w", err)
 		}
 	}
-	return controllers.NewPoller(asker, settings.PollInterval, settings.PollConcurrency, clock.RealClock{}, observed.Operator), nil
+	return controllers.NewPoller(asker, settings.PollInterval, settings.PollConcurrency, now, observed.Operator), nil
 }
 
 // protect lets only those read the metrics who may.
@@ -186,7 +189,7 @@ func newCache(cluster *rest.Config, options cache.Options) (cache.Cache, error) 
 	return cache.New(cluster, options)
 }
 
-func newManager(settings *config.Config, webhooks ctrlwebhook.Server) (ctrl.Manager, error) {
+func newManager(settings *config.Config, webhooks ctrlwebhook.Server, now *serverclock.Clock) (ctrl.Manager, error) {
 	// client-go's own scheme is in memory anyway.
 	scheme := clientgoscheme.Scheme
 	utilruntime.Must(v1.AddToScheme(scheme))
@@ -198,6 +201,7 @@ func newManager(settings *config.Config, webhooks ctrlwebhook.Server) (ctrl.Mana
 	}
 	// Compressed watches cost API server and operator more than they spare the network between them.
 	cluster.DisableCompression = true
+	cluster.Wrap(now.Observe)
 	if qps := settings.KubeAPIQPS; qps > 0 {
 		cluster.QPS, cluster.Burst = float32(qps), settings.KubeAPIBurst
 		if cluster.Burst == 0 {

@@ -23,9 +23,11 @@ func FuzzDerive(f *testing.F) {
 	f.Fuzz(func(t *testing.T, steps []byte) {
 		s := created(t)
 		now := t0.Add(2 * time.Second)
+		s.obs.Clocks = &Clocks{}
 		for _, step := range steps {
 			now = now.Add(time.Duration(step) * 700 * time.Millisecond)
 			happen(s, step, now)
+			s.obs.Clocks.Observe(&s.obs, now)
 			plan := PlanFor(&s.prev, &s.obs, settings, now)
 			if s.prev.IsTerminal() && (plan.Creates() || plan.WorkerCompletions > 0 || plan.ReplaceWorkerJob) {
 				t.Fatalf("a test that has ended gets new objects: %+v", plan)

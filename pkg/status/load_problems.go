@@ -116,8 +116,8 @@ func quitWell(obs *Observation, view loadView) bool {
 	var last time.Time
 	well := false
 	for _, pod := range obs.podsOf(obs.WorkerJob) {
-		ended := endedOrDeletedAt(pod)
-		if !startedAt(pod).Before(view.endedAt) || ended.IsZero() || ended.Before(last) || ended.After(view.endedAt.Add(leaveGrace)) {
+		started, ended := view.podTimes(obs, pod)
+		if !started.Before(view.endedAt) || ended.IsZero() || ended.Before(last) || ended.After(view.endedAt.Add(leaveGrace)) {
 			continue
 		}
 		well = leftByItself(pod) || well && ended.Equal(last)
@@ -126,15 +126,22 @@ func quitWell(obs *Observation, view loadView) bool {
 	return view.requests > 0 && well && !last.Before(view.endedAt.Add(-leaveGrace))
 }
 
-// endedOrDeletedAt is when a pod's Locust container ended, or before that the pod was deleted; zero while neither is so.
-func endedOrDeletedAt(pod *corev1.Pod) time.Time {
-	ended := finishedAt(pod)
-	if pod.DeletionTimestamp != nil && pod.DeletionGracePeriodSeconds != nil {
-		if at := deletionRequestedAt(pod); ended.IsZero() || at.Before(ended) {
+// podTimes are when a pod's Locust container started, and when it ended or before that the pod was deleted, by the clock of
+// the view; zero where that is not so.
+func (view *loadView) podTimes(obs *Observation, pod *corev1.Pod) (started, ended time.Time) {
+	local := func(at time.Time) time.Time {
+		if view.ofMaster {
 			return at
 		}
+		return obs.local(pod.UID, at)
 	}
-	return ended
+	started, ended = local(startedAt(pod)), local(finishedAt(pod))
+	if pod.DeletionTimestamp != nil && pod.DeletionGracePeriodSeconds != nil {
+		if at := local(deletionRequestedAt(pod)); ended.IsZero() || at.Before(ended) {
+			ended = at
+		}
+	}
+	return started, ended
 }
 
 // workersGone reports whether the load ended because its workers were lost. Without the reporter that is so when none of
@@ -150,14 +157,16 @@ func workersGone(obs *Observation, view loadView) bool {
 		return false
 	}
 	return countPods(obs, func(pod *corev1.Pod) bool {
-		return isLive(pod) && !startedAt(pod).IsZero() && startedAt(pod).Before(view.endedAt)
+		started, _ := view.podTimes(obs, pod)
+		return isLive(pod) && !started.IsZero() && started.Before(view.endedAt)
 	}) == 0
 }
 
 // awaitsWorkers reports whether pods of workers that the load had are not known to have ended.
 func awaitsWorkers(obs *Observation, view loadView) bool {
 	return countPods(obs, func(pod *corev1.Pod) bool {
-		return isLive(pod) && !startedAt(pod).IsZero() && (view.endedAt.IsZero() || startedAt(pod).Before(view.endedAt))
+		started, _ := view.podTimes(obs, pod)
+		return isLive(pod) && !started.IsZero() && (view.endedAt.IsZero() || started.Before(view.endedAt))
 	}) > 0
 }
 
@@ -184,7 +193,8 @@ func workersLost(obs *Observation, view loadView) int32 {
 		until = view.endedAt.Add(leaveGrace)
 	}
 	left := countWorkersIn(obs, func(pod *corev1.Pod) bool {
-		return leftByItself(pod) && startedAt(pod).Before(view.endedAt) && !finishedAt(pod).After(until)
+		started, ended := view.podTimes(obs, pod)
+		return leftByItself(pod) && started.Before(view.endedAt) && !ended.After(until)
 	})
 	return max(lost, view.delivery.WorkersLost-left)
 }
@@ -196,7 +206,7 @@ func lostPods(obs *Observation, view loadView) int32 {
 	}
 	until := view.endedAt.Add(-endAccuracy)
 	return countPods(obs, func(pod *corev1.Pod) bool {
-		started, ended := startedAt(pod), endedOrDeletedAt(pod)
+		started, ended := view.podTimes(obs, pod)
 		return !started.IsZero() && ended.Sub(started) >= joinTime && !leftByItself(pod) &&
 			ended.After(view.startedAt.Add(endAccuracy)) && ended.Before(until)
 	})

@@ -10,8 +10,10 @@ import (
 // loadView is what is known of the latest load.
 type loadView struct {
 	started, ended bool
-	// startedAt and endedAt are zero when they are not known.
+	// startedAt and endedAt are zero when they are not known. They are of the operator's clock, or of the master's if
+	// ofMaster is true.
 	startedAt, endedAt time.Time
+	ofMaster           bool
 	// elapsed is how long the load has run; negative when it is not known.
 	elapsed time.Duration
 	// atMost is how long the load can have run where its start was not seen; negative when that is not known.
@@ -36,7 +38,7 @@ type loadView struct {
 func finalView(obs *Observation, final *report.Final) loadView {
 	view := loadView{
 		started: !final.LoadStart.IsZero(), ended: true, masterEnded: true, lostSettled: true,
-		startedAt: final.LoadStart, endedAt: final.LoadEnd, elapsed: -1,
+		startedAt: final.LoadStart, endedAt: final.LoadEnd, ofMaster: true, elapsed: -1,
 		requests: final.Requests, workersLeft: final.Workers, delivery: final.Delivery,
 	}
 	if final.LoadEnd.After(final.LoadStart) {
@@ -87,10 +89,10 @@ func liveView(prev *v2.LocustTestStatus, obs *Observation) loadView {
 	return view
 }
 
-// masterStart is when the master's container started; zero when its pod is gone.
+// masterStart is when the master's container started, by the operator's clock; zero when its pod is gone.
 func masterStart(obs *Observation) time.Time {
 	if pod := startedMaster(obs); pod != nil {
-		return startedAt(pod)
+		return obs.local(pod.UID, startedAt(pod))
 	}
 	return time.Time{}
 }
@@ -129,10 +131,12 @@ func lastView(prev *v2.LocustTestStatus, obs *Observation, result *v2.TestResult
 	return view
 }
 
-// masterFinish is when the master ended.
+// masterFinish is when the master ended, by the operator's clock.
 func masterFinish(obs *Observation) time.Time {
-	if end := masterEnd(obs); end != nil {
-		return end.FinishedAt.Time
+	for _, pod := range obs.podsOf(obs.MasterJob) {
+		if at := finishedAt(pod); !at.IsZero() {
+			return obs.local(pod.UID, at)
+		}
 	}
-	return finishTime(obs.MasterJob, time.Time{})
+	return obs.local(obs.MasterJob.UID, finishTime(obs.MasterJob, time.Time{}))
 }

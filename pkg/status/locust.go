@@ -267,7 +267,7 @@ func podsUnsettled(obs *Observation, now time.Time) bool {
 		if since.IsZero() {
 			since = pod.CreationTimestamp.Time
 		}
-		return !isFinishedPod(pod) && (pod.DeletionTimestamp != nil || now.Sub(since) < unsettledFor)
+		return !isFinishedPod(pod) && (pod.DeletionTimestamp != nil || now.Sub(obs.local(pod.UID, since)) < unsettledFor)
 	})
 }
 
@@ -282,13 +282,13 @@ func RunningMaster(obs *Observation) *corev1.Pod {
 	return newest
 }
 
-// masterSince is when the master that runs has started; zero when none runs.
+// masterSince is when the master that runs has started, by the operator's clock; zero when none runs.
 func masterSince(obs *Observation) time.Time {
 	master := RunningMaster(obs)
 	if master == nil {
 		return time.Time{}
 	}
-	return startedAt(master)
+	return obs.local(master.UID, startedAt(master))
 }
 
 // readyWorkers is how many workers the ready worker pods have.

@@ -57,6 +57,9 @@ type Observation struct {
 	// Locust is what the web API of the running master told; nil when it is not asked.
 	Locust *Locust
 
+	// Clocks converts the objects' times to the operator's clock; nil where all clocks agree.
+	Clocks *Clocks
+
 	// Unwatched is true on the first look since this operator started: what happened before is unknown.
 	Unwatched bool
 
@@ -90,6 +93,16 @@ func (o *Observation) perPod() int32 { return resources.WorkerProcesses(o.spec()
 
 // expectedWorkers is the number of workers of the running spec.
 func (o *Observation) expectedWorkers() int32 { return o.expectedPods() * o.perPod() }
+
+// Stopped reports whether no Job of the test can have pods any more.
+func (o *Observation) Stopped() bool {
+	for _, job := range []*batchv1.Job{o.MasterJob, o.WorkerJob} {
+		if job != nil && !isFinished(job) {
+			return false
+		}
+	}
+	return true
+}
 
 // complete tells whether all three objects exist.
 func (o *Observation) complete() bool {

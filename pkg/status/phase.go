@@ -129,7 +129,7 @@ func HasOutcome(obs *Observation) bool {
 func masterEnded(prev *v2.LocustTestStatus, obs *Observation, pod *corev1.Pod, load *loadAssessment, now time.Time) outcome {
 	at := finishedAt(pod)
 	switch {
-	case load.undecided && settling(at, now):
+	case load.undecided && settling(obs.local(pod.UID, at), now):
 		return outcome{phase: prev.Phase, wait: settleTime / 10}
 	case endedWell(pod):
 		return endedWith0(prev, obs, load, at)
@@ -168,7 +168,7 @@ func lostRun(prev *v2.LocustTestStatus, obs *Observation, now time.Time) string 
 // serviceIsOld reports whether the Service has existed for so long that the master Job, which is created right after it, must
 // have existed too. An operator that ended between the two has a successor by then.
 func serviceIsOld(obs *Observation, now time.Time) bool {
-	return obs.Service != nil && now.Sub(obs.Service.CreationTimestamp.Time) >= takeoverTime
+	return obs.Service != nil && now.Sub(obs.local(obs.Service.UID, obs.Service.CreationTimestamp.Time)) >= takeoverTime
 }
 
 // creationRefused reports whether an object of the test could not be created, by its status: then the Service has no master Job.
@@ -197,7 +197,7 @@ func startedMaster(obs *Observation) *corev1.Pod {
 // masterSucceeded is the end of a master whose Job is complete and whose pod does not show how it ended.
 func masterSucceeded(prev *v2.LocustTestStatus, obs *Observation, load *loadAssessment, now time.Time) outcome {
 	at := finishTime(obs.MasterJob, now)
-	if settling(at, now) && awaitsEnd(obs) {
+	if settling(obs.local(obs.MasterJob.UID, at), now) && awaitsEnd(obs) {
 		return outcome{phase: prev.Phase, wait: settleTime / 10}
 	}
 	return endedWith0(prev, obs, load, at)
@@ -248,7 +248,7 @@ func masterFailed(prev *v2.LocustTestStatus, obs *Observation, now time.Time) ou
 			return failed(at, "master "+cause)
 		}
 	}
-	if settling(at, now) && awaitsWords(pods) {
+	if settling(obs.local(obs.MasterJob.UID, at), now) && awaitsWords(pods) {
 		return outcome{phase: prev.Phase, wait: settleTime / 10}
 	}
 	for _, pod := range pods {
@@ -282,19 +282,17 @@ func lostWithNode(prev *v2.LocustTestStatus, obs *Observation, now time.Time) *o
 	if last == nil {
 		return nil
 	}
-	if wait := nodeGrace - now.Sub(last.DeletionTimestamp.Time); wait > 0 {
+	requested := deletionRequestedAt(last)
+	due := obs.local(last.UID, requested).Add(last.DeletionTimestamp.Sub(requested))
+	if wait := nodeGrace - now.Sub(due); wait > 0 {
 		return &outcome{phase: prev.Phase, wait: wait}
 	}
 	end := failed(last.DeletionTimestamp.Time, fmt.Sprintf("master pod %s was deleted, and its node does not report that it ended", last.Name))
 	return &end
 }
 
-// settling tells whether what belongs to a Job that has just finished may not have been seen yet. The clock of the API
-// server may be ahead.
-func settling(finished, now time.Time) bool {
-	age := now.Sub(finished)
-	return age < settleTime && age > -time.Minute
-}
+// settling reports whether what belongs to a Job that has just finished may not have been seen yet.
+func settling(finished, now time.Time) bool { return now.Sub(finished) < settleTime }
 
 // awaitsWords tells whether the master's pod may still tell why it ended. One that was deleted does so while it is ending:
 // it may leave its report.

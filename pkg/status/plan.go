@@ -163,7 +163,7 @@ func takenWorkers(obs *Observation, now time.Time) (taken int32, again time.Dura
 		case pod == nil:
 			taken++
 		case staying && leftByItself(pod):
-			if wait := leaveGrace - now.Sub(finishedAt(pod)); wait > 0 {
+			if wait := leaveGrace - now.Sub(obs.local(pod.UID, finishedAt(pod))); wait > 0 {
 				again = soonest(again, wait)
 			} else {
 				taken++
@@ -242,17 +242,32 @@ func StopPatch(settings Settings) map[string]any {
 	return spec
 }
 
-// graceLeft is how long a Job of a test that has ended may still end by itself, not positive when it has to be stopped. A
-// clock that is behind that of the cluster does not make it longer.
+// graceLeft is how long a Job of a test that has ended may still end by itself, not positive when it has to be stopped.
 func graceLeft(prev *v2.LocustTestStatus, obs *Observation, job *batchv1.Job, now time.Time) time.Duration {
 	ended := locustEndedAt(obs, job)
 	switch {
 	case !ended.IsZero() && (job == obs.MasterJob || slices.ContainsFunc(obs.podsOf(job), isHeldOpen)):
 		return sidecarGrace - max(now.Sub(ended), 0)
 	case prev.Phase == v2.PhaseSucceeded && prev.CompletionTime != nil:
-		return endGrace - max(now.Sub(prev.CompletionTime.Time), 0)
+		return endGrace - max(now.Sub(runEndedAt(prev, obs)), 0)
 	}
 	return 0
+}
+
+// runEndedAt is when a test that has ended did so, by the operator's clock.
+func runEndedAt(s *v2.LocustTestStatus, obs *Observation) time.Time {
+	at := s.CompletionTime.Time
+	switch pod := endedMaster(obs); {
+	case pod != nil:
+		at = obs.local(pod.UID, finishedAt(pod))
+	case obs.MasterJob != nil && isFinished(obs.MasterJob):
+		at = obs.local(obs.MasterJob.UID, finishTime(obs.MasterJob, at))
+	}
+	// An operator has recorded the end; by its clock it was before that.
+	if c := meta.FindStatusCondition(s.Conditions, v2.ConditionTypeTestCompleted); c != nil && at.After(c.LastTransitionTime.Time) {
+		return c.LastTransitionTime.Time
+	}
+	return at
 }
 
 // isHeldOpen reports whether other containers run on in a pod whose Locust container has ended.
@@ -260,11 +275,12 @@ func isHeldOpen(pod *corev1.Pod) bool {
 	return !finishedAt(pod).IsZero() && pod.Status.Phase != corev1.PodSucceeded && pod.Status.Phase != corev1.PodFailed
 }
 
-// locustEndedAt is when Locust had ended in all pods of a Job; zero while it has not, or when there are no pods.
+// locustEndedAt is when Locust had ended in all pods of a Job, by the operator's clock; zero while it has not, or when there
+// are no pods.
 func locustEndedAt(obs *Observation, job *batchv1.Job) time.Time {
 	var last time.Time
 	for _, pod := range obs.podsOf(job) {
-		at := finishedAt(pod)
+		at := obs.local(pod.UID, finishedAt(pod))
 		if at.IsZero() {
 			return time.Time{}
 		}

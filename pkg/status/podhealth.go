@@ -126,12 +126,12 @@ func Silent(prev *v2.LocustTestStatus, obs *Observation, now time.Time) Silence 
 		return true
 	}
 	for _, job := range []*batchv1.Job{obs.MasterJob, obs.WorkerJob} {
-		if lacksPods(obs, job) && hangs(job.CreationTimestamp.Time) {
+		if lacksPods(obs, job) && hangs(obs.local(job.UID, job.CreationTimestamp.Time)) {
 			s.Objects = append(s.Objects, job.UID)
 		}
 		asked := 0
 		for _, pod := range obs.podsOf(job) {
-			if since, silent := silentSince(pod); silent && hangs(since) && asked < askedPods {
+			if since, silent := silentSince(obs, pod); silent && hangs(since) && asked < askedPods {
 				s.Objects = append(s.Objects, pod.UID)
 				asked++
 			}
@@ -141,15 +141,21 @@ func Silent(prev *v2.LocustTestStatus, obs *Observation, now time.Time) Silence 
 }
 
 // silentSince tells since when a scheduled pod waits without saying why.
-func silentSince(pod *corev1.Pod) (time.Time, bool) {
-	scheduled := podCondition(pod, corev1.PodScheduled)
-	if !isLive(pod) || pod.Status.Phase != corev1.PodPending || scheduled == nil || scheduled.Status != corev1.ConditionTrue {
+func silentSince(obs *Observation, pod *corev1.Pod) (time.Time, bool) {
+	at, scheduled := scheduledAt(pod)
+	if !isLive(pod) || pod.Status.Phase != corev1.PodPending || !scheduled || podVerdict(pod) != nil {
 		return time.Time{}, false
 	}
-	if podVerdict(pod) != nil {
+	return obs.local(pod.UID, at), true
+}
+
+// scheduledAt is when the pod got its node, if it has one.
+func scheduledAt(pod *corev1.Pod) (time.Time, bool) {
+	c := podCondition(pod, corev1.PodScheduled)
+	if c == nil || c.Status != corev1.ConditionTrue {
 		return time.Time{}, false
 	}
-	return scheduled.LastTransitionTime.Time, true
+	return c.LastTransitionTime.Time, true
 }
 
 // lacksPods tells whether an unfinished Job has no pod at all for some of its indexes. A pod that failed is a reason why
@@ -364,7 +370,7 @@ func collectEvents(obs *Observation, found findings, now time.Time) {
 	}
 	for i := range obs.Pods {
 		pod := &obs.Pods[i]
-		since, silent := silentSince(pod)
+		since, silent := silentSince(obs, pod)
 		e := latest[pod.UID]
 		if !silent || e == nil || (passes(e.Message) && now.Sub(since) < passingFor) {
 			continue
@@ -375,7 +381,7 @@ func collectEvents(obs *Observation, found findings, now time.Time) {
 		if !lacksPods(obs, job) {
 			continue
 		}
-		if e := latest[job.UID]; e != nil && obs.EventsAt.Sub(eventTime(e)) < eventsValid {
+		if e := latest[job.UID]; e != nil && obs.EventsAt.Sub(eventTime(e).Add(obs.ahead(job))) < eventsValid {
 			note(e, "Job "+job.Name)
 		}
 	}
@@ -403,7 +409,7 @@ func collectCrashes(obs *Observation, found findings, now time.Time) {
 		return
 	}
 	for _, pods := range byIndex(obs.podsOf(obs.WorkerJob)) {
-		if crash := lastCrash(pods); crash != nil && !replaced(pods, now) {
+		if crash := lastCrash(pods); crash != nil && !replaced(obs, pods, now) {
 			found.add(v2.ReasonCrashLoopBackOff, headline(exitCause(obs, crash)), "pod "+crash.Name)
 		}
 	}
@@ -436,9 +442,9 @@ func lastCrash(pods []*corev1.Pod) *corev1.Pod {
 }
 
 // replaced tells whether a worker stands in the place of one that crashed.
-func replaced(pods []*corev1.Pod, now time.Time) bool {
+func replaced(obs *Observation, pods []*corev1.Pod, now time.Time) bool {
 	for _, pod := range pods {
-		if leftByItself(pod) || (isReady(pod) && now.Sub(startedAt(pod)) >= crashGrace) {
+		if leftByItself(pod) || (isReady(pod) && now.Sub(obs.local(pod.UID, startedAt(pod))) >= crashGrace) {
 			return true
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/utils/ptr"
 
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/locust/cause"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/locust/report"
@@ -90,7 +91,7 @@ func endedByItself(pod *corev1.Pod) bool {
 
 // deletionRequestedAt is when the pod was deleted; its deletionTimestamp is when its grace period ends.
 func deletionRequestedAt(pod *corev1.Pod) time.Time {
-	return pod.DeletionTimestamp.Add(-time.Duration(*pod.DeletionGracePeriodSeconds) * time.Second)
+	return pod.DeletionTimestamp.Add(-time.Duration(ptr.Deref(pod.DeletionGracePeriodSeconds, 0)) * time.Second)
 }
 
 // isLive tells whether the pod runs, or may yet run.

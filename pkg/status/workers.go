@@ -123,7 +123,7 @@ func readyForLong(obs *Observation, now time.Time) (count int32, again time.Dura
 		for _, pod := range group {
 			switch {
 			case isReady(pod):
-				if left := needed - now.Sub(startedAt(pod)); left > 0 {
+				if left := needed - now.Sub(obs.local(pod.UID, startedAt(pod))); left > 0 {
 					again = soonest(again, left)
 				} else {
 					count++
@@ -131,7 +131,7 @@ func readyForLong(obs *Observation, now time.Time) (count int32, again time.Dura
 			case leftByItself(pod) && home:
 				count++
 			case leftByItself(pod):
-				if left := leaveGrace - now.Sub(finishedAt(pod)); left > 0 {
+				if left := leaveGrace - now.Sub(obs.local(pod.UID, finishedAt(pod))); left > 0 {
 					count++
 					again = soonest(again, left)
 				}
@@ -149,7 +149,9 @@ func startedWorkers(obs *Observation) int32 {
 // settledWorkers is how many worker pods are ready and had the time to connect; one that took the place of another, a
 // moment ago, has yet to show that it does.
 func settledWorkers(obs *Observation, now time.Time) int32 {
-	return countWorkersIn(obs, func(pod *corev1.Pod) bool { return isReady(pod) && now.Sub(startedAt(pod)) >= settledAfter })
+	return countWorkersIn(obs, func(pod *corev1.Pod) bool {
+		return isReady(pod) && now.Sub(obs.local(pod.UID, startedAt(pod))) >= settledAfter
+	})
 }
 
 // leftWorkers is how many workers have ended by themselves.
@@ -178,11 +180,15 @@ func allLeft(pods []*corev1.Pod) bool {
 
 // lastedLongEnough tells whether the workers can have been connected to the master: one that ended well had them, and
 // one that failed at once had not.
-func lastedLongEnough(next *v2.LocustTestStatus) bool {
+func lastedLongEnough(next *v2.LocustTestStatus, obs *Observation) bool {
 	if next.StartTime.IsZero() || next.CompletionTime == nil {
 		return false
 	}
-	return next.Phase == v2.PhaseSucceeded || next.CompletionTime.Sub(next.StartTime.Time) >= 2*joinTime
+	started := next.StartTime.Time
+	if pod := startedMaster(obs); pod != nil {
+		started = obs.local(pod.UID, startedAt(pod))
+	}
+	return next.Phase == v2.PhaseSucceeded || runEndedAt(next, obs).Sub(started) >= 2*joinTime
 }
 
 // leftByItself tells whether the worker ended with code 0 without having been deleted.
@@ -190,12 +196,12 @@ func leftByItself(pod *corev1.Pod) bool {
 	return endedWell(pod) && pod.DeletionTimestamp == nil && !wasDisrupted(pod)
 }
 
-// workersAtEnd is how many workers were with the master when the test ended, read from the pods that are
-// left: it is the same whether or not the operator was there to see it.
+// workersAtEnd is how many workers were with the master when the test ended, by the operator's clock, read from the pods
+// that are left: it is the same whether or not the operator was there to see it.
 func workersAtEnd(obs *Observation, end time.Time) int32 {
 	var count int32
 	for _, pod := range obs.podsOf(obs.WorkerJob) {
-		started, finished := startedAt(pod), finishedAt(pod)
+		started, finished := obs.local(pod.UID, startedAt(pod)), obs.local(pod.UID, finishedAt(pod))
 		if started.IsZero() || started.After(end) || pod.Status.Phase == corev1.PodFailed {
 			continue
 		}
@@ -242,8 +248,8 @@ func frozenWorkers(next *v2.LocustTestStatus, prev *v2.LocustTestStatus, obs *Ob
 	}
 	// What was observed counts, and so does that nobody listened until a master failed: it may have failed to load.
 	observed := obs.Locust != nil && obs.Locust.Report != nil || next.Phase == v2.PhaseFailed && obs.Locust.unheard()
-	if !observed && lastedLongEnough(next) {
-		if left := workersAtEnd(obs, next.CompletionTime.Time); left > count.connected {
+	if !observed && lastedLongEnough(next, obs) {
+		if left := workersAtEnd(obs, runEndedAt(next, obs)); left > count.connected {
 			count = workerCount{connected: left, source: " (" + sourceReadyPods + ")"}
 		}
 	}

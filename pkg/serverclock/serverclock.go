@@ -1,0 +1,72 @@
+// Package serverclock is the API server's clock, as far as the dates of its answers show it.
+//
+// The times in objects, and the start of each operator that takes over from another, are measured by that clock, so that an
+// operator on a machine whose clock is wrong decides the same as on any other.
+package serverclock
+
+import (
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"k8s.io/utils/clock"
+)
+
+// precision of the Date header.
+const precision = time.Second
+
+// Clock is a clock of this machine, corrected by what Observe learns from answers. It is the machine's own time as long as
+// the answers do not contradict it.
+type Clock struct {
+	machine clock.PassiveClock
+
+	mu sync.RWMutex
+	// ahead is how far the API server's clock is ahead of the machine's.
+	ahead time.Duration
+}
+
+var _ clock.PassiveClock = &Clock{}
+
+// New returns a clock that corrects that of the machine.
+func New(machine clock.PassiveClock) *Clock { return &Clock{machine: machine} }
+
+// Now is the API server's time.
+func (c *Clock) Now() time.Time { return c.machine.Now().Add(c.Ahead()) }
+
+// Since is the time that has passed since a time of this clock.
+func (c *Clock) Since(t time.Time) time.Duration { return c.Now().Sub(t) }
+
+// Ahead is how far the API server's clock is ahead of the machine's; zero as long as they are not known to differ.
+func (c *Clock) Ahead() time.Duration {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.ahead
+}
+
+// Observe returns a transport that learns from the dates of the answers. It is made for rest.Config.Wrap. Answers that the
+// API server only passes on from a pod or a Service have their dates.
+func (c *Clock) Observe(next http.RoundTripper) http.RoundTripper {
+	return roundTripper(func(r *http.Request) (*http.Response, error) {
+		sent := c.machine.Now()
+		answer, err := next.RoundTrip(r)
+		if err == nil && !strings.Contains(r.URL.Path, "/proxy/") {
+			if date, invalid := http.ParseTime(answer.Header.Get("Date")); invalid == nil {
+				c.learn(date, sent, c.machine.Now())
+			}
+		}
+		return answer, err
+	})
+}
+
+// learn corrects the clock as little as possible: the answer was dated between the request and its arrival.
+func (c *Clock) learn(date, sent, received time.Time) {
+	least, most := date.Sub(received), date.Add(precision).Sub(sent)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ahead = max(least, min(c.ahead, most))
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }

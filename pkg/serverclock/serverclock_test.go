@@ -1,0 +1,74 @@
+package serverclock
+
+import (
+	"errors"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	clocktesting "k8s.io/utils/clock/testing"
+)
+
+// TestClock: answers that take up to 3 s, from an API server whose clock is ahead of the machine's or behind it.
+func TestClock(t *testing.T) {
+	start := time.Date(2026, 1, 2, 3, 4, 5, 600_000_000, time.UTC)
+	for _, ahead := range []time.Duration{0, time.Hour, -time.Hour, 10 * time.Second, -10 * time.Second} {
+		t.Run(ahead.String(), func(t *testing.T) {
+			machine := clocktesting.NewFakePassiveClock(start)
+			c := New(machine)
+			pass := func(d time.Duration) { machine.SetTime(machine.Now().Add(d)) }
+			before, after := time.Duration(0), time.Duration(0)
+			server := roundTripper(func(*http.Request) (*http.Response, error) {
+				pass(before)
+				date := machine.Now().Add(ahead).UTC().Format(http.TimeFormat)
+				pass(after)
+				return &http.Response{Header: http.Header{"Date": {date}}}, nil
+			})
+			for _, delay := range [][2]time.Duration{{0, 0}, {3 * time.Second, 0}, {0, 3 * time.Second}, {time.Second, 100 * time.Millisecond}} {
+				before, after = delay[0], delay[1]
+				_, err := c.Observe(server).RoundTrip(request(t, "/api/v1/pods"))
+				require.NoError(t, err)
+				assert.InDelta(t, ahead.Seconds(), c.Ahead().Seconds(), 1, "after an answer with the delays %v", delay)
+				pass(700 * time.Millisecond)
+			}
+			if ahead == 0 {
+				assert.Zero(t, c.Ahead(), "a clock that is right is left as it is")
+			}
+			was := c.Now()
+			pass(time.Minute)
+			assert.Equal(t, time.Minute, c.Since(was))
+		})
+	}
+}
+
+func request(t *testing.T, path string) *http.Request {
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://kubernetes"+path, nil)
+	require.NoError(t, err)
+	return r
+}
+
+// TestClock_Proxy: a pod's answer that comes through the API server has the pod's date.
+func TestClock_Proxy(t *testing.T) {
+	c := New(clocktesting.NewFakePassiveClock(time.Now()))
+	answer := &http.Response{Header: http.Header{"Date": {time.Now().Add(time.Hour).UTC().Format(http.TimeFormat)}}}
+	_, err := c.Observe(roundTripper(func(*http.Request) (*http.Response, error) { return answer, nil })).
+		RoundTrip(request(t, "/api/v1/namespaces/load/pods/http:shop-master-0:8089/proxy/stats/requests"))
+	require.NoError(t, err)
+	assert.Zero(t, c.Ahead())
+}
+
+// TestClock_NoDate: answers without a date, and requests without an answer, change nothing.
+func TestClock_NoDate(t *testing.T) {
+	c := New(clocktesting.NewFakePassiveClock(time.Now()))
+	for _, date := range []string{"", "yesterday"} {
+		answer := &http.Response{Header: http.Header{"Date": {date}}}
+		got, err := c.Observe(roundTripper(func(*http.Request) (*http.Response, error) { return answer, nil })).RoundTrip(request(t, "/api/v1/pods"))
+		require.NoError(t, err)
+		assert.Same(t, answer, got)
+	}
+	_, err := c.Observe(roundTripper(func(*http.Request) (*http.Response, error) { return nil, errors.New("refused") })).RoundTrip(request(t, "/api/v1/pods"))
+	require.Error(t, err)
+	assert.Zero(t, c.Ahead())
+}
