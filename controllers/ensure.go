@@ -26,7 +26,8 @@ import (
 // ensure carries out the plan, and adds to the observation what came of it. The error asks for a retry with
 // back-off; what is wrong for good is in the observation only.
 func (r *LocustTestReconciler) ensure(ctx context.Context, test *v2.LocustTest, mem *memory, obs *status.Observation, plan *status.Plan) error {
-	if err := r.deleteOrphans(ctx, plan); err != nil {
+	// Nothing keeps load from being stopped.
+	if err := errors.Join(r.end(ctx, mem, obs, plan), r.deleteOrphans(ctx, plan)); err != nil {
 		return err
 	}
 	if err := r.create(ctx, test, mem, obs, plan); err != nil {
@@ -37,11 +38,9 @@ func (r *LocustTestReconciler) ensure(ctx context.Context, test *v2.LocustTest, 
 	}
 	if n := plan.WorkerCompletions; n > 0 {
 		spec := map[string]any{"completions": n, "parallelism": n}
-		if err := r.patchJob(ctx, mem, kindWorkerJob, obs.WorkerJob, spec); err != nil {
-			return err
-		}
+		return r.patchJob(ctx, mem, kindWorkerJob, obs.WorkerJob, spec)
 	}
-	return r.end(ctx, mem, obs, plan)
+	return nil
 }
 
 // create makes what is missing. All objects are built before the first is created, so that a bad spec
@@ -116,15 +115,17 @@ func buildMessage(err error) string {
 
 // deleteOrphans ends pods that nobody owns any more.
 func (r *LocustTestReconciler) deleteOrphans(ctx context.Context, plan *status.Plan) error {
+	var errs []error
 	for i := range plan.Orphans {
 		pod := &plan.Orphans[i]
 		err := r.Delete(ctx, pod, client.Preconditions{UID: &pod.UID})
 		if client.IgnoreNotFound(err) != nil {
-			return fmt.Errorf("delete orphaned pod %s/%s: %w", pod.Namespace, pod.Name, err)
+			errs = append(errs, fmt.Errorf("delete orphaned pod %s/%s: %w", pod.Namespace, pod.Name, err))
+			continue
 		}
 		logf.FromContext(ctx).Info("deleted a pod that nobody owned any more", "pod", pod.Name)
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // createOne creates one object; own is true when it is there and this test's.
@@ -142,7 +143,7 @@ func (r *LocustTestReconciler) createOne(ctx context.Context, test *v2.LocustTes
 		if err := r.Live.Get(ctx, client.ObjectKeyFromObject(object), object); err != nil {
 			return false, fmt.Errorf("read existing %s %s: %w", kind, name, err)
 		}
-		if !claim(test, kind, object, obs) {
+		if !r.claim(ctx, test, kind, object, mem, obs) {
 			if n := len(obs.Foreign); n > 0 {
 				mem.refuseName(obs.Foreign[n-1], r.Clock.Now())
 			}
@@ -195,19 +196,19 @@ func hasBegun(test *v2.LocustTest) bool {
 //
 // A Job is stopped by a deadline that has passed and by a parallelism of 0 (status.StopPatch).
 func (r *LocustTestReconciler) end(ctx context.Context, mem *memory, obs *status.Observation, plan *status.Plan) error {
+	var errs []error
 	for _, job := range plan.Stop {
 		if err := r.patchJob(ctx, mem, kindOf(obs, job), job, status.StopPatch(r.Settings)); err != nil {
-			return err
+			errs = append(errs, err)
+			continue
 		}
 		logf.FromContext(ctx).Info("stopped, because the test has ended", "job", job.Name)
 	}
 	for _, job := range plan.Expire {
 		spec := map[string]any{"ttlSecondsAfterFinished": int64(*r.Settings.JobTTL / time.Second)}
-		if err := r.patchJob(ctx, mem, kindOf(obs, job), job, spec); err != nil {
-			return err
-		}
+		errs = append(errs, r.patchJob(ctx, mem, kindOf(obs, job), job, spec))
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 func kindOf(obs *status.Observation, job *batchv1.Job) string {

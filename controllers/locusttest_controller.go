@@ -57,6 +57,7 @@ type LocustTestReconciler struct {
 
 	memories  memories
 	explainer *explainer
+	backOff   *backOff
 }
 
 // Reconcile brings one test's objects and status up to date.
@@ -87,11 +88,15 @@ func (r *LocustTestReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 	derived := status.Derive(test.Status, *obs, r.Settings, r.Clock.Now())
 	wait, err := r.record(ctx, test, mem, &derived)
 	next := r.ask(test, mem, obs, &derived)
-	if err != nil || ensured != nil {
+	if err != nil {
 		return again, first(err, ensured)
 	}
 	again.RequeueAfter = soonest(derived.WakeUp, plan.Again, wait, next, mem.recheck, mem.forgetIn(&derived.Status))
-	return again, nil
+	if ensured != nil {
+		// What cannot be ensured now delays neither polls nor refreshes.
+		r.backOff.dueIn(req, again.RequeueAfter)
+	}
+	return again, ensured
 }
 
 // atOnceAgain asks for another look without waiting: 0 would ask for none.

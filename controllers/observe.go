@@ -42,7 +42,7 @@ func (r *LocustTestReconciler) observe(ctx context.Context, test *v2.LocustTest,
 	if err := r.observeObjects(ctx, test, mem, obs); err != nil {
 		return nil, err
 	}
-	if err := r.observePods(ctx, test, obs); err != nil {
+	if err := r.observePods(ctx, test, mem, obs); err != nil {
 		return nil, err
 	}
 	if job := obs.MasterJob; job != nil && job.DeletionTimestamp != nil && !status.HasOutcome(obs) {
@@ -88,7 +88,7 @@ func (r *LocustTestReconciler) observeObjects(ctx context.Context, test *v2.Locu
 		if err != nil {
 			return fmt.Errorf("read %s %s: %w", want.kind, key, err)
 		}
-		if exists && (claim(test, want.kind, want.object, obs) || want.kind == kindMasterJob && mayShowOutcome(test, master)) {
+		if exists && (r.claim(ctx, test, want.kind, want.object, mem, obs) || want.kind == kindMasterJob && mayShowOutcome(test, master)) {
 			want.found()
 		}
 	}
@@ -147,9 +147,10 @@ func mayShowOutcome(test *v2.LocustTest, master *batchv1.Job) bool {
 	return master.DeletionTimestamp != nil && metav1.IsControlledBy(master, test) && !test.Status.IsTerminal()
 }
 
-// claim tells whether the object is this test's own. An object of an earlier test of the same name, or one
-// that is being deleted, keeps its name for a while; any other owner keeps it for good.
-func claim(test *v2.LocustTest, kind string, object client.Object, obs *status.Observation) bool {
+// claim reports whether the object is this test's own. An object of an earlier test of the same name, or one
+// that is being deleted, keeps its name for a while; any other owner keeps it for good. The names of two tests may give the
+// same names of objects ("a.b" and "a-b"): while both exist, the objects belong to the one that has them.
+func (r *LocustTestReconciler) claim(ctx context.Context, test *v2.LocustTest, kind string, object client.Object, mem *memory, obs *status.Observation) bool {
 	what := fmt.Sprintf("%s %s", kind, object.GetName())
 	owner := metav1.GetControllerOf(object)
 	switch {
@@ -159,18 +160,38 @@ func claim(test *v2.LocustTest, kind string, object client.Object, obs *status.O
 		obs.Predecessors = append(obs.Predecessors, what+" (being deleted)")
 	case owner != nil && owner.Kind == testKind && owner.Name == test.Name:
 		obs.Predecessors = append(obs.Predecessors, what+" (of an earlier test)")
+	case owner != nil && isTwin(test, owner) && (object.GetDeletionTimestamp() != nil || !r.exists(ctx, test.Namespace, owner.Name, owner.UID)):
+		obs.Predecessors = append(obs.Predecessors, what+" (of test "+owner.Name+")")
+		mem.recheck = soonest(mem.recheck, twinRetry)
 	default:
 		obs.Foreign = append(obs.Foreign, what)
 	}
 	return false
 }
 
-// observePods takes the pods that carry the test's name; those of an earlier test of that name are told
-// apart by its UID. Old workers would connect to the new master, through the same Service name.
-func (r *LocustTestReconciler) observePods(ctx context.Context, test *v2.LocustTest, obs *status.Observation) error {
+// isTwin reports whether the owner of an object is another test whose objects have the names of this one's.
+func isTwin(test *v2.LocustTest, owner *metav1.OwnerReference) bool {
+	return owner.Kind == testKind && resources.MasterName(owner.Name) == resources.MasterName(test.Name)
+}
+
+// exists reports whether a test is there and is not being deleted. Any test of the name counts where the UID is not known.
+func (r *LocustTestReconciler) exists(ctx context.Context, namespace, name string, uid types.UID) bool {
+	other := &v2.LocustTest{}
+	// Points into the cache; must not be modified.
+	err := r.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, other, client.UnsafeDisableDeepCopy)
+	if err != nil {
+		return !apierrors.IsNotFound(err)
+	}
+	return other.DeletionTimestamp.IsZero() && (uid == "" || other.UID == uid)
+}
+
+// observePods takes the test's pods, and those of earlier tests with the same Service name, which its UID tells apart. Old
+// workers would connect to the new master.
+func (r *LocustTestReconciler) observePods(ctx context.Context, test *v2.LocustTest, mem *memory, obs *status.Observation) error {
 	var pods corev1.PodList
 	// The pods are the cache's own, not copies: nothing here or in pkg/status writes to them.
-	if err := r.List(ctx, &pods, client.InNamespace(test.Namespace), client.MatchingFields{podsByTest: test.Name}, client.UnsafeDisableDeepCopy); err != nil {
+	service := client.MatchingFields{podsByService: resources.MasterName(test.Name)}
+	if err := r.List(ctx, &pods, client.InNamespace(test.Namespace), service, client.UnsafeDisableDeepCopy); err != nil {
 		return fmt.Errorf("list pods of test %s/%s: %w", test.Namespace, test.Name, err)
 	}
 	// The cache has no order, and the same observation has to give the same status.
@@ -184,6 +205,12 @@ func (r *LocustTestReconciler) observePods(ctx context.Context, test *v2.LocustT
 		}
 		if pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed {
 			continue
+		}
+		if name := pod.Labels[resources.LabelTestName]; name != test.Name {
+			if r.exists(ctx, test.Namespace, name, types.UID(pod.Labels[resources.LabelTestUID])) {
+				continue // its Service is Foreign
+			}
+			mem.recheck = soonest(mem.recheck, twinRetry)
 		}
 		obs.Predecessors = append(obs.Predecessors, "pod "+pod.Name+" (of an earlier test)")
 		if status.IsOrphan(pod) {

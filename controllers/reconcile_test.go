@@ -59,9 +59,7 @@ func newWorld(t *testing.T) *world {
 		return nil
 	}
 	w.client = fake.NewClientBuilder().WithScheme(scheme).WithObjects(w.test).WithStatusSubresource(w.test).
-		WithIndex(&corev1.Pod{}, podsByTest, func(pod client.Object) []string {
-			return []string{pod.GetLabels()[resources.LabelTestName]}
-		}).
+		WithIndex(&corev1.Pod{}, podsByService, serviceOf).
 		WithInterceptorFuncs(interceptor.Funcs{
 			Create: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.CreateOption) error {
 				if err := note(o.GetName()); err != nil {

@@ -12,7 +12,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
@@ -21,7 +20,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	v1 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v1"
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
@@ -29,8 +27,8 @@ import (
 )
 
 const (
-	// podsByTest is the index of pods by their test's name.
-	podsByTest = "test"
+	// podsByService is the index of pods by the name of their test's Service.
+	podsByService = "service"
 
 	// Back-off of a test whose objects cannot be created or read now.
 	retryFirst = time.Second
@@ -38,18 +36,19 @@ const (
 	// retryName is how often a test tries to take a name that has another owner.
 	retryName = 30 * time.Second
 
+	// twinRetry is how often a test looks for objects of another test that are in its way: their changes are events of that one.
+	twinRetry = 2 * time.Second
+
 	// maxFinalizers of a test are kept.
 	maxFinalizers = 8
 )
 
 // SetupWithManager registers the reconciler and its watches.
 func (r *LocustTestReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) error {
-	err := mgr.GetFieldIndexer().IndexField(ctx, &corev1.Pod{}, podsByTest, func(pod client.Object) []string {
-		return []string{pod.GetLabels()[resources.LabelTestName]}
-	})
-	if err != nil {
-		return fmt.Errorf("index pods by test: %w", err)
+	if err := mgr.GetFieldIndexer().IndexField(ctx, &corev1.Pod{}, podsByService, serviceOf); err != nil {
+		return fmt.Errorf("index pods by their test's Service: %w", err)
 	}
+	r.backOff = newBackOff()
 	build := ctrl.NewControllerManagedBy(mgr).
 		Named("locusttest").
 		For(&v2.LocustTest{}, builder.WithPredicates(specChanged())).
@@ -60,7 +59,7 @@ func (r *LocustTestReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Ma
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: r.Concurrency,
 			UsePriorityQueue:        ptr.To(true), // news and Reconcile ask for looks of several priorities
-			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](retryFirst, retryMost),
+			RateLimiter:             r.backOff,
 		})
 	if r.Poller != nil {
 		if err := mgr.Add(r.Poller); err != nil {
@@ -74,6 +73,11 @@ func (r *LocustTestReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Ma
 	}
 	build = build.WatchesRawSource(r.explainer.waker.source())
 	return build.Complete(r)
+}
+
+// serviceOf is the name of the Service that a pod's test has, or had.
+func serviceOf(pod client.Object) []string {
+	return []string{resources.MasterName(pod.GetLabels()[resources.LabelTestName])}
 }
 
 // specChanged: the test's own status writes are no news, another test under its name is. That one may come as an update when

@@ -38,6 +38,9 @@ const sourceReadyPods = "counted from the worker Job's ready pods"
 // sourceNone tells users that nobody has told yet.
 const sourceNone = " (Locust's web API has not answered yet)"
 
+// notReplaced tells users that the worker Job has grown to its bound.
+const notReplaced = "; lost workers are not replaced any more"
+
 // workerCount is how many workers are connected while the test runs.
 type workerCount struct {
 	connected int32
@@ -82,6 +85,7 @@ func prevSource(prev *v2.LocustTestStatus) string {
 	if !told {
 		return sourceNone
 	}
+	source, _, _ = strings.Cut(source, notReplaced)
 	return source
 }
 
@@ -276,6 +280,9 @@ func setWorkers(next *v2.LocustTestStatus, prev *v2.LocustTestStatus, obs *Obser
 		reason = v2.ReasonWorkersMissing
 	}
 	message := next.Workers + " workers connected" + count.source
+	if next.Phase == v2.PhaseRunning && next.ConnectedWorkers < next.ExpectedWorkers && mayNotGrow(obs, now) {
+		message += fmt.Sprintf("%s, because %d have ended or been deleted; their logs show why", notReplaced, mostCompletions(obs)-obs.expectedPods())
+	}
 	if next.StartTime.IsZero() && next.ConnectedWorkers == 0 {
 		message = "Waiting for workers to connect"
 	}

@@ -1,6 +1,9 @@
 package status
 
 import (
+	"fmt"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -136,6 +139,43 @@ func TestWorkers_FinishedOnesWipedAtTheEndAreNotReplaced(t *testing.T) {
 	s.endJob(s.obs.WorkerJob, batchv1.JobComplete, t0.Add(20*time.Second))
 	s.dropPod(s.worker(0))
 	assert.Equal(t, Plan{}, PlanFor(&s.prev, &s.obs, settings, t0.Add(21*time.Second)))
+}
+
+// TestWorkers_BoundedReplacement: workers that end again and again do not leave pods without end.
+func TestWorkers_BoundedReplacement(t *testing.T) {
+	for name, tc := range map[string]struct {
+		replicas, bound int32
+	}{"few workers": {3, 100}, "many workers": {50, 500}, "as many as there may be": {5000, 9999}} {
+		t.Run(name, func(t *testing.T) {
+			s := polled(t)
+			s.obs.Run.Spec.Worker.Replicas = tc.replicas
+			s.tell(t0.Add(20*time.Second), 3, report.StateRunning, report.Stats{Requests: 1})
+			s.obs.Pods = s.obs.Pods[:1]
+			at := t0.Add(30 * time.Second)
+			for completions := tc.replicas; ; {
+				s.obs.WorkerJob.Status.CompletedIndexes = "0-" + strconv.Itoa(int(completions)-1)
+				n := PlanFor(&s.prev, &s.obs, settings, at).WorkerCompletions
+				if n == 0 {
+					require.Equal(t, tc.bound, completions)
+					break
+				}
+				completions = n
+				s.obs.WorkerJob.Spec.Completions, s.obs.WorkerJob.Spec.Parallelism = &n, &n
+			}
+			for range 3 {
+				at = at.Add(10 * time.Second)
+				s.tell(at, 2, report.StateRunning, report.Stats{Requests: 1})
+				message := workersMessage(&s.prev)
+				assert.Contains(t, message, fmt.Sprintf("; lost workers are not replaced any more, because %d have ended or been deleted", tc.bound-tc.replicas))
+				assert.Equal(t, 1, strings.Count(message, "not replaced"), message)
+			}
+			l := *s.obs.Locust
+			l.Report = nil
+			s.obs.Locust = &l
+			s.derive(at.Add(time.Second))
+			assert.Equal(t, 1, strings.Count(workersMessage(&s.prev), "not replaced"), "without an answer the message is built of the one before")
+		})
+	}
 }
 
 // TestOrphans: a Job deleted through the API without a propagation policy leaves its pods behind, without an owner.
