@@ -259,12 +259,14 @@ vet: ## Run go vet, on the tagged suites too
 	@go -C test/cluster vet ./cmd/... ./internal/...
 
 .PHONY: lint
-lint: ## Run golangci-lint
+lint: ## Run golangci-lint; check the licences and the known vulnerabilities of dependencies
 	@echo "==> lint"
 	@$(GOLANGCI_LINT) run
 	@cd tools && $(subst tools/build.sh,./build.sh,$(GOLANGCI_LINT)) run
 	@cd tools/olm && $(subst tools/build.sh,../build.sh,$(GOLANGCI_LINT)) run
 	@cd tools/observability && $(subst tools/build.sh,../build.sh,$(GOLANGCI_LINT)) run
+	@tools/licenses.sh
+	@tools/vulncheck.sh
 
 ##@ Operator
 

@@ -15,7 +15,7 @@ const root = "../.."
 // sections are the parts of the page, with the modules whose direct dependencies it has to explain.
 var sections = map[string][]string{
 	"## The operator":         {"."},
-	"## The developer tools":  {"tools", "tools/lint", "tools/operator-sdk", "tools/olm", "tools/kwok", "tools/observability"},
+	"## The developer tools":  {"tools", "tools/lint", "tools/operator-sdk", "tools/olm", "tools/kwok", "tools/supply", "tools/observability"},
 	"## The embedded cluster": {"test/cluster"},
 }
 
