@@ -38,7 +38,7 @@ var Table = []Row{
 		"Nothing. When the message says \"counted from the worker Job's ready pods\", it also says why Locust's web API cannot be reached."},
 	{v2.ConditionTypeWorkersConnected, metav1.ConditionFalse, v2.ReasonWorkersMissing,
 		"All workers had been connected, now fewer are, and the test is not complete. A worker that hangs is missing too, although its pod is ready.",
-		"Usually nothing: lost workers are replaced. If it lasts, look at PodsHealthy and at the nodes; the load was lower than intended meanwhile."},
+		"Usually nothing: lost workers are replaced, up to a bound that the message then names. If it lasts, look at PodsHealthy and at the nodes; the load was lower than intended meanwhile."},
 
 	{v2.ConditionTypeLoadDelivered, metav1.ConditionUnknown, v2.ReasonNotObserved,
 		"Locust cannot be observed: there is neither a reporter nor a web API that answers, or they do not show enough. The message says why. With loadGuarantee Strict a run that ends so is Failed; otherwise Locust's exit code decides.",

@@ -1,0 +1,159 @@
+// Package security holds docs/security.md to the manifests and to the tests that it names.
+package security
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/util/yaml"
+)
+
+const root = "../.."
+
+func page(t *testing.T) string {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(root, "docs", "security.md"))
+	require.NoError(t, err)
+	return string(data)
+}
+
+// rows are the cells of the tables in a text, without their headings.
+func rows(text string) [][]string {
+	var all [][]string
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		if !strings.HasPrefix(line, "| ") || strings.HasPrefix(line, "| ---") {
+			continue
+		}
+		cells := strings.Split(strings.Trim(line, "|"), "|")
+		for i := range cells {
+			cells[i] = strings.TrimSpace(cells[i])
+		}
+		if slices.Contains(cells, "why") || slices.Contains(cells, "who") {
+			continue
+		}
+		all = append(all, cells)
+	}
+	return all
+}
+
+// TestRights: the tables have each right of the manifests, with a reason, and no other.
+func TestRights(t *testing.T) {
+	text := page(t)
+	for _, file := range []string{
+		"config/rbac/role.yaml", "config/certificates/role.yaml", "config/rbac/leader_election_role.yaml", "config/rbac/metrics_role.yaml",
+	} {
+		t.Run(file, func(t *testing.T) {
+			_, section, found := strings.Cut(text, "\n### "+file+"\n")
+			require.True(t, found, "docs/security.md has no section for %s", file)
+			section, _, _ = strings.Cut(section, "\n##")
+			documented := map[string]bool{}
+			for _, cells := range rows(section) {
+				require.Len(t, cells, 4, "%v", cells)
+				assert.NotEmpty(t, cells[3], "%v has no reason", cells[:3])
+				group := strings.Trim(cells[0], "`")
+				for verb := range strings.SplitSeq(cells[2], ", ") {
+					documented[right(group, strings.Trim(cells[1], "`"), verb)] = true
+				}
+			}
+			assert.Equal(t, granted(t, file), documented, "change the table in docs/security.md, with the reason")
+		})
+	}
+}
+
+func right(group, resource, verb string) string {
+	return strings.TrimSpace(fmt.Sprintf("%s %s %s", group, resource, verb))
+}
+
+// granted are the rights of all roles in a file.
+func granted(t *testing.T, file string) map[string]bool {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(root, file))
+	require.NoError(t, err)
+	all := map[string]bool{}
+	decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(data), 4096)
+	for {
+		var role rbacv1.ClusterRole
+		if err := decoder.Decode(&role); errors.Is(err, io.EOF) {
+			break
+		} else {
+			require.NoError(t, err)
+		}
+		for _, rule := range role.Rules {
+			for _, verb := range rule.Verbs {
+				for _, group := range rule.APIGroups {
+					if group == "" {
+						group = "core"
+					}
+					for _, resource := range rule.Resources {
+						all[right(group, resource, verb)] = true
+					}
+				}
+				for _, url := range rule.NonResourceURLs {
+					all[right("", url, verb)] = true
+				}
+			}
+		}
+	}
+	require.NotEmpty(t, all)
+	return all
+}
+
+var (
+	inFolder = regexp.MustCompile("([a-z/0-9]+): ((?:`Test[A-Za-z0-9_]+`(?:, )?)+)")
+	testName = regexp.MustCompile("`(Test[A-Za-z0-9_]+)`")
+)
+
+// TestNamedTestsExist: what the threat model says to be shown is shown, by a test of that folder.
+func TestNamedTestsExist(t *testing.T) {
+	_, section, _ := strings.Cut(page(t), "\n## Threat model\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	threats := rows(section)
+	require.Greater(t, len(threats), 10)
+	for _, cells := range threats {
+		require.Len(t, cells, 5, "%v", cells)
+		for i, cell := range cells[1:] {
+			assert.NotEmpty(t, cell, "column %d of the threat %q", i+2, cells[1])
+		}
+		found := 0
+		for _, part := range inFolder.FindAllStringSubmatch(cells[3], -1) {
+			folder := part[1]
+			if folder == "integration" {
+				folder = "test/integration"
+			}
+			source := sources(t, folder)
+			for _, name := range testName.FindAllStringSubmatch(part[2], -1) {
+				found++
+				assert.True(t, strings.Contains(source, "func "+name[1]+"("), "docs/security.md names %s, which %s does not have", name[1], folder)
+			}
+		}
+		assert.Equal(t, strings.Count(cells[3], "`Test"), found, "name the folder of each test: %s", cells[3])
+		assert.NotZero(t, found, "no test shows what holds against %q", cells[1])
+	}
+}
+
+// sources is the text of a folder's tests.
+func sources(t *testing.T, folder string) string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(root, folder, "*_test.go"))
+	require.NoError(t, err)
+	require.NotEmpty(t, files, "%s has no tests", folder)
+	var all strings.Builder
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		require.NoError(t, err)
+		all.Write(data)
+	}
+	return all.String()
+}
