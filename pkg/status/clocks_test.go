@@ -242,11 +242,11 @@ func clockCases() map[string]clockCase {
 		}},
 		"deleted workers": {end: v2.PhaseRunning, until: 5 * time.Minute, changes: []clockChange{
 			runAll,
-			{60 * time.Second, func(s *scene, at time.Time) {
+			{60 * time.Second, func(s *scene, _ time.Time) {
 				s.dropPod(s.worker(0))
 				s.obs.WorkerJob.Status.CompletedIndexes, s.obs.WorkerJob.Status.Succeeded = "0", 1
 			}},
-			{61 * time.Second, func(s *scene, at time.Time) { s.pod("worker", 3) }},
+			{61 * time.Second, func(s *scene, _ time.Time) { s.pod("worker", 3) }},
 			{64 * time.Second, func(s *scene, at time.Time) { s.runPod(&s.obs.Pods[len(s.obs.Pods)-1], at) }},
 		}},
 		"crashing worker": {end: v2.PhaseRunning, until: 5 * time.Minute, changes: []clockChange{
