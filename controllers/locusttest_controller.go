@@ -91,12 +91,14 @@ func (r *LocustTestReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 	if err != nil {
 		return again, first(err, ensured)
 	}
-	again.RequeueAfter = soonest(derived.WakeUp, plan.Again, wait, next, mem.recheck, mem.forgetIn(&derived.Status))
+	due := soonest(derived.WakeUp, plan.Again, wait, next, mem.recheck, mem.forgetIn(&derived.Status))
 	if ensured != nil {
 		// What cannot be ensured now delays neither polls nor refreshes.
-		r.backOff.dueIn(req, again.RequeueAfter)
+		r.backOff.dueIn(req, due)
+		return again, ensured
 	}
-	return again, ensured
+	again.RequeueAfter = due
+	return again, nil
 }
 
 // atOnceAgain asks for another look without waiting: 0 would ask for none.

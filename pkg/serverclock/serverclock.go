@@ -13,8 +13,15 @@ import (
 	"k8s.io/utils/clock"
 )
 
-// precision of the Date header.
-const precision = time.Second
+const (
+	// precision of the Date header.
+	precision = time.Second
+	// jump is a change of the clock that a second answer has to confirm.
+	jump = 5 * time.Second
+	// auditHeader is in each answer of an API server (k8s.io/apiserver, WithAuditInit), and not in those of a load balancer
+	// in front of it.
+	auditHeader = "Audit-Id"
+)
 
 // Clock is a clock of this machine, corrected by what Observe learns from answers. It is the machine's own time as long as
 // the answers do not contradict it.
@@ -24,6 +31,8 @@ type Clock struct {
 	mu sync.RWMutex
 	// ahead is how far the API server's clock is ahead of the machine's.
 	ahead time.Duration
+	// suspected is what the newest answer makes of ahead, if that is a jump; nil if it is not.
+	suspected *time.Duration
 }
 
 var _ clock.PassiveClock = &Clock{}
@@ -50,7 +59,7 @@ func (c *Clock) Observe(next http.RoundTripper) http.RoundTripper {
 	return roundTripper(func(r *http.Request) (*http.Response, error) {
 		sent := c.machine.Now()
 		answer, err := next.RoundTrip(r)
-		if err == nil && !strings.Contains(r.URL.Path, "/proxy/") {
+		if err == nil && answer.Header.Get(auditHeader) != "" && !strings.Contains(r.URL.Path, "/proxy/") {
 			if date, invalid := http.ParseTime(answer.Header.Get("Date")); invalid == nil {
 				c.learn(date, sent, c.machine.Now())
 			}
@@ -64,7 +73,12 @@ func (c *Clock) learn(date, sent, received time.Time) {
 	least, most := date.Sub(received), date.Add(precision).Sub(sent)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.ahead = max(least, min(c.ahead, most))
+	ahead := max(least, min(c.ahead, most))
+	if (ahead-c.ahead).Abs() > jump && (c.suspected == nil || (ahead-*c.suspected).Abs() > jump) {
+		c.suspected = &ahead
+		return
+	}
+	c.ahead, c.suspected = ahead, nil
 }
 
 type roundTripper func(*http.Request) (*http.Response, error)

@@ -24,11 +24,14 @@ func TestClock(t *testing.T) {
 				pass(before)
 				date := machine.Now().Add(ahead).UTC().Format(http.TimeFormat)
 				pass(after)
-				return &http.Response{Body: http.NoBody, Header: http.Header{"Date": {date}}}, nil
+				return &http.Response{Body: http.NoBody, Header: http.Header{"Date": {date}, auditHeader: {"id"}}}, nil
 			})
 			for _, delay := range [][2]time.Duration{{0, 0}, {3 * time.Second, 0}, {0, 3 * time.Second}, {time.Second, 100 * time.Millisecond}} {
 				before, after = delay[0], delay[1]
 				ask(t, c, server, "/api/v1/pods")
+				if ahead.Abs() > jump && c.Ahead() == 0 {
+					ask(t, c, server, "/api/v1/pods") // the second answer confirms a jump
+				}
 				assert.InDelta(t, ahead.Seconds(), c.Ahead().Seconds(), 1, "after an answer with the delays %v", delay)
 				pass(700 * time.Millisecond)
 			}
@@ -57,17 +60,41 @@ func ask(t *testing.T, c *Clock, server http.RoundTripper, path string) {
 // TestClock_Proxy: a pod's answer that comes through the API server has the pod's date.
 func TestClock_Proxy(t *testing.T) {
 	c := New(clocktesting.NewFakePassiveClock(time.Now()))
-	answer := &http.Response{Body: http.NoBody, Header: http.Header{"Date": {time.Now().Add(time.Hour).UTC().Format(http.TimeFormat)}}}
+	answer := &http.Response{Body: http.NoBody, Header: http.Header{"Date": {time.Now().Add(time.Hour).UTC().Format(http.TimeFormat)}, auditHeader: {"id"}}}
 	server := roundTripper(func(*http.Request) (*http.Response, error) { return answer, nil })
-	ask(t, c, server, "/api/v1/namespaces/load/pods/http:shop-master-0:8089/proxy/stats/requests")
+	for range 2 {
+		ask(t, c, server, "/api/v1/namespaces/load/pods/http:shop-master-0:8089/proxy/stats/requests")
+	}
 	assert.Zero(t, c.Ahead())
+}
+
+// TestClock_WrongDates: one answer with a wrong date, and those that are not the API server's, do not move the clock.
+func TestClock_WrongDates(t *testing.T) {
+	machine := clocktesting.NewFakePassiveClock(time.Now())
+	c := New(machine)
+	dated := func(ahead time.Duration, header http.Header) http.RoundTripper {
+		header.Set("Date", machine.Now().Add(ahead).UTC().Format(http.TimeFormat))
+		return roundTripper(func(*http.Request) (*http.Response, error) {
+			return &http.Response{Body: http.NoBody, Header: header}, nil
+		})
+	}
+	own := func() http.Header { return http.Header{auditHeader: {"id"}} }
+	for range 3 {
+		ask(t, c, dated(time.Hour, http.Header{}), "/api/v1/pods")
+	}
+	for _, ahead := range []time.Duration{time.Hour, 0, time.Hour, 0, -time.Hour, time.Hour} {
+		ask(t, c, dated(ahead, own()), "/api/v1/pods")
+		assert.Zero(t, c.Ahead())
+	}
+	ask(t, c, dated(time.Hour, own()), "/api/v1/pods")
+	assert.InDelta(t, time.Hour.Seconds(), c.Ahead().Seconds(), 1)
 }
 
 // TestClock_NoDate: answers without a date, and requests without an answer, change nothing.
 func TestClock_NoDate(t *testing.T) {
 	c := New(clocktesting.NewFakePassiveClock(time.Now()))
 	for _, date := range []string{"", "yesterday"} {
-		answer := &http.Response{Body: http.NoBody, Header: http.Header{"Date": {date}}}
+		answer := &http.Response{Body: http.NoBody, Header: http.Header{"Date": {date}, auditHeader: {"id"}}}
 		ask(t, c, roundTripper(func(*http.Request) (*http.Response, error) { return answer, nil }), "/api/v1/pods")
 	}
 	refuses := roundTripper(func(*http.Request) (*http.Response, error) { return nil, errors.New("refused") })

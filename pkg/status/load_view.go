@@ -89,10 +89,17 @@ func liveView(prev *v2.LocustTestStatus, obs *Observation) loadView {
 	return view
 }
 
-// masterStart is when the master's container started, by the operator's clock; zero when its pod is gone.
+// lateWatch is how late a pod's start may be observed at most. Clocks that differ do so by more.
+const lateWatch = 10 * time.Minute
+
+// masterStart is when the master's container started at the earliest, by the operator's clock; zero when its pod is gone.
 func masterStart(obs *Observation) time.Time {
 	if pod := startedMaster(obs); pod != nil {
-		return obs.local(pod.UID, startedAt(pod))
+		at := startedAt(pod)
+		if local := obs.local(pod.UID, at); local.Before(at) || local.Sub(at) > lateWatch {
+			return local
+		}
+		return at
 	}
 	return time.Time{}
 }

@@ -26,8 +26,10 @@ const (
 	// generated names leave room for.
 	maxCompletions = 9999
 	// maxRounds and minCompletions bound it for smaller tests, so that workers that end again and again do not leave pods
-	// without end: so many workers for each that is expected, but not less than the minimum.
+	// without end: so many workers for each that is expected, and one more for each roundTime of the run, for example on nodes
+	// that are taken away; but not less than the minimum.
 	maxRounds, minCompletions = 10, 100
+	roundTime                 = 5 * time.Minute
 )
 
 // Plan is what the cluster lacks for the test to go on, or to end.
@@ -139,25 +141,27 @@ func planWorkers(plan *Plan, prev *v2.LocustTestStatus, obs *Observation, now ti
 		plan.ReplaceWorkerJob = job.Status.Succeeded-taken < obs.expectedPods() && !sentHome(obs)
 		return
 	}
-	if want := min(obs.expectedPods()+taken, mostCompletions(obs)); want > *job.Spec.Completions {
+	if want := min(obs.expectedPods()+taken, mostCompletions(obs, now)); want > *job.Spec.Completions {
 		plan.WorkerCompletions = want
 	}
 }
 
 // mostCompletions is how far the worker Job may grow.
-func mostCompletions(obs *Observation) int32 {
+func mostCompletions(obs *Observation, now time.Time) int32 {
 	expected := obs.expectedPods()
-	return max(expected, min(max(maxRounds*expected, minCompletions), maxCompletions))
+	age := max(now.Sub(obs.local(obs.WorkerJob.UID, obs.WorkerJob.CreationTimestamp.Time)), 0)
+	rounds := maxRounds + int32(min(age/roundTime, maxCompletions))
+	return max(expected, min(max(rounds*expected, minCompletions), maxCompletions))
 }
 
 // mayNotGrow reports whether workers that were lost are not replaced because the worker Job has grown to its bound.
 func mayNotGrow(obs *Observation, now time.Time) bool {
 	job := obs.WorkerJob
-	if job == nil || job.Spec.Completions == nil || *job.Spec.Completions < mostCompletions(obs) {
+	if job == nil || job.Spec.Completions == nil || *job.Spec.Completions < mostCompletions(obs, now) {
 		return false
 	}
 	taken, _ := takenWorkers(obs, now)
-	return obs.expectedPods()+taken > mostCompletions(obs)
+	return obs.expectedPods()+taken > mostCompletions(obs, now)
 }
 
 // takenWorkers is how many of the Job's completed indexes belong to workers that were taken away while the

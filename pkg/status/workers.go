@@ -281,7 +281,7 @@ func setWorkers(next *v2.LocustTestStatus, prev *v2.LocustTestStatus, obs *Obser
 	}
 	message := next.Workers + " workers connected" + count.source
 	if next.Phase == v2.PhaseRunning && next.ConnectedWorkers < next.ExpectedWorkers && mayNotGrow(obs, now) {
-		message += fmt.Sprintf("%s, because %d have ended or been deleted; their logs show why", notReplaced, mostCompletions(obs)-obs.expectedPods())
+		message += fmt.Sprintf("%s, because %d have ended or been deleted; their logs show why", notReplaced, mostCompletions(obs, now)-obs.expectedPods())
 	}
 	if next.StartTime.IsZero() && next.ConnectedWorkers == 0 {
 		message = "Waiting for workers to connect"

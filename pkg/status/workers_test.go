@@ -174,6 +174,7 @@ func TestWorkers_BoundedReplacement(t *testing.T) {
 			s.obs.Locust = &l
 			s.derive(at.Add(time.Second))
 			assert.Equal(t, 1, strings.Count(workersMessage(&s.prev), "not replaced"), "without an answer the message is built of the one before")
+			assert.Equal(t, tc.bound < maxCompletions, PlanFor(&s.prev, &s.obs, settings, t0.Add(20*time.Hour)).WorkerCompletions > tc.bound, "a long run replaces more")
 		})
 	}
 }
