@@ -180,7 +180,8 @@ func (p *polledTest) reconcile(poller *Poller) time.Duration {
 	p.poll.mu.Unlock()
 	p.obs.Locust = &known
 	wait, _ := status.PollIn(&p.status, &p.obs, status.Settings{PollInterval: pollInterval}, time.Now())
-	return poller.ask(&p.poll, &p.test, targetOf(&p.test, &p.obs), wait)
+	p.poll.aim(targetOf(&p.test, &p.obs))
+	return poller.ask(&p.poll, &p.test, wait)
 }
 
 // run polls the tests until ctx ends.

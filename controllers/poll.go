@@ -43,12 +43,14 @@ type masterPoll struct {
 	mu    sync.Mutex
 	known status.Locust
 	// busy is true while the master is being asked.
-	busy   bool
+	busy bool
+	// target is where the master answers now; zero while it has no address.
+	target locust.Target
 	jitter time.Duration
 }
 
-// NewPoller returns a Poller that polls each master every interval, at most concurrency at a time, and a quarter of them in
-// one namespace. It has to be started.
+// NewPoller returns a Poller that polls each master every interval, at most concurrency at a time, and three quarters of
+// them in one namespace. It has to be started.
 func NewPoller(asker Locust, interval time.Duration, concurrency int, passive clock.PassiveClock, m *metrics.Operator) *Poller {
 	return &Poller{
 		locust: asker, clock: passive, metrics: m,
@@ -77,9 +79,19 @@ func (r *LocustTestReconciler) observeLocust(test *v2.LocustTest, mem *memory, o
 func (r *LocustTestReconciler) ask(test *v2.LocustTest, mem *memory, obs *status.Observation, derived *status.Derivation) time.Duration {
 	wait, ask := status.PollIn(&derived.Status, obs, r.Settings, r.Clock.Now())
 	if !ask {
+		mem.poll.aim(locust.Target{})
 		return 0
 	}
-	return r.Poller.ask(&mem.poll, test, targetOf(test, obs), wait)
+	mem.poll.aim(targetOf(test, obs))
+	return r.Poller.ask(&mem.poll, test, wait)
+}
+
+// aim sets where the master answers. A poll that waits for a slot takes it as well, for another pod may have got the address
+// that it was queued with.
+func (m *masterPoll) aim(target locust.Target) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.target = target
 }
 
 // targetOf is where the test's master answers: its pod's own address.
@@ -92,7 +104,7 @@ func targetOf(test *v2.LocustTest, obs *status.Observation) locust.Target {
 	return target
 }
 
-func (p *Poller) ask(one *masterPoll, test *v2.LocustTest, target locust.Target, wait time.Duration) time.Duration {
+func (p *Poller) ask(one *masterPoll, test *v2.LocustTest, wait time.Duration) time.Duration {
 	one.mu.Lock()
 	defer one.mu.Unlock()
 	if one.busy {
@@ -105,13 +117,18 @@ func (p *Poller) ask(one *masterPoll, test *v2.LocustTest, target locust.Target,
 	}
 	one.busy = true
 	key := client.ObjectKeyFromObject(test)
-	p.slots.acquire(key.Namespace, func() { p.poll(one, key, target) })
+	p.slots.acquire(key.Namespace, func() { p.poll(one, key) })
 	return 0
 }
 
 // poll asks a master, in a slot of its namespace.
-func (p *Poller) poll(one *masterPoll, test types.NamespacedName, target locust.Target) {
-	if p.ctx.Err() != nil {
+func (p *Poller) poll(one *masterPoll, test types.NamespacedName) {
+	one.mu.Lock()
+	target := one.target
+	skip := target.IP == "" || p.ctx.Err() != nil
+	one.busy = !skip
+	one.mu.Unlock()
+	if skip {
 		p.slots.release(test.Namespace)
 		return
 	}

@@ -60,9 +60,9 @@ func TestPoller_Known(t *testing.T) {
 		var err error
 		p := NewPoller(answers(func() (*report.Report, error) { return answer, err }), time.Second, 1, clock.RealClock{}, nil)
 		defer p.stop()
-		one := &masterPoll{}
+		one := &masterPoll{target: locust.Target{IP: "10.0.0.7"}}
 		ask := func() status.Locust {
-			p.slots.acquire("", func() { p.poll(one, types.NamespacedName{Name: "shop"}, locust.Target{}) })
+			p.slots.acquire("", func() { p.poll(one, types.NamespacedName{Name: "shop"}) })
 			assert.Equal(t, "shop", (<-p.tests).Object.Name)
 			time.Sleep(time.Second)
 			return one.known
@@ -86,4 +86,43 @@ func TestPoller_Known(t *testing.T) {
 		assert.Empty(t, known.Trouble)
 		assert.Zero(t, known.Failures)
 	})
+}
+
+// TestPoller_Queued: a poll that waited for a slot asks at the address that the master has by then, and nobody else's.
+func TestPoller_Queued(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		asked := make(chan locust.Target, 1)
+		p := NewPoller(asksAt(asked), time.Second, 1, clock.RealClock{}, nil)
+		defer p.stop()
+		test := &v2.LocustTest{ObjectMeta: metav1.ObjectMeta{Namespace: "load", Name: "shop"}}
+		one := &masterPoll{}
+		queue := func() {
+			p.slots.acquire("load", func() {}) // takes the only slot
+			one.aim(locust.Target{IP: "10.0.0.7"})
+			assert.Zero(t, p.ask(one, test, 0))
+			synctest.Wait()
+		}
+
+		queue()
+		one.aim(locust.Target{IP: "10.0.0.8"})
+		p.slots.release("load")
+		assert.Equal(t, "10.0.0.8", (<-asked).IP)
+		<-p.tests
+
+		queue()
+		one.aim(locust.Target{})
+		p.slots.release("load")
+		synctest.Wait()
+		assert.Empty(t, asked, "the master has no address any more")
+		assert.False(t, one.busy)
+		assert.Empty(t, p.slots.queues)
+	})
+}
+
+// asksAt passes on where a master was asked.
+type asksAt chan locust.Target
+
+func (a asksAt) Stats(_ context.Context, target locust.Target) (*report.Report, error) {
+	a <- target
+	return &report.Report{}, nil
 }

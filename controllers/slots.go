@@ -2,14 +2,15 @@ package controllers
 
 import "sync"
 
-// namespaceShare is the part of all slots that one namespace may take.
-const namespaceShare = 4
+// reserve is how many slots there are for each one that a namespace leaves to others.
+const reserve = 4
 
-// pollSlots bounds how many polls run at the same time, and shares them between namespaces: no namespace takes more than
-// its share, and the one that has the fewest running is next.
+// pollSlots bounds how many polls run at the same time, and shares them between namespaces: no namespace takes all of them,
+// and the one that has the fewest running is next.
 type pollSlots struct {
-	mu    sync.Mutex
-	free  int
+	mu   sync.Mutex
+	free int
+	// share is how many slots one namespace may take.
 	share int
 	// queues has the namespaces that have polls.
 	queues map[string]*pollQueue
@@ -30,7 +31,7 @@ type waitingPoll struct {
 }
 
 func newPollSlots(n int) *pollSlots {
-	return &pollSlots{free: n, share: max(1, n/namespaceShare), queues: map[string]*pollQueue{}}
+	return &pollSlots{free: n, share: max(1, n-n/reserve), queues: map[string]*pollQueue{}}
 }
 
 // acquire calls start in a goroutine of its own once there is a slot, which start has to release.
