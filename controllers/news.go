@@ -135,7 +135,7 @@ func compareServices(was, is client.Object) urgency {
 func samePod(a, b *corev1.Pod) bool {
 	return sameMeta(a, b) &&
 		a.Status.Phase == b.Status.Phase && a.Status.Reason == b.Status.Reason && a.Status.Message == b.Status.Message &&
-		a.Status.PodIP == b.Status.PodIP &&
+		a.Status.PodIP == b.Status.PodIP && a.Spec.NodeName == b.Spec.NodeName &&
 		slices.Equal(a.Status.Conditions, b.Status.Conditions) &&
 		slices.EqualFunc(a.Status.InitContainerStatuses, b.Status.InitContainerStatuses, sameContainer) &&
 		slices.EqualFunc(a.Status.ContainerStatuses, b.Status.ContainerStatuses, sameContainer)

@@ -132,16 +132,17 @@ func (p *Poller) poll(one *masterPoll, test types.NamespacedName) {
 		p.slots.release(test.Namespace)
 		return
 	}
-	began := p.clock.Now()
+	began := time.Now() // not by the clock, which may be corrected meanwhile
 	answer, err := p.stats(target)
 	p.slots.release(test.Namespace)
+	took := time.Since(began)
+	p.metrics.Poll(took, err)
 	now := p.clock.Now()
-	p.metrics.Poll(now.Sub(began), err)
 
 	one.mu.Lock()
 	one.busy = false
 	one.jitter = time.Duration((2*rand.Float64() - 1) * float64(p.spread))
-	one.known.Took = now.Sub(began)
+	one.known.Took = took
 	if err != nil {
 		one.known.Unanswered(locust.Reason(err), errors.Is(err, locust.ErrRefused), now)
 	} else {

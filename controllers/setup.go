@@ -169,6 +169,7 @@ func keptFinalizers(all []string) []string {
 func stripPod(pod *corev1.Pod) *corev1.Pod {
 	slim := &corev1.Pod{ObjectMeta: stripMeta(&pod.ObjectMeta)}
 	slim.Annotations = nil
+	slim.Spec.NodeName = intern(pod.Spec.NodeName) // whose clock its times come from
 	slim.Status = corev1.PodStatus{Phase: corev1.PodPhase(intern(string(pod.Status.Phase))), Reason: pod.Status.Reason, Message: pod.Status.Message}
 	if isMaster(pod) {
 		slim.Status.PodIP = pod.Status.PodIP // where it is asked

@@ -31,7 +31,7 @@ type waitingPoll struct {
 }
 
 func newPollSlots(n int) *pollSlots {
-	return &pollSlots{free: n, share: max(1, n-n/reserve), queues: map[string]*pollQueue{}}
+	return &pollSlots{free: n, share: max(1, min(n-1, n-n/reserve)), queues: map[string]*pollQueue{}}
 }
 
 // acquire calls start in a goroutine of its own once there is a slot, which start has to release.

@@ -50,6 +50,8 @@ func TestPollSlots(t *testing.T) {
 		end("b", "b", "c", "c")
 		assert.Empty(t, slots.queues)
 		assert.Equal(t, 4, slots.free)
-		assert.Equal(t, 1, newPollSlots(1).share)
+		for n, share := range map[int]int{1: 1, 2: 1, 3: 2, 100: 75} {
+			assert.Equal(t, share, newPollSlots(n).share)
+		}
 	})
 }

@@ -59,13 +59,20 @@ func (c *Clock) Observe(next http.RoundTripper) http.RoundTripper {
 	return roundTripper(func(r *http.Request) (*http.Response, error) {
 		sent := c.machine.Now()
 		answer, err := next.RoundTrip(r)
-		if err == nil && answer.Header.Get(auditHeader) != "" && !strings.Contains(r.URL.Path, "/proxy/") {
+		if err == nil && answer.Header.Get(auditHeader) != "" && !proxied(r.URL.Path) {
 			if date, invalid := http.ParseTime(answer.Header.Get("Date")); invalid == nil {
 				c.learn(date, sent, c.machine.Now())
 			}
 		}
 		return answer, err
 	})
+}
+
+// proxied reports whether a path is that of a pod's or a Service's own answer.
+func proxied(path string) bool {
+	_, rest, namespaced := strings.Cut(path, "/namespaces/")
+	parts := strings.SplitN(rest, "/", 5) // namespace, resource, name, subresource
+	return namespaced && len(parts) > 3 && parts[3] == "proxy"
 }
 
 // learn corrects the clock as little as possible: the answer was dated between the request and its arrival.

@@ -64,8 +64,13 @@ func TestClock_Proxy(t *testing.T) {
 	server := roundTripper(func(*http.Request) (*http.Response, error) { return answer, nil })
 	for range 2 {
 		ask(t, c, server, "/api/v1/namespaces/load/pods/http:shop-master-0:8089/proxy/stats/requests")
+		ask(t, c, server, "/api/v1/namespaces/load/services/shop-master/proxy")
 	}
 	assert.Zero(t, c.Ahead())
+	for range 2 {
+		ask(t, c, server, "/api/v1/namespaces/proxy/pods/proxy/status")
+	}
+	assert.InDelta(t, time.Hour, c.Ahead(), float64(2*time.Second), "a namespace may have this name")
 }
 
 // TestClock_WrongDates: one answer with a wrong date, and those that are not the API server's, do not move the clock.

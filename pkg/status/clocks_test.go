@@ -349,7 +349,7 @@ func clockCases() map[string]clockCase {
 	return cases
 }
 
-// TestClocks_Agree: where clocks agree, times are left as they are, those that are seen late too.
+// TestClocks_Agree: where clocks agree, times stay as they are, also those that are observed late.
 func TestClocks_Agree(t *testing.T) {
 	s := created(t)
 	s.obs.Clocks = &Clocks{}
@@ -358,20 +358,75 @@ func TestClocks_Agree(t *testing.T) {
 	s.runPod(s.worker(1), t0.Add(7*time.Second))
 	s.obs.Clocks.Observe(&s.obs, t0.Add(9*time.Second))
 	for i, want := range []time.Duration{3500 * time.Millisecond, 7 * time.Second} {
-		assert.True(t, t0.Add(want).Equal(s.obs.local(s.worker(i).UID, startedAt(s.worker(i)))))
+		assert.True(t, t0.Add(want).Equal(s.obs.nodeTime(s.worker(i), startedAt(s.worker(i)))))
 	}
-	assert.True(t, s.obs.local("x", time.Time{}).IsZero())
+	assert.True(t, s.obs.serverTime(time.Time{}).IsZero())
 }
 
-// TestClocks_Forget: what is not observed any more is not kept.
-func TestClocks_Forget(t *testing.T) {
-	s := created(t)
-	s.obs.Clocks = &Clocks{}
-	s.obs.Clocks.Observe(&s.obs, t0)
-	require.NotEmpty(t, s.obs.Clocks.local)
-	s.obs.Pods, s.obs.MasterJob, s.obs.WorkerJob, s.obs.Service = nil, nil, nil, nil
-	s.obs.Clocks.Observe(&s.obs, t0)
-	assert.Empty(t, s.obs.Clocks.local)
+// TestClocks_LateWatch: ends that are observed late, and not all together, count as they do without a conversion.
+func TestClocks_LateWatch(t *testing.T) {
+	for _, lag := range []time.Duration{0, 5 * time.Second, 15 * time.Second, 60 * time.Second} {
+		for _, clocks := range []*Clocks{nil, {}} {
+			s := created(t)
+			s.obs.Clocks = clocks
+			step := func(at time.Duration) {
+				if clocks != nil {
+					clocks.Observe(&s.obs, t0.Add(at))
+				}
+				s.derive(t0.Add(at))
+			}
+			step(0)
+			s.runMaster(t0.Add(10 * time.Second))
+			for i := range 3 {
+				s.worker(i).Spec.NodeName = []string{"a", "a", "b"}[i]
+				s.runPod(s.worker(i), t0.Add(10*time.Second))
+			}
+			s.master().Spec.NodeName = "b"
+			step(11 * time.Second)
+			step(60 * time.Second)
+			s.endPod(s.worker(0), t0.Add(120*time.Second), 0, "")
+			s.endPod(s.worker(1), t0.Add(120*time.Second), 0, "")
+			step(120*time.Second + time.Millisecond)
+			s.endPod(s.worker(2), t0.Add(120*time.Second), 0, "")
+			s.endMaster(t0.Add(121*time.Second), 0, "")
+			step(121*time.Second + lag)
+			step(140*time.Second + lag)
+			assert.Equal(t, v2.PhaseSucceeded, s.prev.Phase, lag)
+			assert.Equal(t, "3/3", s.prev.Workers, "lag %s, clocks %t", lag, clocks != nil)
+		}
+	}
+}
+
+// TestClocks_Nodes: nodes whose clocks differ from each other have times that can be compared.
+func TestClocks_Nodes(t *testing.T) {
+	for _, ahead := range []time.Duration{time.Minute, time.Hour, -time.Hour} {
+		s := created(t)
+		clocks := &Clocks{}
+		s.obs.Clocks = clocks
+		node := func(pod *corev1.Pod, name string) *corev1.Pod {
+			pod.Spec.NodeName = name
+			return pod
+		}
+		step := func(at time.Duration) {
+			clocks.Observe(&s.obs, t0.Add(at))
+			s.derive(t0.Add(at))
+		}
+		step(0)
+		s.runMaster(t0.Add(10 * time.Second))
+		node(s.master(), "of the master")
+		for i := range 3 {
+			s.runPod(node(s.worker(i), "of the workers"), t0.Add(10*time.Second+ahead))
+		}
+		step(10 * time.Second)
+		for i := range 3 {
+			s.endPod(s.worker(i), t0.Add(35*time.Second+ahead), 0, "")
+		}
+		step(35 * time.Second)
+		s.endMaster(t0.Add(37*time.Second), 0, finalMessage(true, 0, 100, 0, delivered("workers-quit")))
+		step(37 * time.Second)
+		step(time.Minute)
+		assert.Equal(t, v2.PhaseSucceeded, s.prev.Phase, "%s: %s", ahead, s.prev.Conditions)
+	}
 }
 
 // TestClocks_NewObject: an object that was created after the observation is as old as that.

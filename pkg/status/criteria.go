@@ -97,7 +97,10 @@ func requestsPerSecond(r *v2.TestResult, stats *report.Stats, limit float64) (me
 		return exact(stats.RequestsPerSecond, limit, rateDigits), stats.RequestsPerSecond >= limit
 	}
 	rounded, _ := decimal(r.RequestsPerSecond)
-	return r.RequestsPerSecond, rounded+roundedBy >= limit
+	if r.TotalRequests > 0 {
+		rounded += roundedBy
+	}
+	return r.RequestsPerSecond, rounded >= limit
 }
 
 // exact formats a measured number with the given digits after the point, and more as far as it takes to show on which side

@@ -90,6 +90,8 @@ func TestViolations_Unrounded(t *testing.T) {
 		assert.Equal(t, expect(tc.want), violations(criteria, result, &stats), name)
 		assert.Equal(t, expect(tc.rounded), violations(criteria, result, nil), name)
 	}
+	assert.Equal(t, "success criteria not met: minRequestsPerSecond is 0.004, measured 0.00",
+		violations(&v2.SuccessCriteria{MinRequestsPerSecond: "0.004"}, &v2.TestResult{RequestsPerSecond: "0.00"}, nil), "no request")
 	for name, tc := range map[string]struct {
 		limit            string
 		failed, requests int64

@@ -87,7 +87,7 @@ func cutShort(obs *Observation, settings Settings, view loadView) (why string, u
 		return allLost(obs, after), false
 	case view.elapsed < 0, view.shape, view.runTime == nil:
 		return "", unknown
-	case view.atMost < *view.runTime-cutShortBy-2*settings.PollInterval:
+	case view.atMost < *view.runTime-cutShortBy-2*obs.Locust.pollGap(settings):
 		if workersGone(obs, view) {
 			return allLost(obs, after), false
 		}
@@ -116,7 +116,7 @@ func quitWell(obs *Observation, view loadView) bool {
 	var last time.Time
 	well := false
 	for _, pod := range obs.podsOf(obs.WorkerJob) {
-		started, ended := view.podTimes(obs, pod)
+		started, ended := podTimes(obs, pod)
 		if !started.Before(view.endedAt) || ended.IsZero() || ended.Before(last) || ended.After(view.endedAt.Add(leaveGrace)) {
 			continue
 		}
@@ -126,18 +126,12 @@ func quitWell(obs *Observation, view loadView) bool {
 	return view.requests > 0 && well && !last.Before(view.endedAt.Add(-leaveGrace))
 }
 
-// podTimes are when a pod's Locust container started, and when it ended or before that the pod was deleted, by the clock of
-// the view; zero where that is not so.
-func (view *loadView) podTimes(obs *Observation, pod *corev1.Pod) (started, ended time.Time) {
-	local := func(at time.Time) time.Time {
-		if view.ofMaster {
-			return at
-		}
-		return obs.local(pod.UID, at)
-	}
-	started, ended = local(startedAt(pod)), local(finishedAt(pod))
+// podTimes are when a pod's Locust container started, and when it ended or before that the pod was deleted, by the operator's
+// clock; zero where that is not so.
+func podTimes(obs *Observation, pod *corev1.Pod) (started, ended time.Time) {
+	started, ended = obs.nodeTime(pod, startedAt(pod)), obs.nodeTime(pod, finishedAt(pod))
 	if pod.DeletionTimestamp != nil && pod.DeletionGracePeriodSeconds != nil {
-		if at := local(deletionRequestedAt(pod)); ended.IsZero() || at.Before(ended) {
+		if at := obs.serverTime(deletionRequestedAt(pod)); ended.IsZero() || at.Before(ended) {
 			ended = at
 		}
 	}
@@ -157,7 +151,7 @@ func workersGone(obs *Observation, view loadView) bool {
 		return false
 	}
 	return countPods(obs, func(pod *corev1.Pod) bool {
-		started, _ := view.podTimes(obs, pod)
+		started, _ := podTimes(obs, pod)
 		return isLive(pod) && !started.IsZero() && started.Before(view.endedAt)
 	}) == 0
 }
@@ -165,7 +159,7 @@ func workersGone(obs *Observation, view loadView) bool {
 // awaitsWorkers reports whether pods of workers that the load had are not known to have ended.
 func awaitsWorkers(obs *Observation, view loadView) bool {
 	return countPods(obs, func(pod *corev1.Pod) bool {
-		started, _ := view.podTimes(obs, pod)
+		started, _ := podTimes(obs, pod)
 		return isLive(pod) && !started.IsZero() && (view.endedAt.IsZero() || started.Before(view.endedAt))
 	}) > 0
 }
@@ -193,7 +187,7 @@ func workersLost(obs *Observation, view loadView) int32 {
 		until = view.endedAt.Add(leaveGrace)
 	}
 	left := countWorkersIn(obs, func(pod *corev1.Pod) bool {
-		started, ended := view.podTimes(obs, pod)
+		started, ended := podTimes(obs, pod)
 		return leftByItself(pod) && started.Before(view.endedAt) && !ended.After(until)
 	})
 	return max(lost, view.delivery.WorkersLost-left)
@@ -206,7 +200,7 @@ func lostPods(obs *Observation, view loadView) int32 {
 	}
 	until := view.endedAt.Add(-endAccuracy)
 	return countPods(obs, func(pod *corev1.Pod) bool {
-		started, ended := view.podTimes(obs, pod)
+		started, ended := podTimes(obs, pod)
 		return !started.IsZero() && ended.Sub(started) >= joinTime && !leftByItself(pod) &&
 			ended.After(view.startedAt.Add(endAccuracy)) && ended.Before(until)
 	})

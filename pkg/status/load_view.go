@@ -10,10 +10,8 @@ import (
 // loadView is what is known of the latest load.
 type loadView struct {
 	started, ended bool
-	// startedAt and endedAt are zero when they are not known. They are of the operator's clock, or of the master's if
-	// ofMaster is true.
+	// startedAt and endedAt are by the operator's clock; zero when they are not known.
 	startedAt, endedAt time.Time
-	ofMaster           bool
 	// elapsed is how long the load has run; negative when it is not known.
 	elapsed time.Duration
 	// atMost is how long the load can have run where its start was not seen; negative when that is not known.
@@ -38,16 +36,18 @@ type loadView struct {
 func finalView(obs *Observation, final *report.Final) loadView {
 	view := loadView{
 		started: !final.LoadStart.IsZero(), ended: true, masterEnded: true, lostSettled: true,
-		startedAt: final.LoadStart, endedAt: final.LoadEnd, ofMaster: true, elapsed: -1,
+		elapsed:  -1,
 		requests: final.Requests, workersLeft: final.Workers, delivery: final.Delivery,
 	}
 	if final.LoadEnd.After(final.LoadStart) {
 		view.elapsed = final.LoadEnd.Sub(final.LoadStart)
 	}
 	view.atMost = view.elapsed
+	pod := terminatedMaster(obs)
+	view.startedAt, view.endedAt = obs.nodeTime(pod, final.LoadStart), obs.nodeTime(pod, final.LoadEnd)
 	if view.endedAt.IsZero() {
 		// A snapshot of a master that was killed.
-		view.endedAt = masterEnd(obs).FinishedAt.Time
+		view.endedAt = masterFinish(obs)
 	}
 	view.runTime, view.shape = loadOf(obs, &final.Report).RunTime, final.Target != nil && final.Target.Shape
 	if view.delivery != nil {
@@ -89,17 +89,10 @@ func liveView(prev *v2.LocustTestStatus, obs *Observation) loadView {
 	return view
 }
 
-// lateWatch is how late a pod's start may be observed at most. Clocks that differ do so by more.
-const lateWatch = 10 * time.Minute
-
-// masterStart is when the master's container started at the earliest, by the operator's clock; zero when its pod is gone.
+// masterStart is when the master's container started, by the operator's clock; zero when its pod is gone.
 func masterStart(obs *Observation) time.Time {
 	if pod := startedMaster(obs); pod != nil {
-		at := startedAt(pod)
-		if local := obs.local(pod.UID, at); local.Before(at) || local.Sub(at) > lateWatch {
-			return local
-		}
-		return at
+		return obs.nodeTime(pod, startedAt(pod))
 	}
 	return time.Time{}
 }
@@ -140,10 +133,8 @@ func lastView(prev *v2.LocustTestStatus, obs *Observation, result *v2.TestResult
 
 // masterFinish is when the master ended, by the operator's clock.
 func masterFinish(obs *Observation) time.Time {
-	for _, pod := range obs.podsOf(obs.MasterJob) {
-		if at := finishedAt(pod); !at.IsZero() {
-			return obs.local(pod.UID, at)
-		}
+	if pod := terminatedMaster(obs); pod != nil {
+		return obs.nodeTime(pod, finishedAt(pod))
 	}
-	return obs.local(obs.MasterJob.UID, finishTime(obs.MasterJob, time.Time{}))
+	return obs.jobControllerTime(finishTime(obs.MasterJob, time.Time{}))
 }

@@ -228,7 +228,7 @@ func PollIn(s *v2.LocustTestStatus, obs *Observation, settings Settings, now tim
 		return 0, false
 	}
 	every := pollEvery(s, obs, settings, now)
-	if l.Took > slowAnswer && l.Failures == 0 {
+	if l.Took > slowAnswer && l.Failures == 0 && !l.awaitsFinal(now) {
 		every = max(every, min(slowFactor*l.Took, settings.slowPoll()))
 	}
 	return l.Asked.Add(every).Sub(now), true
@@ -236,6 +236,14 @@ func PollIn(s *v2.LocustTestStatus, obs *Observation, settings Settings, now tim
 
 // slowPoll is how often a master that answers is asked at least: its last report is still fresh when the next one comes.
 func (s Settings) slowPoll() time.Duration { return max(s.PollInterval, s.reportValid()*2/3) }
+
+// pollGap is how far apart two answers of the master are while its load runs.
+func (l *Locust) pollGap(settings Settings) time.Duration {
+	if l != nil && l.Took > slowAnswer {
+		return settings.slowPoll()
+	}
+	return settings.PollInterval
+}
 
 func pollEvery(s *v2.LocustTestStatus, obs *Observation, settings Settings, now time.Time) time.Duration {
 	l := obs.Locust
@@ -263,11 +271,11 @@ func pollEvery(s *v2.LocustTestStatus, obs *Observation, settings Settings, now 
 // podsUnsettled tells whether worker pods come or go.
 func podsUnsettled(obs *Observation, now time.Time) bool {
 	return slices.ContainsFunc(obs.podsOf(obs.WorkerJob), func(pod *corev1.Pod) bool {
-		since := startedAt(pod)
+		since := obs.nodeTime(pod, startedAt(pod))
 		if since.IsZero() {
-			since = pod.CreationTimestamp.Time
+			since = obs.serverTime(pod.CreationTimestamp.Time)
 		}
-		return !isFinishedPod(pod) && (pod.DeletionTimestamp != nil || now.Sub(obs.local(pod.UID, since)) < unsettledFor)
+		return !isFinishedPod(pod) && (pod.DeletionTimestamp != nil || now.Sub(since) < unsettledFor)
 	})
 }
 
@@ -288,7 +296,7 @@ func masterSince(obs *Observation) time.Time {
 	if master == nil {
 		return time.Time{}
 	}
-	return obs.local(master.UID, startedAt(master))
+	return obs.nodeTime(master, startedAt(master))
 }
 
 // readyWorkers is how many workers the ready worker pods have.
@@ -296,9 +304,17 @@ func readyWorkers(obs *Observation) int32 { return countWorkersIn(obs, isReady) 
 
 // masterEnd is how the master's container ended; nil when it runs, or its pod is gone.
 func masterEnd(obs *Observation) *corev1.ContainerStateTerminated {
+	if pod := terminatedMaster(obs); pod != nil {
+		return mainContainer(pod).State.Terminated
+	}
+	return nil
+}
+
+// terminatedMaster is the master's pod whose Locust container has ended, by whatever; nil when there is none.
+func terminatedMaster(obs *Observation) *corev1.Pod {
 	for _, pod := range obs.podsOf(obs.MasterJob) {
 		if c := mainContainer(pod); c != nil && c.State.Terminated != nil {
-			return c.State.Terminated
+			return pod
 		}
 	}
 	return nil

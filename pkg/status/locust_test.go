@@ -305,6 +305,11 @@ func TestPollIn(t *testing.T) {
 			s.obs.Locust.Took = 1900 * time.Millisecond
 			s.tell(t0.Add(44*time.Second), 3, report.StateRunning, report.Stats{})
 		}, t0.Add(44 * time.Second), 10 * time.Second, true},
+		"a slow answer after the load has ended": {func(s *scene) {
+			connected(s)
+			s.obs.Locust.Took = 1900 * time.Millisecond
+			s.tell(t0.Add(44*time.Second), 3, report.StateStopped, report.Stats{Requests: 1})
+		}, t0.Add(44 * time.Second), time.Second, true},
 		"a quick answer": {func(s *scene) {
 			s.obs.Locust.Took = 500 * time.Millisecond
 			s.tell(t0.Add(44*time.Second), 3, report.StateRunning, report.Stats{})

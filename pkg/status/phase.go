@@ -129,7 +129,7 @@ func HasOutcome(obs *Observation) bool {
 func masterEnded(prev *v2.LocustTestStatus, obs *Observation, pod *corev1.Pod, load *loadAssessment, now time.Time) outcome {
 	at := finishedAt(pod)
 	switch {
-	case load.undecided && settling(obs.local(pod.UID, at), now):
+	case load.undecided && settling(obs.nodeTime(pod, at), now):
 		return outcome{phase: prev.Phase, wait: settleTime / 10}
 	case endedWell(pod):
 		return endedWith0(prev, obs, load, at)
@@ -168,7 +168,7 @@ func lostRun(prev *v2.LocustTestStatus, obs *Observation, now time.Time) string 
 // serviceIsOld reports whether the Service has existed for so long that the master Job, which is created right after it, must
 // have existed too. An operator that ended between the two has a successor by then.
 func serviceIsOld(obs *Observation, now time.Time) bool {
-	return obs.Service != nil && now.Sub(obs.local(obs.Service.UID, obs.Service.CreationTimestamp.Time)) >= takeoverTime
+	return obs.Service != nil && now.Sub(obs.serverTime(obs.Service.CreationTimestamp.Time)) >= takeoverTime
 }
 
 // creationRefused reports whether an object of the test could not be created, by its status: then the Service has no master Job.
@@ -197,7 +197,7 @@ func startedMaster(obs *Observation) *corev1.Pod {
 // masterSucceeded is the end of a master whose Job is complete and whose pod does not show how it ended.
 func masterSucceeded(prev *v2.LocustTestStatus, obs *Observation, load *loadAssessment, now time.Time) outcome {
 	at := finishTime(obs.MasterJob, now)
-	if settling(obs.local(obs.MasterJob.UID, at), now) && awaitsEnd(obs) {
+	if settling(obs.jobControllerTime(at), now) && awaitsEnd(obs) {
 		return outcome{phase: prev.Phase, wait: settleTime / 10}
 	}
 	return endedWith0(prev, obs, load, at)
@@ -248,7 +248,7 @@ func masterFailed(prev *v2.LocustTestStatus, obs *Observation, now time.Time) ou
 			return failed(at, "master "+cause)
 		}
 	}
-	if settling(obs.local(obs.MasterJob.UID, at), now) && awaitsWords(pods) {
+	if settling(obs.jobControllerTime(at), now) && awaitsWords(pods) {
 		return outcome{phase: prev.Phase, wait: settleTime / 10}
 	}
 	for _, pod := range pods {
@@ -283,7 +283,7 @@ func lostWithNode(prev *v2.LocustTestStatus, obs *Observation, now time.Time) *o
 		return nil
 	}
 	requested := deletionRequestedAt(last)
-	due := obs.local(last.UID, requested).Add(last.DeletionTimestamp.Sub(requested))
+	due := obs.serverTime(requested).Add(last.DeletionTimestamp.Sub(requested))
 	if wait := nodeGrace - now.Sub(due); wait > 0 {
 		return &outcome{phase: prev.Phase, wait: wait}
 	}

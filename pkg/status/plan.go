@@ -149,7 +149,7 @@ func planWorkers(plan *Plan, prev *v2.LocustTestStatus, obs *Observation, now ti
 // mostCompletions is how far the worker Job may grow.
 func mostCompletions(obs *Observation, now time.Time) int32 {
 	expected := obs.expectedPods()
-	age := max(now.Sub(obs.local(obs.WorkerJob.UID, obs.WorkerJob.CreationTimestamp.Time)), 0)
+	age := max(now.Sub(obs.serverTime(obs.WorkerJob.CreationTimestamp.Time)), 0)
 	rounds := maxRounds + int32(min(age/roundTime, maxCompletions))
 	return max(expected, min(max(rounds*expected, minCompletions), maxCompletions))
 }
@@ -186,14 +186,31 @@ func takenWorkers(obs *Observation, now time.Time) (taken int32, again time.Dura
 		case pod == nil:
 			taken++
 		case staying && leftByItself(pod):
-			if wait := leaveGrace - now.Sub(obs.local(pod.UID, finishedAt(pod))); wait > 0 {
+			at := obs.nodeTime(pod, finishedAt(pod))
+			grace, ended := replaceAfter(obs, at)
+			switch wait := grace - now.Sub(at); {
+			case ended:
+			case wait > 0:
 				again = soonest(again, wait)
-			} else {
+			default:
 				taken++
 			}
 		}
 	}
 	return taken, again
+}
+
+// replaceAfter is how long after a worker left by itself another one takes its place; ended reports whether the master has
+// said since that its load has ended. As long as it has not answered, it may have ended, too, which a busy node reports late.
+func replaceAfter(obs *Observation, left time.Time) (grace time.Duration, ended bool) {
+	l := obs.Locust
+	switch {
+	case l == nil || l.Hopeless:
+		return leaveGrace, false
+	case l.Report == nil || !l.At.After(left):
+		return unansweredLeaveGrace, false
+	}
+	return leaveGrace, l.Report.State.Ended()
 }
 
 // sentHome tells whether workers of the finished worker Job left by themselves: the test ends.
@@ -282,9 +299,9 @@ func runEndedAt(s *v2.LocustTestStatus, obs *Observation) time.Time {
 	at := s.CompletionTime.Time
 	switch pod := endedMaster(obs); {
 	case pod != nil:
-		at = obs.local(pod.UID, finishedAt(pod))
+		at = obs.nodeTime(pod, finishedAt(pod))
 	case obs.MasterJob != nil && isFinished(obs.MasterJob):
-		at = obs.local(obs.MasterJob.UID, finishTime(obs.MasterJob, at))
+		at = obs.jobControllerTime(finishTime(obs.MasterJob, at))
 	}
 	// An operator has recorded the end; by its clock it was before that.
 	if c := meta.FindStatusCondition(s.Conditions, v2.ConditionTypeTestCompleted); c != nil && at.After(c.LastTransitionTime.Time) {
@@ -303,7 +320,7 @@ func isHeldOpen(pod *corev1.Pod) bool {
 func locustEndedAt(obs *Observation, job *batchv1.Job) time.Time {
 	var last time.Time
 	for _, pod := range obs.podsOf(job) {
-		at := obs.local(pod.UID, finishedAt(pod))
+		at := obs.nodeTime(pod, finishedAt(pod))
 		if at.IsZero() {
 			return time.Time{}
 		}

@@ -126,7 +126,7 @@ func Silent(prev *v2.LocustTestStatus, obs *Observation, now time.Time) Silence 
 		return true
 	}
 	for _, job := range []*batchv1.Job{obs.MasterJob, obs.WorkerJob} {
-		if lacksPods(obs, job) && hangs(obs.local(job.UID, job.CreationTimestamp.Time)) {
+		if lacksPods(obs, job) && hangs(obs.serverTime(job.CreationTimestamp.Time)) {
 			s.Objects = append(s.Objects, job.UID)
 		}
 		asked := 0
@@ -146,7 +146,7 @@ func silentSince(obs *Observation, pod *corev1.Pod) (time.Time, bool) {
 	if !isLive(pod) || pod.Status.Phase != corev1.PodPending || !scheduled || podVerdict(pod) != nil {
 		return time.Time{}, false
 	}
-	return obs.local(pod.UID, at), true
+	return obs.schedulerTime(at), true
 }
 
 // scheduledAt is when the pod got its node, if it has one.
@@ -381,7 +381,7 @@ func collectEvents(obs *Observation, found findings, now time.Time) {
 		if !lacksPods(obs, job) {
 			continue
 		}
-		if e := latest[job.UID]; e != nil && obs.EventsAt.Sub(eventTime(e).Add(obs.ahead(job))) < eventsValid {
+		if e := latest[job.UID]; e != nil && obs.EventsAt.Sub(obs.jobControllerEvent(eventTime(e))) < eventsValid {
 			note(e, "Job "+job.Name)
 		}
 	}
@@ -444,7 +444,7 @@ func lastCrash(pods []*corev1.Pod) *corev1.Pod {
 // replaced tells whether a worker stands in the place of one that crashed.
 func replaced(obs *Observation, pods []*corev1.Pod, now time.Time) bool {
 	for _, pod := range pods {
-		if leftByItself(pod) || (isReady(pod) && now.Sub(obs.local(pod.UID, startedAt(pod))) >= crashGrace) {
+		if leftByItself(pod) || (isReady(pod) && now.Sub(obs.nodeTime(pod, startedAt(pod))) >= crashGrace) {
 			return true
 		}
 	}

@@ -20,6 +20,9 @@ import (
 // itself: that is no loss.
 const leaveGrace = 10 * time.Second
 
+// unansweredLeaveGrace is leaveGrace where the master has a web API and has not answered since.
+const unansweredLeaveGrace = 30 * time.Second
+
 const (
 	// missGrace is how long a worker whose pod is well may be missed by the master before it counts as missing.
 	missGrace = 6 * time.Second
@@ -127,7 +130,7 @@ func readyForLong(obs *Observation, now time.Time) (count int32, again time.Dura
 		for _, pod := range group {
 			switch {
 			case isReady(pod):
-				if left := needed - now.Sub(obs.local(pod.UID, startedAt(pod))); left > 0 {
+				if left := needed - now.Sub(obs.nodeTime(pod, startedAt(pod))); left > 0 {
 					again = soonest(again, left)
 				} else {
 					count++
@@ -135,7 +138,7 @@ func readyForLong(obs *Observation, now time.Time) (count int32, again time.Dura
 			case leftByItself(pod) && home:
 				count++
 			case leftByItself(pod):
-				if left := leaveGrace - now.Sub(obs.local(pod.UID, finishedAt(pod))); left > 0 {
+				if left := leaveGrace - now.Sub(obs.nodeTime(pod, finishedAt(pod))); left > 0 {
 					count++
 					again = soonest(again, left)
 				}
@@ -154,7 +157,7 @@ func startedWorkers(obs *Observation) int32 {
 // moment ago, has yet to show that it does.
 func settledWorkers(obs *Observation, now time.Time) int32 {
 	return countWorkersIn(obs, func(pod *corev1.Pod) bool {
-		return isReady(pod) && now.Sub(obs.local(pod.UID, startedAt(pod))) >= settledAfter
+		return isReady(pod) && now.Sub(obs.nodeTime(pod, startedAt(pod))) >= settledAfter
 	})
 }
 
@@ -190,7 +193,7 @@ func lastedLongEnough(next *v2.LocustTestStatus, obs *Observation) bool {
 	}
 	started := next.StartTime.Time
 	if pod := startedMaster(obs); pod != nil {
-		started = obs.local(pod.UID, startedAt(pod))
+		started = obs.nodeTime(pod, startedAt(pod))
 	}
 	return next.Phase == v2.PhaseSucceeded || runEndedAt(next, obs).Sub(started) >= 2*joinTime
 }
@@ -205,7 +208,7 @@ func leftByItself(pod *corev1.Pod) bool {
 func workersAtEnd(obs *Observation, end time.Time) int32 {
 	var count int32
 	for _, pod := range obs.podsOf(obs.WorkerJob) {
-		started, finished := obs.local(pod.UID, startedAt(pod)), obs.local(pod.UID, finishedAt(pod))
+		started, finished := obs.nodeTime(pod, startedAt(pod)), obs.nodeTime(pod, finishedAt(pod))
 		if started.IsZero() || started.After(end) || pod.Status.Phase == corev1.PodFailed {
 			continue
 		}

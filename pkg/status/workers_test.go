@@ -86,6 +86,37 @@ func TestWorkers_OneThatLeavesByItselfIsReplacedAfterAWhile(t *testing.T) {
 	assert.Equal(t, "2/3", s.prev.Workers)
 }
 
+// TestWorkers_OneThatLeavesWhenTheLoadEnds: a worker that left by itself is not replaced while the load may have ended.
+func TestWorkers_OneThatLeavesWhenTheLoadEnds(t *testing.T) {
+	at := t0.Add(20 * time.Second)
+	for name, tc := range map[string]struct {
+		answered    time.Duration
+		state       report.State
+		replaced    time.Duration
+		unreachable bool
+	}{
+		"the load goes on":       {answered: 2 * time.Second, state: report.StateRunning, replaced: leaveGrace},
+		"no answer since":        {answered: -2 * time.Second, state: report.StateRunning, replaced: unansweredLeaveGrace},
+		"the load has ended":     {answered: 2 * time.Second, state: report.StateStopped},
+		"there is no web API":    {unreachable: true, replaced: leaveGrace},
+		"it has ended and began": {answered: -2 * time.Second, state: report.StateStopped, replaced: unansweredLeaveGrace},
+	} {
+		s := running(t)
+		s.endPod(s.worker(0), at, 0, "")
+		s.obs.WorkerJob.Status.CompletedIndexes, s.obs.WorkerJob.Status.Succeeded = "0", 1
+		s.obs.Locust = &Locust{Hopeless: tc.unreachable}
+		if tc.state != "" {
+			s.obs.Locust.Answered(&report.Report{State: tc.state, Workers: 2}, at.Add(tc.answered))
+		}
+		for _, after := range []time.Duration{0, leaveGrace, unansweredLeaveGrace} {
+			plan := PlanFor(&s.prev, &s.obs, settings, at.Add(after))
+			replaced := tc.replaced > 0 && after >= tc.replaced
+			assert.Equal(t, replaced, plan.WorkerCompletions == 4, "%s, %s later", name, after)
+			assert.Equal(t, tc.replaced > 0 && !replaced, plan.Again > 0, "%s, %s later", name, after)
+		}
+	}
+}
+
 func TestWorkers_WhoLeaveTogetherWereSentHome(t *testing.T) {
 	s := running(t)
 	at := t0.Add(20 * time.Second)

@@ -3,6 +3,7 @@ package security
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -60,11 +61,13 @@ func TestRights(t *testing.T) {
 			section, _, _ = strings.Cut(section, "\n##")
 			documented := map[string]bool{}
 			for _, cells := range rows(section) {
-				require.Len(t, cells, 4, "%v", cells)
-				assert.NotEmpty(t, cells[3], "%v has no reason", cells[:3])
-				group := strings.Trim(cells[0], "`")
-				for verb := range strings.SplitSeq(cells[2], ", ") {
-					documented[right(group, strings.Trim(cells[1], "`"), verb)] = true
+				require.Len(t, cells, 6, "%v", cells)
+				assert.NotEmpty(t, cells[5], "%v has no reason", cells[:5])
+				for i := range 4 {
+					cells[i] = strings.Trim(cells[i], "`")
+				}
+				for verb := range strings.SplitSeq(cells[4], ", ") {
+					documented[right(cells[0], cells[1], cells[2], cells[3], verb)] = true
 				}
 			}
 			assert.Equal(t, granted(t, file), documented, "change the table in docs/security.md, with the reason")
@@ -72,8 +75,9 @@ func TestRights(t *testing.T) {
 	}
 }
 
-func right(group, resource, verb string) string {
-	return strings.TrimSpace(fmt.Sprintf("%s %s %s", group, resource, verb))
+// right is one right; name is empty where it holds for all names.
+func right(group, resource, kind, name, verb string) string {
+	return fmt.Sprintf("%s: %s %s %q in a %s", verb, group, resource, name, kind)
 }
 
 // granted are the rights of all roles in a file.
@@ -93,21 +97,28 @@ func granted(t *testing.T, file string) map[string]bool {
 		for _, rule := range role.Rules {
 			for _, verb := range rule.Verbs {
 				for _, group := range rule.APIGroups {
-					if group == "" {
-						group = "core"
-					}
 					for _, resource := range rule.Resources {
-						all[right(group, resource, verb)] = true
+						for _, name := range orAny(rule.ResourceNames) {
+							all[right(cmp.Or(group, "core"), resource, role.Kind, name, verb)] = true
+						}
 					}
 				}
 				for _, url := range rule.NonResourceURLs {
-					all[right("", url, verb)] = true
+					all[right("", url, role.Kind, "", verb)] = true
 				}
 			}
 		}
 	}
 	require.NotEmpty(t, all)
 	return all
+}
+
+// orAny are names; one that is empty where there is none.
+func orAny(names []string) []string {
+	if len(names) == 0 {
+		return []string{""}
+	}
+	return names
 }
 
 var (
