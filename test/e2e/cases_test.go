@@ -161,7 +161,7 @@ func TestReportOnReadOnlyFileSystem(t *testing.T) {
 	t.Parallel()
 	s := newScenario(t)
 	test := s.create(s.test("html", 6, func(spec *v2.LocustTestSpec) {
-		spec.Master.Command += " --html report.html"
+		spec.Master.Command += " --stop-timeout 10 --html report.html" // all requests that began end, and are counted
 		spec.Worker.Replicas = 1
 		spec.Security = &v2.SecurityConfig{ContainerSecurityContext: &corev1.SecurityContext{ReadOnlyRootFilesystem: ptr.To(true)}}
 	}))
