@@ -141,7 +141,7 @@ bench: ## Run the benchmarks; those of the webhooks print p50 and p99 latencies,
 		go test -tags integration -run '^$$' -bench . -timeout 15m ./test/integration/...
 
 .PHONY: bench-scale
-bench-scale: ## Hold the operator to its budgets with TESTS × WORKERS, beside the floor (embedded cluster; Linux, root)
+bench-scale: ## Hold the operator to its budgets with TESTS × WORKERS, beside the baseline (embedded cluster; Linux, root)
 	@$(call SCALE,bench) --tests $(TESTS) --workers $(WORKERS) --check $(CHECK) $(SCALE_FLAGS)
 
 .PHONY: bench-sizes
@@ -348,12 +348,12 @@ cluster-env: ## Print its settings: eval "$(make cluster-env)"
 
 # The operator runs as it is deployed; kwok plays the nodes, so no Locust image is needed.
 SCALE = kwok="$$(tools/build.sh kwok)"; $(MAKE) cluster-up scale-ready; $(IN_CLUSTER_BARE) \
-	bin/scale/scale $(1) --kwok "$$kwok" --floor bin/scale/floor
+	bin/scale/scale $(1) --kwok "$$kwok" --baseline bin/scale/baseline
 
 .PHONY: scale-ready
 scale-ready: local-image
 	@mkdir -p bin/scale
-	@go build -o bin/scale/ ./test/scale ./test/scale/floor
+	@go build -o bin/scale/ ./test/scale ./test/scale/baseline
 	@$(IN_CLUSTER_BARE) $(MAKE) deploy
 
 NAMESPACE = locust-k8s-operator-system

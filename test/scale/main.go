@@ -1,7 +1,7 @@
 // Command scale measures the operator, as it is deployed on the embedded cluster, under many tests at once. The nodes and
 // pods are played by kwok; API server, controllers and scheduler are real.
 //
-//	scale bench    one table: the operator beside the floor, against its budgets
+//	scale bench    one table: the operator beside the baseline, against its budgets
 //	scale sizes    memory by numbers of tests and pods, and what one more of each takes
 //	scale shards   two operators that divide the namespaces between them
 //	scale soak     tests that come and go for a long time
@@ -33,8 +33,8 @@ import (
 // options are the flags of all commands.
 type options struct {
 	// fill makes a spec as large as it may be; nil leaves it small.
-	fill              func(*v2.LocustTestSpec)
-	kwok, floor, work string
+	fill                 func(*v2.LocustTestSpec)
+	kwok, baseline, work string
 
 	tests, workers  int
 	runTime, spread time.Duration
@@ -61,7 +61,7 @@ func run() error {
 	commands := map[string]func(context.Context, *cluster, *options) error{"bench": bench, "sizes": sizes, "shards": shards, "soak": soak}
 	o := &options{}
 	flag.StringVar(&o.kwok, "kwok", "", "path of kwok")
-	flag.StringVar(&o.floor, "floor", "", "path of the floor program; empty measures the operator alone")
+	flag.StringVar(&o.baseline, "baseline", "", "path of the baseline program; empty measures the operator alone")
 	flag.StringVar(&o.work, "work", "bin/scale", "folder of logs and results")
 	flag.IntVar(&o.tests, "tests", 300, "number of tests")
 	flag.IntVar(&o.workers, "workers", 5, "workers of each test")
@@ -175,7 +175,7 @@ func (c *cluster) measure(ctx context.Context, s *subject, l load) (*result, err
 	return r, c.clear(ctx, l.namespace)
 }
 
-// bench measures the floor, then the operator, then the operator with a single test.
+// bench measures the baseline, then the operator, then the operator with a single test.
 func bench(ctx context.Context, c *cluster, o *options) error {
 	if err := c.play(ctx, o.kwok, o.tests*(o.workers+1)); err != nil {
 		return err
@@ -183,10 +183,10 @@ func bench(ctx context.Context, c *cluster, o *options) error {
 	if err := c.keepOperator(ctx); err != nil {
 		return err
 	}
-	floor := &result{Subject: "floor", Counts: newCounts()}
-	if o.floor != "" {
+	baseline := &result{Subject: "baseline", Counts: newCounts()}
+	if o.baseline != "" {
 		var err error
-		if floor, err = c.measureFloor(ctx, o); err != nil {
+		if baseline, err = c.measureBaseline(ctx, o); err != nil {
 			return err
 		}
 	}
@@ -204,15 +204,15 @@ func bench(ctx context.Context, c *cluster, o *options) error {
 	if err != nil {
 		return err
 	}
-	table := &table{Floor: floor, Operator: operator, Alone: one}
+	table := &table{Baseline: baseline, Operator: operator, Alone: one}
 	if err := save(filepath.Join(o.work, fmt.Sprintf("bench-%dx%d.json", o.tests, o.workers)), table); err != nil {
 		return err
 	}
 	return table.print(os.Stdout, o.check)
 }
 
-// measureFloor measures the floor, while no operator runs.
-func (c *cluster) measureFloor(ctx context.Context, o *options) (*result, error) {
+// measureBaseline measures the baseline, while no operator runs.
+func (c *cluster) measureBaseline(ctx context.Context, o *options) (*result, error) {
 	if err := c.stopOperator(ctx); err != nil {
 		return nil, err
 	}
@@ -220,8 +220,8 @@ func (c *cluster) measureFloor(ctx context.Context, o *options) (*result, error)
 	if err != nil {
 		return nil, err
 	}
-	const ground = "scale-floor"
-	program, err := c.start(ctx, "floor", o.floor, "--namespace", ground, "--user-agent", "scale-floor")
+	const ground = "scale-baseline"
+	program, err := c.start(ctx, "baseline", o.baseline, "--namespace", ground, "--user-agent", "scale-baseline")
 	if err != nil {
 		return nil, err
 	}
@@ -229,7 +229,7 @@ func (c *cluster) measureFloor(ctx context.Context, o *options) (*result, error)
 	if err != nil {
 		return nil, err
 	}
-	r, err := c.measure(ctx, &subject{name: "floor", process: process, wanted: byAgent("scale-floor")}, o.load(ground, o.tests, o.workers))
+	r, err := c.measure(ctx, &subject{name: "baseline", process: process, wanted: byAgent("scale-baseline")}, o.load(ground, o.tests, o.workers))
 	program.stop()
 	if err != nil {
 		return nil, err

@@ -27,7 +27,7 @@ type load struct {
 // subject is who does the work.
 type subject struct {
 	name string
-	// pod is the operator's; empty for the floor.
+	// pod is the operator's; empty for the baseline.
 	pod     string
 	process procfs.Proc
 	wanted  func(*request) bool

@@ -107,28 +107,28 @@ func TestBudgets(t *testing.T) {
 		spoil  func(t *table)
 		counts bool
 	}{
-		"all met":                    {func(*table) {}, false},
-		"jobs slower than the floor": {func(t *table) { t.Operator.AllJobs = 8 }, false},
-		"jobs slow":                  {func(t *table) { t.Operator.AllJobs, t.Floor.AllJobs = 9.5, 9 }, false},
-		"told late":                  {func(t *table) { t.Operator.Told.Max = 0.6 }, false},
-		"processor":                  {func(t *table) { t.Operator.CPU = 11 }, false},
-		"memory":                     {func(t *table) { t.Operator.PeakMemory = 63 << 20 }, false},
-		"requests":                   {func(t *table) { t.Operator.Counts.Total = 21 * 300 }, true},
-		"status writes":              {func(t *table) { t.Operator.Counts.StatusWrites = 9 * 300 }, true},
-		"status writes of one":       {func(t *table) { t.Operator.Counts.MostStatusWrites = 9 }, true},
-		"no-ops":                     {func(t *table) { t.Operator.Counts.NoOpWrites = 1 }, true},
-		"refused creates":            {func(t *table) { t.Operator.Counts.RefusedCreates = 1 }, true},
-		"main object":                {func(t *table) { t.Operator.Counts.MainWrites = 1 }, true},
-		"phases":                     {func(t *table) { t.Operator.Phases["Pending → Running → Succeeded"]-- }, true},
-		"ended before they ran":      {func(t *table) { t.Operator.Phases[neverRan]++ }, true},
-		"workers":                    {func(t *table) { t.Operator.Connected-- }, true},
-		"nothing was seen":           {func(t *table) { t.Operator.Counts = newCounts() }, true},
-		"Jobs made twice":            {func(t *table) { t.Operator.Counts.Requests["create jobs 201"]++ }, true},
-		"the run was too short":      {func(t *table) { t.Floor.Phases["Pending → Running → Succeeded"]-- }, true},
-		"one alone":                  {func(t *table) { t.Alone.Counts.Total = 21 }, true},
+		"all met":                       {func(*table) {}, false},
+		"jobs slower than the baseline": {func(t *table) { t.Operator.AllJobs = 8 }, false},
+		"jobs slow":                     {func(t *table) { t.Operator.AllJobs, t.Baseline.AllJobs = 9.5, 9 }, false},
+		"told late":                     {func(t *table) { t.Operator.Told.Max = 0.6 }, false},
+		"processor":                     {func(t *table) { t.Operator.CPU = 11 }, false},
+		"memory":                        {func(t *table) { t.Operator.PeakMemory = 63 << 20 }, false},
+		"requests":                      {func(t *table) { t.Operator.Counts.Total = 21 * 300 }, true},
+		"status writes":                 {func(t *table) { t.Operator.Counts.StatusWrites = 9 * 300 }, true},
+		"status writes of one":          {func(t *table) { t.Operator.Counts.MostStatusWrites = 9 }, true},
+		"no-ops":                        {func(t *table) { t.Operator.Counts.NoOpWrites = 1 }, true},
+		"refused creates":               {func(t *table) { t.Operator.Counts.RefusedCreates = 1 }, true},
+		"main object":                   {func(t *table) { t.Operator.Counts.MainWrites = 1 }, true},
+		"phases":                        {func(t *table) { t.Operator.Phases["Pending → Running → Succeeded"]-- }, true},
+		"ended before they ran":         {func(t *table) { t.Operator.Phases[neverRan]++ }, true},
+		"workers":                       {func(t *table) { t.Operator.Connected-- }, true},
+		"nothing was seen":              {func(t *table) { t.Operator.Counts = newCounts() }, true},
+		"Jobs made twice":               {func(t *table) { t.Operator.Counts.Requests["create jobs 201"]++ }, true},
+		"the run was too short":         {func(t *table) { t.Baseline.Phases["Pending → Running → Succeeded"]-- }, true},
+		"one alone":                     {func(t *table) { t.Alone.Counts.Total = 21 }, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			one := &table{Floor: good(300), Operator: good(300), Alone: good(1)}
+			one := &table{Baseline: good(300), Operator: good(300), Alone: good(1)}
 			row.spoil(one)
 			var out bytes.Buffer
 			all, counts := one.print(&out, "all"), one.print(&out, "counts")

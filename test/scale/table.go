@@ -10,9 +10,9 @@ import (
 	"text/tabwriter"
 )
 
-// table is the operator beside the floor.
+// table is the operator beside the baseline.
 type table struct {
-	Floor    *result `json:"floor"`
+	Baseline *result `json:"floor"`
 	Operator *result `json:"operator"`
 	// Alone is the operator with a single test.
 	Alone *result `json:"alone"`
@@ -20,10 +20,10 @@ type table struct {
 
 // figure is a line of the table.
 type figure struct {
-	name            string
-	floor, operator string
-	ratio           string
-	budget          string
+	name               string
+	baseline, operator string
+	ratio              string
+	budget             string
 	// missed tells that the budget was missed; counts are exact, everything else depends on the machine.
 	missed, count bool
 }
@@ -40,27 +40,27 @@ const (
 // figures holds the results to the budgets. Those of times, memory and processor time are made for 300 tests with 5
 // workers each on two cores.
 func (t *table) figures() []figure {
-	o, f := t.Operator, t.Floor
+	o, f := t.Operator, t.Baseline
 	tests := float64(o.Tests)
-	seconds := func(name string, floor, operator float64, budget string, missed bool) figure {
+	seconds := func(name string, baseline, operator float64, budget string, missed bool) figure {
 		ratio := ""
-		if floor > 0 {
-			ratio = fmt.Sprintf("%.2f", operator/floor)
+		if baseline > 0 {
+			ratio = fmt.Sprintf("%.2f", operator/baseline)
 		}
-		return figure{name, fmt.Sprintf("%.2f s", floor), fmt.Sprintf("%.2f s", operator), ratio, budget, missed, false}
+		return figure{name, fmt.Sprintf("%.2f s", baseline), fmt.Sprintf("%.2f s", operator), ratio, budget, missed, false}
 	}
-	milliseconds := func(name string, floor, operator float64) figure {
-		one := seconds(name, floor, operator, "", false)
-		one.floor, one.operator = fmt.Sprintf("%.1f ms", 1000*floor), fmt.Sprintf("%.1f ms", 1000*operator)
+	milliseconds := func(name string, baseline, operator float64) figure {
+		one := seconds(name, baseline, operator, "", false)
+		one.baseline, one.operator = fmt.Sprintf("%.1f ms", 1000*baseline), fmt.Sprintf("%.1f ms", 1000*operator)
 		return one
 	}
-	number := func(name string, floor, operator float64, budget string, missed bool) figure {
-		return figure{name, fmt.Sprintf("%.4g", floor), fmt.Sprintf("%.4g", operator), "", budget, missed, true}
+	number := func(name string, baseline, operator float64, budget string, missed bool) figure {
+		return figure{name, fmt.Sprintf("%.4g", baseline), fmt.Sprintf("%.4g", operator), "", budget, missed, true}
 	}
 	good := o.good()
 	alone := t.Alone.Counts
 	return []figure{
-		seconds("all tests have their Jobs", f.AllJobs, o.AllJobs, "≤ 1.5 × floor, ≤ 9 s", (f.Tests > 0 && o.AllJobs > 1.5*f.AllJobs) || o.AllJobs > 9),
+		seconds("all tests have their Jobs", f.AllJobs, o.AllJobs, "≤ 1.5 × baseline, ≤ 9 s", (f.Tests > 0 && o.AllJobs > 1.5*f.AllJobs) || o.AllJobs > 9),
 		seconds("test created → has its Jobs, p50", f.Jobs.P50, o.Jobs.P50, "", false),
 		seconds("test created → has its Jobs, p99", f.Jobs.P99, o.Jobs.P99, "", false),
 		seconds("Job finished → terminal status, p50", f.Told.P50, o.Told.P50, "", false),
@@ -113,12 +113,12 @@ func (t *table) print(to io.Writer, check string) error {
 		case f.budget != "":
 			verdict = "met"
 		}
-		fmt.Fprintf(columns, "%s\t%s\t%s\t%s\t%s\t%s\n", f.name, f.floor, f.operator, f.ratio, f.budget, verdict)
+		fmt.Fprintf(columns, "%s\t%s\t%s\t%s\t%s\t%s\n", f.name, f.baseline, f.operator, f.ratio, f.budget, verdict)
 	}
 	if err := columns.Flush(); err != nil {
 		return err
 	}
-	for _, r := range []*result{t.Floor, t.Operator, t.Alone} {
+	for _, r := range []*result{t.Baseline, t.Operator, t.Alone} {
 		if r.Tests == 0 {
 			continue // not asked for
 		}
@@ -130,8 +130,8 @@ func (t *table) print(to io.Writer, check string) error {
 	if len(t.Operator.Phases) != 1 {
 		fmt.Fprintf(to, "\nphases: %v\n", t.Operator.Phases)
 	}
-	if t.Floor.good() != t.Floor.Tests && check != checkNone {
-		return fmt.Errorf("the run was too short: %d of %d tests of the floor ran before they ended; give a longer --run-time", t.Floor.good(), t.Floor.Tests)
+	if t.Baseline.good() != t.Baseline.Tests && check != checkNone {
+		return fmt.Errorf("the run was too short: %d of %d tests of the baseline ran before they ended; give a longer --run-time", t.Baseline.good(), t.Baseline.Tests)
 	}
 	if ended := t.Operator.Phases[neverRan]; ended > 0 && check != checkNone {
 		missed = append(missed, fmt.Sprintf("%d tests were never Running: all their pods may not have run before the end; give a longer --run-time", ended))

@@ -16,14 +16,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestBrokenOperators: each test of the scorecard notices the fault that it is meant for, and passes without it.
-func TestBrokenOperators(t *testing.T) {
+// TestFaultyOperators: each test of the scorecard notices the fault that it is meant for, and passes without it.
+func TestFaultyOperators(t *testing.T) {
 	require.Empty(t, items(get(t, "-n", operators, "pods", "-l", "control-plane=controller-manager")), "no other operator may run")
 	// The CRD without its conversion webhook: nothing is behind it, and nothing here is read in v1.
 	apply(t, kubectl(t, "kustomize", filepath.Join("..", "..", "..", "config", "crd")))
 	kubectl(t, "patch", "crd", "locusttests.locust.io", "--type", "merge", "-p", `{"spec":{"conversion":{"strategy":"None","webhook":null}}}`)
-	program := filepath.Join(t.TempDir(), "broken")
-	_, err := run(t, "", "go", "build", "-o", program, "../../scorecard/broken")
+	program := filepath.Join(t.TempDir(), "faulty")
+	_, err := run(t, "", "go", "build", "-o", program, "../../scorecard/faulty")
 	require.NoError(t, err)
 	for _, c := range []struct{ fault, test, limit, words string }{
 		{"no-status", "status-initial", "15s", "a first status within"},

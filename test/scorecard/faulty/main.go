@@ -1,7 +1,7 @@
-// Broken runs the operator's reconciler with one of its duties broken on purpose, so that the scorecard's tests can show
-// that they notice. It is for a cluster on which no other operator runs.
+// Faulty runs the operator's reconciler with an injected fault, to show that the scorecard tests
+// detect it. Use it on a cluster where no other operator runs.
 //
-//	broken FAULT
+//	faulty FAULT
 package main
 
 import (
@@ -118,7 +118,7 @@ func loadDelivered(status metav1.ConditionStatus, reason string) func(*v2.Locust
 
 func main() {
 	if err := run(); err != nil {
-		fmt.Fprintln(os.Stderr, "broken:", err)
+		fmt.Fprintln(os.Stderr, "faulty:", err)
 		os.Exit(1)
 	}
 }

@@ -1,4 +1,4 @@
-// Command floor is the least that any operator has to do: it creates the three objects of each test, watches the tests
+// Command baseline is the least that any operator has to do: it creates the three objects of each test, watches the tests
 // and their Jobs, and patches the status once for each visible transition of the phase. No cache, no derivation, no retries, no
 // safety. What it needs is what the machine and the API server need; the operator is measured beside it.
 package main
@@ -32,7 +32,7 @@ const concurrency = 10
 
 func main() {
 	namespace := flag.String("namespace", "", "namespace of the tests")
-	agent := flag.String("user-agent", "floor", "name in the audit log")
+	agent := flag.String("user-agent", "baseline", "name in the audit log")
 	flag.Parse() // --kubeconfig is controller-runtime's
 	if err := run(*namespace, *agent); err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)
@@ -63,7 +63,7 @@ func run(namespace, agent string) error {
 	if err != nil {
 		return fmt.Errorf("watch Jobs: %w", err)
 	}
-	f := &floor{client: c, slots: make(chan struct{}, concurrency), known: map[types.NamespacedName]*one{}}
+	f := &baseline{client: c, slots: make(chan struct{}, concurrency), known: map[types.NamespacedName]*one{}}
 	fmt.Println("ready")
 	for {
 		select {
@@ -107,7 +107,7 @@ func phaseOf(job *batchv1.Job) string {
 	return ""
 }
 
-type floor struct {
+type baseline struct {
 	client client.WithWatch
 	slots  chan struct{}
 	known  map[types.NamespacedName]*one
@@ -120,7 +120,7 @@ type one struct {
 }
 
 // do makes a step of a test, and tells the phase that it leads to when that is a new one.
-func (f *floor) do(ctx context.Context, key types.NamespacedName, step func() (string, error)) {
+func (f *baseline) do(ctx context.Context, key types.NamespacedName, step func() (string, error)) {
 	test := f.known[key]
 	if test == nil {
 		test = &one{}
@@ -143,7 +143,7 @@ func (f *floor) do(ctx context.Context, key types.NamespacedName, step func() (s
 	}()
 }
 
-func (f *floor) create(ctx context.Context, test *v2.LocustTest) error {
+func (f *baseline) create(ctx context.Context, test *v2.LocustTest) error {
 	master, err := resources.BuildMasterJob(test)
 	if err != nil {
 		return err
