@@ -51,6 +51,13 @@ IN_CLUSTER_BARE = settings="$$($(LOCALCLUSTER) env)"; eval "$$settings"; IMG="$$
 
 KUBECTL ?= $$(command -v kubectl || echo "$$($(LOCALCLUSTER) assets)/kubectl")
 
+# All modules with Go code; the other go.mod files in tools/ only pin tools.
+MODULES = . test/cluster tools tools/observability tools/olm
+# The packages of a module. The other programs of test/cluster are Kubernetes itself, which takes minutes to load.
+PACKAGES = $(if $(filter test/cluster,$(1)),./cmd/... ./internal/...,./...)
+# The tags of the suites in test/.
+TAGS = integration,e2e,olm
+
 # The race detector needs a C compiler.
 RACE = $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 
@@ -100,8 +107,7 @@ test: ## Run all checks that need no root: generated files, lint, unit, fuzz, in
 	@rm -rf bin/cover
 	@$(MAKE) test-unit
 	@$(MAKE) test-fuzz
-	@$(MAKE) test-cluster
-	@$(MAKE) test-tools
+	@$(MAKE) test-modules
 	@$(MAKE) test-integration
 	@$(MAKE) coverage
 	@echo "==> all checks passed"
@@ -179,17 +185,9 @@ else
 	@$(MAKE) deploy run-e2e
 endif
 
-.PHONY: test-cluster
-test-cluster: ## Run the tests of the embedded cluster's own code
-	@echo "==> tests of test/cluster"
-	@go -C test/cluster test ./cmd/... ./internal/...
-
-.PHONY: test-tools
-test-tools: ## Run the tests of the developer tools
-	@echo "==> tests of tools"
-	@go -C tools test -count 1 ./...
-	@echo "==> tests of alerts and dashboard"
-	@go -C tools/observability test -count 1 ./...
+.PHONY: test-modules
+test-modules: ## Run the unit tests of the other modules: embedded cluster, developer tools, alerts and dashboard
+	@$(foreach module,$(filter-out .,$(MODULES)),echo "==> tests of $(module)"; go -C $(module) test -count 1 $(call PACKAGES,$(module));)
 
 .PHONY: coverage
 coverage: ## Print the coverage of the tests that ran last
@@ -252,19 +250,12 @@ fmt: ## Format the Go code
 .PHONY: vet
 vet: ## Run go vet, on the tagged suites too
 	@echo "==> vet"
-	@go vet -tags integration,e2e,olm ./...
-	@go -C tools vet ./...
-	@go -C tools/olm vet ./...
-	@go -C tools/observability vet ./...
-	@go -C test/cluster vet ./cmd/... ./internal/...
+	@$(foreach module,$(MODULES),go -C $(module) vet -tags $(TAGS) $(call PACKAGES,$(module));)
 
 .PHONY: lint
-lint: ## Run golangci-lint; check the licences and the known vulnerabilities of dependencies
+lint: ## Run golangci-lint on all modules; check the licenses and the known vulnerabilities of dependencies
 	@echo "==> lint"
-	@$(GOLANGCI_LINT) run
-	@cd tools && $(subst tools/build.sh,./build.sh,$(GOLANGCI_LINT)) run
-	@cd tools/olm && $(subst tools/build.sh,../build.sh,$(GOLANGCI_LINT)) run
-	@cd tools/observability && $(subst tools/build.sh,../build.sh,$(GOLANGCI_LINT)) run
+	@lint=$(GOLANGCI_LINT); $(foreach module,$(MODULES),(cd $(module) && "$$lint" run $(call PACKAGES,$(module)));)
 	@tools/licenses.sh
 	@tools/vulncheck.sh
 
