@@ -253,9 +253,10 @@ vet: ## Run go vet, on the tagged suites too
 	@$(foreach module,$(MODULES),go -C $(module) vet -tags $(TAGS) $(call PACKAGES,$(module));)
 
 .PHONY: lint
-lint: ## Run golangci-lint on all modules; check the licenses and the known vulnerabilities of dependencies
+lint: ## Run golangci-lint on all modules; check wording, and licenses and known vulnerabilities of dependencies
 	@echo "==> lint"
 	@lint=$(GOLANGCI_LINT); $(foreach module,$(MODULES),(cd $(module) && "$$lint" run $(call PACKAGES,$(module)));)
+	@tools/lint/words.sh
 	@tools/licenses.sh
 	@tools/vulncheck.sh
 
