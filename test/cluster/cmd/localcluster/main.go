@@ -52,8 +52,8 @@ var errUsage = errors.New("unknown or missing command")
 func main() {
 	run.FixPath()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
 	err := dispatch(ctx, os.Args[1:])
+	stop()
 	if err == nil {
 		return
 	}

@@ -18,7 +18,7 @@ var ErrUnhealthy = errors.New("the cluster is not healthy")
 
 // Status prints the state of every part.
 func (c *Cluster) Status(ctx context.Context, out io.Writer) error {
-	say := func(format string, args ...any) { fmt.Fprintf(out, format+"\n", args...) } //nolint:errcheck // a report
+	say := func(format string, args ...any) { fmt.Fprintf(out, format+"\n", args...) }
 	parts := c.Check(ctx)
 	for _, h := range parts {
 		state := "healthy"

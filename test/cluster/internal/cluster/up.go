@@ -53,16 +53,16 @@ func (c *Cluster) Up(ctx context.Context, o UpOptions) error {
 	if err != nil {
 		return err
 	}
-	print, err := config.Fingerprint(c.Layout, machine, bin)
+	fingerprint, err := config.Fingerprint(c.Layout, machine, bin)
 	if err != nil {
 		return err
 	}
-	reused, err := c.reuse(ctx, print)
+	reused, err := c.reuse(ctx, fingerprint)
 	if err != nil {
 		return err
 	}
 	if !reused {
-		if err := c.fresh(ctx, machine, record{Bin: bin, Fingerprint: print}); err != nil {
+		if err := c.fresh(ctx, machine, record{Bin: bin, Fingerprint: fingerprint}); err != nil {
 			return err
 		}
 	}
@@ -108,7 +108,7 @@ func (c *Cluster) fetch(ctx context.Context, ref string) error {
 }
 
 // reuse says whether the running cluster is healthy and what a fresh one would be.
-func (c *Cluster) reuse(ctx context.Context, print string) (bool, error) {
+func (c *Cluster) reuse(ctx context.Context, fingerprint string) (bool, error) {
 	before, err := host.LoadRecord(c.HostRecord())
 	if err != nil {
 		return false, err
@@ -124,7 +124,7 @@ func (c *Cluster) reuse(ctx context.Context, print string) (bool, error) {
 	switch problem := firstProblem(c.Check(ctx)); {
 	case !ok || !r.Complete:
 		c.P.Say("an interrupted or damaged cluster is here: starting afresh")
-	case r.Fingerprint != print:
+	case r.Fingerprint != fingerprint:
 		c.P.Say("the running cluster was started with other binaries or settings: starting afresh")
 	case problem != nil:
 		c.P.Say("the cluster is not healthy (%s): starting afresh", oneLine(problem))
@@ -326,7 +326,7 @@ func (c *Cluster) startDNS(ctx context.Context, bin string) error {
 		return err
 	}
 	if err := c.wait(ctx, 2*time.Minute, func() error { return client.DNSReady(ctx) }); err != nil {
-		describe, _ := run.Output(ctx, append(kubectl, "--namespace", "kube-system", "describe", "pods")...) //nolint:errcheck // only to help
+		describe, _ := run.Output(ctx, append(kubectl, "--namespace", "kube-system", "describe", "pods")...)
 		return fmt.Errorf("%w\n%s\n  log of the kubelet: %s", err, run.Indent(run.Tail(describe, 20)), c.Log("kubelet"))
 	}
 	return nil

@@ -31,12 +31,12 @@ func decode(t *testing.T, data []byte, err error) map[string]any {
 func TestKubeletFollowsTheMachine(t *testing.T) {
 	data, err := Kubelet(place, machine)
 	weak := decode(t, data, err)
-	if weak["maxOpenFiles"] != 20000.0 || weak["oomScoreAdj"] != 0.0 || weak["failCgroupV1"] != false || weak["makeIPTablesUtilChains"] != false {
+	if weak["maxOpenFiles"] != 20000.0 || weak["oomScoreAdj"] != 0.0 || weak["failCgroupV1"] != false || weak["makeIPTablesUtilChains"] != false { //nolint:revive // values of type any
 		t.Errorf("without the capability: %v", weak)
 	}
 	data, err = Kubelet(place, Machine{OpenFiles: 1 << 30, SysResource: true, ProxyMode: ProxyIPTables})
 	strong := decode(t, data, err)
-	if strong["maxOpenFiles"] != 1e6 || strong["oomScoreAdj"] != -999.0 || strong["makeIPTablesUtilChains"] != true {
+	if strong["maxOpenFiles"] != 1e6 || strong["oomScoreAdj"] != -999.0 || strong["makeIPTablesUtilChains"] != true { //nolint:revive // values of type any
 		t.Errorf("with the capability: %v", strong)
 	}
 }

@@ -97,7 +97,7 @@ func KubeProxy(l layout.Layout, m Machine) ([]byte, error) {
 // by containerd 1.6 as well as by its successors.
 func Containerd(l layout.Layout, m Machine) []byte {
 	var b strings.Builder
-	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) } //nolint:errcheck // a builder never fails
+	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	line("version = 2")
 	line("root = %q", filepath.Join(l.Containerd(), "root"))
 	line("state = %q", filepath.Join(l.Containerd(), "state"))

@@ -53,21 +53,21 @@ func Detect() (config.Machine, error) {
 	}
 	return config.Machine{
 		OpenFiles:   files,
-		SysResource: hasCapability(string(status), capSysResource),
+		SysResource: hasSysResource(string(status)),
 		CNIBinDir:   cniBinDir(),
 		ProxyMode:   mode,
 	}, nil
 }
 
-// hasCapability looks for one bit in the effective set of /proc/PID/status.
-func hasCapability(status string, bit uint) bool {
+// hasSysResource reports whether CAP_SYS_RESOURCE is in the effective set of /proc/PID/status.
+func hasSysResource(status string) bool {
 	for line := range strings.Lines(status) {
 		hex, found := strings.CutPrefix(line, "CapEff:")
 		if !found {
 			continue
 		}
 		set, err := strconv.ParseUint(strings.TrimSpace(hex), 16, 64)
-		return err == nil && set&(1<<bit) != 0
+		return err == nil && set&(1<<capSysResource) != 0
 	}
 	return false
 }

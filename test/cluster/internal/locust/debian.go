@@ -61,7 +61,7 @@ func (b builder) apt(ctx context.Context) error {
 		if err := os.WriteFile(path, data, 0o644); err != nil {
 			return fmt.Errorf("lend %s: %w", file, err)
 		}
-		defer takeBack(path, own, err == nil)
+		defer takeBack(path, own, err == nil) //nolint:gocritic // after the installation, for all files
 	}
 	for _, args := range [][]string{
 		{"update", "-qq"},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -103,7 +104,7 @@ func (b builder) pip(ctx context.Context, i interpreter, target string) error {
 	if err := os.WriteFile(requirements, []byte(content.Requirements), 0o644); err != nil {
 		return fmt.Errorf("write requirements: %w", err)
 	}
-	args := append(pip, "install", "--require-hashes", "--only-binary", ":all:", "--no-deps", "--no-compile", "--no-warn-script-location",
+	args := append(slices.Clone(pip), "install", "--require-hashes", "--only-binary", ":all:", "--no-deps", "--no-compile", "--no-warn-script-location",
 		"--disable-pip-version-check", "--root-user-action", "ignore", "--progress-bar", "off", "--retries", "2", "--timeout", "60",
 		"--implementation", "cp", "--python-version", i.version, "--target", target, "--requirement", requirements)
 	for _, tag := range platforms {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/http"
 	"os"
 	"path"
 	"path/filepath"
@@ -109,7 +110,7 @@ func FileLayer(files []File) (v1.Layer, error) {
 }
 
 func collect(entries map[string]string, f File) error {
-	err := filepath.WalkDir(f.Source, func(file string, d fs.DirEntry, err error) error {
+	err := filepath.WalkDir(f.Source, func(file string, _ fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
@@ -209,7 +210,7 @@ func Find(ctx context.Context, tag string) (v1.Image, error) {
 		return nil, err
 	}
 	img, err := remote.Image(ref, remote.WithContext(ctx))
-	if missing := (*transport.Error)(nil); errors.As(err, &missing) && missing.StatusCode == 404 {
+	if missing := (*transport.Error)(nil); errors.As(err, &missing) && missing.StatusCode == http.StatusNotFound {
 		return nil, nil
 	}
 	if err != nil {

@@ -20,7 +20,7 @@ func New() *Printer { return &Printer{Out: os.Stderr, start: time.Now()} }
 
 // Say prints one line.
 func (p *Printer) Say(format string, args ...any) {
-	fmt.Fprintf(p.Out, format+"\n", args...) //nolint:errcheck // progress output only
+	fmt.Fprintf(p.Out, format+"\n", args...)
 }
 
 // Do runs one step and prints its duration.
