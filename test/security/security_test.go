@@ -1,4 +1,4 @@
-// Package security holds docs/security.md to the manifests and to the tests that it names.
+// Package security checks docs/security.md against the manifests and the tests that it names.
 package security
 
 import (
@@ -28,7 +28,7 @@ func page(t *testing.T) string {
 	return string(data)
 }
 
-// rows are the cells of the tables in a text, without their headings.
+// rows returns the cells of the tables in a text, without header rows.
 func rows(text string) [][]string {
 	var all [][]string
 	for line := range strings.Lines(text) {
@@ -48,7 +48,7 @@ func rows(text string) [][]string {
 	return all
 }
 
-// TestRights: the tables have each right of the manifests, with a reason, and no other.
+// TestRights checks that the tables list exactly the permissions of the manifests, each with a reason.
 func TestRights(t *testing.T) {
 	text := page(t)
 	for _, file := range []string{
@@ -64,7 +64,7 @@ func TestRights(t *testing.T) {
 				assert.NotEmpty(t, cells[3], "%v has no reason", cells[:3])
 				group := strings.Trim(cells[0], "`")
 				for verb := range strings.SplitSeq(cells[2], ", ") {
-					documented[right(group, strings.Trim(cells[1], "`"), verb)] = true
+					documented[permission(group, strings.Trim(cells[1], "`"), verb)] = true
 				}
 			}
 			assert.Equal(t, granted(t, file), documented, "change the table in docs/security.md, with the reason")
@@ -72,11 +72,11 @@ func TestRights(t *testing.T) {
 	}
 }
 
-func right(group, resource, verb string) string {
+func permission(group, resource, verb string) string {
 	return strings.TrimSpace(fmt.Sprintf("%s %s %s", group, resource, verb))
 }
 
-// granted are the rights of all roles in a file.
+// granted returns the permissions of all roles in a file.
 func granted(t *testing.T, file string) map[string]bool {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join(root, file))
@@ -97,11 +97,11 @@ func granted(t *testing.T, file string) map[string]bool {
 						group = "core"
 					}
 					for _, resource := range rule.Resources {
-						all[right(group, resource, verb)] = true
+						all[permission(group, resource, verb)] = true
 					}
 				}
 				for _, url := range rule.NonResourceURLs {
-					all[right("", url, verb)] = true
+					all[permission("", url, verb)] = true
 				}
 			}
 		}
@@ -116,7 +116,7 @@ var (
 	testName     = regexp.MustCompile("`(Test[A-Za-z0-9_]+)`")
 )
 
-// TestNamedTestsExist: what the threat model says to be shown is shown, by a test of that folder.
+// TestNamedTestsExist checks that the tests named in the threat model exist in the named folder.
 func TestNamedTestsExist(t *testing.T) {
 	_, section, _ := strings.Cut(page(t), "\n## Threat model\n")
 	section, _, _ = strings.Cut(section, "\n## ")
@@ -140,11 +140,11 @@ func TestNamedTestsExist(t *testing.T) {
 			}
 		}
 		assert.Equal(t, strings.Count(cells[3], "`Test"), found, "name the folder of each test: %s", cells[3])
-		assert.NotZero(t, found, "no test shows what holds against %q", cells[1])
+		assert.NotZero(t, found, "no test is named for the threat %q", cells[1])
 	}
 }
 
-// testsIn are the names of a folder's tests.
+// testsIn returns the names of the tests in a folder.
 func testsIn(t *testing.T, folder string) []string {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(root, folder, "*_test.go"))
