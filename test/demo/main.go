@@ -37,10 +37,10 @@ type options struct {
 
 func main() {
 	var o options
-	flag.StringVar(&o.file, "f", "", "manifest with one LocustTest and what it needs; - reads standard input")
-	flag.StringVar(&o.image, "image", "", "image to use instead of the LocustTest's, wherever the manifest names it")
-	flag.StringVar(&o.first, "first", "", "command that the suggested commands need first")
-	flag.DurationVar(&o.timeout, "timeout", 5*time.Minute, "give up after this time")
+	flag.StringVar(&o.file, "f", "", "manifest with one LocustTest and the objects it needs; - reads standard input")
+	flag.StringVar(&o.image, "image", "", "replacement for the LocustTest's image in all objects of the manifest")
+	flag.StringVar(&o.first, "first", "", "command to print before the suggested commands")
+	flag.DurationVar(&o.timeout, "timeout", 5*time.Minute, "time limit of the demo")
 	flag.Parse()
 	if o.file == "" || flag.NArg() > 0 {
 		fmt.Fprintln(os.Stderr, "usage: demo -f FILE [--timeout 5m] [--image IMAGE]")
@@ -53,7 +53,7 @@ func main() {
 	stop()
 	switch {
 	case err != nil && interrupted:
-		fmt.Fprintln(os.Stderr, "demo: interrupted; the test goes on in the cluster")
+		fmt.Fprintln(os.Stderr, "demo: interrupted; the test continues in the cluster")
 		os.Exit(130)
 	case err != nil:
 		fmt.Fprintln(os.Stderr, "demo:", err)
@@ -78,7 +78,7 @@ func run(ctx context.Context, o options, out *os.File) error {
 		return err
 	}
 
-	deadline, cancel := context.WithTimeoutCause(ctx, o.timeout, fmt.Errorf("gave up after %s", o.timeout))
+	deadline, cancel := context.WithTimeoutCause(ctx, o.timeout, fmt.Errorf("timed out after %s", o.timeout))
 	defer cancel()
 	progress := func(line string) { fmt.Fprintln(out, line) }
 	if err := deleteTest(deadline, c, name, progress); err != nil {

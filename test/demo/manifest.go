@@ -67,7 +67,7 @@ func findTest(objects []*unstructured.Unstructured) (client.ObjectKey, error) {
 		}
 	}
 	if len(found) != 1 {
-		return client.ObjectKey{}, fmt.Errorf("the manifest holds %d LocustTests of %s; one is needed", len(found), v2.GroupVersion)
+		return client.ObjectKey{}, fmt.Errorf("the manifest has %d LocustTests of %s; exactly one is required", len(found), v2.GroupVersion)
 	}
 	return found[0], nil
 }
@@ -123,7 +123,7 @@ func deleteTest(ctx context.Context, c client.Client, name client.ObjectKey, pro
 		return apierrors.IsNotFound(err), client.IgnoreNotFound(err)
 	})
 	if err != nil {
-		return fmt.Errorf("wait until the earlier run of %s is gone: %w", name, err)
+		return fmt.Errorf("wait for the deletion of the earlier run of %s: %w", name, err)
 	}
 	return nil
 }
@@ -168,7 +168,7 @@ func waitAvailable(ctx context.Context, c client.Client, deployment *unstructure
 		return ready, nil
 	})
 	if err != nil {
-		return fmt.Errorf("wait for %s, which has %s: %w", name, last, err)
+		return fmt.Errorf("wait for %s (%s): %w", name, last, err)
 	}
 	return nil
 }
@@ -208,7 +208,7 @@ func apply(ctx context.Context, c client.Client, objects []*unstructured.Unstruc
 		})
 		switch {
 		case wait.Interrupted(err) && ctx.Err() == nil:
-			return fmt.Errorf("apply %s: the cluster has no kind %s; is the operator deployed?", name, object.GetKind())
+			return fmt.Errorf("apply %s: the cluster does not serve the kind %s; is the operator deployed?", name, object.GetKind())
 		case err != nil:
 			return fmt.Errorf("apply %s: %w", name, err)
 		}

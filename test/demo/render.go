@@ -105,12 +105,12 @@ func resultLines(r *v2.TestResult) []string {
 	if r == nil {
 		return []string{"  no result"}
 	}
-	precision := "exact, by the reporter"
+	precision := "exact, from the reporter"
 	switch {
 	case !r.Final:
-		precision = "as known last, not exact"
+		precision = "last known, not exact"
 	case r.Source == v2.ResultSourceWebAPI:
-		precision = "exact, by the web API"
+		precision = "exact, from the web API"
 	}
 	lines := []string{"  requests  " + requestsLine(r) + " (" + precision + ")", "  responses " + responsesLine(r)}
 	for _, e := range r.Endpoints {
@@ -152,7 +152,7 @@ func changes(before, after *v2.LocustTest) []string {
 	}
 	for i := range was.Conditions {
 		if gone := was.Conditions[i].Type; meta.FindStatusCondition(is.Conditions, gone) == nil {
-			lines = append(lines, fmt.Sprintf("· %-17s gone", gone))
+			lines = append(lines, fmt.Sprintf("· %-17s removed", gone))
 		}
 	}
 	return lines
@@ -200,7 +200,7 @@ func unfinished(name client.ObjectKey, test *v2.LocustTest, err error) error {
 		}
 	}
 	if len(test.Status.Conditions) == 0 {
-		problems = append(problems, "it has no status yet; does the operator run?")
+		problems = append(problems, "it has no status yet; is the operator running?")
 	}
 	state := fmt.Errorf("test %s is %s: %s", name, phase(&test.Status), strings.Join(problems, "; "))
 	if errors.Is(err, context.DeadlineExceeded) {
@@ -214,7 +214,7 @@ func cause(test *v2.LocustTest) string {
 	if completed := meta.FindStatusCondition(test.Status.Conditions, v2.ConditionTypeTestCompleted); completed != nil {
 		return completed.Message
 	}
-	return "no cause is told"
+	return "cause unknown"
 }
 
 func users(s *v2.LocustTestStatus) string {

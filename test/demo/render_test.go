@@ -134,7 +134,7 @@ func TestChanges(t *testing.T) {
 		"workers 3/3",
 		"users 10; requests 200, 12.50/s, 3 failed; responses average 1.23ms, p50 1ms",
 		"✓ WorkersConnected  AllWorkersConnected  3/3 workers connected",
-		"· Reconciling       gone",
+		"· Reconciling       removed",
 	}, changes(pending(), pending(running)))
 	assert.Empty(t, changes(pending(), pending()), "no change, no line")
 	assert.Len(t, changes(nil, pending()), 2+6, "the first state is printed completely")
@@ -145,7 +145,7 @@ func TestSummary(t *testing.T) {
 	lines := summary(pending(finished), "source settings")
 	text := strings.Join(lines, "\n")
 	assert.Equal(t, "locust-demo/demo.one: Failed after 0:41, 3/3 workers", lines[1])
-	assert.Contains(t, text, "  requests  200, 12.50/s, 3 failed (exact, by the reporter)\n  responses average 1.23ms, p50 1ms\n"+
+	assert.Contains(t, text, "  requests  200, 12.50/s, 3 failed (exact, from the reporter)\n  responses average 1.23ms, p50 1ms\n"+
 		"  endpoint  GET /a: 200, 3 failed, p95 2ms\n  error     3 × GET /a: 500\n")
 	assert.Contains(t, text, "✗ TestCompleted     TestFailed           exit code 1")
 	assert.Contains(t, text, "Try next\n  source settings\n  kubectl -n locust-demo get locusttest demo.one -o yaml")
@@ -184,7 +184,7 @@ func TestUnfinishedNamesBadConditions(t *testing.T) {
 	assert.NotContains(t, err.Error(), "deadline exceeded")
 	assert.ErrorContains(t, err, "PodsHealthy=False ImagePullError: pod x: not found")
 	assert.NotContains(t, err.Error(), "SpecInSync", "good conditions are not a cause")
-	assert.ErrorContains(t, unfinished(name, &v2.LocustTest{}, errDeleted), "does the operator run?")
+	assert.ErrorContains(t, unfinished(name, &v2.LocustTest{}, errDeleted), "is the operator running?")
 	assert.ErrorIs(t, unfinished(name, nil, errDeleted), errDeleted)
 }
 

@@ -83,9 +83,9 @@ type options struct {
 func readOptions(args []string) (options, error) {
 	o := options{}
 	fs := flag.NewFlagSet("scorecard", flag.ContinueOnError)
-	fs.StringVar(&o.namespace, "namespace", "", "namespace of the tests; empty means that of the scorecard")
+	fs.StringVar(&o.namespace, "namespace", "", "namespace of the tests; defaults to that of the scorecard")
 	fs.StringVar(&o.image, "locust-image", "locustio/locust:2.43.3", "Locust image")
-	fs.DurationVar(&o.limit, "time-limit", 3*time.Minute, "how long a pod may take to start, and a test to end")
+	fs.DurationVar(&o.limit, "time-limit", 3*time.Minute, "limit for each start of a pod and each end of a test")
 	if err := fs.Parse(args); err != nil {
 		return o, err
 	}
@@ -93,14 +93,14 @@ func readOptions(args []string) (options, error) {
 		return o, fmt.Errorf("unexpected argument %q", fs.Arg(0))
 	}
 	if o.limit < time.Second {
-		return o, fmt.Errorf("--time-limit %s is shorter than 1s; give for example 3m", o.limit)
+		return o, fmt.Errorf("--time-limit %s is shorter than 1s; use for example 3m", o.limit)
 	}
 	// operator-sdk scorecard sets this variable in its pods.
 	if o.namespace == "" {
 		o.namespace = os.Getenv("SCORECARD_NAMESPACE")
 	}
 	if o.namespace == "" {
-		return o, errors.New("give --namespace, or run it by operator-sdk scorecard")
+		return o, errors.New("set --namespace, or run it with operator-sdk scorecard")
 	}
 	return o, nil
 }

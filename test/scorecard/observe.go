@@ -134,14 +134,14 @@ func (observed *observedTest) until(ctx context.Context, what string, is func(*v
 			observed.s.must(ctx.Err(), "wait for "+what)
 		case <-timeout:
 			observed.s.require(false, fmt.Sprintf("%s within %s", what, observed.s.limit), describe(observed.last()),
-				"look at the operator's log; raise --time-limit when the cluster is slow, and give an image that it can pull by --locust-image")
+				"check the operator's log; raise --time-limit on a slow cluster, and set --locust-image to an image that the cluster can pull")
 		}
 	}
 }
 
 func (observed *observedTest) untilPhase(ctx context.Context, phase string) *v2.LocustTestStatus {
 	return observed.until(ctx, "phase "+phase, func(s *v2.LocustTestStatus) bool {
-		observed.s.require(s.Phase == phase || !s.IsTerminal(), "phase "+phase, describe(s), "look at the message of TestCompleted")
+		observed.s.require(s.Phase == phase || !s.IsTerminal(), "phase "+phase, describe(s), "check the message of TestCompleted")
 		return s.Phase == phase
 	})
 }

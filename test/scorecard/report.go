@@ -83,7 +83,7 @@ func (r rule) run(ctx context.Context, c client.WithWatch, o options) (result sc
 		if early.error != nil {
 			result.State = scorecard.ErrorState
 			result.Errors = append(result.Errors, early.Error())
-			result.Suggestions = append(result.Suggestions, "the test could not be carried out; see config/scorecard/rbac for what its service account needs")
+			result.Suggestions = append(result.Suggestions, "the test could not be run; see config/scorecard/rbac for the permissions of its service account")
 		}
 	}()
 	r.check(ctx, s)

@@ -21,12 +21,12 @@ import (
 
 var conditionRules = []rule{
 	{"conditions-good-run", "conditions", "a good run goes through Pending, Running and Succeeded, with the conditions of each", goodRun},
-	{"conditions-failing-run", "conditions", "a run with failures ends as Failed, and says why", failingRun},
-	{"conditions-broken-image", "conditions", "an image that cannot be pulled is reported at once, in the kubelet's words", brokenImage},
-	{"conditions-missing-configmap", "conditions", "a ConfigMap that does not exist is reported, by its name", missingConfigMap},
-	{"conditions-complete", "conditions", "all conditions are there from the first status on, and none is ever lost", complete},
+	{"conditions-failing-run", "conditions", "a run with failures ends as Failed, and reports the cause", failingRun},
+	{"conditions-broken-image", "conditions", "an image that cannot be pulled is reported at once, with the kubelet's message", brokenImage},
+	{"conditions-missing-configmap", "conditions", "a missing ConfigMap is reported by name", missingConfigMap},
+	{"conditions-complete", "conditions", "all conditions are present from the first status on, and none is ever removed", complete},
 	{"conditions-reasons", "conditions", "reasons come from the documented table only", reasons},
-	{"conditions-times", "conditions", "lastTransitionTime moves when the status of the condition does, and only then; observedGeneration is set", times},
+	{"conditions-times", "conditions", "lastTransitionTime changes if and only if the status of the condition changes; observedGeneration is set", times},
 	{"conditions-kstatus", "conditions", "tools that follow the kstatus convention compute InProgress, then Current or Failed", kstatusOf},
 }
 
@@ -119,8 +119,8 @@ func failingRun(ctx context.Context, s *ruleRun) {
 		v2.ConditionTypeStalled:          {metav1.ConditionTrue, v2.ReasonTestFailed},
 	})
 	message := condition(final, v2.ConditionTypeTestCompleted).Message
-	s.expect(strings.Contains(message, "exited with code 1"), "the message of TestCompleted tells the exit code", message, "read it from the master's container")
-	s.require(final.TestResult != nil, "a testResult", describe(final), "keep the result of a failed run, too")
+	s.expect(strings.Contains(message, "exited with code 1"), "the message of TestCompleted contains the exit code", message, "read it from the master's container")
+	s.require(final.TestResult != nil, "a testResult", describe(final), "also keep the result of a failed run")
 	s.expect(final.TestResult.FailedRequests > 0, "failed requests are counted", fmt.Sprintf("%+v", *final.TestResult), "compare with the master's log")
 }
 
@@ -141,8 +141,8 @@ func brokenImage(ctx context.Context, s *ruleRun) {
 	})
 	message := condition(seen, v2.ConditionTypePodsHealthy).Message
 	s.expect(seen.Phase == v2.PhasePending, "phase Pending", seen.Phase, "the phase is Running only when the master's container runs")
-	s.expect(strings.Contains(message, observed.test.Name+"-"), "the message names the pods", message, "name the pods that a verdict is about")
-	s.expect(strings.Contains(message, "no-such-image"), "the message has the kubelet's words", message, "pass on the message of the container's waiting state")
+	s.expect(strings.Contains(message, observed.test.Name+"-"), "the message names the pods", message, "name the affected pods")
+	s.expect(strings.Contains(message, "no-such-image"), "the message contains the kubelet's message", message, "pass on the message of the container's waiting state")
 }
 
 func missingConfigMap(ctx context.Context, s *ruleRun) {
@@ -202,7 +202,7 @@ func reasons(ctx context.Context, s *ruleRun) {
 			}
 		}
 		return nil
-	}, "take reasons from the table in docs/status.md; people write alerts and scripts by it")
+	}, "take reasons from the table in docs/status.md; alerts and scripts depend on it")
 }
 
 func times(ctx context.Context, s *ruleRun) {
@@ -217,15 +217,15 @@ func times(ctx context.Context, s *ruleRun) {
 			}
 			moved, flipped := !was.LastTransitionTime.Equal(&c.LastTransitionTime), was.Status != c.Status
 			if moved && !flipped {
-				return fmt.Errorf("lastTransitionTime of %s moved from %s to %s although its status stayed %s", c.Type, was.LastTransitionTime, c.LastTransitionTime, c.Status)
+				return fmt.Errorf("lastTransitionTime of %s changed from %s to %s although its status stayed %s", c.Type, was.LastTransitionTime, c.LastTransitionTime, c.Status)
 			}
 			// Other conditions may flip within the second of their first transition.
 			if flipped && !moved && c.Type == v2.ConditionTypeSpecDrifted {
-				return fmt.Errorf("lastTransitionTime of %s did not move although its status went from %s to %s", c.Type, was.Status, c.Status)
+				return fmt.Errorf("lastTransitionTime of %s did not change although its status changed from %s to %s", c.Type, was.Status, c.Status)
 			}
 		}
 		return nil
-	}, "set conditions by meta.SetStatusCondition")
+	}, "set conditions with meta.SetStatusCondition")
 }
 
 func kstatusOf(ctx context.Context, s *ruleRun) {
@@ -253,6 +253,6 @@ func kstatusOf(ctx context.Context, s *ruleRun) {
 			}
 		}
 		seen := compute(all[len(all)-1])
-		s.expect(seen == want, string(want)+" after "+phase, string(seen), "no Reconciling at the end, and Stalled when it failed")
+		s.expect(seen == want, string(want)+" after "+phase, string(seen), "remove Reconciling at the end, and set Stalled if the test failed")
 	}
 }

@@ -28,7 +28,7 @@ func loadDelivered(ctx context.Context, s *ruleRun) {
 	observed := s.start(ctx, goodLocustfile)
 	final := observed.untilPhase(ctx, v2.PhaseSucceeded)
 	s.expectConditions(final, map[string]state{v2.ConditionTypeLoadDelivered: asPlanned})
-	const remedy = "derive LoadDelivered from what Locust reports of its load"
+	const remedy = "derive LoadDelivered from the load that Locust reports"
 	s.require(final.TestResult != nil, "a testResult", describe(final), remedy)
 	s.expect(final.TestResult.TotalRequests > 0, "requests are counted", fmt.Sprintf("%+v", *final.TestResult), remedy)
 	observed.checkStatuses(func(_, next *v2.LocustTestStatus) error {

@@ -24,13 +24,13 @@ var permanentConditions = []string{
 }
 
 var statusRules = []rule{
-	{"status-subresource-v2", "status", "the status is a subresource: who writes the spec cannot write the status, nor the other way round (v2)", subresource("v2")},
-	{"status-subresource-v1", "status", "the status is a subresource: who writes the spec cannot write the status, nor the other way round (v1)", subresource("v1")},
-	{"status-initial", "status", "the first status says Pending, for which generation, how many workers are expected, and all conditions", initial},
-	{"status-numbers", "status", "a finished test tells its workers, its times, the Job's own, and its exact result", numbers},
-	{"status-idle", "status", "a test for which nothing happens is not written", idle},
-	{"status-spec-change", "status", "a change of the spec during the run changes nothing but SpecDrifted, and is not silent", specChange},
-	{"status-terminal", "status", "Succeeded and Failed are final: nothing changes them, nothing is started again", terminal},
+	{"status-subresource-v2", "status", "the status is a subresource: a write of the spec cannot change the status, nor the reverse (v2)", subresource("v2")},
+	{"status-subresource-v1", "status", "the status is a subresource: a write of the spec cannot change the status, nor the reverse (v1)", subresource("v1")},
+	{"status-initial", "status", "the first status has phase Pending, observedGeneration, the number of expected workers, and all conditions", initial},
+	{"status-numbers", "status", "a finished test reports its workers, the times of its master Job, and its exact result", numbers},
+	{"status-idle", "status", "the status of an idle test is not written", idle},
+	{"status-spec-change", "status", "a change of the spec during the run changes only SpecDrifted, and is reported there", specChange},
+	{"status-terminal", "status", "Succeeded and Failed are final: the status does not change, and no Job is recreated", terminal},
 	{"status-versions", "status", "v1 shows the same status as v2", versions},
 }
 
@@ -62,7 +62,7 @@ func subresource(version string) func(context.Context, *ruleRun) {
 			text, _, _ := unstructured.NestedString(object.Object, "status", "phase")
 			return text
 		}
-		const remedy = "turn on the status subresource of this version in the CRD"
+		const remedy = "enable the status subresource for this version in the CRD"
 
 		patch := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"labels":{"scorecard":"spec"}},"status":{"phase":"Succeeded"}}`))
 		object := get()
@@ -74,7 +74,7 @@ func subresource(version string) func(context.Context, *ruleRun) {
 		object = get()
 		s.must(s.Status().Patch(ctx, object, patch), "write the status of the test in "+version)
 		image, _, _ := unstructured.NestedString(get().Object, "spec", "image")
-		s.expect(image == s.image && get().GetGeneration() == generation, "a write of the status leaves the spec alone", "spec.image "+image, remedy)
+		s.expect(image == s.image && get().GetGeneration() == generation, "a write of the status does not change the spec", "spec.image "+image, remedy)
 	}
 }
 
@@ -117,7 +117,7 @@ func idle(ctx context.Context, s *ruleRun) {
 		return condition(status, v2.ConditionTypePodsHealthy).Reason == v2.ReasonSchedulingError
 	})
 	// Messages may change for a while: the scheduler refreshes its message for each pod every few seconds.
-	const remedy = "write only what differs, and derive no time or counter that moves by itself"
+	const remedy = "write only changes, and no times or counters that change by themselves"
 	writes := 1
 	for range 4 {
 		if writes = observed.writesWithin(ctx, quietPeriod); writes == 0 {
@@ -165,7 +165,7 @@ func specChange(ctx context.Context, s *ruleRun) {
 	observed.until(ctx, "SpecDrifted=False/SpecInSync again", func(status *v2.LocustTestStatus) bool {
 		return status.ObservedGeneration == 3 && condition(status, v2.ConditionTypeSpecDrifted).Reason == v2.ReasonSpecInSync
 	})
-	s.expect(equality.Semantic.DeepEqual(jobs, s.jobs(ctx, observed)), "the Jobs are those of before", fmt.Sprint(s.jobs(ctx, observed)), remedy)
+	s.expect(equality.Semantic.DeepEqual(jobs, s.jobs(ctx, observed)), "unchanged Jobs", fmt.Sprint(s.jobs(ctx, observed)), remedy)
 }
 
 // jobs returns UID and generation of the test's Jobs, by name.
@@ -186,7 +186,7 @@ func terminal(ctx context.Context, s *ruleRun) {
 	succeeded.untilPhase(ctx, v2.PhaseSucceeded)
 	failed.untilPhase(ctx, v2.PhaseFailed)
 	s.pause(ctx, 2*time.Second)
-	const remedy = "derive nothing any more once the phase is Succeeded or Failed"
+	const remedy = "do not derive the status once the phase is Succeeded or Failed"
 	final := map[*observedTest]*v2.LocustTestStatus{}
 	seen := map[*observedTest]int{}
 	for _, observed := range []*observedTest{succeeded, failed} {
@@ -203,12 +203,12 @@ func terminal(ctx context.Context, s *ruleRun) {
 	for observed, want := range final {
 		for _, version := range observed.versions()[seen[observed]:] {
 			if !equality.Semantic.DeepEqual(want, &version.Status) {
-				s.expect(false, "the status of before: "+describe(want), describe(&version.Status), remedy)
+				s.expect(false, "unchanged status: "+describe(want), describe(&version.Status), remedy)
 				break
 			}
 		}
 		jobs := s.jobs(ctx, observed)
-		s.expect(len(jobs) == 0, "no Job is made again after "+want.Phase, fmt.Sprint(jobs), remedy)
+		s.expect(len(jobs) == 0, "no Job is recreated after "+want.Phase, fmt.Sprint(jobs), remedy)
 	}
 }
 
@@ -222,7 +222,7 @@ func versions(ctx context.Context, s *ruleRun) {
 		read[version] = object.Object["status"]
 	}
 	s.expect(equality.Semantic.DeepEqual(read["v1"], read["v2"]), fmt.Sprintf("v2's status: %v", read["v2"]), fmt.Sprintf("in v1: %v", read["v1"]),
-		"let the conversion copy the status as it is")
+		"copy the status unchanged in the conversion")
 }
 
 // checkStatuses checks the rule for each pair of successive statuses, and records the first breach.
@@ -230,10 +230,10 @@ func (observed *observedTest) checkStatuses(of func(previous, next *v2.LocustTes
 	previous := &v2.LocustTestStatus{}
 	for _, version := range observed.versions() {
 		if err := of(previous, &version.Status); err != nil {
-			observed.s.expect(false, "each status obeys the contract", fmt.Sprintf("at resourceVersion %s: %v", version.ResourceVersion, err), remedy)
+			observed.s.expect(false, "each status satisfies the contract", fmt.Sprintf("at resourceVersion %s: %v", version.ResourceVersion, err), remedy)
 			return
 		}
 		previous = &version.Status
 	}
-	observed.s.logf("%d versions of the test were seen", len(observed.versions()))
+	observed.s.logf("%d versions of the test were observed", len(observed.versions()))
 }
