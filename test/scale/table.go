@@ -10,7 +10,7 @@ import (
 	"text/tabwriter"
 )
 
-// table is the operator beside the baseline.
+// table compares the operator with the baseline.
 type table struct {
 	Baseline *result `json:"floor"`
 	Operator *result `json:"operator"`
@@ -24,20 +24,20 @@ type figure struct {
 	baseline, operator string
 	ratio              string
 	budget             string
-	// missed tells that the budget was missed; counts are exact, everything else depends on the machine.
+	// missed reports that the budget was missed, count that the figure is an exact count that does not depend on the machine.
 	missed, count bool
 }
 
 const mebibyte = 1 << 20
 
-// What must be within its budget.
+// The values of --check.
 const (
 	checkAll    = "all"
 	checkCounts = "counts"
 	checkNone   = "none"
 )
 
-// figures holds the results to the budgets. Those of times, memory and processor time are made for 300 tests with 5
+// figures compares the results with the budgets. The budgets for times, memory and CPU time hold for 300 tests with 5
 // workers each on two cores.
 func (t *table) figures() []figure {
 	o, f := t.Operator, t.Baseline
@@ -63,11 +63,11 @@ func (t *table) figures() []figure {
 		seconds("all tests have their Jobs", f.AllJobs, o.AllJobs, "≤ 1.5 × baseline, ≤ 9 s", (f.Tests > 0 && o.AllJobs > 1.5*f.AllJobs) || o.AllJobs > 9),
 		seconds("test created → has its Jobs, p50", f.Jobs.P50, o.Jobs.P50, "", false),
 		seconds("test created → has its Jobs, p99", f.Jobs.P99, o.Jobs.P99, "", false),
-		seconds("Job finished → terminal status, p50", f.Told.P50, o.Told.P50, "", false),
-		seconds("Job finished → terminal status, p99", f.Told.P99, o.Told.P99, "", false),
-		seconds("Job finished → terminal status, max", f.Told.Max, o.Told.Max, "≤ 0.5 s", o.Told.Max > 0.5),
+		seconds("Job finished → terminal status, p50", f.StatusDelay.P50, o.StatusDelay.P50, "", false),
+		seconds("Job finished → terminal status, p99", f.StatusDelay.P99, o.StatusDelay.P99, "", false),
+		seconds("Job finished → terminal status, max", f.StatusDelay.Max, o.StatusDelay.Max, "≤ 0.5 s", o.StatusDelay.Max > 0.5),
 		number("API requests per test, all verbs", float64(f.Counts.Total)/tests, float64(o.Counts.Total)/tests, "≤ 20", float64(o.Counts.Total)/tests > 20),
-		// A check of counts that saw nothing would be met by everything.
+		// Without these lower bounds, a run that counted no requests would meet all budgets.
 		number("creates of Jobs", float64(f.Counts.Requests["create jobs 201"]), float64(o.Counts.Requests["create jobs 201"]), "2 per test", o.Counts.Requests["create jobs 201"] != 2*o.Tests || alone.Requests["create jobs 201"] != 2),
 		number("creates of Services", float64(f.Counts.Requests["create services 201"]), float64(o.Counts.Requests["create services 201"]), "1 per test", o.Counts.Requests["create services 201"] != o.Tests || alone.Requests["create services 201"] != 1),
 		number("status writes seen", float64(f.Counts.StatusWrites), float64(o.Counts.StatusWrites), "≥ 3 per test", o.Counts.StatusWrites < 3*o.Tests || alone.StatusWrites < 3),
@@ -94,35 +94,35 @@ func (t *table) figures() []figure {
 	}
 }
 
-// print writes the table, and fails when a budget that is checked was missed.
+// print writes the table, and returns an error if a checked budget was missed.
 func (t *table) print(to io.Writer, check string) error {
 	var missed []string
 	columns := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(columns, "\n%d tests × %d workers\tfloor\toperator\tratio\tbudget\t\n", t.Operator.Tests, t.Operator.Workers)
 	for _, f := range t.figures() {
-		verdict := ""
+		outcome := ""
 		checked := check == checkAll || (check == checkCounts && f.count)
 		switch {
 		case f.budget != "" && f.missed:
-			verdict = "missed"
+			outcome = "missed"
 			if checked {
 				missed = append(missed, f.name)
 			} else {
-				verdict += " (not checked)"
+				outcome += " (not checked)"
 			}
 		case f.budget != "":
-			verdict = "met"
+			outcome = "met"
 		}
-		fmt.Fprintf(columns, "%s\t%s\t%s\t%s\t%s\t%s\n", f.name, f.baseline, f.operator, f.ratio, f.budget, verdict)
+		fmt.Fprintf(columns, "%s\t%s\t%s\t%s\t%s\t%s\n", f.name, f.baseline, f.operator, f.ratio, f.budget, outcome)
 	}
 	if err := columns.Flush(); err != nil {
 		return err
 	}
 	for _, r := range []*result{t.Baseline, t.Operator, t.Alone} {
 		if r.Tests == 0 {
-			continue // not asked for
+			continue // not measured
 		}
-		fmt.Fprintf(to, "\nrequests of the %s, %d tests:\n", r.Subject, r.Tests)
+		fmt.Fprintf(to, "\nrequests of the %s, %d tests:\n", r.Target, r.Tests)
 		for _, kind := range slices.Sorted(maps.Keys(r.Counts.Requests)) {
 			fmt.Fprintf(to, "  %6d  %s\n", r.Counts.Requests[kind], kind)
 		}

@@ -1,6 +1,6 @@
-// Command baseline is the least that any operator has to do: it creates the three objects of each test, watches the tests
-// and their Jobs, and patches the status once for each visible transition of the phase. No cache, no derivation, no retries, no
-// safety. What it needs is what the machine and the API server need; the operator is measured beside it.
+// Command baseline does the minimum that any operator has to do: it creates the three objects of each test, watches the
+// tests and their Jobs, and patches the status once for each visible transition of the phase. It has no cache, no retries
+// and no error handling. Its measurements are the cost of machine and API server, for comparison with the operator.
 package main
 
 import (
@@ -27,7 +27,7 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
 )
 
-// concurrency is how many tests are worked on at the same time: the operator's default.
+// concurrency is the number of tests that are processed concurrently, the operator's default.
 const concurrency = 10
 
 func main() {
@@ -63,7 +63,7 @@ func run(namespace, agent string) error {
 	if err != nil {
 		return fmt.Errorf("watch Jobs: %w", err)
 	}
-	f := &baseline{client: c, slots: make(chan struct{}, concurrency), known: map[types.NamespacedName]*one{}}
+	f := &baseline{client: c, slots: make(chan struct{}, concurrency), tests: map[types.NamespacedName]*testState{}}
 	fmt.Println("ready")
 	for {
 		select {
@@ -90,7 +90,7 @@ func run(namespace, agent string) error {
 	}
 }
 
-// phaseOf is the phase that a master Job alone tells.
+// phaseOf derives the phase from the master Job.
 func phaseOf(job *batchv1.Job) string {
 	for _, c := range job.Status.Conditions {
 		switch {
@@ -110,21 +110,21 @@ func phaseOf(job *batchv1.Job) string {
 type baseline struct {
 	client client.WithWatch
 	slots  chan struct{}
-	known  map[types.NamespacedName]*one
+	tests  map[types.NamespacedName]*testState
 }
 
-// one is a test; its steps come one after the other.
-type one struct {
+// testState is the state of a test; the mutex serializes its steps.
+type testState struct {
 	mu    sync.Mutex
 	phase string
 }
 
-// do makes a step of a test, and tells the phase that it leads to when that is a new one.
+// do runs a step of a test in the background, and patches the phase if it is new.
 func (f *baseline) do(ctx context.Context, key types.NamespacedName, step func() (string, error)) {
-	test := f.known[key]
+	test := f.tests[key]
 	if test == nil {
-		test = &one{}
-		f.known[key] = test
+		test = &testState{}
+		f.tests[key] = test
 	}
 	go func() {
 		test.mu.Lock()
