@@ -64,7 +64,7 @@ func openAuditLog() (*auditLog, error) {
 		return nil, fmt.Errorf("open the audit log of the embedded cluster; run make cluster-up: %w", err)
 	}
 	if _, err := file.Seek(0, io.SeekEnd); err != nil {
-		return nil, fmt.Errorf("go to the end of the audit log: %w", err)
+		return nil, fmt.Errorf("seek to the end of the audit log: %w", err)
 	}
 	return &auditLog{path: path, file: file}, nil
 }
@@ -118,7 +118,7 @@ func (l *auditLog) next() (*os.File, error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("look for the audit log: %w", err)
+		return nil, fmt.Errorf("stat the audit log: %w", err)
 	}
 	old, err := l.file.Stat()
 	if err != nil || os.SameFile(now, old) {

@@ -76,7 +76,7 @@ type cluster struct {
 func newCluster(work string) (*cluster, error) {
 	config, err := ctrl.GetConfig()
 	if err != nil {
-		return nil, fmt.Errorf("no cluster; run make cluster-up, and set KUBECONFIG as make cluster-env says: %w", err)
+		return nil, fmt.Errorf("no cluster; run make cluster-up, and set KUBECONFIG as make cluster-env prints: %w", err)
 	}
 	config.QPS, config.UserAgent = -1, "scale"
 	scheme := runtime.NewScheme()
@@ -85,11 +85,11 @@ func newCluster(work string) (*cluster, error) {
 	utilruntime.Must(v2.AddToScheme(scheme))
 	c, err := client.NewWithWatch(config, client.Options{Scheme: scheme})
 	if err != nil {
-		return nil, fmt.Errorf("make a client: %w", err)
+		return nil, fmt.Errorf("create a client: %w", err)
 	}
 	set, err := kubernetes.NewForConfig(config)
 	if err != nil {
-		return nil, fmt.Errorf("make a client: %w", err)
+		return nil, fmt.Errorf("create a client: %w", err)
 	}
 	began := time.Now()
 	return &cluster{WithWatch: c, config: config, set: set, work: work, log: func(format string, args ...any) {
@@ -129,7 +129,7 @@ func (c *cluster) startKwok(ctx context.Context, kwok string, pods int) error {
 		node.Spec.Taints = []corev1.Taint{{Key: nodeLabel, Value: "true", Effect: corev1.TaintEffectNoSchedule}}
 		node.Status = corev1.NodeStatus{Capacity: size, Allocatable: size}
 		if err := client.IgnoreAlreadyExists(c.Create(ctx, node)); err != nil {
-			return fmt.Errorf("make node %s: %w", node.Name, err)
+			return fmt.Errorf("create node %s: %w", node.Name, err)
 		}
 	}
 	err := wait.PollUntilContextTimeout(ctx, 500*time.Millisecond, 2*time.Minute, true, func(ctx context.Context) (bool, error) {
@@ -148,9 +148,9 @@ func (c *cluster) startKwok(ctx context.Context, kwok string, pods int) error {
 		return ready >= nodes, nil
 	})
 	if err != nil {
-		return fmt.Errorf("kwok's nodes do not become ready; see %s: %w", filepath.Join(c.work, "kwok.log"), err)
+		return fmt.Errorf("kwok's nodes did not become ready; see %s: %w", filepath.Join(c.work, "kwok.log"), err)
 	}
-	c.log("kwok plays %d nodes", nodes)
+	c.log("kwok simulates %d nodes", nodes)
 	return nil
 }
 
@@ -215,7 +215,7 @@ func (c *cluster) restoreOperatorAtEnd(ctx context.Context) error {
 	c.cleanup = append(c.cleanup, func() {
 		err := c.change(context.Background(), operatorDeployment, func(now *appsv1.Deployment) { now.Spec = d.Spec })
 		if err != nil {
-			c.log("the operator's Deployment could not be put back: %s", err)
+			c.log("restoring the operator's Deployment failed: %s", err)
 		}
 	})
 	return nil
@@ -258,7 +258,7 @@ func (c *cluster) withoutWebhooks(ctx context.Context) (restore func() error, er
 		return nil, fmt.Errorf("read the CRD of the tests; run make deploy: %w", err)
 	}
 	if how := crd.Spec.Conversion; how == nil || how.Strategy != apiextensionsv1.WebhookConverter {
-		return nil, errors.New("the CRD of the tests has no conversion webhook, maybe since a run that was killed; run make deploy")
+		return nil, errors.New("the CRD of the tests has no conversion webhook, perhaps because a run was killed; run make deploy")
 	}
 	restored := false
 	restore = func() error {
@@ -268,11 +268,11 @@ func (c *cluster) withoutWebhooks(ctx context.Context) (restore func() error, er
 		// The context of the run may be canceled.
 		ctx := context.Background()
 		if err := c.setConversion(ctx, crd.Spec.Conversion); err != nil {
-			return fmt.Errorf("put the operator's conversion webhook back: %w", err)
+			return fmt.Errorf("restore the operator's conversion webhook: %w", err)
 		}
 		webhook.ResourceVersion, webhook.UID = "", ""
 		if err := client.IgnoreAlreadyExists(c.Create(ctx, webhook)); err != nil {
-			return fmt.Errorf("put the operator's admission webhook back: %w", err)
+			return fmt.Errorf("restore the operator's admission webhook: %w", err)
 		}
 		restored = true
 		return nil
@@ -283,10 +283,10 @@ func (c *cluster) withoutWebhooks(ctx context.Context) (restore func() error, er
 		}
 	})
 	if err := c.Delete(ctx, webhook.DeepCopy()); err != nil {
-		return nil, fmt.Errorf("take the operator's admission webhook away: %w", err)
+		return nil, fmt.Errorf("remove the operator's admission webhook: %w", err)
 	}
 	if err := c.setConversion(ctx, &apiextensionsv1.CustomResourceConversion{Strategy: apiextensionsv1.NoneConverter}); err != nil {
-		return nil, fmt.Errorf("take the operator's conversion webhook away: %w", err)
+		return nil, fmt.Errorf("remove the operator's conversion webhook: %w", err)
 	}
 	// The API server ends watches of the tests shortly after it observes the change.
 	select {
@@ -328,7 +328,7 @@ func (c *cluster) leader(ctx context.Context, labels, settings map[string]string
 		return err == nil && holder != nil && strings.HasPrefix(*holder, pod.Name), client.IgnoreNotFound(err)
 	})
 	if err != nil {
-		return nil, fmt.Errorf("the operator does not get its Lease %s: %w", name, err)
+		return nil, fmt.Errorf("the operator did not acquire its Lease %s: %w", name, err)
 	}
 	return pod, nil
 }
@@ -357,7 +357,7 @@ func (c *cluster) readyPod(ctx context.Context, labels map[string]string) (*core
 		return found != nil, nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("the operator does not become ready: %w", err)
+		return nil, fmt.Errorf("the operator did not become ready: %w", err)
 	}
 	return found, nil
 }
@@ -388,7 +388,7 @@ func (c *cluster) makeNamespace(ctx context.Context, name string) error {
 		return err == nil, client.IgnoreAlreadyExists(err)
 	})
 	if err != nil {
-		return fmt.Errorf("make namespace %s: %w", name, err)
+		return fmt.Errorf("create namespace %s: %w", name, err)
 	}
 	c.cleanup = append(c.cleanup, func() { _ = c.Delete(context.Background(), namespace) })
 	return nil
@@ -414,7 +414,7 @@ func (c *cluster) clear(ctx context.Context, namespace string) error {
 		return apierrors.IsNotFound(err), client.IgnoreNotFound(err)
 	})
 	if err != nil {
-		return fmt.Errorf("namespace %s does not go: %w", namespace, err)
+		return fmt.Errorf("wait for the deletion of namespace %s: %w", namespace, err)
 	}
 	return nil
 }

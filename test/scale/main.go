@@ -62,24 +62,24 @@ func run() error {
 	o := &options{}
 	flag.StringVar(&o.kwok, "kwok", "", "path of kwok")
 	flag.StringVar(&o.baseline, "baseline", "", "path of the baseline program; empty measures the operator alone")
-	flag.StringVar(&o.work, "work", "bin/scale", "folder of logs and results")
+	flag.StringVar(&o.work, "work", "bin/scale", "folder for logs and results")
 	flag.IntVar(&o.tests, "tests", 300, "number of tests")
 	flag.IntVar(&o.workers, "workers", 5, "workers of each test")
-	flag.DurationVar(&o.runTime, "run-time", 0, "when the first test ends, after the first creation; 0 means when the Job controller has had the time to start all")
-	flag.DurationVar(&o.spread, "spread", 40*time.Second, "over what time the tests end")
-	flag.DurationVar(&o.timeout, "patience", 20*time.Minute, "how long one run may take beyond its run time")
-	flag.StringVar(&o.check, "check", checkAll, "what must be within its budget: counts, all (counts and times), none")
+	flag.DurationVar(&o.runTime, "run-time", 0, "time from the first creation to the end of the first test; zero means an estimate of the time to start all tests")
+	flag.DurationVar(&o.spread, "spread", 40*time.Second, "time between the ends of the first and the last test")
+	flag.DurationVar(&o.timeout, "timeout", 20*time.Minute, "limit for the duration of one run beyond its run time")
+	flag.StringVar(&o.check, "check", checkAll, "budgets that fail the run: counts, all (counts and times), none")
 	flag.StringVar(&o.sizes, "sizes", "100x5,300x5,300x20,600x5,1000x5", "sizes: numbers of tests and workers")
 	flag.DurationVar(&o.duration, "duration", 10*time.Minute, "length of the soak")
 	flag.Float64Var(&o.pace, "pace", 2, "tests that the soak starts per second")
-	flag.Func("largest", "fill the spec of each test to its bound: of bytes (text), or of values (values)", func(how string) error {
+	flag.Func("largest", "fill the spec of each test to its limit: of bytes (text) or of values (values)", func(how string) error {
 		if fills[how] == nil {
 			return errors.New("must be text or values")
 		}
 		o.fill = fills[how]
 		return nil
 	})
-	flag.Func("set", "further environment variable of the operator, NAME=VALUE; may be given again", func(pair string) error {
+	flag.Func("set", "additional environment variable of the operator, NAME=VALUE; may be repeated", func(pair string) error {
 		o.environment = append(o.environment, pair)
 		return nil
 	})
@@ -94,7 +94,7 @@ func run() error {
 		return err
 	}
 	if !slices.Contains([]string{checkAll, checkCounts, checkNone}, o.check) {
-		return fmt.Errorf("--check %q is none of counts, all, none", o.check)
+		return fmt.Errorf("--check %q must be one of counts, all, none", o.check)
 	}
 	if err := os.MkdirAll(o.work, 0o755); err != nil {
 		return err
@@ -171,7 +171,7 @@ func (c *cluster) measure(ctx context.Context, s *target, l load) (*result, erro
 	if err != nil {
 		return nil, err
 	}
-	c.log("%s: clearing up", s.name)
+	c.log("%s: cleaning up", s.name)
 	return r, c.clear(ctx, l.namespace)
 }
 

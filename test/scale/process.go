@@ -89,7 +89,7 @@ const readerName = "scale-metrics-reader"
 func (c *cluster) newScraper(ctx context.Context, pod *corev1.Pod) (*scraper, error) {
 	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: operatorNamespace, Name: readerName}}
 	if err := client.IgnoreAlreadyExists(c.Create(ctx, account)); err != nil {
-		return nil, fmt.Errorf("make a reader of the metrics: %w", err)
+		return nil, fmt.Errorf("create the service account of the metrics reader: %w", err)
 	}
 	binding := &rbacv1.ClusterRoleBinding{
 		ObjectMeta: metav1.ObjectMeta{Name: readerName},
@@ -97,7 +97,7 @@ func (c *cluster) newScraper(ctx context.Context, pod *corev1.Pod) (*scraper, er
 		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: operatorNamespace, Name: readerName}},
 	}
 	if err := client.IgnoreAlreadyExists(c.Create(ctx, binding)); err != nil {
-		return nil, fmt.Errorf("let it read the metrics: %w", err)
+		return nil, fmt.Errorf("create the role binding of the metrics reader: %w", err)
 	}
 	c.cleanup = append(c.cleanup, func() {
 		_ = c.Delete(context.Background(), binding)
@@ -106,7 +106,7 @@ func (c *cluster) newScraper(ctx context.Context, pod *corev1.Pod) (*scraper, er
 	hours := int64(4 * 3600)
 	token := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: &hours}}
 	if err := c.SubResource("token").Create(ctx, account, token); err != nil {
-		return nil, fmt.Errorf("make a token for it: %w", err)
+		return nil, fmt.Errorf("create the token of the metrics reader: %w", err)
 	}
 	return &scraper{
 		// The operator serves metrics with a self-signed certificate.

@@ -196,14 +196,14 @@ func (c *cluster) run(ctx context.Context, s *target, l load) (*result, error) {
 		}
 		if time.Since(last) > 5*time.Second {
 			last = time.Now()
-			c.log("%s: %d tests, %d with Jobs, %d have run, %d are over", s.name, l.tests, withJobs, running, finals)
+			c.log("%s: %d tests, %d with Jobs, %d have run, %d finished", s.name, l.tests, withJobs, running, finals)
 		}
 		if finals == l.tests {
 			break
 		}
 		select {
 		case <-ctx.Done():
-			failed = fmt.Errorf("%s: %d of %d tests are over: %w", s.name, finals, l.tests, ctx.Err())
+			failed = fmt.Errorf("%s: %d of %d tests finished: %w", s.name, finals, l.tests, ctx.Err())
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
@@ -230,7 +230,7 @@ func (c *cluster) run(ctx context.Context, s *target, l load) (*result, error) {
 	r.BusyStart, r.Busy = started.busySince(before), after.busySince(before)
 	r.Starting, r.Serving = started.served.since(before.served), after.served.since(before.served)
 	r.summarize(seen, began)
-	c.log("%s: %d tests are over", s.name, l.tests)
+	c.log("%s: %d tests finished", s.name, l.tests)
 	return r, nil
 }
 

@@ -91,7 +91,7 @@ func shards(ctx context.Context, c *cluster, o *options) error {
 			n := requests[pod][namespace]
 			fmt.Fprintf(os.Stdout, "%s in %s: %d requests, %d status writes, %d creates of Jobs, %d refused, %d stale\n", pod, namespace, n.Total, n.StatusWrites, n.Requests["create jobs 201"], n.RefusedCreates, n.Conflicts)
 			if other, taken := owners[namespace]; taken {
-				wrong = append(wrong, fmt.Sprintf("both %s and %s asked in %s", other, pod, namespace))
+				wrong = append(wrong, fmt.Sprintf("both %s and %s sent requests for %s", other, pod, namespace))
 			}
 			owners[namespace] = pod
 			if n.Requests["create jobs 201"] != 2*o.tests || n.RefusedCreates > 0 {
@@ -100,12 +100,12 @@ func shards(ctx context.Context, c *cluster, o *options) error {
 		}
 	}
 	if len(owners) != 2 || owners[namespaces[0]] == owners[namespaces[1]] {
-		wrong = append(wrong, fmt.Sprintf("the namespaces were not divided: %v", owners))
+		wrong = append(wrong, fmt.Sprintf("the operators did not work in separate namespaces: %v", owners))
 	}
 	for i, r := range results {
-		fmt.Fprintf(os.Stdout, "%s: %v, most resident memory %.1f MiB\n", namespaces[i], r.Phases, float64(r.PeakMemory)/mebibyte)
+		fmt.Fprintf(os.Stdout, "%s: %v, max resident memory %.1f MiB\n", namespaces[i], r.Phases, float64(r.PeakMemory)/mebibyte)
 		if r.good() != o.tests {
-			wrong = append(wrong, fmt.Sprintf("%s: not all tests took the three phases: %v", namespaces[i], r.Phases))
+			wrong = append(wrong, fmt.Sprintf("%s: not all tests had exactly the three phases: %v", namespaces[i], r.Phases))
 		}
 		if err := c.clear(ctx, namespaces[i]); err != nil {
 			return err
@@ -114,7 +114,7 @@ func shards(ctx context.Context, c *cluster, o *options) error {
 	if len(wrong) > 0 {
 		return errors.New(strings.Join(wrong, "; "))
 	}
-	fmt.Fprintln(os.Stdout, "two operators divided the work without overlap")
+	fmt.Fprintln(os.Stdout, "both operators worked only in their own namespace")
 	return save(o.work+"/shards.json", map[string]any{"results": results, "owners": owners})
 }
 
@@ -131,7 +131,7 @@ func (c *cluster) secondOperator(ctx context.Context, settings map[string]string
 	copied.Spec.Template.Labels[shard] = "b"
 	set(&copied.Spec.Template.Spec.Containers[0], settings)
 	if err := c.Create(ctx, copied); err != nil {
-		return nil, fmt.Errorf("make a second operator: %w", err)
+		return nil, fmt.Errorf("create a second operator: %w", err)
 	}
 	c.cleanup = append(c.cleanup, func() { _ = c.Delete(context.Background(), copied) })
 	pod, err := c.leader(ctx, map[string]string{shard: "b"}, settings)

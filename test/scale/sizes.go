@@ -28,7 +28,7 @@ func (s slopes) at(tests, pods int) float64 {
 // sizesResult is the result of sizes.
 type sizesResult struct {
 	Runs []*result `json:"runs"`
-	// Heap and Resident are the slopes of the live heap and of the peak resident memory.
+	// Heap and Resident are the slopes of the live heap and of the max resident memory.
 	Heap     slopes `json:"heap"`
 	Resident slopes `json:"resident"`
 	Stopped  string `json:"stopped,omitempty"`
@@ -43,7 +43,7 @@ func sizes(ctx context.Context, c *cluster, o *options) error {
 		n, err := strconv.Atoi(tests)
 		w, err2 := strconv.Atoi(workers)
 		if !ok || err != nil || err2 != nil || n < 1 || w < 1 {
-			return fmt.Errorf("--sizes: %q is no size; write TESTSxWORKERS, as in 300x5", size)
+			return fmt.Errorf("--sizes: %q is not a size; use TESTSxWORKERS, for example 300x5", size)
 		}
 		l := o.load("scale-size", n, w)
 		loads = append(loads, l)
@@ -69,7 +69,7 @@ func sizes(ctx context.Context, c *cluster, o *options) error {
 			break
 		}
 		if r.good() != r.Tests {
-			all.Stopped = fmt.Sprintf("%dx%d: only %d tests ran before they ended; give a longer --run-time", l.tests, l.workers, r.good())
+			all.Stopped = fmt.Sprintf("%dx%d: only %d tests ran before they ended; use a longer --run-time", l.tests, l.workers, r.good())
 			c.log("stopped at %s", all.Stopped)
 			break
 		}
@@ -89,13 +89,13 @@ func sizes(ctx context.Context, c *cluster, o *options) error {
 
 func (s *sizesResult) print(to io.Writer) {
 	columns := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(columns, "\ntests\tworkers\tpods\tseconds\tall Jobs\ttold max\tlive heap\tmost resident\tCPU\trequests per test\tstatus writes, most\tgood")
+	fmt.Fprintln(columns, "\ntests\tworkers\tpods\tseconds\tall Jobs\tfinal status max\tlive heap\tmax resident\tCPU\trequests per test\tstatus writes, max\tgood")
 	for _, r := range s.Runs {
 		fmt.Fprintf(columns, "%d\t%d\t%d\t%.0f\t%.1f s\t%.2f s\t%.1f MiB\t%.1f MiB\t%.1f s\t%.1f\t%d\t%d\n", r.Tests, r.Workers, r.Tests*(r.Workers+1), r.Seconds, r.AllJobs, r.StatusDelay.Max,
 			r.HeapLive/mebibyte, float64(r.PeakMemory)/mebibyte, r.CPU, float64(r.Counts.Total)/float64(r.Tests), r.Counts.MostStatusWrites, r.good())
 	}
 	_ = columns.Flush()
-	for name, fitted := range map[string]slopes{"live heap": s.Heap, "most resident": s.Resident} {
+	for name, fitted := range map[string]slopes{"live heap": s.Heap, "max resident": s.Resident} {
 		fmt.Fprintf(to, "%s: %.1f MiB + %.1f KiB per test + %.2f KiB per pod\n", name, fitted.Base/mebibyte, fitted.PerTest/1024, fitted.PerPod/1024)
 		fmt.Fprintf(to, "  50,000 tests of 20 pods would take %.1f GiB\n", fitted.at(50_000, 1_000_000)/(1<<30))
 	}

@@ -81,7 +81,7 @@ func soak(ctx context.Context, c *cluster, o *options) error {
 	if err := save(filepath.Join(o.work, "soak.json"), map[string]any{"before": before, "after": after, "samples": w.samples}); err != nil {
 		return err
 	}
-	fmt.Fprintf(os.Stdout, "\n%d tests came and went in %.0f s\n", after.Started, after.Seconds)
+	fmt.Fprintf(os.Stdout, "\n%d tests were created and deleted in %.0f s\n", after.Started, after.Seconds)
 	var wrong []string
 	for _, f := range []struct {
 		name          string
@@ -104,10 +104,10 @@ func soak(ctx context.Context, c *cluster, o *options) error {
 		fmt.Fprintf(os.Stdout, "%-26s before %8.1f  after %8.1f  bound %8.1f  %s\n", f.name, f.before, f.after, f.most, outcome)
 	}
 	if w.bad > 0 {
-		return fmt.Errorf("%d tests did not take the three phases", w.bad)
+		return fmt.Errorf("%d tests did not have exactly the three phases", w.bad)
 	}
 	if len(wrong) > 0 {
-		return errors.New("did not end where they began: " + strings.Join(wrong, ", "))
+		return errors.New("grew during the soak: " + strings.Join(wrong, ", "))
 	}
 	return nil
 }
@@ -147,7 +147,7 @@ func (w *soaking) keepStarting(ctx context.Context, length time.Duration) error 
 				return err
 			}
 			w.samples = append(w.samples, current)
-			w.log("%d tests started, %d are over; resident %.1f MiB, live heap %.1f MiB, %.0f goroutines, %.0f series, depth %.0f, %.0f watches", current.Started, current.Over,
+			w.log("%d tests started, %d finished; resident %.1f MiB, live heap %.1f MiB, %.0f goroutines, %.0f series, depth %.0f, %.0f watches", current.Started, current.Over,
 				float64(current.Resident)/mebibyte, current.HeapLive/mebibyte, current.Goroutines, current.Series, current.Depth, current.Watches)
 		case <-pace.C:
 			name := fmt.Sprintf("soak-%d", w.started)
@@ -208,7 +208,7 @@ func (w *soaking) drained(ctx context.Context, settleTime time.Duration) (sample
 			break
 		}
 		if time.Now().After(deadline) {
-			return sample{}, fmt.Errorf("%d tests are not over, and %d pods are left, after %s", len(w.living), pods, w.o.timeout)
+			return sample{}, fmt.Errorf("%d tests are not finished, and %d pods are left, after %s", len(w.living), pods, w.o.timeout)
 		}
 		time.Sleep(time.Second)
 	}

@@ -70,25 +70,25 @@ func (t *table) figures() []figure {
 		// Without these lower bounds, a run that counted no requests would meet all budgets.
 		number("creates of Jobs", float64(f.Counts.Requests["create jobs 201"]), float64(o.Counts.Requests["create jobs 201"]), "2 per test", o.Counts.Requests["create jobs 201"] != 2*o.Tests || alone.Requests["create jobs 201"] != 2),
 		number("creates of Services", float64(f.Counts.Requests["create services 201"]), float64(o.Counts.Requests["create services 201"]), "1 per test", o.Counts.Requests["create services 201"] != o.Tests || alone.Requests["create services 201"] != 1),
-		number("status writes seen", float64(f.Counts.StatusWrites), float64(o.Counts.StatusWrites), "≥ 3 per test", o.Counts.StatusWrites < 3*o.Tests || alone.StatusWrites < 3),
+		number("status writes", float64(f.Counts.StatusWrites), float64(o.Counts.StatusWrites), "≥ 3 per test", o.Counts.StatusWrites < 3*o.Tests || alone.StatusWrites < 3),
 		number("status writes per test", float64(f.Counts.StatusWrites)/tests, float64(o.Counts.StatusWrites)/tests, "≤ 8", float64(o.Counts.StatusWrites)/tests > 8),
-		number("status writes of a test, most", float64(f.Counts.MostStatusWrites), float64(o.Counts.MostStatusWrites), "≤ 8", o.Counts.MostStatusWrites > 8),
+		number("status writes of one test, max", float64(f.Counts.MostStatusWrites), float64(o.Counts.MostStatusWrites), "≤ 8", o.Counts.MostStatusWrites > 8),
 		number("status writes that changed nothing", float64(f.Counts.NoOpWrites), float64(o.Counts.NoOpWrites), "0", o.Counts.NoOpWrites > 0),
 		number("writes refused as stale", float64(f.Counts.Conflicts), float64(o.Counts.Conflicts), "", false),
-		number("creates refused", float64(f.Counts.RefusedCreates), float64(o.Counts.RefusedCreates), "0", o.Counts.RefusedCreates > 0),
+		number("refused creates", float64(f.Counts.RefusedCreates), float64(o.Counts.RefusedCreates), "0", o.Counts.RefusedCreates > 0),
 		number("writes of the LocustTest itself", float64(f.Counts.MainWrites), float64(o.Counts.MainWrites), "0", o.Counts.MainWrites > 0),
 		number("tests with exactly the 3 phases", float64(f.good()), float64(good), "all", good != o.Tests),
-		number("tests told to have all workers", float64(f.Connected), float64(o.Connected), "all", o.Connected != o.Tests),
-		number("requests of one good run alone, without Leases", 0, float64(alone.Total-alone.Leases), "≤ 18", alone.Total-alone.Leases > 18),
+		number("tests that reported all workers", float64(f.Connected), float64(o.Connected), "all", o.Connected != o.Tests),
+		number("requests of a single good run, without Leases", 0, float64(alone.Total-alone.Leases), "≤ 18", alone.Total-alone.Leases > 18),
 		number("reconciles per test", 0, o.Reconciles/tests, "", false),
 		seconds("processor time", f.CPU, o.CPU, "≤ 10 s", o.CPU > 10),
-		{"most resident memory", fmt.Sprintf("%.1f MiB", float64(f.PeakMemory)/mebibyte), fmt.Sprintf("%.1f MiB", float64(o.PeakMemory)/mebibyte), "", "≤ 62 MiB", float64(o.PeakMemory)/mebibyte > 62, false},
+		{"max resident memory", fmt.Sprintf("%.1f MiB", float64(f.PeakMemory)/mebibyte), fmt.Sprintf("%.1f MiB", float64(o.PeakMemory)/mebibyte), "", "≤ 62 MiB", float64(o.PeakMemory)/mebibyte > 62, false},
 		{"live heap", "", fmt.Sprintf("%.1f MiB", o.HeapLive/mebibyte), "", "", false, false},
 		seconds("API server's processor time", f.APIServerCPU, o.APIServerCPU, "", false),
 		milliseconds("API server: mean request, while the tests start", f.Starting.Request, o.Starting.Request),
-		milliseconds("API server: mean wait in its queues then", f.Starting.Wait, o.Starting.Wait),
+		milliseconds("API server: mean wait in its queues, while the tests start", f.Starting.Wait, o.Starting.Wait),
 		milliseconds("API server: mean request, whole run", f.Serving.Request, o.Serving.Request),
-		{"API server: requests turned away", fmt.Sprint(f.Serving.Rejected), fmt.Sprint(o.Serving.Rejected), "", "", false, false},
+		{"API server: rejected requests", fmt.Sprint(f.Serving.Rejected), fmt.Sprint(o.Serving.Rejected), "", "", false, false},
 		{"machine busy while the tests start", fmt.Sprintf("%.0f %%", 100*f.BusyStart), fmt.Sprintf("%.0f %%", 100*o.BusyStart), "", "", false, false},
 		{"machine busy, whole run", fmt.Sprintf("%.0f %%", 100*f.Busy), fmt.Sprintf("%.0f %%", 100*o.Busy), "", "", false, false},
 	}
@@ -131,10 +131,10 @@ func (t *table) print(to io.Writer, check string) error {
 		fmt.Fprintf(to, "\nphases: %v\n", t.Operator.Phases)
 	}
 	if t.Baseline.good() != t.Baseline.Tests && check != checkNone {
-		return fmt.Errorf("the run was too short: %d of %d tests of the baseline ran before they ended; give a longer --run-time", t.Baseline.good(), t.Baseline.Tests)
+		return fmt.Errorf("the run was too short: %d of %d tests of the baseline ran before they ended; use a longer --run-time", t.Baseline.good(), t.Baseline.Tests)
 	}
 	if ended := t.Operator.Phases[neverRan]; ended > 0 && check != checkNone {
-		missed = append(missed, fmt.Sprintf("%d tests were never Running: all their pods may not have run before the end; give a longer --run-time", ended))
+		missed = append(missed, fmt.Sprintf("%d tests were never Running: not all their pods ran before the end; use a longer --run-time", ended))
 	}
 	if len(missed) > 0 {
 		return errors.New("budgets missed: " + strings.Join(missed, "; "))

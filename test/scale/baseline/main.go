@@ -53,7 +53,7 @@ func run(namespace, agent string) error {
 	utilruntime.Must(v2.AddToScheme(scheme))
 	c, err := client.NewWithWatch(config, client.Options{Scheme: scheme})
 	if err != nil {
-		return fmt.Errorf("make a client: %w", err)
+		return fmt.Errorf("create a client: %w", err)
 	}
 	tests, err := c.Watch(ctx, &v2.LocustTestList{}, client.InNamespace(namespace))
 	if err != nil {
@@ -71,14 +71,14 @@ func run(namespace, agent string) error {
 			return nil
 		case event, open := <-tests.ResultChan():
 			if !open {
-				return fmt.Errorf("the watch of the tests has ended")
+				return fmt.Errorf("the watch of the tests ended")
 			}
 			if test, ok := event.Object.(*v2.LocustTest); ok && event.Type == watch.Added {
 				f.do(ctx, client.ObjectKeyFromObject(test), func() (string, error) { return v2.PhasePending, f.create(ctx, test) })
 			}
 		case event, open := <-jobs.ResultChan():
 			if !open {
-				return fmt.Errorf("the watch of the Jobs has ended")
+				return fmt.Errorf("the watch of the Jobs ended")
 			}
 			if job, ok := event.Object.(*batchv1.Job); ok && event.Type != watch.Deleted {
 				if phase := phaseOf(job); phase != "" {
