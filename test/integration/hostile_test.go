@@ -34,48 +34,48 @@ import (
 )
 
 const (
-	// memoryLimit is that of the operator's container in config/manager, in bytes.
+	// memoryLimit is the memory limit of the operator's container in config/manager, in bytes.
 	memoryLimit = 256 << 20
-	// hostileIP is the address of the hostile masters' pods, of those for benchmarks (RFC 2544). The operator refuses the
-	// loopback's own.
+	// hostileIP is the address of the hostile masters' pods, from the range for benchmarks (RFC 2544). The operator refuses
+	// loopback addresses.
 	hostileIP = "198.18.66.1"
-	// hostileMasters run at the same time.
+	// hostileMasters is the number of concurrent hostile masters.
 	hostileMasters = 100
 )
 
-// TestHostile: one tenant attacks the operator's own program, with the settings and the memory limit of its Deployment, and
-// the Jobs of another tenant's test are created in time. Broken tests are stored in a third namespace all the time.
+// TestHostile checks that the Jobs of one tenant are created in time while another tenant attacks the operator. The operator
+// runs as a separate process with the settings and the memory limit of its Deployment. A third namespace has invalid tests.
 func TestHostile(t *testing.T) {
 	quiet, hostile := namespace(t), namespace(t)
 	process := startProcess(t, quiet, hostile, poisoned)
 
 	masters := &hostileServer{}
 	masters.listen(t)
-	for _, scenario := range []struct {
+	for _, tc := range []struct {
 		name   string
 		attack func(t *testing.T, namespace string)
 	}{
-		{"texts that expand without end", expandingTests},
-		{"tests as large as they may be", largeTests},
+		{"variables that expand exponentially", expandingTests},
+		{"tests of the maximum size", largeTests},
 		{"tests whose objects are refused", refusedTests},
-		{"specs and labels that change all the time", restlessTests},
-		{"Warning Events without end", noisyTests},
-		{"masters with the largest answers, slowly", masters.attack(largeAnswer)},
-		{"masters whose answers never end", masters.attack(endlessAnswer)},
-		{"masters whose headers never end", masters.attack(endlessHeader)},
-		{"masters with one text of a megabyte", masters.attack(longText)},
-		{"masters with deep answers", masters.attack(deepAnswer)},
-		{"masters that hang", masters.attack(hangingAnswer)},
+		{"specs and labels that change continuously", restlessTests},
+		{"endless Warning Events", noisyTests},
+		{"masters with slow, maximum-size responses", masters.attack(largeAnswer)},
+		{"masters with endless responses", masters.attack(endlessAnswer)},
+		{"masters with endless headers", masters.attack(endlessHeader)},
+		{"masters with a string of one megabyte", masters.attack(longText)},
+		{"masters with deeply nested responses", masters.attack(deepAnswer)},
+		{"masters that do not respond", masters.attack(unresponsiveAnswer)},
 	} {
-		t.Run(scenario.name, func(t *testing.T) {
+		t.Run(tc.name, func(t *testing.T) {
 			alone := process.bystanders(t, quiet)
-			scenario.attack(t, hostile)
+			tc.attack(t, hostile)
 			attacked := process.bystanders(t, quiet)
 			for range 4 {
 				if attacked <= max(2*time.Second, 3*alone) {
 					break
 				}
-				t.Logf("a bystander's Jobs took %s; the machine may be slow, so again", attacked)
+				t.Logf("the Jobs of an unrelated test took %s; the machine may be slow, trying again", attacked)
 				attacked = process.bystanders(t, quiet)
 			}
 			requireUndisturbed(t, alone, attacked)
@@ -84,12 +84,12 @@ func TestHostile(t *testing.T) {
 	}
 }
 
-// process is the operator as a program of its own.
+// process is the operator as a separate process.
 type process struct {
 	command *exec.Cmd
 	log     *bytes.Buffer
 	ended   chan struct{}
-	// bystanderCount makes the names of bystanders differ.
+	// bystanderCount makes the names of bystanders unique.
 	bystanderCount int
 }
 
@@ -121,14 +121,14 @@ func startProcess(t *testing.T, namespaces ...string) *process {
 		_ = p.command.Process.Kill()
 		<-p.ended
 		if t.Failed() {
-			t.Logf("the operator's log ends so:\n%s", p.log.Bytes()[max(0, p.log.Len()-4000):])
+			t.Logf("end of the operator's log:\n%s", p.log.Bytes()[max(0, p.log.Len()-4000):])
 		}
 	})
 	p.limit(t)
 	return p
 }
 
-// limit puts the process under the memory limit, where this machine lets the test do so.
+// limit sets the memory limit of the process with a cgroup, if the machine permits it.
 func (p *process) limit(t *testing.T) {
 	t.Helper()
 	pid := strconv.Itoa(p.command.Process.Pid)
@@ -143,15 +143,15 @@ func (p *process) limit(t *testing.T) {
 			return
 		}
 	}
-	t.Log("without a memory limit: no cgroup can be made here; the most memory that the process had is checked all the same")
+	t.Log("no memory limit: a cgroup cannot be created; the peak memory of the process is checked nevertheless")
 }
 
-// requireWithinLimit checks that the process lives, and the most memory that it had so far.
+// requireWithinLimit checks that the process runs, and that its peak memory is below the limit.
 func (p *process) requireWithinLimit(t *testing.T) {
 	t.Helper()
 	select {
 	case <-p.ended:
-		require.Fail(t, "the operator has ended", p.command.ProcessState.String())
+		require.Fail(t, "the operator has exited", p.command.ProcessState.String())
 	default:
 	}
 	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.command.Process.Pid))
@@ -160,17 +160,17 @@ func (p *process) requireWithinLimit(t *testing.T) {
 	require.True(t, found)
 	kilobytes, err := strconv.Atoi(strings.Fields(rest)[0])
 	require.NoError(t, err)
-	t.Logf("the operator had at most %d MiB", kilobytes>>10)
+	t.Logf("peak memory of the operator: %d MiB", kilobytes>>10)
 	require.Less(t, kilobytes<<10, memoryLimit)
 }
 
-// bystander creates a good test and returns how long it takes until its Jobs exist.
+// bystander creates an unrelated valid test and returns the time until its Jobs exist.
 func (p *process) bystander(t *testing.T, namespace, name string) time.Duration {
 	t.Helper()
 	started := time.Now()
 	test := create(t, newTest(namespace, name))
 	worker := client.ObjectKey{Namespace: namespace, Name: resources.WorkerName(name)} // the last object that is created
-	require.Eventually(t, func() bool { return k8s.Get(t.Context(), worker, &batchv1.Job{}) == nil }, patience, 10*time.Millisecond, "the worker Job exists")
+	require.Eventually(t, func() bool { return k8s.Get(t.Context(), worker, &batchv1.Job{}) == nil }, timeout, 10*time.Millisecond, "the worker Job exists")
 	took := time.Since(started)
 	eventually(t, "the status reports its objects", func() bool {
 		return k8s.Get(t.Context(), client.ObjectKeyFromObject(test), test) == nil && meta.IsStatusConditionTrue(test.Status.Conditions, v2.ConditionTypeReady)
@@ -179,7 +179,7 @@ func (p *process) bystander(t *testing.T, namespace, name string) time.Duration 
 	return took
 }
 
-// bystanders returns the median of three bystanders' times, as the machine is busy with other things, too.
+// bystanders returns the median time of three bystanders, because the machine is also busy with other work.
 func (p *process) bystanders(t *testing.T, namespace string) time.Duration {
 	t.Helper()
 	var times []time.Duration
@@ -191,7 +191,7 @@ func (p *process) bystanders(t *testing.T, namespace string) time.Duration {
 	return times[1]
 }
 
-// hostileTest creates a test, and deletes it when the scenario has ended.
+// hostileTest creates a test that is deleted at the end of the attack.
 func hostileTest(t *testing.T, test *v2.LocustTest) *v2.LocustTest {
 	t.Helper()
 	create(t, test)
@@ -201,7 +201,7 @@ func hostileTest(t *testing.T, test *v2.LocustTest) *v2.LocustTest {
 	return test
 }
 
-// expandingTests have 17 KiB of variables that stand for hundreds of megabytes.
+// expandingTests have 17 KiB of variables that expand to hundreds of megabytes.
 func expandingTests(t *testing.T, namespace string) {
 	for i := range 20 {
 		test := newTest(namespace, fmt.Sprintf("expands-%d", i))
@@ -215,7 +215,7 @@ func expandingTests(t *testing.T, namespace string) {
 	}
 }
 
-// largeTests have as much in their annotations and variables as the API server admits.
+// largeTests have the largest annotations and variables that the API server admits.
 func largeTests(t *testing.T, namespace string) {
 	for i := range 20 {
 		test := newTest(namespace, fmt.Sprintf("large-%d", i))
@@ -239,7 +239,7 @@ func refusedTests(t *testing.T, namespace string) {
 	}
 }
 
-// restlessTests change their labels and specs while the scenario lasts.
+// restlessTests change their labels and specs during the attack.
 func restlessTests(t *testing.T, namespace string) {
 	ctx, stop := context.WithCancel(t.Context())
 	var group sync.WaitGroup
@@ -248,7 +248,7 @@ func restlessTests(t *testing.T, namespace string) {
 		test := hostileTest(t, newTest(namespace, fmt.Sprintf("restless-%d", i)))
 		group.Go(func() {
 			for n := 0; ctx.Err() == nil; n++ {
-				time.Sleep(20 * time.Millisecond) // the API server and this test need the processor, too
+				time.Sleep(20 * time.Millisecond) // leave CPU time for the API server and this test
 				patch := fmt.Sprintf(`{"metadata":{"labels":{"n":"%d"}},"spec":{"worker":{"replicas":%d}}}`, n, n%50+1)
 				_ = k8s.Patch(ctx, test.DeepCopy(), client.RawPatch("application/merge-patch+json", []byte(patch)))
 			}
@@ -256,7 +256,7 @@ func restlessTests(t *testing.T, namespace string) {
 	}
 }
 
-// noisyTests have pods that do not start, and Warning Events about them without end.
+// noisyTests have pods that do not start and endless Warning Events.
 func noisyTests(t *testing.T, namespace string) {
 	ctx, stop := context.WithCancel(t.Context())
 	var group sync.WaitGroup
@@ -277,12 +277,12 @@ func noisyTests(t *testing.T, namespace string) {
 	}
 }
 
-// hostileServer is all Locust masters, which answer as the present scenario wants.
+// hostileServer serves the web API of all hostile masters. All respond in the way of the current attack.
 type hostileServer struct {
-	answer atomic.Pointer[func(http.ResponseWriter)]
-	asked  atomic.Int64
-	once   sync.Once
-	err    error
+	answer   atomic.Pointer[func(http.ResponseWriter)]
+	requests atomic.Int64
+	once     sync.Once
+	err      error
 }
 
 func (m *hostileServer) listen(t *testing.T) {
@@ -293,7 +293,7 @@ func (m *hostileServer) listen(t *testing.T) {
 	listener, err := net.Listen("tcp", net.JoinHostPort(hostileIP, strconv.Itoa(int(resources.PortWeb))))
 	require.NoError(t, err)
 	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		m.asked.Add(1)
+		m.requests.Add(1)
 		if answer := m.answer.Load(); answer != nil {
 			(*answer)(w)
 		}
@@ -302,21 +302,21 @@ func (m *hostileServer) listen(t *testing.T) {
 	t.Cleanup(func() { _ = server.Close() })
 }
 
-// attack makes the tests with hostile masters, once, lets all of them answer in one way, and waits until as many questions
-// have come as there are masters.
+// attack returns a function that creates the tests with hostile masters once, sets their response, and waits for as many
+// requests as there are masters.
 func (m *hostileServer) attack(answer func(http.ResponseWriter)) func(*testing.T, string) {
 	return func(t *testing.T, namespace string) {
 		m.answer.Store(&answer)
 		m.once.Do(func() { m.err = startMasters(namespace) })
 		require.NoError(t, m.err)
-		before := m.asked.Load()
-		eventually(t, "the masters are asked", func() bool { return m.asked.Load()-before >= hostileMasters })
+		before := m.requests.Load()
+		eventually(t, "the masters are polled", func() bool { return m.requests.Load()-before >= hostileMasters })
 	}
 }
 
 // startMasters creates tests whose master pods run at hostileIP.
 func startMasters(namespace string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*timeout)
 	defer cancel()
 	for i := range hostileMasters {
 		test := newTest(namespace, fmt.Sprintf("master-%d", i))
@@ -352,7 +352,7 @@ func startMasters(namespace string) error {
 
 const answerBegins = `{"state":"running","user_count":1,"workers":[],"errors":[],"stats":[{"name":"Aggregated","method":"","num_requests":2,"num_failures":1,"current_rps":1.5,"avg_response_time":10}`
 
-// largeAnswer is a megabyte of small entries, whose last byte comes late.
+// largeAnswer sends a megabyte of small entries, and delays the last bytes.
 func largeAnswer(w http.ResponseWriter) {
 	entry := `,{"name":"/x","method":"GET","num_requests":2,"num_failures":1,"current_rps":1.5,"avg_response_time":10}`
 	_, _ = w.Write([]byte(answerBegins + strings.Repeat(entry, 10000)))
@@ -387,6 +387,6 @@ func deepAnswer(w http.ResponseWriter) {
 	_, _ = w.Write([]byte(answerBegins + "," + strings.Repeat(`{"a":[`, 100000)))
 }
 
-func hangingAnswer(http.ResponseWriter) { time.Sleep(5 * time.Second) }
+func unresponsiveAnswer(http.ResponseWriter) { time.Sleep(5 * time.Second) }
 
 func flush(w http.ResponseWriter) { _ = http.NewResponseController(w).Flush() }
