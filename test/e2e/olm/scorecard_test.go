@@ -30,7 +30,7 @@ func TestFaultyOperators(t *testing.T) {
 		{"wrong-reason", "conditions-reasons", "3m", "PodsHealthy=True/EverythingIsFine is not in the table"},
 		{"hot-loop", "status-idle", "3m", "no write within"},
 		{"moving-times", "conditions-times", "3m", "although its status stayed"},
-		{"frozen-times", "conditions-times", "3m", "did not move although its status"},
+		{"frozen-times", "conditions-times", "3m", "did not change although its status"},
 		{"dropped-conditions", "conditions-complete", "3m", "condition PodsHealthy is missing"},
 		{"load-not-started", "conditions-load-delivered", "3m", "LoadDelivered=Unknown/LoadNotStarted"},
 		{"load-claimed", "conditions-no-requests", "3m", "LoadDelivered=True/LoadAsPlanned"},
