@@ -15,13 +15,13 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/cluster/internal/snapshot"
 )
 
-// list is a flag that may be given several times.
+// list is a flag that may be repeated.
 type list []string
 
 func (l *list) String() string     { return strings.Join(*l, " ") }
 func (l *list) Set(v string) error { *l = append(*l, v); return nil }
 
-// parse reads flags and refuses anything else.
+// parse parses flags and refuses other arguments.
 func parse(name string, args []string, define func(*flag.FlagSet)) error {
 	fs := flag.NewFlagSet(name, flag.ContinueOnError)
 	define(fs)

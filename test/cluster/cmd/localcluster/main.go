@@ -1,4 +1,4 @@
-// Localcluster runs a real single-node Kubernetes on this machine, for the
+// Localcluster runs a single-node Kubernetes cluster on this machine for the
 // operator's tests and demo. See the README of this module.
 package main
 
@@ -18,7 +18,7 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/cluster/internal/step"
 )
 
-// app is what every command works with.
+// app holds the dependencies of the commands.
 type app struct {
 	layout.Layout
 	p *step.Printer
@@ -26,7 +26,7 @@ type app struct {
 
 func (a app) cluster() *cluster.Cluster { return &cluster.Cluster{Layout: a.Layout, P: a.p} }
 
-// command is one of the subcommands.
+// command is a subcommand.
 type command struct {
 	usage string
 	help  string
@@ -46,7 +46,7 @@ var commands = map[string]command{
 	"locust-image": {"locust-image [--from auto|pypi|debian]", "build the Locust image and print its reference", runLocustImage},
 }
 
-// errUsage asks for the list of commands.
+// errUsage makes main print the list of commands.
 var errUsage = errors.New("unknown or missing command")
 
 func main() {

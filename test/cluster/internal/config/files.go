@@ -36,8 +36,8 @@ func Files(l layout.Layout, m Machine) (map[string][]byte, error) {
 	return files, nil
 }
 
-// Fingerprint changes whenever a running cluster no longer is what a fresh one
-// would be: other binaries, flags or configuration.
+// Fingerprint returns a hash of binaries, flags and configuration. A running cluster
+// with another fingerprint must be replaced.
 func Fingerprint(l layout.Layout, m Machine, bin string) (string, error) {
 	files, err := Files(l, m)
 	if err != nil {

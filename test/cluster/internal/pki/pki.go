@@ -1,5 +1,5 @@
-// Package pki makes the cluster's keys and certificates. A cluster is thrown
-// away as a whole, so they are made anew for each and are never renewed.
+// Package pki creates the cluster's keys and certificates. Each cluster gets new ones,
+// which are never renewed.
 package pki
 
 import (
@@ -67,8 +67,8 @@ func clusterRequests() []request {
 	return all
 }
 
-// Write makes everything anew in a folder: one authority for the cluster, one
-// for etcd (whose clients may do anything) and one for the aggregation layer.
+// Write creates all keys and certificates in a folder: one CA for the cluster, one
+// for etcd (whose clients have full access) and one for the aggregation layer.
 func Write(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("make folder of the certificates: %w", err)
@@ -185,7 +185,7 @@ func newTemplate(name pkix.Name) (*x509.Certificate, error) {
 	return &x509.Certificate{
 		SerialNumber:          serial,
 		Subject:               name,
-		NotBefore:             now.Add(-time.Hour), // the clock may be set back a little
+		NotBefore:             now.Add(-time.Hour), // tolerate small clock changes
 		NotAfter:              now.Add(validity),
 		KeyUsage:              x509.KeyUsageDigitalSignature,
 		BasicConstraintsValid: true,
@@ -203,7 +203,7 @@ func encode(der []byte, key *ecdsa.PrivateKey) (Pair, error) {
 	}, nil
 }
 
-// writeServiceAccountKeys makes the pair that signs and checks pod tokens.
+// writeServiceAccountKeys creates the key pair that signs and verifies pod tokens.
 func writeServiceAccountKeys(dir string) error {
 	key, err := newKey()
 	if err != nil {

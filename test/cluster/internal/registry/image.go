@@ -1,4 +1,4 @@
-// Package registry makes images and puts them into the cluster's registry.
+// Package registry builds images and pushes them to the cluster's registry.
 package registry
 
 import (
@@ -29,7 +29,7 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/cluster/internal/layout"
 )
 
-// Settings are how a container of an image starts.
+// Settings are the start settings of an image.
 type Settings struct {
 	Entrypoint []string
 	User       string
@@ -38,10 +38,10 @@ type Settings struct {
 	Labels     map[string]string
 }
 
-// File is a file or folder of this machine and its place in an image.
+// File is a file or folder of this machine and its path in an image.
 type File struct{ Source, Target string }
 
-// ParseFile reads SOURCE=TARGET.
+// ParseFile parses SOURCE=/TARGET.
 func ParseFile(text string) (File, error) {
 	source, target, found := strings.Cut(text, "=")
 	if !found || source == "" || !strings.HasPrefix(target, "/") {
@@ -50,7 +50,7 @@ func ParseFile(text string) (File, error) {
 	return File{source, path.Clean(target)}, nil
 }
 
-// Image stacks layers under the given settings.
+// Image returns an image with the layers and settings.
 func Image(s Settings, layers ...v1.Layer) (v1.Image, error) {
 	img, err := mutate.AppendLayers(empty.Image, layers...)
 	if err != nil {
@@ -74,8 +74,8 @@ func configOf(img v1.Image, s Settings) *v1.ConfigFile {
 	return conf
 }
 
-// FileLayer packs files into a layer that only depends on their content and
-// on whether they are executable.
+// FileLayer packs files into a layer that depends only on their content and
+// executable bits.
 func FileLayer(files []File) (v1.Layer, error) {
 	entries := map[string]string{} // path in the image -> path here
 	for _, f := range files {
@@ -171,7 +171,7 @@ func addFile(w *tar.Writer, target, source string) error {
 	return nil
 }
 
-// ErrNotLocal refuses every registry but our own.
+// ErrNotLocal is returned for a tag of another registry.
 var ErrNotLocal = errors.New("the tag must be " + layout.Registry + "/NAME:TAG")
 
 func parse(tag string) (name.Tag, error) {
@@ -185,13 +185,13 @@ func parse(tag string) (name.Tag, error) {
 	return ref, nil
 }
 
-// CheckTag says whether an image may be pushed under this name.
+// CheckTag returns an error if an image may not be pushed with this tag.
 func CheckTag(tag string) error {
 	_, err := parse(tag)
 	return err
 }
 
-// Push uploads an image. Layers that are there already are not sent again.
+// Push uploads an image. It skips layers that the registry already has.
 func Push(ctx context.Context, tag string, img v1.Image) error {
 	ref, err := parse(tag)
 	if err != nil {
@@ -203,7 +203,7 @@ func Push(ctx context.Context, tag string, img v1.Image) error {
 	return nil
 }
 
-// Find fetches the description of an image; nil when it is not there.
+// Find returns the description of an image, or nil if it does not exist.
 func Find(ctx context.Context, tag string) (v1.Image, error) {
 	ref, err := parse(tag)
 	if err != nil {
@@ -219,7 +219,7 @@ func Find(ctx context.Context, tag string) (v1.Image, error) {
 	return img, nil
 }
 
-// Label reads one label of an image in the registry; empty when there is none.
+// Label returns a label of an image in the registry, or "" if there is none.
 func Label(ctx context.Context, tag, label string) (string, error) {
 	img, err := Find(ctx, tag)
 	if err != nil || img == nil {
@@ -232,7 +232,7 @@ func Label(ctx context.Context, tag, label string) (string, error) {
 	return conf.Config.Labels[label], nil
 }
 
-// List names all images in the registry.
+// List returns the references of all images in the registry.
 func List(ctx context.Context) ([]string, error) {
 	reg, err := name.NewRegistry(layout.Registry, name.Insecure)
 	if err != nil {
@@ -246,7 +246,7 @@ func List(ctx context.Context) ([]string, error) {
 	for _, repo := range repos {
 		tags, err := remote.List(reg.Repo(repo), remote.WithContext(ctx))
 		if err != nil {
-			continue // a name all of whose tags were deleted
+			continue // all tags of the repository were deleted
 		}
 		for _, tag := range tags {
 			images = append(images, layout.Registry+"/"+repo+":"+tag)
