@@ -35,13 +35,13 @@ type command struct {
 
 var commands = map[string]command{
 	"build":        {"build [--control-plane-only]", "compile Kubernetes into the cache", runBuild},
-	"assets":       {"assets", "print the folder of the binaries (KUBEBUILDER_ASSETS), compiling them when missing", runAssets},
-	"up":           {"up [--with-debian-locust] [--no-locust]", "bring the cluster up, or reuse the running one", runUp},
-	"down":         {"down [--wipe]", "stop the cluster and put the machine back as it was", runDown},
-	"status":       {"status", "tell the state of every part; fails unless all is healthy", runStatus},
+	"assets":       {"assets", "print the folder of the binaries (KUBEBUILDER_ASSETS), and compile them if missing", runAssets},
+	"up":           {"up [--with-debian-locust] [--no-locust]", "start the cluster, or reuse the running one", runUp},
+	"down":         {"down [--wipe]", "stop the cluster and restore the state of the machine", runDown},
+	"status":       {"status", "show the state of every part; fails unless all are healthy", runStatus},
 	"env":          {"env", "print the shell line that makes kubectl find the cluster", runEnv},
-	"snapshot":     {"snapshot", "print what down has to put back, one sorted line each", runSnapshot},
-	"image push":   {"image push --tag REF --file SRC=/DST ... [--entrypoint ARG ...] [--user U] [--workdir D] [--env K=V ...]", "make an image from files and push it", runImagePush},
+	"snapshot":     {"snapshot", "print the state of the machine that down must restore, as sorted lines", runSnapshot},
+	"image push":   {"image push --tag REF --file SRC=/DST ... [--entrypoint ARG ...] [--user U] [--workdir D] [--env K=V ...]", "create an image from files and push it", runImagePush},
 	"image build":  {"image build --context DIR --tag REF [--file Dockerfile] [--build-arg K=V ...]", "build a Dockerfile and push the image", runImageBuild},
 	"locust-image": {"locust-image [--from auto|pypi|debian]", "build the Locust image and print its reference", runLocustImage},
 }

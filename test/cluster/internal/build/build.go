@@ -43,7 +43,7 @@ type Options struct {
 func Dir(ctx context.Context, l layout.Layout, module string) (string, error) {
 	goVersion, err := run.Cmd{Args: []string{"go", "env", "GOVERSION"}, Dir: module}.Run(ctx)
 	if err != nil {
-		return "", fmt.Errorf("ask for the go version: %w", err)
+		return "", fmt.Errorf("get the go version: %w", err)
 	}
 	key, err := Key(module, strings.TrimSpace(goVersion))
 	if err != nil {
@@ -68,11 +68,11 @@ func Ensure(ctx context.Context, l layout.Layout, p *step.Printer, o Options) (s
 	}
 	if complete(bin, targets) {
 		if !o.Quiet {
-			p.Printf("binaries are built: %s", bin)
+			p.Printf("binaries are up to date: %s", bin)
 		}
 		return bin, nil
 	}
-	unlock, err := Lock(filepath.Join(filepath.Dir(bin), "lock"), func() { p.Printf("another build is running: waiting for it") })
+	unlock, err := Lock(filepath.Join(filepath.Dir(bin), "lock"), func() { p.Printf("waiting for another build") })
 	if err != nil {
 		return "", err
 	}
@@ -104,11 +104,11 @@ func complete(bin string, targets []target) bool {
 func buildOne(ctx context.Context, p *step.Printer, module, bin string, t target) error {
 	p.Printf("          building %s (%s with an empty Go build cache, seconds with a warm one)", t.name, t.cold)
 	if err := os.MkdirAll(bin, 0o755); err != nil {
-		return fmt.Errorf("make folder of the binaries: %w", err)
+		return fmt.Errorf("create folder of the binaries: %w", err)
 	}
 	tmp, err := os.MkdirTemp(filepath.Dir(bin), "tmp-")
 	if err != nil {
-		return fmt.Errorf("make folder for the build: %w", err)
+		return fmt.Errorf("create folder for the build: %w", err)
 	}
 	defer os.RemoveAll(tmp) //nolint:errcheck // a leftover is harmless
 	flags, err := ldflags(module, t.stamped)
@@ -172,7 +172,7 @@ func ldflags(module string, stamped bool) (string, error) {
 // process holds it. The kernel releases the lock when its holder dies.
 func Lock(path string, waiting func()) (func(), error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return nil, fmt.Errorf("make folder of the lock: %w", err)
+		return nil, fmt.Errorf("create folder of the lock: %w", err)
 	}
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {

@@ -22,7 +22,7 @@ var sources = []string{"go.mod", "go.sum", "kube-all/main.go", "coredns/main.go"
 var kubernetesRequire = regexp.MustCompile(`(?m)^\s*k8s\.io/kubernetes (v\S+)$`)
 
 // errNoModule is returned if the sources are not found.
-var errNoModule = errors.New("the module test/cluster is not here: run this from inside the repository")
+var errNoModule = errors.New("module test/cluster not found: run this inside the repository")
 
 // FindModule returns the folder of this module: the current folder, one of
 // its parents, or test/cluster below one of them.

@@ -165,7 +165,7 @@ func (c *Cluster) wait(ctx context.Context, timeout time.Duration, ready func() 
 			for _, p := range procs {
 				err = fmt.Errorf("%w%s", err, quote(p.Log))
 			}
-			return fmt.Errorf("not after %s: %w", timeout, err)
+			return fmt.Errorf("timed out after %s: %w", timeout, err)
 		}
 	}
 }
@@ -175,12 +175,12 @@ func quote(log string) string {
 	if err != nil || len(data) == 0 {
 		return "\n  (its log is empty: " + log + ")"
 	}
-	return "\n" + run.Indent(run.Tail(string(data), 15)) + "\n  whole log: " + log
+	return "\n" + run.Indent(run.Tail(string(data), 15)) + "\n  complete log: " + log
 }
 
 // lock serializes runs that change the cluster.
 func (c *Cluster) lock() (func(), error) {
-	return build.Lock(c.Lock(), func() { c.P.Printf("another up or down is running: waiting for it") })
+	return build.Lock(c.Lock(), func() { c.P.Printf("waiting for another up or down") })
 }
 
 // Health is the state of one part of the cluster.
@@ -215,7 +215,7 @@ func (c *Cluster) Check(ctx context.Context) []Health {
 		err = healthNamed(out, "kube-apiserver")
 	}
 	if err != nil {
-		err = errors.New("unknown: the API server does not answer")
+		err = errors.New("unknown: the API server does not respond")
 		return append(out, Health{"node " + layout.NodeName, -1, err}, Health{"CoreDNS", -1, err})
 	}
 	return append(out, Health{"node " + layout.NodeName, -1, client.NodeReady(ctx)}, Health{"CoreDNS", -1, client.DNSReady(ctx)})

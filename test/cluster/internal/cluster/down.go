@@ -23,7 +23,7 @@ const grace = 3 * time.Second
 // Down stops the cluster and restores the state of the machine before Up.
 func (c *Cluster) Down(ctx context.Context, wipe bool) error {
 	if _, err := os.Stat(c.State()); errors.Is(err, fs.ErrNotExist) {
-		c.P.Printf("nothing is up")
+		c.P.Printf("no cluster is running")
 		return nil
 	}
 	if err := host.CheckPlatform(); err != nil {
@@ -43,7 +43,7 @@ func (c *Cluster) Down(ctx context.Context, wipe bool) error {
 		return err
 	}
 	if before == nil && len(left) == 0 {
-		c.P.Printf("nothing is up")
+		c.P.Printf("no cluster is running")
 		return c.wipe(wipe)
 	}
 	if before == nil {
@@ -53,7 +53,7 @@ func (c *Cluster) Down(ctx context.Context, wipe bool) error {
 		}
 		return c.wipe(wipe)
 	}
-	if err := c.P.Do("stopped the cluster and put the machine back", func() error { return c.tearDown(ctx, *before) }); err != nil {
+	if err := c.P.Do("stopped the cluster and restored the machine", func() error { return c.tearDown(ctx, *before) }); err != nil {
 		return err
 	}
 	return c.wipe(wipe)
@@ -130,7 +130,7 @@ func (c *Cluster) stopAll() error {
 		}
 		proc.Kill(left)
 	}
-	return errors.New("some processes of the cluster cannot be ended: see status")
+	return errors.New("some processes of the cluster cannot be stopped: see status")
 }
 
 // programs are the names of the cluster's programs.

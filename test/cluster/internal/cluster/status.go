@@ -55,7 +55,7 @@ func (c *Cluster) Status(ctx context.Context, out io.Writer) error {
 func (c *Cluster) Env() (string, error) {
 	r, ok := c.readRecord()
 	if !ok || !r.Complete {
-		return "", errors.New("no cluster is up: run the command up first")
+		return "", errors.New("no cluster is running: run the command up first")
 	}
 	return fmt.Sprintf("export KUBECONFIG=%s PATH=%s:\"$PATH\"", shellQuote(c.Kubeconfig()), shellQuote(r.Bin)), nil
 }

@@ -95,7 +95,7 @@ func (c *Cluster) locustImages(ctx context.Context, o UpOptions, fetch bool) err
 		if !fetch || source != locust.Auto {
 			continue
 		}
-		if err := c.P.Do("node has fetched "+ref, func() error { return c.fetch(ctx, ref) }); err != nil {
+		if err := c.P.Do("node has pulled "+ref, func() error { return c.fetch(ctx, ref) }); err != nil {
 			return err
 		}
 	}
@@ -123,15 +123,15 @@ func (c *Cluster) reuse(ctx context.Context, fingerprint string) (bool, error) {
 	r, ok := c.readRecord()
 	switch problem := firstProblem(c.Check(ctx)); {
 	case !ok || !r.Complete:
-		c.P.Printf("an interrupted or damaged cluster is here: starting afresh")
+		c.P.Printf("the cluster is incomplete or damaged: starting a new one")
 	case r.Fingerprint != fingerprint:
-		c.P.Printf("the running cluster was started with other binaries or settings: starting afresh")
+		c.P.Printf("the running cluster has other binaries or settings: starting a new one")
 	case problem != nil:
-		c.P.Printf("the cluster is not healthy (%s): starting afresh", oneLine(problem))
+		c.P.Printf("the cluster is not healthy (%s): starting a new one", oneLine(problem))
 	default:
 		return true, nil
 	}
-	return false, c.P.Do("cleared the old cluster away", func() error { return c.tearDown(ctx, *before) })
+	return false, c.P.Do("removed the old cluster", func() error { return c.tearDown(ctx, *before) })
 }
 
 func (c *Cluster) fresh(ctx context.Context, m config.Machine, r record) error {
@@ -216,7 +216,7 @@ func (c *Cluster) writeFiles(m config.Machine, r record) error {
 	}
 	for path, data := range files {
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			return fmt.Errorf("make folder of the configuration: %w", err)
+			return fmt.Errorf("create folder of the configuration: %w", err)
 		}
 		if err := os.WriteFile(path, data, 0o644); err != nil {
 			return fmt.Errorf("write configuration: %w", err)
@@ -224,7 +224,7 @@ func (c *Cluster) writeFiles(m config.Machine, r record) error {
 	}
 	for _, dir := range []string{c.Logs(), c.Etcd(), c.Containerd(), c.Kubelet(), c.PodLogs(), c.RegistryStorage()} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return fmt.Errorf("make state folder: %w", err)
+			return fmt.Errorf("create state folder: %w", err)
 		}
 	}
 	if err := config.WriteKubeconfigs(c.Layout); err != nil {

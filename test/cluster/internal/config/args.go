@@ -105,7 +105,7 @@ func componentQPS() int {
 func CheckQPS() error {
 	value := os.Getenv(QPSEnv)
 	if qps, err := strconv.Atoi(value); value != "" && (err != nil || qps < 1) {
-		return fmt.Errorf("%s=%q is no number of requests per second; write for example 300, or leave it out", QPSEnv, value)
+		return fmt.Errorf("%s=%q is not a number of requests per second; use for example 300, or unset it", QPSEnv, value)
 	}
 	return nil
 }

@@ -59,7 +59,7 @@ func Fingerprint(l layout.Layout, m Machine, bin string) (string, error) {
 func WriteKubeconfigs(l layout.Layout) error {
 	ca, err := os.ReadFile(filepath.Join(l.Pki(), "ca.crt"))
 	if err != nil {
-		return fmt.Errorf("read the cluster's authority: %w", err)
+		return fmt.Errorf("read the cluster's CA: %w", err)
 	}
 	for user := range pki.Users {
 		pair, err := pki.Load(l.Pki(), user)

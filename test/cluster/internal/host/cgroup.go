@@ -96,7 +96,7 @@ func KillPods() error {
 		}
 		proc.Kill(ids)
 	}
-	return fmt.Errorf("processes of pods cannot be ended")
+	return fmt.Errorf("processes of pods cannot be killed")
 }
 
 // removeCgroups removes the pods' cgroups. They must be empty.

@@ -32,7 +32,7 @@ func CheckPlatform() error {
 		return fmt.Errorf("this is %s: %w", runtime.GOOS, ErrUnsuitable)
 	}
 	if os.Geteuid() != 0 {
-		return fmt.Errorf("this is not root: %w", ErrUnsuitable)
+		return fmt.Errorf("not running as root: %w", ErrUnsuitable)
 	}
 	return nil
 }
@@ -89,7 +89,7 @@ func cniBinDir() string {
 func CheckForeign() error {
 	for _, link := range []string{layout.NodeBridge, layout.PodBridge} {
 		if _, err := os.Stat("/sys/class/net/" + link); err == nil {
-			return fmt.Errorf("the network interface %s exists and is not ours: another Kubernetes node, or a local cluster with another cache folder (%s), runs here; take it down first",
+			return fmt.Errorf("the network interface %s belongs to another Kubernetes node, or to a local cluster with another cache folder (%s); stop it first",
 				link, layout.CacheEnv)
 		}
 	}
@@ -99,7 +99,7 @@ func CheckForeign() error {
 	}
 	for _, root := range roots {
 		if pids := cgroupPids(root); len(pids) > 0 {
-			return fmt.Errorf("pods run here (%s) and are not ours: take the other Kubernetes node down first", root)
+			return fmt.Errorf("pods of another Kubernetes node are running (%s); stop it first", root)
 		}
 	}
 	return nil

@@ -61,11 +61,11 @@ func (r *Record) SetUp(ctx context.Context, save func() error) error {
 		return err
 	}
 	if _, err := (run.Cmd{Args: []string{"nft", "-f", "-"}, Stdin: guard()}).Run(ctx); err != nil {
-		return fmt.Errorf("fence the pod network: %w", err)
+		return fmt.Errorf("isolate the pod network: %w", err)
 	}
 	if rules, err := run.Output(ctx, "iptables-save", "-t", "filter"); err == nil && strings.Contains(rules, ":FORWARD DROP") {
 		if _, err := run.Output(ctx, append([]string{"iptables", "-w", "-I"}, forwardRule...)...); err != nil {
-			return fmt.Errorf("let pods talk to each other: %w", err)
+			return fmt.Errorf("permit traffic between pods: %w", err)
 		}
 	}
 	for _, args := range [][]string{
@@ -74,7 +74,7 @@ func (r *Record) SetUp(ctx context.Context, save func() error) error {
 		{"link", "set", layout.NodeBridge, "up"},
 	} {
 		if _, err := run.Output(ctx, append([]string{"ip"}, args...)...); err != nil {
-			return fmt.Errorf("make the node's bridge: %w", err)
+			return fmt.Errorf("create the node's bridge: %w", err)
 		}
 	}
 	return nil
@@ -129,7 +129,7 @@ func (r Record) removeLinks(ctx context.Context) []string {
 	}
 	var problems []string
 	for _, name := range ours() {
-		problems = append(problems, "network interface "+name+" is still there")
+		problems = append(problems, "network interface "+name+" cannot be removed")
 	}
 	return problems
 }

@@ -93,7 +93,7 @@ func EnsureTools(ctx context.Context, p *step.Printer, tools []Tool) error {
 		}
 		disable(ctx, services)
 		if left, _ := missing(tools); len(left) > 0 {
-			return fmt.Errorf("the installed packages %s do not bring what is expected of them: %w", strings.Join(left, ", "), ErrUnsuitable)
+			return fmt.Errorf("the installed packages %s do not contain the expected files: %w", strings.Join(left, ", "), ErrUnsuitable)
 		}
 		return nil
 	})

@@ -68,7 +68,7 @@ func (r Record) Restore(ctx context.Context, state string) error {
 	}
 	problems = append(problems, r.removePaths()...)
 	if len(problems) > 0 {
-		return fmt.Errorf("not everything could be put back:\n  %s", strings.Join(problems, "\n  "))
+		return fmt.Errorf("the machine could not be restored completely:\n  %s", strings.Join(problems, "\n  "))
 	}
 	return nil
 }

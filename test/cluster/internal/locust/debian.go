@@ -60,7 +60,7 @@ func (b builder) apt(ctx context.Context) error {
 		path := filepath.Join(b.rootfs(), file)
 		original, err := os.ReadFile(path)
 		if err := os.WriteFile(path, data, 0o644); err != nil {
-			return fmt.Errorf("lend %s: %w", file, err)
+			return fmt.Errorf("write %s: %w", file, err)
 		}
 		defer restoreFile(path, original, err == nil) //nolint:gocritic // after the installation, for all files
 	}
@@ -90,7 +90,7 @@ func (b builder) fixVersion() error {
 	file := filepath.Join(dir, "_version.py")
 	data, err := os.ReadFile(file)
 	if err != nil {
-		return fmt.Errorf("look at Debian's Locust: %w", err)
+		return fmt.Errorf("read the version of Debian's Locust: %w", err)
 	}
 	text := strings.ReplaceAll(string(data), "version = ''", "version = '"+debianVersion+"'")
 	if text == string(data) {

@@ -69,7 +69,7 @@ func (b builder) python(ctx context.Context) (interpreter, error) {
 	}
 	f := strings.Fields(out)
 	if len(f) != 3 {
-		return interpreter{}, fmt.Errorf("python says %q about itself", out)
+		return interpreter{}, fmt.Errorf("unexpected output of python: %q", out)
 	}
 	return interpreter{f[0], f[1], f[2]}, nil
 }
@@ -79,7 +79,7 @@ func (b builder) python(ctx context.Context) (interpreter, error) {
 func (i interpreter) platforms() ([]string, error) {
 	var major, minor int
 	if _, err := fmt.Sscanf(i.libc, "%d.%d", &major, &minor); err != nil || major != 2 {
-		return nil, fmt.Errorf("odd C library version %q", i.libc)
+		return nil, fmt.Errorf("unsupported C library version %q", i.libc)
 	}
 	tags := []string{"linux_" + i.machine}
 	for m := minor; m >= 5; m-- {

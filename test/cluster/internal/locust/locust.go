@@ -40,7 +40,7 @@ func ParseSource(text string) (Source, error) {
 	case Auto, PyPI, Debian:
 		return s, nil
 	default:
-		return "", fmt.Errorf("%q is none of auto, pypi, debian", text)
+		return "", fmt.Errorf("%q must be one of auto, pypi, debian", text)
 	}
 }
 
@@ -89,7 +89,7 @@ func Ensure(ctx context.Context, l layout.Layout, p *step.Printer, s Source) (st
 		if ctx.Err() != nil || !errors.Is(err, errIndex) {
 			return "", err
 		}
-		p.Printf("Locust %s is not to be had, Debian's %s is taken instead: %v", Version(), debianVersion, err)
+		p.Printf("Locust %s is not available, using Debian's %s instead: %v", Version(), debianVersion, err)
 		chosen = Debian
 		if err := ensure(ctx, l, p, Debian); err != nil {
 			return "", err
@@ -107,7 +107,7 @@ func tagLatest(ctx context.Context, s Source) error {
 		return err
 	}
 	if img == nil {
-		return fmt.Errorf("%s has vanished from the registry", Ref(s))
+		return fmt.Errorf("%s is missing in the registry", Ref(s))
 	}
 	return registry.Push(ctx, Latest, img)
 }
@@ -127,7 +127,7 @@ func ensure(ctx context.Context, l layout.Layout, p *step.Printer, s Source) err
 		return err
 	}
 	b := builder{Layout: l, p: p, work: filepath.Join(l.Cache, "locust", "work")}
-	unlock, err := build.Lock(filepath.Join(l.Cache, "locust", "lock"), func() { p.Printf("another Locust image is being built: waiting for it") })
+	unlock, err := build.Lock(filepath.Join(l.Cache, "locust", "lock"), func() { p.Printf("waiting for another build of a Locust image") })
 	if err != nil {
 		return err
 	}

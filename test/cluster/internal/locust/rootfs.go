@@ -48,7 +48,7 @@ func (b builder) inside(ctx context.Context, args ...string) (string, error) {
 // once and cached as the bottom layer of the image.
 func (b builder) prepare(ctx context.Context) error {
 	if err := os.MkdirAll(b.rootfs(), 0o755); err != nil {
-		return fmt.Errorf("make folder of the root file system: %w", err)
+		return fmt.Errorf("create folder of the root file system: %w", err)
 	}
 	if _, err := os.Stat(b.base()); err == nil {
 		return b.p.Do("Debian base unpacked", func() error {
@@ -100,7 +100,7 @@ func debianSource(ctx context.Context) (suite, mirror string, err error) {
 			return "", "", err
 		}
 	}
-	return "", "", fmt.Errorf("apt names no mirror for %s", suite)
+	return "", "", fmt.Errorf("apt has no mirror for %s", suite)
 }
 
 func pickMirror(targets, suite string) string {
@@ -116,7 +116,7 @@ func pickMirror(targets, suite string) string {
 func codename() (string, error) {
 	f, err := os.Open("/etc/os-release")
 	if err != nil {
-		return "", fmt.Errorf("find out which Debian this is: %w", err)
+		return "", fmt.Errorf("read the Debian version: %w", err)
 	}
 	defer f.Close() //nolint:errcheck // read only
 	for lines := bufio.NewScanner(f); lines.Scan(); {
@@ -124,7 +124,7 @@ func codename() (string, error) {
 			return strings.Trim(name, `"`), nil
 		}
 	}
-	return "", errors.New("/etc/os-release names no VERSION_CODENAME")
+	return "", errors.New("/etc/os-release has no VERSION_CODENAME")
 }
 
 // proxy returns apt's proxy for debootstrap, which does not read apt's settings.
@@ -163,7 +163,7 @@ func (b builder) addUser() error {
 		err = os.Chmod(dir, 0o777|os.ModeSticky)
 	}
 	if err != nil {
-		return fmt.Errorf("make the home folder: %w", err)
+		return fmt.Errorf("create the home folder: %w", err)
 	}
 	return nil
 }
@@ -201,7 +201,7 @@ func (b builder) pack(ctx context.Context, file, part string) error {
 		return err
 	}
 	if err := os.Rename(tmp, file); err != nil {
-		return fmt.Errorf("keep the packed layer: %w", err)
+		return fmt.Errorf("save the packed layer: %w", err)
 	}
 	return nil
 }
@@ -213,7 +213,7 @@ func (b builder) verify(ctx context.Context, version string) error {
 		return err
 	}
 	if !strings.Contains(out, version) {
-		return fmt.Errorf("locust says it is %q, not %s", strings.TrimSpace(out), version)
+		return fmt.Errorf("locust reports version %q, want %s", strings.TrimSpace(out), version)
 	}
 	return nil
 }

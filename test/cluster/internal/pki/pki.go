@@ -71,7 +71,7 @@ func clusterRequests() []request {
 // for etcd (whose clients have full access) and one for the aggregation layer.
 func Write(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("make folder of the certificates: %w", err)
+		return fmt.Errorf("create folder of the certificates: %w", err)
 	}
 	sets := map[string][]request{
 		"ca":             clusterRequests(),
@@ -137,11 +137,11 @@ func newAuthority(name string) (*authority, error) {
 	template.KeyUsage |= x509.KeyUsageCertSign | x509.KeyUsageCRLSign
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
-		return nil, fmt.Errorf("make authority %s: %w", name, err)
+		return nil, fmt.Errorf("create CA %s: %w", name, err)
 	}
 	cert, err := x509.ParseCertificate(der)
 	if err != nil {
-		return nil, fmt.Errorf("read authority %s back: %w", name, err)
+		return nil, fmt.Errorf("parse CA %s: %w", name, err)
 	}
 	pair, err := encode(der, key)
 	return &authority{Pair: pair, cert: cert, key: key}, err
@@ -163,7 +163,7 @@ func (a *authority) sign(r request) (Pair, error) {
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, key.Public(), a.key)
 	if err != nil {
-		return Pair{}, fmt.Errorf("make certificate: %w", err)
+		return Pair{}, fmt.Errorf("create certificate: %w", err)
 	}
 	return encode(der, key)
 }
@@ -171,7 +171,7 @@ func (a *authority) sign(r request) (Pair, error) {
 func newKey() (*ecdsa.PrivateKey, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return nil, fmt.Errorf("make key: %w", err)
+		return nil, fmt.Errorf("create key: %w", err)
 	}
 	return key, nil
 }
@@ -179,7 +179,7 @@ func newKey() (*ecdsa.PrivateKey, error) {
 func newTemplate(name pkix.Name) (*x509.Certificate, error) {
 	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
 	if err != nil {
-		return nil, fmt.Errorf("make serial number: %w", err)
+		return nil, fmt.Errorf("create serial number: %w", err)
 	}
 	now := time.Now()
 	return &x509.Certificate{

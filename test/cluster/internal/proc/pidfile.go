@@ -75,16 +75,16 @@ func Identify(pid int) (Identity, error) {
 func parseStat(line string) (state byte, start uint64, err error) {
 	end := strings.LastIndexByte(line, ')')
 	if end < 0 {
-		return 0, 0, fmt.Errorf("odd process state %q", line)
+		return 0, 0, fmt.Errorf("invalid process state %q", line)
 	}
 	fields := strings.Fields(line[end+1:])
 	const startField = 22 - 3
 	if len(fields) <= startField {
-		return 0, 0, fmt.Errorf("short process state %q", line)
+		return 0, 0, fmt.Errorf("incomplete process state %q", line)
 	}
 	start, err = strconv.ParseUint(fields[startField], 10, 64)
 	if err != nil {
-		return 0, 0, fmt.Errorf("odd start time in process state: %w", err)
+		return 0, 0, fmt.Errorf("invalid start time in process state: %w", err)
 	}
 	return fields[0][0], start, nil
 }

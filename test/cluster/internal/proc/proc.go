@@ -38,7 +38,7 @@ type Process struct {
 func Start(s Spec) (*Process, error) {
 	for _, file := range []string{s.Log, s.PidFile} {
 		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-			return nil, fmt.Errorf("make folder for %s: %w", s.Name, err)
+			return nil, fmt.Errorf("create folder for %s: %w", s.Name, err)
 		}
 	}
 	log, err := os.OpenFile(s.Log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
@@ -66,7 +66,7 @@ func Start(s Spec) (*Process, error) {
 	go func() { p.err = cmd.Wait(); close(p.done) }()
 	if err != nil {
 		cmd.Process.Kill() //nolint:errcheck // it may have ended by itself
-		return nil, fmt.Errorf("note the pid of %s: %w", s.Name, err)
+		return nil, fmt.Errorf("write the pid file of %s: %w", s.Name, err)
 	}
 	return p, nil
 }

@@ -36,7 +36,7 @@ func Build(ctx context.Context, l layout.Layout, p *step.Printer, o BuildOptions
 		o.Dockerfile = filepath.Join(o.Context, "Dockerfile")
 	}
 	dir := filepath.Join(l.Cache, "buildah")
-	unlock, err := build.Lock(filepath.Join(dir, "lock"), func() { p.Printf("another image is being built: waiting for it") })
+	unlock, err := build.Lock(filepath.Join(dir, "lock"), func() { p.Printf("waiting for another image build") })
 	if err != nil {
 		return err
 	}

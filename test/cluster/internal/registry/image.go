@@ -54,7 +54,7 @@ func ParseFile(text string) (File, error) {
 func Image(s Settings, layers ...v1.Layer) (v1.Image, error) {
 	img, err := mutate.AppendLayers(empty.Image, layers...)
 	if err != nil {
-		return nil, fmt.Errorf("stack layers: %w", err)
+		return nil, fmt.Errorf("append layers: %w", err)
 	}
 	img, err = mutate.ConfigFile(img, configOf(img, s))
 	if err != nil {
@@ -104,7 +104,7 @@ func FileLayer(files []File) (v1.Layer, error) {
 	}
 	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(buf.Bytes())), nil })
 	if err != nil {
-		return nil, fmt.Errorf("make a layer: %w", err)
+		return nil, fmt.Errorf("create a layer: %w", err)
 	}
 	return layer, nil
 }
@@ -214,7 +214,7 @@ func Find(ctx context.Context, tag string) (v1.Image, error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("look for %s: %w", tag, err)
+		return nil, fmt.Errorf("get %s: %w", tag, err)
 	}
 	return img, nil
 }
@@ -236,7 +236,7 @@ func Label(ctx context.Context, tag, label string) (string, error) {
 func List(ctx context.Context) ([]string, error) {
 	reg, err := name.NewRegistry(layout.Registry, name.Insecure)
 	if err != nil {
-		return nil, fmt.Errorf("name the registry: %w", err)
+		return nil, fmt.Errorf("parse the registry's name: %w", err)
 	}
 	repos, err := remote.Catalog(ctx, reg)
 	if err != nil {

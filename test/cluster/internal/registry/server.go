@@ -52,14 +52,14 @@ func temporary(ctx context.Context, l layout.Layout, env []string, pidFile strin
 		proc.Stop([]proc.Identity{id}, 3*time.Second)
 	}
 	if kube.Healthy(ctx, config.RegistryHealth) == nil {
-		return fmt.Errorf("another image registry listens on %s: stop it first", layout.RegistryAddr)
+		return fmt.Errorf("another image registry listens on %s; stop it first", layout.RegistryAddr)
 	}
 	conf, err := config.Registry(l)
 	if err != nil {
 		return err
 	}
 	if err := os.MkdirAll(l.Conf(), 0o755); err != nil {
-		return fmt.Errorf("make folder of the configuration: %w", err)
+		return fmt.Errorf("create folder of the configuration: %w", err)
 	}
 	if err := os.WriteFile(filepath.Join(l.Conf(), "registry.yaml"), conf, 0o644); err != nil {
 		return fmt.Errorf("write the registry's configuration: %w", err)

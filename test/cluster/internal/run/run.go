@@ -44,7 +44,7 @@ func (c Cmd) Run(ctx context.Context) (string, error) {
 	sinks := []io.Writer{&all}
 	if c.Log != "" {
 		if err := os.MkdirAll(filepath.Dir(c.Log), 0o755); err != nil {
-			return "", fmt.Errorf("make log folder: %w", err)
+			return "", fmt.Errorf("create log folder: %w", err)
 		}
 		f, err := os.OpenFile(c.Log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 		if err != nil {
@@ -79,7 +79,7 @@ func (c Cmd) where(output string) string {
 		text = "\n" + text
 	}
 	if c.Log != "" {
-		text += "\n  whole output: " + c.Log
+		text += "\n  complete output: " + c.Log
 	}
 	return text
 }

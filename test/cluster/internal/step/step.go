@@ -49,7 +49,7 @@ func (p *Printer) Heartbeat(what string, every time.Duration) func() {
 			case <-done:
 				return
 			case <-tick.C:
-				p.Printf("          still busy: %s (%s so far)", what, time.Since(begin).Round(time.Second))
+				p.Printf("          still running: %s (%s so far)", what, time.Since(begin).Round(time.Second))
 			}
 		}
 	}()
