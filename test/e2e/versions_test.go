@@ -177,8 +177,8 @@ func TestVersions(t *testing.T) {
 	}
 }
 
-// requireNoDiff checks that kubectl diff finds no difference. It retries, because kubectl reads the object twice, and the operator
-// may write the status in between.
+// requireNoDiff checks that kubectl diff finds no difference. It retries, because kubectl reads the object twice, and the
+// operator may write the status in between.
 func (s *fixture) requireNoDiff(args []string) {
 	s.t.Helper()
 	var diff string

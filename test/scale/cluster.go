@@ -45,7 +45,8 @@ const (
 	testsCRD           = "locusttests.locust.io"
 	operatorUser       = "system:serviceaccount:" + operatorNamespace + ":locust-k8s-operator-controller-manager"
 
-	// nodeLabel marks the nodes that kwok simulates. It is also the key of their taint, so that no other pods are scheduled there.
+	// nodeLabel marks the nodes that kwok simulates. It is also the key of their taint, so that other pods are not scheduled
+	// there.
 	nodeLabel = "locust.io/scale"
 	// managedAnnotation selects the nodes that kwok manages.
 	managedAnnotation = "kwok.x-k8s.io/node"

@@ -21,11 +21,11 @@ import (
 
 var conditionRules = []rule{
 	{"conditions-good-run", "conditions", "a good run goes through Pending, Running and Succeeded, with the conditions of each", goodRun},
-	{"conditions-failing-run", "conditions", "a run with failures ends as Failed, and reports the cause", failingRun},
-	{"conditions-broken-image", "conditions", "an image that cannot be pulled is reported at once, with the kubelet's message", brokenImage},
+	{"conditions-failing-run", "conditions", "a run with failures ends as Failed, with the cause", failingRun},
+	{"conditions-broken-image", "conditions", "an image that cannot be pulled is reported immediately, with the kubelet's message", brokenImage},
 	{"conditions-missing-configmap", "conditions", "a missing ConfigMap is reported by name", missingConfigMap},
-	{"conditions-complete", "conditions", "all conditions are present from the first status on, and none is ever removed", complete},
-	{"conditions-reasons", "conditions", "reasons come from the documented table only", reasons},
+	{"conditions-complete", "conditions", "all conditions are present from the first status on, and none is ever lost", complete},
+	{"conditions-reasons", "conditions", "all reasons are in the documented table", reasons},
 	{"conditions-times", "conditions", "lastTransitionTime changes if and only if the status of the condition changes; observedGeneration is set", times},
 	{"conditions-kstatus", "conditions", "tools that follow the kstatus convention compute InProgress, then Current or Failed", kstatusOf},
 }

@@ -24,13 +24,13 @@ var permanentConditions = []string{
 }
 
 var statusRules = []rule{
-	{"status-subresource-v2", "status", "the status is a subresource: a write of the spec cannot change the status, nor the reverse (v2)", subresource("v2")},
-	{"status-subresource-v1", "status", "the status is a subresource: a write of the spec cannot change the status, nor the reverse (v1)", subresource("v1")},
-	{"status-initial", "status", "the first status has phase Pending, observedGeneration, the number of expected workers, and all conditions", initial},
-	{"status-numbers", "status", "a finished test reports its workers, the times of its master Job, and its exact result", numbers},
-	{"status-idle", "status", "the status of an idle test is not written", idle},
-	{"status-spec-change", "status", "a change of the spec during the run changes only SpecDrifted, and is reported there", specChange},
-	{"status-terminal", "status", "Succeeded and Failed are final: the status does not change, and no Job is recreated", terminal},
+	{"status-subresource-v2", "status", "the status is a subresource: a write of the spec cannot change the status, and vice versa (v2)", subresource("v2")},
+	{"status-subresource-v1", "status", "the status is a subresource: a write of the spec cannot change the status, and vice versa (v1)", subresource("v1")},
+	{"status-initial", "status", "the first status has phase Pending, the observed generation, the expected workers and all conditions", initial},
+	{"status-numbers", "status", "the status of a finished test has its workers, its times (those of the Job) and its exact result", numbers},
+	{"status-idle", "status", "the status is not written while nothing changes", idle},
+	{"status-spec-change", "status", "a change of the spec during the run changes only SpecDrifted, and is reported", specChange},
+	{"status-terminal", "status", "Succeeded and Failed are final: nothing changes them, and nothing is started again", terminal},
 	{"status-versions", "status", "v1 shows the same status as v2", versions},
 }
 

@@ -35,7 +35,7 @@ func EtcdArgs(l layout.Layout) []string {
 		"--data-dir=" + l.Etcd(),
 		// The data is discarded with the cluster, so there is no need to wait for the disk.
 		"--unsafe-no-fsync",
-		// Tens of thousands of pods need more than the default of 2 GiB between two compactions. This is etcd's suggested maximum.
+		// Tens of thousands of pods need more than the default of 2 GiB between two compactions. This is etcd's maximum.
 		"--quota-backend-bytes=8589934592",
 		"--log-level=warn",
 		"--listen-client-urls=" + url,
