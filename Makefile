@@ -1,4 +1,4 @@
-# Start with `make demo`, then `make test`. `make` alone lists everything.
+# Start with `make demo`, then `make test`. `make` alone lists all targets.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -6,13 +6,13 @@ SHELL := bash
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 .NOTPARALLEL:
 
-# The settings that `make help` lists.
+# Settings; `make help` lists them.
 LOCAL ?= 1
 LOCUST_IMAGE ?=
 IMG ?= localhost:5000/locust-k8s-operator:dev
 BASE ?= gcr.io/distroless/static:nonroot
 CONTAINER_TOOL ?= docker
-# By executions, not seconds: when time is up in the middle of one, Go calls it a failure.
+# A number of executions, not a duration: Go reports a failure if the time ends during an execution.
 FUZZTIME ?= 10000x
 OVERLAY ?= default
 BUNDLE_VERSION ?= 0.1.0
@@ -29,20 +29,20 @@ CATALOG_DIR ?= bin/catalog
 CATALOG_FLAGS ?=
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
-# Everything that is downloaded or built once lies here, outside the clone.
+# The cache of downloads and builds, outside the clone.
 LOCUST_OPERATOR_CACHE ?= $(HOME)/.cache/locust-operator
 override LOCUST_OPERATOR_CACHE := $(abspath $(LOCUST_OPERATOR_CACHE))
 export LOCUST_OPERATOR_CACHE
 
-# Pinned tools, built at first use.
+# Pinned tools, built on first use.
 CONTROLLER_GEN = "$$(tools/build.sh controller-gen)"
 CRD_REF_DOCS = "$$(tools/build.sh crd-ref-docs)"
 KUSTOMIZE = "$$(tools/build.sh kustomize)"
 GOLANGCI_LINT = "$$(tools/build.sh golangci-lint)"
 export GOLANGCI_LINT_CACHE = $(LOCUST_OPERATOR_CACHE)/golangci-lint
 
-# The embedded cluster. IN_CLUSTER goes before a command that is to meet it: it sets KUBECONFIG, puts the cluster's
-# kubectl first on PATH, and names the images that are only there.
+# The embedded cluster. IN_CLUSTER is the prefix of commands that use it: it sets KUBECONFIG, puts the cluster's
+# kubectl first on PATH, and sets the images that exist only there.
 LOCALCLUSTER = go -C test/cluster run ./cmd/localcluster
 IN_CLUSTER = settings="$$($(LOCALCLUSTER) env)"; eval "$$settings"; \
 	LOCUST_IMAGE="$${LOCUST_IMAGE:-$$($(LOCALCLUSTER) locust-image)}"; export LOCUST_IMAGE; \
@@ -51,40 +51,47 @@ IN_CLUSTER_BARE = settings="$$($(LOCALCLUSTER) env)"; eval "$$settings"; IMG="$$
 
 KUBECTL ?= $$(command -v kubectl || echo "$$($(LOCALCLUSTER) assets)/kubectl")
 
+# All modules with Go code; the other go.mod files in tools/ only pin tools.
+MODULES = . test/cluster tools tools/observability tools/olm
+# The packages of a module. The other programs of test/cluster are Kubernetes itself, which takes minutes to load.
+PACKAGES = $(if $(filter test/cluster,$(1)),./cmd/... ./internal/...,./...)
+# The tags of the suites in test/.
+TAGS = integration,e2e,olm
+
 # The race detector needs a C compiler.
 RACE = $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 
-# Coverage is that of the product's packages, by whatever test.
+# Coverage is measured for the product's packages, over all tests.
 COVERED = ./api/...,./controllers/...,./pkg/...
-# go test prints a share of all packages after each one's line; the total says it once.
-STRIP_SHARES = sed -E -e '/^\t.*coverage: 0\.0%/d' -e 's/[[:space:]]*coverage: [0-9.]+% of statements.*//'
+# go test prints a coverage for each package; `make coverage` prints the total.
+STRIP_COVERAGE = sed -E -e '/^\t.*coverage: 0\.0%/d' -e 's/[[:space:]]*coverage: [0-9.]+% of statements.*//'
 
 ##@ First steps
 
 .PHONY: help
-help: ## Show this list
+help: ## Show this help
 	@awk 'BEGIN { FS = ":.*## "; print "usage: make TARGET [NAME=VALUE...]" } \
 		/^##@ / { printf "\n%s\n", substr($$0, 5) } \
 		/^[a-z0-9-]+:.*## / { printf "  %-22s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
-	@printf '\nSettings, with their values now\n'
+	@printf '\nSettings and their current values\n'
 	@printf '  %-22s %s\n' \
-		'LOCAL' 'demo, test-e2e: 1 for an embedded cluster here, 0 for your own (KUBECONFIG): $(LOCAL)' \
+		'LOCAL' 'demo, test-e2e: 1 for the embedded cluster, 0 for your own (KUBECONFIG): $(LOCAL)' \
 		'IMG' 'operator image to build, push or deploy: $(IMG)' \
-		'LOCUST_IMAGE' 'Locust image of demo and test-e2e; empty: that of the manifests, or of the embedded cluster' \
-		'OLM_RUN' 'test-olm: the tests to run, a regular expression: $(OLM_RUN)' \
-		'TESTS, WORKERS' 'bench-scale: number of tests, and of workers of each: $(TESTS), $(WORKERS)' \
-		'CHECK' 'bench-scale: what must be within its budget: counts, all or none: $(CHECK)' \
-		'SCALE_FLAGS' 'bench-scale and other scale targets: more flags, see docs/scale.md' \
+		'LOCUST_IMAGE' 'Locust image for demo and test-e2e; empty: the one in the manifests, or in the embedded cluster' \
+		'OLM_RUN' 'test-olm: regular expression of the tests to run: $(OLM_RUN)' \
+		'TESTS, WORKERS' 'bench-scale: number of tests, and of workers per test: $(TESTS), $(WORKERS)' \
+		'CHECK' 'bench-scale: budgets to check: counts, all or none: $(CHECK)' \
+		'SCALE_FLAGS' 'bench-scale and other scale targets: additional flags, see docs/scale.md' \
 		'BUNDLE_VERSION' 'version of the OLM bundle: $(BUNDLE_VERSION)' \
-		'BASE' 'base of the operator image: $(BASE)' \
+		'BASE' 'base image of the operator image: $(BASE)' \
 		'OVERLAY' 'folder of config/ that deploy applies, default or cert-manager: $(OVERLAY)' \
 		'CONTAINER_TOOL' 'docker, podman or nerdctl: $(CONTAINER_TOOL)' \
-		'VERSION' 'what the operator calls itself: $(VERSION)' \
-		'FUZZTIME' 'for each fuzz test: $(FUZZTIME)' \
-		'LOCUST_OPERATOR_CACHE' 'built tools and cluster: $(LOCUST_OPERATOR_CACHE)'
+		'VERSION' 'version of the operator: $(VERSION)' \
+		'FUZZTIME' 'test-fuzz: duration or executions of each fuzz test: $(FUZZTIME)' \
+		'LOCUST_OPERATOR_CACHE' 'cache of built tools and cluster: $(LOCUST_OPERATOR_CACHE)'
 
 .PHONY: demo
-demo: ## Run a load test on a cluster, from nothing, and watch it live
+demo: ## Start a cluster, or use yours (LOCAL=0), run a load test on it, and show it live
 ifeq ($(LOCAL),1)
 	@$(MAKE) cluster-up local-image
 	@$(IN_CLUSTER) $(MAKE) deploy run-demo
@@ -93,15 +100,14 @@ else
 endif
 
 .PHONY: test
-test: ## Run all checks that need no root: generated files, lint, unit, fuzz, integration
+test: ## Run all checks that need no root: generated files, lint, unit, fuzz and integration tests
 	@$(MAKE) verify
 	@$(MAKE) lint
 	@$(MAKE) vet
 	@rm -rf bin/cover
 	@$(MAKE) test-unit
 	@$(MAKE) test-fuzz
-	@$(MAKE) test-cluster
-	@$(MAKE) test-tools
+	@$(MAKE) test-modules
 	@$(MAKE) test-integration
 	@$(MAKE) coverage
 	@echo "==> all checks passed"
@@ -109,11 +115,11 @@ test: ## Run all checks that need no root: generated files, lint, unit, fuzz, in
 ##@ Tests
 
 .PHONY: test-unit
-test-unit: ## Run the unit tests, with the race detector where it works
+test-unit: ## Run the unit tests, with the race detector if there is a C compiler
 	@echo "==> unit tests $(RACE)"
 	@mkdir -p bin/cover
-	@go test $(RACE) -timeout 5m -covermode atomic -coverpkg $(COVERED) -coverprofile bin/cover/unit.out ./... | $(STRIP_SHARES)
-	@echo "==> costs of decoding, without the race detector"
+	@go test $(RACE) -timeout 5m -covermode atomic -coverpkg $(COVERED) -coverprofile bin/cover/unit.out ./... | $(STRIP_COVERAGE)
+	@echo "==> cost of decoding, without the race detector"
 	@go test ./test/schema
 
 .PHONY: test-fuzz
@@ -126,38 +132,38 @@ test-fuzz: ## Fuzz each Fuzz function for FUZZTIME
 	done
 
 .PHONY: test-integration
-test-integration: ## Run the suites against a real API server, etcd and controller-manager
+test-integration: ## Run the integration tests against a real API server, etcd and controller-manager
 	@echo "==> integration tests $(RACE)"
 	@mkdir -p bin/cover
 	@assets="$$($(LOCALCLUSTER) assets)"; KUBEBUILDER_ASSETS="$$assets" KUBE_CACHE_MUTATION_DETECTOR=true \
 		go test $(RACE) -tags integration -timeout 15m -parallel 4 -covermode atomic -coverpkg $(COVERED) \
-			-coverprofile bin/cover/integration.out ./test/integration/... | $(STRIP_SHARES)
+			-coverprofile bin/cover/integration.out ./test/integration/... | $(STRIP_COVERAGE)
 
 .PHONY: bench
-bench: ## Run the benchmarks; those of the webhooks print p50 and p99 latencies, against a real API server
+bench: ## Run the benchmarks; webhook benchmarks print p50 and p99 latencies against a real API server
 	@echo "==> benchmarks"
 	@go test -run '^$$' -bench . -benchmem ./api/... ./pkg/...
 	@assets="$$($(LOCALCLUSTER) assets)"; KUBEBUILDER_ASSETS="$$assets" \
 		go test -tags integration -run '^$$' -bench . -timeout 15m ./test/integration/...
 
 .PHONY: bench-scale
-bench-scale: ## Hold the operator to its budgets with TESTS × WORKERS, beside the floor (embedded cluster; Linux, root)
+bench-scale: ## Check the operator against its budgets with TESTS × WORKERS, and a baseline (embedded cluster; Linux, root)
 	@$(call SCALE,bench) --tests $(TESTS) --workers $(WORKERS) --check $(CHECK) $(SCALE_FLAGS)
 
 .PHONY: bench-sizes
-bench-sizes: ## Fit the operator's memory over several sizes (embedded cluster)
+bench-sizes: ## Measure the operator's memory at several sizes (embedded cluster)
 	@$(call SCALE,sizes) $(SCALE_FLAGS)
 
 .PHONY: bench-shards
-bench-shards: ## Let two operators divide the namespaces, TESTS × WORKERS each (embedded cluster)
+bench-shards: ## Measure two operators that divide the namespaces, TESTS × WORKERS each (embedded cluster)
 	@$(call SCALE,shards) --tests $(TESTS) --workers $(WORKERS) $(SCALE_FLAGS)
 
 .PHONY: soak
-soak: ## Let tests come and go for long, and look whether anything grows (embedded cluster)
+soak: ## Create and delete tests for a long time, and check for leaks (embedded cluster)
 	@$(call SCALE,soak) $(SCALE_FLAGS)
 
 .PHONY: test-olm
-test-olm: ## Install, check, upgrade and remove the operator by OLM, on the embedded cluster (Linux, root)
+test-olm: ## Install, check, upgrade and remove the operator with OLM on the embedded cluster (Linux, root)
 	@mkdir -p bin/olm
 	@$(MAKE) cluster-up olm-up
 	@$(LOCALCLUSTER) env >bin/cluster.env; eval "$$(cat bin/cluster.env)"; $(MAKE) undeploy-quietly
@@ -165,10 +171,10 @@ test-olm: ## Install, check, upgrade and remove the operator by OLM, on the embe
 	@test/e2e/olm/prepare.sh bin/olm >bin/olm/settings
 	@eval "$$(cat bin/cluster.env)"; eval "$$(cat bin/olm/settings)"; \
 		go test -tags olm -count 1 -timeout 60m -v -run '$(OLM_RUN)' ./test/e2e/olm/... 2>&1 | tee bin/olm.log || \
-		{ printf '\n==> what failed\n'; grep -E -A 12 'Error Trace:|^ *--- FAIL|^panic:' bin/olm.log | tail -n 120; exit 1; }
+		{ printf '\n==> failures\n'; grep -E -A 12 'Error Trace:|^ *--- FAIL|^panic:' bin/olm.log | tail -n 120; exit 1; }
 
 .PHONY: test-e2e
-test-e2e: ## Run the end-to-end suites on a real cluster
+test-e2e: ## Run the end-to-end tests on a real cluster
 ifeq ($(LOCAL),1)
 	@mkdir -p bin && test/cluster/machine.sh before "$(CURDIR)/bin/machine"
 	@$(MAKE) cluster-up local-image
@@ -179,20 +185,12 @@ else
 	@$(MAKE) deploy run-e2e
 endif
 
-.PHONY: test-cluster
-test-cluster: ## Run the tests of the embedded cluster's own code
-	@echo "==> tests of test/cluster"
-	@go -C test/cluster test ./cmd/... ./internal/...
-
-.PHONY: test-tools
-test-tools: ## Run the tests of the developer tools
-	@echo "==> tests of tools"
-	@go -C tools test -count 1 ./...
-	@echo "==> tests of alerts and dashboard"
-	@go -C tools/observability test -count 1 ./...
+.PHONY: test-modules
+test-modules: ## Run the unit tests of the other modules: embedded cluster, developer tools, alerts and dashboard
+	@$(foreach module,$(filter-out .,$(MODULES)),echo "==> tests of $(module)"; go -C $(module) test -count 1 $(call PACKAGES,$(module));)
 
 .PHONY: coverage
-coverage: ## Print the coverage of the tests that ran last
+coverage: ## Print the coverage of the last test run
 	@{ echo "mode: atomic"; cat bin/cover/*.out | grep -v -e '^mode:' -e zz_generated -e /gendocs/; } >bin/cover/total.txt
 	@go tool cover -func bin/cover/total.txt | awk '/^total:/ { print "==> coverage of api, controllers and pkg: " $$3 }'
 
@@ -219,7 +217,7 @@ generate: ## Generate deepcopy, CRDs, RBAC and the reference docs
 manifests: generate ## Same as generate
 
 .PHONY: bundle
-bundle: ## Generate the OLM bundle of VERSION BUNDLE_VERSION
+bundle: ## Generate the OLM bundle of version BUNDLE_VERSION
 	@echo "==> bundle $(BUNDLE_VERSION)"
 	@tools/bundle.sh $(BUNDLE_VERSION) $(IMAGE_BASE):v$(BUNDLE_VERSION) $(IMAGE_BASE)-scorecard:v$(BUNDLE_VERSION) $(SCORECARD_TEST_IMAGE) .
 
@@ -228,20 +226,20 @@ bundle-build: ## Build the bundle image BUNDLE_IMG with CONTAINER_TOOL
 	$(CONTAINER_TOOL) build --file bundle.Dockerfile --tag $(BUNDLE_IMG) .
 
 .PHONY: catalog
-catalog: ## Render the catalog from its template, and validate it; the bundle images have to be in their registry
+catalog: ## Render the catalog from its template, and validate it; the bundle images must be in their registry
 	@echo "==> catalog"
 	@opm="$$(tools/build.sh opm)"; mkdir -p $(CATALOG_DIR)/catalog; \
 		"$$opm" alpha render-template basic $(CATALOG_FLAGS) --output yaml <(sed "s|image: ghcr.io/abdelrhmanhamouda/locust-k8s-operator-bundle:|image: $(IMAGE_BASE)-bundle:|" $(CATALOG_TEMPLATE)) >$(CATALOG_DIR)/catalog/catalog.yaml; \
 		"$$opm" validate $(CATALOG_DIR)/catalog && echo "$(CATALOG_DIR)/catalog is valid"
 
 .PHONY: scorecard-build
-scorecard-build: ## Build the image of the scorecard's tests with CONTAINER_TOOL
+scorecard-build: ## Build the image of the scorecard tests with CONTAINER_TOOL
 	@mkdir -p bin/scorecard-image
 	@CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w" -o bin/scorecard-image/scorecard ./test/scorecard
 	$(CONTAINER_TOOL) build --build-arg BASE=$(BASE) --file test/scorecard/Dockerfile --tag $(IMAGE_BASE)-scorecard:v$(BUNDLE_VERSION) bin/scorecard-image
 
 .PHONY: verify
-verify: ## Fail when generated files are stale
+verify: ## Check that generated files are up to date
 	@echo "==> verify"
 	@tools/verify.sh
 
@@ -250,32 +248,26 @@ fmt: ## Format the Go code
 	@$(GOLANGCI_LINT) fmt
 
 .PHONY: vet
-vet: ## Run go vet, on the tagged suites too
+vet: ## Run go vet on all modules, including the tagged suites
 	@echo "==> vet"
-	@go vet -tags integration,e2e,olm ./...
-	@go -C tools vet ./...
-	@go -C tools/olm vet ./...
-	@go -C tools/observability vet ./...
-	@go -C test/cluster vet ./cmd/... ./internal/...
+	@$(foreach module,$(MODULES),go -C $(module) vet -tags $(TAGS) $(call PACKAGES,$(module));)
 
 .PHONY: lint
-lint: ## Run golangci-lint; check the licences and the known vulnerabilities of dependencies
+lint: ## Run golangci-lint on all modules; check wording, and licenses and known vulnerabilities of dependencies
 	@echo "==> lint"
-	@$(GOLANGCI_LINT) run
-	@cd tools && $(subst tools/build.sh,./build.sh,$(GOLANGCI_LINT)) run
-	@cd tools/olm && $(subst tools/build.sh,../build.sh,$(GOLANGCI_LINT)) run
-	@cd tools/observability && $(subst tools/build.sh,../build.sh,$(GOLANGCI_LINT)) run
+	@lint=$(GOLANGCI_LINT); $(foreach module,$(MODULES),(cd $(module) && "$$lint" run $(call PACKAGES,$(module)));)
+	@tools/lint/words.sh
 	@tools/licenses.sh
 	@tools/vulncheck.sh
 
 ##@ Operator
 
 .PHONY: build
-build: ## Build bin/manager, static
+build: ## Build bin/manager, statically linked
 	@CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)" -o bin/manager ./cmd/manager
 
 .PHONY: run
-run: ## Run the operator here, against the cluster of KUBECONFIG
+run: ## Run the operator locally, against the cluster of KUBECONFIG
 	go run ./cmd/manager
 
 .PHONY: docker-build
@@ -287,33 +279,33 @@ docker-push: ## Push the image IMG
 	$(CONTAINER_TOOL) push $(IMG)
 
 .PHONY: install
-install: ## Install the CRDs into the cluster of KUBECONFIG
+install: ## Install the CRD into the cluster of KUBECONFIG
 	@$(KUSTOMIZE) build config/crd | $(KUBECTL) apply -f -
 
 .PHONY: uninstall
-uninstall: ## Remove the CRDs, and with them all LocustTests
+uninstall: ## Remove the CRD, and with it all LocustTests
 	@$(KUSTOMIZE) build config/crd | $(KUBECTL) delete --ignore-not-found -f -
 
 .PHONY: deploy
-deploy: ## Install the CRDs and the operator with the image IMG
+deploy: ## Install the CRD and the operator with the image IMG
 	@echo "==> deploy $(IMG)"
 	@$(RENDER_DEPLOYMENT) | $(KUBECTL) apply -f -
 	@$(KUBECTL) -n $(NAMESPACE) rollout status deployment/$(DEPLOYMENT) --timeout 3m
 
 .PHONY: undeploy
-undeploy: ## Remove the operator and the CRDs, and with them all LocustTests
+undeploy: ## Remove the operator and the CRD, and with it all LocustTests
 	@$(RENDER_DEPLOYMENT) | $(KUBECTL) delete --ignore-not-found -f -
 
-# OLM owns what it installs: an operator of `make deploy` would be in its way.
+# OLM must install everything itself, so a deployed operator is removed first.
 .PHONY: undeploy-quietly
 undeploy-quietly:
 	@$(RENDER_DEPLOYMENT) | $(KUBECTL) delete --ignore-not-found -f - >/dev/null
 
 .PHONY: build-installer
-build-installer: ## Write dist/install.yaml: CRD and operator with the image IMG, in one file
+build-installer: ## Write dist/install.yaml: CRD and operator with the image IMG in one file
 	@mkdir -p dist
 	@$(RENDER_DEPLOYMENT) >dist/install.yaml
-	@echo "==> dist/install.yaml installs $(IMG)"
+	@echo "==> wrote dist/install.yaml with image $(IMG)"
 
 .PHONY: clean
 clean: ## Remove bin/
@@ -322,49 +314,49 @@ clean: ## Remove bin/
 ##@ Embedded cluster (Linux, root)
 
 .PHONY: cluster-up
-cluster-up: ## Start a real single-node Kubernetes here; keeps a healthy one
+cluster-up: ## Start a real single-node Kubernetes on this machine, unless a healthy one runs
 	@echo "==> cluster-up"
 	@$(LOCALCLUSTER) up
 
 .PHONY: olm-up
-olm-up: ## Install the Operator Lifecycle Manager on it, from source
+olm-up: ## Build the Operator Lifecycle Manager from source and install it
 	@echo "==> olm-up"
 	@test/cluster/olm/up.sh
 
 .PHONY: cluster-down
-cluster-down: ## Stop it and leave nothing behind
+cluster-down: ## Stop the cluster and remove everything except the cache
 	@echo "==> cluster-down"
 	@$(LOCALCLUSTER) down
 
 .PHONY: cluster-status
-cluster-status: ## Tell what of it runs
+cluster-status: ## Show which components of the cluster run
 	@$(LOCALCLUSTER) status
 
 .PHONY: cluster-env
-cluster-env: ## Print its settings: eval "$(make cluster-env)"
+cluster-env: ## Print the environment variables of the cluster: eval "$(make cluster-env)"
 	@$(LOCALCLUSTER) env
 
-# What follows is part of the targets above.
+# Internal targets, used by those above.
 
-# The operator runs as it is deployed; kwok plays the nodes, so no Locust image is needed.
+# The operator runs as deployed; kwok simulates the nodes, so no Locust image is needed.
 SCALE = kwok="$$(tools/build.sh kwok)"; $(MAKE) cluster-up scale-ready; $(IN_CLUSTER_BARE) \
-	bin/scale/scale $(1) --kwok "$$kwok" --floor bin/scale/floor
+	bin/scale/scale $(1) --kwok "$$kwok" --baseline bin/scale/baseline
 
 .PHONY: scale-ready
 scale-ready: local-image
 	@mkdir -p bin/scale
-	@go build -o bin/scale/ ./test/scale ./test/scale/floor
+	@go build -o bin/scale/ ./test/scale ./test/scale/baseline
 	@$(IN_CLUSTER_BARE) $(MAKE) deploy
 
 NAMESPACE = locust-k8s-operator-system
 DEPLOYMENT = locust-k8s-operator-controller-manager
 
-# Sets the image in a copy: the clone stays as it is.
+# Sets the image in a copy, so the clone does not change.
 RENDER_DEPLOYMENT = copy="$$(mktemp -d)"; trap 'rm -rf "$$copy"' EXIT; cp -R config "$$copy"; kustomize=$(KUSTOMIZE); \
 	(cd "$$copy/config/manager" && "$$kustomize" edit set image controller=$(IMG)); \
 	"$$kustomize" build "$$copy/config/$(OVERLAY)"
 
-# The tag is made from the binary, so a changed operator is rolled out and an unchanged one is not.
+# The tag is a hash of the binary, so only a changed operator is rolled out.
 .PHONY: local-image
 local-image: build
 	@echo "==> operator image"
@@ -383,4 +375,4 @@ run-e2e:
 	@echo "==> end-to-end tests"
 	@mkdir -p bin; export IMG="$(IMG)" LOCUST_IMAGE="$(LOCUST_IMAGE)" LOCAL="$(LOCAL)"; \
 		go test -tags e2e -count 1 -parallel 5 -timeout 60m -v ./test/e2e/... 2>&1 | tee bin/e2e.log || \
-		{ printf '\n==> what failed\n'; grep -E -A 12 'Error Trace:|^(    )*--- FAIL|^panic:' bin/e2e.log | tail -n 120; exit 1; }
+		{ printf '\n==> failures\n'; grep -E -A 12 'Error Trace:|^(    )*--- FAIL|^panic:' bin/e2e.log | tail -n 120; exit 1; }

@@ -1,4 +1,4 @@
-// Package bundle holds the OLM bundle to what OperatorHub asks for, and to the rest of the project.
+// Package bundle checks the OLM bundle against the requirements of OperatorHub and against the rest of the project.
 package bundle
 
 import (
@@ -32,7 +32,8 @@ func load(t *testing.T) *manifests.Bundle {
 	return bundle
 }
 
-// TestValidators: no error and no warning. The one validator that is left out, for several architectures, pulls the image.
+// TestValidators accepts neither errors nor warnings. It leaves out the validator for multiple architectures, because that
+// one pulls the image.
 func TestValidators(t *testing.T) {
 	all := slices.Concat(validation.DefaultBundleValidators, validator.Validators{
 		validation.OperatorHubV2Validator, validation.StandardCapabilitiesValidator, validation.StandardCategoriesValidator,
@@ -48,10 +49,10 @@ func TestValidators(t *testing.T) {
 			assert.Empty(t, result.Warnings, result.Name)
 		}
 	}
-	assert.Greater(t, results, 5, "the validators have looked at the bundle")
+	assert.Greater(t, results, 5, "the validators have checked the bundle")
 }
 
-// TestExamples: each sample is an example, and each example is one that the API takes.
+// TestExamples checks that each sample is an example, and that each example is valid.
 func TestExamples(t *testing.T) {
 	var examples []json.RawMessage
 	require.NoError(t, json.Unmarshal([]byte(load(t).CSV.Annotations["alm-examples"]), &examples))
@@ -75,12 +76,12 @@ func TestExamples(t *testing.T) {
 		tests, err := sample.Tests()
 		require.NoError(t, err)
 		for _, name := range tests {
-			assert.True(t, found["locust.io/"+sample.Version()+"/"+name], "%s is no example; add it to config/samples/kustomization.yaml", sample.Path)
+			assert.True(t, found["locust.io/"+sample.Version()+"/"+name], "%s is not an example; add it to config/samples/kustomization.yaml", sample.Path)
 		}
 	}
 }
 
-// TestServiceVersion: what a reviewer looks for.
+// TestServiceVersion checks the fields that OperatorHub reviewers ask for.
 func TestServiceVersion(t *testing.T) {
 	csv := load(t).CSV
 	require.Len(t, csv.Spec.Icon, 1)
@@ -90,7 +91,7 @@ func TestServiceVersion(t *testing.T) {
 	assert.NotEmpty(t, csv.Spec.Keywords)
 	assert.NotEmpty(t, csv.Spec.MinKubeVersion)
 	for _, mode := range csv.Spec.InstallModes {
-		assert.Equal(t, mode.Type == v1alpha1.InstallModeTypeAllNamespaces, mode.Supported, "OLM converts between versions for operators of all namespaces only: %s", mode.Type)
+		assert.Equal(t, mode.Type == v1alpha1.InstallModeTypeAllNamespaces, mode.Supported, "OLM supports conversion webhooks only for operators of all namespaces: %s", mode.Type)
 	}
 	kinds := map[v1alpha1.WebhookAdmissionType]int{}
 	for _, webhook := range csv.Spec.WebhookDefinitions {
@@ -105,12 +106,12 @@ func TestServiceVersion(t *testing.T) {
 	assert.Equal(t, container.Image, csv.Annotations["containerImage"])
 	for _, permission := range slices.Concat(csv.Spec.InstallStrategy.StrategySpec.Permissions, csv.Spec.InstallStrategy.StrategySpec.ClusterPermissions) {
 		for _, rule := range permission.Rules {
-			assert.NotContains(t, slices.Concat(rule.APIGroups, rule.Resources, rule.Verbs), "*", "least rights")
+			assert.NotContains(t, slices.Concat(rule.APIGroups, rule.Resources, rule.Verbs), "*", "least privilege")
 		}
 	}
 }
 
-// TestDescriptors: each field that a user may set or read has a descriptor with a name and a description.
+// TestDescriptors checks that each field of spec and status has a descriptor with a name and a description.
 func TestDescriptors(t *testing.T) {
 	for _, crd := range load(t).CSV.Spec.CustomResourceDefinitions.Owned {
 		assert.NotEmpty(t, crd.DisplayName)
@@ -132,7 +133,7 @@ func TestDescriptors(t *testing.T) {
 	}
 }
 
-// fields are the fields of spec and status in the schema of a version, without those below them.
+// fields returns the top-level fields of spec and status in the schema of a version.
 func fields(t *testing.T, version string) []string {
 	t.Helper()
 	raw, err := os.ReadFile(filepath.Join(root, "config", "crd", "bases", "locust.io_locusttests.yaml"))
@@ -166,7 +167,7 @@ func fields(t *testing.T, version string) []string {
 	return all
 }
 
-// TestScorecard: the images of the bundle's tests carry the version of the bundle.
+// TestScorecard checks that the images of the bundle's tests have the version of the bundle as tag.
 func TestScorecard(t *testing.T) {
 	raw, err := os.ReadFile(filepath.Join(root, "bundle", "tests", "scorecard", "config.yaml"))
 	require.NoError(t, err)

@@ -1,5 +1,4 @@
-// Package contract watches LocustTests and checks every status that is written against the invariants of the
-// status contract, as any client of the API could.
+// Package contract watches LocustTests and checks every written status against the invariants of the status contract.
 package contract
 
 import (
@@ -23,30 +22,30 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/status"
 )
 
-// Sighting is one observed version of a test.
-type Sighting struct {
-	// At is when the watch delivered it.
+// Observation is one observed version of a test.
+type Observation struct {
+	// At is the time when the watch delivered it.
 	At time.Time
 	// Test is the object.
 	Test *v2.LocustTest
 }
 
-// Watcher keeps the history of all tests it has seen, and the breaches of the contract.
+// Watcher keeps all observed versions of the tests, and the breaches of the contract.
 type Watcher struct {
 	namespace client.InNamespace
 
 	mu       sync.Mutex
-	history  map[types.UID][]Sighting
+	history  map[types.UID][]Observation
 	breaches []string
 	// adopted are the namespaces of FromOperator2.
-	adopted map[string]bool
-	// changed is closed and replaced at each sighting.
+	fromOperator2 map[string]bool
+	// changed is closed and replaced at each observation.
 	changed chan struct{}
 }
 
-// Watch follows the LocustTests of a namespace, or of all when it is empty, until the context ends.
+// Watch watches the LocustTests of a namespace until the context is done. An empty namespace means all namespaces.
 func Watch(ctx context.Context, c client.WithWatch, namespace string) (*Watcher, error) {
-	w := &Watcher{namespace: client.InNamespace(namespace), history: map[types.UID][]Sighting{}, changed: make(chan struct{})}
+	w := &Watcher{namespace: client.InNamespace(namespace), history: map[types.UID][]Observation{}, changed: make(chan struct{})}
 	events, err := w.list(ctx, c)
 	if err != nil {
 		return nil, err
@@ -54,8 +53,8 @@ func Watch(ctx context.Context, c client.WithWatch, namespace string) (*Watcher,
 	go func() {
 		for ctx.Err() == nil {
 			w.follow(ctx, events)
-			// The history was lost: a CRD whose webhook gets another certificate ends all watches of its objects, and the
-			// API server forgets what was before. What it still knows is checked against what was seen.
+			// The resourceVersion has expired: a new webhook certificate in a CRD ends all watches of its objects and
+			// clears the API server's watch cache. List again, and check the current versions against the last observed ones.
 			for ctx.Err() == nil {
 				if events, err = w.list(ctx, c); err == nil {
 					break
@@ -67,14 +66,14 @@ func Watch(ctx context.Context, c client.WithWatch, namespace string) (*Watcher,
 	return w, nil
 }
 
-// list looks at all there is, and returns what happens from then on.
+// list records the current versions and returns the events that follow them.
 func (w *Watcher) list(ctx context.Context, c client.WithWatch) (<-chan watch.Event, error) {
 	var list v2.LocustTestList
 	if err := c.List(ctx, &list, w.namespace); err != nil {
 		return nil, fmt.Errorf("list LocustTests: %w", err)
 	}
 	for i := range list.Items {
-		w.see(&list.Items[i])
+		w.record(&list.Items[i])
 	}
 	source := &cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, _ metav1.ListOptions) (runtime.Object, error) {
@@ -85,7 +84,7 @@ func (w *Watcher) list(ctx context.Context, c client.WithWatch) (<-chan watch.Ev
 			return c.Watch(ctx, &v2.LocustTestList{}, w.namespace, &client.ListOptions{Raw: &options})
 		},
 	}
-	// A retry watcher resumes where it was: no write in between is missed.
+	// A retry watcher resumes at the last resourceVersion, so that it misses no write.
 	retrying, err := toolswatch.NewRetryWatcherWithContext(ctx, list.ResourceVersion, source)
 	if err != nil {
 		return nil, fmt.Errorf("watch LocustTests: %w", err)
@@ -93,77 +92,77 @@ func (w *Watcher) list(ctx context.Context, c client.WithWatch) (<-chan watch.Ev
 	return retrying.ResultChan(), nil
 }
 
-// follow returns when the watch has ended.
+// follow records events until the watch ends.
 func (w *Watcher) follow(ctx context.Context, events <-chan watch.Event) {
 	for event := range events {
 		switch object := event.Object.(type) {
 		case *v2.LocustTest:
 			if event.Type != watch.Deleted {
-				w.see(object)
+				w.record(object)
 			}
 		default:
 			if event.Type == watch.Error && ctx.Err() == nil && !apierrors.IsResourceExpired(apierrors.FromObject(object)) {
-				w.breach("the watch broke: %v", object)
+				w.breach("watch error: %v", object)
 			}
 		}
 	}
 }
 
-func (w *Watcher) see(test *v2.LocustTest) {
+func (w *Watcher) record(test *v2.LocustTest) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	seen := w.history[test.UID]
-	if len(seen) > 0 && seen[len(seen)-1].Test.ResourceVersion == test.ResourceVersion {
+	history := w.history[test.UID]
+	if len(history) > 0 && history[len(history)-1].Test.ResourceVersion == test.ResourceVersion {
 		return // listed again
 	}
 	name := test.Namespace + "/" + test.Name
 	var err error
 	switch {
-	case w.isForeign(test):
-	case len(seen) == 0 || w.isForeign(seen[len(seen)-1].Test):
+	case w.isWrittenByOperator2(test):
+	case len(history) == 0 || w.isWrittenByOperator2(history[len(history)-1].Test):
 		err = status.CheckStatus(&test.Status)
 	default:
-		err = status.CheckTransition(&seen[len(seen)-1].Test.Status, &test.Status)
+		err = status.CheckTransition(&history[len(history)-1].Test.Status, &test.Status)
 	}
 	started := test
-	if len(seen) > 0 {
-		started = seen[0].Test // the run keeps the spec that it was started from
+	if len(history) > 0 {
+		started = history[0].Test // the run keeps the spec that it was started from
 	}
 	err = errors.Join(err, status.CheckGuarantee(started.Spec.LoadGuarantee, &test.Status))
 	if err != nil {
 		w.breaches = append(w.breaches, fmt.Sprintf("%s at resourceVersion %s: %v", name, test.ResourceVersion, err))
 	}
 	for _, finalizer := range test.Finalizers {
-		if strings.Contains(finalizer, "locust") && !w.adopted[test.Namespace] {
+		if strings.Contains(finalizer, "locust") && !w.fromOperator2[test.Namespace] {
 			w.breaches = append(w.breaches, fmt.Sprintf("%s has the finalizer %s", name, finalizer))
 		}
 	}
-	w.history[test.UID] = append(seen, Sighting{time.Now(), test.DeepCopy()})
+	w.history[test.UID] = append(history, Observation{time.Now(), test.DeepCopy()})
 	close(w.changed)
 	w.changed = make(chan struct{})
 }
 
-// FromOperator2 expects the tests of a namespace to come from the 2.x operator: they may have its finalizer, and a status
-// that it wrote is not checked.
+// FromOperator2 marks the tests of a namespace as created by the 2.x operator: they may have its finalizer, and its
+// statuses are not checked.
 func (w *Watcher) FromOperator2(namespace string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.adopted == nil {
-		w.adopted = map[string]bool{}
+	if w.fromOperator2 == nil {
+		w.fromOperator2 = map[string]bool{}
 	}
-	w.adopted[namespace] = true
+	w.fromOperator2[namespace] = true
 }
 
 // IsFromOperator2 reports whether FromOperator2 was called for the namespace.
 func (w *Watcher) IsFromOperator2(namespace string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.adopted[namespace]
+	return w.fromOperator2[namespace]
 }
 
 // isForeign reports whether the 2.x operator wrote the status: it has no field "workers".
-func (w *Watcher) isForeign(test *v2.LocustTest) bool {
-	return w.adopted[test.Namespace] && test.Status.Workers == ""
+func (w *Watcher) isWrittenByOperator2(test *v2.LocustTest) bool {
+	return w.fromOperator2[test.Namespace] && test.Status.Workers == ""
 }
 
 func (w *Watcher) breach(format string, args ...any) {
@@ -172,21 +171,21 @@ func (w *Watcher) breach(format string, args ...any) {
 	w.breaches = append(w.breaches, fmt.Sprintf(format, args...))
 }
 
-// Breaches are the breaches of the contract so far.
+// Breaches returns the breaches of the contract so far.
 func (w *Watcher) Breaches() []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return append([]string(nil), w.breaches...)
 }
 
-// History is every version of a test that was observed, oldest first.
-func (w *Watcher) History(uid types.UID) []Sighting {
+// History returns the observed versions of a test, oldest first.
+func (w *Watcher) History(uid types.UID) []Observation {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return append([]Sighting(nil), w.history[uid]...)
+	return append([]Observation(nil), w.history[uid]...)
 }
 
-// Phases is the sequence of a test's phases, each as often as it was entered.
+// Phases returns the sequence of a test's phases; a phase that was entered twice appears twice.
 func (w *Watcher) Phases(uid types.UID) []string {
 	var phases []string
 	for _, s := range w.History(uid) {
@@ -197,7 +196,7 @@ func (w *Watcher) Phases(uid types.UID) []string {
 	return phases
 }
 
-// Reasons is the sequence of a condition's reasons, each as often as it was entered.
+// Reasons returns the sequence of a condition's reasons; a reason that was entered twice appears twice.
 func (w *Watcher) Reasons(uid types.UID, conditionType string) []string {
 	var reasons []string
 	for _, s := range w.History(uid) {
@@ -210,31 +209,31 @@ func (w *Watcher) Reasons(uid types.UID, conditionType string) []string {
 	return reasons
 }
 
-// Until waits for a version of the test that satisfies the predicate, past ones included, and returns the
-// first. The error tells the last status seen.
+// Until returns the first version of the test, past ones included, that satisfies the predicate. It waits for it if
+// necessary. The error contains the last observed status.
 func (w *Watcher) Until(ctx context.Context, uid types.UID, predicate func(*v2.LocustTest) bool) (*v2.LocustTest, error) {
 	for next := 0; ; {
 		w.mu.Lock()
-		seen, changed := w.history[uid], w.changed
+		history, changed := w.history[uid], w.changed
 		w.mu.Unlock()
-		for ; next < len(seen); next++ {
-			if predicate(seen[next].Test) {
-				return seen[next].Test, nil
+		for ; next < len(history); next++ {
+			if predicate(history[next].Test) {
+				return history[next].Test, nil
 			}
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			if len(seen) == 0 {
-				return nil, errors.Join(ctx.Err(), errors.New("the test was never seen"))
+			if len(history) == 0 {
+				return nil, errors.Join(ctx.Err(), errors.New("the test was never observed"))
 			}
-			last := seen[len(seen)-1].Test
+			last := history[len(history)-1].Test
 			return last, fmt.Errorf("%w; last status: %s", ctx.Err(), Describe(&last.Status))
 		}
 	}
 }
 
-// Describe is a status in a few lines.
+// Describe formats a status in a few lines.
 func Describe(s *v2.LocustTestStatus) string {
 	text := fmt.Sprintf("phase %q, workers %s", s.Phase, s.Workers)
 	for _, c := range s.Conditions {

@@ -16,16 +16,16 @@ import (
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 )
 
-// errDeleted tells that somebody deleted the test while it was followed.
+// errDeleted reports that the test was deleted while it was followed.
 var errDeleted = errors.New("the test was deleted")
 
 // drawer shows a test. test is nil until the first state is known.
 type drawer interface {
-	// draw is called after each change, and several times a second.
+	// draw is called after each change and several times a second.
 	draw(test *v2.LocustTest, now time.Time)
 }
 
-// follow watches a test until its phase is final and returns its last known state, also beside an error.
+// follow watches a test until its phase is final. It returns the last known state, also together with an error.
 func follow(ctx context.Context, c client.WithWatch, name client.ObjectKey, d drawer) (*v2.LocustTest, error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -51,10 +51,10 @@ func follow(ctx context.Context, c client.WithWatch, name client.ObjectKey, d dr
 	}
 }
 
-// watchTest sends every state of a test that a watch shows. A watch that ends, as watches do, is opened again. It
-// returns when ctx ends or the test is deleted.
+// watchTest sends every state of a test that the watch delivers, and restarts the watch when the API server closes it. It
+// returns when ctx is done or the test is deleted.
 func watchTest(ctx context.Context, c client.WithWatch, name client.ObjectKey, states chan<- *v2.LocustTest) error {
-	one := []client.ListOption{
+	selector := []client.ListOption{
 		client.InNamespace(name.Namespace),
 		client.MatchingFieldsSelector{Selector: fields.OneTermEqualSelector("metadata.name", name.Name)},
 	}
@@ -66,7 +66,7 @@ func watchTest(ctx context.Context, c client.WithWatch, name client.ObjectKey, s
 	}
 	for ctx.Err() == nil {
 		var list v2.LocustTestList
-		if err := c.List(ctx, &list, one...); err != nil {
+		if err := c.List(ctx, &list, selector...); err != nil {
 			return fmt.Errorf("read the test: %w", err)
 		}
 		if len(list.Items) == 0 {
@@ -75,7 +75,7 @@ func watchTest(ctx context.Context, c client.WithWatch, name client.ObjectKey, s
 		send(&list.Items[0])
 
 		since := &client.ListOptions{Raw: &metav1.ListOptions{ResourceVersion: list.ResourceVersion}}
-		since.ApplyOptions(one)
+		since.ApplyOptions(selector)
 		changes, err := c.Watch(ctx, &v2.LocustTestList{}, since)
 		if err != nil {
 			return fmt.Errorf("watch the test: %w", err)
@@ -100,7 +100,7 @@ func watchTest(ctx context.Context, c client.WithWatch, name client.ObjectKey, s
 	return ctx.Err()
 }
 
-// changeLog prints one line for each change, for outputs that are not a terminal.
+// changeLog prints one line for each change. It is used if the output is not a terminal.
 type changeLog struct {
 	out     io.Writer
 	started time.Time
@@ -117,7 +117,7 @@ func (l *changeLog) draw(test *v2.LocustTest, now time.Time) {
 	l.last = test
 }
 
-// screen draws a panel and, the next time, draws over it.
+// screen draws a panel over the previous one.
 type screen struct {
 	out     io.Writer
 	width   int
@@ -127,7 +127,7 @@ type screen struct {
 
 func (s *screen) draw(test *v2.LocustTest, now time.Time) {
 	var lines []string
-	// The summary takes the place of the last panel.
+	// The summary replaces the last panel.
 	if test == nil || !test.Status.IsTerminal() {
 		lines = panel(test, now.Sub(s.started), now)
 	}
@@ -141,5 +141,5 @@ func (s *screen) draw(test *v2.LocustTest, now time.Time) {
 	}
 	text.WriteString("\x1b[J")
 	s.lines = len(lines)
-	io.WriteString(s.out, text.String()) //nolint:errcheck // a terminal that is gone needs no panel
+	io.WriteString(s.out, text.String()) //nolint:errcheck // a closed terminal needs no panel
 }

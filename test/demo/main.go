@@ -1,8 +1,8 @@
 // Command demo runs the load test of a manifest and shows it live. It is the program behind `make demo`.
 //
 // It deletes an earlier run of the same test, applies the manifest, the LocustTest last, and follows it until its phase
-// is final: on a terminal as a panel that is drawn again and again, otherwise as one line for each change. It reads
-// nothing but the LocustTest's spec and status, what any user can read.
+// is final: on a terminal as a panel that is redrawn, otherwise as one line for each change. It reads only the
+// LocustTest's spec and status.
 //
 // The exit code is 0 only when the phase is Succeeded.
 package main
@@ -27,7 +27,7 @@ import (
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 )
 
-// options are the command line.
+// options are the command-line flags.
 type options struct {
 	file    string
 	image   string
@@ -37,10 +37,10 @@ type options struct {
 
 func main() {
 	var o options
-	flag.StringVar(&o.file, "f", "", "manifest with one LocustTest and what it needs; - reads standard input")
-	flag.StringVar(&o.image, "image", "", "image to use instead of the LocustTest's, wherever the manifest names it")
-	flag.StringVar(&o.first, "first", "", "command that the suggested commands need first")
-	flag.DurationVar(&o.timeout, "timeout", 5*time.Minute, "give up after this time")
+	flag.StringVar(&o.file, "f", "", "manifest with one LocustTest and the objects it needs; - reads standard input")
+	flag.StringVar(&o.image, "image", "", "replacement for the LocustTest's image in all objects of the manifest")
+	flag.StringVar(&o.first, "first", "", "command to print before the suggested commands")
+	flag.DurationVar(&o.timeout, "timeout", 5*time.Minute, "time limit of the demo")
 	flag.Parse()
 	if o.file == "" || flag.NArg() > 0 {
 		fmt.Fprintln(os.Stderr, "usage: demo -f FILE [--timeout 5m] [--image IMAGE]")
@@ -53,7 +53,7 @@ func main() {
 	stop()
 	switch {
 	case err != nil && interrupted:
-		fmt.Fprintln(os.Stderr, "demo: interrupted; the test goes on in the cluster")
+		fmt.Fprintln(os.Stderr, "demo: interrupted; the test continues in the cluster")
 		os.Exit(130)
 	case err != nil:
 		fmt.Fprintln(os.Stderr, "demo:", err)
@@ -78,7 +78,7 @@ func run(ctx context.Context, o options, out *os.File) error {
 		return err
 	}
 
-	deadline, cancel := context.WithTimeoutCause(ctx, o.timeout, fmt.Errorf("gave up after %s", o.timeout))
+	deadline, cancel := context.WithTimeoutCause(ctx, o.timeout, fmt.Errorf("timed out after %s", o.timeout))
 	defer cancel()
 	progress := func(line string) { fmt.Fprintln(out, line) }
 	if err := deleteTest(deadline, c, name, progress); err != nil {
@@ -101,7 +101,7 @@ func run(ctx context.Context, o options, out *os.File) error {
 	return nil
 }
 
-// show follows the test and draws it the way the output can bear.
+// show follows the test and draws a panel on a terminal, or a change log otherwise.
 func show(ctx context.Context, c client.WithWatch, name client.ObjectKey, out *os.File) (*v2.LocustTest, error) {
 	started := time.Now()
 	if width, _, err := term.GetSize(int(out.Fd())); err == nil {
@@ -110,7 +110,7 @@ func show(ctx context.Context, c client.WithWatch, name client.ObjectKey, out *o
 	return follow(ctx, c, name, &changeLog{out: out, started: started})
 }
 
-// explain puts the time-out in front of the error that it caused.
+// explain wraps an error that the timeout caused with the cause of the timeout.
 func explain(ctx context.Context, err error) error {
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return fmt.Errorf("%w: %w", context.Cause(ctx), err)
@@ -119,7 +119,7 @@ func explain(ctx context.Context, err error) error {
 }
 
 func newClient() (client.WithWatch, error) {
-	// controller-runtime complains when nobody asked for its logs; the demo has no use for them.
+	// controller-runtime prints a warning if no logger is set; the demo does not need its logs.
 	log.SetLogger(logr.Discard())
 	cluster, err := config.GetConfig()
 	if err != nil {

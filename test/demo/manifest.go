@@ -21,11 +21,11 @@ import (
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 )
 
-// fieldOwner names the demo in the managed fields of what it applies.
+// fieldOwner is the demo's field manager for server-side apply.
 const fieldOwner = "locust-demo"
 
-// crdPatience is how long a CRD that was just applied may take to be served.
-const crdPatience = 30 * time.Second
+// crdTimeout bounds the wait until a CRD that was just applied is served.
+const crdTimeout = 30 * time.Second
 
 // readManifest reads the objects of a YAML file, or of standard input for "-".
 func readManifest(path string) ([]*unstructured.Unstructured, error) {
@@ -67,7 +67,7 @@ func findTest(objects []*unstructured.Unstructured) (client.ObjectKey, error) {
 		}
 	}
 	if len(found) != 1 {
-		return client.ObjectKey{}, fmt.Errorf("the manifest holds %d LocustTests of %s; one is needed", len(found), v2.GroupVersion)
+		return client.ObjectKey{}, fmt.Errorf("the manifest has %d LocustTests of %s; exactly one is required", len(found), v2.GroupVersion)
 	}
 	return found[0], nil
 }
@@ -76,8 +76,7 @@ func isTest(object *unstructured.Unstructured) bool {
 	return object.GetKind() == "LocustTest" && object.GetAPIVersion() == v2.GroupVersion.String()
 }
 
-// replaceImage puts image in the place of the LocustTest's own image, in the LocustTest and in all other objects: the
-// target of the load may use the same.
+// replaceImage replaces the LocustTest's image in all objects, because the target of the load may use the same image.
 func replaceImage(objects []*unstructured.Unstructured, image string) {
 	var old string
 	for _, object := range objects {
@@ -90,7 +89,7 @@ func replaceImage(objects []*unstructured.Unstructured, image string) {
 	}
 }
 
-// replaceField sets a field to a new value wherever it has the old one.
+// replaceField replaces one value of a field, at all depths.
 func replaceField(value any, field, from, to string) {
 	switch value := value.(type) {
 	case map[string]any:
@@ -107,7 +106,7 @@ func replaceField(value any, field, from, to string) {
 	}
 }
 
-// deleteTest deletes an earlier run with all its objects, and waits until it is gone: a test runs once, and its final
+// deleteTest deletes an earlier run with all its objects and waits for the deletion: a test runs once, and its final
 // status never changes, so a new run needs a new object.
 func deleteTest(ctx context.Context, c client.Client, name client.ObjectKey, progress func(string)) error {
 	test := &v2.LocustTest{ObjectMeta: metav1.ObjectMeta{Namespace: name.Namespace, Name: name.Name}}
@@ -124,13 +123,13 @@ func deleteTest(ctx context.Context, c client.Client, name client.ObjectKey, pro
 		return apierrors.IsNotFound(err), client.IgnoreNotFound(err)
 	})
 	if err != nil {
-		return fmt.Errorf("wait until the earlier run of %s is gone: %w", name, err)
+		return fmt.Errorf("wait for the deletion of the earlier run of %s: %w", name, err)
 	}
 	return nil
 }
 
-// applyAll applies what the test needs, waits until its target answers, and starts the test then: requests to a target
-// that is still starting would make the run fail.
+// applyAll applies all other objects, waits until the Deployments are available, and then applies the test: requests to
+// a target that is still starting would make the run fail.
 func applyAll(ctx context.Context, c client.Client, objects []*unstructured.Unstructured, progress func(string)) error {
 	var needed, test []*unstructured.Unstructured
 	for _, object := range objects {
@@ -153,7 +152,7 @@ func applyAll(ctx context.Context, c client.Client, objects []*unstructured.Unst
 	return apply(ctx, c, test, progress)
 }
 
-// waitAvailable waits until a Deployment has rolled out what was applied.
+// waitAvailable waits until the rollout of a Deployment is complete.
 func waitAvailable(ctx context.Context, c client.Client, deployment *unstructured.Unstructured, progress func(string)) error {
 	name := nameOf(deployment)
 	progress("waiting for " + name)
@@ -169,12 +168,12 @@ func waitAvailable(ctx context.Context, c client.Client, deployment *unstructure
 		return ready, nil
 	})
 	if err != nil {
-		return fmt.Errorf("wait for %s, which has %s: %w", name, last, err)
+		return fmt.Errorf("wait for %s (%s): %w", name, last, err)
 	}
 	return nil
 }
 
-// rolledOut tells whether all pods of a Deployment are new and available, and how many are.
+// rolledOut reports whether all pods of a Deployment are updated and available, and how many are.
 func rolledOut(deployment *unstructured.Unstructured) (ready bool, state string) {
 	number := func(path ...string) int64 {
 		n, _, err := unstructured.NestedInt64(deployment.Object, path...)
@@ -190,17 +189,17 @@ func rolledOut(deployment *unstructured.Unstructured) (ready bool, state string)
 		fmt.Sprintf("%d of %d pods available", min(available, updated), wanted)
 }
 
-// nameOf is how an object is called in messages.
+// nameOf returns kind and name of an object for messages.
 func nameOf(object *unstructured.Unstructured) string {
 	return object.GetKind() + " " + strings.TrimPrefix(client.ObjectKeyFromObject(object).String(), "/")
 }
 
-// apply creates or updates the objects, server-side, in their order.
+// apply applies the objects server-side, in their order.
 func apply(ctx context.Context, c client.Client, objects []*unstructured.Unstructured, progress func(string)) error {
 	for _, object := range objects {
 		name := nameOf(object)
 		progress("applying " + name)
-		err := wait.PollUntilContextTimeout(ctx, 500*time.Millisecond, crdPatience, true, func(ctx context.Context) (bool, error) {
+		err := wait.PollUntilContextTimeout(ctx, 500*time.Millisecond, crdTimeout, true, func(ctx context.Context) (bool, error) {
 			err := c.Apply(ctx, client.ApplyConfigurationFromUnstructured(object), client.FieldOwner(fieldOwner), client.ForceOwnership)
 			if meta.IsNoMatchError(err) {
 				return false, nil
@@ -209,7 +208,7 @@ func apply(ctx context.Context, c client.Client, objects []*unstructured.Unstruc
 		})
 		switch {
 		case wait.Interrupted(err) && ctx.Err() == nil:
-			return fmt.Errorf("apply %s: the cluster has no kind %s; is the operator deployed?", name, object.GetKind())
+			return fmt.Errorf("apply %s: the cluster does not serve the kind %s; is the operator deployed?", name, object.GetKind())
 		case err != nil:
 			return fmt.Errorf("apply %s: %w", name, err)
 		}

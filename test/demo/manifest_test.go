@@ -75,15 +75,15 @@ func demoTest() *v2.LocustTest {
 	return &v2.LocustTest{ObjectMeta: metav1.ObjectMeta{Namespace: "locust-demo", Name: "demo"}}
 }
 
-func TestDeleteTestIsQuietWithoutAnEarlierRun(t *testing.T) {
-	var said []string
-	progress := func(line string) { said = append(said, line) }
+func TestDeleteTestWithoutEarlierRun(t *testing.T) {
+	var lines []string
+	progress := func(line string) { lines = append(lines, line) }
 	require.NoError(t, deleteTest(t.Context(), newFake(t), client.ObjectKeyFromObject(demoTest()), progress))
-	assert.Empty(t, said)
+	assert.Empty(t, lines)
 
 	c := newFake(t, demoTest())
 	require.NoError(t, deleteTest(t.Context(), c, client.ObjectKeyFromObject(demoTest()), progress))
-	assert.Equal(t, []string{"deleting the earlier run of locust-demo/demo"}, said)
+	assert.Equal(t, []string{"deleting the earlier run of locust-demo/demo"}, lines)
 }
 
 func TestRolledOut(t *testing.T) {
@@ -91,11 +91,11 @@ func TestRolledOut(t *testing.T) {
 		status map[string]any
 		want   bool
 	}{
-		"nothing yet":    {map[string]any{}, false},
-		"all available":  {map[string]any{"observedGeneration": int64(2), "replicas": int64(1), "updatedReplicas": int64(1), "availableReplicas": int64(1)}, true},
-		"the pod before": {map[string]any{"observedGeneration": int64(1), "replicas": int64(1), "updatedReplicas": int64(1), "availableReplicas": int64(1)}, false},
-		"one too many":   {map[string]any{"observedGeneration": int64(2), "replicas": int64(2), "updatedReplicas": int64(1), "availableReplicas": int64(1)}, false},
-		"not answering":  {map[string]any{"observedGeneration": int64(2), "replicas": int64(1), "updatedReplicas": int64(1)}, false},
+		"no status":     {map[string]any{}, false},
+		"all available": {map[string]any{"observedGeneration": int64(2), "replicas": int64(1), "updatedReplicas": int64(1), "availableReplicas": int64(1)}, true},
+		"old pod":       {map[string]any{"observedGeneration": int64(1), "replicas": int64(1), "updatedReplicas": int64(1), "availableReplicas": int64(1)}, false},
+		"surplus pod":   {map[string]any{"observedGeneration": int64(2), "replicas": int64(2), "updatedReplicas": int64(1), "availableReplicas": int64(1)}, false},
+		"not available": {map[string]any{"observedGeneration": int64(2), "replicas": int64(1), "updatedReplicas": int64(1)}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			deployment := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{"replicas": int64(1)}, "status": test.status}}
@@ -106,7 +106,7 @@ func TestRolledOut(t *testing.T) {
 	}
 }
 
-// recorder remembers the phases it was shown.
+// recorder records the phases that were drawn.
 type recorder struct{ phases []string }
 
 func (r *recorder) draw(test *v2.LocustTest, _ time.Time) {
@@ -136,14 +136,14 @@ func TestFollowEndsWithTheFinalPhase(t *testing.T) {
 	assert.Equal(t, []string{"", v2.PhasePending, v2.PhaseRunning, v2.PhaseSucceeded}, seen.phases)
 }
 
-func TestFollowTellsThatTheTestIsGone(t *testing.T) {
+func TestFollowReturnsErrorOnDeletion(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	c := newFake(t, demoTest())
 	time.AfterFunc(100*time.Millisecond, func() { _ = c.Delete(ctx, demoTest()) })
 	test, err := follow(ctx, c, client.ObjectKeyFromObject(demoTest()), &recorder{})
 	require.ErrorIs(t, err, errDeleted)
-	assert.NotNil(t, test, "the last state is there for the message")
+	assert.NotNil(t, test, "the last state is returned for the message")
 
 	_, err = follow(ctx, c, client.ObjectKey{Namespace: "locust-demo", Name: "other"}, &recorder{})
 	assert.ErrorIs(t, err, errDeleted)

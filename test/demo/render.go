@@ -15,10 +15,10 @@ import (
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 )
 
-// barWidth is the length of a full bar in characters.
+// barWidth is the width of a bar in characters.
 const barWidth = 30
 
-// panel is what a terminal shows of a test: the lines of the whole panel, from the status and the time alone.
+// panel returns the lines of the terminal panel for a test.
 func panel(test *v2.LocustTest, elapsed time.Duration, now time.Time) []string {
 	if test == nil {
 		return []string{"waiting for the test, " + clock(elapsed)}
@@ -41,7 +41,7 @@ func panel(test *v2.LocustTest, elapsed time.Duration, now time.Time) []string {
 	return lines
 }
 
-// usersLine shows how many users are at work.
+// usersLine shows the number of running users.
 func usersLine(s *v2.LocustTestStatus) string {
 	switch p := s.Progress; {
 	case p == nil:
@@ -66,7 +66,7 @@ func runBar(test *v2.LocustTest, now time.Time) string {
 	if p.Duration == nil {
 		return clock(passed) + ", no --run-time given"
 	}
-	// Times in a status have whole seconds, and another clock.
+	// Times in a status are truncated to seconds, and come from another clock.
 	length := p.Duration.Duration
 	passed = min(max(passed, 0), length)
 	if passed == length {
@@ -75,7 +75,7 @@ func runBar(test *v2.LocustTest, now time.Time) string {
 	return fmt.Sprintf("%s %s of %s", bar(float64(passed)/float64(length)), clock(passed), clock(length))
 }
 
-// requestsLine tells how many requests were made, how fast, and how many failed.
+// requestsLine shows the number of requests, their rate, and the number of failures.
 func requestsLine(r *v2.TestResult) string {
 	if r == nil {
 		return "none yet"
@@ -83,36 +83,36 @@ func requestsLine(r *v2.TestResult) string {
 	return fmt.Sprintf("%d, %s/s, %d failed", r.TotalRequests, r.RequestsPerSecond, r.FailedRequests)
 }
 
-// responsesLine tells how long the requests took, as far as that is known.
+// responsesLine shows the known response times.
 func responsesLine(r *v2.TestResult) string {
 	if r == nil || r.AverageResponseTime == nil {
 		return "none yet"
 	}
 	parts := []string{"average " + r.AverageResponseTime.Round(10*time.Microsecond).String()}
-	for _, one := range []struct {
+	for _, percentile := range []struct {
 		name string
 		time *metav1.Duration
 	}{{"p50", r.P50}, {"p90", r.P90}, {"p95", r.P95}, {"p99", r.P99}} {
-		if one.time != nil {
-			parts = append(parts, one.name+" "+one.time.Duration.String())
+		if percentile.time != nil {
+			parts = append(parts, percentile.name+" "+percentile.time.Duration.String())
 		}
 	}
 	return strings.Join(parts, ", ")
 }
 
-// resultLines are what is left of the load: the whole result, with the worst endpoints and the errors.
+// resultLines show the whole result, with endpoints and errors.
 func resultLines(r *v2.TestResult) []string {
 	if r == nil {
 		return []string{"  no result"}
 	}
-	exact := "exact, by the reporter"
+	precision := "exact, from the reporter"
 	switch {
 	case !r.Final:
-		exact = "as known last, not exact"
+		precision = "last known, not exact"
 	case r.Source == v2.ResultSourceWebAPI:
-		exact = "exact, by the web API"
+		precision = "exact, from the web API"
 	}
-	lines := []string{"  requests  " + requestsLine(r) + " (" + exact + ")", "  responses " + responsesLine(r)}
+	lines := []string{"  requests  " + requestsLine(r) + " (" + precision + ")", "  responses " + responsesLine(r)}
 	for _, e := range r.Endpoints {
 		line := fmt.Sprintf("  endpoint  %s %s: %d, %d failed", e.Method, e.Name, e.TotalRequests, e.FailedRequests)
 		if e.P95 != nil {
@@ -126,7 +126,7 @@ func resultLines(r *v2.TestResult) []string {
 	return lines
 }
 
-// changes says, one line for each, what differs between two states of a test. before may be nil.
+// changes returns one line for each difference between two states of a test. before may be nil.
 func changes(before, after *v2.LocustTest) []string {
 	var was v2.LocustTestStatus
 	if before != nil {
@@ -152,23 +152,22 @@ func changes(before, after *v2.LocustTest) []string {
 	}
 	for i := range was.Conditions {
 		if gone := was.Conditions[i].Type; meta.FindStatusCondition(is.Conditions, gone) == nil {
-			lines = append(lines, fmt.Sprintf("· %-17s gone", gone))
+			lines = append(lines, fmt.Sprintf("· %-17s removed", gone))
 		}
 	}
 	return lines
 }
 
-// summary is what stays on the screen after the end: the final status and commands to try next. first is a command
-// that these need, and may be empty.
+// summary returns the final status and suggested commands. first is a command to run before these, and may be empty.
 func summary(test *v2.LocustTest, first string) []string {
 	s := &test.Status
-	verdict := s.Phase
+	outcome := s.Phase
 	if s.StartTime != nil && s.CompletionTime != nil {
-		verdict += " after " + clock(s.CompletionTime.Sub(s.StartTime.Time))
+		outcome += " after " + clock(s.CompletionTime.Sub(s.StartTime.Time))
 	}
 	lines := []string{
 		"",
-		fmt.Sprintf("%s: %s, %d/%d workers", client.ObjectKeyFromObject(test), verdict, s.ConnectedWorkers, s.ExpectedWorkers),
+		fmt.Sprintf("%s: %s, %d/%d workers", client.ObjectKeyFromObject(test), outcome, s.ConnectedWorkers, s.ExpectedWorkers),
 	}
 	lines = append(lines, resultLines(s.TestResult)...)
 	for i := range s.Conditions {
@@ -188,22 +187,22 @@ func summary(test *v2.LocustTest, first string) []string {
 	)
 }
 
-// unfinished says why a test was not followed to its end: err, unless it is the time-out, which is told anyway, and what
-// stands in the test's way as far as the status tells.
+// unfinished returns an error with the conditions that are not as expected. It leaves out a timeout, because explain
+// adds it.
 func unfinished(name client.ObjectKey, test *v2.LocustTest, err error) error {
 	if test == nil {
 		return fmt.Errorf("follow test %s: %w", name, err)
 	}
-	var bad []string
+	var problems []string
 	for i := range test.Status.Conditions {
 		if condition := &test.Status.Conditions[i]; mark(condition) != good {
-			bad = append(bad, fmt.Sprintf("%s=%s %s: %s", condition.Type, condition.Status, condition.Reason, condition.Message))
+			problems = append(problems, fmt.Sprintf("%s=%s %s: %s", condition.Type, condition.Status, condition.Reason, condition.Message))
 		}
 	}
 	if len(test.Status.Conditions) == 0 {
-		bad = append(bad, "it has no status yet; does the operator run?")
+		problems = append(problems, "it has no status yet; is the operator running?")
 	}
-	state := fmt.Errorf("test %s is %s: %s", name, phase(&test.Status), strings.Join(bad, "; "))
+	state := fmt.Errorf("test %s is %s: %s", name, phase(&test.Status), strings.Join(problems, "; "))
 	if errors.Is(err, context.DeadlineExceeded) {
 		return state
 	}
@@ -215,7 +214,7 @@ func cause(test *v2.LocustTest) string {
 	if completed := meta.FindStatusCondition(test.Status.Conditions, v2.ConditionTypeTestCompleted); completed != nil {
 		return completed.Message
 	}
-	return "no cause is told"
+	return "cause unknown"
 }
 
 func users(s *v2.LocustTestStatus) string {
@@ -232,14 +231,14 @@ func phase(s *v2.LocustTestStatus) string {
 	return s.Phase
 }
 
-// The three verdicts on a condition: as it should be at the end, not there yet, and trouble.
+// The marks of a condition: as expected at the end, not yet, and a problem.
 const (
 	good    = "✓"
 	waiting = "·"
-	trouble = "✗"
+	bad     = "✗"
 )
 
-// mark tells at a glance whether a condition is good news. True is good for some types and bad for others.
+// mark returns the mark of a condition. Status True is good for some types and bad for others.
 func mark(condition *metav1.Condition) string {
 	isTrue := condition.Status == metav1.ConditionTrue
 	switch condition.Type {
@@ -247,13 +246,13 @@ func mark(condition *metav1.Condition) string {
 		return waiting
 	case v2.ConditionTypeSpecDrifted, v2.ConditionTypeStalled:
 		if isTrue {
-			return trouble
+			return bad
 		}
 		return good
 	}
 	switch condition.Reason {
 	case v2.ReasonTestFailed:
-		return trouble
+		return bad
 	case v2.ReasonResourcesCreating, v2.ReasonWaitingForWorkers, v2.ReasonTestInProgress, v2.ReasonPodsStarting:
 		return waiting
 	}
@@ -263,7 +262,7 @@ func mark(condition *metav1.Condition) string {
 	case metav1.ConditionUnknown:
 		return waiting
 	}
-	return trouble
+	return bad
 }
 
 func conditionLine(condition *metav1.Condition) string {
@@ -271,7 +270,7 @@ func conditionLine(condition *metav1.Condition) string {
 	return strings.TrimRight(line, " ")
 }
 
-// oneLine folds the log lines that a message may quote.
+// oneLine joins the lines of a message.
 func oneLine(message string) string { return strings.Join(strings.Fields(message), " ") }
 
 func share(part, whole int32) float64 {
@@ -286,7 +285,7 @@ func bar(share float64) string {
 	return strings.Repeat("█", full) + strings.Repeat("░", barWidth-full)
 }
 
-// clock writes a duration in whole seconds, as 0:07 or 1:02:03.
+// clock formats a duration in whole seconds, as 0:07 or 1:02:03.
 func clock(d time.Duration) string {
 	s := int(max(d, 0).Seconds())
 	if s >= 3600 {
@@ -295,7 +294,7 @@ func clock(d time.Duration) string {
 	return fmt.Sprintf("%d:%02d", s/60, s%60)
 }
 
-// cut shortens a line to a number of characters.
+// cut truncates a line to width characters.
 func cut(line string, width int) string {
 	runes := []rune(line)
 	if width < 2 || len(runes) <= width {

@@ -16,7 +16,7 @@ import (
 
 var start = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
-// pending is a test whose workers are on their way; edit changes it for a case.
+// pending returns a test that waits for its workers, after the edits of a test case.
 func pending(edit ...func(*v2.LocustTest)) *v2.LocustTest {
 	test := &v2.LocustTest{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "locust-demo", Name: "demo.one"},
@@ -115,12 +115,12 @@ func TestRunBar(t *testing.T) {
 		after time.Duration
 		want  string
 	}{
-		"half of it":             {pending(running), 15 * time.Second, half + " 0:15 of 0:30"},
-		"over it":                {pending(running), 50 * time.Second, full + " 0:30, ending"},
-		"a clock that is behind": {pending(running), -5 * time.Second, none + " 0:00 of 0:30"},
-		"no run time":            {pending(running, endless), 75 * time.Second, "1:15, no --run-time given"},
-		"stopped early":          {pending(running, ended), 75 * time.Second, half + " 0:15 of 0:30"},
-		"not started":            {pending(), 0, none + " not started"},
+		"half":          {pending(running), 15 * time.Second, half + " 0:15 of 0:30"},
+		"over run time": {pending(running), 50 * time.Second, full + " 0:30, ending"},
+		"clock behind":  {pending(running), -5 * time.Second, none + " 0:00 of 0:30"},
+		"no run time":   {pending(running, endless), 75 * time.Second, "1:15, no --run-time given"},
+		"stopped early": {pending(running, ended), 75 * time.Second, half + " 0:15 of 0:30"},
+		"not started":   {pending(), 0, none + " not started"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			assert.Equal(t, test.want, runBar(test.test, start.Add(test.after)))
@@ -134,10 +134,10 @@ func TestChanges(t *testing.T) {
 		"workers 3/3",
 		"users 10; requests 200, 12.50/s, 3 failed; responses average 1.23ms, p50 1ms",
 		"✓ WorkersConnected  AllWorkersConnected  3/3 workers connected",
-		"· Reconciling       gone",
+		"· Reconciling       removed",
 	}, changes(pending(), pending(running)))
 	assert.Empty(t, changes(pending(), pending()), "no change, no line")
-	assert.Len(t, changes(nil, pending()), 2+6, "the first state is told in full")
+	assert.Len(t, changes(nil, pending()), 2+6, "the first state is printed completely")
 	assert.Equal(t, []string{"phase not known yet"}, changes(pending(), &v2.LocustTest{})[:1])
 }
 
@@ -145,11 +145,11 @@ func TestSummary(t *testing.T) {
 	lines := summary(pending(finished), "source settings")
 	text := strings.Join(lines, "\n")
 	assert.Equal(t, "locust-demo/demo.one: Failed after 0:41, 3/3 workers", lines[1])
-	assert.Contains(t, text, "  requests  200, 12.50/s, 3 failed (exact, by the reporter)\n  responses average 1.23ms, p50 1ms\n"+
+	assert.Contains(t, text, "  requests  200, 12.50/s, 3 failed (exact, from the reporter)\n  responses average 1.23ms, p50 1ms\n"+
 		"  endpoint  GET /a: 200, 3 failed, p95 2ms\n  error     3 × GET /a: 500\n")
 	assert.Contains(t, text, "✗ TestCompleted     TestFailed           exit code 1")
 	assert.Contains(t, text, "Try next\n  source settings\n  kubectl -n locust-demo get locusttest demo.one -o yaml")
-	assert.Contains(t, text, "logs job/demo-one-master", "dots of a test's name are dashes in its Jobs' names")
+	assert.Contains(t, text, "logs job/demo-one-master", "dots in the test's name become dashes in its Jobs' names")
 	assert.NotContains(t, strings.Join(summary(pending(finished), ""), "\n"), "source settings")
 }
 
@@ -159,32 +159,32 @@ func TestMark(t *testing.T) {
 		status      metav1.ConditionStatus
 		want        string
 	}{
-		{v2.ConditionTypeStalled, v2.ReasonTestFailed, metav1.ConditionTrue, trouble},
-		{v2.ConditionTypeSpecDrifted, v2.ReasonSpecChangeIgnored, metav1.ConditionTrue, trouble},
-		{v2.ConditionTypeWorkersConnected, v2.ReasonWorkersMissing, metav1.ConditionFalse, trouble},
-		{v2.ConditionTypeReady, v2.ReasonResourcesFailed, metav1.ConditionFalse, trouble},
+		{v2.ConditionTypeStalled, v2.ReasonTestFailed, metav1.ConditionTrue, bad},
+		{v2.ConditionTypeSpecDrifted, v2.ReasonSpecChangeIgnored, metav1.ConditionTrue, bad},
+		{v2.ConditionTypeWorkersConnected, v2.ReasonWorkersMissing, metav1.ConditionFalse, bad},
+		{v2.ConditionTypeReady, v2.ReasonResourcesFailed, metav1.ConditionFalse, bad},
 		{v2.ConditionTypeReady, v2.ReasonResourcesCreating, metav1.ConditionFalse, waiting},
 		{v2.ConditionTypePodsHealthy, v2.ReasonPodsStarting, metav1.ConditionTrue, waiting},
 		{v2.ConditionTypePodsHealthy, v2.ReasonPodsHealthy, metav1.ConditionTrue, good},
 		{v2.ConditionTypeLoadDelivered, v2.ReasonLoadNotStarted, metav1.ConditionUnknown, waiting},
-		{v2.ConditionTypeLoadDelivered, v2.ReasonNoRequests, metav1.ConditionFalse, trouble},
+		{v2.ConditionTypeLoadDelivered, v2.ReasonNoRequests, metav1.ConditionFalse, bad},
 		{v2.ConditionTypeLoadDelivered, v2.ReasonLoadAsPlanned, metav1.ConditionTrue, good},
 		{v2.ConditionTypeTestCompleted, v2.ReasonTestSucceeded, metav1.ConditionTrue, good},
-		{v2.ConditionTypeTestCompleted, v2.ReasonTestFailed, metav1.ConditionTrue, trouble},
+		{v2.ConditionTypeTestCompleted, v2.ReasonTestFailed, metav1.ConditionTrue, bad},
 	} {
 		got := mark(&metav1.Condition{Type: test.typ, Status: test.status, Reason: test.reason})
 		assert.Equal(t, test.want, got, "%s=%s %s", test.typ, test.status, test.reason)
 	}
 }
 
-func TestUnfinishedNamesWhatStandsInTheWay(t *testing.T) {
+func TestUnfinishedNamesBadConditions(t *testing.T) {
 	name := client.ObjectKey{Namespace: "locust-demo", Name: "demo.one"}
 	err := unfinished(name, pending(), context.DeadlineExceeded)
 	assert.ErrorContains(t, err, "is Pending")
 	assert.NotContains(t, err.Error(), "deadline exceeded")
 	assert.ErrorContains(t, err, "PodsHealthy=False ImagePullError: pod x: not found")
-	assert.NotContains(t, err.Error(), "SpecInSync", "what is well is no cause")
-	assert.ErrorContains(t, unfinished(name, &v2.LocustTest{}, errDeleted), "does the operator run?")
+	assert.NotContains(t, err.Error(), "SpecInSync", "good conditions are not a cause")
+	assert.ErrorContains(t, unfinished(name, &v2.LocustTest{}, errDeleted), "is the operator running?")
 	assert.ErrorIs(t, unfinished(name, nil, errDeleted), errDeleted)
 }
 
@@ -202,16 +202,16 @@ func TestScreenDrawsOverItself(t *testing.T) {
 	s.draw(pending(), start)
 	out.Reset()
 	s.draw(pending(running), start)
-	assert.True(t, strings.HasPrefix(out.String(), "\x1b[15A\r"), "goes up over the lines of the panel before")
+	assert.True(t, strings.HasPrefix(out.String(), "\x1b[15A\r"), "moves the cursor up to the start of the previous panel")
 	for _, line := range strings.Split(strings.TrimSuffix(out.String(), "\n\x1b[J"), "\n") {
 		assert.LessOrEqual(t, utf8.RuneCountInString(line), 39+len("\x1b[15A\r\x1b[K"), "a line does not wrap")
 	}
 	out.Reset()
 	s.draw(pending(finished), start)
-	assert.Equal(t, "\x1b[14A\x1b[J", out.String(), "the summary takes the place of the last panel")
+	assert.Equal(t, "\x1b[14A\x1b[J", out.String(), "the summary replaces the last panel")
 }
 
-func TestChangeLogIsQuietWithoutChange(t *testing.T) {
+func TestChangeLogWithoutChange(t *testing.T) {
 	var out strings.Builder
 	l := &changeLog{out: &out, started: start}
 	l.draw(nil, start)

@@ -19,10 +19,9 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
 )
 
-// operator2 makes what the 2.x operator (2.3.0) leaves of a test: its objects' names, labels, owners and ports, without what
-// this version adds to them.
+// operator2 creates objects as the 2.x operator (2.3.0) does, with its names, labels, owner references and ports.
 type operator2 struct {
-	*scenario
+	*fixture
 	test *v2.LocustTest
 }
 
@@ -49,7 +48,7 @@ func (o *operator2) service() *corev1.Service {
 	return service
 }
 
-// exporter stands for the metrics exporter, a native sidecar.
+// exporter is a fake metrics exporter, a native sidecar.
 const exporter = `import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit()); time.sleep(1e9)`
 
 func (o *operator2) job(role resources.Role, pods int32, args ...string) *batchv1.Job {
@@ -69,7 +68,7 @@ func (o *operator2) job(role resources.Role, pods int32, args ...string) *batchv
 	return job
 }
 
-// status is what the 2.x operator says of a running test.
+// status returns the status that the 2.x operator writes for a running test.
 func (o *operator2) status(phase string) v2.LocustTestStatus {
 	now := metav1.Now().Rfc3339Copy()
 	s := v2.LocustTestStatus{ObservedGeneration: o.test.Generation, Phase: phase, ExpectedWorkers: 2, ConnectedWorkers: 2, StartTime: &now}
@@ -86,8 +85,8 @@ func (o *operator2) status(phase string) v2.LocustTestStatus {
 	return s
 }
 
-// leave creates a test as the 2.x operator leaves it, in a phase.
-func (s *scenario) leave(name, phase string, seconds int) *operator2 {
+// createByOperator2 creates a test with a phase as the 2.x operator does.
+func (s *fixture) createByOperator2(name, phase string, seconds int) *operator2 {
 	s.t.Helper()
 	test := s.test(name, seconds)
 	test.Finalizers = []string{finalizerOfOperator2}
@@ -101,16 +100,17 @@ func (s *scenario) leave(name, phase string, seconds int) *operator2 {
 	return o
 }
 
-// TestAdopted: a test that the 2.x operator left running goes on: it runs once, is asked for live numbers, and its workers
-// are counted to the end. It and a finished one can be deleted although they carry the finalizer of that operator.
+// TestAdopted checks that a test that runs during the upgrade from the 2.x operator continues: Locust runs once, is polled,
+// and its workers are counted until the end. This test and a finished one can be deleted although they have the finalizer
+// of that operator.
 func TestAdopted(t *testing.T) {
-	s := newScenario(t)
+	s := newFixture(t)
 	watcher.FromOperator2(s.namespace)
 	disturbed.add(t)
 	scaleOperator(t, 0)
 	t.Cleanup(func() { scaleOperator(t, 1) })
-	done := s.leave("done", v2.PhaseSucceeded, 5)
-	o := s.leave("running", v2.PhaseRunning, 30)
+	done := s.createByOperator2("done", v2.PhaseSucceeded, 5)
+	o := s.createByOperator2("running", v2.PhaseRunning, 30)
 	worker := o.job(resources.RoleWorker, 2, "--worker", "--master-port=5557", "--master-host=running-master")
 	master := o.job(resources.RoleMaster, 1, "--users", "6", "--spawn-rate", "6", "--run-time", "30s", "--master", "--master-port=5557", "--expect-workers=2",
 		"--autostart", "--autoquit", "1", "--enable-rebalancing", "--only-summary")
@@ -120,7 +120,7 @@ func TestAdopted(t *testing.T) {
 	s.untilLoad(o.test)
 	scaleOperator(t, 1)
 
-	live := s.until(o.test, "there are live numbers", func(status *v2.LocustTestStatus) bool {
+	live := s.until(o.test, "it has live numbers", func(status *v2.LocustTestStatus) bool {
 		return status.TestResult != nil && status.TestResult.TotalRequests > 0 && status.Progress != nil && status.Progress.CurrentUsers == 6
 	})
 	assert.Equal(t, v2.PhaseRunning, live.Phase)
@@ -131,7 +131,7 @@ func TestAdopted(t *testing.T) {
 	assert.Equal(t, "2/2", final.Workers)
 	assert.Equal(t, v2.ReasonAllWorkersConnected, condition(final, v2.ConditionTypeWorkersConnected).Reason)
 	assert.Positive(t, final.TestResult.TotalRequests)
-	assert.Equal(t, 1, count(t, "started", s.key("running")), "it ran once")
+	assert.Equal(t, 1, count(t, "started", s.key("running")), "Locust ran once")
 	var pods corev1.PodList
 	require.NoError(t, k8s.List(t.Context(), &pods, client.InNamespace(s.namespace)))
 	assert.Len(t, pods.Items, 3, "no pod was added")

@@ -21,8 +21,8 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
 )
 
-// reportStart is what the locustfiles of this file have in common: the master reports to the target that a load starts.
-const reportStart = patient + `
+// reportStart is the common beginning of the locustfiles in this file: the master reports the start of the load to the target.
+const reportStart = longHeartbeat + `
 import os, urllib.request
 from locust import HttpUser, constant, events, task
 from locust.runners import MasterRunner
@@ -47,7 +47,7 @@ class Other(Visitor):
         self.client.get("/hit/other-" + KEY, name="/other")
 `
 
-// option adds an option of its own to Locust's command line.
+// option adds a custom option to Locust's command line.
 const option = reportStart + `
 @events.init_command_line_parser.add_listener
 def add(parser):
@@ -64,15 +64,15 @@ const reads = reportStart + `
 open("/etc/private/token").read()
 `
 
-// caseFiles gives the scenario the locustfiles of this file.
-func (s *scenario) caseFiles(spec *v2.LocustTestSpec) {
+// caseFiles creates the ConfigMaps with the locustfiles of this file.
+func (s *fixture) caseFiles(spec *v2.LocustTestSpec) {
 	s.configMap("cases", map[string]string{"visitors.py": visitors, "reads.py": reads})
 	s.configMap("option", map[string]string{"option.py": option})
 	spec.TestFiles.ConfigMapRef = "cases"
 }
 
-// TestCommand: comments, names of user classes after --, variables that only a master may have, and several processes in
-// each worker.
+// TestCommand checks comments in commands, names of user classes after --, variables that only a master may have, and
+// several processes in each worker.
 func TestCommand(t *testing.T) {
 	t.Parallel()
 	for name, image := range map[string]string{"newest": locustImage, "debian": os.Getenv("LOCUST_IMAGE_DEBIAN")} {
@@ -81,7 +81,7 @@ func TestCommand(t *testing.T) {
 			if image == "" {
 				t.Skip("LOCUST_IMAGE_DEBIAN is not set; `make test-e2e` builds it")
 			}
-			s := newScenario(t)
+			s := newFixture(t)
 			processes, workers := "", "2/2"
 			if name == "newest" {
 				processes, workers = " --processes 2", "4/4" // since 2.19
@@ -103,13 +103,13 @@ func TestCommand(t *testing.T) {
 	}
 }
 
-// TestCause: what the status says of a run that failed begins with the cause and its remedy, in one line; what it was found in
-// stands once.
+// TestCause checks that the message of a failed run starts with the cause and its remedy in one line, and that details are
+// not repeated in other conditions.
 func TestCause(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		change func(*v2.LocustTestSpec)
-		words  []string
+		want   []string
 	}{
 		"word": {func(spec *v2.LocustTestSpec) { spec.Master.Command = "locust --locustfile /lotest/src/visitors.py" },
 			[]string{"Unknown User(s): locust", "remove the word locust"}},
@@ -129,7 +129,7 @@ func TestCause(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newScenario(t)
+			s := newFixture(t)
 			require.NoError(t, k8s.Create(t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: "private"}, StringData: map[string]string{"token": "x"}}))
 			test := s.create(s.test("cause", 8, s.caseFiles, func(spec *v2.LocustTestSpec) {
 				spec.Worker.Replicas = 1
@@ -139,8 +139,8 @@ func TestCause(t *testing.T) {
 			t.Log(condition(final, v2.ConditionTypeTestCompleted).Message)
 			for _, conditionType := range []string{v2.ConditionTypeReady, v2.ConditionTypeStalled, v2.ConditionTypeTestCompleted} {
 				line, detail, _ := strings.Cut(condition(final, conditionType).Message, "\n")
-				for _, words := range append(c.words, "master exited with code") {
-					assert.Contains(t, line, words, conditionType)
+				for _, want := range append(c.want, "master exited with code") {
+					assert.Contains(t, line, want, conditionType)
 				}
 				assert.LessOrEqual(t, utf8.RuneCountInString(line), 200, conditionType)
 				if conditionType != v2.ConditionTypeTestCompleted {
@@ -155,11 +155,11 @@ func TestCause(t *testing.T) {
 	}
 }
 
-// TestReportOnReadOnlyFileSystem: Locust fails to write its own report after the load. The result is exact, and the failure
-// names the file.
+// TestReportOnReadOnlyFileSystem checks that the result is exact if Locust cannot write its own report after the load, and
+// that the failure names the file.
 func TestReportOnReadOnlyFileSystem(t *testing.T) {
 	t.Parallel()
-	s := newScenario(t)
+	s := newFixture(t)
 	test := s.create(s.test("html", 6, func(spec *v2.LocustTestSpec) {
 		spec.Master.Command += " --stop-timeout 10 --html report.html" // all requests that began end, and are counted
 		spec.Worker.Replicas = 1
@@ -170,16 +170,16 @@ func TestReportOnReadOnlyFileSystem(t *testing.T) {
 	assert.Contains(t, line, "report.html")
 	assert.Contains(t, line, "Read-only file system")
 	require.NotNil(t, final.TestResult)
-	assert.True(t, final.TestResult.Final, "the numbers were whole")
+	assert.True(t, final.TestResult.Final, "the numbers are complete")
 	assert.Equal(t, v2.ResultSourceReporter, final.TestResult.Source)
 	assert.EqualValues(t, count(t, "hit", s.key("html")), final.TestResult.TotalRequests)
 	assert.Equal(t, 1, count(t, "started", s.key("html")))
 }
 
-// TestTargetOfWebUI: the status shows what Locust aims at, also when the load was started in the web UI.
+// TestTargetOfWebUI checks that the status shows the target number of users of a load that was started in the web UI.
 func TestTargetOfWebUI(t *testing.T) {
 	t.Parallel()
-	s := newScenario(t)
+	s := newFixture(t)
 	test := s.create(s.test("web", 3600, func(spec *v2.LocustTestSpec) {
 		spec.Master.Command = "--locustfile /lotest/src/locustfile.py --users 4"
 		spec.Master.Autostart = ptr.To(false)
@@ -187,15 +187,15 @@ func TestTargetOfWebUI(t *testing.T) {
 	}))
 	status := s.untilReason(test, v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected)
 	s.webUI(status.MasterPod, "POST", "swarm", "user_count=6&spawn_rate=6&host=http://target.e2e-target")
-	status = s.until(test, "six users are at work", func(status *v2.LocustTestStatus) bool {
+	status = s.until(test, "six users run", func(status *v2.LocustTestStatus) bool {
 		return status.Progress != nil && status.Progress.CurrentUsers == 6
 	})
 	assert.EqualValues(t, 6, *status.Progress.TargetUsers)
 	assert.Equal(t, 1, count(t, "started", s.key("web")))
 }
 
-// webUI calls the master's web UI, through the API server.
-func (s *scenario) webUI(pod, method, page, form string) {
+// webUI calls the master's web UI through the API server.
+func (s *fixture) webUI(pod, method, page, form string) {
 	s.t.Helper()
 	_, err := clientset.CoreV1().RESTClient().Verb(method).Namespace(s.namespace).Resource("pods").Name(fmt.Sprintf("%s:%d", pod, resources.PortWeb)).
 		SubResource("proxy").Suffix(page).SetHeader("Content-Type", "application/x-www-form-urlencoded").Body([]byte(form)).DoRaw(context.Background())

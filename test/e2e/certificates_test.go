@@ -27,7 +27,7 @@ import (
 // webhookName is the name of the webhooks' Service and Secret.
 const webhookName = "locust-k8s-operator-webhook"
 
-// caller asks for what needs the webhooks, all the time, and keeps what went wrong.
+// caller continuously sends requests that need the webhooks, and records failures.
 type caller struct {
 	mu       sync.Mutex
 	calls    int
@@ -36,7 +36,7 @@ type caller struct {
 	done     sync.WaitGroup
 }
 
-func (c *caller) note(err error) {
+func (c *caller) record(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.calls++
@@ -51,8 +51,8 @@ func (c *caller) end() (calls int, failures []string) {
 	return c.calls, c.failures
 }
 
-// callWebhooks reads a test in v1, which needs the conversion, and creates one that only the admission webhook refuses.
-func (s *scenario) callWebhooks(name string) *caller {
+// callWebhooks reads tests in v1, which needs the conversion webhook, and creates one that only the admission webhook refuses.
+func (s *fixture) callWebhooks(name string) *caller {
 	s.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	c := &caller{stop: cancel}
@@ -68,7 +68,7 @@ func (s *scenario) callWebhooks(name string) *caller {
 			bad := s.test("refused", 5, func(spec *v2.LocustTestSpec) { spec.Master.Labels = map[string]string{"managed-by": "me"} })
 			err := k8s.Create(ctx, bad, client.DryRunAll)
 			if err == nil {
-				return fmt.Errorf("the admission webhook was not asked")
+				return fmt.Errorf("the admission webhook was not called")
 			}
 			if !strings.Contains(err.Error(), "spec.master.labels") {
 				return err
@@ -79,7 +79,7 @@ func (s *scenario) callWebhooks(name string) *caller {
 		c.done.Go(func() {
 			for ctx.Err() == nil {
 				if err := call(); ctx.Err() == nil {
-					c.note(err)
+					c.record(err)
 				}
 				time.Sleep(50 * time.Millisecond)
 			}
@@ -95,7 +95,7 @@ func inV1() *unstructured.Unstructured {
 	return object
 }
 
-// servedCertificate is the one that the webhooks' Service answers with, as seen from a pod.
+// servedCertificate returns the certificate that the webhooks' Service serves to a pod, or nil.
 func servedCertificate(t *testing.T) *x509.Certificate {
 	t.Helper()
 	raw, err := clientset.CoreV1().RESTClient().Get().Namespace("e2e-target").Resource("services").Name("target:80").
@@ -112,7 +112,7 @@ func servedCertificate(t *testing.T) *x509.Certificate {
 	return certificate
 }
 
-// certificateOf is the one in a key of the webhooks' Secret.
+// certificateOf returns the certificate in a key of the webhooks' Secret, or nil.
 func certificateOf(t *testing.T, key string) []byte {
 	t.Helper()
 	var secret corev1.Secret
@@ -126,9 +126,9 @@ func certificateOf(t *testing.T, key string) []byte {
 	return block.Bytes
 }
 
-// TestCertificates: no request fails while the webhooks' certificate, their authority and their pods change.
+// TestCertificates checks that no request fails while the webhooks' certificate, CA and pods change.
 func TestCertificates(t *testing.T) {
-	s := newScenario(t)
+	s := newFixture(t)
 	disturbed.add(t)
 	test := s.create(s.test("watched", 120))
 	s.untilPhase(test, v2.PhaseRunning)
@@ -137,7 +137,7 @@ func TestCertificates(t *testing.T) {
 		t.Helper()
 		body := fmt.Sprintf(`{"spec":{"replicas":%d}}`, n)
 		require.NoError(t, k8s.Patch(t.Context(), d, client.RawPatch("application/merge-patch+json", []byte(body))))
-		eventually(t, fmt.Sprintf("%d replicas answer", n), func() bool {
+		eventually(t, fmt.Sprintf("%d replicas are available", n), func() bool {
 			require.NoError(t, k8s.Get(t.Context(), client.ObjectKeyFromObject(d), d))
 			return d.Status.ObservedGeneration == d.Generation && int(d.Status.AvailableReplicas) == n && int(d.Status.Replicas) == n
 		})
@@ -155,12 +155,12 @@ func TestCertificates(t *testing.T) {
 		newAuthority bool
 	}{
 		{"the certificate is renewed", func() { patch(`{"data":{"tls.crt":null}}`) }, false},
-		{"the authority is replaced", func() { patch(`{"data":{"ca.key":null}}`) }, true},
+		{"the CA is replaced", func() { patch(`{"data":{"ca.key":null}}`) }, true},
 		{"the Secret is deleted", func() {
 			require.NoError(t, k8s.Delete(t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: operatorNamespace, Name: webhookName}}))
 		}, true},
 	} {
-		// Not what is served: of the two pods the one that answers may still have the certificate before this one.
+		// Do not compare with the served certificate: one of the two pods may still serve the previous one.
 		authority, before := certificateOf(t, "ca.crt"), certificateOf(t, corev1.TLSCertKey)
 		require.NotNil(t, authority)
 		require.NotNil(t, before)
@@ -172,16 +172,16 @@ func TestCertificates(t *testing.T) {
 		assert.Equal(t, step.newAuthority, !bytes.Equal(authority, certificateOf(t, "ca.crt")), step.name)
 	}
 
-	// An upgrade: another pod takes over, in the middle of a run.
+	// An upgrade replaces the pod during a run.
 	replicas(1)
 	restarted := fmt.Sprintf(`{"spec":{"template":{"metadata":{"annotations":{"e2e/restarted":%q}}}}}`, time.Now().Format(time.RFC3339Nano))
 	require.NoError(t, k8s.Patch(t.Context(), d, client.RawPatch("application/merge-patch+json", []byte(restarted))))
 	require.NoError(t, waitForOperator(t.Context()))
-	time.Sleep(3 * time.Second) // with the new pod alone
+	time.Sleep(3 * time.Second) // with only the new pod
 
 	n, failures := calls.end()
 	assert.Empty(t, failures, "of %d requests", n)
-	assert.Greater(t, n, 200, "the requests of the whole time")
-	t.Logf("%d requests while everything changed, %d failed", n, len(failures))
+	assert.Greater(t, n, 200, "requests were sent during the whole test")
+	t.Logf("%d requests during the changes, %d failed", n, len(failures))
 	assert.Equal(t, v2.PhaseRunning, s.get(test.Name).Status.Phase)
 }

@@ -18,7 +18,7 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
 )
 
-// loadBase is what the locustfiles of this file begin with. They may define User anew.
+// loadBase is the common beginning of the locustfiles in this file. They may redefine User.
 const loadBase = `
 import os, signal, sys, urllib.request, gevent
 from locust import HttpUser, LoadTestShape, constant, events, task
@@ -43,89 +43,90 @@ class User(HttpUser):
         self.client.get("/hit/" + KEY, name="/hit")
 `
 
-// loadCase is a run with one worker, whose load is delivered or is not.
+// loadCase is a run with one worker whose load is delivered or not.
 type loadCase struct {
-	// file is added to loadBase. Unless impatient, Locust waits 30 s for heartbeats, because a small machine starts many tests.
-	file      string
-	impatient bool
-	// disturbed is true for a run whose workers end again and again, which takes more status writes.
+	// file is appended to loadBase. Unless defaultHeartbeat is set, Locust waits 30 s for heartbeats, because a small machine
+	// starts many tests.
+	file             string
+	defaultHeartbeat bool
+	// disturbed is set for a run whose workers end repeatedly, which causes more status writes.
 	disturbed bool
-	// seconds is the run time, 8 by default.
+	// seconds is the run time; zero means 8 s.
 	seconds int
-	// lines are the images; the newest by default.
+	// lines are the images; empty means the newest.
 	lines  []string
 	change func(*v2.LocustTestSpec)
-	// act happens once the workers are connected.
-	act func(*scenario, *v2.LocustTest)
-	// reason of LoadDelivered, and what the message of TestCompleted contains.
+	// act is called once the workers are connected.
+	act func(*fixture, *v2.LocustTest)
+	// reason is that of LoadDelivered; the message of TestCompleted contains want.
 	reason string
-	words  []string
-	// check is a further check of the final status.
-	check func(*testing.T, *scenario, *v2.LocustTest, *v2.LocustTestStatus)
+	want   []string
+	// check is an additional check of the final status.
+	check func(*testing.T, *fixture, *v2.LocustTest, *v2.LocustTestStatus)
 }
 
 var newest, bothLines = []string{"newest"}, []string{"newest", "debian"}
 
-// masterOptions adds exact arguments to the master's.
+// masterOptions adds arguments to those of the master.
 func masterOptions(args ...string) func(*v2.LocustTestSpec) {
 	return func(spec *v2.LocustTestSpec) { spec.Master.ExtraArgs = append(spec.Master.ExtraArgs, args...) }
 }
 
-// emptyBasket kills each user at its start. Only newer masters learn of it, and then exit with the code for errors.
+// emptyBasket kills each user at its start. Only newer masters receive the exception, and then exit with the code for errors.
 const emptyBasket = `
 def fail(self):
     raise RuntimeError('the basket is empty')
 User.on_start = fail
 `
 
-// falseGreen are runs whose master ends with exit code 0 although their load did not happen, or measured nothing.
+// falseGreen are runs whose master exits with code 0 although there was no load, or nothing was measured.
 var falseGreen = map[string]loadCase{
-	"port":       {file: "User.host = HOST + ':81'", lines: bothLines, seconds: 12, reason: v2.ReasonNoRequests, words: []string{"no request has finished in 1", "check --host"}},
-	"silence":    {file: "class User(HttpUser):\n    host = HOST\n    wait_time = constant(0.25)\n    @task\n    def ask(self):\n        self.client.get('/silence')", seconds: 12, reason: v2.ReasonNoRequests},
-	"no-host":    {file: "User.host = None", lines: bothLines, reason: v2.ReasonNoRequests, words: []string{"--host"}},
-	"tags":       {change: masterOptions("--tags", "absent", "--exit-code-on-error", "0"), reason: v2.ReasonNoRequests},
-	"no-task":    {file: "class User(HttpUser):\n    host = HOST", change: masterOptions("--exit-code-on-error", "0"), lines: bothLines, reason: v2.ReasonNoRequests},
-	"on-start":   {file: emptyBasket, lines: []string{"debian"}, reason: v2.ReasonNoRequests},
-	"exceptions": {file: emptyBasket, change: masterOptions("--exit-code-on-error", "0"), reason: v2.ReasonNoRequests, words: []string{`"the basket is empty" (4 times)`}},
-	"no-events":  {file: "class User(HttpUser):\n    host = HOST\n    wait_time = constant(0.25)\n    @task\n    def ask(self):\n        pass", reason: v2.ReasonNoRequests, words: []string{"spec.loadGuarantee: None"}},
-	"quit-early": {file: "def end(environment):\n    environment.runner.quit()\n    environment.web_ui.stop()\nat_start(True, 0, end)", reason: v2.ReasonNoRequests},
-	"list":       {change: masterOptions("--list"), lines: bothLines, reason: v2.ReasonNoRequests, words: []string{"without having started a load"}},
-	"version":    {change: masterOptions("--version"), reason: v2.ReasonNoRequests, words: []string{"without having started a load"}},
-	"import":     {file: "if '--master' in sys.argv:\n    sys.exit(0)", reason: v2.ReasonNoRequests, words: []string{"without having started a load"}},
-	"zero-users": {change: masterOptions("--users", "0"), reason: v2.ReasonNoRequests},
-	"shape":      {file: "class Shape(LoadTestShape):\n    def tick(self):\n        return None", reason: v2.ReasonNoRequests},
+	"port":        {file: "User.host = HOST + ':81'", lines: bothLines, seconds: 12, reason: v2.ReasonNoRequests, want: []string{"no request has finished in 1", "check --host"}},
+	"no-response": {file: "class User(HttpUser):\n    host = HOST\n    wait_time = constant(0.25)\n    @task\n    def ask(self):\n        self.client.get('/no-response')", seconds: 12, reason: v2.ReasonNoRequests},
+	"no-host":     {file: "User.host = None", lines: bothLines, reason: v2.ReasonNoRequests, want: []string{"--host"}},
+	"tags":        {change: masterOptions("--tags", "absent", "--exit-code-on-error", "0"), reason: v2.ReasonNoRequests},
+	"no-task":     {file: "class User(HttpUser):\n    host = HOST", change: masterOptions("--exit-code-on-error", "0"), lines: bothLines, reason: v2.ReasonNoRequests},
+	"on-start":    {file: emptyBasket, lines: []string{"debian"}, reason: v2.ReasonNoRequests},
+	"exceptions":  {file: emptyBasket, change: masterOptions("--exit-code-on-error", "0"), reason: v2.ReasonNoRequests, want: []string{`"the basket is empty" (4 times)`}},
+	"no-events":   {file: "class User(HttpUser):\n    host = HOST\n    wait_time = constant(0.25)\n    @task\n    def ask(self):\n        pass", reason: v2.ReasonNoRequests, want: []string{"spec.loadGuarantee: None"}},
+	"quit-early":  {file: "def end(environment):\n    environment.runner.quit()\n    environment.web_ui.stop()\nat_start(True, 0, end)", reason: v2.ReasonNoRequests},
+	"list":        {change: masterOptions("--list"), lines: bothLines, reason: v2.ReasonNoRequests, want: []string{"without having started a load"}},
+	"version":     {change: masterOptions("--version"), reason: v2.ReasonNoRequests, want: []string{"without having started a load"}},
+	"import":      {file: "if '--master' in sys.argv:\n    sys.exit(0)", reason: v2.ReasonNoRequests, want: []string{"without having started a load"}},
+	"zero-users":  {change: masterOptions("--users", "0"), reason: v2.ReasonNoRequests},
+	"shape":       {file: "class Shape(LoadTestShape):\n    def tick(self):\n        return None", reason: v2.ReasonNoRequests},
 	"web-api": {file: "User.host = None", change: func(spec *v2.LocustTestSpec) {
 		spec.Master.Reporter, spec.Master.Autoquit.Timeout = ptr.To(false), ptr.To[int32](12)
 	}, reason: v2.ReasonNoRequests},
-	"workers-exit": {file: "at_start(False, 0, os._exit, 0)", impatient: true, seconds: 12, reason: v2.ReasonNoRequests},
-	"signal":       {file: "at_start(True, 4, os.kill, os.getpid(), signal.SIGTERM)", lines: bothLines, seconds: 60, reason: v2.ReasonLoadCutShort, words: []string{"a signal ended the master", "of 1m0s"}},
-	"exit":         {file: "at_start(True, 6, os._exit, 0)", lines: bothLines, seconds: 60, reason: v2.ReasonLoadCutShort, words: []string{"the master's process ended during the load"}},
-	"memory": {file: "at_start(False, 6, lambda _: bytearray(2 << 30).__setitem__(slice(0, 2 << 30, 4096), b'x' * (1 << 19)))", impatient: true, lines: bothLines, seconds: 300, change: func(spec *v2.LocustTestSpec) {
+	"workers-exit": {file: "at_start(False, 0, os._exit, 0)", defaultHeartbeat: true, seconds: 12, reason: v2.ReasonNoRequests},
+	"signal":       {file: "at_start(True, 4, os.kill, os.getpid(), signal.SIGTERM)", lines: bothLines, seconds: 60, reason: v2.ReasonLoadCutShort, want: []string{"a signal ended the master", "of 1m0s"}},
+	"exit":         {file: "at_start(True, 6, os._exit, 0)", lines: bothLines, seconds: 60, reason: v2.ReasonLoadCutShort, want: []string{"the master's process ended during the load"}},
+	"memory": {file: "at_start(False, 6, lambda _: bytearray(2 << 30).__setitem__(slice(0, 2 << 30, 4096), b'x' * (1 << 19)))", defaultHeartbeat: true, lines: bothLines, seconds: 300, change: func(spec *v2.LocustTestSpec) {
 		spec.Worker.Resources.Limits = corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("192Mi")}
-	}, reason: v2.ReasonLoadCutShort, words: []string{"all workers were lost", "of 5m0s"}, check: endsEarly},
-	"worker-pod": {impatient: true, lines: bothLines, seconds: 300, act: func(s *scenario, test *v2.LocustTest) {
-		s.until(test, "the master knows of requests", func(status *v2.LocustTestStatus) bool {
+	}, reason: v2.ReasonLoadCutShort, want: []string{"all workers were lost", "of 5m0s"}, check: endsEarly},
+	"worker-pod": {defaultHeartbeat: true, lines: bothLines, seconds: 300, act: func(s *fixture, test *v2.LocustTest) {
+		s.until(test, "the master has counted requests", func(status *v2.LocustTestStatus) bool {
 			return status.TestResult != nil && status.TestResult.TotalRequests > 0
 		})
 		pod := s.livePods(test, resources.RoleWorker)[0]
 		require.NoError(s.t, k8s.Delete(s.t.Context(), &pod))
-	}, reason: v2.ReasonLoadCutShort, words: []string{"all workers were lost"}, check: endsEarly},
+	}, reason: v2.ReasonLoadCutShort, want: []string{"all workers were lost"}, check: endsEarly},
 	"run-time-for-all": {disturbed: true, lines: []string{"debian"}, seconds: 20, change: func(spec *v2.LocustTestSpec) {
 		spec.Env.ConfigMapRefs = []v2.ConfigMapEnvSource{{Name: "run-time"}}
 	}, reason: v2.ReasonNoRequests},
 }
 
-// endsEarly checks that a run of five minutes does not wait for its end, and that its load is stopped.
-func endsEarly(t *testing.T, s *scenario, test *v2.LocustTest, final *v2.LocustTestStatus) {
+// endsEarly checks that a run of five minutes ends early, and that its load is stopped.
+func endsEarly(t *testing.T, s *fixture, test *v2.LocustTest, final *v2.LocustTestStatus) {
 	assert.Less(t, final.CompletionTime.Sub(final.StartTime.Time), 4*time.Minute)
 	s.requireNoLoad(test)
 }
 
-// TestFalseGreen: no way is found by which a load silently does not happen and the test is Succeeded.
+// TestFalseGreen checks that tests without load do not succeed.
 func TestFalseGreen(t *testing.T) {
 	t.Parallel()
 	for name, c := range falseGreen {
-		c.run(t, name, func(t *testing.T, s *scenario, test *v2.LocustTest) {
+		c.run(t, name, func(t *testing.T, s *fixture, test *v2.LocustTest) {
 			final := s.untilPhase(test, v2.PhaseFailed)
 			assert.Equal(t, c.reason, condition(final, v2.ConditionTypeLoadDelivered).Reason)
 			message := condition(final, v2.ConditionTypeTestCompleted).Message
@@ -135,8 +136,8 @@ func TestFalseGreen(t *testing.T) {
 	}
 }
 
-// oddButHonest are runs whose load was delivered.
-var oddButHonest = map[string]loadCase{
+// unusualLoads are runs that end early or unlike others, although their load was delivered.
+var unusualLoads = map[string]loadCase{
 	"shape": {file: "class Shape(LoadTestShape):\n    def tick(self):\n        return (3, 3) if self.get_run_time() < 8 else None", change: func(spec *v2.LocustTestSpec) {
 		spec.Master.Command = "--locustfile /lotest/src/load.py --users 9 --run-time 1h"
 	}, check: claimsNothing},
@@ -145,7 +146,7 @@ var oddButHonest = map[string]loadCase{
 	}},
 	"short":    {seconds: 3, lines: bothLines},
 	"one-user": {change: masterOptions("--users", "1")},
-	"web-ui": {seconds: 60, lines: bothLines, act: func(s *scenario, test *v2.LocustTest) {
+	"web-ui": {seconds: 60, lines: bothLines, act: func(s *fixture, test *v2.LocustTest) {
 		status := s.until(test, "the load runs", func(status *v2.LocustTestStatus) bool {
 			return status.TestResult != nil && status.TestResult.TotalRequests > 0
 		})
@@ -155,7 +156,7 @@ var oddButHonest = map[string]loadCase{
 			method = "POST"
 		}
 		s.webUI(status.MasterPod, method, "stop", "")
-		s.until(test, "the message says that the load has ended", func(status *v2.LocustTestStatus) bool {
+		s.until(test, "the message reports the end of the load", func(status *v2.LocustTestStatus) bool {
 			return status.Phase == v2.PhaseRunning && condition(status, v2.ConditionTypeTestCompleted).Message == "The load has ended; the master has not"
 		})
 	}},
@@ -170,10 +171,10 @@ var oddButHonest = map[string]loadCase{
 	"strict":       {change: func(spec *v2.LocustTestSpec) { spec.LoadGuarantee = v2.LoadGuaranteeStrict }},
 }
 
-// claimsNothing checks that with a load shape nothing is claimed of users, duration and percent.
-func claimsNothing(t *testing.T, s *scenario, test *v2.LocustTest, final *v2.LocustTestStatus) {
-	for _, sighting := range watcher.History(test.UID) {
-		if p := sighting.Test.Status.Progress; p != nil {
+// claimsNothing checks that the status of a test with a load shape has no target users, duration and percentage.
+func claimsNothing(t *testing.T, s *fixture, test *v2.LocustTest, final *v2.LocustTestStatus) {
+	for _, observation := range watcher.History(test.UID) {
+		if p := observation.Test.Status.Progress; p != nil {
 			assert.Nil(t, p.TargetUsers)
 			assert.Nil(t, p.Duration)
 			assert.Nil(t, p.Percent)
@@ -183,11 +184,11 @@ func claimsNothing(t *testing.T, s *scenario, test *v2.LocustTest, final *v2.Loc
 	assert.Equal(t, 1, count(t, "started", s.key(test.Name)))
 }
 
-// TestOddButHonest: runs that end early, or unlike others, and whose load was delivered, are Succeeded.
-func TestOddButHonest(t *testing.T) {
+// TestUnusualLoads checks that unusual runs whose load was delivered succeed.
+func TestUnusualLoads(t *testing.T) {
 	t.Parallel()
-	for name, c := range oddButHonest {
-		c.run(t, name, func(t *testing.T, s *scenario, test *v2.LocustTest) {
+	for name, c := range unusualLoads {
+		c.run(t, name, func(t *testing.T, s *fixture, test *v2.LocustTest) {
 			final := s.untilPhase(test, v2.PhaseSucceeded)
 			assert.Equal(t, v2.ReasonLoadAsPlanned, condition(final, v2.ConditionTypeLoadDelivered).Reason, condition(final, v2.ConditionTypeLoadDelivered).Message)
 			assert.Equal(t, "Test completed successfully", condition(final, v2.ConditionTypeTestCompleted).Message)
@@ -199,7 +200,7 @@ func TestOddButHonest(t *testing.T) {
 	}
 }
 
-// TestLoadGuarantee: what is not observed, or not guaranteed.
+// TestLoadGuarantee checks loads that are not observed or not guaranteed.
 func TestLoadGuarantee(t *testing.T) {
 	t.Parallel()
 	unobserved := func(guarantee v2.LoadGuarantee) func(*v2.LocustTestSpec) {
@@ -213,13 +214,13 @@ func TestLoadGuarantee(t *testing.T) {
 		loadCase
 	}{
 		"unobserved": {v2.PhaseSucceeded, loadCase{file: "User.host = None", change: unobserved(v2.LoadGuaranteeBasic), reason: v2.ReasonNotObserved,
-			words: []string{"Test completed successfully; the load was not observed"}}},
+			want: []string{"Test completed successfully; the load was not observed"}}},
 		"unobserved-strict": {v2.PhaseFailed, loadCase{change: unobserved(v2.LoadGuaranteeStrict), reason: v2.ReasonNotObserved,
-			words: []string{"load not delivered (NotObserved)"}}},
+			want: []string{"load not delivered (NotObserved)"}}},
 		"none": {v2.PhaseSucceeded, loadCase{file: "User.host = None", reason: v2.ReasonNoRequests,
-			change: func(spec *v2.LocustTestSpec) { spec.LoadGuarantee = v2.LoadGuaranteeNone }, words: []string{"Test completed successfully; but no request has finished"}}},
+			change: func(spec *v2.LocustTestSpec) { spec.LoadGuarantee = v2.LoadGuaranteeNone }, want: []string{"Test completed successfully; but no request has finished"}}},
 	} {
-		c.run(t, name, func(t *testing.T, s *scenario, test *v2.LocustTest) {
+		c.run(t, name, func(t *testing.T, s *fixture, test *v2.LocustTest) {
 			final := s.untilPhase(test, c.phase)
 			assert.Equal(t, c.reason, condition(final, v2.ConditionTypeLoadDelivered).Reason, condition(final, v2.ConditionTypeLoadDelivered).Message)
 			c.finish(t, s, test, final)
@@ -227,8 +228,8 @@ func TestLoadGuarantee(t *testing.T) {
 	}
 }
 
-// run runs the case in each of its lines of Locust.
-func (c *loadCase) run(t *testing.T, name string, check func(*testing.T, *scenario, *v2.LocustTest)) {
+// run runs the case with each of its Locust versions.
+func (c *loadCase) run(t *testing.T, name string, check func(*testing.T, *fixture, *v2.LocustTest)) {
 	lines := c.lines
 	if lines == nil {
 		lines = newest
@@ -242,13 +243,13 @@ func (c *loadCase) run(t *testing.T, name string, check func(*testing.T, *scenar
 					t.Skip("LOCUST_IMAGE_DEBIAN is not set; `make test-e2e` builds it")
 				}
 			}
-			s := newScenario(t)
-			if c.disturbed || c.impatient {
+			s := newFixture(t)
+			if c.disturbed || c.defaultHeartbeat {
 				disturbed.add(t)
 			}
 			file := loadBase + c.file + "\n"
-			if !c.impatient {
-				file = patient + file
+			if !c.defaultHeartbeat {
+				file = longHeartbeat + file
 			}
 			s.configMap("load", map[string]string{"load.py": file})
 			s.configMap("run-time", map[string]string{"LOCUST_RUN_TIME": "4s"})
@@ -275,12 +276,12 @@ func (c *loadCase) run(t *testing.T, name string, check func(*testing.T, *scenar
 	}
 }
 
-// finish checks the words and what else the case checks.
-func (c *loadCase) finish(t *testing.T, s *scenario, test *v2.LocustTest, final *v2.LocustTestStatus) {
+// finish checks the message, and calls the additional check of the case.
+func (c *loadCase) finish(t *testing.T, s *fixture, test *v2.LocustTest, final *v2.LocustTestStatus) {
 	message := condition(final, v2.ConditionTypeTestCompleted).Message
 	t.Log(message)
-	for _, words := range c.words {
-		assert.Contains(t, message, words)
+	for _, want := range c.want {
+		assert.Contains(t, message, want)
 	}
 	assert.LessOrEqual(t, count(t, "started", s.key(test.Name)), 1, "Locust ran once")
 	if c.check != nil {

@@ -22,21 +22,21 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
 )
 
-// meshes are what service meshes add to pods: the kinds and the ends of their containers. Their programs are Python here, in
-// the image that the node has.
+// meshes are containers that service meshes inject into pods. Their programs are Python scripts, because the node already has
+// the Locust image.
 var meshes = map[string][]injected{
-	// Istio and Linkerd as they were: an init container that sets up iptables, and a proxy that never ends.
+	// Classic Istio and Linkerd: an init container that sets up iptables, and a proxy that never ends.
 	"classic": {{"initContainers", "", "pass"}, {"containers", "", "import time; time.sleep(1e9)"}},
-	// A native sidecar, which the kubelet ends after Locust; this one ignores SIGTERM.
+	// A native sidecar, which the kubelet stops after Locust. It ignores SIGTERM.
 	"native": {{"initContainers", `, restartPolicy: "Always"`, "import time; time.sleep(1e9)"}},
-	// A proxy that is killed for its memory during the run.
+	// A proxy that is OOM-killed during the run.
 	"killed": {{"containers", "", "import sys, time; time.sleep(6); sys.exit(137)"}},
 }
 
-// injected is one container of a mesh.
+// injected is an injected container.
 type injected struct{ list, fields, program string }
 
-// patches are the policy's expression for a mesh. No pod of the suite has init containers of its own.
+// patches returns the policy expression that injects a mesh. It assumes that pods have no init containers.
 func patches(mesh []injected) string {
 	var all []string
 	for i, c := range mesh {
@@ -52,13 +52,14 @@ func patches(mesh []injected) string {
 	return "[" + strings.Join(all, ", ") + "]"
 }
 
-// TestSidecar: the run ends with Locust's own container; what a mesh adds to the pods neither keeps it open nor fails it.
+// TestSidecar checks that the run ends with Locust's own container, and that injected containers neither delay the end nor
+// fail the run.
 func TestSidecar(t *testing.T) {
 	t.Parallel()
 	for name, mesh := range meshes {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newScenario(t)
+			s := newFixture(t)
 			s.mutatePods(patches(mesh), func(pod *corev1.Pod) bool {
 				return len(pod.Spec.Containers)+len(pod.Spec.InitContainers) > 1
 			})
@@ -75,8 +76,8 @@ func TestSidecar(t *testing.T) {
 	}
 }
 
-// locustEnded is when a container of a pod ended, in seconds since 1970.
-func (s *scenario) locustEnded(pod, container string) int64 {
+// locustEnded returns the end of a pod's container as Unix time.
+func (s *fixture) locustEnded(pod, container string) int64 {
 	s.t.Helper()
 	var p corev1.Pod
 	require.NoError(s.t, k8s.Get(context.Background(), client.ObjectKey{Namespace: s.namespace, Name: pod}, &p))
@@ -89,19 +90,19 @@ func (s *scenario) locustEnded(pod, container string) int64 {
 	return 0
 }
 
-func (s *scenario) setSuspend(test *v2.LocustTest, role resources.Role, suspend bool) {
+func (s *fixture) setSuspend(test *v2.LocustTest, role resources.Role, suspend bool) {
 	s.t.Helper()
 	patch := fmt.Sprintf(`{"spec":{"suspend":%t}}`, suspend)
 	require.NoError(s.t, k8s.Patch(s.t.Context(), s.job(test, role), client.RawPatch("application/merge-patch+json", []byte(patch))))
 }
 
-// TestSuspended: a queue creates Jobs suspended and resumes them later; what is suspended during the run is a lost run, which
-// a resume does not start a second time.
+// TestSuspended checks that Jobs that a queue creates suspended run when they are resumed, and that a suspension during the
+// run fails the test, without a second run when the Job is resumed.
 func TestSuspended(t *testing.T) {
 	t.Parallel()
 	t.Run("queue", func(t *testing.T) {
 		t.Parallel()
-		s := newScenario(t)
+		s := newFixture(t)
 		s.mutateJobs(`[JSONPatch{op: "add", path: "/spec/suspend", value: true}]`, func(job *batchv1.Job) bool { return ptr.Deref(job.Spec.Suspend, false) })
 		test := s.create(s.test("queued", 6))
 		status := s.untilReason(test, v2.ConditionTypePodsHealthy, v2.ReasonSuspended)
@@ -114,13 +115,13 @@ func TestSuspended(t *testing.T) {
 		s.untilPhase(test, v2.PhaseSucceeded)
 		assert.Equal(t, 1, count(t, "started", s.key(test.Name)))
 	})
-	for role, words := range map[resources.Role]string{
+	for role, want := range map[resources.Role]string{
 		resources.RoleMaster: "the master Job was suspended during the run",
 		resources.RoleWorker: "the worker Job was suspended during the load",
 	} {
 		t.Run(string(role), func(t *testing.T) {
 			t.Parallel()
-			s := newScenario(t)
+			s := newFixture(t)
 			test := s.create(s.test("suspended", 120))
 			s.untilLoad(test)
 			s.until(test, "the status shows the load", func(status *v2.LocustTestStatus) bool {
@@ -128,7 +129,7 @@ func TestSuspended(t *testing.T) {
 			})
 			s.setSuspend(test, role, true)
 			final := s.untilPhase(test, v2.PhaseFailed)
-			assert.Contains(t, condition(final, v2.ConditionTypeTestCompleted).Message, words)
+			assert.Contains(t, condition(final, v2.ConditionTypeTestCompleted).Message, want)
 			eventually(t, "the Jobs are stopped", func() bool { return ptr.Deref(s.job(test, role).Spec.Parallelism, 1) == 0 })
 			s.setSuspend(test, role, false)
 			s.requireNoLoad(test)
@@ -139,15 +140,15 @@ func TestSuspended(t *testing.T) {
 	}
 }
 
-func (s *scenario) untilReady(test *v2.LocustTest) metav1.Condition {
+func (s *fixture) untilReady(test *v2.LocustTest) metav1.Condition {
 	s.t.Helper()
 	return condition(s.untilReason(test, v2.ConditionTypeReady, v2.ReasonResourcesCreated), v2.ConditionTypeReady)
 }
 
-// TestDeadlineOfPolicy: load that should end is ended, although a policy gives all Jobs a deadline of a day.
+// TestDeadlineOfPolicy checks that the load is stopped although a policy sets a deadline of one day in all Jobs.
 func TestDeadlineOfPolicy(t *testing.T) {
 	t.Parallel()
-	s := newScenario(t)
+	s := newFixture(t)
 	s.mutateJobs(`[JSONPatch{op: "add", path: "/spec/activeDeadlineSeconds", value: 86400}]`, func(job *batchv1.Job) bool { return job.Spec.ActiveDeadlineSeconds != nil })
 	test := s.create(s.test("bounded", 120))
 	s.untilLoad(test)
@@ -158,11 +159,11 @@ func TestDeadlineOfPolicy(t *testing.T) {
 	assert.Equal(t, 1, count(t, "started", s.key(test.Name)))
 }
 
-// TestQuotaOnJobs: a worker Job that a quota refuses fails the test after the start-up deadline, and the master that waits
-// for it is stopped.
+// TestQuotaOnJobs checks that the test fails after the startup deadline if a quota refuses the worker Job, and that the waiting
+// master is stopped.
 func TestQuotaOnJobs(t *testing.T) {
 	t.Parallel()
-	s := newScenario(t)
+	s := newFixture(t)
 	quota := &corev1.ResourceQuota{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: "one-job"},
 		Spec: corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{"count/jobs.batch": resource.MustParse("1")}}}
 	require.NoError(t, k8s.Create(t.Context(), quota))

@@ -14,8 +14,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// embedded are the fields whose types are Kubernetes' own. Rows show that such a field reaches the pod; each of its
-// parts is not the operator's business.
+// embedded are the fields with Kubernetes types. Rows check that such a field reaches the pod, but not each of its
+// subfields, because the operator does not interpret them.
 var embedded = map[string][]string{
 	"v2": {
 		"master.resources", "worker.resources", "scheduling.affinity", "scheduling.tolerations", "env.variables", "volumes",
@@ -23,18 +23,18 @@ var embedded = map[string][]string{
 	},
 }
 
-// unsupported are parts of Kubernetes' own types that a cluster refuses or drops unless a feature gate is turned on.
+// unsupported are subfields of Kubernetes types that a cluster refuses or drops unless a feature gate is enabled.
 var unsupported = map[string][]string{
 	"v2": {"volumeMounts[].bindMountOptions"}, // VolumeBindMountOptions, alpha in 1.37
 }
 
-// schema is the part of a CRD's schema that has names.
+// schema holds the field names of a CRD's schema.
 type schema struct {
 	Properties map[string]schema
 	Items      *schema
 }
 
-// leaves are the paths of the fields below a path, down to those in embedded.
+// leaves returns the paths of the fields below a path, down to those in embedded.
 func (s schema) leaves(path string, embedded []string) []string {
 	var paths []string
 	for name, inner := range s.Properties {
@@ -51,7 +51,7 @@ func (s schema) leaves(path string, embedded []string) []string {
 	return paths
 }
 
-// has tells whether there is a field at a path.
+// has reports whether the schema has a field at a path.
 func (s schema) has(path string) bool {
 	name, rest, deeper := strings.Cut(path, ".")
 	name, isList := strings.CutSuffix(name, "[]")
@@ -68,7 +68,7 @@ func (s schema) has(path string) bool {
 	return inner.has(rest)
 }
 
-// specSchemas are the schemas of the spec that the cluster serves, by version.
+// specSchemas returns the spec schemas that the cluster serves, by version.
 func specSchemas(t *testing.T) map[string]schema {
 	t.Helper()
 	object := &unstructured.Unstructured{}
@@ -96,7 +96,7 @@ func specSchemas(t *testing.T) map[string]schema {
 	return served
 }
 
-// TestFields_Complete: each field of the spec, in each version that is served, is a row of the tests of fields.
+// TestFields_Complete checks that each field of the spec in each served version has a row in the field tests.
 func TestFields_Complete(t *testing.T) {
 	t.Parallel()
 	rows := map[string][]string{"v1": pathsOf(fieldsV1), "v2": nil}
@@ -117,7 +117,7 @@ func TestFields_Complete(t *testing.T) {
 				covered := slices.ContainsFunc(paths, func(path string) bool {
 					return path == leaf || strings.HasPrefix(path, leaf+".") || strings.HasPrefix(path, leaf+"[].")
 				})
-				assert.NotEqual(t, slices.Contains(unsupported[version], leaf), covered, "spec.%s: add a row that sets it, and sees it in a running pod", leaf)
+				assert.NotEqual(t, slices.Contains(unsupported[version], leaf), covered, "spec.%s: add a row that sets it and checks it in a running pod", leaf)
 			}
 			for _, path := range slices.Concat(paths, embedded[version], unsupported[version]) {
 				assert.True(t, spec.has(path), "there is no field spec.%s", path)

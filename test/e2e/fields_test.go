@@ -28,53 +28,53 @@ import (
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 )
 
-// field is a row: a field of the spec, how it is set, and what is to be seen of it at work.
+// field is a row of the tests: a field of the spec, how to set it, and how to check its effect.
 type field[S any] struct {
-	// path as in the CRD's schema.
-	path string
-	set  func(spec S)
-	see  func(t *testing.T, sc *scene)
+	// path is the path in the CRD's schema.
+	path  string
+	set   func(spec S)
+	check func(t *testing.T, live *liveTest)
 }
 
 type fieldV2 = field[*v2.LocustTestSpec]
 
-// fieldRun is a load test that shows several fields. Rows share runs unless they contradict each other.
+// fieldRun is a load test that covers several fields. Rows share a run unless they conflict.
 type fieldRun struct {
 	name string
-	// given is what the rows need around them.
-	given func(s *scenario, spec *v2.LocustTestSpec)
-	// look waits until the rows can be seen.
-	look func(s *scenario, test *v2.LocustTest) *scene
-	rows []fieldV2
+	// prepare sets up the prerequisites of the rows.
+	prepare func(s *fixture, spec *v2.LocustTestSpec)
+	// observe waits until the rows can be checked.
+	observe func(s *fixture, test *v2.LocustTest) *liveTest
+	rows    []fieldV2
 }
 
 var fieldRuns = []fieldRun{
-	{"everything", aroundEverything, (*scenario).survey, everything},
-	{"at-rest", secured, (*scenario).survey, slices.Concat(atRest, securityFields, telemetryFields)},
+	{"everything", aroundEverything, (*fixture).inspectConnected, everything},
+	{"at-rest", secured, (*fixture).inspectConnected, slices.Concat(atRest, securityFields, telemetryFields)},
 	{"stays", shortLoad, untilResult, stays},
-	{"judged", poorResult, untilJudged, judged},
-	{"aborted", endless, untilJudged, aborted},
-	{"silent", silentLoad, untilSucceeded, notGuaranteed},
+	{"criteria", failingRequests, untilFailed, criteria},
+	{"aborted", endless, untilFailed, aborted},
+	{"no-requests", idleLoad, untilSucceeded, notGuaranteed},
 }
 
 func TestFields_V2(t *testing.T) {
 	t.Parallel()
-	s := newScenario(t)
+	s := newFixture(t)
 	s.fieldObjects()
 	for _, run := range fieldRuns {
 		t.Run(run.name, func(t *testing.T) {
 			t.Parallel()
-			s := &scenario{t: t, namespace: s.namespace, started: s.started}
+			s := &fixture{t: t, namespace: s.namespace, started: s.started}
 			test := s.test(run.name, 600, func(spec *v2.LocustTestSpec) {
 				spec.Worker.Replicas = 1
-				run.given(s, spec)
+				run.prepare(s, spec)
 				for _, row := range run.rows {
 					row.set(spec)
 				}
 			})
-			sc := run.look(s, s.create(test))
+			live := run.observe(s, s.create(test))
 			for _, row := range run.rows {
-				t.Run(row.path, func(t *testing.T) { row.see(t, sc) })
+				t.Run(row.path, func(t *testing.T) { row.check(t, live) })
 			}
 			require.NoError(t, k8s.Delete(t.Context(), test))
 		})
@@ -89,7 +89,7 @@ func pathsOf[S any](rows []field[S]) []string {
 	return paths
 }
 
-// curious takes two arguments of its own, and needs its library.
+// curious has two custom options, and needs its library.
 const curious = `
 from library import NAME
 from locust import HttpUser, constant, events, task
@@ -107,8 +107,8 @@ class User(HttpUser):
 
 const library = `NAME = "/fields"`
 
-// poor makes requests that all fail after one second, without making them.
-const poor = `
+// poor reports failed requests of one second without sending any.
+const failingRequestsFile = `
 from locust import User, constant, task
 class Poor(User):
     wait_time = constant(0.25)
@@ -117,22 +117,22 @@ class Poor(User):
         self.environment.events.request.fire(request_type="GET", name="/poor", response_time=1000, response_length=0, context={}, exception=OSError("poor"))
 `
 
-// silent makes no requests.
-const silent = `
+// idle sends no requests.
+const idle = `
 from locust import User, constant, task
-class Silent(User):
+class Idle(User):
     wait_time = constant(0.25)
     @task
     def rest(self):
         pass
 `
 
-// fieldObjects makes what the fields refer to.
-func (s *scenario) fieldObjects() {
+// fieldObjects creates the objects that the fields refer to.
+func (s *fixture) fieldObjects() {
 	s.configMap("curious", map[string]string{"locustfile.py": curious})
 	s.configMap("library", map[string]string{"library.py": library})
-	s.configMap("poor", map[string]string{"locustfile.py": poor})
-	s.configMap("silent", map[string]string{"locustfile.py": silent})
+	s.configMap("poor", map[string]string{"locustfile.py": failingRequestsFile})
+	s.configMap("idle", map[string]string{"locustfile.py": idle})
 	s.configMap("variables", map[string]string{"FROM_CONFIGMAP": "of the ConfigMap"})
 	s.secret("credentials", corev1.SecretTypeOpaque, map[string]string{"FROM_SECRET": "of the Secret"})
 	registry, _, _ := strings.Cut(guardedImage(), "/")
@@ -141,8 +141,8 @@ func (s *scenario) fieldObjects() {
 	})
 }
 
-// guardedImage is the image under test in a registry that asks for a password: this process stands before the real one.
-// That takes a node on this machine; on another cluster it is the image itself.
+// guardedImage is the image under test in a registry that requires a password: this process is a proxy for the real registry.
+// It needs a node on this machine; on another cluster it is the image itself.
 var guardedImage = sync.OnceValue(func() string {
 	if auditLog() == "" {
 		return locustImage
@@ -158,21 +158,21 @@ var guardedImage = sync.OnceValue(func() string {
 		behind.ServeHTTP(w, r)
 	}))
 	_, port, _ := strings.Cut(guard.Listener.Addr().String(), ":")
-	return "localhost:" + port + "/" + name // the name for which containerd speaks plain HTTP
+	return "localhost:" + port + "/" + name // containerd uses plain HTTP for localhost
 })
 
-func (s *scenario) secret(name string, kind corev1.SecretType, data map[string]string) {
+func (s *fixture) secret(name string, kind corev1.SecretType, data map[string]string) {
 	s.t.Helper()
 	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: name}, Type: kind, StringData: data}
 	require.NoError(s.t, k8s.Create(s.t.Context(), secret))
 }
 
-// fieldsName names what this run of the suite adds to the cluster itself: a RuntimeClass and a label of a node.
+// fieldsName is the unique name of the cluster-scoped RuntimeClass and node label of this run.
 var fieldsName = "e2e-fields-" + rand.String(5)
 
 func nodeLabel() string { return "e2e.locust.io/" + fieldsName }
 
-func aroundEverything(s *scenario, spec *v2.LocustTestSpec) {
+func aroundEverything(s *fixture, spec *v2.LocustTestSpec) {
 	labelNode(s, nodeLabel())
 	s.runtimeClass()
 	spec.Scheduling = &v2.SchedulingConfig{}
@@ -180,18 +180,18 @@ func aroundEverything(s *scenario, spec *v2.LocustTestSpec) {
 
 var overhead = corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("7Mi")}
 
-// runtimeClass makes one for the usual runtime, with an overhead that tells its pods from others.
-func (s *scenario) runtimeClass() {
+// runtimeClass creates a RuntimeClass for the default runtime, with an overhead that identifies its pods.
+func (s *fixture) runtimeClass() {
 	class := &nodev1.RuntimeClass{
 		ObjectMeta: metav1.ObjectMeta{Name: fieldsName},
-		Handler:    "runc", // what containerd calls its default
+		Handler:    "runc", // containerd's default
 		Overhead:   &nodev1.Overhead{PodFixed: overhead},
 	}
 	require.NoError(s.t, k8s.Create(s.t.Context(), class))
 	s.t.Cleanup(func() { _ = k8s.Delete(context.Background(), class) })
 }
 
-// onLabelled is the affinity to nodes with a label.
+// onLabelled returns the affinity to nodes with a label.
 func onLabelled(label string) *corev1.Affinity {
 	return &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{RequiredDuringSchedulingIgnoredDuringExecution: &corev1.NodeSelector{
 		NodeSelectorTerms: []corev1.NodeSelectorTerm{{MatchExpressions: []corev1.NodeSelectorRequirement{
@@ -201,13 +201,13 @@ func onLabelled(label string) *corev1.Affinity {
 }
 
 // runsOn checks that a pod runs on a node with a label.
-func runsOn(t *testing.T, r *running, label string) {
+func runsOn(t *testing.T, r *runningPod, label string) {
 	node, err := clientset.CoreV1().Nodes().Get(t.Context(), r.Spec.NodeName, metav1.GetOptions{})
 	require.NoError(t, err)
 	assert.Equal(t, "yes", node.Labels[label], "the node %s", node.Name)
 }
 
-// memory is a limit that shows in the container's cgroup.
+// memory returns resources with a memory limit, which is visible in the container's cgroup.
 func memory(limit string) corev1.ResourceRequirements {
 	return corev1.ResourceRequirements{
 		Requests: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("64Mi")},
@@ -215,14 +215,14 @@ func memory(limit string) corev1.ResourceRequirements {
 	}
 }
 
-func hasMemory(limit, bytes string) func(*testing.T, *running) {
-	return func(t *testing.T, r *running) {
+func hasMemory(limit, bytes string) func(*testing.T, *runningPod) {
+	return func(t *testing.T, r *runningPod) {
 		assert.Equal(t, bytes, r.MemoryLimit, "the memory limit of the container's cgroup")
 		assert.True(t, apiequality.Semantic.DeepEqual(memory(limit), r.container(t).Resources), "%v", r.container(t).Resources)
 	}
 }
 
-// everything are the rows that do not contradict each other: most of them.
+// everything are the rows that do not conflict.
 var everything = slices.Concat(imageFields, masterFields, workerFields, fileFields, schedulingFields, envFields, volumeFields)
 
 var imageFields = []fieldV2{
@@ -233,14 +233,14 @@ var imageFields = []fieldV2{
 	}, onBoth(pullsWithSecret)},
 }
 
-// runsTheImage: it is what the registry has under the name that was given.
-func runsTheImage(t *testing.T, r *running) {
+// runsTheImage checks that the container runs the image that the registry has under the given name.
+func runsTheImage(t *testing.T, r *runningPod) {
 	assert.Equal(t, guardedImage(), r.container(t).Image)
 	_, digest, _ := strings.Cut(r.Status.ContainerStatuses[0].ImageID, "@")
 	assert.Equal(t, imageDigest(t), digest)
 }
 
-// imageDigest is that of the image under test: as its registry tells it, where this process can ask; else as a pod runs it.
+// imageDigest returns the digest of the image under test, from the registry if it is reachable, otherwise from a pod.
 func imageDigest(t *testing.T) string {
 	t.Helper()
 	var digest string
@@ -263,14 +263,14 @@ func imageDigest(t *testing.T) string {
 	return digest
 }
 
-// pullsAlways: the kubelet asks the registry for a tag that it has seen before.
-func pullsAlways(t *testing.T, r *running) {
-	said(t, &r.Pod, "Pulling", "Pulling image", guardedImage())
+// pullsAlways checks that the kubelet pulls an image although it is present.
+func pullsAlways(t *testing.T, r *runningPod) {
+	untilEvent(t, &r.Pod, "Pulling", "Pulling image", guardedImage())
 }
 
-func pullsWithSecret(t *testing.T, r *running) {
+func pullsWithSecret(t *testing.T, r *runningPod) {
 	assert.Equal(t, []corev1.LocalObjectReference{{Name: "registry"}}, r.Spec.ImagePullSecrets)
-	said(t, &r.Pod, "Pulled", "Successfully pulled image", guardedImage())
+	untilEvent(t, &r.Pod, "Pulled", "Successfully pulled image", guardedImage())
 }
 
 var masterFields = []fieldV2{
@@ -294,10 +294,10 @@ var workerFields = []fieldV2{
 	{"worker.command", func(spec *v2.LocustTestSpec) {
 		spec.Worker.Command = `--locustfile /e2e/src/locustfile.py --note "of the 'worker'"`
 	}, onWorker(hasArguments("--note", "of the 'worker'"))},
-	{"worker.replicas", func(spec *v2.LocustTestSpec) { spec.Worker.Replicas = 2 }, func(t *testing.T, sc *scene) {
-		assert.Len(t, sc.workers, 2)
-		assert.EqualValues(t, 2, sc.status.ConnectedWorkers, "by Locust's own count")
-		hasArguments("--expect-workers=2")(t, sc.master)
+	{"worker.replicas", func(spec *v2.LocustTestSpec) { spec.Worker.Replicas = 2 }, func(t *testing.T, live *liveTest) {
+		assert.Len(t, live.workers, 2)
+		assert.EqualValues(t, 2, live.status.ConnectedWorkers, "as counted by Locust")
+		hasArguments("--expect-workers=2")(t, live.master)
 	}},
 	{"worker.resources", func(spec *v2.LocustTestSpec) { spec.Worker.Resources = memory("310Mi") }, onWorker(hasMemory("310Mi", "325058560"))},
 	{"worker.labels", func(spec *v2.LocustTestSpec) {
@@ -313,31 +313,31 @@ var workerFields = []fieldV2{
 var fileFields = []fieldV2{
 	{"testFiles.configMapRef", func(spec *v2.LocustTestSpec) { spec.TestFiles.ConfigMapRef = "curious" }, onBoth(hasFile("/e2e/src/locustfile.py", curious))},
 	{"testFiles.libConfigMapRef", func(spec *v2.LocustTestSpec) { spec.TestFiles.LibConfigMapRef = "library" }, onBoth(hasFile("/e2e/lib/library.py", library))},
-	{"testFiles.srcMountPath", func(spec *v2.LocustTestSpec) { spec.TestFiles.SrcMountPath = "/e2e/src" }, onBoth(func(t *testing.T, r *running) {
+	{"testFiles.srcMountPath", func(spec *v2.LocustTestSpec) { spec.TestFiles.SrcMountPath = "/e2e/src" }, onBoth(func(t *testing.T, r *runningPod) {
 		assert.Contains(t, r.Mounts, "/e2e/src")
 		assert.NotContains(t, r.Mounts, "/lotest/src")
 	})},
-	{"testFiles.libMountPath", func(spec *v2.LocustTestSpec) { spec.TestFiles.LibMountPath = "/e2e/lib" }, onBoth(func(t *testing.T, r *running) {
+	{"testFiles.libMountPath", func(spec *v2.LocustTestSpec) { spec.TestFiles.LibMountPath = "/e2e/lib" }, onBoth(func(t *testing.T, r *runningPod) {
 		assert.Contains(t, r.Mounts, "/e2e/lib")
 		hasVariable("PYTHONPATH", "/e2e/lib")(t, r)
 	})},
 }
 
-// notReady is tolerated for a time of our own; else the API server would add its own toleration of five minutes.
+// notReady has a custom time; without it the API server would add a toleration of five minutes.
 var notReady = corev1.Toleration{Key: corev1.TaintNodeNotReady, Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoExecute, TolerationSeconds: new(int64(77))}
 
 var schedulingFields = []fieldV2{
-	{"scheduling.affinity", func(spec *v2.LocustTestSpec) { spec.Scheduling.Affinity = onLabelled(nodeLabel()) }, onBoth(func(t *testing.T, r *running) {
+	{"scheduling.affinity", func(spec *v2.LocustTestSpec) { spec.Scheduling.Affinity = onLabelled(nodeLabel()) }, onBoth(func(t *testing.T, r *runningPod) {
 		assert.Equal(t, onLabelled(nodeLabel()), r.Spec.Affinity)
 		runsOn(t, r, nodeLabel())
 	})},
-	{"scheduling.nodeSelector", func(spec *v2.LocustTestSpec) { spec.Scheduling.NodeSelector = map[string]string{nodeLabel(): "yes"} }, onBoth(func(t *testing.T, r *running) {
+	{"scheduling.nodeSelector", func(spec *v2.LocustTestSpec) { spec.Scheduling.NodeSelector = map[string]string{nodeLabel(): "yes"} }, onBoth(func(t *testing.T, r *runningPod) {
 		assert.Equal(t, map[string]string{nodeLabel(): "yes"}, r.Spec.NodeSelector)
 		runsOn(t, r, nodeLabel())
 	})},
 	{"scheduling.tolerations", func(spec *v2.LocustTestSpec) {
 		spec.Scheduling.Tolerations = []corev1.Toleration{{Key: "e2e", Operator: corev1.TolerationOpEqual, Value: "yes", Effect: corev1.TaintEffectNoSchedule}, notReady}
-	}, onBoth(func(t *testing.T, r *running) {
+	}, onBoth(func(t *testing.T, r *runningPod) {
 		assert.Contains(t, r.Spec.Tolerations, corev1.Toleration{Key: "e2e", Operator: corev1.TolerationOpEqual, Value: "yes", Effect: corev1.TaintEffectNoSchedule})
 		var kept []corev1.Toleration
 		for _, toleration := range r.Spec.Tolerations {
@@ -347,7 +347,7 @@ var schedulingFields = []fieldV2{
 		}
 		assert.Equal(t, []corev1.Toleration{notReady}, kept)
 	})},
-	{"scheduling.runtimeClassName", func(spec *v2.LocustTestSpec) { spec.Scheduling.RuntimeClassName = &fieldsName }, onBoth(func(t *testing.T, r *running) {
+	{"scheduling.runtimeClassName", func(spec *v2.LocustTestSpec) { spec.Scheduling.RuntimeClassName = &fieldsName }, onBoth(func(t *testing.T, r *runningPod) {
 		assert.Equal(t, &fieldsName, r.Spec.RuntimeClassName)
 		assert.True(t, apiequality.Semantic.DeepEqual(overhead, r.Spec.Overhead), "the class adds its overhead: %v", r.Spec.Overhead)
 	})},
@@ -379,8 +379,8 @@ var envFields = []fieldV2{
 		spec.Env.SecretRefs = append(spec.Env.SecretRefs, v2.SecretEnvSource{Name: "credentials", Prefix: "S_"})
 	}, onBoth(hasVariable("S_FROM_SECRET", "of the Secret"))},
 
-	{"env.variables[].value", withVariable(corev1.EnvVar{Name: "PLAIN", Value: "after $(E2E_KEY)"}), func(t *testing.T, sc *scene) {
-		onBoth(hasVariable("PLAIN", "after "+sc.key(sc.test.Name)))(t, sc)
+	{"env.variables[].value", withVariable(corev1.EnvVar{Name: "PLAIN", Value: "after $(E2E_KEY)"}), func(t *testing.T, live *liveTest) {
+		onBoth(hasVariable("PLAIN", "after "+live.key(live.test.Name)))(t, live)
 	}},
 	{"env.variables[].valueFrom.configMapKeyRef", fromSource("ONE_OF_CONFIGMAP", corev1.EnvVarSource{ConfigMapKeyRef: &corev1.ConfigMapKeySelector{
 		LocalObjectReference: corev1.LocalObjectReference{Name: "variables"}, Key: "FROM_CONFIGMAP",
@@ -395,19 +395,19 @@ var envFields = []fieldV2{
 		fromPod("POD", "metadata.name")(spec)
 		fromPod("LABEL", "metadata.labels['e2e.locust.io/label']")(spec)
 		fromPod("ANNOTATION", "metadata.annotations['e2e.locust.io/annotation']")(spec)
-	}, onBoth(func(t *testing.T, r *running) { hasVariable("POD", r.Name)(t, r) })},
+	}, onBoth(func(t *testing.T, r *runningPod) { hasVariable("POD", r.Name)(t, r) })},
 
 	{"env.secretMounts[].name", func(spec *v2.LocustTestSpec) {
 		spec.Env.SecretMounts = append(spec.Env.SecretMounts, v2.SecretMount{Name: "credentials", MountPath: "/e2e/named"})
 	}, onBoth(hasFile("/e2e/named/FROM_SECRET", "of the Secret"))},
 	{"env.secretMounts[].mountPath", func(spec *v2.LocustTestSpec) {
 		spec.Env.SecretMounts = append(spec.Env.SecretMounts, v2.SecretMount{Name: "registry", MountPath: "/e2e/placed"})
-	}, onBoth(func(t *testing.T, r *running) {
+	}, onBoth(func(t *testing.T, r *runningPod) {
 		assert.Contains(t, r.Files["/e2e/placed/"+corev1.DockerConfigJsonKey], fieldsName)
 	})},
 	{"env.secretMounts[].readOnly", func(spec *v2.LocustTestSpec) {
 		spec.Env.SecretMounts = append(spec.Env.SecretMounts, v2.SecretMount{Name: "credentials", MountPath: "/e2e/loose", ReadOnly: new(false)})
-	}, onBoth(func(t *testing.T, r *running) {
+	}, onBoth(func(t *testing.T, r *runningPod) {
 		readOnly := map[string]bool{}
 		for _, m := range r.container(t).VolumeMounts {
 			readOnly[m.MountPath] = m.ReadOnly
@@ -415,12 +415,12 @@ var envFields = []fieldV2{
 		assert.True(t, readOnly["/e2e/named"], "the default")
 		assert.Contains(t, readOnly, "/e2e/loose")
 		assert.False(t, readOnly["/e2e/loose"])
-		// The field's effect ends here: the kubelet mounts Secrets read-only whatever the mount says.
+		// The field has no further effect: the kubelet always mounts Secrets read-only.
 		assert.Contains(t, r.Mounts["/e2e/loose"].Options, "ro")
 	})},
 }
 
-// mounting adds a volume and its mount.
+// mounting returns a change that adds a volume and its mount.
 func mounting(source corev1.VolumeSource, m v2.TargetedVolumeMount) func(*v2.LocustTestSpec) {
 	return func(spec *v2.LocustTestSpec) {
 		spec.Volumes = append(spec.Volumes, corev1.Volume{Name: m.Name, VolumeSource: source})
@@ -446,16 +446,16 @@ var (
 )
 
 var volumeFields = []fieldV2{
-	{"volumes[].emptyDir", mounting(inMemory, at("in-memory", "/e2e/in-memory")), onBoth(func(t *testing.T, r *running) {
+	{"volumes[].emptyDir", mounting(inMemory, at("in-memory", "/e2e/in-memory")), onBoth(func(t *testing.T, r *runningPod) {
 		assert.Equal(t, "tmpfs", r.Mounts["/e2e/in-memory"].Type)
 		assert.True(t, r.Mounts["/e2e/in-memory"].Writable)
 	})},
 	{"volumes[].configMap", mounting(aLibrary, at("a-library", "/e2e/a-library")), onBoth(hasFile("/e2e/a-library/library.py", library))},
 	{"volumes[].secret", mounting(aSecret, at("a-secret", "/e2e/a-secret")), onBoth(hasFile("/e2e/a-secret/FROM_SECRET", "of the Secret"))},
-	{"volumes[].downwardAPI", mounting(downward, at("downward", "/e2e/downward")), onBoth(func(t *testing.T, r *running) {
+	{"volumes[].downwardAPI", mounting(downward, at("downward", "/e2e/downward")), onBoth(func(t *testing.T, r *runningPod) {
 		hasFile("/e2e/downward/name", r.Name)(t, r)
 	})},
-	{"volumes[].projected", mounting(projected, at("projected", "/e2e/projected")), onBoth(func(t *testing.T, r *running) {
+	{"volumes[].projected", mounting(projected, at("projected", "/e2e/projected")), onBoth(func(t *testing.T, r *runningPod) {
 		hasFile("/e2e/projected/FROM_SECRET", "of the Secret")(t, r)
 		hasFile("/e2e/projected/name", r.Name)(t, r)
 	})},
@@ -463,33 +463,33 @@ var volumeFields = []fieldV2{
 	{"volumeMounts[].name", func(spec *v2.LocustTestSpec) {
 		spec.VolumeMounts = append(spec.VolumeMounts, at("a-library", "/e2e/again"))
 	}, onBoth(hasFile("/e2e/again/library.py", library))},
-	{"volumeMounts[].mountPath", mounting(scratch, at("scratch", "/e2e/scratch")), onBoth(func(t *testing.T, r *running) {
-		assert.True(t, r.Mounts["/e2e/scratch"].Writable, "a folder is mounted there, and the user of the process may write to it")
+	{"volumeMounts[].mountPath", mounting(scratch, at("scratch", "/e2e/scratch")), onBoth(func(t *testing.T, r *runningPod) {
+		assert.True(t, r.Mounts["/e2e/scratch"].Writable, "a folder is mounted there, and the process may write to it")
 	})},
 	{"volumeMounts[].subPath", mounting(aLibrary, v2.TargetedVolumeMount{VolumeMount: corev1.VolumeMount{
 		Name: "one-file", MountPath: "/e2e/one.py", SubPath: "library.py",
 	}}), onBoth(hasFile("/e2e/one.py", library))},
 	{"volumeMounts[].subPathExpr", mounting(scratch, v2.TargetedVolumeMount{VolumeMount: corev1.VolumeMount{
 		Name: "own-part", MountPath: "/e2e/own-part", SubPathExpr: "of-$(POD)",
-	}}), onBoth(func(t *testing.T, r *running) {
+	}}), onBoth(func(t *testing.T, r *runningPod) {
 		assert.Regexp(t, "/of-"+r.Name+"$", r.Mounts["/e2e/own-part"].Root)
 	})},
 	{"volumeMounts[].readOnly", mounting(scratch, v2.TargetedVolumeMount{VolumeMount: corev1.VolumeMount{
 		Name: "sealed", MountPath: "/e2e/sealed", ReadOnly: true,
-	}}), onBoth(func(t *testing.T, r *running) {
+	}}), onBoth(func(t *testing.T, r *runningPod) {
 		assert.Contains(t, r.Mounts["/e2e/sealed"].Options, "ro")
 		assert.False(t, r.Mounts["/e2e/sealed"].Writable)
 	})},
 	{"volumeMounts[].recursiveReadOnly", mounting(scratch, v2.TargetedVolumeMount{VolumeMount: corev1.VolumeMount{
 		Name: "all-sealed", MountPath: "/e2e/all-sealed", ReadOnly: true, RecursiveReadOnly: new(corev1.RecursiveReadOnlyIfPossible),
-	}}), onBoth(func(t *testing.T, r *running) {
+	}}), onBoth(func(t *testing.T, r *runningPod) {
 		i := slices.IndexFunc(r.Status.ContainerStatuses[0].VolumeMounts, func(m corev1.VolumeMountStatus) bool { return m.MountPath == "/e2e/all-sealed" })
 		require.GreaterOrEqual(t, i, 0)
-		assert.NotNil(t, r.Status.ContainerStatuses[0].VolumeMounts[i].RecursiveReadOnly, "the kubelet tells whether it was possible")
+		assert.NotNil(t, r.Status.ContainerStatuses[0].VolumeMounts[i].RecursiveReadOnly, "the kubelet reports whether it was possible")
 	})},
 	{"volumeMounts[].mountPropagation", mounting(scratch, v2.TargetedVolumeMount{VolumeMount: corev1.VolumeMount{
 		Name: "followed", MountPath: "/e2e/followed", MountPropagation: new(corev1.MountPropagationHostToContainer),
-	}}), onBoth(func(t *testing.T, r *running) {
+	}}), onBoth(func(t *testing.T, r *runningPod) {
 		require.Len(t, r.Mounts["/e2e/followed"].Tags, 1)
 		assert.Regexp(t, "^master:", r.Mounts["/e2e/followed"].Tags[0])
 		assert.Empty(t, r.Mounts["/e2e/scratch"].Tags, "without it")
@@ -500,29 +500,29 @@ var volumeFields = []fieldV2{
 			m.Target = target
 			spec.VolumeMounts = append(spec.VolumeMounts, m)
 		}
-	}, func(t *testing.T, sc *scene) {
+	}, func(t *testing.T, live *liveTest) {
 		for path, mounted := range map[string][2]bool{"/e2e/masters": {true, false}, "/e2e/workers": {false, true}, "/e2e/everyones": {true, true}} {
-			_, onMaster := sc.master.Mounts[path]
-			_, onWorker := sc.worker.Mounts[path]
+			_, onMaster := live.master.Mounts[path]
+			_, onWorker := live.worker.Mounts[path]
 			assert.Equal(t, mounted[0], onMaster, "%s in the master", path)
 			assert.Equal(t, mounted[1], onWorker, "%s in the worker", path)
 		}
 	}},
 }
 
-// secured gives the spec the parts that the rows of the run at rest fill.
-func secured(_ *scenario, spec *v2.LocustTestSpec) {
+// secured adds the empty structs that the rows of the run at rest fill.
+func secured(_ *fixture, spec *v2.LocustTestSpec) {
 	spec.Security = &v2.SecurityConfig{}
 	spec.Observability = &v2.ObservabilityConfig{OpenTelemetry: &v2.OpenTelemetryConfig{}}
 }
 
-// atRest: nobody starts the load.
+// atRest are the rows of a run whose load is not started.
 var atRest = []fieldV2{
-	{"master.autostart", func(spec *v2.LocustTestSpec) { spec.Master.Autostart = new(false) }, func(t *testing.T, sc *scene) {
-		assert.False(t, sc.master.given("--autostart"))
-		assert.False(t, sc.master.given("--autoquit"), "Locust refuses it without --autostart")
-		assert.Equal(t, v2.PhaseRunning, sc.status.Phase)
-		assert.Zero(t, count(t, "started", sc.key(sc.test.Name)), "the load has not started, although all workers are there")
+	{"master.autostart", func(spec *v2.LocustTestSpec) { spec.Master.Autostart = new(false) }, func(t *testing.T, live *liveTest) {
+		assert.False(t, live.master.hasArgs("--autostart"))
+		assert.False(t, live.master.hasArgs("--autoquit"), "Locust refuses it without --autostart")
+		assert.Equal(t, v2.PhaseRunning, live.status.Phase)
+		assert.Zero(t, count(t, "started", live.key(live.test.Name)), "the load has not started, although all workers are there")
 	}},
 }
 
@@ -531,7 +531,7 @@ var securityFields = []fieldV2{
 		spec.Security.PodSecurityContext = &corev1.PodSecurityContext{
 			RunAsUser: new(int64(1234)), RunAsGroup: new(int64(2345)), FSGroup: new(int64(3456)), SupplementalGroups: []int64{4567},
 		}
-	}, onBoth(func(t *testing.T, r *running) {
+	}, onBoth(func(t *testing.T, r *runningPod) {
 		assert.Equal(t, "1234\t1234\t1234\t1234", r.Process["Uid"])
 		assert.Equal(t, "2345\t2345\t2345\t2345", r.Process["Gid"])
 		assert.Subset(t, strings.Fields(r.Process["Groups"]), []string{"3456", "4567"})
@@ -542,7 +542,7 @@ var securityFields = []fieldV2{
 			ReadOnlyRootFilesystem: new(true),
 			Capabilities:           &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}, Add: []corev1.Capability{"NET_BIND_SERVICE"}},
 		}
-	}, onBoth(func(t *testing.T, r *running) {
+	}, onBoth(func(t *testing.T, r *runningPod) {
 		assert.Contains(t, r.Mounts["/"].Options, "ro")
 		assert.Equal(t, "0000000000000400", r.Process["CapBnd"], "CAP_NET_BIND_SERVICE is bit 10")
 		assert.Equal(t, "1", r.Process["NoNewPrivs"], "what is not set keeps its default")
@@ -563,55 +563,55 @@ var telemetryFields = []fieldV2{
 		onBoth(hasVariable("OTEL_EXPORTER_OTLP_INSECURE", "true"))},
 	{"observability.openTelemetry.extraEnvVars", withTelemetry(func(o *v2.OpenTelemetryConfig) {
 		o.ExtraEnvVars = map[string]string{"OTEL_SERVICE_NAME": "fields", "OTEL_TRACES_EXPORTER": "none"}
-	}), onBoth(func(t *testing.T, r *running) {
+	}), onBoth(func(t *testing.T, r *runningPod) {
 		hasVariable("OTEL_SERVICE_NAME", "fields")(t, r)
 		hasVariable("OTEL_TRACES_EXPORTER", "none")(t, r)
 	})},
 }
 
-func shortLoad(_ *scenario, spec *v2.LocustTestSpec) {
+func shortLoad(_ *fixture, spec *v2.LocustTestSpec) {
 	spec.Master.Command = "--locustfile /lotest/src/locustfile.py --users 1 --spawn-rate 1 --run-time 1s"
 }
 
-// untilResult waits until the load is known to have ended.
-func untilResult(s *scenario, test *v2.LocustTest) *scene {
-	sc := s.survey(test)
-	sc.status = s.until(test, "the load has ended", func(status *v2.LocustTestStatus) bool {
+// untilResult waits until the status reports the end of the load.
+func untilResult(s *fixture, test *v2.LocustTest) *liveTest {
+	live := s.inspectConnected(test)
+	live.status = s.until(test, "the load has ended", func(status *v2.LocustTestStatus) bool {
 		return status.IsTerminal() || status.TestResult != nil && status.TestResult.Final
 	})
-	return sc
+	return live
 }
 
-// stays: the master serves its web UI after the load.
+// stays are the rows of a run whose master serves its web UI after the load.
 var stays = []fieldV2{
 	{"master.autoquit.enabled", func(spec *v2.LocustTestSpec) { spec.Master.Autoquit = &v2.AutoquitConfig{Enabled: new(false)} },
-		func(t *testing.T, sc *scene) {
-			assert.False(t, sc.master.given("--autoquit"))
-			assert.True(t, sc.master.given("--autostart"))
-			assert.Equal(t, v2.PhaseRunning, sc.status.Phase)
-			assert.Len(t, sc.livePods(sc.test, "master"), 1, "the load has ended, the master has not")
+		func(t *testing.T, live *liveTest) {
+			assert.False(t, live.master.hasArgs("--autoquit"))
+			assert.True(t, live.master.hasArgs("--autostart"))
+			assert.Equal(t, v2.PhaseRunning, live.status.Phase)
+			assert.Len(t, live.livePods(live.test, "master"), 1, "the load has ended, the master has not")
 		}},
-	{"master.reporter", func(spec *v2.LocustTestSpec) { spec.Master.Reporter = new(false) }, func(t *testing.T, sc *scene) {
-		hasArguments("--locustfile", "/lotest/src/locustfile.py")(t, sc.master)
-		assert.NotContains(t, sc.master.Mounts, "/locust.io")
-		assert.Equal(t, v2.ResultSourceWebAPI, sc.status.TestResult.Source)
+	{"master.reporter", func(spec *v2.LocustTestSpec) { spec.Master.Reporter = new(false) }, func(t *testing.T, live *liveTest) {
+		hasArguments("--locustfile", "/lotest/src/locustfile.py")(t, live.master)
+		assert.NotContains(t, live.master.Mounts, "/locust.io")
+		assert.Equal(t, v2.ResultSourceWebAPI, live.status.TestResult.Source)
 	}},
 }
 
-func poorResult(_ *scenario, spec *v2.LocustTestSpec) {
+func failingRequests(_ *fixture, spec *v2.LocustTestSpec) {
 	spec.TestFiles.ConfigMapRef = "poor"
 	spec.Master.Command = "--locustfile /lotest/src/locustfile.py --users 2 --spawn-rate 2 --run-time 3s"
 	spec.SuccessCriteria = &v2.SuccessCriteria{}
 }
 
-// untilJudged waits for the end: of the criteria nothing is seen in the pods.
-func untilJudged(s *scenario, test *v2.LocustTest) *scene {
-	return &scene{scenario: s, test: test, status: s.untilPhase(test, v2.PhaseFailed)}
+// untilFailed waits for the failure of the test; criteria have no effect in the pods.
+func untilFailed(s *fixture, test *v2.LocustTest) *liveTest {
+	return &liveTest{fixture: s, test: test, status: s.untilPhase(test, v2.PhaseFailed)}
 }
 
-func criterion(path string, set func(*v2.SuccessCriteria), words string) fieldV2 {
-	return fieldV2{"successCriteria." + path, func(spec *v2.LocustTestSpec) { set(spec.SuccessCriteria) }, func(t *testing.T, sc *scene) {
-		assert.Contains(t, condition(sc.status, v2.ConditionTypeTestCompleted).Message, words)
+func criterion(path string, set func(*v2.SuccessCriteria), want string) fieldV2 {
+	return fieldV2{"successCriteria." + path, func(spec *v2.LocustTestSpec) { set(spec.SuccessCriteria) }, func(t *testing.T, live *liveTest) {
+		assert.Contains(t, condition(live.status, v2.ConditionTypeTestCompleted).Message, want)
 	}}
 }
 
@@ -624,8 +624,8 @@ func limit(path string, of func(*v2.ResponseTimeLimits) **metav1.Duration, durat
 	}, fmt.Sprintf("maxResponseTime.%s is %s, measured 1s", path, duration))
 }
 
-// judged: each criterion is told with its limit and what was measured.
-var judged = []fieldV2{
+// criteria are missed; the message reports each one with its limit and the measured value.
+var criteria = []fieldV2{
 	criterion("maxFailureRatio", func(c *v2.SuccessCriteria) { c.MaxFailureRatio = "0.25" }, "maxFailureRatio is 0.25, measured 1 "),
 	criterion("maxAverageResponseTime", func(c *v2.SuccessCriteria) {
 		c.MaxAverageResponseTime = &metav1.Duration{Duration: 45 * time.Millisecond}
@@ -638,8 +638,8 @@ var judged = []fieldV2{
 	criterion("minTotalRequests", func(c *v2.SuccessCriteria) { c.MinTotalRequests = new(int64(654321)) }, "minTotalRequests is 654321, measured "),
 }
 
-func endless(s *scenario, spec *v2.LocustTestSpec) {
-	poorResult(s, spec)
+func endless(s *fixture, spec *v2.LocustTestSpec) {
+	failingRequests(s, spec)
 	spec.Master.Command = "--locustfile /lotest/src/locustfile.py --users 2 --spawn-rate 2"
 	spec.SuccessCriteria.MaxFailureRatio = "0.25"
 }
@@ -648,8 +648,8 @@ var aborted = []fieldV2{
 	criterion("abortOnViolation", func(c *v2.SuccessCriteria) { c.AbortOnViolation = true }, "aborted after "),
 	{"successCriteria.abortGracePeriod", func(spec *v2.LocustTestSpec) {
 		spec.SuccessCriteria.AbortGracePeriod = &metav1.Duration{Duration: 4 * time.Second}
-	}, func(t *testing.T, sc *scene) {
-		message := condition(sc.status, v2.ConditionTypeTestCompleted).Message
+	}, func(t *testing.T, live *liveTest) {
+		message := condition(live.status, v2.ConditionTypeTestCompleted).Message
 		after := regexp.MustCompile(`aborted after (\d+s)`).FindStringSubmatch(message)
 		require.Len(t, after, 2, message)
 		ran, err := time.ParseDuration(after[1])
@@ -659,18 +659,18 @@ var aborted = []fieldV2{
 	}},
 }
 
-func silentLoad(s *scenario, spec *v2.LocustTestSpec) {
-	spec.TestFiles.ConfigMapRef = "silent"
+func idleLoad(s *fixture, spec *v2.LocustTestSpec) {
+	spec.TestFiles.ConfigMapRef = "idle"
 	shortLoad(s, spec)
 }
 
-func untilSucceeded(s *scenario, test *v2.LocustTest) *scene {
-	return &scene{scenario: s, test: test, status: s.untilPhase(test, v2.PhaseSucceeded)}
+func untilSucceeded(s *fixture, test *v2.LocustTest) *liveTest {
+	return &liveTest{fixture: s, test: test, status: s.untilPhase(test, v2.PhaseSucceeded)}
 }
 
-// notGuaranteed: by default a run without requests is Failed.
+// notGuaranteed are the rows of a run without requests, which would fail by default.
 var notGuaranteed = []fieldV2{
-	{"loadGuarantee", func(spec *v2.LocustTestSpec) { spec.LoadGuarantee = v2.LoadGuaranteeNone }, func(t *testing.T, sc *scene) {
-		assert.Equal(t, v2.ReasonNoRequests, condition(sc.status, v2.ConditionTypeLoadDelivered).Reason)
+	{"loadGuarantee", func(spec *v2.LocustTestSpec) { spec.LoadGuarantee = v2.LoadGuaranteeNone }, func(t *testing.T, live *liveTest) {
+		assert.Equal(t, v2.ReasonNoRequests, condition(live.status, v2.ConditionTypeLoadDelivered).Reason)
 	}},
 }

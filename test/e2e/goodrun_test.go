@@ -19,28 +19,28 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
 )
 
-func (s *scenario) requireGoodRun(test *v2.LocustTest) {
+func (s *fixture) requireGoodRun(test *v2.LocustTest) {
 	t := s.t
 	t.Helper()
 	final := s.untilPhase(test, v2.PhaseSucceeded)
 	assert.Equal(t, []string{"", v2.PhasePending, v2.PhaseRunning, v2.PhaseSucceeded}, watcher.Phases(test.UID))
-	assert.Equal(t, test.Spec.Worker.Replicas, final.ConnectedWorkers, "frozen at what was last observed")
+	assert.Equal(t, test.Spec.Worker.Replicas, final.ConnectedWorkers, "last observed value during the run")
 	assert.Equal(t, []string{v2.ReasonWaitingForWorkers, v2.ReasonAllWorkersConnected}, watcher.Reasons(test.UID, v2.ConditionTypeWorkersConnected))
 	assert.Equal(t, []string{v2.ReasonTestInProgress, v2.ReasonTestSucceeded}, watcher.Reasons(test.UID, v2.ConditionTypeTestCompleted))
 	assert.Equal(t, []string{v2.ReasonPodsStarting, v2.ReasonPodsHealthy}, watcher.Reasons(test.UID, v2.ConditionTypePodsHealthy))
 	assert.Equal(t, s.locustEnded(final.MasterPod, resources.MasterName(test.Name)), final.CompletionTime.Unix(), "when Locust ended")
 	assert.Equal(t, 1, count(t, "started", s.key(test.Name)), "Locust ran once")
-	assert.Positive(t, count(t, "hit", s.key(test.Name)), "and made load")
+	assert.Positive(t, count(t, "hit", s.key(test.Name)), "and sent requests")
 }
 
 func TestGoodRun(t *testing.T) {
 	t.Parallel()
-	s := newScenario(t)
+	s := newFixture(t)
 	test := s.create(s.test("good.run", 8))
 	s.requireGoodRun(test)
 	s.requireNoLoad(test)
 
-	// What a user is told besides.
+	// Events report the transitions.
 	eventually(t, "events", func() bool {
 		var events corev1.EventList
 		require.NoError(t, k8s.List(t.Context(), &events, client.InNamespace(s.namespace)))
@@ -58,47 +58,47 @@ func TestGoodRun(t *testing.T) {
 	}
 }
 
-// TestGoodRun_DebiansLocust: the oldest Locust that is supported.
+// TestGoodRun_DebiansLocust uses the oldest supported Locust.
 func TestGoodRun_DebiansLocust(t *testing.T) {
 	t.Parallel()
 	image := os.Getenv("LOCUST_IMAGE_DEBIAN")
 	if image == "" {
 		t.Skip("LOCUST_IMAGE_DEBIAN is not set; `make test-e2e` builds it")
 	}
-	s := newScenario(t)
+	s := newFixture(t)
 	s.requireGoodRun(s.create(s.test("old", 8, func(spec *v2.LocustTestSpec) { spec.Image = image })))
 }
 
-// TestManyAtOnce: ten tests in several namespaces, one name in two of them.
-// They are enough for a small machine: it is not parallel. Its load ends by requests, not by time: the first tests wait for
-// a processor while the last ones start.
+// TestManyAtOnce runs ten tests in several namespaces, two of them with the same name. It is not parallel, because ten tests
+// keep a small machine busy. The load ends by requests, not by time, because the first tests wait for CPU while the last
+// ones start.
 func TestManyAtOnce(t *testing.T) {
-	var scenarios []*scenario
+	var fixtures []*fixture
 	for range 3 {
-		scenarios = append(scenarios, newScenario(t))
+		fixtures = append(fixtures, newFixture(t))
 	}
-	type one struct {
-		s    *scenario
+	type entry struct {
+		s    *fixture
 		test *v2.LocustTest
 	}
-	var all []one
+	var all []entry
 	for i := range 10 {
-		s := scenarios[i%3]
+		s := fixtures[i%3]
 		name := fmt.Sprintf("many-%d", i)
 		if i < 2 {
 			name = "same"
 		}
-		all = append(all, one{s, s.create(s.test(name, 120, enough(50), func(spec *v2.LocustTestSpec) { spec.Worker.Replicas = 1 + int32(i%3) }))})
+		all = append(all, entry{s, s.create(s.test(name, 120, enough(50), func(spec *v2.LocustTestSpec) { spec.Worker.Replicas = 1 + int32(i%3) }))})
 	}
 	for _, o := range all {
 		o.s.requireGoodRun(o.test)
 	}
 }
 
-// TestFailures: what Locust itself calls a failure, with its own words.
+// TestFailures checks that failures of Locust are reported with Locust's own message.
 func TestFailures(t *testing.T) {
 	t.Parallel()
-	s := newScenario(t)
+	s := newFixture(t)
 	broken := s.create(s.test("broken", 5, func(spec *v2.LocustTestSpec) {
 		spec.Master.Command = "--locustfile /lotest/src/hatch.py --run-time 5s"
 		spec.Worker.Command = "--locustfile /lotest/src/hatch.py"
@@ -107,12 +107,12 @@ func TestFailures(t *testing.T) {
 		spec.Master.Command = "--locustfile /lotest/src/failing.py --users 4 --spawn-rate 4 --run-time 5s"
 		spec.Worker.Command = "--locustfile /lotest/src/failing.py"
 	}))
-	// Only the workers fail: their Job starts them again until the start-up deadline, and the cause is told meanwhile.
+	// Only the workers fail: their Job restarts them until the startup deadline, and the cause is reported meanwhile.
 	workers := s.create(s.test("workers", 5, func(spec *v2.LocustTestSpec) { spec.Worker.Command = "--locustfile /lotest/src/hatch.py" }))
 	s.untilReason(workers, v2.ConditionTypePodsHealthy, v2.ReasonCrashLoopBackOff)
 	for _, tc := range []struct {
-		test  *v2.LocustTest
-		words []string
+		test *v2.LocustTest
+		want []string
 	}{
 		{workers, []string{"CrashLoopBackOff", "RuntimeError: the locustfile of this test is broken on purpose"}},
 		{broken, []string{"exited with code 1", "RuntimeError: the locustfile of this test is broken on purpose"}},
@@ -121,8 +121,8 @@ func TestFailures(t *testing.T) {
 		final := s.untilPhase(tc.test, v2.PhaseFailed)
 		c := condition(final, v2.ConditionTypeTestCompleted)
 		assert.Equal(t, v2.ReasonTestFailed, c.Reason)
-		for _, words := range tc.words {
-			assert.Contains(t, c.Message, words)
+		for _, want := range tc.want {
+			assert.Contains(t, c.Message, want)
 		}
 		line, _, _ := strings.Cut(c.Message, "\n")
 		assert.Equal(t, line, condition(final, v2.ConditionTypeStalled).Message, "the cause alone")
@@ -130,16 +130,16 @@ func TestFailures(t *testing.T) {
 		s.requireNoLoad(tc.test)
 		s.requireFrozen(tc.test, final)
 	}
-	// Ready pods are no proof of a connection: a worker may take seconds to fail. In the end none of these is connected.
+	// A ready pod may not be connected: a worker may take seconds to fail. In the end no worker is connected.
 	assert.NotEqual(t, v2.ReasonAllWorkersConnected, condition(s.untilPhase(workers, v2.PhaseFailed), v2.ConditionTypeWorkersConnected).Reason)
 	assert.Equal(t, []string{"", v2.PhasePending, v2.PhaseRunning, v2.PhaseFailed}, watcher.Phases(failing.UID))
 	assert.Equal(t, []string{v2.ReasonWaitingForWorkers, v2.ReasonAllWorkersConnected}, watcher.Reasons(failing.UID, v2.ConditionTypeWorkersConnected))
 }
 
-// TestSpecChanged: a change during the run is a visible no-op.
+// TestSpecChanged checks that a change of the spec during the run is ignored and reported.
 func TestSpecChanged(t *testing.T) {
 	t.Parallel()
-	s := newScenario(t)
+	s := newFixture(t)
 	test := s.create(s.test("edited", 14))
 	s.untilReason(test, v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected)
 	before := s.job(test, resources.RoleWorker)
@@ -158,7 +158,7 @@ func TestSpecChanged(t *testing.T) {
 	assert.Equal(t, before.UID, s.job(test, resources.RoleWorker).UID)
 	assert.EqualValues(t, 2, *s.job(test, resources.RoleWorker).Spec.Completions)
 
-	// After the end nothing matters any more.
+	// After the end no change has an effect.
 	edit(7)
 	require.NoError(t, k8s.Delete(t.Context(), s.job(test, resources.RoleMaster), client.PropagationPolicy("Background")))
 	require.NoError(t, k8s.Delete(t.Context(), s.job(test, resources.RoleWorker), client.PropagationPolicy("Background")))

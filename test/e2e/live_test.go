@@ -36,15 +36,15 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
 )
 
-// slow is the usual locustfile, but it takes long to load: for the master, longer than the start of one that listens may
-// take, and for each worker 12 s longer than for the one before.
+// slow is the usual locustfile with a long load time: for the master, longer than the startup grace period; for each worker,
+// 12 s longer than for the previous one.
 const slow = `
 import os, time
 index = os.environ.get("JOB_COMPLETION_INDEX")
 time.sleep(10 + 12 * int(index) if index else 18)
 ` + locustfile
 
-// locustPids are the processes of a pod's Locust container. They are on this machine: the cluster is embedded.
+// locustPids returns the processes of a pod's Locust container. It needs the embedded cluster, whose node is this machine.
 func locustPids(t *testing.T, pod *corev1.Pod) []int {
 	t.Helper()
 	groups, err := filepath.Glob("/proc/[0-9]*/cgroup")
@@ -72,7 +72,7 @@ func signal(t *testing.T, pids []int, s syscall.Signal) {
 	}
 }
 
-func (s *scenario) readyWorkers(test *v2.LocustTest) int32 {
+func (s *fixture) readyWorkers(test *v2.LocustTest) int32 {
 	s.t.Helper()
 	ready := s.job(test, resources.RoleWorker).Status.Ready
 	if ready == nil {
@@ -81,28 +81,28 @@ func (s *scenario) readyWorkers(test *v2.LocustTest) int32 {
 	return *ready
 }
 
-// TestLiveStatus: the status tells what Locust's master knows, which the Jobs do not.
+// TestLiveStatus checks that the status reports live numbers of Locust's master, which are not in the Jobs.
 func TestLiveStatus(t *testing.T) {
 	t.Parallel()
-	s := newScenario(t)
+	s := newFixture(t)
 	s.configMap("slow", map[string]string{"locustfile.py": slow})
 	test := s.create(s.test("live", 60, func(spec *v2.LocustTestSpec) {
 		spec.TestFiles.ConfigMapRef = "slow"
 		spec.Worker.Replicas = 3
 	}))
 
-	// The workers' pods are all ready long before the workers are connected.
+	// All workers' pods are ready long before the workers are connected.
 	partly := s.until(test, "some workers are connected", func(status *v2.LocustTestStatus) bool {
 		return status.ConnectedWorkers > 0 && status.ConnectedWorkers < 3
 	})
-	assert.Greater(t, s.readyWorkers(test), partly.ConnectedWorkers, "the Job counts them all")
+	assert.Greater(t, s.readyWorkers(test), partly.ConnectedWorkers, "the Job counts all")
 	assert.Equal(t, v2.ReasonWaitingForWorkers, condition(partly, v2.ConditionTypeWorkersConnected).Reason)
 	all := s.untilReason(test, v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected)
 	assert.Equal(t, "3/3 workers connected", condition(all, v2.ConditionTypeWorkersConnected).Message)
 
-	s.until(test, "users and requests are told", func(status *v2.LocustTestStatus) bool {
+	s.until(test, "users and requests are reported", func(status *v2.LocustTestStatus) bool {
 		p, r := status.Progress, status.TestResult
-		// On a busy machine Locust may miss a worker for a moment, which then brings users of its own.
+		// On a busy machine Locust may lose a worker temporarily, which then adds its users again.
 		return p != nil && r != nil && p.CurrentUsers >= 6 && *p.TargetUsers == 6 && p.Duration.Duration == time.Minute &&
 			p.Elapsed != nil && p.Percent != nil && r.TotalRequests > 0 && r.RequestsPerSecond != "0.00" && !r.Final && r.P50 != nil
 	})
@@ -112,13 +112,14 @@ func TestLiveStatus(t *testing.T) {
 	}
 	final := s.untilPhase(test, v2.PhaseSucceeded)
 	assert.Equal(t, "3/3", final.Workers)
-	assert.GreaterOrEqual(t, final.Progress.CurrentUsers, int32(6), "a worker that comes back brings its users")
-	assert.GreaterOrEqual(t, *final.Progress.Percent, int32(90), "the run time begins a little before the load")
+	assert.GreaterOrEqual(t, final.Progress.CurrentUsers, int32(6), "a worker that reconnects adds its users")
+	assert.GreaterOrEqual(t, *final.Progress.Percent, int32(90), "the run time starts shortly before the load")
 	s.requireExact(test, final)
 }
 
-// requireFrozenWorkerIsMissing stops a worker's process: for its Job it is as ready as before.
-func (s *scenario) requireFrozenWorkerIsMissing(test *v2.LocustTest) {
+// requireFrozenWorkerIsMissing stops a worker's process with SIGSTOP and checks that it is reported missing, although its pod
+// stays ready.
+func (s *fixture) requireFrozenWorkerIsMissing(test *v2.LocustTest) {
 	t := s.t
 	t.Helper()
 	frozen := locustPids(t, &s.livePods(test, resources.RoleWorker)[0])
@@ -126,21 +127,22 @@ func (s *scenario) requireFrozenWorkerIsMissing(test *v2.LocustTest) {
 	defer signal(t, frozen, syscall.SIGCONT)
 	missing := s.untilReason(test, v2.ConditionTypeWorkersConnected, v2.ReasonWorkersMissing)
 	assert.Equal(t, "2/3 workers connected", condition(missing, v2.ConditionTypeWorkersConnected).Message)
-	assert.Equal(t, int32(3), s.readyWorkers(test), "the Job does not say so")
+	assert.Equal(t, int32(3), s.readyWorkers(test), "the Job does not report it")
 	signal(t, frozen, syscall.SIGCONT)
 	s.untilReasons(test, v2.ConditionTypeWorkersConnected, v2.ReasonWaitingForWorkers, v2.ReasonAllWorkersConnected, v2.ReasonWorkersMissing, v2.ReasonAllWorkersConnected)
 }
 
-// TestWebAPIBlocked: what asks the master is dropped on its way, as by a NetworkPolicy. It is told, and it heals.
+// TestWebAPIBlocked checks that the status reports and recovers from dropped requests to the master's web API, as by a
+// NetworkPolicy.
 func TestWebAPIBlocked(t *testing.T) {
 	t.Parallel()
 	if auditLog() == "" {
 		t.Skip("it needs the embedded cluster: packets are dropped in the master's network namespace")
 	}
-	s := newScenario(t)
+	s := newFixture(t)
 	test := s.create(s.test("blocked", 300))
 	s.untilReason(test, v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected)
-	s.until(test, "the load is told", func(status *v2.LocustTestStatus) bool {
+	s.until(test, "the load is reported", func(status *v2.LocustTestStatus) bool {
 		return status.Progress != nil && status.Progress.Elapsed != nil && status.TestResult.TotalRequests > 0
 	})
 	pid := strconv.Itoa(locustPids(t, s.masterPod(test))[0])
@@ -149,17 +151,17 @@ func TestWebAPIBlocked(t *testing.T) {
 		require.NoError(t, err, "nft %s: %s", command, out)
 	}
 	nft("add table inet block; add chain inet block in { type filter hook input priority 0; }; add rule inet block in tcp dport 8089 drop")
-	blocked := s.until(test, "the message tells the other source", func(status *v2.LocustTestStatus) bool {
+	blocked := s.until(test, "the message names the other source", func(status *v2.LocustTestStatus) bool {
 		return strings.Contains(condition(status, v2.ConditionTypeWorkersConnected).Message, "counted from")
 	})
 	c := condition(blocked, v2.ConditionTypeWorkersConnected)
 	assert.Equal(t, "2/2 workers connected (counted from the worker Job's ready pods, because Locust's web API cannot be reached: no answer within 2 s)", c.Message)
-	assert.Equal(t, v2.ReasonAllWorkersConnected, c.Reason, "nothing flaps")
+	assert.Equal(t, v2.ReasonAllWorkersConnected, c.Reason, "the condition does not flap")
 	require.NotNil(t, blocked.Progress)
 	require.NotNil(t, blocked.Progress.Elapsed)
 
 	nft("delete table inet block")
-	healed := s.until(test, "the master is asked again", func(status *v2.LocustTestStatus) bool {
+	healed := s.until(test, "the master is polled again", func(status *v2.LocustTestStatus) bool {
 		return condition(status, v2.ConditionTypeWorkersConnected).Message == "2/2 workers connected" &&
 			status.Progress != nil && status.Progress.Elapsed != nil && status.Progress.Elapsed.Duration > blocked.Progress.Elapsed.Duration
 	})
@@ -168,10 +170,10 @@ func TestWebAPIBlocked(t *testing.T) {
 	require.NoError(t, k8s.Delete(t.Context(), test))
 }
 
-// TestWebAPI_Arguments: the master's own arguments say where its web API is, or that there is none.
+// TestWebAPI_Arguments checks that the operator follows the master's arguments that move or disable the web API.
 func TestWebAPI_Arguments(t *testing.T) {
 	t.Parallel()
-	s := newScenario(t)
+	s := newFixture(t)
 	certificate, key := selfSigned(t)
 	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: "tls"}, Data: map[string][]byte{"tls.crt": certificate, "tls.key": key}}
 	require.NoError(t, k8s.Create(t.Context(), secret))
@@ -189,12 +191,12 @@ func TestWebAPI_Arguments(t *testing.T) {
 		{"loopback", "--web-host 127.0.0.1", "because Locust's web API cannot be reached: "},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			s := &scenario{t: t, namespace: s.namespace, started: s.started}
+			s := &fixture{t: t, namespace: s.namespace, started: s.started}
 			test := s.create(s.test(tc.name, 8, func(spec *v2.LocustTestSpec) {
 				spec.Master.Command += " " + tc.args
 				spec.Env.SecretMounts = []v2.SecretMount{{Name: "tls", MountPath: "/tls"}}
 				if tc.name == "login" {
-					spec.Master.Autoquit = nil // the locustfile brings no login manager: Locust serves errors, and ends by --run-time
+					spec.Master.Autoquit = nil // without a login manager Locust serves errors, and ends by --run-time
 					quit := int32(1)
 					spec.Master.Autoquit = &v2.AutoquitConfig{Timeout: &quit}
 				}
@@ -222,13 +224,13 @@ func selfSigned(t *testing.T) (certificate, key []byte) {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: encoded})
 }
 
-// TestMetrics: Prometheus is told what the status tells, and forgets a test that is gone.
+// TestMetrics checks that the metrics match the status, and that the series of a deleted test are removed.
 func TestMetrics(t *testing.T) {
 	t.Parallel()
 	if auditLog() == "" {
-		t.Skip("it asks the operator's pod directly, which needs the embedded cluster")
+		t.Skip("it sends requests to the operator's pod, which needs the embedded cluster")
 	}
-	s := newScenario(t)
+	s := newFixture(t)
 	token := s.metricsReader()
 	test := s.create(s.test("measured", 25))
 	labels := fmt.Sprintf(`{name="measured",namespace=%q`, s.namespace)
@@ -255,7 +257,7 @@ func TestMetrics(t *testing.T) {
 	})
 	for wrong, code := range map[string]int{"": http.StatusUnauthorized, "invented": http.StatusUnauthorized, s.tokenOf("default"): http.StatusForbidden} {
 		got, _ := scrapeAs(t, wrong)
-		assert.Equal(t, code, got, "who may not read the metrics gets none")
+		assert.Equal(t, code, got, "metrics need authorization")
 	}
 	all := scrape(t, token)
 	for _, want := range []string{
@@ -265,11 +267,11 @@ func TestMetrics(t *testing.T) {
 		assert.Contains(t, all, want)
 	}
 	require.NoError(t, k8s.Delete(t.Context(), test))
-	eventually(t, "the test's series are gone", func() bool { return series() == "" })
+	eventually(t, "the test's series are removed", func() bool { return series() == "" })
 }
 
-// metricsReader makes a token that may read the operator's metrics.
-func (s *scenario) metricsReader() string {
+// metricsReader returns a token that may read the operator's metrics.
+func (s *fixture) metricsReader() string {
 	t := s.t
 	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: "reader"}}
 	require.NoError(t, k8s.Create(t.Context(), account))
@@ -283,8 +285,8 @@ func (s *scenario) metricsReader() string {
 	return s.tokenOf(account.Name)
 }
 
-// tokenOf makes a token of a service account.
-func (s *scenario) tokenOf(account string) string {
+// tokenOf returns a token of a service account.
+func (s *fixture) tokenOf(account string) string {
 	request, err := clientset.CoreV1().ServiceAccounts(s.namespace).CreateToken(s.t.Context(), account, &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
 	require.NoError(s.t, err)
 	return request.Status.Token
@@ -305,7 +307,7 @@ func scrapeAs(t *testing.T, token string) (int, string) {
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://"+pods[0].Status.PodIP+":8443/metrics", nil)
 	require.NoError(t, err)
 	request.Header.Set("Authorization", "Bearer "+token)
-	// The operator's certificate is its own.
+	// The operator serves metrics with a self-signed certificate.
 	insecure := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
 	response, err := insecure.Do(request)
 	require.NoError(t, err)

@@ -20,19 +20,19 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
 )
 
-// readyWorker finds in a master's log the workers that have connected, by the identity each has for its life.
+// readyWorker matches the unique identity of a connected worker in a master's log.
 var readyWorker = regexp.MustCompile(`(\S+_[0-9a-f]{32})'?( \(index \d+\))? reported as ready`)
 
 var background = client.PropagationPolicy(metav1.DeletePropagationBackground)
 
-// soonMissed runs a test with Locust's own patience for its workers.
-func (s *scenario) soonMissed(spec *v2.LocustTestSpec) {
-	s.configMap("soon-missed", map[string]string{"locustfile.py": locustfile})
-	spec.TestFiles.ConfigMapRef = "soon-missed"
+// withDefaultHeartbeat keeps Locust's default heartbeat timeout for the workers of a test.
+func (s *fixture) withDefaultHeartbeat(spec *v2.LocustTestSpec) {
+	s.configMap("default-heartbeat", map[string]string{"locustfile.py": locustfile})
+	spec.TestFiles.ConfigMapRef = "default-heartbeat"
 }
 
-// lostAndBack are the reasons of WorkersConnected when workers are lost and replaced n times.
-func lostAndBack(n int) []string {
+// reasonsAfterLosses returns the reasons of WorkersConnected when workers are lost and replaced n times.
+func reasonsAfterLosses(n int) []string {
 	reasons := []string{v2.ReasonWaitingForWorkers, v2.ReasonAllWorkersConnected}
 	for range n {
 		reasons = append(reasons, v2.ReasonWorkersMissing, v2.ReasonAllWorkersConnected)
@@ -40,8 +40,8 @@ func lostAndBack(n int) []string {
 	return reasons
 }
 
-// TestLostWorkers: a worker that is told to go, and one that is just gone. Depending on its Locust a worker that is
-// told to go exits with code 0, and its Job counts it as done, or with another, and its Job starts it again.
+// TestLostWorkers deletes one worker with and one without a grace period. Depending on its Locust version, a worker exits
+// with code 0 on SIGTERM, and its Job counts it as succeeded, or with another code, and its Job replaces it.
 func TestLostWorkers(t *testing.T) {
 	t.Parallel()
 	for name, image := range map[string]string{"newest": locustImage, "debian": os.Getenv("LOCUST_IMAGE_DEBIAN")} {
@@ -50,9 +50,9 @@ func TestLostWorkers(t *testing.T) {
 			if image == "" {
 				t.Skip("LOCUST_IMAGE_DEBIAN is not set; `make test-e2e` builds it")
 			}
-			s := newScenario(t)
+			s := newFixture(t)
 			disturbed.add(t)
-			test := s.create(s.test("workers", 55, s.soonMissed, func(spec *v2.LocustTestSpec) {
+			test := s.create(s.test("workers", 55, s.withDefaultHeartbeat, func(spec *v2.LocustTestSpec) {
 				spec.Image = image
 				spec.Worker.Replicas = 3
 			}))
@@ -60,12 +60,12 @@ func TestLostWorkers(t *testing.T) {
 			s.untilLoad(test)
 			for i, grace := range []int64{30, 0} {
 				// Locust 2.47 may not survive a worker that leaves while users are being spawned: KeyError in its master.
-				s.until(test, "all users are at work", func(status *v2.LocustTestStatus) bool {
+				s.until(test, "all users run", func(status *v2.LocustTestStatus) bool {
 					return status.Progress != nil && status.Progress.CurrentUsers >= 6 && status.ConnectedWorkers == 3
 				})
 				pod := s.livePods(test, resources.RoleWorker)[0]
 				require.NoError(t, k8s.Delete(t.Context(), &pod, client.GracePeriodSeconds(grace)))
-				s.untilReasons(test, v2.ConditionTypeWorkersConnected, lostAndBack(i+1)...)
+				s.untilReasons(test, v2.ConditionTypeWorkersConnected, reasonsAfterLosses(i+1)...)
 				job := s.job(test, resources.RoleWorker)
 				t.Logf("deleted with %d s of grace and replaced: completions %d, parallelism %d, succeeded %d, failed %d",
 					grace, *job.Spec.Completions, *job.Spec.Parallelism, job.Status.Succeeded, job.Status.Failed)
@@ -80,14 +80,14 @@ func TestLostWorkers(t *testing.T) {
 	}
 }
 
-// TestLostObjects: a lost Service is created again, and the load goes on. So is a lost worker Job, but the load ends with its
-// last worker.
+// TestLostObjects checks that a deleted Service is recreated during the load. A deleted worker Job is recreated, too, but the
+// load ends with its last worker.
 func TestLostObjects(t *testing.T) {
 	t.Parallel()
-	s := newScenario(t)
+	s := newFixture(t)
 	disturbed.add(t)
-	test := s.create(s.test("objects", 300, s.soonMissed))
-	s.until(test, "the master knows of requests", func(status *v2.LocustTestStatus) bool {
+	test := s.create(s.test("objects", 300, s.withDefaultHeartbeat))
+	s.until(test, "the master has counted requests", func(status *v2.LocustTestStatus) bool {
 		return status.TestResult != nil && status.TestResult.TotalRequests > 0
 	})
 
@@ -96,24 +96,24 @@ func TestLostObjects(t *testing.T) {
 	require.NoError(t, k8s.Get(t.Context(), key, service))
 	lost := service.UID
 	require.NoError(t, k8s.Delete(t.Context(), service))
-	eventually(t, "the Service is there again", func() bool {
+	eventually(t, "the Service is recreated", func() bool {
 		return k8s.Get(t.Context(), key, service) == nil && service.UID != lost
 	})
 
-	// Without a propagation policy the API leaves the Job's pods behind, and they would go on.
+	// Without a propagation policy the API server orphans the Job's pods, which would continue.
 	job := s.job(test, resources.RoleWorker)
 	old := s.livePods(test, resources.RoleWorker)
 	require.NoError(t, k8s.Delete(t.Context(), job))
-	eventually(t, "the worker Job is there again", func() bool {
+	eventually(t, "the worker Job is recreated", func() bool {
 		var again batchv1.Job
 		return k8s.Get(t.Context(), client.ObjectKeyFromObject(job), &again) == nil && again.UID != job.UID
 	})
 	for i := range old {
-		eventually(t, "the old worker is gone", func() bool {
+		eventually(t, "the old worker is deleted", func() bool {
 			return apierrors.IsNotFound(k8s.Get(t.Context(), client.ObjectKeyFromObject(&old[i]), &corev1.Pod{}))
 		})
 	}
-	// The old workers left before the new ones connected, so that Locust ended the load: it cannot come back.
+	// Locust ended the load, because the old workers disconnected before the new ones connected.
 	final := s.untilPhase(test, v2.PhaseFailed)
 	assert.Equal(t, v2.ReasonLoadCutShort, condition(final, v2.ConditionTypeLoadDelivered).Reason)
 	assert.Contains(t, condition(final, v2.ConditionTypeTestCompleted).Message, "all workers were lost, and so Locust ended the load after")
@@ -123,27 +123,27 @@ func TestLostObjects(t *testing.T) {
 	assert.Equal(t, 1, count(t, "started", s.key(test.Name)))
 }
 
-// TestLostMaster: a lost master Job, or master pod, is a lost run.
+// TestLostMaster checks that the loss of the master Job or its pod fails the run.
 func TestLostMaster(t *testing.T) {
 	t.Parallel()
-	for name, lose := range map[string]func(s *scenario, test *v2.LocustTest){
-		"job": func(s *scenario, test *v2.LocustTest) {
+	for name, lose := range map[string]func(s *fixture, test *v2.LocustTest){
+		"job": func(s *fixture, test *v2.LocustTest) {
 			require.NoError(s.t, k8s.Delete(s.t.Context(), s.job(test, resources.RoleMaster), background))
 		},
-		"pod": func(s *scenario, test *v2.LocustTest) {
+		"pod": func(s *fixture, test *v2.LocustTest) {
 			pod := s.livePods(test, resources.RoleMaster)[0]
 			require.NoError(s.t, k8s.Delete(s.t.Context(), &pod))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newScenario(t)
+			s := newFixture(t)
 			test := s.create(s.test("master-"+name, 60))
 			s.untilReason(test, v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected)
 			s.untilLoad(test)
-			// Workers tell their master of requests every 3 s, and once more when it sends them away, for which it waits half
-			// a second: of what it has not heard by then no report can tell.
-			known := s.until(test, "the master knows of the load", func(status *v2.LocustTestStatus) bool {
+			// Workers report to the master every 3 s, and once more when it stops them, for which it waits half a second.
+			// The final report does not have later requests.
+			known := s.until(test, "the master has counted requests", func(status *v2.LocustTestStatus) bool {
 				return status.TestResult != nil && status.TestResult.TotalRequests > 0
 			}).TestResult.TotalRequests
 			lose(s, test)
@@ -151,7 +151,7 @@ func TestLostMaster(t *testing.T) {
 			assert.Contains(t, condition(final, v2.ConditionTypeTestCompleted).Message, "deleted")
 			t.Log(condition(final, v2.ConditionTypeTestCompleted).Message)
 			if name == "pod" {
-				// It was told to go, and left its report before it went.
+				// It received SIGTERM, and wrote its report before it exited.
 				require.NotNil(t, final.TestResult)
 				assert.True(t, final.TestResult.Final)
 				assert.Equal(t, v2.ResultSourceReporter, final.TestResult.Source)
@@ -165,14 +165,14 @@ func TestLostMaster(t *testing.T) {
 	}
 }
 
-// TestDeletedDuringTheRun: everything goes with the test.
+// TestDeletedDuringTheRun checks that all objects are deleted with the test.
 func TestDeletedDuringTheRun(t *testing.T) {
 	t.Parallel()
-	s := newScenario(t)
+	s := newFixture(t)
 	test := s.create(s.test("gone", 60))
 	s.untilPhase(test, v2.PhaseRunning)
 	require.NoError(t, k8s.Delete(t.Context(), test, background))
-	eventually(t, "all objects are gone", func() bool {
+	eventually(t, "all objects are deleted", func() bool {
 		var jobs batchv1.JobList
 		var services corev1.ServiceList
 		var pods corev1.PodList
@@ -184,10 +184,10 @@ func TestDeletedDuringTheRun(t *testing.T) {
 	s.requireNoLoad(test)
 }
 
-// TestCreatedAnew: deleted and created again at once under the same name; old workers never reach the new master.
+// TestCreatedAnew deletes a test and recreates it at once with the same name; old workers must not connect to the new master.
 func TestCreatedAnew(t *testing.T) {
 	t.Parallel()
-	s := newScenario(t)
+	s := newFixture(t)
 	old := s.create(s.test("again", 60))
 	s.untilReason(old, v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected)
 	require.NoError(t, k8s.Delete(t.Context(), old, background))

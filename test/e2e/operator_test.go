@@ -26,7 +26,7 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
 )
 
-// The tests of this file disturb the operator: they are not parallel, so they run alone, before the others.
+// The tests of this file disrupt the operator. They are not parallel, so that they run alone, before the others.
 
 // scaleOperator stops or starts the operator.
 func scaleOperator(t *testing.T, replicas int32) {
@@ -48,8 +48,8 @@ func operatorPods(t *testing.T) []corev1.Pod {
 	return pods.Items
 }
 
-// killOperator ends the operator with SIGKILL: its process on the embedded cluster, where that can be done, and its pod
-// without grace, so that the next one does not wait for the kubelet's back-off.
+// killOperator kills the operator's process with SIGKILL on the embedded cluster, and deletes its pod without a grace period,
+// so that the next one does not wait for the kubelet's back-off.
 func killOperator(t *testing.T) {
 	t.Helper()
 	if auditLog() != "" {
@@ -74,7 +74,8 @@ func killOperator(t *testing.T) {
 	}
 }
 
-// runsInOperatorPod tells whether a process belongs to the operator's pod, by its cgroup: others may have the same name.
+// runsInOperatorPod reports whether a process belongs to the operator's pod. It checks the cgroup, because other processes
+// may have the same name.
 func runsInOperatorPod(t *testing.T, pid int) bool {
 	t.Helper()
 	cgroups, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
@@ -83,22 +84,22 @@ func runsInOperatorPod(t *testing.T, pid int) bool {
 	})
 }
 
-// essence of a final status: all but the moments at which the operator noticed things, the name of the pod and the numbers of the load.
-func essence(s *v2.LocustTestStatus) v2.LocustTestStatus {
-	e := *s.DeepCopy()
-	for i := range e.Conditions {
-		e.Conditions[i].LastTransitionTime = metav1.Time{}
+// withoutVolatileFields returns a final status without times, pod name and numbers of the load.
+func withoutVolatileFields(s *v2.LocustTestStatus) v2.LocustTestStatus {
+	out := *s.DeepCopy()
+	for i := range out.Conditions {
+		out.Conditions[i].LastTransitionTime = metav1.Time{}
 	}
-	e.StartTime, e.CompletionTime, e.MasterPod = nil, nil, ""
-	e.Progress = nil
-	if e.TestResult != nil {
-		e.TestResult = &v2.TestResult{Final: e.TestResult.Final, Source: e.TestResult.Source}
+	out.StartTime, out.CompletionTime, out.MasterPod = nil, nil, ""
+	out.Progress = nil
+	if out.TestResult != nil {
+		out.TestResult = &v2.TestResult{Final: out.TestResult.Final, Source: out.TestResult.Source}
 	}
-	return e
+	return out
 }
 
-// requireOwnTimes checks that the times are those of the master's container.
-func (s *scenario) requireOwnTimes(final *v2.LocustTestStatus, master *corev1.Pod) {
+// requireContainerTimes checks that the times are those of the master's container.
+func (s *fixture) requireContainerTimes(final *v2.LocustTestStatus, master *corev1.Pod) {
 	s.t.Helper()
 	assert.Equal(s.t, master.Name, final.MasterPod)
 	end := master.Status.ContainerStatuses[0].State.Terminated
@@ -107,19 +108,19 @@ func (s *scenario) requireOwnTimes(final *v2.LocustTestStatus, master *corev1.Po
 	assert.Equal(s.t, end.FinishedAt.Unix(), final.CompletionTime.Unix(), "completionTime is the master container's own")
 }
 
-// TestOperatorKilled: whatever the operator misses, the end is the same, and Locust runs once.
+// TestOperatorKilled checks that the final status does not depend on restarts of the operator, and that Locust runs once.
 func TestOperatorKilled(t *testing.T) {
-	s := newScenario(t)
+	s := newFixture(t)
 	disturbed.add(t)
 	undisturbed := s.create(s.test("undisturbed", 6))
-	want := essence(s.untilPhase(undisturbed, v2.PhaseSucceeded))
+	want := withoutVolatileFields(s.untilPhase(undisturbed, v2.PhaseSucceeded))
 
-	// Each kill meets two tests at different moments. Nobody waits for their end before the next one.
+	// Each kill affects two tests in different phases. The test does not wait for their end before the next kill.
 	var tests []*v2.LocustTest
 	create := func(name string) *v2.LocustTest {
 		t.Helper()
 		test := s.test(name, 6)
-		eventually(t, "the operator is back, and validates", func() bool { return k8s.Create(t.Context(), test) == nil })
+		eventually(t, "the operator is available and validates", func() bool { return k8s.Create(t.Context(), test) == nil })
 		tests = append(tests, test)
 		return test
 	}
@@ -132,18 +133,18 @@ func TestOperatorKilled(t *testing.T) {
 	killOperator(t)
 	for _, test := range tests {
 		final := s.untilPhase(test, v2.PhaseSucceeded)
-		assert.Equal(t, want, essence(final), "killed %s", test.Name)
+		assert.Equal(t, want, withoutVolatileFields(final), "killed %s", test.Name)
 		assert.Equal(t, 1, count(t, "started", s.key(test.Name)), "killed %s: Locust ran once", test.Name)
 		var pods corev1.PodList
 		require.NoError(t, k8s.List(t.Context(), &pods, client.InNamespace(s.namespace), client.MatchingLabels{
 			resources.LabelTestUID: string(test.UID), resources.LabelComponent: string(resources.RoleMaster)}))
 		require.Len(t, pods.Items, 1)
-		s.requireOwnTimes(final, &pods.Items[0])
+		s.requireContainerTimes(final, &pods.Items[0])
 	}
 	require.NoError(t, waitForOperator(t.Context()))
 }
 
-// TestOperatorAway: the operator is down during the whole end of a run, and Jobs live for 3 s after it.
+// TestOperatorAway checks a run that ends while the operator is down, with a TTL of 3 s for Jobs.
 func TestOperatorAway(t *testing.T) {
 	env := map[string]string{"LOCUST_OPERATOR_STARTUP_DEADLINE": startupDeadline.String(), "LOCUST_OPERATOR_JOB_TTL": "3s"}
 	require.NoError(t, configureOperator(t.Context(), env))
@@ -151,7 +152,7 @@ func TestOperatorAway(t *testing.T) {
 		delete(env, "LOCUST_OPERATOR_JOB_TTL")
 		require.NoError(t, configureOperator(context.Background(), env))
 	})
-	s := newScenario(t)
+	s := newFixture(t)
 	disturbed.add(t)
 	jobs := func(test *v2.LocustTest) int {
 		t.Helper()
@@ -164,7 +165,7 @@ func TestOperatorAway(t *testing.T) {
 		eventually(t, "the Jobs of "+test.Name+" expire", func() bool { return jobs(test) == 0 })
 	}
 	undisturbed := s.create(s.test("seen", 6))
-	want := essence(s.untilPhase(undisturbed, v2.PhaseSucceeded))
+	want := withoutVolatileFields(s.untilPhase(undisturbed, v2.PhaseSucceeded))
 
 	test := s.create(s.test("unseen", 6))
 	s.untilReason(test, v2.ConditionTypeReady, v2.ReasonResourcesCreated)
@@ -176,11 +177,11 @@ func TestOperatorAway(t *testing.T) {
 	require.NoError(t, k8s.List(t.Context(), &pods, client.InNamespace(s.namespace), client.MatchingLabels{
 		resources.LabelTestUID: string(test.UID), resources.LabelComponent: string(resources.RoleMaster)}))
 	require.Len(t, pods.Items, 1)
-	time.Sleep(8 * time.Second) // longer than the Jobs would live
+	time.Sleep(8 * time.Second) // longer than the TTL
 	scaleOperator(t, 1)
 	final := s.untilPhase(test, v2.PhaseSucceeded)
-	assert.Equal(t, want, essence(final), "the same end as with the operator there")
-	s.requireOwnTimes(final, &pods.Items[0])
+	assert.Equal(t, want, withoutVolatileFields(final), "the same final status as with a running operator")
+	s.requireContainerTimes(final, &pods.Items[0])
 	expired(test)
 	time.Sleep(2 * time.Second)
 	s.requireFrozen(test, final)
@@ -188,9 +189,9 @@ func TestOperatorAway(t *testing.T) {
 	assert.Equal(t, 1, count(t, "started", s.key(test.Name)), "Locust ran once")
 }
 
-// TestOperatorUninstalledFirst: no finalizer holds a test, or its namespace.
+// TestOperatorUninstalledFirst checks that tests and their namespace can be deleted without the operator.
 func TestOperatorUninstalledFirst(t *testing.T) {
-	s := newScenario(t)
+	s := newFixture(t)
 	disturbed.add(t)
 	one := s.create(s.test("one", 60))
 	s.create(s.test("two", 60))
@@ -200,9 +201,9 @@ func TestOperatorUninstalledFirst(t *testing.T) {
 
 	require.NoError(t, k8s.Delete(t.Context(), one))
 	err := k8s.Get(t.Context(), client.ObjectKeyFromObject(one), one)
-	require.True(t, apierrors.IsNotFound(err), "a test goes at once: %v", err)
+	require.True(t, apierrors.IsNotFound(err), "the test is deleted at once: %v", err)
 	require.NoError(t, k8s.Delete(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: s.namespace}}))
-	eventually(t, "the namespace is gone", func() bool {
+	eventually(t, "the namespace is deleted", func() bool {
 		return apierrors.IsNotFound(k8s.Get(t.Context(), client.ObjectKey{Name: s.namespace}, &corev1.Namespace{}))
 	})
 }

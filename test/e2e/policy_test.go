@@ -14,9 +14,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// mutateJobs lets an admission policy change all Jobs that are created in the scenario's namespace. The CEL expression makes a
+// mutateJobs creates an admission policy that mutates all new Jobs in the fixture's namespace. The CEL expression returns a
 // list of JSONPatch; changed reports whether a Job has the change.
-func (s *scenario) mutateJobs(expression string, changed func(*batchv1.Job) bool) {
+func (s *fixture) mutateJobs(expression string, changed func(*batchv1.Job) bool) {
 	s.t.Helper()
 	s.mutate("batch", "jobs", expression)
 	eventually(s.t, "the policy for Jobs is in force", func() bool {
@@ -27,7 +27,7 @@ func (s *scenario) mutateJobs(expression string, changed func(*batchv1.Job) bool
 }
 
 // mutatePods does the same for pods; changed reports whether a pod has the change.
-func (s *scenario) mutatePods(expression string, changed func(*corev1.Pod) bool) {
+func (s *fixture) mutatePods(expression string, changed func(*corev1.Pod) bool) {
 	s.t.Helper()
 	s.mutate("", "pods", expression)
 	eventually(s.t, "the policy for pods is in force", func() bool {
@@ -37,7 +37,7 @@ func (s *scenario) mutatePods(expression string, changed func(*corev1.Pod) bool)
 	})
 }
 
-func (s *scenario) mutate(group, resource, expression string) {
+func (s *fixture) mutate(group, resource, expression string) {
 	s.t.Helper()
 	name := s.namespace + "-" + resource
 	policy := &admissionv1.MutatingAdmissionPolicy{
@@ -67,7 +67,7 @@ func (s *scenario) mutate(group, resource, expression string) {
 	}
 }
 
-// probePod is a pod that a namespace with the restricted Pod Security Standard admits.
+// probePod returns a pod that satisfies the restricted Pod Security Standard.
 func probePod() corev1.PodTemplateSpec {
 	return corev1.PodTemplateSpec{Spec: corev1.PodSpec{
 		RestartPolicy:   corev1.RestartPolicyNever,

@@ -25,7 +25,7 @@ import (
 
 const operatorUser = "system:serviceaccount:" + operatorNamespace + ":locust-k8s-operator-controller-manager"
 
-// auditEvent is what the suite reads of a line of the API server's audit log.
+// auditEvent holds the fields that are decoded from a line of the API server's audit log.
 type auditEvent struct {
 	Verb           string
 	User           struct{ Username string }
@@ -36,7 +36,7 @@ type auditEvent struct {
 	}
 }
 
-// auditLog is where the embedded cluster's API server writes its audit log; empty on other clusters.
+// auditLog returns the path of the embedded cluster's audit log, or "" on other clusters.
 func auditLog() string {
 	if os.Getenv("LOCAL") == "0" {
 		return ""
@@ -46,7 +46,7 @@ func auditLog() string {
 	return filepath.Join(cache, "cluster", "logs", "audit.log")
 }
 
-// requests are the operator's requests in a namespace, from the audit log.
+// requests returns the operator's requests in a namespace from the audit log.
 func requests(t *testing.T, namespace string) []auditEvent {
 	t.Helper()
 	file, err := os.Open(auditLog())
@@ -55,7 +55,7 @@ func requests(t *testing.T, namespace string) []auditEvent {
 	}
 	defer func() { _ = file.Close() }()
 	var events []auditEvent
-	// Not a Scanner: the line of a list of large tests is longer than any buffer should be.
+	// A Scanner would need a too large buffer for the lines of lists of large tests.
 	for lines := bufio.NewReader(file); ; {
 		line, err := lines.ReadBytes('\n')
 		if err != nil {
@@ -72,33 +72,32 @@ func requests(t *testing.T, namespace string) []auditEvent {
 	}
 }
 
-// checkRequests holds the operator to section 5 of the contract in one namespace: no create refused as already
-// existing, no status write that changes nothing, at most 8 status writes per test besides throttled progress, and the
-// main object never written.
-// Where faults were injected more transitions are real, so the bound on writes is the number of versions that the watch saw.
+// checkRequests checks section 5 of the contract in one namespace: no create that fails with AlreadyExists, no status write
+// without a change, at most 8 status writes per test besides throttled progress, and no writes of the main object.
+// The limit of writes does not apply to tests with injected faults, because these have more transitions.
 func checkRequests(t *testing.T, namespace string) {
 	t.Helper()
 	if auditLog() == "" {
 		return
 	}
-	time.Sleep(time.Second) // the log is written behind the responses
+	time.Sleep(time.Second) // the log is written after the responses
 	byKind := map[string]int{}
 	versions := map[string]string{}
 	writes := map[string]int{}
 	for _, e := range requests(t, namespace) {
-		what := e.ObjectRef.Resource
+		resource := e.ObjectRef.Resource
 		if e.ObjectRef.Subresource != "" {
-			what += "/" + e.ObjectRef.Subresource
+			resource += "/" + e.ObjectRef.Subresource
 		}
 		code := 0
 		if e.ResponseStatus != nil {
 			code = e.ResponseStatus.Code
 		}
-		byKind[fmt.Sprintf("%s %s %d", e.Verb, what, code)]++
-		assert.False(t, e.Verb == "create" && code == 409, "create of %s %s was refused as already existing", what, e.ObjectRef.Name)
-		released := what == "locusttests" && e.Verb == "patch" && watcher.IsFromOperator2(namespace) // its finalizer
-		assert.False(t, !released && what == "locusttests" && e.Verb != "get" && e.Verb != "list" && e.Verb != "watch", "the main object %s was written: %s", e.ObjectRef.Name, e.Verb)
-		if what == "locusttests/status" && code == 200 && e.ResponseObject != nil {
+		byKind[fmt.Sprintf("%s %s %d", e.Verb, resource, code)]++
+		assert.False(t, e.Verb == "create" && code == 409, "create of %s %s failed with AlreadyExists", resource, e.ObjectRef.Name)
+		released := resource == "locusttests" && e.Verb == "patch" && watcher.IsFromOperator2(namespace) // its finalizer
+		assert.False(t, !released && resource == "locusttests" && e.Verb != "get" && e.Verb != "list" && e.Verb != "watch", "the main object %s was written: %s", e.ObjectRef.Name, e.Verb)
+		if resource == "locusttests/status" && code == 200 && e.ResponseObject != nil {
 			uid, version := e.ResponseObject.Metadata.UID, e.ResponseObject.Metadata.ResourceVersion
 			assert.NotEqual(t, versions[uid], version, "a status write of %s changed nothing", e.ObjectRef.Name)
 			versions[uid] = version
@@ -111,8 +110,8 @@ func checkRequests(t *testing.T, namespace string) {
 	}
 	if !disturbed.has(t) && !assert.LessOrEqual(t, most, 8, "status writes of one test") {
 		for uid := range writes {
-			for _, sighting := range watcher.History(types.UID(uid)) {
-				t.Logf("%s %s", sighting.At.Format("15:04:05.000"), contract.Describe(&sighting.Test.Status))
+			for _, observation := range watcher.History(types.UID(uid)) {
+				t.Logf("%s %s", observation.At.Format("15:04:05.000"), contract.Describe(&observation.Test.Status))
 			}
 		}
 	}
@@ -126,7 +125,7 @@ func checkRequests(t *testing.T, namespace string) {
 	t.Logf("%d requests for %d tests, at most %d status writes: %s", total, len(writes), most, strings.Join(kinds, ", "))
 }
 
-// refreshes are the writes of a test that only brought counters and messages up to date. They are throttled.
+// refreshes returns the number of throttled writes of a test that changed only counters and messages.
 func refreshes(uid types.UID) int {
 	n := 0
 	history := watcher.History(uid)
@@ -138,7 +137,7 @@ func refreshes(uid types.UID) int {
 	return n
 }
 
-// disturbances are the tests in which faults during the run make more transitions real than a whole life has.
+// disturbances is the set of tests with injected faults, which have more transitions than a regular run.
 type disturbances struct {
 	mu    sync.Mutex
 	names map[string]bool

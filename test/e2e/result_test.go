@@ -23,7 +23,7 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
 )
 
-// mixed asks two endpoints quickly; a part of the requests fails.
+// mixed sends requests to two endpoints at a high rate; some requests fail.
 const mixed = `
 from locust import HttpUser, constant, task
 class User(HttpUser):
@@ -37,10 +37,10 @@ class User(HttpUser):
         self.client.get("/fail/mixed", name="/bad")
 `
 
-// summary is what Locust prints when it ends.
+// summary is the summary that Locust prints at its end.
 type summary struct {
 	requests, failures  int64
-	average             int64 // whole milliseconds, cut off
+	average             int64 // milliseconds, truncated
 	perSecond           string
 	p50, p90, p95, p99  int64 // milliseconds
 	endpoints, errors   map[string]int64
@@ -54,7 +54,7 @@ var (
 	errorLine  = regexp.MustCompile(`^(\d+)\s+(\S+ \S+): `)
 )
 
-// printed reads the summary that Locust printed to its log.
+// printed parses the summary in Locust's log.
 func printed(t *testing.T, log string) summary {
 	t.Helper()
 	s := summary{endpoints: map[string]int64{}, endpointFailures: map[string]int64{}, errors: map[string]int64{}}
@@ -86,7 +86,7 @@ func printed(t *testing.T, log string) summary {
 	return s
 }
 
-func (s *scenario) masterPod(test *v2.LocustTest) *corev1.Pod {
+func (s *fixture) masterPod(test *v2.LocustTest) *corev1.Pod {
 	s.t.Helper()
 	var pods corev1.PodList
 	require.NoError(s.t, k8s.List(s.t.Context(), &pods, client.InNamespace(test.Namespace),
@@ -96,7 +96,7 @@ func (s *scenario) masterPod(test *v2.LocustTest) *corev1.Pod {
 }
 
 // requireExact compares the result with the summary in the master's log, number by number.
-func (s *scenario) requireExact(test *v2.LocustTest, final *v2.LocustTestStatus) {
+func (s *fixture) requireExact(test *v2.LocustTest, final *v2.LocustTestStatus) {
 	t := s.t
 	t.Helper()
 	r := final.TestResult
@@ -144,12 +144,12 @@ func text(d *metav1.Duration) string {
 	return d.Duration.String()
 }
 
-func (s *scenario) untilEnd(test *v2.LocustTest) *v2.LocustTestStatus {
+func (s *fixture) untilEnd(test *v2.LocustTest) *v2.LocustTestStatus {
 	s.t.Helper()
 	return s.until(test, "it has ended", func(status *v2.LocustTestStatus) bool { return status.IsTerminal() })
 }
 
-// withMixed runs mixed.py for some seconds, as the test's variant says.
+// withMixed runs mixed.py with additional arguments, an autoquit timeout and an image.
 func withMixed(seconds int, more string, quit int32, image string) func(*v2.LocustTestSpec) {
 	return func(spec *v2.LocustTestSpec) {
 		spec.Image = image
@@ -160,8 +160,8 @@ func withMixed(seconds int, more string, quit int32, image string) func(*v2.Locu
 	}
 }
 
-// TestResultExact: 22 runs of varied length, most of them too short for a poll after their end, half of them with the
-// oldest Locust that is supported: the result is Locust's own, number by number.
+// TestResultExact checks for 22 runs of various lengths that the result equals Locust's summary. Most are too short for a
+// poll after their end, and half of them use the oldest supported Locust.
 func TestResultExact(t *testing.T) {
 	t.Parallel()
 	images := map[string]string{"newest": locustImage, "debian": os.Getenv("LOCUST_IMAGE_DEBIAN")}
@@ -170,8 +170,8 @@ func TestResultExact(t *testing.T) {
 			if image == "" {
 				t.Skip("LOCUST_IMAGE_DEBIAN is not set; `make test-e2e` builds it")
 			}
-			s := newScenario(t)
-			s.configMap("mixed", map[string]string{"mixed.py": patient + mixed})
+			s := newFixture(t)
+			s.configMap("mixed", map[string]string{"mixed.py": longHeartbeat + mixed})
 			var runs []*v2.LocustTest
 			add := func(name string, change func(*v2.LocustTestSpec)) {
 				runs = append(runs, s.test(name, 1, change, func(spec *v2.LocustTestSpec) { spec.TestFiles.ConfigMapRef = "mixed" }))
@@ -184,7 +184,7 @@ func TestResultExact(t *testing.T) {
 			}
 			add("waits-2", withMixed(2, "", 3, image))
 			add("waits-3", withMixed(3, "--stop-timeout 2", 1, image))
-			// Two at a time: the machine is small.
+			// Run two at a time, because the machine is small.
 			slots := make(chan struct{}, 2)
 			var all sync.WaitGroup
 			for _, test := range runs {
@@ -202,17 +202,17 @@ func TestResultExact(t *testing.T) {
 					loaded++
 				}
 			}
-			// On a busy machine the shortest ones may end before the first request.
+			// On a busy machine the shortest runs may end before the first request.
 			assert.GreaterOrEqual(t, loaded, len(runs)-3, "runs with requests")
 		})
 	}
 }
 
-// TestResultExact_OperatorKilled: the operator is killed as the runs end, and started again later.
+// TestResultExact_OperatorKilled checks the results of runs that end while the operator is down.
 func TestResultExact_OperatorKilled(t *testing.T) {
-	s := newScenario(t)
+	s := newFixture(t)
 	disturbed.add(t)
-	s.configMap("mixed", map[string]string{"mixed.py": patient + mixed})
+	s.configMap("mixed", map[string]string{"mixed.py": longHeartbeat + mixed})
 	mount := func(spec *v2.LocustTestSpec) { spec.TestFiles.ConfigMapRef = "mixed" }
 	var runs []*v2.LocustTest
 	for i, more := range []string{"", "--headless", ""} {
@@ -238,14 +238,14 @@ func TestResultExact_OperatorKilled(t *testing.T) {
 	for _, test := range runs {
 		final := s.untilEnd(test)
 		s.requireExact(test, final)
-		assert.Equal(t, test.Spec.Worker.Replicas, final.ConnectedWorkers, "by the reporter's word")
+		assert.Equal(t, test.Spec.Worker.Replicas, final.ConnectedWorkers, "as reported by the reporter")
 	}
 }
 
-// TestNoReporter: who does not want the reporter gets what the web API told, exact when the load had stopped by then.
+// TestNoReporter checks that without the reporter the result comes from the last poll, which is exact if the load had ended.
 func TestNoReporter(t *testing.T) {
 	t.Parallel()
-	s := newScenario(t)
+	s := newFixture(t)
 	no := false
 	quit := int32(12)
 	test := s.create(s.test("without", 6, func(spec *v2.LocustTestSpec) {
@@ -264,10 +264,10 @@ func TestNoReporter(t *testing.T) {
 	assert.Equal(t, want.p90, int64(final.TestResult.P90.Duration/time.Millisecond))
 }
 
-// TestSuccessCriteria: the criteria decide, whatever Locust's exit code says.
+// TestSuccessCriteria checks that the criteria override Locust's exit code.
 func TestSuccessCriteria(t *testing.T) {
 	t.Parallel()
-	s := newScenario(t)
+	s := newFixture(t)
 	many := int64(1_000_000)
 	strict := s.create(s.test("strict", 4, func(spec *v2.LocustTestSpec) {
 		spec.SuccessCriteria = &v2.SuccessCriteria{MinTotalRequests: &many, MaxFailureRatio: "0.01"}
@@ -285,11 +285,11 @@ func TestSuccessCriteria(t *testing.T) {
 
 	final := s.untilPhase(strict, v2.PhaseFailed)
 	assert.Contains(t, condition(final, v2.ConditionTypeTestCompleted).Message, fmt.Sprintf("minTotalRequests is 1000000, measured %d", final.TestResult.TotalRequests))
-	assert.Zero(t, s.masterPod(strict).Status.ContainerStatuses[0].State.Terminated.ExitCode, "Locust called it good")
+	assert.Zero(t, s.masterPod(strict).Status.ContainerStatuses[0].State.Terminated.ExitCode, "Locust exited with code 0")
 	s.requireExact(strict, final)
 
 	final = s.untilPhase(lenient, v2.PhaseSucceeded)
-	assert.Equal(t, int32(1), s.masterPod(lenient).Status.ContainerStatuses[0].State.Terminated.ExitCode, "Locust called it bad")
+	assert.Equal(t, int32(1), s.masterPod(lenient).Status.ContainerStatuses[0].State.Terminated.ExitCode, "Locust exited with code 1")
 	assert.Equal(t, "1", final.TestResult.FailureRatio)
 	s.requireExact(lenient, final)
 	s.requireFrozen(lenient, final)

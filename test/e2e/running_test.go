@@ -19,8 +19,8 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/contract"
 )
 
-// lookAround runs in a container and tells what its first process, Locust, was given.
-const lookAround = `
+// inspectScript runs in a container and prints the environment of its first process, Locust.
+const inspectScript = `
 import json, os
 def read(path):
     with open(path, errors="replace") as file:
@@ -54,130 +54,130 @@ print(json.dumps({
 }))
 `
 
-// within is what Locust's process has, as seen in its container.
-type within struct {
+// processInfo describes Locust's process and its container from inside.
+type processInfo struct {
 	Arguments   []string
 	Environment map[string]string
-	// Process is /proc/1/status.
+	// Process has the fields of /proc/1/status.
 	Process map[string]string
-	// MemoryLimit of the cgroup, in bytes.
+	// MemoryLimit is the limit of the cgroup, in bytes.
 	MemoryLimit string
 	Mounts      map[string]mount
-	// Files are the contents of what is mounted, by path.
+	// Files are the contents of mounted files, by path.
 	Files map[string]string
 }
 
 type mount struct {
-	// Root is which part of the mounted file system it is.
+	// Root is the mounted path in its file system.
 	Root    string
 	Options []string
-	// Tags tell how mounts propagate, for example "master:7".
+	// Tags show the mount propagation, for example "master:7".
 	Tags     []string
 	Type     string
 	Writable bool
 }
 
-// running is a pod at work, from outside and from within.
-type running struct {
+// runningPod is a running pod with the view from inside its container.
+type runningPod struct {
 	corev1.Pod
-	within
+	processInfo
 }
 
-func (s *scenario) look(pod *corev1.Pod) *running {
+func (s *fixture) inspect(pod *corev1.Pod) *runningPod {
 	s.t.Helper()
-	seen, _ := s.mustKubectl("exec", pod.Name, "--", "python3", "-c", lookAround)
-	r := &running{Pod: *pod}
-	require.NoError(s.t, json.Unmarshal([]byte(seen), &r.within), "look into %s", pod.Name)
+	out, _ := s.mustKubectl("exec", pod.Name, "--", "python3", "-c", inspectScript)
+	r := &runningPod{Pod: *pod}
+	require.NoError(s.t, json.Unmarshal([]byte(out), &r.processInfo), "inspect %s", pod.Name)
 	return r
 }
 
-// scene is a test at work.
-type scene struct {
-	*scenario
+// liveTest is a running test with its pods.
+type liveTest struct {
+	*fixture
 	test   *v2.LocustTest
 	status *v2.LocustTestStatus
-	master *running
-	// workers are all pods of the worker Job, worker is one of them.
+	master *runningPod
+	// workers are all pods of the worker Job; worker is one of them.
 	workers []corev1.Pod
-	worker  *running
+	worker  *runningPod
 }
 
-// survey looks at a test whose workers are connected.
-func (s *scenario) survey(test *v2.LocustTest) *scene {
+// inspectConnected waits until all workers of a test are connected, and inspects its pods.
+func (s *fixture) inspectConnected(test *v2.LocustTest) *liveTest {
 	s.t.Helper()
-	sc := &scene{scenario: s, test: test}
-	sc.status = s.until(test, "all workers are connected", func(status *v2.LocustTestStatus) bool {
-		require.False(s.t, status.IsTerminal(), "it has ended before: %s", contract.Describe(status))
+	live := &liveTest{fixture: s, test: test}
+	live.status = s.until(test, "all workers are connected", func(status *v2.LocustTestStatus) bool {
+		require.False(s.t, status.IsTerminal(), "the test ended early: %s", contract.Describe(status))
 		return condition(status, v2.ConditionTypeWorkersConnected).Reason == v2.ReasonAllWorkersConnected
 	})
 	masters := s.livePods(test, resources.RoleMaster)
 	require.Len(s.t, masters, 1)
-	sc.workers = s.livePods(test, resources.RoleWorker)
-	require.NotEmpty(s.t, sc.workers)
-	sc.master, sc.worker = s.look(&masters[0]), s.look(&sc.workers[0])
-	return sc
+	live.workers = s.livePods(test, resources.RoleWorker)
+	require.NotEmpty(s.t, live.workers)
+	live.master, live.worker = s.inspect(&masters[0]), s.inspect(&live.workers[0])
+	return live
 }
 
 // onBoth checks a pod of each role.
-func onBoth(check func(t *testing.T, r *running)) func(*testing.T, *scene) {
-	return func(t *testing.T, sc *scene) {
-		t.Run("master", func(t *testing.T) { check(t, sc.master) })
-		t.Run("worker", func(t *testing.T) { check(t, sc.worker) })
+func onBoth(check func(t *testing.T, r *runningPod)) func(*testing.T, *liveTest) {
+	return func(t *testing.T, live *liveTest) {
+		t.Run("master", func(t *testing.T) { check(t, live.master) })
+		t.Run("worker", func(t *testing.T) { check(t, live.worker) })
 	}
 }
 
-func onMaster(check func(t *testing.T, r *running)) func(*testing.T, *scene) {
-	return func(t *testing.T, sc *scene) { check(t, sc.master) }
+func onMaster(check func(t *testing.T, r *runningPod)) func(*testing.T, *liveTest) {
+	return func(t *testing.T, live *liveTest) { check(t, live.master) }
 }
 
-func onWorker(check func(t *testing.T, r *running)) func(*testing.T, *scene) {
-	return func(t *testing.T, sc *scene) { check(t, sc.worker) }
+func onWorker(check func(t *testing.T, r *runningPod)) func(*testing.T, *liveTest) {
+	return func(t *testing.T, live *liveTest) { check(t, live.worker) }
 }
 
-// given tells whether words stand among the arguments, one after the other.
-func (r *running) given(words ...string) bool {
+// hasArgs reports whether Locust's arguments contain args as a sequence.
+func (r *runningPod) hasArgs(args ...string) bool {
 	for i := range r.Arguments {
-		if slices.Equal(words, r.Arguments[i:min(i+len(words), len(r.Arguments))]) {
+		if slices.Equal(args, r.Arguments[i:min(i+len(args), len(r.Arguments))]) {
 			return true
 		}
 	}
 	return false
 }
 
-func hasArguments(words ...string) func(*testing.T, *running) {
-	return func(t *testing.T, r *running) {
-		assert.True(t, r.given(words...), "Locust runs with %q, not with %q", r.Arguments, words)
+func hasArguments(args ...string) func(*testing.T, *runningPod) {
+	return func(t *testing.T, r *runningPod) {
+		assert.True(t, r.hasArgs(args...), "Locust runs with %q, which does not contain %q", r.Arguments, args)
 	}
 }
 
-func hasVariable(name, value string) func(*testing.T, *running) {
-	return func(t *testing.T, r *running) {
+func hasVariable(name, value string) func(*testing.T, *runningPod) {
+	return func(t *testing.T, r *runningPod) {
 		assert.Equal(t, value, r.Environment[name], "the variable %s", name)
 	}
 }
 
-func hasFile(path, content string) func(*testing.T, *running) {
-	return func(t *testing.T, r *running) {
+func hasFile(path, content string) func(*testing.T, *runningPod) {
+	return func(t *testing.T, r *runningPod) {
 		assert.Equal(t, content, r.Files[path], "the file %s", path)
 	}
 }
 
-// container is the pod's only one.
-func (r *running) container(t *testing.T) *corev1.Container {
+// container returns the pod's only container.
+func (r *runningPod) container(t *testing.T) *corev1.Container {
 	t.Helper()
 	require.Len(t, r.Spec.Containers, 1)
 	return &r.Spec.Containers[0]
 }
 
-// said waits until the kubelet has told something of a pod in an event.
-func said(t *testing.T, pod *corev1.Pod, reason string, words ...string) {
+// untilEvent waits for an Event of a pod with a reason and texts in its message.
+func untilEvent(t *testing.T, pod *corev1.Pod, reason string, texts ...string) {
 	t.Helper()
-	eventually(t, fmt.Sprintf("the event %s of %s with %q", reason, pod.Name, words), func() bool {
+	eventually(t, fmt.Sprintf("the Event %s of %s with %q", reason, pod.Name, texts), func() bool {
 		var events corev1.EventList
 		require.NoError(t, k8s.List(t.Context(), &events, client.InNamespace(pod.Namespace)))
 		return slices.ContainsFunc(events.Items, func(e corev1.Event) bool {
 			return e.InvolvedObject.UID == pod.UID && e.Reason == reason &&
-				!slices.ContainsFunc(words, func(word string) bool { return !strings.Contains(e.Message, word) })
+				!slices.ContainsFunc(texts, func(text string) bool { return !strings.Contains(e.Message, text) })
 		})
 	})
 }

@@ -20,21 +20,21 @@ import (
 
 var samplesDir = filepath.Join("..", "..", "config", "samples")
 
-// TestSamples: each sample can be applied as it is, and reaches the phase that it promises.
+// TestSamples checks that each sample can be applied without changes, and reaches its documented phase.
 func TestSamples(t *testing.T) {
 	t.Parallel()
 	all, err := samples.Read(samplesDir)
 	require.NoError(t, err)
 	require.GreaterOrEqual(t, len(all), 12)
-	s := newScenario(t)
+	s := newFixture(t)
 	s.sampleTarget()
 	for _, sample := range all {
 		t.Run(sample.Path, func(t *testing.T) {
 			t.Parallel()
-			s := &scenario{t: t, namespace: s.namespace, started: s.started}
+			s := &fixture{t: t, namespace: s.namespace, started: s.started}
 			_, warnings := s.mustKubectl("apply", "--dry-run=server", "-f", filepath.Join(samplesDir, sample.Path))
 			for line := range strings.Lines(warnings) {
-				assert.True(t, sample.Version() == "v1" && strings.Contains(line, "deprecated"), "a user is warned: %s", line)
+				assert.True(t, sample.Version() == "v1" && strings.Contains(line, "deprecated"), "unexpected warning: %s", line)
 			}
 			s.mustKubectl("apply", "-f", s.file(sample.With(locustImage)))
 			names, err := sample.Tests()
@@ -51,8 +51,8 @@ func TestSamples(t *testing.T) {
 	}
 }
 
-// sampleTarget starts what the samples ask.
-func (s *scenario) sampleTarget() {
+// sampleTarget deploys the target of the samples' requests.
+func (s *fixture) sampleTarget() {
 	s.t.Helper()
 	manifest, err := os.ReadFile(filepath.Join(samplesDir, samples.Target))
 	require.NoError(s.t, err)
@@ -64,8 +64,8 @@ func (s *scenario) sampleTarget() {
 	})
 }
 
-// requireShown checks what is to be seen of the sample's theme.
-func (s *scenario) requireShown(sample samples.Sample, test *v2.LocustTest, status *v2.LocustTestStatus) {
+// requireShown checks the visible effects of a sample.
+func (s *fixture) requireShown(sample samples.Sample, test *v2.LocustTest, status *v2.LocustTestStatus) {
 	t := s.t
 	t.Helper()
 	if status.Phase == v2.PhaseSucceeded {
@@ -81,11 +81,11 @@ func (s *scenario) requireShown(sample samples.Sample, test *v2.LocustTest, stat
 	}
 }
 
-// shown are the themes that leave a trace in the status or in the master's log.
-var shown = map[string]func(t *testing.T, s *scenario, test *v2.LocustTest, status *v2.LocustTestStatus){
-	"v2/success-criteria.yaml": func(t *testing.T, s *scenario, test *v2.LocustTest, status *v2.LocustTestStatus) {
+// shown are checks of effects in the status or in the master's log, by sample.
+var shown = map[string]func(t *testing.T, s *fixture, test *v2.LocustTest, status *v2.LocustTestStatus){
+	"v2/success-criteria.yaml": func(t *testing.T, s *fixture, test *v2.LocustTest, status *v2.LocustTestStatus) {
 		assert.Positive(t, status.TestResult.FailedRequests)
-		assert.EqualValues(t, 1, s.masterPod(test).Status.ContainerStatuses[0].State.Terminated.ExitCode, "Locust called it bad")
+		assert.EqualValues(t, 1, s.masterPod(test).Status.ContainerStatuses[0].State.Terminated.ExitCode, "Locust exited with code 1")
 	},
 	"v2/success-criteria-missed.yaml": failsWith("success criteria not met: maxResponseTime.p95 is 100ms, measured "),
 	"v2/abort-early.yaml":             failsWith("aborted after ", "maxFailureRatio is 0.05, measured 1 "),
@@ -96,34 +96,34 @@ var shown = map[string]func(t *testing.T, s *scenario, test *v2.LocustTest, stat
 	"v2/reports.yaml":                 logs("wrote /reports/report.html ", "wrote /reports/run_stats.csv "),
 	"v2/load-shape.yaml":              logs("Shape test updating to 2 users", "Shape test updating to 6 users", "Shape test updating to 3 users"),
 	"v2/opentelemetry.yaml":           logs("OpenTelemetry"),
-	"v2/headless.yaml": func(_ *testing.T, s *scenario, test *v2.LocustTest, _ *v2.LocustTestStatus) {
+	"v2/headless.yaml": func(_ *testing.T, s *fixture, test *v2.LocustTest, _ *v2.LocustTestStatus) {
 		s.until(test, "the workers are counted from pods", func(status *v2.LocustTestStatus) bool {
 			return strings.HasPrefix(condition(status, v2.ConditionTypeWorkersConnected).Message, "1/1 workers connected (counted from the worker Job's ready pods")
 		})
 	},
-	"v2/web-ui.yaml": func(t *testing.T, s *scenario, test *v2.LocustTest, _ *v2.LocustTestStatus) {
+	"v2/web-ui.yaml": func(t *testing.T, s *fixture, test *v2.LocustTest, _ *v2.LocustTestStatus) {
 		ready := s.untilReason(test, v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected)
-		assert.Nil(t, ready.TestResult, "nobody has started the load")
+		assert.Nil(t, ready.TestResult, "the load is not started")
 		page, err := clientset.CoreV1().RESTClient().Get().Namespace(s.namespace).Resource("services").Name(resources.MasterName(test.Name) + ":8089").
 			SubResource("proxy").DoRaw(t.Context())
 		require.NoError(t, err)
 		assert.Contains(t, string(page), "<title>Locust</title>")
 	},
-	"v1/two-tests.yaml": func(t *testing.T, s *scenario, test *v2.LocustTest, status *v2.LocustTestStatus) {
+	"v1/two-tests.yaml": func(t *testing.T, s *fixture, test *v2.LocustTest, status *v2.LocustTestStatus) {
 		hasEndpoints(map[string]string{"v1-quick": "/", "v1-slow": "/slow"}[test.Name])(t, s, test, status)
 	},
 }
 
-func failsWith(words ...string) func(*testing.T, *scenario, *v2.LocustTest, *v2.LocustTestStatus) {
-	return func(t *testing.T, _ *scenario, _ *v2.LocustTest, status *v2.LocustTestStatus) {
-		for _, w := range words {
+func failsWith(want ...string) func(*testing.T, *fixture, *v2.LocustTest, *v2.LocustTestStatus) {
+	return func(t *testing.T, _ *fixture, _ *v2.LocustTest, status *v2.LocustTestStatus) {
+		for _, w := range want {
 			assert.Contains(t, condition(status, v2.ConditionTypeTestCompleted).Message, w)
 		}
 	}
 }
 
-func hasEndpoints(want ...string) func(*testing.T, *scenario, *v2.LocustTest, *v2.LocustTestStatus) {
-	return func(t *testing.T, _ *scenario, _ *v2.LocustTest, status *v2.LocustTestStatus) {
+func hasEndpoints(want ...string) func(*testing.T, *fixture, *v2.LocustTest, *v2.LocustTestStatus) {
+	return func(t *testing.T, _ *fixture, _ *v2.LocustTest, status *v2.LocustTestStatus) {
 		var names []string
 		for _, e := range status.TestResult.Endpoints {
 			names = append(names, e.Name)
@@ -132,10 +132,10 @@ func hasEndpoints(want ...string) func(*testing.T, *scenario, *v2.LocustTest, *v
 	}
 }
 
-func logs(words ...string) func(*testing.T, *scenario, *v2.LocustTest, *v2.LocustTestStatus) {
-	return func(t *testing.T, s *scenario, test *v2.LocustTest, _ *v2.LocustTestStatus) {
+func logs(want ...string) func(*testing.T, *fixture, *v2.LocustTest, *v2.LocustTestStatus) {
+	return func(t *testing.T, s *fixture, test *v2.LocustTest, _ *v2.LocustTestStatus) {
 		log := s.logs(s.masterPod(test))
-		for _, w := range words {
+		for _, w := range want {
 			assert.Contains(t, log, w)
 		}
 	}

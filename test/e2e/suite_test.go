@@ -1,9 +1,8 @@
 //go:build e2e
 
-// Package e2e runs real load tests with real Locust on a real cluster, with the operator deployed as its users
-// deploy it, and watches every status that is written.
+// Package e2e runs load tests with Locust on a real cluster with the deployed operator, and checks every written status.
 //
-// One file per behaviour; scenarios that disturb the operator itself are not parallel and run alone.
+// There is one file per behavior. Tests that disrupt the operator are not parallel and run alone.
 package e2e
 
 import (
@@ -41,11 +40,11 @@ const (
 	operatorNamespace  = "locust-k8s-operator-system"
 	operatorDeployment = "locust-k8s-operator-controller-manager"
 
-	// startupDeadline is what the suite sets, so that failing starts do not take minutes.
+	// startupDeadline is short, so that tests of failed starts do not take minutes.
 	startupDeadline = 45 * time.Second
 
-	// patience is how long anything may take; it only ends a test that hangs.
-	patience = 4 * time.Minute
+	// timeout bounds each wait.
+	timeout = 4 * time.Minute
 )
 
 var (
@@ -106,12 +105,12 @@ func run(m *testing.M) (int, error) {
 	code := m.Run()
 	err = configureOperator(ctx, nil)
 	if breaches := watcher.Breaches(); len(breaches) > 0 {
-		return 1, fmt.Errorf("the status contract was broken:\n%s", strings.Join(breaches, "\n"))
+		return 1, fmt.Errorf("breaches of the status contract:\n%s", strings.Join(breaches, "\n"))
 	}
 	return code, err
 }
 
-// configureOperator sets the operator's settings by environment variables, and waits until it works with them.
+// configureOperator sets the operator's environment variables, and waits until the rollout is complete.
 func configureOperator(ctx context.Context, env map[string]string) error {
 	var d appsv1.Deployment
 	if err := k8s.Get(ctx, client.ObjectKey{Namespace: operatorNamespace, Name: operatorDeployment}, &d); err != nil {
@@ -132,7 +131,7 @@ func configureOperator(ctx context.Context, env map[string]string) error {
 }
 
 func waitForOperator(ctx context.Context) error {
-	deadline := time.Now().Add(patience)
+	deadline := time.Now().Add(timeout)
 	for {
 		var d appsv1.Deployment
 		if err := k8s.Get(ctx, client.ObjectKey{Namespace: operatorNamespace, Name: operatorDeployment}, &d); err != nil {
@@ -148,7 +147,7 @@ func waitForOperator(ctx context.Context) error {
 	}
 }
 
-// target counts what reaches it, by key: starts of tests, and requests.
+// target is a server that counts starts of tests and requests, by key.
 const target = `
 import collections, http.server, ssl, time
 count = collections.Counter()
@@ -160,7 +159,7 @@ class Target(http.server.BaseHTTPRequestHandler):
             body = str(count[key])
         elif what == "certificate":
             body = ssl.get_server_certificate((key, 443))
-        elif what == "silence":
+        elif what == "no-response":
             return time.sleep(3600)
         else:
             count[what + "/" + key] += 1
@@ -194,12 +193,12 @@ func startTarget(ctx context.Context) error {
 	service := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "e2e-target", Name: "target"},
 		Spec: corev1.ServiceSpec{Selector: labels, Ports: []corev1.ServicePort{{Port: 80, TargetPort: intstr.FromInt32(8080)}}}}
 	for _, object := range []client.Object{targetNamespace(), pod, service} {
-		// A suite that was cut off left them; they are as good as new.
+		// An interrupted run may have left these objects; they can be reused.
 		if err := client.IgnoreAlreadyExists(k8s.Create(ctx, object)); err != nil {
 			return fmt.Errorf("start the target: %w", err)
 		}
 	}
-	deadline := time.Now().Add(patience)
+	deadline := time.Now().Add(timeout)
 	for {
 		if err := k8s.Get(ctx, client.ObjectKeyFromObject(pod), pod); err != nil {
 			return err
@@ -216,7 +215,7 @@ func startTarget(ctx context.Context) error {
 	}
 }
 
-// count asks the target how often "what/key" was asked for, through the API server.
+// count returns the target's counter of "what/key", which it reads through the API server.
 func count(t *testing.T, what, key string) int {
 	t.Helper()
 	raw, err := clientset.CoreV1().RESTClient().Get().Namespace("e2e-target").Resource("services").Name("target:80").
@@ -227,15 +226,15 @@ func count(t *testing.T, what, key string) int {
 	return n
 }
 
-// patient begins the locustfiles of the tests that have to keep their workers. Locust counts a worker as missing after
-// a few seconds without a heartbeat, which is soon on a small machine that starts many tests at once; the status tells so,
-// and Locust ends the load when it misses all of them. The tests that lose workers, and TestLiveStatus, leave Locust as it is.
-const patient = `
+// longHeartbeat is the beginning of locustfiles of tests that must not lose workers. Locust counts a worker as missing after
+// a few seconds without a heartbeat, which happens on a small machine that starts many tests at once; the status reports it,
+// and Locust ends the load if all workers are missing. Tests that lose workers, and TestLiveStatus, use the default.
+const longHeartbeat = `
 import locust.runners
 locust.runners.HEARTBEAT_LIVENESS = 30
 `
 
-// locustfile asks the target; the master tells it when a test starts, and ends when it knows of enough requests.
+// locustfile sends requests to the target. The master reports the start of the test to it, and ends after enough requests.
 const locustfile = `
 import gevent, os, urllib.request
 from locust import HttpUser, constant, events, task
@@ -261,8 +260,8 @@ class User(HttpUser):
         self.client.get("/hit/" + KEY, name="/hit")
 `
 
-// scenario is one test namespace with what its LocustTests need.
-type scenario struct {
+// fixture is a test namespace with the prerequisites of its LocustTests.
+type fixture struct {
 	t         *testing.T
 	namespace string
 	started   time.Time
@@ -270,15 +269,15 @@ type scenario struct {
 
 var unsafeName = regexp.MustCompile(`[^a-z0-9]+`)
 
-func newScenario(t *testing.T) *scenario {
+func newFixture(t *testing.T) *fixture {
 	t.Helper()
 	prefix := strings.Trim(unsafeName.ReplaceAllString(strings.ToLower(t.Name()), "-"), "-")
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: prefix[:min(len(prefix), 40)] + "-",
 		Labels: map[string]string{"pod-security.kubernetes.io/enforce": "restricted", "e2e": "true"}}}
 	require.NoError(t, k8s.Create(t.Context(), ns))
-	s := &scenario{t: t, namespace: ns.Name, started: time.Now()}
-	s.configMap("files", map[string]string{"locustfile.py": patient + locustfile, "hatch.py": hatchless,
-		"failing.py": patient + failing, "plain.py": patient + plain})
+	s := &fixture{t: t, namespace: ns.Name, started: time.Now()}
+	s.configMap("files", map[string]string{"locustfile.py": longHeartbeat + locustfile, "hatch.py": brokenLocustfile,
+		"failing.py": longHeartbeat + failing, "plain.py": longHeartbeat + plain})
 	t.Cleanup(func() {
 		if t.Failed() {
 			s.dump()
@@ -289,16 +288,16 @@ func newScenario(t *testing.T) *scenario {
 	return s
 }
 
-func (s *scenario) configMap(name string, data map[string]string) {
+func (s *fixture) configMap(name string, data map[string]string) {
 	s.t.Helper()
 	cm := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: name}, Data: data}
 	require.NoError(s.t, k8s.Create(s.t.Context(), cm))
 }
 
-// hatchless raises while it is imported.
-const hatchless = `raise RuntimeError("the locustfile of this test is broken on purpose")`
+// brokenLocustfile raises an error on import.
+const brokenLocustfile = `raise RuntimeError("the locustfile of this test is broken on purpose")`
 
-// failing gets an error from the target for each request.
+// failing is a locustfile whose requests all fail.
 const failing = `
 from locust import HttpUser, constant, task
 class User(HttpUser):
@@ -309,7 +308,7 @@ class User(HttpUser):
         self.client.get("/fail/x", name="/fail")
 `
 
-// plain asks the target, and needs no variable: v1 has no field for one.
+// plain sends requests to the target without an environment variable, because v1 has no field for one.
 const plain = `
 from locust import HttpUser, constant, task
 class User(HttpUser):
@@ -320,8 +319,8 @@ class User(HttpUser):
         self.client.get("/hit/plain", name="/hit")
 `
 
-// test is a LocustTest of the scenario that runs for the given seconds.
-func (s *scenario) test(name string, seconds int, change ...func(*v2.LocustTestSpec)) *v2.LocustTest {
+// test returns a LocustTest of the fixture that runs for the given seconds.
+func (s *fixture) test(name string, seconds int, change ...func(*v2.LocustTestSpec)) *v2.LocustTest {
 	autoquit := int32(1)
 	test := &v2.LocustTest{
 		ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: name},
@@ -342,49 +341,49 @@ func (s *scenario) test(name string, seconds int, change ...func(*v2.LocustTestS
 	return test
 }
 
-// enough ends a test after that many requests, however long they take.
+// enough returns a change that ends a test after a number of requests.
 func enough(requests int) func(*v2.LocustTestSpec) {
 	return func(spec *v2.LocustTestSpec) {
 		spec.Env.Variables = append(spec.Env.Variables, corev1.EnvVar{Name: "E2E_ENOUGH", Value: strconv.Itoa(requests)})
 	}
 }
 
-// key is what the target counts the test's requests by.
-func (s *scenario) key(name string) string { return s.namespace + "-" + name }
+// key returns the key of a test in the target's counters.
+func (s *fixture) key(name string) string { return s.namespace + "-" + name }
 
-func (s *scenario) create(test *v2.LocustTest) *v2.LocustTest {
+func (s *fixture) create(test *v2.LocustTest) *v2.LocustTest {
 	s.t.Helper()
 	require.NoError(s.t, k8s.Create(s.t.Context(), test))
 	return test
 }
 
-// until waits for a status of the test, past ones included.
-func (s *scenario) until(test *v2.LocustTest, what string, predicate func(*v2.LocustTestStatus) bool) *v2.LocustTestStatus {
+// until returns the first status of the test, past ones included, that satisfies the predicate. It waits for it if necessary.
+func (s *fixture) until(test *v2.LocustTest, what string, predicate func(*v2.LocustTestStatus) bool) *v2.LocustTestStatus {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	seen, err := watcher.Until(ctx, test.UID, func(t *v2.LocustTest) bool { return predicate(&t.Status) })
 	require.NoError(s.t, err, "waiting until %s", what)
 	return &seen.Status
 }
 
-func (s *scenario) untilPhase(test *v2.LocustTest, phase string) *v2.LocustTestStatus {
+func (s *fixture) untilPhase(test *v2.LocustTest, phase string) *v2.LocustTestStatus {
 	s.t.Helper()
 	return s.until(test, "the phase is "+phase, func(status *v2.LocustTestStatus) bool {
 		if status.IsTerminal() && status.Phase != phase {
-			require.Failf(s.t, "the test ended otherwise", "%s", contract.Describe(status))
+			require.Failf(s.t, "the test ended in another phase", "%s", contract.Describe(status))
 		}
 		return status.Phase == phase
 	})
 }
 
-func (s *scenario) untilReason(test *v2.LocustTest, conditionType, reason string) *v2.LocustTestStatus {
+func (s *fixture) untilReason(test *v2.LocustTest, conditionType, reason string) *v2.LocustTestStatus {
 	s.t.Helper()
 	return s.until(test, conditionType+" is "+reason, func(status *v2.LocustTestStatus) bool { return condition(status, conditionType).Reason == reason })
 }
 
-// untilReasons waits until a condition has gone through reasons, the first ones included.
-func (s *scenario) untilReasons(test *v2.LocustTest, conditionType string, reasons ...string) {
+// untilReasons waits until a condition has had the reasons, in this order, since the creation of the test.
+func (s *fixture) untilReasons(test *v2.LocustTest, conditionType string, reasons ...string) {
 	s.t.Helper()
 	s.until(test, fmt.Sprintf("%s has gone through %v", conditionType, reasons), func(*v2.LocustTestStatus) bool {
 		seen := watcher.Reasons(test.UID, conditionType)
@@ -401,8 +400,8 @@ func condition(status *v2.LocustTestStatus, conditionType string) metav1.Conditi
 	return metav1.Condition{}
 }
 
-// livePods are the test's pods that have not ended.
-func (s *scenario) livePods(test *v2.LocustTest, role resources.Role) []corev1.Pod {
+// livePods returns the test's pods that have not finished.
+func (s *fixture) livePods(test *v2.LocustTest, role resources.Role) []corev1.Pod {
 	s.t.Helper()
 	selector := client.MatchingLabels{resources.LabelTestName: test.Name}
 	if role != "" {
@@ -419,38 +418,38 @@ func (s *scenario) livePods(test *v2.LocustTest, role resources.Role) []corev1.P
 	return live
 }
 
-// untilLoad waits until the test's workers make load. Before, Locust may not listen to signals yet.
-func (s *scenario) untilLoad(test *v2.LocustTest) {
+// untilLoad waits until the test's workers send requests. Before that, Locust may not handle signals yet.
+func (s *fixture) untilLoad(test *v2.LocustTest) {
 	s.t.Helper()
-	eventually(s.t, "it makes load", func() bool { return count(s.t, "hit", s.key(test.Name)) > 0 })
+	eventually(s.t, "it sends requests", func() bool { return count(s.t, "hit", s.key(test.Name)) > 0 })
 }
 
-// requireNoLoad waits until no pod of the test is left that has not ended, and checks that nothing asks the target.
-func (s *scenario) requireNoLoad(test *v2.LocustTest) {
+// requireNoLoad waits until all pods of the test have finished, and checks that the target gets no requests.
+func (s *fixture) requireNoLoad(test *v2.LocustTest) {
 	s.t.Helper()
-	eventually(s.t, "no pod of the test goes on", func() bool { return len(s.livePods(test, "")) == 0 })
+	eventually(s.t, "all pods of the test have finished", func() bool { return len(s.livePods(test, "")) == 0 })
 	before := count(s.t, "hit", s.key(test.Name))
 	time.Sleep(3 * time.Second)
 	require.Equal(s.t, before, count(s.t, "hit", s.key(test.Name)), "requests reach the target although the test has ended")
 }
 
-// requireFrozen checks that the status stays as it is.
-func (s *scenario) requireFrozen(test *v2.LocustTest, final *v2.LocustTestStatus) {
+// requireFrozen checks that the status has not changed.
+func (s *fixture) requireFrozen(test *v2.LocustTest, final *v2.LocustTestStatus) {
 	s.t.Helper()
 	var now v2.LocustTest
 	require.NoError(s.t, k8s.Get(context.Background(), client.ObjectKeyFromObject(test), &now))
 	require.Equal(s.t, *final, now.Status)
 }
 
-// requireStatus checks the test's status but for the moments.
-func (s *scenario) requireStatus(test *v2.LocustTest, want v2.LocustTestStatus) {
+// requireStatus checks the test's status without volatile fields.
+func (s *fixture) requireStatus(test *v2.LocustTest, want v2.LocustTestStatus) {
 	s.t.Helper()
 	var now v2.LocustTest
 	require.NoError(s.t, k8s.Get(context.Background(), client.ObjectKeyFromObject(test), &now))
-	require.Equal(s.t, want, essence(&now.Status))
+	require.Equal(s.t, want, withoutVolatileFields(&now.Status))
 }
 
-func (s *scenario) job(test *v2.LocustTest, role resources.Role) *batchv1.Job {
+func (s *fixture) job(test *v2.LocustTest, role resources.Role) *batchv1.Job {
 	s.t.Helper()
 	name := resources.MasterName(test.Name)
 	if role == resources.RoleWorker {
@@ -461,7 +460,7 @@ func (s *scenario) job(test *v2.LocustTest, role resources.Role) *batchv1.Job {
 	return &job
 }
 
-func (s *scenario) logs(pod *corev1.Pod) string {
+func (s *fixture) logs(pod *corev1.Pod) string {
 	s.t.Helper()
 	stream, err := clientset.CoreV1().Pods(pod.Namespace).GetLogs(pod.Name, &corev1.PodLogOptions{}).Stream(context.Background())
 	require.NoError(s.t, err)
@@ -471,8 +470,8 @@ func (s *scenario) logs(pod *corev1.Pod) string {
 	return string(raw)
 }
 
-// dump tells what there is, when a test has failed.
-func (s *scenario) dump() {
+// dump logs the objects of the fixture after a failure.
+func (s *fixture) dump() {
 	for _, args := range [][]string{
 		{"get", "locusttests,jobs,pods", "-o", "wide"}, {"get", "locusttests", "-o", "yaml"},
 		{"get", "events", "--sort-by=.lastTimestamp"},
@@ -495,5 +494,5 @@ func tail(b []byte, n int) []byte {
 
 func eventually(t *testing.T, what string, condition func() bool) {
 	t.Helper()
-	require.Eventually(t, condition, patience, 200*time.Millisecond, what)
+	require.Eventually(t, condition, timeout, 200*time.Millisecond, what)
 }

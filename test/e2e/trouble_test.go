@@ -19,51 +19,51 @@ import (
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 )
 
-// trouble is a cause that keeps pods from starting, and how it is mended.
-type trouble struct {
-	// make brings it about: in the spec, or in the namespace before the test is created.
-	make func(s *scenario, spec *v2.LocustTestSpec)
-	// mend ends it.
-	mend   func(s *scenario)
+// startupProblem is a problem that keeps pods from starting, and its fix.
+type startupProblem struct {
+	// inject causes the problem in the spec, or in the namespace before the test is created.
+	inject func(s *fixture, spec *v2.LocustTestSpec)
+	// fix fixes the problem.
+	fix    func(s *fixture)
 	reason string
-	words  []string
+	want   []string
 }
 
-var troubles = map[string]trouble{
+var startupProblems = map[string]startupProblem{
 	"image": {
-		make: func(s *scenario, spec *v2.LocustTestSpec) { spec.Image = lateImage(s) },
-		mend: func(s *scenario) { publish(s.t, lateTag(s)) }, reason: v2.ReasonImagePullError, words: []string{"ErrImagePull", "not found"},
+		inject: func(s *fixture, spec *v2.LocustTestSpec) { spec.Image = lateImage(s) },
+		fix:    func(s *fixture) { publish(s.t, lateTag(s)) }, reason: v2.ReasonImagePullError, want: []string{"ErrImagePull", "not found"},
 	},
 	"configmap": {
-		make:   func(_ *scenario, spec *v2.LocustTestSpec) { spec.TestFiles.ConfigMapRef = "late" },
-		mend:   func(s *scenario) { s.configMap("late", map[string]string{"locustfile.py": patient + locustfile}) },
-		reason: v2.ReasonConfigurationError, words: []string{"FailedMount", `configmap "late" not found`},
+		inject: func(_ *fixture, spec *v2.LocustTestSpec) { spec.TestFiles.ConfigMapRef = "late" },
+		fix:    func(s *fixture) { s.configMap("late", map[string]string{"locustfile.py": longHeartbeat + locustfile}) },
+		reason: v2.ReasonConfigurationError, want: []string{"FailedMount", `configmap "late" not found`},
 	},
 	"secret": {
-		make: func(_ *scenario, spec *v2.LocustTestSpec) { spec.Env.SecretRefs = []v2.SecretEnvSource{{Name: "late"}} },
-		mend: func(s *scenario) {
+		inject: func(_ *fixture, spec *v2.LocustTestSpec) { spec.Env.SecretRefs = []v2.SecretEnvSource{{Name: "late"}} },
+		fix: func(s *fixture) {
 			require.NoError(s.t, k8s.Create(s.t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: "late"}}))
 		},
-		reason: v2.ReasonConfigurationError, words: []string{"CreateContainerConfigError", `secret "late" not found`},
+		reason: v2.ReasonConfigurationError, want: []string{"CreateContainerConfigError", `secret "late" not found`},
 	},
 	"secretmount": {
-		make: func(_ *scenario, spec *v2.LocustTestSpec) {
+		inject: func(_ *fixture, spec *v2.LocustTestSpec) {
 			spec.Env.SecretMounts = []v2.SecretMount{{Name: "late", MountPath: "/etc/late"}}
 		},
-		mend: func(s *scenario) {
+		fix: func(s *fixture) {
 			require.NoError(s.t, k8s.Create(s.t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: "late"}}))
 		},
-		reason: v2.ReasonConfigurationError, words: []string{"FailedMount", `secret "late" not found`},
+		reason: v2.ReasonConfigurationError, want: []string{"FailedMount", `secret "late" not found`},
 	},
 	"scheduling": {
-		make: func(s *scenario, spec *v2.LocustTestSpec) {
+		inject: func(s *fixture, spec *v2.LocustTestSpec) {
 			spec.Scheduling = &v2.SchedulingConfig{NodeSelector: map[string]string{"e2e.locust.io/" + s.namespace: "yes"}}
 		},
-		mend: func(s *scenario) { labelNode(s, "e2e.locust.io/"+s.namespace) }, reason: v2.ReasonSchedulingError,
-		words: []string{"nodes are available", "node affinity/selector"},
+		fix: func(s *fixture) { labelNode(s, "e2e.locust.io/"+s.namespace) }, reason: v2.ReasonSchedulingError,
+		want: []string{"nodes are available", "node affinity/selector"},
 	},
 	"quota": {
-		make: func(s *scenario, _ *v2.LocustTestSpec) {
+		inject: func(s *fixture, _ *v2.LocustTestSpec) {
 			quota := &corev1.ResourceQuota{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: "no-pods"},
 				Spec: corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{corev1.ResourcePods: {}}}}
 			require.NoError(s.t, k8s.Create(s.t.Context(), quota))
@@ -71,30 +71,30 @@ var troubles = map[string]trouble{
 				return k8s.Get(s.t.Context(), client.ObjectKeyFromObject(quota), quota) == nil && len(quota.Status.Hard) > 0
 			})
 		},
-		mend: func(s *scenario) {
+		fix: func(s *fixture) {
 			require.NoError(s.t, k8s.Delete(s.t.Context(), &corev1.ResourceQuota{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: "no-pods"}}))
 		},
-		reason: v2.ReasonCreationError, words: []string{"FailedCreate", "exceeded quota: no-pods"},
+		reason: v2.ReasonCreationError, want: []string{"FailedCreate", "exceeded quota: no-pods"},
 	},
 }
 
-// begin creates the troubled test and checks that its cause is told, soon and in the right words.
-func (tr trouble) begin(s *scenario) (*v2.LocustTest, time.Time) {
+// start creates the test and checks that the status reports the problem in time and with the right message.
+func (tr startupProblem) start(s *fixture) (*v2.LocustTest, time.Time) {
 	t := s.t
-	test := s.test("troubled", 6)
-	tr.make(s, &test.Spec)
+	test := s.test("not-starting", 6)
+	tr.inject(s, &test.Spec)
 	created := time.Now()
 	s.create(test)
 	seen := s.untilReason(test, v2.ConditionTypePodsHealthy, tr.reason)
 	c := condition(seen, v2.ConditionTypePodsHealthy)
-	for _, words := range tr.words {
-		assert.Contains(t, c.Message, words)
+	for _, want := range tr.want {
+		assert.Contains(t, c.Message, want)
 	}
-	for _, sighting := range watcher.History(test.UID) {
-		if condition(&sighting.Test.Status, v2.ConditionTypePodsHealthy).Reason == tr.reason {
-			after := sighting.At.Sub(created)
-			t.Logf("told after %.1f s: %s", after.Seconds(), c.Message)
-			assert.Less(t, after, 15*time.Second, "told too late")
+	for _, observation := range watcher.History(test.UID) {
+		if condition(&observation.Test.Status, v2.ConditionTypePodsHealthy).Reason == tr.reason {
+			after := observation.At.Sub(created)
+			t.Logf("reported after %.1f s: %s", after.Seconds(), c.Message)
+			assert.Less(t, after, 15*time.Second, "reported too late")
 			break
 		}
 	}
@@ -102,14 +102,14 @@ func (tr trouble) begin(s *scenario) (*v2.LocustTest, time.Time) {
 	return test, created
 }
 
-func TestTrouble_Mended(t *testing.T) {
+func TestStartupProblem_Fixed(t *testing.T) {
 	t.Parallel()
-	for name, tr := range troubles {
+	for name, tr := range startupProblems {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newScenario(t)
-			test, _ := tr.begin(s)
-			tr.mend(s)
+			s := newFixture(t)
+			test, _ := tr.start(s)
+			tr.fix(s)
 			final := s.untilPhase(test, v2.PhaseSucceeded)
 			assert.Equal(t, v2.ReasonPodsHealthy, condition(final, v2.ConditionTypePodsHealthy).Reason)
 			assert.Equal(t, 1, count(t, "started", s.key(test.Name)))
@@ -117,20 +117,20 @@ func TestTrouble_Mended(t *testing.T) {
 	}
 }
 
-func TestTrouble_NotMended(t *testing.T) {
+func TestStartupProblem_NotFixed(t *testing.T) {
 	t.Parallel()
-	for name, tr := range troubles {
+	for name, tr := range startupProblems {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newScenario(t)
-			test, created := tr.begin(s)
+			s := newFixture(t)
+			test, created := tr.start(s)
 			final := s.untilPhase(test, v2.PhaseFailed)
 			for _, conditionType := range []string{v2.ConditionTypePodsHealthy, v2.ConditionTypeTestCompleted, v2.ConditionTypeReady, v2.ConditionTypeStalled} {
-				words := tr.words
+				want := tr.want
 				if conditionType == v2.ConditionTypeReady || conditionType == v2.ConditionTypeStalled {
-					words = words[len(words)-1:] // one line of 200 characters
+					want = want[len(want)-1:] // one line of 200 characters
 				}
-				for _, w := range words {
+				for _, w := range want {
 					assert.Contains(t, condition(final, conditionType).Message, w, conditionType)
 				}
 			}
@@ -141,8 +141,8 @@ func TestTrouble_NotMended(t *testing.T) {
 			if auditLog() != "" {
 				assert.LessOrEqual(t, len(requests(t, s.namespace)), seconds, "at most one request per second")
 			}
-			// Mended too late: the test stays as it is.
-			tr.mend(s)
+			// A late fix does not change the test.
+			tr.fix(s)
 			time.Sleep(3 * time.Second)
 			s.requireFrozen(test, final)
 			assert.Empty(t, s.livePods(test, ""))
@@ -150,9 +150,9 @@ func TestTrouble_NotMended(t *testing.T) {
 	}
 }
 
-func lateTag(s *scenario) string { return "late-" + s.namespace }
+func lateTag(s *fixture) string { return "late-" + s.namespace }
 
-func lateImage(s *scenario) string {
+func lateImage(s *fixture) string {
 	repository, _ := splitImage(locustImage)
 	return repository + ":" + lateTag(s)
 }
@@ -163,7 +163,7 @@ func splitImage(image string) (repository, tag string) {
 	return image[:i], image[i+1:]
 }
 
-// publish gives the Locust image another tag, by the registry's own API.
+// publish adds a tag to the Locust image with the registry API.
 func publish(t *testing.T, tag string) {
 	t.Helper()
 	repository, known := splitImage(locustImage)
@@ -185,8 +185,8 @@ func publish(t *testing.T, tag string) {
 	require.Equal(t, http.StatusCreated, answer.StatusCode)
 }
 
-// labelNode labels the first node, for as long as the test lasts.
-func labelNode(s *scenario, label string) {
+// labelNode labels the first node until the end of the test.
+func labelNode(s *fixture, label string) {
 	var nodes corev1.NodeList
 	require.NoError(s.t, k8s.List(s.t.Context(), &nodes))
 	node := &nodes.Items[0]

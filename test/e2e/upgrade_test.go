@@ -32,7 +32,7 @@ func setCRD(t *testing.T, versions, conversion any) {
 	require.NoError(t, k8s.Patch(context.Background(), readCRD(t), client.RawPatch("application/merge-patch+json", body)))
 }
 
-// asOlder makes the CRD what it was before v2: v1 is stored, and there is no conversion webhook.
+// asOlder changes the CRD to that before v2: v1 is stored, and there is no conversion webhook.
 func asOlder(t *testing.T, crd *unstructured.Unstructured) {
 	t.Helper()
 	versions, _, err := unstructured.NestedSlice(crd.Object, "spec", "versions")
@@ -51,8 +51,8 @@ func storedVersions(t *testing.T) []string {
 	return stored
 }
 
-// store writes a test as it was read, with its status.
-func (s *scenario) store(object map[string]any) {
+// store recreates a test that was read before, with its status.
+func (s *fixture) store(object map[string]any) {
 	s.t.Helper()
 	name := object["metadata"].(map[string]any)["name"].(string)
 	object["metadata"] = map[string]any{"name": name}
@@ -64,10 +64,10 @@ func (s *scenario) store(object map[string]any) {
 	s.mustKubectl("patch", "locusttests.v1.locust.io", name, "--subresource", "status", "--type", "merge", "-p", string(body))
 }
 
-// TestStoredAsV1: a test that was stored as v1, before the operator was upgraded, is read in both versions and runs. It is
-// stored as v2 when it is written again, as docs/versions.md says.
+// TestStoredAsV1 checks that a test that was stored as v1 before the upgrade of the operator is readable in both versions and
+// runs, and that the next write stores it as v2, as described in docs/versions.md.
 func TestStoredAsV1(t *testing.T) {
-	s := newScenario(t)
+	s := newFixture(t)
 	disturbed.add(t)
 	s.mustKubectl("apply", "-f", s.file(s.manifestV1("idle", 3)))
 	s.untilPhase(s.get("idle"), v2.PhaseSucceeded)
@@ -88,7 +88,7 @@ func TestStoredAsV1(t *testing.T) {
 
 	asOlder(t, crd)
 	manifest := s.file(s.manifestV1("old", 10))
-	eventually(t, "the older operator's CRD takes the test", func() bool {
+	eventually(t, "the older CRD accepts the test", func() bool {
 		_, _, err := s.kubectl("apply", "-f", manifest)
 		return err == nil
 	})
@@ -112,15 +112,15 @@ func TestStoredAsV1(t *testing.T) {
 	assert.Equal(t, v2.ReasonSpecInSync, condition(final, v2.ConditionTypeSpecDrifted).Reason)
 	assert.Equal(t, s.raw("v2", "old")["status"], s.raw("v1", "old")["status"])
 
-	// The storage migration: of a test that nobody writes any more.
+	// The storage migration of a finished test, which the operator no longer writes.
 	before := s.get("idle")
 	s.mustKubectl("patch", "locusttest", "idle", "--type", "merge", "-p", "{}")
 	after := s.get("idle")
 	assert.NotEqual(t, before.ResourceVersion, after.ResourceVersion, "it has been written")
-	assert.Equal(t, before.Generation, after.Generation, "nothing of it has changed")
+	assert.Equal(t, before.Generation, after.Generation, "the spec is unchanged")
 	assert.Equal(t, before.Spec, after.Spec)
 	s.mustKubectl("patch", "locusttest", "idle", "--type", "merge", "-p", "{}")
-	assert.Equal(t, after.ResourceVersion, s.get("idle").ResourceVersion, "nothing is left to do")
+	assert.Equal(t, after.ResourceVersion, s.get("idle").ResourceVersion, "the object is already migrated")
 	s.mustKubectl("patch", "crd", "locusttests.locust.io", "--subresource", "status", "--type", "merge", "-p", `{"status":{"storedVersions":["v2"]}}`)
 	assert.Equal(t, []string{"v2"}, storedVersions(t))
 }

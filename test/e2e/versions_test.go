@@ -22,8 +22,8 @@ import (
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 )
 
-// manifestV1 is what people have in Git: written for v1, and never touched since.
-func (s *scenario) manifestV1(name string, seconds int) string {
+// manifestV1 returns a manifest for v1, as existing users have it in Git.
+func (s *fixture) manifestV1(name string, seconds int) string {
 	return fmt.Sprintf(`apiVersion: locust.io/v1
 kind: LocustTest
 metadata:
@@ -50,8 +50,8 @@ spec:
 `, name, locustImage, seconds)
 }
 
-// kubectl runs in the scenario's namespace and returns what it wrote, and to standard error.
-func (s *scenario) kubectl(args ...string) (stdout, stderr string, err error) {
+// kubectl runs kubectl in the fixture's namespace and returns its standard output and standard error.
+func (s *fixture) kubectl(args ...string) (stdout, stderr string, err error) {
 	s.t.Helper()
 	var out, errs strings.Builder
 	cmd := exec.CommandContext(s.t.Context(), "kubectl", append([]string{"-n", s.namespace}, args...)...)
@@ -60,22 +60,22 @@ func (s *scenario) kubectl(args ...string) (stdout, stderr string, err error) {
 	return out.String(), errs.String(), err
 }
 
-func (s *scenario) mustKubectl(args ...string) (stdout, stderr string) {
+func (s *fixture) mustKubectl(args ...string) (stdout, stderr string) {
 	s.t.Helper()
 	out, errs, err := s.kubectl(args...)
 	require.NoError(s.t, err, "kubectl %s: %s", strings.Join(args, " "), errs)
 	return out, errs
 }
 
-func (s *scenario) file(content string) string {
+func (s *fixture) file(content string) string {
 	s.t.Helper()
 	path := filepath.Join(s.t.TempDir(), "manifest.yaml")
 	require.NoError(s.t, os.WriteFile(path, []byte(content), 0o600))
 	return path
 }
 
-// raw reads a test in one of the versions.
-func (s *scenario) raw(version, name string) map[string]any {
+// raw returns a test as JSON object in one of the versions.
+func (s *fixture) raw(version, name string) map[string]any {
 	s.t.Helper()
 	out, _ := s.mustKubectl("get", "locusttests."+version+".locust.io", name, "-o", "json")
 	var object map[string]any
@@ -84,14 +84,14 @@ func (s *scenario) raw(version, name string) map[string]any {
 	return object
 }
 
-func (s *scenario) get(name string) *v2.LocustTest {
+func (s *fixture) get(name string) *v2.LocustTest {
 	s.t.Helper()
 	var test v2.LocustTest
 	require.NoError(s.t, k8s.Get(s.t.Context(), client.ObjectKey{Namespace: s.namespace, Name: name}, &test))
 	return &test
 }
 
-// TestVersions: a manifest of v1 is applied, read and edited in both versions, and applied again, as Git tools do.
+// TestVersions applies a manifest of v1, reads and edits it in both versions, and applies it again, as GitOps tools do.
 func TestVersions(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []struct {
@@ -103,22 +103,22 @@ func TestVersions(t *testing.T) {
 	} {
 		t.Run(mode.name, func(t *testing.T) {
 			t.Parallel()
-			s := newScenario(t)
-			disturbed.add(t) // each edit of the spec is a transition of SpecDrifted, there and back
+			s := newFixture(t)
+			disturbed.add(t) // each edit of the spec is a transition of SpecDrifted
 			manifest := s.manifestV1("old", 45)
 			path := s.file(manifest)
 			apply := slices.Concat(mode.args, []string{"-f", path})
 
 			_, warnings := s.mustKubectl(apply...)
-			assert.Contains(t, warnings, "deprecated", "v1 says that it is")
-			assert.Contains(t, warnings, "locust.io/v2", "and what to use")
+			assert.Contains(t, warnings, "deprecated", "v1 is deprecated")
+			assert.Contains(t, warnings, "locust.io/v2", "the warning names the replacement")
 			test := s.get("old")
 			assert.Equal(t, "files", test.Spec.TestFiles.ConfigMapRef)
 			assert.Equal(t, int32(2), test.Spec.Worker.Replicas)
 			assert.Len(t, test.Spec.Scheduling.Tolerations, 2)
 			s.untilReason(test, v2.ConditionTypeReady, v2.ReasonResourcesCreated)
 
-			// Applied again, by the same tool and by the other: nothing changes.
+			// Applying it again with either tool changes nothing.
 			unchanged := func(what string) {
 				t.Helper()
 				now := s.get("old")
@@ -132,21 +132,21 @@ func TestVersions(t *testing.T) {
 				unchanged("applied again")
 			}
 
-			// What only v2 can say stays when v1 is applied once more.
+			// Fields that only v2 has are kept when v1 is applied again.
 			before := test.DeepCopy()
 			test.Spec.Worker.ExtraArgs = []string{"--loglevel", "INFO"}
 			test.Spec.Scheduling.NodeSelector = map[string]string{"kubernetes.io/os": "linux"}
 			require.NoError(t, k8s.Patch(t.Context(), test, client.MergeFrom(before)))
 			s.untilReason(test, v2.ConditionTypeSpecDrifted, v2.ReasonSpecChangeIgnored)
 			v1 := s.raw("v1", "old")
-			assert.Contains(t, fmt.Sprint(v1["metadata"].(map[string]any)["annotations"]), "--loglevel", "v1 carries what it has no field for")
+			assert.Contains(t, fmt.Sprint(v1["metadata"].(map[string]any)["annotations"]), "--loglevel", "v1 keeps fields of v2 in an annotation")
 			s.requireNoDiff(apply[1:])
 			s.mustKubectl(apply...)
 			now := s.get("old")
 			assert.Equal(t, test.Generation, now.Generation)
 			assert.Equal(t, test.Spec, now.Spec)
 
-			// What v1 says wins.
+			// Fields of v1 take precedence.
 			edited := strings.Replace(manifest, "kubernetes.io/os: linux", "kubernetes.io/arch: any", 1)
 			s.mustKubectl(slices.Concat(mode.args, []string{"-f", s.file(edited)})...)
 			now = s.get("old")
@@ -156,7 +156,7 @@ func TestVersions(t *testing.T) {
 			assert.Equal(t, "kubernetes.io/arch", term[0].MatchExpressions[0].Key)
 			assert.Equal(t, test.Spec.Worker.ExtraArgs, now.Spec.Worker.ExtraArgs)
 
-			// Back to what the run was started from: no drift is left.
+			// Revert to the original spec: no drift is left.
 			s.mustKubectl(apply...)
 			now = s.get("old")
 			before = now.DeepCopy()
@@ -177,9 +177,9 @@ func TestVersions(t *testing.T) {
 	}
 }
 
-// requireNoDiff checks that kubectl diff finds nothing to change. It reads twice, and the operator may write the status in
-// between; a difference of the manifest would stay.
-func (s *scenario) requireNoDiff(args []string) {
+// requireNoDiff checks that kubectl diff finds no difference. It retries, because kubectl reads the object twice, and the
+// operator may write the status in between.
+func (s *fixture) requireNoDiff(args []string) {
 	s.t.Helper()
 	var diff string
 	for range 5 {
@@ -190,18 +190,18 @@ func (s *scenario) requireNoDiff(args []string) {
 		diff = out
 		time.Sleep(time.Second)
 	}
-	require.Fail(s.t, "a difference where there is none", diff)
+	require.Fail(s.t, "unexpected difference", diff)
 }
 
-// withoutAge is what kubectl prints, but for the last column.
+// withoutAge removes the last column from kubectl's output.
 func withoutAge(table string) string {
 	return regexp.MustCompile(`(?m) +\S+$`).ReplaceAllString(table, "")
 }
 
-// TestAdmission: what cannot run is refused at once, with all that is wrong, in the words of the version that was used.
+// TestAdmission checks that an invalid test is refused with all its errors.
 func TestAdmission(t *testing.T) {
 	t.Parallel()
-	s := newScenario(t)
+	s := newFixture(t)
 	test := s.test("bad", 10, func(spec *v2.LocustTestSpec) {
 		spec.VolumeMounts = []v2.TargetedVolumeMount{{}, {}}
 		spec.VolumeMounts[0].Name, spec.VolumeMounts[0].MountPath = "missing", "/data"
@@ -210,8 +210,8 @@ func TestAdmission(t *testing.T) {
 	})
 	err := k8s.Create(t.Context(), test)
 	require.Error(t, err)
-	for _, words := range []string{"spec.volumeMounts[0].name", "spec.volumeMounts[1].mountPath", "/lotest/src/inner", "spec.master.labels[managed-by]"} {
-		assert.ErrorContains(t, err, words)
+	for _, want := range []string{"spec.volumeMounts[0].name", "spec.volumeMounts[1].mountPath", "/lotest/src/inner", "spec.master.labels[managed-by]"} {
+		assert.ErrorContains(t, err, want)
 	}
 
 	path := s.file(s.manifestV1("latest", 5))
@@ -221,6 +221,6 @@ func TestAdmission(t *testing.T) {
 	running := s.create(s.test("running", 20))
 	s.untilPhase(running, v2.PhaseRunning)
 	_, warnings = s.mustKubectl("patch", "locusttest", "running", "--type", "merge", "-p", `{"spec":{"worker":{"replicas":3}}}`)
-	assert.Contains(t, warnings, "ignored", "a change that has no effect is said to have none")
+	assert.Contains(t, warnings, "ignored", "a warning reports that the change has no effect")
 	s.mustKubectl("label", "locusttest", "running", "a=b")
 }

@@ -28,9 +28,9 @@ import (
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 )
 
-// admitting makes a namespace in which the admission webhook is asked. In the others it is not, so that the suites can
-// show what the reconciler says.
-func admitting(t testing.TB) string {
+// namespaceWithAdmission creates a namespace in which the admission webhook is called. It is not called in other
+// namespaces, so that the suites can test the checks of the reconciler.
+func namespaceWithAdmission(t testing.TB) string {
 	t.Helper()
 	raw, err := os.ReadFile(filepath.Join("..", "..", "config", "webhook", "manifests.yaml"))
 	require.NoError(t, err)
@@ -50,29 +50,29 @@ func admitting(t testing.TB) string {
 		assert.NoError(t, k8s.Delete(context.Background(), configuration))
 		assert.NoError(t, k8s.Delete(context.Background(), ns))
 	})
-	// The API server begins to ask the webhook a moment later.
+	// The API server starts to call the webhook with a delay.
 	bad := newTest(ns.Name, "probe")
 	bad.Spec.Master.Labels = map[string]string{"managed-by": "me"}
 	require.Eventually(t, func() bool { return k8s.Create(t.Context(), bad.DeepCopy(), client.DryRunAll) != nil },
-		patience, 50*time.Millisecond, "the webhook is asked")
+		timeout, 50*time.Millisecond, "the webhook is called")
 	return ns.Name
 }
 
 func TestAdmission_AllErrorsAtOnce(t *testing.T) {
-	ns := admitting(t)
+	ns := namespaceWithAdmission(t)
 	test := newTest(ns, "bad")
 	test.Spec.Master.Labels = map[string]string{"managed-by": "me"}
 	test.Spec.Env = &v2.EnvConfig{SecretMounts: []v2.SecretMount{{Name: "a", MountPath: "/data"}, {Name: "b", MountPath: "/data/"}}}
 	err := k8s.Create(t.Context(), test)
 	require.Error(t, err)
-	for _, words := range []string{"spec.master.labels[managed-by]", `"me"`, "spec.env.secretMounts[1].mountPath", `"/data/"`} {
-		assert.ErrorContains(t, err, words)
+	for _, part := range []string{"spec.master.labels[managed-by]", `"me"`, "spec.env.secretMounts[1].mountPath", `"/data/"`} {
+		assert.ErrorContains(t, err, part)
 	}
 }
 
 // TestAdmission_V1 shows the fields of the version that was used.
 func TestAdmission_V1(t *testing.T) {
-	ns := admitting(t)
+	ns := namespaceWithAdmission(t)
 	test := &v1.LocustTest{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "bad"}, Spec: v1.LocustTestSpec{
 		Image: "locustio/locust:2.43.3", MasterCommandSeed: "--locustfile a.py", WorkerCommandSeed: "--locustfile a.py", WorkerReplicas: 1,
 		Labels: &v1.PodMaps{Master: map[string]string{"managed-by": "me"}},
@@ -83,10 +83,10 @@ func TestAdmission_V1(t *testing.T) {
 }
 
 func TestAdmission_Warnings(t *testing.T) {
-	ns := admitting(t)
-	heard := &warnings{}
+	ns := namespaceWithAdmission(t)
+	received := &warnings{}
 	config := rest.CopyConfig(apiServer)
-	config.WarningHandler = heard
+	config.WarningHandler = received
 	user, err := client.New(config, client.Options{Scheme: scheme})
 	require.NoError(t, err)
 
@@ -94,44 +94,44 @@ func TestAdmission_Warnings(t *testing.T) {
 	test.Spec.Image = "locustio/locust:latest"
 	test.Spec.Worker.ExtraArgs = []string{"--master-host", "elsewhere"}
 	require.NoError(t, user.Create(t.Context(), test))
-	assert.Len(t, heard.about("spec.image"), 1)
-	assert.Len(t, heard.about("spec.worker.extraArgs"), 1)
+	assert.Len(t, received.containing("spec.image"), 1)
+	assert.Len(t, received.containing("spec.worker.extraArgs"), 1)
 
 	op := startOperator(t, ns)
 	op.untilReason(test, v2.ConditionTypeReady, v2.ReasonResourcesCreated)
-	heard.forget()
+	received.reset()
 	before := test.DeepCopy()
 	test.Spec.Worker.Replicas = 7
 	require.NoError(t, user.Patch(t.Context(), test, client.MergeFrom(before)))
-	assert.NotEmpty(t, heard.about("ignored"), "%v", heard)
-	heard.forget()
+	assert.NotEmpty(t, received.containing("ignored"), "%v", received)
+	received.reset()
 	before = test.DeepCopy()
 	test.Labels = map[string]string{"a": "b"}
 	require.NoError(t, user.Patch(t.Context(), test, client.MergeFrom(before)))
-	assert.Empty(t, heard.about(""), "an update of anything else is nobody's business")
+	assert.Empty(t, received.containing(""), "no warnings on updates of other fields")
 
 	var inV1 v1.LocustTest
 	require.NoError(t, user.Get(t.Context(), client.ObjectKeyFromObject(test), &inV1))
-	assert.NotEmpty(t, heard.about("deprecated"))
+	assert.NotEmpty(t, received.containing("deprecated"))
 }
 
-// TestAdmission_LetsOldTestsBe: a test that was admitted when the webhook could not be asked can be labelled, finished
-// and deleted.
-func TestAdmission_LetsOldTestsBe(t *testing.T) {
-	ns := admitting(t)
+// TestAdmission_OldTests checks that a test that was created while the webhook was unavailable can be labeled, finished and
+// deleted.
+func TestAdmission_OldTests(t *testing.T) {
+	ns := namespaceWithAdmission(t)
 	var configuration admissionregistrationv1.ValidatingWebhookConfiguration
 	require.NoError(t, k8s.Get(t.Context(), client.ObjectKey{Name: ns}, &configuration))
-	away := configuration.DeepCopy()
-	url := "https://127.0.0.1:1/nobody"
-	away.Webhooks[0].ClientConfig.URL = &url
-	require.NoError(t, k8s.Patch(t.Context(), away, client.MergeFrom(&configuration)))
+	unavailable := configuration.DeepCopy()
+	url := "https://127.0.0.1:1/unavailable"
+	unavailable.Webhooks[0].ClientConfig.URL = &url
+	require.NoError(t, k8s.Patch(t.Context(), unavailable, client.MergeFrom(&configuration)))
 	test := newTest(ns, "unchecked")
 	test.Spec.Master.Labels = map[string]string{"managed-by": "me"}
-	eventually(t, "an operator that is down stops nobody", func() bool { return k8s.Create(t.Context(), test) == nil })
-	back := away.DeepCopy()
-	back.Webhooks[0].ClientConfig.URL = configuration.Webhooks[0].ClientConfig.URL
-	require.NoError(t, k8s.Patch(t.Context(), back, client.MergeFrom(away)))
-	eventually(t, "the webhook is asked again", func() bool {
+	eventually(t, "tests can be created while the webhook is down", func() bool { return k8s.Create(t.Context(), test) == nil })
+	restored := unavailable.DeepCopy()
+	restored.Webhooks[0].ClientConfig.URL = configuration.Webhooks[0].ClientConfig.URL
+	require.NoError(t, k8s.Patch(t.Context(), restored, client.MergeFrom(unavailable)))
+	eventually(t, "the webhook is called again", func() bool {
 		bad := newTest(ns, "probe")
 		bad.Spec.Master.Labels = test.Spec.Master.Labels
 		return k8s.Create(t.Context(), bad, client.DryRunAll) != nil
@@ -139,17 +139,16 @@ func TestAdmission_LetsOldTestsBe(t *testing.T) {
 
 	op := startOperator(t, ns)
 	s := op.untilPhase(test, v2.PhaseFailed)
-	assert.Contains(t, messageOf(s, v2.ConditionTypeReady), "spec.master.labels[managed-by]", "the operator says the same")
+	assert.Contains(t, messageOf(s, v2.ConditionTypeReady), "spec.master.labels[managed-by]", "the operator reports the same")
 	before := test.DeepCopy()
 	test.Annotations = map[string]string{"seen": "yes"}
 	require.NoError(t, k8s.Patch(t.Context(), test, client.MergeFrom(before)))
 	require.NoError(t, k8s.Delete(t.Context(), test))
 }
 
-// TestVersions_ReadCanBeApplied: what comes back from a write in v1 is what v2 accepts, although Go writes durations in
-// its own way.
+// TestVersions_ReadCanBeApplied checks that v2 accepts a spec that was written in v1, although Go normalizes durations.
 func TestVersions_ReadCanBeApplied(t *testing.T) {
-	ns := admitting(t)
+	ns := namespaceWithAdmission(t)
 	test := newTest(ns, "first")
 	limit := func(text string) *metav1.Duration {
 		d, err := time.ParseDuration(text)
@@ -175,9 +174,9 @@ func TestVersions_ReadCanBeApplied(t *testing.T) {
 	require.NoError(t, k8s.Create(t.Context(), again))
 }
 
-// TestVersions_TooLarge: a test with more in v2 than v1 can carry spoils no list in v1, and cannot be written there.
+// TestVersions_TooLarge checks that a test that is too large for v1 does not break lists in v1, and cannot be written in v1.
 func TestVersions_TooLarge(t *testing.T) {
-	ns := admitting(t)
+	ns := namespaceWithAdmission(t)
 	test := newTest(ns, "large")
 	test.Spec.Master.ExtraArgs = []string{strings.Repeat("x", v1.MaxV2SpecBytes)}
 	require.NoError(t, k8s.Create(t.Context(), test))
@@ -188,12 +187,12 @@ func TestVersions_TooLarge(t *testing.T) {
 	assert.ErrorContains(t, k8s.Update(t.Context(), &all.Items[0]), "edit it in locust.io/v2")
 }
 
-// TestVersions_LongName: a name that was good for an older operator does not keep the status from telling.
+// TestVersions_LongName checks that the status of a test reports a name that only an older operator accepted.
 func TestVersions_LongName(t *testing.T) {
 	test := newTest(namespace(t), strings.Repeat("n", 52))
 	require.ErrorContains(t, k8s.Create(t.Context(), test.DeepCopy()), "choose a shorter name")
 
-	// As an older CRD let it in: without the rule.
+	// An older CRD did not have the rule.
 	crd := &unstructured.Unstructured{}
 	crd.SetAPIVersion("apiextensions.k8s.io/v1")
 	crd.SetKind("CustomResourceDefinition")
@@ -207,7 +206,7 @@ func TestVersions_LongName(t *testing.T) {
 	}
 	require.NoError(t, unstructured.SetNestedSlice(crd.Object, versions, "spec", "versions"))
 	require.NoError(t, k8s.Patch(t.Context(), crd, client.MergeFrom(strict)))
-	eventually(t, "the name is let in", func() bool { return k8s.Create(t.Context(), test) == nil })
+	eventually(t, "the name is accepted", func() bool { return k8s.Create(t.Context(), test) == nil })
 	lax := crd.DeepCopy()
 	crd.Object["spec"].(map[string]any)["versions"] = strict.Object["spec"].(map[string]any)["versions"]
 	require.NoError(t, k8s.Patch(t.Context(), crd, client.MergeFrom(lax)))
@@ -220,7 +219,7 @@ func TestVersions_LongName(t *testing.T) {
 	assert.Contains(t, messageOf(s, v2.ConditionTypeReady), "choose a shorter name")
 }
 
-// warnings are what the API server warns of.
+// warnings records the warnings of the API server.
 type warnings struct {
 	mu    sync.Mutex
 	texts []string
@@ -232,22 +231,21 @@ func (w *warnings) HandleWarningHeader(_ int, _, text string) {
 	w.texts = append(w.texts, text)
 }
 
-func (w *warnings) about(words string) []string {
+func (w *warnings) containing(part string) []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return slices.DeleteFunc(slices.Clone(w.texts), func(text string) bool { return !strings.Contains(text, words) })
+	return slices.DeleteFunc(slices.Clone(w.texts), func(text string) bool { return !strings.Contains(text, part) })
 }
 
-func (w *warnings) forget() {
+func (w *warnings) reset() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.texts = nil
 }
 
-// BenchmarkWebhooks prints how long requests take that need a webhook, under the load of 16 clients, beside one that
-// needs none.
+// BenchmarkWebhooks reports the latency of requests with and without webhooks, under the load of 16 clients.
 func BenchmarkWebhooks(b *testing.B) {
-	ns := admitting(b)
+	ns := namespaceWithAdmission(b)
 	config := rest.CopyConfig(apiServer)
 	config.QPS, config.WarningHandler = -1, rest.NoWarnings{}
 	user, err := client.New(config, client.Options{Scheme: scheme})

@@ -23,7 +23,7 @@ import (
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 )
 
-// TestBadInput_Schema shows what the API server itself refuses, and in which words.
+// TestBadInput_Schema checks the errors of the API server's own validation.
 func TestBadInput_Schema(t *testing.T) {
 	ns := namespace(t)
 	set := func(fields ...any) func(map[string]any) {
@@ -38,7 +38,7 @@ func TestBadInput_Schema(t *testing.T) {
 	}
 	for name, tc := range map[string]struct {
 		change func(map[string]any)
-		words  []string
+		want   []string
 	}{
 		"name too long":       {set("metadata", "name", strings.Repeat("n", 52)), []string{"51 characters", "choose a shorter name"}},
 		"unknown field":       {set("spec", "master", "comand", "x"), []string{`unknown field "spec.master.comand"`}},
@@ -64,8 +64,8 @@ func TestBadInput_Schema(t *testing.T) {
 			tc.change(o)
 			err := k8s.Create(t.Context(), &unstructured.Unstructured{Object: o}, client.FieldValidation(metav1.FieldValidationStrict))
 			require.Error(t, err)
-			for _, words := range tc.words {
-				assert.ErrorContains(t, err, words)
+			for _, want := range tc.want {
+				assert.ErrorContains(t, err, want)
 			}
 		})
 	}
@@ -93,15 +93,15 @@ func toMap(t *testing.T, test *v2.LocustTest) map[string]any {
 	return o
 }
 
-// TestBadInput_Condition shows what only the operator can refuse: in a condition, with the field and the
-// remedy, without retrying for ever.
+// TestBadInput_Condition checks that the operator refuses other errors in a condition, with the field and the
+// remedy, and without endless retries.
 func TestBadInput_Condition(t *testing.T) {
 	t.Parallel()
 	ns := namespace(t)
 	op := startOperator(t, ns)
 	for name, tc := range map[string]struct {
 		change func(s *v2.LocustTestSpec)
-		words  []string
+		want   []string
 	}{
 		"mount-without-volume": {func(s *v2.LocustTestSpec) {
 			s.VolumeMounts = []v2.TargetedVolumeMount{{VolumeMount: corev1.VolumeMount{Name: "data", MountPath: "/data"}}}
@@ -130,8 +130,8 @@ func TestBadInput_Condition(t *testing.T) {
 			create(t, test)
 			s := op.untilPhase(test, v2.PhaseFailed)
 			assert.Equal(t, v2.ReasonResourcesFailed, reasonOf(s, v2.ConditionTypeReady))
-			for _, words := range tc.words {
-				assert.Contains(t, messageOf(s, v2.ConditionTypeReady), words)
+			for _, want := range tc.want {
+				assert.Contains(t, messageOf(s, v2.ConditionTypeReady), want)
 			}
 			before := op.requests.total("")
 			time.Sleep(2 * time.Second)
@@ -140,7 +140,7 @@ func TestBadInput_Condition(t *testing.T) {
 	}
 }
 
-// TestNamesThatMeet: two tests whose names differ by a dot would share their objects.
+// TestNamesThatMeet checks two tests that would share their objects, because their names differ only by a dot.
 func TestNamesThatMeet(t *testing.T) {
 	ns := namespace(t)
 	op := startOperator(t, ns)
@@ -148,11 +148,11 @@ func TestNamesThatMeet(t *testing.T) {
 	op.untilReason(first, v2.ConditionTypeReady, v2.ReasonResourcesCreated)
 	second := create(t, newTest(ns, "shop.v1"))
 	s := op.untilReason(second, v2.ConditionTypeReady, v2.ReasonResourcesFailed)
-	assert.Equal(t, v2.PhasePending, s.Phase, "it can be mended")
+	assert.Equal(t, v2.PhasePending, s.Phase, "it can be corrected")
 	assert.Contains(t, messageOf(s, v2.ConditionTypeReady), "taken by others: Service shop-v1-master")
 }
 
-// TestForeignService: somebody else's Service has the name. It is not in the operator's cache.
+// TestForeignService checks a name conflict with a Service of another owner, which is not in the operator's cache.
 func TestForeignService(t *testing.T) {
 	t.Parallel()
 	ns := namespace(t)
@@ -170,7 +170,7 @@ func TestForeignService(t *testing.T) {
 	op.untilReason(test, v2.ConditionTypeReady, v2.ReasonResourcesCreated)
 }
 
-// TestQuota: what a quota refuses now may be allowed later; meanwhile the API server is left in peace.
+// TestQuota checks that a create that a quota refuses is retried, with few requests.
 func TestQuota(t *testing.T) {
 	t.Parallel()
 	ns := namespace(t)
@@ -195,7 +195,7 @@ func TestQuota(t *testing.T) {
 	require.False(t, apierrors.IsNotFound(k8s.Get(t.Context(), client.ObjectKeyFromObject(test), test)))
 }
 
-// TestPolicy: a ValidatingAdmissionPolicy that gives no reason refuses with the code of an invalid object; it may allow later.
+// TestPolicy checks that a refusal by a ValidatingAdmissionPolicy, which has the code of an invalid object, is retried.
 func TestPolicy(t *testing.T) {
 	t.Parallel()
 	ns := namespace(t)

@@ -19,7 +19,7 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
 )
 
-// locustEnded is when the Locust container of a pod ended, in seconds since 1970.
+// locustEnded returns the end of a pod's Locust container as Unix time.
 func locustEnded(t *testing.T, pod *corev1.Pod) int64 {
 	t.Helper()
 	require.NoError(t, k8s.Get(t.Context(), client.ObjectKeyFromObject(pod), pod))
@@ -32,8 +32,8 @@ func setSuspend(t *testing.T, test *v2.LocustTest, role resources.Role, suspend 
 	require.NoError(t, k8s.Patch(t.Context(), job(t, test, role), client.RawPatch("application/merge-patch+json", []byte(patch))))
 }
 
-// TestSuspended_Unseen: the Job controller starts a second master when a Job is suspended and resumed while no operator is
-// there. It is found by its name, and stopped.
+// TestSuspended_Unseen checks that a second master, which the Job controller starts when a Job is suspended and resumed while
+// no operator runs, is detected by its name and stopped.
 func TestSuspended_Unseen(t *testing.T) {
 	t.Parallel()
 	ns := namespace(t)
@@ -59,7 +59,7 @@ func TestSuspended_Unseen(t *testing.T) {
 	pods(t, test, resources.RoleWorker, 0)
 }
 
-// TestSuspended_Stopped: a run that was lost by a suspension starts no pod when it is resumed, not for a moment.
+// TestSuspended_Stopped checks that a run that failed by suspension starts no pod when its Job is resumed.
 func TestSuspended_Stopped(t *testing.T) {
 	t.Parallel()
 	ns := namespace(t)
@@ -90,7 +90,7 @@ func TestSuspended_Stopped(t *testing.T) {
 	assert.LessOrEqual(t, made, 1, "one master pod was created")
 }
 
-// TestSuspended_NoDeadline: a suspended test waits longer than the start-up deadline.
+// TestSuspended_NoDeadline checks that the startup deadline does not apply to a suspended test.
 func TestSuspended_NoDeadline(t *testing.T) {
 	t.Parallel()
 	ns := namespace(t)
@@ -103,15 +103,15 @@ func TestSuspended_NoDeadline(t *testing.T) {
 	pods(t, test, resources.RoleMaster, 0)
 	before := op.requests.total("")
 	time.Sleep(5 * time.Second)
-	assert.LessOrEqual(t, op.requests.total("")-before, 2, "it is not looked at again and again: %v", op.requests.snapshot())
+	assert.LessOrEqual(t, op.requests.total("")-before, 2, "no repeated requests: %v", op.requests.snapshot())
 	setSuspend(t, test, resources.RoleMaster, false)
 	setSuspend(t, test, resources.RoleWorker, false)
 	runAll(t, test)
 	op.untilPhase(test, v2.PhaseRunning)
 }
 
-// TestFinalizerOfOperator2: a test of the 2.x operator goes when it is deleted, also where its finalizer stands behind many
-// others; what others put there stays.
+// TestFinalizerOfOperator2 checks that the finalizer of the 2.x operator is removed from a deleted test, also after many
+// others, and that other finalizers are kept.
 func TestFinalizerOfOperator2(t *testing.T) {
 	t.Parallel()
 	ns := namespace(t)

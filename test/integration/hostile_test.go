@@ -49,34 +49,34 @@ func TestHostile(t *testing.T) {
 	quiet, hostile := namespace(t), namespace(t)
 	process := startProcess(t, quiet, hostile, poisoned)
 
-	process.bystanders(t, quiet) // the operator may not lead yet
+	process.bystanders(t, quiet) // wait until the operator leads
 	alone := process.bystanders(t, quiet)
 	masters := &hostileServer{close: func() {}}
 	t.Cleanup(func() { masters.close() })
-	for _, scenario := range []struct {
+	for _, tc := range []struct {
 		name   string
 		attack attack
 	}{
-		{"texts that expand without end", expandingTests},
-		{"tests as large as they may be", largeTests},
+		{"variables that expand exponentially", expandingTests},
+		{"tests of the maximum size", largeTests},
 		{"tests whose objects are refused", refusedTests},
-		{"specs and labels that change all the time", restlessTests},
-		{"Warning Events without end", noisyTests},
-		{"masters with the largest answers, slowly", masters.attack(largeAnswer)},
-		{"masters whose answers never end", masters.attack(endlessAnswer)},
-		{"masters whose headers never end", masters.attack(endlessHeader)},
-		{"masters with one text of a megabyte", masters.attack(longText)},
-		{"masters with deep answers", masters.attack(deepAnswer)},
-		{"masters that hang", masters.attack(hangingAnswer)},
+		{"specs and labels that change continuously", restlessTests},
+		{"endless Warning Events", noisyTests},
+		{"masters with slow, maximum-size responses", masters.attack(largeAnswer)},
+		{"masters with endless responses", masters.attack(endlessAnswer)},
+		{"masters with endless headers", masters.attack(endlessHeader)},
+		{"masters with a string of one megabyte", masters.attack(longText)},
+		{"masters with deeply nested responses", masters.attack(deepAnswer)},
+		{"masters that do not respond", masters.attack(unresponsiveAnswer)},
 	} {
-		t.Run(scenario.name, func(t *testing.T) {
+		t.Run(tc.name, func(t *testing.T) {
 			var attacked time.Duration
 			for range 4 {
-				attacked = process.attacked(t, scenario.attack, quiet, hostile)
+				attacked = process.attacked(t, tc.attack, quiet, hostile)
 				if attacked <= max(2*time.Second, 3*alone) {
 					break
 				}
-				t.Logf("a bystander's Jobs took %s; the machine may be slow, so again", attacked)
+				t.Logf("the Jobs of an unrelated test took %s; the machine may be slow, trying again", attacked)
 			}
 			requireUndisturbed(t, alone, attacked)
 			process.requireWithinLimit(t)
@@ -84,10 +84,10 @@ func TestHostile(t *testing.T) {
 	}
 }
 
-// attack starts something that lasts until the test ends, and returns how often it has been done.
+// attack starts an attack that lasts until the test ends. It returns the number of its steps so far.
 type attack func(t *testing.T, namespace string) (done *atomic.Int64)
 
-// attacked returns how long bystanders take while an attack lasts.
+// attacked returns how long bystanders take during an attack.
 func (p *process) attacked(t *testing.T, attack attack, quiet, hostile string) (took time.Duration) {
 	t.Helper()
 	require.True(t, t.Run("attempt", func(t *testing.T) {
@@ -99,7 +99,7 @@ func (p *process) attacked(t *testing.T, attack attack, quiet, hostile string) (
 	return took
 }
 
-// process is the operator as a program of its own.
+// process is the operator as a separate process.
 type process struct {
 	command *exec.Cmd
 	log     *bytes.Buffer
@@ -185,7 +185,7 @@ func (p *process) bystander(t *testing.T, namespace, name string) time.Duration 
 	started := time.Now()
 	test := create(t, newTest(namespace, name))
 	worker := client.ObjectKey{Namespace: namespace, Name: resources.WorkerName(name)} // the last object that is created
-	require.Eventually(t, func() bool { return k8s.Get(t.Context(), worker, &batchv1.Job{}) == nil }, patience, 10*time.Millisecond, "the worker Job exists")
+	require.Eventually(t, func() bool { return k8s.Get(t.Context(), worker, &batchv1.Job{}) == nil }, timeout, 10*time.Millisecond, "the worker Job exists")
 	took := time.Since(started)
 	eventually(t, "the status reports its objects", func() bool {
 		return k8s.Get(t.Context(), client.ObjectKeyFromObject(test), test) == nil && meta.IsStatusConditionTrue(test.Status.Conditions, v2.ConditionTypeReady)
@@ -205,10 +205,10 @@ func (p *process) bystanders(t *testing.T, namespace string) time.Duration {
 	return longest
 }
 
-// hostileCount makes the names of hostile tests differ.
+// hostileCount makes the names of hostile tests unique.
 var hostileCount atomic.Int64
 
-// hostileTest creates a test, and deletes it when the attack has ended.
+// hostileTest creates a test that is deleted at the end of the attack.
 func hostileTest(t *testing.T, test *v2.LocustTest) *v2.LocustTest {
 	t.Helper()
 	test.Name = fmt.Sprintf("%s-%d", test.Name, hostileCount.Add(1))
@@ -219,7 +219,7 @@ func hostileTest(t *testing.T, test *v2.LocustTest) *v2.LocustTest {
 	return test
 }
 
-// again does something for each test in turn, until the attack ends.
+// again runs a step for each test in turn until the attack ends.
 func again(t *testing.T, tests []*v2.LocustTest, step func(ctx context.Context, test *v2.LocustTest, n int)) *atomic.Int64 {
 	ctx, stop := context.WithCancel(t.Context())
 	done, finished := &atomic.Int64{}, make(chan struct{})
@@ -229,19 +229,19 @@ func again(t *testing.T, tests []*v2.LocustTest, step func(ctx context.Context, 
 		for n := 0; ctx.Err() == nil; n++ {
 			step(ctx, tests[n%len(tests)], n)
 			done.Add(1)
-			time.Sleep(5 * time.Millisecond) // the API server and this test need the processor, too
+			time.Sleep(5 * time.Millisecond) // leave CPU time for the API server and this test
 		}
 	}()
 	return done
 }
 
-// change gives a test other labels and another spec, so that it is read and checked again.
+// change updates the labels and the spec of a test, so that the operator reads and validates it again.
 func change(ctx context.Context, test *v2.LocustTest, n int) {
 	patch := fmt.Sprintf(`{"metadata":{"labels":{"n":"%d"}},"spec":{"worker":{"replicas":%d}}}`, n, n%50+1)
 	_ = k8s.Patch(ctx, &v2.LocustTest{ObjectMeta: metav1.ObjectMeta{Namespace: test.Namespace, Name: test.Name}}, client.RawPatch(types.MergePatchType, []byte(patch)))
 }
 
-// expandingTests have 17 KiB of variables that stand for hundreds of megabytes.
+// expandingTests have 17 KiB of variables that expand to hundreds of megabytes.
 func expandingTests(t *testing.T, namespace string) *atomic.Int64 {
 	var tests []*v2.LocustTest
 	for range 20 {
@@ -257,7 +257,7 @@ func expandingTests(t *testing.T, namespace string) *atomic.Int64 {
 	return again(t, tests, change)
 }
 
-// largeTests have as much in their annotations and variables as the API server admits.
+// largeTests have the largest annotations and variables that the API server admits.
 func largeTests(t *testing.T, namespace string) *atomic.Int64 {
 	var tests []*v2.LocustTest
 	for range 20 {
@@ -294,7 +294,7 @@ func restlessTests(t *testing.T, namespace string) *atomic.Int64 {
 	return again(t, tests, change)
 }
 
-// noisyTests have pods that do not start, and Warning Events about them without end.
+// noisyTests have pods that do not start and endless Warning Events.
 func noisyTests(t *testing.T, namespace string) *atomic.Int64 {
 	var tests []*v2.LocustTest
 	masters := map[string]corev1.Pod{}
@@ -314,13 +314,13 @@ func noisyTests(t *testing.T, namespace string) *atomic.Int64 {
 	})
 }
 
-// hostileServer is all Locust masters, which answer as the present scenario wants. They run from its first scenario on.
+// hostileServer serves the web API of all hostile masters. All respond in the way of the current attack.
 type hostileServer struct {
-	answer atomic.Pointer[func(http.ResponseWriter)]
-	asked  atomic.Int64
-	once   sync.Once
-	err    error
-	close  func()
+	answer   atomic.Pointer[func(http.ResponseWriter)]
+	requests atomic.Int64
+	once     sync.Once
+	err      error
+	close    func()
 }
 
 func (m *hostileServer) start(namespace string) error {
@@ -333,7 +333,7 @@ func (m *hostileServer) start(namespace string) error {
 		return err
 	}
 	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		m.asked.Add(1)
+		m.requests.Add(1)
 		if answer := m.answer.Load(); answer != nil {
 			(*answer)(w)
 		}
@@ -344,21 +344,21 @@ func (m *hostileServer) start(namespace string) error {
 	return startMasters(namespace)
 }
 
-// attack lets all masters answer in one way, and waits until as many questions have come as there are masters.
+// attack makes all masters respond in one way, and waits for as many requests as there are masters.
 func (m *hostileServer) attack(answer func(http.ResponseWriter)) attack {
 	return func(t *testing.T, namespace string) *atomic.Int64 {
 		m.answer.Store(&answer)
 		m.once.Do(func() { m.err = m.start(namespace) })
 		require.NoError(t, m.err)
-		before := m.asked.Load()
-		eventually(t, "the masters are asked", func() bool { return m.asked.Load()-before >= hostileMasters })
-		return &m.asked
+		before := m.requests.Load()
+		eventually(t, "the operator polls the masters", func() bool { return m.requests.Load()-before >= hostileMasters })
+		return &m.requests
 	}
 }
 
 // startMasters creates tests whose master pods run at hostileIP.
 func startMasters(namespace string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*timeout)
 	defer cancel()
 	for i := range hostileMasters {
 		test := newTest(namespace, fmt.Sprintf("master-%d", i))
@@ -429,6 +429,6 @@ func deepAnswer(w http.ResponseWriter) {
 	_, _ = w.Write([]byte(answerBegins + "," + strings.Repeat(`{"a":[`, 100000)))
 }
 
-func hangingAnswer(http.ResponseWriter) { time.Sleep(5 * time.Second) }
+func unresponsiveAnswer(http.ResponseWriter) { time.Sleep(5 * time.Second) }
 
 func flush(w http.ResponseWriter) { _ = http.NewResponseController(w).Flush() }

@@ -25,39 +25,39 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
 )
 
-// masters stand in for the web APIs of Locust's masters, which cannot be made to hang in such numbers, by Job.
+// masters is a fake StatsClient with a response for each master Job. Many real masters cannot be made unresponsive.
 type masters struct {
-	mu     sync.Mutex
-	answer map[string]func() (*report.Report, error)
-	asked  map[string]int
+	mu        sync.Mutex
+	responses map[string]func() (*report.Report, error)
+	polled    map[string]int
 }
 
 func (m *masters) Stats(_ context.Context, target locust.Target) (*report.Report, error) {
 	job := target.Pod[:max(strings.LastIndexByte(target.Pod, '-'), 0)]
 	m.mu.Lock()
-	m.asked[job]++
-	answer := m.answer[job]
+	m.polled[job]++
+	respond := m.responses[job]
 	m.mu.Unlock()
-	if answer == nil {
-		return nil, errors.New("nobody is there")
+	if respond == nil {
+		return nil, errors.New("connection refused")
 	}
-	return answer()
+	return respond()
 }
 
-func (m *masters) set(test *v2.LocustTest, answer func() (*report.Report, error)) {
+func (m *masters) setResponse(test *v2.LocustTest, answer func() (*report.Report, error)) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.answer[resources.MasterName(test.Name)] = answer
+	m.responses[resources.MasterName(test.Name)] = answer
 }
 
-func (m *masters) times(test *v2.LocustTest) int {
+func (m *masters) polls(test *v2.LocustTest) int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.asked[resources.MasterName(test.Name)]
+	return m.polled[resources.MasterName(test.Name)]
 }
 
 func withMasters(m *masters, concurrency int) option {
-	m.answer, m.asked = map[string]func() (*report.Report, error){}, map[string]int{}
+	m.responses, m.polled = map[string]func() (*report.Report, error){}, map[string]int{}
 	return func(r *controllers.LocustTestReconciler) {
 		r.Settings.PollInterval = time.Second
 		r.Poller = controllers.NewPoller(m, time.Second, concurrency, clock.RealClock{}, nil)
@@ -65,7 +65,7 @@ func withMasters(m *masters, concurrency int) option {
 	}
 }
 
-// growing is a master whose numbers change each time it is asked.
+// growing returns a response whose numbers grow with each poll.
 func growing(workers int32) func() (*report.Report, error) {
 	var mu sync.Mutex
 	var requests int64
@@ -77,45 +77,45 @@ func growing(workers int32) func() (*report.Report, error) {
 	}
 }
 
-// TestHangingMasters: masters that never answer hold up nobody else, although there is one reconcile at a time.
-func TestHangingMasters(t *testing.T) {
+// TestUnresponsiveMasters checks that masters that never respond do not delay other tests, even with one concurrent reconcile.
+func TestUnresponsiveMasters(t *testing.T) {
 	t.Parallel()
 	ns := namespace(t)
 	m := &masters{}
-	op := startOperator(t, ns, withMasters(m, 80)) // a quarter is for this namespace
+	op := startOperator(t, ns, withMasters(m, 80)) // a namespace gets at most a quarter
 	release := make(chan struct{})
 	t.Cleanup(func() { close(release) })
 
-	var hanging []*v2.LocustTest
+	var unresponsive []*v2.LocustTest
 	for i := range 10 {
-		test := create(t, newTest(ns, fmt.Sprintf("hanging-%d", i)))
-		m.set(test, func() (*report.Report, error) { <-release; return nil, errors.New("released") })
-		hanging = append(hanging, test)
+		test := create(t, newTest(ns, fmt.Sprintf("unresponsive-%d", i)))
+		m.setResponse(test, func() (*report.Report, error) { <-release; return nil, errors.New("released") })
+		unresponsive = append(unresponsive, test)
 	}
-	for _, test := range hanging {
+	for _, test := range unresponsive {
 		runAll(t, test)
 		op.untilPhase(test, v2.PhaseRunning)
 	}
-	for _, test := range hanging {
-		eventually(t, "it is being asked", func() bool { return m.times(test) == 1 })
+	for _, test := range unresponsive {
+		eventually(t, "it is being polled", func() bool { return m.polls(test) == 1 })
 	}
 
 	good := create(t, newTest(ns, "good"))
-	m.set(good, growing(good.Spec.Worker.Replicas))
+	m.setResponse(good, growing(good.Spec.Worker.Replicas))
 	runAll(t, good)
 	status := op.untilReason(good, v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected)
-	assert.NotContains(t, messageOf(status, v2.ConditionTypeWorkersConnected), "counted from", "by its master's word")
-	eventually(t, "it is asked again and again", func() bool { return m.times(good) >= 4 })
-	for _, test := range hanging {
-		assert.Equal(t, 1, m.times(test), "%s has not answered yet", test.Name)
+	assert.NotContains(t, messageOf(status, v2.ConditionTypeWorkersConnected), "counted from", "as reported by its master")
+	eventually(t, "it is polled repeatedly", func() bool { return m.polls(good) >= 4 })
+	for _, test := range unresponsive {
+		assert.Equal(t, 1, m.polls(test), "%s has not answered yet", test.Name)
 	}
 
-	// A hanging test itself is still reconciled.
-	endMaster(t, &pods(t, hanging[0], resources.RoleMaster, 1)[0])
-	op.untilPhase(hanging[0], v2.PhaseSucceeded)
+	// A test with an unresponsive master is still reconciled.
+	endMaster(t, &pods(t, unresponsive[0], resources.RoleMaster, 1)[0])
+	op.untilPhase(unresponsive[0], v2.PhaseSucceeded)
 }
 
-// TestSlowMasters: when all slots are taken by masters that answer late or not at all, every test still has its turn.
+// TestSlowMasters checks that every test is polled, even if slow masters occupy all slots.
 func TestSlowMasters(t *testing.T) {
 	t.Parallel()
 	ns := namespace(t)
@@ -123,17 +123,17 @@ func TestSlowMasters(t *testing.T) {
 	op := startOperator(t, ns, withMasters(m, 2))
 	for i := range 8 {
 		test := create(t, newTest(ns, fmt.Sprintf("slow-%d", i)))
-		m.set(test, func() (*report.Report, error) { time.Sleep(300 * time.Millisecond); return nil, errors.New("too late") })
+		m.setResponse(test, func() (*report.Report, error) { time.Sleep(300 * time.Millisecond); return nil, errors.New("too late") })
 		runAll(t, test)
 	}
 	good := create(t, newTest(ns, "good"))
-	m.set(good, growing(good.Spec.Worker.Replicas))
+	m.setResponse(good, growing(good.Spec.Worker.Replicas))
 	runAll(t, good)
 	op.untilReason(good, v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected)
-	eventually(t, "it is asked again and again", func() bool { return m.times(good) >= 4 })
+	eventually(t, "it is polled repeatedly", func() bool { return m.polls(good) >= 4 })
 }
 
-// TestLiveNumbers_Writes: however often the masters are asked, the API server is written to every refresh interval.
+// TestLiveNumbers_Writes checks that status writes depend on the refresh interval, not on the poll interval.
 func TestLiveNumbers_Writes(t *testing.T) {
 	t.Parallel()
 	ns := namespace(t)
@@ -143,21 +143,21 @@ func TestLiveNumbers_Writes(t *testing.T) {
 	var tests []*v2.LocustTest
 	for i := range 10 {
 		test := create(t, newTest(ns, fmt.Sprintf("live-%d", i)))
-		m.set(test, growing(test.Spec.Worker.Replicas))
+		m.setResponse(test, growing(test.Spec.Worker.Replicas))
 		runAll(t, test)
 		tests = append(tests, test)
 	}
 	for _, test := range tests {
-		op.until(test, "it has numbers", func(s *v2.LocustTestStatus) bool { return s.TestResult != nil && s.TestResult.TotalRequests > 10 })
+		op.until(test, "it has live numbers", func(s *v2.LocustTestStatus) bool { return s.TestResult != nil && s.TestResult.TotalRequests > 10 })
 	}
-	before, asked := op.requests.snapshot(), 0
+	before, polls := op.requests.snapshot(), 0
 	for _, test := range tests {
-		asked -= m.times(test)
+		polls -= m.polls(test)
 	}
 	time.Sleep(window)
 	after := op.requests.snapshot()
 	for _, test := range tests {
-		asked += m.times(test)
+		polls += m.polls(test)
 	}
 	writes := 0
 	for what, n := range after {
@@ -169,13 +169,13 @@ func TestLiveNumbers_Writes(t *testing.T) {
 			assert.Zero(t, n, what)
 		}
 	}
-	t.Logf("%d tests, %s: %d questions, %d status writes", len(tests), window, asked, writes)
+	t.Logf("%d tests, %s: %d polls, %d status writes", len(tests), window, polls, writes)
 	assert.LessOrEqual(t, writes, len(tests)*int(window/refresh+1), "one write per test and refresh interval")
 	assert.GreaterOrEqual(t, writes, len(tests), "the numbers are live")
-	assert.Greater(t, asked, writes)
+	assert.Greater(t, polls, writes)
 }
 
-// TestFinalResult_OperatorAway: the result is in the pod, whoever was there to see it.
+// TestFinalResult_OperatorAway checks that the result is read from the pod if no operator ran at the end of the test.
 func TestFinalResult_OperatorAway(t *testing.T) {
 	ns := namespace(t)
 	m := &masters{}
@@ -183,7 +183,7 @@ func TestFinalResult_OperatorAway(t *testing.T) {
 	test := newTest(ns, "away")
 	test.Spec.SuccessCriteria = &v2.SuccessCriteria{MaxFailureRatio: "0.5"}
 	create(t, test)
-	m.set(test, growing(test.Spec.Worker.Replicas))
+	m.setResponse(test, growing(test.Spec.Worker.Replicas))
 	master, _ := runAll(t, test)
 	op.untilReason(test, v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected)
 	op.stop()
@@ -203,12 +203,12 @@ func TestFinalResult_OperatorAway(t *testing.T) {
 	assert.Equal(t, 30*time.Second, final.Progress.Elapsed.Duration)
 }
 
-// TestSuccessCriteria_Schema: bad criteria are refused with their field and a remedy.
+// TestSuccessCriteria_Schema checks that invalid criteria are refused with their field and a remedy.
 func TestSuccessCriteria_Schema(t *testing.T) {
 	ns := namespace(t)
 	for name, tc := range map[string]struct {
 		criteria map[string]any
-		words    []string
+		want     []string
 	}{
 		"none":             {map[string]any{}, []string{"successCriteria", "at least one of maxFailureRatio"}},
 		"a percentage":     {map[string]any{"maxFailureRatio": "5%"}, []string{"maxFailureRatio", `"0.01" for one percent`}},
@@ -228,8 +228,8 @@ func TestSuccessCriteria_Schema(t *testing.T) {
 			require.NoError(t, unstructured.SetNestedMap(o, tc.criteria, "spec", "successCriteria"))
 			err := k8s.Create(t.Context(), &unstructured.Unstructured{Object: o}, client.FieldValidation(metav1.FieldValidationStrict))
 			require.Error(t, err)
-			for _, words := range tc.words {
-				assert.ErrorContains(t, err, words)
+			for _, want := range tc.want {
+				assert.ErrorContains(t, err, want)
 			}
 		})
 	}

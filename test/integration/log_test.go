@@ -9,7 +9,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 )
 
-// testLogger is silent unless OPERATOR_LOG is set: what a test needs to tell is in its messages.
+// testLogger returns a logger that discards everything unless OPERATOR_LOG is set.
 func testLogger() logr.Logger {
 	if os.Getenv("OPERATOR_LOG") == "" {
 		return logr.Discard()

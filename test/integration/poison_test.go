@@ -35,12 +35,11 @@ import (
 	crdschema "github.com/AbdelrhmanHamouda/locust-k8s-operator/test/schema"
 )
 
-// poisoned is a namespace with tests that today's schema refuses. They were stored before it did, so the whole suite runs
-// beside them.
+// poisoned is a namespace with tests that an older schema admitted and the current one refuses. They exist during the whole
+// suite.
 const poisoned = "poisoned"
 
-// poison are tests whose spec Go refuses, or can decode or compare only at a great cost: a value of the master's CPU
-// limit, or whatever else.
+// poison are changes that make a spec impossible or very expensive to decode or compare, by name.
 var poison = map[string]func(spec map[string]any){
 	"slow-to-decode":  limit("1111111111111111111e20000000"),
 	"slow-to-compare": limit("1e1000000000"),
@@ -111,9 +110,9 @@ func storePoison(ctx context.Context, crds envtest.CRDInstallOptions) error {
 	return nil
 }
 
-// untilStored creates an object as soon as the API server knows the CRD's new schema.
+// untilStored creates an object as soon as the API server uses the CRD's new schema.
 func untilStored(ctx context.Context, object *unstructured.Unstructured) error {
-	for deadline := time.Now().Add(patience); ; {
+	for deadline := time.Now().Add(timeout); ; {
 		err := k8s.Create(ctx, object.DeepCopy())
 		if err == nil || time.Now().After(deadline) {
 			return err
@@ -122,7 +121,7 @@ func untilStored(ctx context.Context, object *unstructured.Unstructured) error {
 	}
 }
 
-// loosen puts the pattern that controller-gen gives to quantities into a schema.
+// loosen replaces the pattern of quantities in a schema with that of controller-gen.
 func loosen(schema *apiextensionsv1.JSONSchemaProps) {
 	const before = `^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))))?$`
 	if schema.Pattern == v2.QuantityPattern {
@@ -140,28 +139,29 @@ func loosen(schema *apiextensionsv1.JSONSchemaProps) {
 	}
 }
 
-// bystander creates a good test and returns how long it takes until its Jobs exist. It is removed afterwards.
+// bystander creates an unrelated valid test, returns the time until its Jobs exist, and deletes it.
 func bystander(t *testing.T, op *operator, namespace, name string) time.Duration {
 	t.Helper()
 	started := time.Now()
 	test := create(t, newTest(namespace, name))
 	worker := client.ObjectKey{Namespace: namespace, Name: resources.WorkerName(name)} // the last object that is created
-	require.Eventually(t, func() bool { return k8s.Get(t.Context(), worker, &batchv1.Job{}) == nil }, patience, 10*time.Millisecond, "the worker Job exists")
+	require.Eventually(t, func() bool { return k8s.Get(t.Context(), worker, &batchv1.Job{}) == nil }, timeout, 10*time.Millisecond, "the worker Job exists")
 	took := time.Since(started)
 	op.untilReason(test, v2.ConditionTypeReady, v2.ReasonResourcesCreated)
 	require.NoError(t, k8s.Delete(t.Context(), test))
 	return took
 }
 
-// requireUndisturbed: two seconds, or three times as long as without the attack, is what a test of another tenant may take.
+// requireUndisturbed checks that a test of another tenant takes at most two seconds, or three times as long as without the
+// attack.
 func requireUndisturbed(t *testing.T, alone, attacked time.Duration) {
 	t.Helper()
-	t.Logf("a bystander's Jobs take %s, under attack %s", alone, attacked)
+	t.Logf("the Jobs of an unrelated test take %s, under attack %s", alone, attacked)
 	require.LessOrEqual(t, attacked, max(2*time.Second, 3*alone))
 }
 
-// TestPoison_Stored: tests that cannot be decoded are in storage when an operator starts. Each of them is one broken test
-// with a message; all others run, and lists work in both versions.
+// TestPoison_Stored checks that stored tests that cannot be decoded fail with a message when an operator starts, that other
+// tests run, and that lists work in both versions.
 func TestPoison_Stored(t *testing.T) {
 	quiet := namespace(t)
 	alone := bystander(t, startOperator(t, quiet), quiet, "alone")
@@ -190,7 +190,7 @@ func TestPoison_Stored(t *testing.T) {
 	require.NoError(t, k8s.List(t.Context(), &inV2))
 	assert.Greater(t, len(inV2.Items), len(poison))
 	var inV1 v1.LocustTestList
-	require.NoError(t, k8s.List(t.Context(), &inV1), "a list in v1 shows them as well")
+	require.NoError(t, k8s.List(t.Context(), &inV1), "lists in v1 work as well")
 	shown := map[string]v1.LocustTest{}
 	for _, test := range inV1.Items {
 		shown[test.Namespace+"/"+test.Name] = test
@@ -212,14 +212,14 @@ func TestPoison_Stored(t *testing.T) {
 	assert.Nil(t, test.DecodeError)
 }
 
-// TestPoison_Refused: the API server itself refuses such quantities, whether the webhook can be asked or not.
+// TestPoison_Refused checks that the API server refuses such quantities with and without the webhook.
 func TestPoison_Refused(t *testing.T) {
-	for name, ns := range map[string]string{"webhook up": admitting(t), "webhook away": namespace(t)} {
+	for name, ns := range map[string]string{"webhook up": namespaceWithAdmission(t), "webhook away": namespace(t)} {
 		t.Run(name, func(t *testing.T) {
 			for name, change := range poison {
 				err := k8s.Create(t.Context(), poisonedTest(ns, name, change))
 				if name == "many-values" && err == nil {
-					require.Contains(t, t.Name(), "away", "what no schema can count, the webhook refuses")
+					require.Contains(t, t.Name(), "away", "the webhook refuses what the schema cannot count")
 					continue
 				}
 				require.True(t, apierrors.IsInvalid(err), "%s: %v", name, err)
@@ -231,9 +231,9 @@ func TestPoison_Refused(t *testing.T) {
 	}
 }
 
-// TestPoison_Annotation: an annotation that was written by hand is refused with its error, in v1 and in v2.
+// TestPoison_Annotation checks that an invalid annotation is refused in v1 and in v2.
 func TestPoison_Annotation(t *testing.T) {
-	ns := admitting(t)
+	ns := namespaceWithAdmission(t)
 	inV2 := newTest(ns, "v2")
 	inV2.Annotations = map[string]string{v1.AnnotationV2Spec: `{"master":{"resources":{"limits":{"cpu":1e-1000000000,"memory":"1e1.5"}}}}`}
 	err := k8s.Create(t.Context(), inV2)
@@ -262,7 +262,7 @@ func TestPoison_Annotation(t *testing.T) {
 	}
 }
 
-// TestPoison_Expansion: 17 KiB that expand to hundreds of megabytes are refused, and do not delay other tests.
+// TestPoison_Expansion checks that 17 KiB that expand to hundreds of megabytes are refused, and do not delay other tests.
 func TestPoison_Expansion(t *testing.T) {
 	bomb := func(test *v2.LocustTest) *v2.LocustTest {
 		test.Spec.Env = &v2.EnvConfig{Variables: []corev1.EnvVar{{Name: "A", Value: strings.Repeat("x", 1000)}}}
@@ -276,7 +276,7 @@ func TestPoison_Expansion(t *testing.T) {
 	quiet := namespace(t)
 	alone := bystander(t, startOperator(t, quiet), quiet, "alone")
 	t.Run("the webhook is up", func(t *testing.T) {
-		ns := admitting(t)
+		ns := namespaceWithAdmission(t)
 		op := startOperator(t, ns)
 		var group sync.WaitGroup
 		for i := range 8 {
@@ -289,7 +289,7 @@ func TestPoison_Expansion(t *testing.T) {
 		requireUndisturbed(t, alone, bystander(t, op, ns, "bystander"))
 		group.Wait()
 	})
-	for name, before := range map[string]bool{"the operator runs": false, "the operator starts among them": true} {
+	for name, before := range map[string]bool{"the operator runs": false, "the operator starts after them": true} {
 		t.Run(name, func(t *testing.T) {
 			ns := namespace(t)
 			var op *operator
@@ -312,14 +312,14 @@ func TestPoison_Expansion(t *testing.T) {
 	}
 }
 
-// TestPoison_Webhooks: a flood of requests to the port of the webhooks does not delay tests.
+// TestPoison_Webhooks checks that a flood of requests to the webhook server does not delay tests.
 func TestPoison_Webhooks(t *testing.T) {
-	ns := admitting(t)
+	ns := namespaceWithAdmission(t)
 	op := startOperator(t, ns)
 	alone := bystander(t, op, ns, "alone")
 
 	address := net.JoinHostPort(webhooks.LocalServingHost, strconv.Itoa(webhooks.LocalServingPort))
-	attacker := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}} //nolint:gosec // the attacker does not care
+	attacker := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}} //nolint:gosec // an attacker does not verify the server
 	ctx, cancel := context.WithCancel(t.Context())
 	var group sync.WaitGroup
 	large := bytes.Repeat([]byte("x"), 6<<20)
@@ -340,7 +340,7 @@ func TestPoison_Webhooks(t *testing.T) {
 				request.Header.Set("Content-Type", "application/json")
 				response, err := attacker.Do(request)
 				if err != nil {
-					continue // the server hangs up on what is too large
+					continue // the server closes the connection if the request is too large
 				}
 				_ = response.Body.Close()
 				mu.Lock()
@@ -350,19 +350,19 @@ func TestPoison_Webhooks(t *testing.T) {
 		})
 	}
 	answered := func() bool { mu.Lock(); defer mu.Unlock(); return codes[http.StatusOK] > 0 }
-	eventually(t, "a large request is answered", answered)
+	eventually(t, "a large request gets a response", answered)
 	var attacked time.Duration
 	for i := range 3 {
 		attacked = max(attacked, bystander(t, op, ns, fmt.Sprintf("bystander-%d", i)))
 	}
 	cancel()
 	group.Wait()
-	t.Logf("answers to the attacker: %v", codes)
+	t.Logf("responses to the attacker: %v", codes)
 	requireUndisturbed(t, alone, attacked)
 }
 
-// TestPoison_Walk: the real API server judges generated objects as the in-process walk does (test/schema), and what it
-// admits is decoded.
+// TestPoison_Walk checks that the API server admits the same generated objects as package test/schema, and that these can
+// be decoded.
 func TestPoison_Walk(t *testing.T) {
 	ns := namespace(t)
 	versions, err := crdschema.Read(filepath.Join("..", "..", "config", "crd", "bases", "locust.io_locusttests.yaml"))
@@ -376,11 +376,11 @@ func TestPoison_Walk(t *testing.T) {
 			delete(object.Object, "status") // the API server drops it
 			raw, err := object.MarshalJSON()
 			require.NoError(t, err)
-			var own map[string]any
-			require.NoError(t, kjson.UnmarshalCaseSensitivePreserveInts(raw, &own))
-			refused := version.Admit(t.Context(), own)
+			var decoded map[string]any
+			require.NoError(t, kjson.UnmarshalCaseSensitivePreserveInts(raw, &decoded))
+			refused := version.Admit(t.Context(), decoded)
 			err = k8s.Create(t.Context(), object, client.DryRunAll)
-			require.Equal(t, refused == nil, err == nil, "the walk says %v, the API server %v: %.500s", refused, err, raw)
+			require.Equal(t, refused == nil, err == nil, "test/schema returns %v, the API server %v: %.500s", refused, err, raw)
 			if err != nil {
 				continue
 			}
@@ -401,7 +401,7 @@ func TestPoison_Walk(t *testing.T) {
 	}
 }
 
-// TestPoison_Drifted: a run goes on with the spec that its Jobs carry, whatever the test's spec becomes.
+// TestPoison_Drifted checks that a run continues with the spec in its Jobs after a change of the test's spec.
 func TestPoison_Drifted(t *testing.T) {
 	ns := namespace(t)
 	op := startOperator(t, ns)
@@ -415,7 +415,7 @@ func TestPoison_Drifted(t *testing.T) {
 	lost := job(t, test, resources.RoleWorker)
 	require.NoError(t, k8s.Delete(t.Context(), lost, client.PropagationPolicy(metav1.DeletePropagationBackground)))
 	var recreated batchv1.Job
-	eventually(t, "the worker Job is created again", func() bool {
+	eventually(t, "the worker Job is recreated", func() bool {
 		err := k8s.Get(t.Context(), client.ObjectKeyFromObject(lost), &recreated)
 		return err == nil && recreated.UID != lost.UID
 	})

@@ -70,7 +70,7 @@ func TestReconcile_JobComplete(t *testing.T) {
 	endMaster(t, &master)
 	s := op.untilPhase(test, v2.PhaseSucceeded)
 	assert.Equal(t, locustEnded(t, &master), s.CompletionTime.Unix(), "when Locust ended")
-	assert.Equal(t, "2/2", s.Workers, "frozen at what was last observed while the test ran")
+	assert.Equal(t, "2/2", s.Workers, "last observed value during the run")
 	assert.True(t, meta.IsStatusConditionTrue(s.Conditions, v2.ConditionTypeReady))
 	assert.Equal(t, []string{"", v2.PhasePending, v2.PhaseRunning, v2.PhaseSucceeded}, op.watcher.Phases(test.UID))
 	assert.Equal(t, []string{v2.ReasonWaitingForWorkers, v2.ReasonAllWorkersConnected}, op.watcher.Reasons(test.UID, v2.ConditionTypeWorkersConnected))
@@ -95,7 +95,7 @@ func TestReconcile_JobFailed(t *testing.T) {
 		assert.Contains(t, messageOf(s, conditionType), "exited with code 1: ModuleNotFoundError: no module named shop", conditionType)
 	}
 	for i := range workers {
-		eventually(t, "no pod of a failed test goes on", func() bool {
+		eventually(t, "no pod of a failed test continues", func() bool {
 			var pod corev1.Pod
 			err := k8s.Get(t.Context(), client.ObjectKeyFromObject(&workers[i]), &pod)
 			return err != nil || pod.DeletionTimestamp != nil
@@ -110,7 +110,7 @@ func TestStatus_NoReconcileLoop(t *testing.T) {
 	test := create(t, newTest(ns, "idle"))
 	master, workers := runAll(t, test)
 	op.untilReason(test, v2.ConditionTypePodsHealthy, v2.ReasonPodsHealthy)
-	time.Sleep(5 * time.Second) // what may still come, comes
+	time.Sleep(5 * time.Second) // wait for pending writes
 	require.NoError(t, k8s.Get(t.Context(), client.ObjectKeyFromObject(test), test))
 	before, requests := test.ResourceVersion, op.requests.total("")
 	time.Sleep(15 * time.Second)
@@ -126,29 +126,29 @@ func TestStatus_NoReconcileLoop(t *testing.T) {
 	time.Sleep(2 * time.Second)
 	assert.Equal(t, 3, op.requests.total("POST services")+op.requests.total("POST jobs"), "three creates: %v", op.requests.snapshot())
 	assert.LessOrEqual(t, op.requests.total("PATCH locusttests/status"), 8, "%v", op.requests.snapshot())
-	assert.Equal(t, op.requests.total("PATCH locusttests/status"), op.requests.total("PATCH locusttests/status 200"), "no write was refused")
+	assert.Equal(t, op.requests.total("PATCH locusttests/status"), op.requests.total("PATCH locusttests/status 200"), "no write is refused")
 	assert.Equal(t, op.requests.total("PATCH locusttests/status"), len(op.watcher.History(test.UID))-1, "every write changed something")
 	assert.Zero(t, op.requests.total("PATCH locusttests ")+op.requests.total("PUT locusttests"), "the main object is never written")
 	assert.LessOrEqual(t, op.requests.total(""), 18+startupRequests, "requests of one good run: %v", op.requests.snapshot())
 }
 
-// startupRequests bounds what an operator asks at its own start: API discovery and one list per cache.
+// startupRequests bounds the requests of an operator at its start: API discovery and one list per cache.
 const startupRequests = 12
 
-// TestSilentTests_ShareTheirQuestions: on a busy cluster many tests wait for their pods, and nothing is wrong with any. What
-// is wrong with one is still told.
-func TestSilentTests_ShareTheirQuestions(t *testing.T) {
+// TestPendingTests_ShareEventLists checks that many tests that wait for their pods share the lists of Events, and that a
+// problem of one test is reported.
+func TestPendingTests_ShareEventLists(t *testing.T) {
 	t.Parallel()
 	ns := namespace(t)
 	op := startOperator(t, ns)
 	var tests []*v2.LocustTest
 	for i := range 20 {
-		tests = append(tests, create(t, newTest(ns, fmt.Sprintf("silent-%d", i))))
+		tests = append(tests, create(t, newTest(ns, fmt.Sprintf("pending-%d", i))))
 	}
 	for _, test := range tests {
 		op.untilReason(test, v2.ConditionTypeReady, v2.ReasonResourcesCreated)
 	}
-	// The Job controller makes the pods; nobody here schedules them, so the test says that somebody did.
+	// No scheduler runs here, so the test sets the PodScheduled condition of the pods.
 	pods := &corev1.PodList{}
 	eventually(t, "all have their pods", func() bool {
 		return k8s.List(t.Context(), pods, client.InNamespace(ns)) == nil && len(pods.Items) == 3*len(tests)
@@ -161,32 +161,34 @@ func TestSilentTests_ShareTheirQuestions(t *testing.T) {
 	lists := func() int { return op.requests.total("GET events") }
 	before := lists()
 	time.Sleep(13 * time.Second)
-	asked := lists() - before
-	t.Logf("%d tests were silent for 13 s: %d questions", len(tests), asked)
-	assert.Positive(t, asked, "somebody has to look: %v", op.requests.snapshot())
-	assert.LessOrEqual(t, asked, 5, "one question every 4 s serves them all: %v", op.requests.snapshot())
+	listed := lists() - before
+	t.Logf("%d tests were pending for 13 s: %d lists of Events", len(tests), listed)
+	assert.Positive(t, listed, "Events must be listed: %v", op.requests.snapshot())
+	assert.LessOrEqual(t, listed, 5, "one list every 4 s is shared by all tests: %v", op.requests.snapshot())
 
-	one := tests[7]
-	pod := &pods.Items[slices.IndexFunc(pods.Items, func(p corev1.Pod) bool { return p.Labels[resources.LabelPodName] == resources.MasterName(one.Name) })]
+	affected := tests[7]
+	pod := &pods.Items[slices.IndexFunc(pods.Items, func(p corev1.Pod) bool {
+		return p.Labels[resources.LabelPodName] == resources.MasterName(affected.Name)
+	})]
 	now := metav1.Now()
 	require.NoError(t, k8s.Create(t.Context(), &corev1.Event{
 		ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "mount"}, Type: corev1.EventTypeWarning, Reason: "FailedMount", Message: `configmap "none" not found`,
 		InvolvedObject: corev1.ObjectReference{Kind: "Pod", Namespace: ns, Name: pod.Name, UID: pod.UID}, FirstTimestamp: now, LastTimestamp: now,
 	}))
-	s := op.untilReason(one, v2.ConditionTypePodsHealthy, v2.ReasonConfigurationError)
+	s := op.untilReason(affected, v2.ConditionTypePodsHealthy, v2.ReasonConfigurationError)
 	assert.Contains(t, messageOf(s, v2.ConditionTypePodsHealthy), `configmap "none" not found`)
 	for _, other := range []*v2.LocustTest{tests[0], tests[19]} {
 		require.NoError(t, k8s.Get(t.Context(), client.ObjectKeyFromObject(other), other))
-		assert.Equal(t, v2.ReasonPodsStarting, reasonOf(&other.Status, v2.ConditionTypePodsHealthy), "it is nobody else's trouble")
+		assert.Equal(t, v2.ReasonPodsStarting, reasonOf(&other.Status, v2.ConditionTypePodsHealthy), "other tests are not affected")
 	}
 
 	op.stop()
-	require.NoError(t, k8s.Get(t.Context(), client.ObjectKeyFromObject(one), one))
-	written := one.ResourceVersion
+	require.NoError(t, k8s.Get(t.Context(), client.ObjectKeyFromObject(affected), affected))
+	written := affected.ResourceVersion
 	next := startOperator(t, ns)
 	eventually(t, "the next operator has read them too", func() bool { return next.requests.total("GET events") >= 2 })
 	time.Sleep(3 * time.Second)
-	require.NoError(t, k8s.Get(t.Context(), client.ObjectKeyFromObject(one), one))
-	assert.Equal(t, v2.ReasonConfigurationError, reasonOf(&one.Status, v2.ConditionTypePodsHealthy))
-	assert.Equal(t, written, one.ResourceVersion, "a verdict is not taken back and given again")
+	require.NoError(t, k8s.Get(t.Context(), client.ObjectKeyFromObject(affected), affected))
+	assert.Equal(t, v2.ReasonConfigurationError, reasonOf(&affected.Status, v2.ConditionTypePodsHealthy))
+	assert.Equal(t, written, affected.ResourceVersion, "the condition is not reset and set again")
 }

@@ -40,16 +40,16 @@ func TestLostObjects_BeforeTheRun(t *testing.T) {
 	for _, role := range []resources.Role{resources.RoleMaster, resources.RoleWorker} {
 		lost := job(t, test, role)
 		deleteNow(t, lost)
-		eventually(t, "the "+string(role)+" Job is there again", func() bool {
+		eventually(t, "the "+string(role)+" Job is recreated", func() bool {
 			var j batchv1.Job
 			return k8s.Get(t.Context(), client.ObjectKeyFromObject(lost), &j) == nil && j.UID != lost.UID
 		})
 	}
 	deleteNow(t, service(test))
-	eventually(t, "the Service is there again", func() bool {
+	eventually(t, "the Service is recreated", func() bool {
 		return k8s.Get(t.Context(), client.ObjectKeyFromObject(service(test)), &corev1.Service{}) == nil
 	})
-	eventually(t, "it is told as an Event", func() bool {
+	eventually(t, "an Event reports it", func() bool {
 		var events corev1.EventList
 		require.NoError(t, k8s.List(t.Context(), &events, client.InNamespace(ns)))
 		for _, e := range events.Items {
@@ -71,7 +71,7 @@ func TestLostObjects_DuringTheRun(t *testing.T) {
 	runAll(t, test)
 	op.untilReason(test, v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected)
 
-	// The spec changes, and then the worker Job is lost: it is made from the spec that runs.
+	// If the worker Job is lost after a change of the spec, it is recreated from the original spec.
 	require.NoError(t, k8s.Get(t.Context(), client.ObjectKeyFromObject(test), test))
 	test.Spec.Worker.Replicas = 5
 	require.NoError(t, k8s.Update(t.Context(), test))
@@ -81,7 +81,7 @@ func TestLostObjects_DuringTheRun(t *testing.T) {
 
 	lost := job(t, test, resources.RoleWorker)
 	deleteNow(t, lost)
-	eventually(t, "the worker Job is there again", func() bool {
+	eventually(t, "the worker Job is recreated", func() bool {
 		var j batchv1.Job
 		return k8s.Get(t.Context(), client.ObjectKeyFromObject(lost), &j) == nil && j.UID != lost.UID && *j.Spec.Parallelism == 2
 	})
@@ -101,7 +101,7 @@ func TestLostObjects_DuringTheRun(t *testing.T) {
 		return s.ObservedGeneration == 3 && reasonOf(s, v2.ConditionTypeSpecDrifted) == v2.ReasonSpecInSync
 	})
 
-	// A lost master Job is a lost run.
+	// The loss of the master Job fails the run.
 	deleteNow(t, job(t, test, resources.RoleMaster))
 	s = op.untilPhase(test, v2.PhaseFailed)
 	assert.Contains(t, messageOf(s, v2.ConditionTypeTestCompleted), "the master Job was deleted during the run")
@@ -109,7 +109,7 @@ func TestLostObjects_DuringTheRun(t *testing.T) {
 	var jobs batchv1.JobList
 	require.NoError(t, k8s.List(t.Context(), &jobs, client.InNamespace(ns)))
 	require.Len(t, jobs.Items, 1, "no second run")
-	eventually(t, "no load is left", func() bool {
+	eventually(t, "the workers are stopped", func() bool {
 		return meta.IsStatusConditionTrue(conditionsOf(job(t, test, resources.RoleWorker)), "Failed")
 	})
 }
@@ -122,7 +122,8 @@ func conditionsOf(job *batchv1.Job) []metav1.Condition {
 	return out
 }
 
-// TestWorkerDeleted: a worker that is told to go exits with code 0, and its Job counts it as done.
+// TestWorkerDeleted checks that deleted workers are replaced, although they exit with code 0 and their Job counts them as
+// succeeded.
 func TestWorkerDeleted(t *testing.T) {
 	t.Parallel()
 	ns := namespace(t)
@@ -143,7 +144,7 @@ func TestWorkerDeleted(t *testing.T) {
 	})
 	assert.EqualValues(t, 3, *job(t, test, resources.RoleWorker).Spec.Completions)
 
-	// All at once: the Job is complete and cannot grow, so there is a new one.
+	// If all workers are deleted, the Job is complete and cannot grow, so it is replaced.
 	before := job(t, test, resources.RoleWorker)
 	live := pods(t, test, resources.RoleWorker, 2)
 	for i := range live {
@@ -163,7 +164,7 @@ func TestWorkerDeleted(t *testing.T) {
 	t.Logf("worker Job replaced: %t", before.UID != job(t, test, resources.RoleWorker).UID)
 }
 
-// TestOperatorAway: the end of a run and its times do not depend on the operator having been there.
+// TestOperatorAway checks that the outcome and the times of a run are recorded if no operator ran at its end.
 func TestOperatorAway(t *testing.T) {
 	ns := namespace(t)
 	op := startOperator(t, ns, withTTL(time.Hour))
@@ -182,13 +183,13 @@ func TestOperatorAway(t *testing.T) {
 	op = startOperator(t, ns, withTTL(time.Hour))
 	s := op.untilPhase(test, v2.PhaseSucceeded)
 	assert.Equal(t, locustEnded(t, &master), s.CompletionTime.Unix(), "when Locust ended")
-	assert.Equal(t, "2/2", s.Workers, "rebuilt from the pods that are left")
+	assert.Equal(t, "2/2", s.Workers, "rebuilt from the remaining pods")
 	require.NotNil(t, s.StartTime)
 	assert.LessOrEqual(t, s.StartTime.Unix(), s.CompletionTime.Unix())
-	assert.Zero(t, op.requests.total("POST jobs"), "nothing was started again")
+	assert.Zero(t, op.requests.total("POST jobs"), "no Job was recreated")
 }
 
-// TestOperatorAway_MasterJobDeleted: nobody knows whether the test ran, so it is not run again.
+// TestOperatorAway_MasterJobDeleted checks that a test is not run again if it is unknown whether it ran.
 func TestOperatorAway_MasterJobDeleted(t *testing.T) {
 	ns := namespace(t)
 	op := startOperator(t, ns)
@@ -203,7 +204,7 @@ func TestOperatorAway_MasterJobDeleted(t *testing.T) {
 	assert.Zero(t, op.requests.total("POST jobs"))
 }
 
-// TestOperatorAway_FirstWriteFails: what the operator did not see stays unseen until it has said so.
+// TestOperatorAway_FirstWriteFails checks the same if the first status writes of the new operator fail.
 func TestOperatorAway_FirstWriteFails(t *testing.T) {
 	ns := namespace(t)
 	op := startOperator(t, ns)
@@ -217,7 +218,7 @@ func TestOperatorAway_FirstWriteFails(t *testing.T) {
 	assert.Zero(t, op.requests.total("POST jobs"), "a load test is never started a second time")
 }
 
-// TestFaultyAPIServer: each request of a run fails once, and the run is as good as any.
+// TestFaultyAPIServer checks that a run succeeds although its requests fail once or twice.
 func TestFaultyAPIServer(t *testing.T) {
 	t.Parallel()
 	ns := namespace(t)
@@ -233,7 +234,7 @@ func TestFaultyAPIServer(t *testing.T) {
 	assert.Zero(t, op.requests.total("POST jobs 409"), "nothing was created twice")
 }
 
-// TestOrphanedPods: a Job that is deleted through the API without a propagation policy leaves its pods behind.
+// TestOrphanedPods checks that pods that a deleted Job leaves behind are deleted.
 func TestOrphanedPods(t *testing.T) {
 	ns := namespace(t)
 	op := startOperator(t, ns)
@@ -242,7 +243,7 @@ func TestOrphanedPods(t *testing.T) {
 	op.untilReason(test, v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected)
 	require.NoError(t, k8s.Delete(t.Context(), job(t, test, resources.RoleWorker), client.PropagationPolicy(metav1.DeletePropagationOrphan)))
 	for i := range workers {
-		eventually(t, "the orphan is ended", func() bool {
+		eventually(t, "the orphan is deleted", func() bool {
 			var pod corev1.Pod
 			err := k8s.Get(t.Context(), client.ObjectKeyFromObject(&workers[i]), &pod)
 			return err != nil || pod.DeletionTimestamp != nil
@@ -258,7 +259,7 @@ func TestOrphanedPods(t *testing.T) {
 	})
 }
 
-// TestHeldByAFinalizer: a deleted test that somebody's finalizer holds makes no load.
+// TestHeldByAFinalizer checks that a deleted test with a foreign finalizer is stopped.
 func TestHeldByAFinalizer(t *testing.T) {
 	ns := namespace(t)
 	op := startOperator(t, ns)
@@ -278,7 +279,7 @@ func TestHeldByAFinalizer(t *testing.T) {
 	}
 }
 
-// TestCreatedAnew: a new test of the same name waits until the old pods are gone.
+// TestCreatedAnew checks that a new test of the same name waits until the old pods are deleted.
 func TestCreatedAnew(t *testing.T) {
 	t.Parallel()
 	ns := namespace(t)
@@ -286,7 +287,7 @@ func TestCreatedAnew(t *testing.T) {
 	old := create(t, newTest(ns, "again"))
 	_, workers := runAll(t, old)
 	op.untilReason(old, v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected)
-	// A pod that takes its time to go.
+	// Delay the deletion of the pods.
 	for i := range workers {
 		patch := client.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"finalizers":["test.locust.io/slow"]}}`))
 		require.NoError(t, k8s.Patch(t.Context(), &workers[i], patch))
@@ -304,7 +305,7 @@ func TestCreatedAnew(t *testing.T) {
 		assert.NotEqual(t, again.UID, metav1.GetControllerOf(&j).UID, "no Job while old workers could join")
 	}
 	for i := range workers {
-		eventually(t, "the old pod goes", func() bool {
+		eventually(t, "the old pod is released", func() bool {
 			patch := client.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"finalizers":null}}`))
 			return client.IgnoreNotFound(k8s.Patch(context.Background(), &workers[i], patch)) == nil
 		})
@@ -316,7 +317,7 @@ func TestCreatedAnew(t *testing.T) {
 	assert.Zero(t, op.requests.total("POST jobs 409")+op.requests.total("POST services 409"), "no create was refused: %v", op.requests.snapshot())
 }
 
-// TestCreationError: the Job controller's own words, when it cannot create pods.
+// TestCreationError checks that the message of the Job controller is reported if it cannot create pods.
 func TestCreationError(t *testing.T) {
 	t.Parallel()
 	ns := namespace(t)
@@ -331,7 +332,7 @@ func TestCreationError(t *testing.T) {
 	test := create(t, newTest(ns, "nopods"))
 	started := time.Now()
 	s := op.untilReason(test, v2.ConditionTypePodsHealthy, v2.ReasonCreationError)
-	t.Logf("told after %s", time.Since(started).Round(time.Millisecond))
+	t.Logf("reported after %s", time.Since(started).Round(time.Millisecond))
 	assert.Contains(t, messageOf(s, v2.ConditionTypePodsHealthy), "exceeded quota: no-pods")
 	s = op.untilPhase(test, v2.PhaseFailed)
 	assert.Contains(t, messageOf(s, v2.ConditionTypeTestCompleted), "exceeded quota: no-pods")
@@ -339,7 +340,7 @@ func TestCreationError(t *testing.T) {
 	assert.LessOrEqual(t, op.requests.total(""), seconds+startupRequests, "at most one request per second: %v", op.requests.snapshot())
 }
 
-// TestStatusIsASubresource: spec writes do not touch the status, status writes do not touch the spec.
+// TestStatusIsASubresource checks that spec writes do not change the status, and status writes do not change the spec.
 func TestStatusIsASubresource(t *testing.T) {
 	ns := namespace(t)
 	test := newTest(ns, "isolated")
@@ -353,10 +354,11 @@ func TestStatusIsASubresource(t *testing.T) {
 	assert.Equal(t, "locustio/locust:2.43.3", test.Spec.Image)
 	assert.Equal(t, v2.PhasePending, test.Status.Phase)
 	assert.EqualValues(t, 1, test.Generation)
-	require.NoError(t, k8s.Delete(t.Context(), test), "no operator has written this status, and the next suite's watcher would complain")
+	require.NoError(t, k8s.Delete(t.Context(), test), "this status breaks the contract, and another watcher would report it")
 }
 
-// TestCRD_FitsApply: kubectl apply keeps the whole manifest in an annotation, and two versions have to fit.
+// TestCRD_FitsApply checks the size of the CRD: kubectl apply keeps the whole manifest in an annotation, and two versions
+// must fit.
 func TestCRD_FitsApply(t *testing.T) {
 	raw, err := os.ReadFile("../../config/crd/bases/locust.io_locusttests.yaml")
 	require.NoError(t, err)

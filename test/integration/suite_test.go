@@ -1,7 +1,7 @@
 //go:build integration
 
 // Package integration runs the reconciler against a real kube-apiserver, etcd and kube-controller-manager. The
-// tests play scheduler and kubelet: they write the status of pods.
+// tests write the status of pods in place of scheduler and kubelet.
 package integration
 
 import (
@@ -41,11 +41,11 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/contract"
 )
 
-// patience is how long anything may take on a slow machine.
-const patience = 60 * time.Second
+// timeout bounds each wait, also on a slow machine.
+const timeout = 60 * time.Second
 
 var (
-	// apiServer is how to reach the API server as its administrator.
+	// apiServer is the client configuration of the API server's administrator.
 	apiServer *rest.Config
 	scheme    = runtime.NewScheme()
 	// k8s acts as the user.
@@ -101,11 +101,11 @@ func run(m *testing.M) (code int, err error) {
 	return m.Run(), nil
 }
 
-// startControllerManager starts the real Job controller and garbage collector beside envtest's control plane.
+// startControllerManager adds the real Job controller and garbage collector to envtest's control plane.
 func startControllerManager(assets string) (stop func(), err error) {
 	binary := filepath.Join(assets, "kube-controller-manager")
 	if _, err := os.Stat(binary); err != nil {
-		return nil, fmt.Errorf("the integration suites need a kube-controller-manager beside the API server: %w", err)
+		return nil, fmt.Errorf("the integration tests need kube-controller-manager: %w", err)
 	}
 	dir, err := os.MkdirTemp("", "locust-operator-kcm-")
 	if err != nil {
@@ -141,7 +141,7 @@ func startControllerManager(assets string) (stop func(), err error) {
 	}, nil
 }
 
-// operator is one running operator of a test, with its requests counted.
+// operator is a running operator whose requests are counted.
 type operator struct {
 	t        *testing.T
 	requests *counter
@@ -150,10 +150,10 @@ type operator struct {
 	stop     func()
 }
 
-// faults answers requests with an error, before they reach the API server.
+// faults makes requests fail before they reach the API server.
 type faults struct {
 	mu sync.Mutex
-	// left is how many requests are still to fail, by "VERB resource[/subresource]".
+	// left is the number of requests that still fail, by "VERB resource[/subresource]".
 	left map[string]int
 }
 
@@ -192,14 +192,14 @@ func withTTL(d time.Duration) option {
 	return func(r *controllers.LocustTestReconciler) { r.Settings.JobTTL = &d }
 }
 
-// startOperator starts an operator that works on one namespace of its own, and checks the contract on all it
-// writes when the test ends.
+// startOperator starts an operator for one namespace. At the end of the test it checks all written statuses against the
+// contract.
 func startOperator(t *testing.T, namespace string, options ...option) *operator {
 	t.Helper()
 	return startFaultyOperator(t, namespace, nil, options...)
 }
 
-// startFaultyOperator starts an operator whose first requests fail as often as faults says.
+// startFaultyOperator starts an operator whose first requests fail, as often as given by fail.
 func startFaultyOperator(t *testing.T, namespace string, fail map[string]int, options ...option) *operator {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -219,7 +219,7 @@ func startFaultyOperator(t *testing.T, namespace string, fail map[string]int, op
 	t.Cleanup(func() {
 		op.stop()
 		stopWatching()
-		require.Empty(t, op.watcher.Breaches(), "the status contract was broken")
+		require.Empty(t, op.watcher.Breaches(), "breaches of the status contract")
 	})
 	return op
 }
@@ -285,7 +285,7 @@ func verb(req *http.Request) string {
 	return req.Method
 }
 
-// resource is the resource and subresource of an API path, without names.
+// resource returns the resource and subresource of an API path, without names.
 func resource(path string) string {
 	parts := strings.Split(strings.Trim(path, "/"), "/")
 	for i, p := range parts {
@@ -310,7 +310,7 @@ func (c *counter) snapshot() map[string]int {
 	return out
 }
 
-// total counts the requests whose key has the prefix; watches do not count.
+// total returns the number of requests without watches whose key has the prefix.
 func (c *counter) total(prefix string) int {
 	n := 0
 	for key, v := range c.snapshot() {
@@ -325,7 +325,7 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// namespace makes a namespace of the test's own.
+// namespace creates a namespace for the test.
 func namespace(t *testing.T) string {
 	t.Helper()
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "it-"}}
@@ -334,7 +334,7 @@ func namespace(t *testing.T) string {
 	return ns.Name
 }
 
-// newTest is a valid test with 2 workers.
+// newTest returns a valid test with 2 workers.
 func newTest(namespace, name string) *v2.LocustTest {
 	return &v2.LocustTest{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
@@ -355,7 +355,7 @@ func create(t *testing.T, test *v2.LocustTest) *v2.LocustTest {
 // until waits until the test's status satisfies the predicate.
 func (op *operator) until(test *v2.LocustTest, what string, predicate func(s *v2.LocustTestStatus) bool) *v2.LocustTestStatus {
 	op.t.Helper()
-	ctx, cancel := context.WithTimeout(op.t.Context(), patience)
+	ctx, cancel := context.WithTimeout(op.t.Context(), timeout)
 	defer cancel()
 	seen, err := op.watcher.Until(ctx, test.UID, func(t *v2.LocustTest) bool { return predicate(&t.Status) })
 	require.NoError(op.t, err, "waiting until %s", what)
@@ -390,13 +390,13 @@ func messageOf(s *v2.LocustTestStatus, conditionType string) string {
 	return ""
 }
 
-// pods waits until a Job of the test has n pods that are not finished.
+// pods waits until a Job of the test has n active pods, and returns them.
 func pods(t *testing.T, test *v2.LocustTest, role resources.Role, n int) []corev1.Pod {
 	t.Helper()
 	var live []corev1.Pod
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Logf("%d %s pods were wanted\n%s", n, role, describe(test))
+			t.Logf("want %d %s pods\n%s", n, role, describe(test))
 		}
 	})
 	eventually(t, fmt.Sprintf("%d %s pods", n, role), func() bool {
@@ -414,8 +414,8 @@ func pods(t *testing.T, test *v2.LocustTest, role resources.Role, n int) []corev
 	return live
 }
 
-// play writes a pod's status, as the kubelet would.
-func play(t *testing.T, pod *corev1.Pod, change func(s *corev1.PodStatus)) {
+// setPodStatus updates a pod's status in place of the kubelet.
+func setPodStatus(t *testing.T, pod *corev1.Pod, change func(s *corev1.PodStatus)) {
 	t.Helper()
 	eventually(t, "pod "+pod.Name+" can be written", func() bool {
 		var p corev1.Pod
@@ -429,7 +429,7 @@ func play(t *testing.T, pod *corev1.Pod, change func(s *corev1.PodStatus)) {
 
 func runPod(t *testing.T, pod *corev1.Pod) {
 	t.Helper()
-	play(t, pod, func(s *corev1.PodStatus) {
+	setPodStatus(t, pod, func(s *corev1.PodStatus) {
 		s.Phase = corev1.PodRunning
 		s.PodIP, s.PodIPs = "10.244.0.7", []corev1.PodIP{{IP: "10.244.0.7"}}
 		s.Conditions = []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionTrue, LastTransitionTime: metav1.Now()}, {Type: corev1.PodReady, Status: corev1.ConditionTrue, LastTransitionTime: metav1.Now()}}
@@ -437,9 +437,9 @@ func runPod(t *testing.T, pod *corev1.Pod) {
 	})
 }
 
-func endPod(t *testing.T, pod *corev1.Pod, code int32, words string) {
+func endPod(t *testing.T, pod *corev1.Pod, code int32, message string) {
 	t.Helper()
-	play(t, pod, func(s *corev1.PodStatus) {
+	setPodStatus(t, pod, func(s *corev1.PodStatus) {
 		s.Phase = corev1.PodSucceeded
 		if code != 0 {
 			s.Phase = corev1.PodFailed
@@ -450,11 +450,11 @@ func endPod(t *testing.T, pod *corev1.Pod, code int32, words string) {
 			started = s.ContainerStatuses[0].State.Running.StartedAt
 		}
 		s.ContainerStatuses = []corev1.ContainerStatus{{Name: pod.Spec.Containers[0].Name, State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
-			ExitCode: code, Message: words, StartedAt: started, FinishedAt: metav1.Now()}}}}
+			ExitCode: code, Message: message, StartedAt: started, FinishedAt: metav1.Now()}}}}
 	})
 }
 
-// endMaster ends a master with code 0 and the report of a load of 20 s that two workers delivered.
+// endMaster terminates a master with code 0 and the report of a load of 20 s from two workers.
 func endMaster(t *testing.T, master *corev1.Pod) {
 	t.Helper()
 	now := time.Now().Unix()
@@ -463,7 +463,7 @@ func endMaster(t *testing.T, master *corev1.Pod) {
 		`"target_users":7,"run_time":20,"shape":false,"ended_by":"run-time","lost":0,"missing":null,"cpu":[0,""]}`, now-20, now))
 }
 
-// runAll lets all pods of a test run.
+// runAll sets all pods of a test to running.
 func runAll(t *testing.T, test *v2.LocustTest) (master corev1.Pod, workers []corev1.Pod) {
 	t.Helper()
 	workers = pods(t, test, resources.RoleWorker, int(test.Spec.Worker.Replicas))
@@ -488,10 +488,10 @@ func job(t *testing.T, test *v2.LocustTest, role resources.Role) *batchv1.Job {
 
 func eventually(t *testing.T, what string, condition func() bool) {
 	t.Helper()
-	require.Eventually(t, condition, patience, 50*time.Millisecond, what)
+	require.Eventually(t, condition, timeout, 50*time.Millisecond, what)
 }
 
-// describe tells what there is of a test, for the message of a failure.
+// describe lists the Jobs and pods of a test for failure messages.
 func describe(test *v2.LocustTest) string {
 	var text strings.Builder
 	var jobs batchv1.JobList

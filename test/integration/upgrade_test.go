@@ -31,15 +31,15 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/webhook"
 )
 
-// The suite's cluster is an upgraded one: it began with a CRD that knew nothing but v1, and a test was stored then.
+// The cluster of the suite is upgraded: a test was stored while the CRD had only v1.
 
-// storedAsV1 is that test.
+// storedAsV1 is the key of that test.
 var storedAsV1 = client.ObjectKey{Namespace: "before-the-upgrade", Name: "old"}
 
-// webhooks is where the webhooks are served.
+// webhooks has the address and the certificates of the webhook server.
 var webhooks envtest.WebhookInstallOptions
 
-// upgradeFromV1 makes the cluster of an older operator, and installs the CRD and the webhooks of this one over it.
+// upgradeFromV1 installs the CRD of an older operator, stores tests, and upgrades to the current CRD and webhooks.
 func upgradeFromV1() (stop func(), err error) {
 	crds := envtest.CRDInstallOptions{Paths: []string{filepath.Join("..", "..", "config", "crd", "bases")}, Scheme: scheme, ErrorIfPathMissing: true}
 	if err := envtest.ReadCRDFiles(&crds); err != nil {
@@ -111,7 +111,7 @@ func oldTest() *unstructured.Unstructured {
 	return test
 }
 
-// serveWebhooks serves what cmd/manager serves, with envtest's certificate.
+// serveWebhooks serves the webhooks of cmd/manager with envtest's certificate.
 func serveWebhooks(ctx context.Context) (<-chan struct{}, error) {
 	mgr, err := ctrl.NewManager(apiServer, ctrl.Options{
 		Scheme: scheme, Metrics: metricsserver.Options{BindAddress: "0"},
@@ -132,21 +132,21 @@ func serveWebhooks(ctx context.Context) (<-chan struct{}, error) {
 		}
 	}()
 	address := net.JoinHostPort(webhooks.LocalServingHost, strconv.Itoa(webhooks.LocalServingPort))
-	for deadline := time.Now().Add(patience); ; {
-		// The certificate is of no interest here, only whether someone answers.
+	for deadline := time.Now().Add(timeout); ; {
+		// Check only that the server accepts connections.
 		connection, err := tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // see above
 		if err == nil {
 			return done, connection.Close()
 		}
 		if time.Now().After(deadline) {
-			return nil, fmt.Errorf("the webhooks do not answer: %w", err)
+			return nil, fmt.Errorf("the webhooks do not respond: %w", err)
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
 }
 
-// TestUpgrade: a test that an older operator stored as v1 is read in both versions, runs, and is stored as v2 once it is
-// written again, as docs/versions.md says.
+// TestUpgrade checks that a test that an older operator stored as v1 is readable in both versions, runs, and is stored as v2
+// after the next write, as described in docs/versions.md.
 func TestUpgrade(t *testing.T) {
 	var inV1 v1.LocustTest
 	require.NoError(t, k8s.Get(t.Context(), storedAsV1, &inV1))
@@ -180,7 +180,7 @@ func TestUpgrade(t *testing.T) {
 	assert.Equal(t, []string{"v1", "v2"}, stored)
 	require.NoError(t, k8s.Get(t.Context(), storedAsV1, test))
 	require.NoError(t, k8s.Update(t.Context(), test))
-	assert.EqualValues(t, 1, test.Generation, "nothing of the test changes")
+	assert.EqualValues(t, 1, test.Generation, "the spec is unchanged")
 	patch := client.RawPatch("application/merge-patch+json", []byte(`{"status":{"storedVersions":["v2"]}}`))
 	require.NoError(t, k8s.Status().Patch(t.Context(), crd, patch))
 

@@ -16,14 +16,14 @@ import (
 // Image is the Locust image that all samples use.
 const Image = "locustio/locust:2.43.3"
 
-// Target is the file, beside the folders of the samples, with what the samples ask.
+// Target is the file next to the folders of the samples that contains the target of their requests.
 const Target = "target.yaml"
 
-// Sample is a file that a user applies as it is.
+// Sample is a file that users apply without changes.
 type Sample struct {
 	// Path below config/samples, for example "v2/minimal.yaml".
 	Path string
-	// Shows is its theme, in a few words.
+	// Shows is its subject, in one phrase.
 	Shows string
 	// Phase that its tests reach.
 	Phase string
@@ -31,10 +31,10 @@ type Sample struct {
 	Manifest string
 }
 
-// header is what each sample begins with.
+// header matches the first two lines of each sample.
 var header = regexp.MustCompile(`^# (\S.*)\n# Reaches: (Running|Succeeded|Failed)\n`)
 
-// Read reads all samples of config/samples, those of the newest version first.
+// Read returns the samples in dir, those of the newest API version first.
 func Read(dir string) ([]Sample, error) {
 	paths, err := filepath.Glob(filepath.Join(dir, "v*", "*.yaml"))
 	if err != nil {
@@ -57,12 +57,12 @@ func Read(dir string) ([]Sample, error) {
 	return all, nil
 }
 
-// Row is the sample's line of the table in config/samples/README.md.
+// Row returns the sample's line of the table in config/samples/README.md.
 func (s Sample) Row() string {
 	return fmt.Sprintf("| [%s](%s) | %s | %#q |", s.Path, s.Path, s.Shows, s.Phase)
 }
 
-// Version of the API that the sample is written for, for example "v2".
+// Version returns the sample's API version, for example "v2".
 func (s Sample) Version() string {
 	version, _, _ := strings.Cut(s.Path, "/")
 	return version
@@ -76,7 +76,7 @@ type Object struct {
 	Document string `json:"-"`
 }
 
-// Objects are the documents of the sample.
+// Objects returns the documents of the sample.
 func (s Sample) Objects() ([]Object, error) {
 	var objects []Object
 	for document := range strings.SplitSeq(s.Manifest, "\n---\n") {
@@ -89,7 +89,7 @@ func (s Sample) Objects() ([]Object, error) {
 	return objects, nil
 }
 
-// Tests are the names of the sample's LocustTests.
+// Tests returns the names of the sample's LocustTests.
 func (s Sample) Tests() ([]string, error) {
 	objects, err := s.Objects()
 	var names []string
@@ -101,7 +101,7 @@ func (s Sample) Tests() ([]string, error) {
 	return names, err
 }
 
-// With gives the sample another Locust image.
+// With returns the manifest with another Locust image.
 func (s Sample) With(image string) string {
 	return strings.ReplaceAll(s.Manifest, Image, image)
 }

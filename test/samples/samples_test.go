@@ -22,7 +22,7 @@ func read(t *testing.T) []Sample {
 	return all
 }
 
-// TestReadme: the table tells of each sample what the sample says itself.
+// TestReadme checks that the table matches the headers of the samples.
 func TestReadme(t *testing.T) {
 	readme, err := os.ReadFile(filepath.Join(dir, "README.md"))
 	require.NoError(t, err)
@@ -57,9 +57,9 @@ func TestSamples(t *testing.T) {
 			assert.NotEmpty(t, tests)
 			versions[s.Version()]++
 			for _, o := range objects {
-				assert.Empty(t, o.Namespace, "a sample goes where its user wants it")
+				assert.Empty(t, o.Namespace, "a sample does not set a namespace")
 				key := o.Kind + "/" + o.Name
-				assert.Empty(t, owners[key], "%s is in another sample, too: they could not be applied side by side", key)
+				assert.Empty(t, owners[key], "%s is also in another sample; both could not be applied to one namespace", key)
 				owners[key] = s.Path
 				if o.Kind != "LocustTest" {
 					continue

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// request is what is read of a line of the API server's audit log.
+// request holds the fields that are decoded from a line of the API server's audit log.
 type request struct {
 	AuditID   string
 	Stage     string
@@ -29,20 +29,20 @@ type request struct {
 	}
 }
 
-// what is the kind of the request's object, with its subresource.
-func (r *request) what() string {
+// what returns the resource of the request, with its subresource.
+func (r *request) resource() string {
 	if r.ObjectRef.Subresource != "" {
 		return r.ObjectRef.Resource + "/" + r.ObjectRef.Subresource
 	}
 	return r.ObjectRef.Resource
 }
 
-// pod is the pod whose token the request carried; the API server notes it.
+// pod returns the pod whose service account token authenticated the request.
 func (r *request) pod() string {
 	return strings.Join(r.User.Extra["authentication.kubernetes.io/pod-name"], "")
 }
 
-// auditLog reads the log of the embedded cluster's API server from now on, also where the API server turns to a new file.
+// auditLog reads new lines of the embedded cluster's audit log, also across rotations.
 type auditLog struct {
 	path string
 	file *os.File
@@ -64,12 +64,12 @@ func openAuditLog() (*auditLog, error) {
 		return nil, fmt.Errorf("open the audit log of the embedded cluster; run make cluster-up: %w", err)
 	}
 	if _, err := file.Seek(0, io.SeekEnd); err != nil {
-		return nil, fmt.Errorf("go to the end of the audit log: %w", err)
+		return nil, fmt.Errorf("seek to the end of the audit log: %w", err)
 	}
 	return &auditLog{path: path, file: file}, nil
 }
 
-// read gives all requests that were finished since the last call and are wanted.
+// read passes the wanted requests that were completed since the last call to got.
 func (l *auditLog) read(wanted func(*request) bool, got func(*request)) error {
 	for {
 		if err := l.readFile(wanted, got); err != nil {
@@ -79,7 +79,7 @@ func (l *auditLog) read(wanted func(*request) bool, got func(*request)) error {
 		if err != nil || next == nil {
 			return err
 		}
-		// What came before the API server turned to the new file.
+		// Read the lines written before the rotation.
 		if err := l.readFile(wanted, got); err != nil {
 			return err
 		}
@@ -100,25 +100,25 @@ func (l *auditLog) readFile(wanted func(*request) bool, got func(*request)) erro
 			return nil
 		}
 		l.rest = rest
-		one := &request{}
-		if err := json.Unmarshal(line, one); err != nil {
+		r := &request{}
+		if err := json.Unmarshal(line, r); err != nil {
 			return fmt.Errorf("decode a line of the audit log: %w", err)
 		}
-		// A watch is logged when it starts and when it ends.
-		if one.ObjectRef != nil && (one.Stage == "ResponseComplete") == (one.Verb != "watch") && one.Stage != "Panic" && wanted(one) {
-			got(one)
+		// A watch is logged twice, when it starts and when it ends.
+		if r.ObjectRef != nil && (r.Stage == "ResponseComplete") == (r.Verb != "watch") && r.Stage != "Panic" && wanted(r) {
+			got(r)
 		}
 	}
 }
 
-// next is the new file when the API server has begun one.
+// next opens the new file after a rotation. It returns nil if there was none.
 func (l *auditLog) next() (*os.File, error) {
 	now, err := os.Stat(l.path)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("look for the audit log: %w", err)
+		return nil, fmt.Errorf("stat the audit log: %w", err)
 	}
 	old, err := l.file.Stat()
 	if err != nil || os.SameFile(now, old) {
@@ -133,23 +133,23 @@ func (l *auditLog) next() (*os.File, error) {
 
 func (l *auditLog) close() { _ = l.file.Close() }
 
-// counts are what the audit log tells of one client.
+// counts summarize the requests of one client in the audit log.
 type counts struct {
-	// Requests by verb, resource and code.
+	// Requests is the number of requests by verb, resource and code.
 	Requests map[string]int `json:"requests"`
-	// Total is all of them, Leases those that keep the leader's lease.
+	// Total is the number of all requests, Leases of those for the leader election Lease.
 	Total  int `json:"total"`
 	Leases int `json:"leases"`
-	// StatusWrites are the accepted writes of a status, NoOpWrites those of them that changed nothing.
+	// StatusWrites is the number of accepted writes of a status, NoOpWrites of those that changed nothing.
 	StatusWrites int `json:"statusWrites"`
 	NoOpWrites   int `json:"noOpWrites"`
-	// MostStatusWrites is the most that one test took.
+	// MostStatusWrites is the maximum number of status writes of one test.
 	MostStatusWrites int `json:"mostStatusWrites"`
-	// Conflicts are writes that were refused because they were made from an old state.
+	// Conflicts is the number of writes that were refused because of an outdated resourceVersion.
 	Conflicts int `json:"conflicts"`
-	// RefusedCreates are creates of what existed already.
+	// RefusedCreates is the number of creates of objects that already existed.
 	RefusedCreates int `json:"refusedCreates"`
-	// MainWrites are writes of the LocustTest itself.
+	// MainWrites is the number of writes of the LocustTest itself.
 	MainWrites int `json:"mainWrites"`
 
 	versions map[string]string
@@ -165,20 +165,20 @@ func (c *counts) add(r *request) {
 	if r.ResponseStatus != nil {
 		code = r.ResponseStatus.Code
 	}
-	what := r.what()
-	c.Requests[fmt.Sprintf("%s %s %d", r.Verb, what, code)]++
+	resource := r.resource()
+	c.Requests[fmt.Sprintf("%s %s %d", r.Verb, resource, code)]++
 	c.Total++
 	reads := r.Verb == "get" || r.Verb == "list" || r.Verb == "watch"
 	switch {
-	case what == "leases":
+	case resource == "leases":
 		c.Leases++
 	case r.Verb == "create" && code == 409:
 		c.RefusedCreates++
 	case code == 409:
 		c.Conflicts++
-	case what == "locusttests" && !reads:
+	case resource == "locusttests" && !reads:
 		c.MainWrites++
-	case what == "locusttests/status" && code == 200 && r.ResponseObject != nil:
+	case resource == "locusttests/status" && code == 200 && r.ResponseObject != nil:
 		c.StatusWrites++
 		uid, version := r.ResponseObject.Metadata.UID, r.ResponseObject.Metadata.ResourceVersion
 		if c.versions[uid] == version {
@@ -190,7 +190,7 @@ func (c *counts) add(r *request) {
 	}
 }
 
-// follow reads the log until stop is closed, and once more a moment after: the log is written behind the responses.
+// follow reads the log until stop is closed, and once more a second later, because the log is written after the responses.
 func (l *auditLog) follow(stop <-chan struct{}, wanted func(*request) bool, got func(*request)) error {
 	for {
 		select {
@@ -205,17 +205,17 @@ func (l *auditLog) follow(stop <-chan struct{}, wanted func(*request) bool, got 
 	}
 }
 
-// byAgent wants the requests of a user agent.
+// byAgent selects the requests of a user agent.
 func byAgent(agent string) func(*request) bool {
 	return func(r *request) bool { return strings.HasPrefix(r.UserAgent, agent) }
 }
 
-// byUser wants the requests of a user.
+// byUser selects the requests of a user.
 func byUser(name string) func(*request) bool {
 	return func(r *request) bool { return r.User.Username == name }
 }
 
-// byPod wants the requests of one pod of the operator.
+// byPod selects the requests of one pod of the operator.
 func byPod(name string) func(*request) bool {
 	return func(r *request) bool { return r.User.Username == operatorUser && r.pod() == name }
 }

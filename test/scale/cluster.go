@@ -45,38 +45,39 @@ const (
 	testsCRD           = "locusttests.locust.io"
 	operatorUser       = "system:serviceaccount:" + operatorNamespace + ":locust-k8s-operator-controller-manager"
 
-	// nodeLabel marks the nodes that kwok plays; its value is also that of their taint, so that nothing else lands there.
+	// nodeLabel marks the nodes that kwok simulates. It is also the key of their taint, so that other pods are not scheduled
+	// there.
 	nodeLabel = "locust.io/scale"
-	// managedAnnotation is by what kwok knows its nodes.
+	// managedAnnotation selects the nodes that kwok manages.
 	managedAnnotation = "kwok.x-k8s.io/node"
 	podsPerNode       = 2000
 
 	annotationEnd     = "locust.io/scale-end"
 	annotationWorkers = "locust.io/scale-workers"
 
-	// creators is how many clients create the tests.
+	// creators is the number of clients that create tests concurrently.
 	creators = 16
 )
 
 //go:embed stages.yaml
 var stages []byte
 
-// cluster is the embedded cluster, with the nodes and pods that kwok plays on it.
+// cluster is the embedded cluster with nodes and pods that kwok simulates.
 type cluster struct {
 	client.WithWatch
 	config *rest.Config
 	set    kubernetes.Interface
 	log    func(format string, args ...any)
-	// work is the folder of logs and results.
+	// work is the folder for logs and results.
 	work string
-	// undo are what close does, last first.
-	undo []func()
+	// cleanup are the functions that close calls in reverse order.
+	cleanup []func()
 }
 
 func newCluster(work string) (*cluster, error) {
 	config, err := ctrl.GetConfig()
 	if err != nil {
-		return nil, fmt.Errorf("no cluster; run make cluster-up, and set KUBECONFIG as make cluster-env says: %w", err)
+		return nil, fmt.Errorf("no cluster; run make cluster-up, and set KUBECONFIG as make cluster-env prints: %w", err)
 	}
 	config.QPS, config.UserAgent = -1, "scale"
 	scheme := runtime.NewScheme()
@@ -85,11 +86,11 @@ func newCluster(work string) (*cluster, error) {
 	utilruntime.Must(v2.AddToScheme(scheme))
 	c, err := client.NewWithWatch(config, client.Options{Scheme: scheme})
 	if err != nil {
-		return nil, fmt.Errorf("make a client: %w", err)
+		return nil, fmt.Errorf("create a client: %w", err)
 	}
 	set, err := kubernetes.NewForConfig(config)
 	if err != nil {
-		return nil, fmt.Errorf("make a client: %w", err)
+		return nil, fmt.Errorf("create a client: %w", err)
 	}
 	began := time.Now()
 	return &cluster{WithWatch: c, config: config, set: set, work: work, log: func(format string, args ...any) {
@@ -97,28 +98,28 @@ func newCluster(work string) (*cluster, error) {
 	}}, nil
 }
 
-// close takes back what was done to the cluster.
+// close reverts the changes to the cluster.
 func (c *cluster) close() {
-	for _, undo := range slices.Backward(c.undo) {
-		undo()
+	for _, f := range slices.Backward(c.cleanup) {
+		f()
 	}
-	c.undo = nil
+	c.cleanup = nil
 }
 
-// play starts kwok, with nodes for so many pods.
-func (c *cluster) play(ctx context.Context, kwok string, pods int) error {
-	config := filepath.Join(c.work, "stages.yaml")
-	if err := os.WriteFile(config, stages, 0o600); err != nil {
+// startKwok starts kwok with enough nodes for a number of pods.
+func (c *cluster) startKwok(ctx context.Context, kwok string, pods int) error {
+	configPath := filepath.Join(c.work, "stages.yaml")
+	if err := os.WriteFile(configPath, stages, 0o600); err != nil {
 		return err
 	}
-	if _, err := c.start(ctx, "kwok", kwok, "--config", config, "--kubeconfig", os.Getenv("KUBECONFIG"), "--manage-all-nodes=false",
+	if _, err := c.start(ctx, "kwok", kwok, "--config", configPath, "--kubeconfig", os.Getenv("KUBECONFIG"), "--manage-all-nodes=false",
 		"--manage-nodes-with-annotation-selector", managedAnnotation+"=fake", "--node-lease-duration-seconds", "40", "--cidr", "100.64.0.1/10", "--node-ip", "192.0.2.1"); err != nil {
 		return err
 	}
 	size := corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("100k"), corev1.ResourceMemory: resource.MustParse("100Ti"),
 		corev1.ResourcePods: *resource.NewQuantity(2*podsPerNode, resource.DecimalSI)}
 	nodes := max(3, pods/podsPerNode+1)
-	c.undo = append(c.undo, func() {
+	c.cleanup = append(c.cleanup, func() {
 		_ = c.DeleteAllOf(context.Background(), &corev1.Node{}, client.HasLabels{nodeLabel})
 	})
 	for i := range nodes {
@@ -129,7 +130,7 @@ func (c *cluster) play(ctx context.Context, kwok string, pods int) error {
 		node.Spec.Taints = []corev1.Taint{{Key: nodeLabel, Value: "true", Effect: corev1.TaintEffectNoSchedule}}
 		node.Status = corev1.NodeStatus{Capacity: size, Allocatable: size}
 		if err := client.IgnoreAlreadyExists(c.Create(ctx, node)); err != nil {
-			return fmt.Errorf("make node %s: %w", node.Name, err)
+			return fmt.Errorf("create node %s: %w", node.Name, err)
 		}
 	}
 	err := wait.PollUntilContextTimeout(ctx, 500*time.Millisecond, 2*time.Minute, true, func(ctx context.Context) (bool, error) {
@@ -148,20 +149,20 @@ func (c *cluster) play(ctx context.Context, kwok string, pods int) error {
 		return ready >= nodes, nil
 	})
 	if err != nil {
-		return fmt.Errorf("kwok's nodes do not become ready; see %s: %w", filepath.Join(c.work, "kwok.log"), err)
+		return fmt.Errorf("kwok's nodes did not become ready; see %s: %w", filepath.Join(c.work, "kwok.log"), err)
 	}
-	c.log("kwok plays %d nodes", nodes)
+	c.log("kwok simulates %d nodes", nodes)
 	return nil
 }
 
-// program is a process that was started here.
+// program is a child process.
 type program struct {
 	cmd *exec.Cmd
-	// done is closed when it has ended.
+	// done is closed when the process has exited.
 	done chan struct{}
 }
 
-// start runs a program beside this one; its output goes to a log. It is ended with the cluster, or before.
+// start runs a program in the background and writes its output to a log file. close stops it.
 func (c *cluster) start(ctx context.Context, name, path string, args ...string) (*program, error) {
 	file, err := os.Create(filepath.Join(c.work, name+".log"))
 	if err != nil {
@@ -169,7 +170,7 @@ func (c *cluster) start(ctx context.Context, name, path string, args ...string) 
 	}
 	cmd := exec.CommandContext(context.WithoutCancel(ctx), path, args...)
 	cmd.Stdout, cmd.Stderr = file, file
-	// It ends with this program, whatever ends that.
+	// It is killed if this program dies.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
@@ -180,7 +181,7 @@ func (c *cluster) start(ctx context.Context, name, path string, args ...string) 
 		_ = file.Close()
 		close(p.done)
 	}()
-	c.undo = append(c.undo, p.stop)
+	c.cleanup = append(c.cleanup, p.stop)
 	return p, nil
 }
 
@@ -194,34 +195,34 @@ func (p *program) stop() {
 	}
 }
 
-// change makes a change to a Deployment, again when somebody else was faster.
-func (c *cluster) change(ctx context.Context, name string, what func(*appsv1.Deployment)) error {
+// change updates a Deployment, and retries on conflicts.
+func (c *cluster) change(ctx context.Context, name string, update func(*appsv1.Deployment)) error {
 	return retry.RetryOnConflict(retry.DefaultRetry, func() error {
 		d := &appsv1.Deployment{}
 		if err := c.Get(ctx, client.ObjectKey{Namespace: operatorNamespace, Name: name}, d); err != nil {
 			return fmt.Errorf("read the operator's Deployment; run make deploy: %w", err)
 		}
-		what(d)
+		update(d)
 		return c.Update(ctx, d)
 	})
 }
 
-// keepOperator has the operator's Deployment put back as it is now at the end.
-func (c *cluster) keepOperator(ctx context.Context) error {
+// restoreOperatorAtEnd registers a cleanup that restores the current spec of the operator's Deployment.
+func (c *cluster) restoreOperatorAtEnd(ctx context.Context) error {
 	d := &appsv1.Deployment{}
 	if err := c.Get(ctx, client.ObjectKey{Namespace: operatorNamespace, Name: operatorDeployment}, d); err != nil {
 		return fmt.Errorf("read the operator's Deployment; run make deploy: %w", err)
 	}
-	c.undo = append(c.undo, func() {
+	c.cleanup = append(c.cleanup, func() {
 		err := c.change(context.Background(), operatorDeployment, func(now *appsv1.Deployment) { now.Spec = d.Spec })
 		if err != nil {
-			c.log("the operator's Deployment could not be put back: %s", err)
+			c.log("restoring the operator's Deployment failed: %s", err)
 		}
 	})
 	return nil
 }
 
-// stopOperator lets no operator run.
+// stopOperator scales the operator to zero and waits for the end of its pods.
 func (c *cluster) stopOperator(ctx context.Context) error {
 	none := int32(0)
 	if err := c.change(ctx, operatorDeployment, func(d *appsv1.Deployment) { d.Spec.Replicas = &none }); err != nil {
@@ -234,8 +235,8 @@ func (c *cluster) stopOperator(ctx context.Context) error {
 	})
 }
 
-// convertBy sets how the API server converts tests between their versions.
-func (c *cluster) convertBy(ctx context.Context, how *apiextensionsv1.CustomResourceConversion) error {
+// setConversion sets the conversion strategy of the tests' CRD.
+func (c *cluster) setConversion(ctx context.Context, how *apiextensionsv1.CustomResourceConversion) error {
 	return retry.RetryOnConflict(retry.DefaultRetry, func() error {
 		crd := &apiextensionsv1.CustomResourceDefinition{}
 		if err := c.Get(ctx, client.ObjectKey{Name: testsCRD}, crd); err != nil {
@@ -246,8 +247,8 @@ func (c *cluster) convertBy(ctx context.Context, how *apiextensionsv1.CustomReso
 	})
 }
 
-// withoutWebhooks takes away admission and conversion, which nobody would answer while no operator runs, and returns what puts
-// them back. Each conversion that failed would cost the API server time, and some would be tried again.
+// withoutWebhooks removes the admission and conversion webhooks, which have no endpoint while no operator runs, and returns a
+// function that restores them. Each failed conversion would cost the API server time, and some would be retried.
 func (c *cluster) withoutWebhooks(ctx context.Context) (restore func() error, err error) {
 	webhook := &admissionregistrationv1.ValidatingWebhookConfiguration{}
 	if err := c.Get(ctx, client.ObjectKey{Name: operatorWebhook}, webhook); err != nil {
@@ -258,37 +259,37 @@ func (c *cluster) withoutWebhooks(ctx context.Context) (restore func() error, er
 		return nil, fmt.Errorf("read the CRD of the tests; run make deploy: %w", err)
 	}
 	if how := crd.Spec.Conversion; how == nil || how.Strategy != apiextensionsv1.WebhookConverter {
-		return nil, errors.New("the CRD of the tests has no conversion webhook, maybe since a run that was killed; run make deploy")
+		return nil, errors.New("the CRD of the tests has no conversion webhook, perhaps because a run was killed; run make deploy")
 	}
-	there := false
+	restored := false
 	restore = func() error {
-		if there {
-			return nil // the operator may have put another authority into it since
+		if restored {
+			return nil // the operator may have injected another CA bundle since
 		}
-		// Not with the context of a run that may have been interrupted.
+		// The context of the run may be canceled.
 		ctx := context.Background()
-		if err := c.convertBy(ctx, crd.Spec.Conversion); err != nil {
-			return fmt.Errorf("put the operator's conversion webhook back: %w", err)
+		if err := c.setConversion(ctx, crd.Spec.Conversion); err != nil {
+			return fmt.Errorf("restore the operator's conversion webhook: %w", err)
 		}
 		webhook.ResourceVersion, webhook.UID = "", ""
 		if err := client.IgnoreAlreadyExists(c.Create(ctx, webhook)); err != nil {
-			return fmt.Errorf("put the operator's admission webhook back: %w", err)
+			return fmt.Errorf("restore the operator's admission webhook: %w", err)
 		}
-		there = true
+		restored = true
 		return nil
 	}
-	c.undo = append(c.undo, func() {
+	c.cleanup = append(c.cleanup, func() {
 		if err := restore(); err != nil {
 			c.log("%s; run make deploy", err)
 		}
 	})
 	if err := c.Delete(ctx, webhook.DeepCopy()); err != nil {
-		return nil, fmt.Errorf("take the operator's admission webhook away: %w", err)
+		return nil, fmt.Errorf("remove the operator's admission webhook: %w", err)
 	}
-	if err := c.convertBy(ctx, &apiextensionsv1.CustomResourceConversion{Strategy: apiextensionsv1.NoneConverter}); err != nil {
-		return nil, fmt.Errorf("take the operator's conversion webhook away: %w", err)
+	if err := c.setConversion(ctx, &apiextensionsv1.CustomResourceConversion{Strategy: apiextensionsv1.NoneConverter}); err != nil {
+		return nil, fmt.Errorf("remove the operator's conversion webhook: %w", err)
 	}
-	// The API server ends watches of the tests a moment after it has learnt of the change.
+	// The API server ends watches of the tests shortly after it observes the change.
 	select {
 	case <-ctx.Done():
 	case <-time.After(5 * time.Second):
@@ -296,7 +297,7 @@ func (c *cluster) withoutWebhooks(ctx context.Context) (restore func() error, er
 	return restore, ctx.Err()
 }
 
-// startOperator lets one fresh operator run, with settings in its environment, and waits until it leads.
+// startOperator restarts the operator with one replica and the settings in its environment, and waits until it is the leader.
 func (c *cluster) startOperator(ctx context.Context, settings map[string]string) (*corev1.Pod, error) {
 	if err := c.stopOperator(ctx); err != nil {
 		return nil, err
@@ -311,7 +312,7 @@ func (c *cluster) startOperator(ctx context.Context, settings map[string]string)
 	return c.leader(ctx, map[string]string{"control-plane": "controller-manager"}, settings)
 }
 
-// leader is the operator's pod when it is ready and works: it has the Lease.
+// leader waits until the operator's pod is ready and holds the Lease, and returns it.
 func (c *cluster) leader(ctx context.Context, labels, settings map[string]string) (*corev1.Pod, error) {
 	pod, err := c.readyPod(ctx, labels)
 	if err != nil {
@@ -328,7 +329,7 @@ func (c *cluster) leader(ctx context.Context, labels, settings map[string]string
 		return err == nil && holder != nil && strings.HasPrefix(*holder, pod.Name), client.IgnoreNotFound(err)
 	})
 	if err != nil {
-		return nil, fmt.Errorf("the operator does not get its Lease %s: %w", name, err)
+		return nil, fmt.Errorf("the operator did not acquire its Lease %s: %w", name, err)
 	}
 	return pod, nil
 }
@@ -357,12 +358,12 @@ func (c *cluster) readyPod(ctx context.Context, labels map[string]string) (*core
 		return found != nil, nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("the operator does not become ready: %w", err)
+		return nil, fmt.Errorf("the operator did not become ready: %w", err)
 	}
 	return found, nil
 }
 
-// newTest is a test whose master and workers end at a moment. That is told in annotations of their pods, for kwok.
+// newTest returns a test whose master and workers end at a given time. Annotations of the pods pass the time to kwok.
 func newTest(namespace, name string, workers int, end time.Time) *v2.LocustTest {
 	ends := map[string]string{annotationEnd: end.UTC().Format(time.RFC3339Nano), annotationWorkers: strconv.Itoa(workers)}
 	return &v2.LocustTest{
@@ -379,24 +380,24 @@ func newTest(namespace, name string, workers int, end time.Time) *v2.LocustTest 
 	}
 }
 
-// makeNamespace makes a namespace, which goes at the end.
+// makeNamespace creates a namespace that close deletes.
 func (c *cluster) makeNamespace(ctx context.Context, name string) error {
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
-	// One that a run left behind when it was stopped may still be going.
+	// A namespace of an interrupted run may still be terminating.
 	err := wait.PollUntilContextTimeout(ctx, time.Second, 5*time.Minute, true, func(ctx context.Context) (bool, error) {
 		err := c.Create(ctx, namespace)
 		return err == nil, client.IgnoreAlreadyExists(err)
 	})
 	if err != nil {
-		return fmt.Errorf("make namespace %s: %w", name, err)
+		return fmt.Errorf("create namespace %s: %w", name, err)
 	}
-	c.undo = append(c.undo, func() { _ = c.Delete(context.Background(), namespace) })
+	c.cleanup = append(c.cleanup, func() { _ = c.Delete(context.Background(), namespace) })
 	return nil
 }
 
-// clear deletes everything in a namespace, and the namespace, and waits until it is gone.
+// clear deletes a namespace with all its objects, and waits for the end of the deletion.
 func (c *cluster) clear(ctx context.Context, namespace string) error {
-	// Jobs and pods too: the garbage collector would take much longer.
+	// Delete Jobs and pods directly, because the garbage collector would take much longer.
 	background := client.PropagationPolicy(metav1.DeletePropagationBackground)
 	in := client.InNamespace(namespace)
 	none := client.GracePeriodSeconds(0)
@@ -414,20 +415,20 @@ func (c *cluster) clear(ctx context.Context, namespace string) error {
 		return apierrors.IsNotFound(err), client.IgnoreNotFound(err)
 	})
 	if err != nil {
-		return fmt.Errorf("namespace %s does not go: %w", namespace, err)
+		return fmt.Errorf("wait for the deletion of namespace %s: %w", namespace, err)
 	}
 	return nil
 }
 
-// create makes tests, from several clients at the same time, in the order of their numbers.
-func (c *cluster) create(ctx context.Context, seen *stories, tests []*v2.LocustTest) error {
+// create creates tests from several concurrent clients, in their order.
+func (c *cluster) create(ctx context.Context, seen *timelines, tests []*v2.LocustTest) error {
 	numbers := make(chan *v2.LocustTest)
 	errs := make(chan error, creators)
 	var creating sync.WaitGroup
 	for range creators {
 		creating.Go(func() {
 			for test := range numbers {
-				seen.asked(test.Name)
+				seen.recordCreate(test.Name)
 				if err := c.Create(ctx, test); err != nil {
 					select {
 					case errs <- fmt.Errorf("create test %s: %w", test.Name, err):
@@ -450,7 +451,7 @@ func (c *cluster) create(ctx context.Context, seen *stories, tests []*v2.LocustT
 	}
 }
 
-// podsIn is how many pods of tests there are in a namespace.
+// podsIn returns the number of pods of tests in a namespace.
 func (c *cluster) podsIn(ctx context.Context, namespace string) (int, error) {
 	list := &metav1.PartialObjectMetadataList{}
 	list.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("PodList"))
@@ -458,4 +459,4 @@ func (c *cluster) podsIn(ctx context.Context, namespace string) (int, error) {
 	return len(list.Items), err
 }
 
-func joined(words []string) string { return strings.Join(words, " → ") }
+func joinPhases(phases []string) string { return strings.Join(phases, " → ") }

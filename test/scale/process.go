@@ -23,8 +23,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// processOf is the process on this machine that runs a program in a container of a pod; its control group carries the pod's
-// UID.
+// processOf returns the process of a program in a pod on this machine. It finds it by the pod's UID in the cgroup path.
 func processOf(pod *corev1.Pod, program string) (procfs.Proc, error) {
 	return find(program, func(p procfs.Proc) bool {
 		groups, err := p.Cgroups()
@@ -32,7 +31,7 @@ func processOf(pod *corev1.Pod, program string) (procfs.Proc, error) {
 	})
 }
 
-// apiServerProcess is the process of the embedded cluster's API server.
+// apiServerProcess returns the process of the embedded cluster's API server.
 func apiServerProcess() (procfs.Proc, error) {
 	return find("kube-apiserver", func(procfs.Proc) bool { return true })
 }
@@ -51,19 +50,19 @@ func find(program string, is func(procfs.Proc) bool) (procfs.Proc, error) {
 	return procfs.Proc{}, fmt.Errorf("no process %s runs on this machine; the embedded cluster is needed: make cluster-up", program)
 }
 
-// peakMemory is the most resident memory that a process has had, in bytes.
+// peakMemory returns the peak resident memory of a process, in bytes.
 func peakMemory(p procfs.Proc) (uint64, error) {
 	status, err := p.NewStatus()
 	return status.VmHWM, err
 }
 
-// cpu is the processor time that a process has used, in seconds.
+// cpu returns the CPU time of a process, in seconds.
 func cpu(p procfs.Proc) (float64, error) {
 	stat, err := p.Stat()
 	return stat.CPUTime(), err
 }
 
-// machine is the processor time of the whole machine, in seconds: all of it, and what was idle.
+// machine returns the total and the idle CPU time of the machine, in seconds.
 func machine() (all, idle float64, err error) {
 	fs, err := procfs.NewDefaultFS()
 	if err != nil {
@@ -90,7 +89,7 @@ const readerName = "scale-metrics-reader"
 func (c *cluster) newScraper(ctx context.Context, pod *corev1.Pod) (*scraper, error) {
 	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: operatorNamespace, Name: readerName}}
 	if err := client.IgnoreAlreadyExists(c.Create(ctx, account)); err != nil {
-		return nil, fmt.Errorf("make a reader of the metrics: %w", err)
+		return nil, fmt.Errorf("create the service account of the metrics reader: %w", err)
 	}
 	binding := &rbacv1.ClusterRoleBinding{
 		ObjectMeta: metav1.ObjectMeta{Name: readerName},
@@ -98,26 +97,26 @@ func (c *cluster) newScraper(ctx context.Context, pod *corev1.Pod) (*scraper, er
 		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: operatorNamespace, Name: readerName}},
 	}
 	if err := client.IgnoreAlreadyExists(c.Create(ctx, binding)); err != nil {
-		return nil, fmt.Errorf("let it read the metrics: %w", err)
+		return nil, fmt.Errorf("create the role binding of the metrics reader: %w", err)
 	}
-	c.undo = append(c.undo, func() {
+	c.cleanup = append(c.cleanup, func() {
 		_ = c.Delete(context.Background(), binding)
 		_ = c.Delete(context.Background(), account)
 	})
 	hours := int64(4 * 3600)
 	token := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: &hours}}
 	if err := c.SubResource("token").Create(ctx, account, token); err != nil {
-		return nil, fmt.Errorf("make a token for it: %w", err)
+		return nil, fmt.Errorf("create the token of the metrics reader: %w", err)
 	}
 	return &scraper{
-		// The operator's certificate is its own.
+		// The operator serves metrics with a self-signed certificate.
 		client: &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}},
 		url:    "https://" + pod.Status.PodIP + ":8443/metrics",
 		token:  token.Status.Token,
 	}, nil
 }
 
-// metrics are the operator's metrics at one moment, by name.
+// metrics are scraped metric families, by name.
 type metrics map[string]*dto.MetricFamily
 
 func (s *scraper) read(ctx context.Context) (metrics, error) {
@@ -146,7 +145,7 @@ func decode(text io.Reader, whose string) (metrics, error) {
 	return families, nil
 }
 
-// apiServerMetrics are those of the API server.
+// apiServerMetrics scrapes the API server.
 func (c *cluster) apiServerMetrics(ctx context.Context) (metrics, error) {
 	data, err := c.set.Discovery().RESTClient().Get().AbsPath("/metrics").DoRaw(ctx)
 	if err != nil {
@@ -155,8 +154,8 @@ func (c *cluster) apiServerMetrics(ctx context.Context) (metrics, error) {
 	return decode(bytes.NewReader(data), "the API server's")
 }
 
-// served is what the API server has answered since it started, whoever asked: requests but for watches, the seconds that they
-// took, and, of all that had to queue up or not, the seconds until it was their turn and how many were turned away
+// served are totals of the API server since its start, for all clients: the number and duration of requests without watches,
+// and the number, wait time and rejections of API Priority and Fairness. Times are in seconds
 // (https://kubernetes.io/docs/reference/instrumentation/metrics/).
 type served struct {
 	requests, seconds       float64
@@ -170,12 +169,13 @@ func servedBy(m metrics) (s served) {
 	return s
 }
 
-// saturation is how much the API server had to do.
+// saturation describes the load of the API server in a period.
 type saturation struct {
-	// Request is the mean time of a request but for watches, Wait the mean time of it in the queues of priority and fairness.
+	// Request is the mean duration of requests without watches, Wait their mean time in the queues of API Priority and
+	// Fairness.
 	Request float64 `json:"requestSeconds"`
 	Wait    float64 `json:"waitSeconds"`
-	// Rejected is how many requests were turned away.
+	// Rejected is the number of rejected requests.
 	Rejected float64 `json:"rejected"`
 }
 
@@ -189,39 +189,39 @@ func (a served) since(b served) saturation {
 	return saturation{mean(a.seconds-b.seconds, a.requests-b.requests), mean(a.waited-b.waited, a.turns-b.turns), a.rejected - b.rejected}
 }
 
-// sum adds up the series of a name that have all the labels, given as pairs of name and value.
+// sum returns the sum of the series of a metric that have all labels, given as pairs of name and value.
 func (m metrics) sum(name string, labels ...string) float64 {
 	total := 0.0
 next:
-	for _, one := range m[name].GetMetric() {
+	for _, series := range m[name].GetMetric() {
 		for i := 0; i+1 < len(labels); i += 2 {
-			if !has(one, labels[i], labels[i+1]) {
+			if !has(series, labels[i], labels[i+1]) {
 				continue next
 			}
 		}
-		// A series has one of these; the others give 0.
-		total += one.GetCounter().GetValue() + one.GetGauge().GetValue() + one.GetUntyped().GetValue()
+		// A series has one of these types; the others return 0.
+		total += series.GetCounter().GetValue() + series.GetGauge().GetValue() + series.GetUntyped().GetValue()
 	}
 	return total
 }
 
-// histogram is how many observations of a name there were, and what they add up to, without the series that have the label.
+// histogram returns count and sum of a histogram, without the series that have the label.
 func (m metrics) histogram(name, label, value string) (n, sum float64) {
-	for _, one := range m[name].GetMetric() {
-		if !has(one, label, value) {
-			n += float64(one.GetHistogram().GetSampleCount())
-			sum += one.GetHistogram().GetSampleSum()
+	for _, series := range m[name].GetMetric() {
+		if !has(series, label, value) {
+			n += float64(series.GetHistogram().GetSampleCount())
+			sum += series.GetHistogram().GetSampleSum()
 		}
 	}
 	return n, sum
 }
 
-// has tells whether a series has a label with that value.
+// has reports whether a series has a label with that value.
 func has(series *dto.Metric, label, value string) bool {
 	return slices.ContainsFunc(series.GetLabel(), func(l *dto.LabelPair) bool { return l.GetName() == label && l.GetValue() == value })
 }
 
-// series is how many there are.
+// series returns the number of series.
 func (m metrics) series() int {
 	n := 0
 	for _, family := range m {

@@ -12,26 +12,26 @@ import (
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 )
 
-// load is what is asked of an operator.
+// load describes the tests of a run.
 type load struct {
 	namespace      string
 	tests, workers int
-	// runTime is how long the first test runs, from the creation of the first on; the others follow within spread.
+	// runTime is the time from the first creation to the end of the first test; the other tests end within spread after it.
 	runTime, spread time.Duration
-	// patience bounds the whole.
-	patience time.Duration
-	// fill makes a spec as large as it may be; nil leaves it small.
+	// timeout bounds the run.
+	timeout time.Duration
+	// fill makes a spec as large as admitted; nil keeps it small.
 	fill func(*v2.LocustTestSpec)
 }
 
-// subject is who does the work.
-type subject struct {
+// target is the measured program: the operator or the baseline.
+type target struct {
 	name string
-	// pod is the operator's; empty for the floor.
+	// pod is the operator's pod; empty for the baseline.
 	pod     string
 	process procfs.Proc
 	wanted  func(*request) bool
-	// scraper reads its metrics; nil when it has none.
+	// scraper reads its metrics; nil for the baseline.
 	scraper *scraper
 }
 
@@ -51,50 +51,51 @@ func latencyOf(all []float64) latency {
 	return latency{at(0.5), at(0.99), all[len(all)-1]}
 }
 
-// result is what one run measured.
+// result holds the measurements of one run.
 type result struct {
-	Subject string  `json:"subject"`
+	Target  string  `json:"subject"`
 	Tests   int     `json:"tests"`
 	Workers int     `json:"workers"`
 	Seconds float64 `json:"seconds"`
-	// AllJobs is from the first creation until the last test has both Jobs.
+	// AllJobs is the time from the first creation until the last test has both Jobs.
 	AllJobs float64 `json:"allJobsSeconds"`
-	// Jobs is from a test's creation until it has both Jobs, Told from the end of its master Job until its status is final.
-	Jobs latency `json:"jobsSeconds"`
-	Told latency `json:"toldSeconds"`
-	// Phases are the sequences of phases that were seen, and how many tests had each.
+	// Jobs is the time from a test's creation until it has both Jobs, StatusDelay from the end of its master Job to its
+	// final status.
+	Jobs        latency `json:"jobsSeconds"`
+	StatusDelay latency `json:"toldSeconds"`
+	// Phases is the number of tests by observed sequence of phases.
 	Phases map[string]int `json:"phases"`
-	// Connected is how many tests were told to have all workers.
+	// Connected is the number of tests whose status reported all workers as connected.
 	Connected int     `json:"connected"`
 	Counts    *counts `json:"counts"`
 
 	CPU        float64 `json:"cpuSeconds"`
 	PeakMemory uint64  `json:"peakMemoryBytes"`
-	// HeapLive is what the last garbage collection left, while all tests were there; 0 when it is not known.
+	// HeapLive is the live heap after the last garbage collection while all tests existed; zero means unknown.
 	HeapLive   float64 `json:"heapLiveBytes"`
 	Reconciles float64 `json:"reconciles"`
 	Requests   float64 `json:"clientRequests"`
 
 	APIServerCPU float64 `json:"apiServerCPUSeconds"`
-	// Busy is the share of the machine that was busy until the last test had its Jobs, and over the whole run.
+	// BusyStart is the busy share of the machine's CPU time until the last test had its Jobs, Busy over the whole run.
 	BusyStart float64 `json:"busyWhileStarting"`
 	Busy      float64 `json:"busy"`
-	// Starting is what the API server had to do until then, Serving over the whole run.
+	// Starting is the load of the API server until then, Serving over the whole run.
 	Starting saturation `json:"apiServerWhileStarting"`
 	Serving  saturation `json:"apiServer"`
 }
 
-// goodRun are the phases of a test that went well, as joined writes them.
+// goodRun is the phase sequence of a successful test, as formatted by joined.
 const goodRun = "Pending → Running → Succeeded"
 
-// neverRan are those of a test whose pods did not all run at the same time.
+// neverRan is the phase sequence of a test whose pods never ran all at the same time.
 const neverRan = "Pending → Succeeded"
 
-// good is how many tests took the three phases, and no other.
+// good returns the number of tests with exactly the three phases.
 func (r *result) good() int { return r.Phases[goodRun] }
 
-// moment are the meters at one time.
-type moment struct {
+// readings are the values of all meters at one time.
+type readings struct {
 	at                   time.Time
 	cpu, apiServer       float64
 	all, idle            float64
@@ -103,7 +104,7 @@ type moment struct {
 	served               served
 }
 
-func (c *cluster) meters(ctx context.Context, s *subject, apiServer procfs.Proc) (m moment, err error) {
+func (c *cluster) readMeters(ctx context.Context, s *target, apiServer procfs.Proc) (m readings, err error) {
 	m.at = time.Now()
 	if m.cpu, err = cpu(s.process); err != nil {
 		return m, fmt.Errorf("%s has ended: %w", s.name, err)
@@ -114,11 +115,11 @@ func (c *cluster) meters(ctx context.Context, s *subject, apiServer procfs.Proc)
 	if m.all, m.idle, err = machine(); err != nil {
 		return m, err
 	}
-	asked, err := c.apiServerMetrics(ctx)
+	scraped, err := c.apiServerMetrics(ctx)
 	if err != nil {
 		return m, err
 	}
-	m.served = servedBy(asked)
+	m.served = servedBy(scraped)
 	if s.scraper == nil {
 		return m, nil
 	}
@@ -132,27 +133,28 @@ func (c *cluster) meters(ctx context.Context, s *subject, apiServer procfs.Proc)
 	return m, nil
 }
 
-// heapLive is what the last garbage collection left: the next one comes when the heap has grown by GOGC percent.
+// heapLive returns the live heap after the last garbage collection. The next one starts when the heap has grown by GOGC
+// percent.
 func heapLive(m metrics) float64 {
 	return m.sum("go_memstats_next_gc_bytes") / (1 + m.sum("go_gc_gogc_percent")/100)
 }
 
-func (a moment) busySince(b moment) float64 {
+func (a readings) busySince(b readings) float64 {
 	if a.all <= b.all {
 		return 0
 	}
 	return 1 - (a.idle-b.idle)/(a.all-b.all)
 }
 
-// run creates tests and watches until all are over.
-func (c *cluster) run(ctx context.Context, s *subject, l load) (*result, error) {
-	ctx, stop := context.WithTimeout(ctx, l.patience)
+// run creates tests, watches them until all have finished, and returns the measurements.
+func (c *cluster) run(ctx context.Context, s *target, l load) (*result, error) {
+	ctx, stop := context.WithTimeout(ctx, l.timeout)
 	defer stop()
 	apiServer, err := apiServerProcess()
 	if err != nil {
 		return nil, err
 	}
-	seen := &stories{byName: map[string]*story{}}
+	seen := &timelines{byName: map[string]*timeline{}}
 	if err := seen.watch(ctx, c, l.namespace); err != nil {
 		return nil, err
 	}
@@ -161,8 +163,8 @@ func (c *cluster) run(ctx context.Context, s *subject, l load) (*result, error) 
 		return nil, err
 	}
 	defer log.close()
-	r := &result{Subject: s.name, Tests: l.tests, Workers: l.workers, Phases: map[string]int{}, Counts: newCounts()}
-	before, err := c.meters(ctx, s, apiServer)
+	r := &result{Target: s.name, Tests: l.tests, Workers: l.workers, Phases: map[string]int{}, Counts: newCounts()}
+	before, err := c.readMeters(ctx, s, apiServer)
 	if err != nil {
 		return nil, err
 	}
@@ -179,33 +181,33 @@ func (c *cluster) run(ctx context.Context, s *subject, l load) (*result, error) 
 		}
 	}
 	failed := c.create(ctx, seen, tests)
-	started, middle := moment{}, moment{}
+	started, middle := readings{}, readings{}
 	for last := time.Now(); failed == nil; {
 		withJobs, running, finals := seen.numbers()
 		if withJobs == l.tests && started.at.IsZero() {
-			if started, failed = c.meters(ctx, s, apiServer); failed != nil {
+			if started, failed = c.readMeters(ctx, s, apiServer); failed != nil {
 				break
 			}
 		}
 		if running == l.tests && middle.at.IsZero() {
-			if middle, failed = c.meters(ctx, s, apiServer); failed != nil {
+			if middle, failed = c.readMeters(ctx, s, apiServer); failed != nil {
 				break
 			}
 		}
 		if time.Since(last) > 5*time.Second {
 			last = time.Now()
-			c.log("%s: %d tests, %d with Jobs, %d have run, %d are over", s.name, l.tests, withJobs, running, finals)
+			c.log("%s: %d tests, %d with Jobs, %d have run, %d finished", s.name, l.tests, withJobs, running, finals)
 		}
 		if finals == l.tests {
 			break
 		}
 		select {
 		case <-ctx.Done():
-			failed = fmt.Errorf("%s: %d of %d tests are over: %w", s.name, finals, l.tests, ctx.Err())
+			failed = fmt.Errorf("%s: %d of %d tests finished: %w", s.name, finals, l.tests, ctx.Err())
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
-	// What is written late would be written for nothing; it counts.
+	// Count superfluous writes after the end, too.
 	time.Sleep(3 * time.Second)
 	close(ended)
 	if err := <-logged; failed == nil {
@@ -214,7 +216,7 @@ func (c *cluster) run(ctx context.Context, s *subject, l load) (*result, error) 
 	if failed != nil {
 		return nil, failed
 	}
-	after, err := c.meters(ctx, s, apiServer)
+	after, err := c.readMeters(ctx, s, apiServer)
 	if err != nil {
 		return nil, err
 	}
@@ -227,26 +229,26 @@ func (c *cluster) run(ctx context.Context, s *subject, l load) (*result, error) 
 	r.HeapLive = max(middle.heapLive, after.heapLive)
 	r.BusyStart, r.Busy = started.busySince(before), after.busySince(before)
 	r.Starting, r.Serving = started.served.since(before.served), after.served.since(before.served)
-	r.tell(seen, began)
-	c.log("%s: %d tests are over", s.name, l.tests)
+	r.summarize(seen, began)
+	c.log("%s: %d tests finished", s.name, l.tests)
 	return r, nil
 }
 
-// tell adds up the stories.
-func (r *result) tell(seen *stories, began time.Time) {
+// summarize adds the timelines to the result.
+func (r *result) summarize(seen *timelines, began time.Time) {
 	seen.mu.Lock()
 	defer seen.mu.Unlock()
-	var jobs, told []float64
+	var jobs, delays []float64
 	for _, name := range slices.Sorted(maps.Keys(seen.byName)) {
-		one := seen.byName[name]
-		jobs = append(jobs, one.jobs.Sub(one.asked).Seconds())
-		// A status that was seen before the end of the Job, in another watch, was not late.
-		told = append(told, max(one.told.Sub(one.ended).Seconds(), 0))
-		r.AllJobs = max(r.AllJobs, one.jobs.Sub(began).Seconds())
-		r.Phases[joined(one.phases)]++
-		if one.connected {
+		entry := seen.byName[name]
+		jobs = append(jobs, entry.jobs.Sub(entry.created).Seconds())
+		// The watches are independent: the status may be observed before the end of the Job.
+		delays = append(delays, max(entry.final.Sub(entry.ended).Seconds(), 0))
+		r.AllJobs = max(r.AllJobs, entry.jobs.Sub(began).Seconds())
+		r.Phases[joinPhases(entry.phases)]++
+		if entry.connected {
 			r.Connected++
 		}
 	}
-	r.Jobs, r.Told = latencyOf(jobs), latencyOf(told)
+	r.Jobs, r.StatusDelay = latencyOf(jobs), latencyOf(delays)
 }

@@ -19,13 +19,13 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
 )
 
-// line is a line of the audit log.
+// line returns a line of the audit log.
 func line(verb, resource, subresource string, code int, version string) string {
 	return fmt.Sprintf(`{"auditID":"x","stage":"ResponseComplete","verb":%q,"user":{"username":"me"},"objectRef":{"resource":%q,"subresource":%q,"namespace":"n","name":"a"},`+
 		`"responseStatus":{"code":%d},"responseObject":{"metadata":{"uid":"u","resourceVersion":%q}}}`+"\n", verb, resource, subresource, code, version)
 }
 
-// TestAuditLog: each request is counted once, also where the API server begins a new file in between.
+// TestAuditLog checks that each request is counted once, also across a rotation of the file.
 func TestAuditLog(t *testing.T) {
 	cache := t.TempDir()
 	t.Setenv("LOCUST_OPERATOR_CACHE", cache)
@@ -51,90 +51,90 @@ func TestAuditLog(t *testing.T) {
 	write(half[:40])
 	read()
 	assert.Equal(t, 2, c.StatusWrites)
-	assert.Equal(t, 1, c.NoOpWrites, "the second changed nothing")
+	assert.Equal(t, 1, c.NoOpWrites, "the second write changed nothing")
 	write(half[40:] + line("update", "leases", "", 200, ""))
 	read()
-	write(line("patch", "locusttests", "status", 409, "")) // not read before the file is turned
+	write(line("patch", "locusttests", "status", 409, "")) // not read before the rotation
 	require.NoError(t, os.Rename(path, path+".1"))
 	write(line("update", "locusttests", "", 200, "3") + line("patch", "locusttests", "status", 200, "4"))
 	read()
-	assert.Equal(t, 7, c.Total, "what was there before does not count: %v", c.Requests)
+	assert.Equal(t, 7, c.Total, "earlier lines do not count: %v", c.Requests)
 	assert.Equal(t, []int{1, 1, 1, 1, 3, 3}, []int{c.Leases, c.RefusedCreates, c.Conflicts, c.MainWrites, c.StatusWrites, c.MostStatusWrites})
 }
 
-func TestStories(t *testing.T) {
-	s := &stories{byName: map[string]*story{}}
-	s.asked("a")
+func TestTimelines(t *testing.T) {
+	s := &timelines{byName: map[string]*timeline{}}
+	s.recordCreate("a")
 	test := &v2.LocustTest{ObjectMeta: metav1.ObjectMeta{Name: "a"}}
 	job := func(role resources.Role, conditions ...batchv1.JobCondition) *batchv1.Job {
 		return &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{resources.LabelTestName: "a", resources.LabelComponent: string(role)}}, Status: batchv1.JobStatus{Conditions: conditions}}
 	}
 	for _, phase := range []string{"", v2.PhasePending, v2.PhasePending, v2.PhaseRunning, v2.PhasePending, v2.PhaseRunning} {
 		test.Status.Phase = phase
-		s.test(test)
+		s.recordTest(test)
 	}
-	s.job(job(resources.RoleMaster))
+	s.recordJob(job(resources.RoleMaster))
 	withJobs, _, _ := s.numbers()
-	assert.Zero(t, withJobs, "it has one of two")
-	s.job(job(resources.RoleWorker))
-	s.job(job(resources.RoleMaster, batchv1.JobCondition{Type: batchv1.JobComplete, Status: corev1.ConditionTrue}))
+	assert.Zero(t, withJobs, "the test has one of two Jobs")
+	s.recordJob(job(resources.RoleWorker))
+	s.recordJob(job(resources.RoleMaster, batchv1.JobCondition{Type: batchv1.JobComplete, Status: corev1.ConditionTrue}))
 	test.Status.Phase = v2.PhaseSucceeded
 	test.Status.Conditions = []metav1.Condition{{Type: v2.ConditionTypeWorkersConnected, Status: metav1.ConditionTrue}}
-	s.test(test)
-	s.test(test)
+	s.recordTest(test)
+	s.recordTest(test)
 	r := &result{Phases: map[string]int{}}
-	r.tell(s, time.Now().Add(-time.Second)) // the first creation
-	assert.Equal(t, map[string]int{"Pending → Running → Pending → Running → Succeeded": 1}, r.Phases, "a phase that flaps is seen")
+	r.summarize(s, time.Now().Add(-time.Second)) // the first creation
+	assert.Equal(t, map[string]int{"Pending → Running → Pending → Running → Succeeded": 1}, r.Phases, "a flapping phase is recorded")
 	assert.Equal(t, 1, r.Connected)
-	assert.Less(t, r.Told.Max, 0.5)
+	assert.Less(t, r.StatusDelay.Max, 0.5)
 	assert.Greater(t, r.AllJobs, 0.9)
 	withJobs, _, finals := s.numbers()
 	assert.Equal(t, []int{1, 1}, []int{withJobs, finals})
 }
 
-// good is a result within all budgets.
+// good returns a result within all budgets.
 func good(tests int) *result {
 	c := newCounts()
 	c.Total, c.Leases, c.StatusWrites, c.MostStatusWrites = 10*tests, 2, 4*tests, 5
 	c.Requests["create jobs 201"], c.Requests["create services 201"] = 2*tests, tests
-	return &result{Subject: "operator", Tests: tests, Workers: 5, AllJobs: 5, Told: latency{0.1, 0.2, 0.3}, Phases: map[string]int{"Pending → Running → Succeeded": tests},
+	return &result{Target: "operator", Tests: tests, Workers: 5, AllJobs: 5, StatusDelay: latency{0.1, 0.2, 0.3}, Phases: map[string]int{"Pending → Running → Succeeded": tests},
 		Connected: tests, Counts: c, CPU: 9, PeakMemory: 60 << 20}
 }
 
-// TestBudgets: each budget can be missed; those of times only where times are checked.
+// TestBudgets checks that each budget can be missed, and that budgets of times are ignored if only counts are checked.
 func TestBudgets(t *testing.T) {
 	for name, row := range map[string]struct {
 		spoil  func(t *table)
 		counts bool
 	}{
-		"all met":                    {func(*table) {}, false},
-		"jobs slower than the floor": {func(t *table) { t.Operator.AllJobs = 8 }, false},
-		"jobs slow":                  {func(t *table) { t.Operator.AllJobs, t.Floor.AllJobs = 9.5, 9 }, false},
-		"told late":                  {func(t *table) { t.Operator.Told.Max = 0.6 }, false},
-		"processor":                  {func(t *table) { t.Operator.CPU = 11 }, false},
-		"memory":                     {func(t *table) { t.Operator.PeakMemory = 63 << 20 }, false},
-		"requests":                   {func(t *table) { t.Operator.Counts.Total = 21 * 300 }, true},
-		"status writes":              {func(t *table) { t.Operator.Counts.StatusWrites = 9 * 300 }, true},
-		"status writes of one":       {func(t *table) { t.Operator.Counts.MostStatusWrites = 9 }, true},
-		"no-ops":                     {func(t *table) { t.Operator.Counts.NoOpWrites = 1 }, true},
-		"refused creates":            {func(t *table) { t.Operator.Counts.RefusedCreates = 1 }, true},
-		"main object":                {func(t *table) { t.Operator.Counts.MainWrites = 1 }, true},
-		"phases":                     {func(t *table) { t.Operator.Phases["Pending → Running → Succeeded"]-- }, true},
-		"ended before they ran":      {func(t *table) { t.Operator.Phases[neverRan]++ }, true},
-		"workers":                    {func(t *table) { t.Operator.Connected-- }, true},
-		"nothing was seen":           {func(t *table) { t.Operator.Counts = newCounts() }, true},
-		"Jobs made twice":            {func(t *table) { t.Operator.Counts.Requests["create jobs 201"]++ }, true},
-		"the run was too short":      {func(t *table) { t.Floor.Phases["Pending → Running → Succeeded"]-- }, true},
-		"one alone":                  {func(t *table) { t.Alone.Counts.Total = 21 }, true},
+		"all met":                       {func(*table) {}, false},
+		"jobs slower than the baseline": {func(t *table) { t.Operator.AllJobs = 8 }, false},
+		"jobs slow":                     {func(t *table) { t.Operator.AllJobs, t.Baseline.AllJobs = 9.5, 9 }, false},
+		"late status":                   {func(t *table) { t.Operator.StatusDelay.Max = 0.6 }, false},
+		"CPU time":                      {func(t *table) { t.Operator.CPU = 11 }, false},
+		"memory":                        {func(t *table) { t.Operator.PeakMemory = 63 << 20 }, false},
+		"requests":                      {func(t *table) { t.Operator.Counts.Total = 21 * 300 }, true},
+		"status writes":                 {func(t *table) { t.Operator.Counts.StatusWrites = 9 * 300 }, true},
+		"status writes of one":          {func(t *table) { t.Operator.Counts.MostStatusWrites = 9 }, true},
+		"no-ops":                        {func(t *table) { t.Operator.Counts.NoOpWrites = 1 }, true},
+		"refused creates":               {func(t *table) { t.Operator.Counts.RefusedCreates = 1 }, true},
+		"main object":                   {func(t *table) { t.Operator.Counts.MainWrites = 1 }, true},
+		"phases":                        {func(t *table) { t.Operator.Phases["Pending → Running → Succeeded"]-- }, true},
+		"ended before they ran":         {func(t *table) { t.Operator.Phases[neverRan]++ }, true},
+		"workers":                       {func(t *table) { t.Operator.Connected-- }, true},
+		"nothing observed":              {func(t *table) { t.Operator.Counts = newCounts() }, true},
+		"Jobs created twice":            {func(t *table) { t.Operator.Counts.Requests["create jobs 201"]++ }, true},
+		"the run was too short":         {func(t *table) { t.Baseline.Phases["Pending → Running → Succeeded"]-- }, true},
+		"one alone":                     {func(t *table) { t.Alone.Counts.Total = 21 }, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			one := &table{Floor: good(300), Operator: good(300), Alone: good(1)}
-			row.spoil(one)
+			results := &table{Baseline: good(300), Operator: good(300), Alone: good(1)}
+			row.spoil(results)
 			var out bytes.Buffer
-			all, counts := one.print(&out, "all"), one.print(&out, "counts")
+			all, counts := results.print(&out, "all"), results.print(&out, "counts")
 			assert.Equal(t, name == "all met", all == nil, out.String())
 			assert.Equal(t, row.counts, counts != nil, out.String())
-			assert.NoError(t, one.print(&out, "none"))
+			assert.NoError(t, results.print(&out, "none"))
 		})
 	}
 }
@@ -162,7 +162,7 @@ apiserver_flowcontrol_rejected_requests_total{reason="timeout"} %[4]d
 `, requests, watches, waits, rejected)
 	}
 	before, after := read(text(10, 1, 5, 1)), read(text(14, 9, 5, 3))
-	assert.Equal(t, saturation{Request: 1, Wait: 0, Rejected: 2}, after.since(before), "watches are left out, and nothing waited in between")
+	assert.Equal(t, saturation{Request: 1, Wait: 0, Rejected: 2}, after.since(before), "watches are left out, and no request waited in between")
 	assert.InDelta(t, 0.1, after.since(served{}).Wait, 1e-9)
 }
 
@@ -177,7 +177,7 @@ func TestFit(t *testing.T) {
 	assert.InDelta(t, 5000, found.PerTest, 0.01)
 	assert.InDelta(t, 1500, found.PerPod, 0.01)
 	assert.InDelta(t, 8e6+5000*50000+1500*1e6, found.at(50000, 1e6), 1e3)
-	assert.Zero(t, fit(runs[:2], func(r *result) float64 { return r.HeapLive }), "two sizes tell nothing")
+	assert.Zero(t, fit(runs[:2], func(r *result) float64 { return r.HeapLive }), "two sizes are not enough")
 }
 
 func TestLatency(t *testing.T) {

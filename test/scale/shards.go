@@ -14,13 +14,13 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// shards lets two operators divide two namespaces, and looks in the audit log for any request of one in the namespace of
-// the other.
+// shards runs two operators with one namespace each, and fails if the audit log has a request of one operator in the namespace
+// of the other.
 func shards(ctx context.Context, c *cluster, o *options) error {
-	if err := c.play(ctx, o.kwok, 2*o.tests*(o.workers+1)); err != nil {
+	if err := c.startKwok(ctx, o.kwok, 2*o.tests*(o.workers+1)); err != nil {
 		return err
 	}
-	if err := c.keepOperator(ctx); err != nil {
+	if err := c.restoreOperatorAtEnd(ctx); err != nil {
 		return err
 	}
 	namespaces := []string{"scale-a", "scale-b"}
@@ -34,29 +34,29 @@ func shards(ctx context.Context, c *cluster, o *options) error {
 		s["WATCH_NAMESPACE"], s["LOCUST_OPERATOR_LEADER_ELECTION_ID"] = namespace, "shard-"+namespace
 		return s
 	}
-	// Before they start: what an operator lists first is what it caches.
+	// Open the log before the operators start, so that it has the initial lists of their caches.
 	log, err := openAuditLog()
 	if err != nil {
 		return err
 	}
 	defer log.close()
 
-	// Who asked where: by pod of the operator and namespace.
-	asked := map[string]map[string]*counts{}
+	// requests are the counts by pod of the operator and namespace.
+	requests := map[string]map[string]*counts{}
 	ended, logged := make(chan struct{}), make(chan error, 1)
 	go func() {
 		logged <- log.follow(ended, byUser(operatorUser), func(r *request) {
 			if r.ObjectRef.Namespace == operatorNamespace {
-				return // leases and the certificate of the webhooks
+				return // Leases and the webhook certificate
 			}
 			pod := r.pod()
-			if asked[pod] == nil {
-				asked[pod] = map[string]*counts{}
+			if requests[pod] == nil {
+				requests[pod] = map[string]*counts{}
 			}
-			if asked[pod][r.ObjectRef.Namespace] == nil {
-				asked[pod][r.ObjectRef.Namespace] = newCounts()
+			if requests[pod][r.ObjectRef.Namespace] == nil {
+				requests[pod][r.ObjectRef.Namespace] = newCounts()
 			}
-			asked[pod][r.ObjectRef.Namespace].add(r)
+			requests[pod][r.ObjectRef.Namespace].add(r)
 		})
 	}()
 	first, err := c.operator(ctx, settings(namespaces[0]))
@@ -69,7 +69,7 @@ func shards(ctx context.Context, c *cluster, o *options) error {
 	}
 	results, errs := make([]*result, 2), make([]error, 2)
 	done := make(chan struct{})
-	for i, s := range []*subject{first, second} {
+	for i, s := range []*target{first, second} {
 		go func() {
 			results[i], errs[i] = c.run(ctx, s, o.load(namespaces[i], o.tests, o.workers))
 			done <- struct{}{}
@@ -83,15 +83,15 @@ func shards(ctx context.Context, c *cluster, o *options) error {
 	}
 	var wrong []string
 	owners := map[string]string{}
-	for _, pod := range slices.Sorted(maps.Keys(asked)) {
+	for _, pod := range slices.Sorted(maps.Keys(requests)) {
 		if pod != first.pod && pod != second.pod {
-			continue // the operator that ran before
+			continue // the previous operator
 		}
-		for _, namespace := range slices.Sorted(maps.Keys(asked[pod])) {
-			n := asked[pod][namespace]
+		for _, namespace := range slices.Sorted(maps.Keys(requests[pod])) {
+			n := requests[pod][namespace]
 			fmt.Fprintf(os.Stdout, "%s in %s: %d requests, %d status writes, %d creates of Jobs, %d refused, %d stale\n", pod, namespace, n.Total, n.StatusWrites, n.Requests["create jobs 201"], n.RefusedCreates, n.Conflicts)
 			if other, taken := owners[namespace]; taken {
-				wrong = append(wrong, fmt.Sprintf("both %s and %s asked in %s", other, pod, namespace))
+				wrong = append(wrong, fmt.Sprintf("both %s and %s sent requests for %s", other, pod, namespace))
 			}
 			owners[namespace] = pod
 			if n.Requests["create jobs 201"] != 2*o.tests || n.RefusedCreates > 0 {
@@ -100,12 +100,12 @@ func shards(ctx context.Context, c *cluster, o *options) error {
 		}
 	}
 	if len(owners) != 2 || owners[namespaces[0]] == owners[namespaces[1]] {
-		wrong = append(wrong, fmt.Sprintf("the namespaces were not divided: %v", owners))
+		wrong = append(wrong, fmt.Sprintf("the operators did not work in separate namespaces: %v", owners))
 	}
 	for i, r := range results {
-		fmt.Fprintf(os.Stdout, "%s: %v, most resident memory %.1f MiB\n", namespaces[i], r.Phases, float64(r.PeakMemory)/mebibyte)
+		fmt.Fprintf(os.Stdout, "%s: %v, max resident memory %.1f MiB\n", namespaces[i], r.Phases, float64(r.PeakMemory)/mebibyte)
 		if r.good() != o.tests {
-			wrong = append(wrong, fmt.Sprintf("%s: not all tests took the three phases: %v", namespaces[i], r.Phases))
+			wrong = append(wrong, fmt.Sprintf("%s: not all tests had exactly the three phases: %v", namespaces[i], r.Phases))
 		}
 		if err := c.clear(ctx, namespaces[i]); err != nil {
 			return err
@@ -114,29 +114,29 @@ func shards(ctx context.Context, c *cluster, o *options) error {
 	if len(wrong) > 0 {
 		return errors.New(strings.Join(wrong, "; "))
 	}
-	fmt.Fprintln(os.Stdout, "two operators divided the work without overlap")
+	fmt.Fprintln(os.Stdout, "both operators worked only in their own namespace")
 	return save(o.work+"/shards.json", map[string]any{"results": results, "owners": owners})
 }
 
-// secondOperator is a copy of the first with other settings.
-func (c *cluster) secondOperator(ctx context.Context, settings map[string]string) (*subject, error) {
+// secondOperator starts a copy of the operator with other settings.
+func (c *cluster) secondOperator(ctx context.Context, settings map[string]string) (*target, error) {
 	d := &appsv1.Deployment{}
 	if err := c.Get(ctx, client.ObjectKey{Namespace: operatorNamespace, Name: operatorDeployment}, d); err != nil {
 		return nil, err
 	}
-	// Pods of the one are no pods of the other; the Service of the webhooks leads to both.
+	// The label separates the pods of both Deployments; the webhook Service selects both.
 	const shard = "locust.io/shard"
 	copied := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: d.Namespace, Name: d.Name + "-b"}, Spec: *d.Spec.DeepCopy()}
 	copied.Spec.Selector.MatchLabels[shard] = "b"
 	copied.Spec.Template.Labels[shard] = "b"
 	set(&copied.Spec.Template.Spec.Containers[0], settings)
 	if err := c.Create(ctx, copied); err != nil {
-		return nil, fmt.Errorf("make a second operator: %w", err)
+		return nil, fmt.Errorf("create a second operator: %w", err)
 	}
-	c.undo = append(c.undo, func() { _ = c.Delete(context.Background(), copied) })
+	c.cleanup = append(c.cleanup, func() { _ = c.Delete(context.Background(), copied) })
 	pod, err := c.leader(ctx, map[string]string{shard: "b"}, settings)
 	if err != nil {
 		return nil, err
 	}
-	return c.subjectOf(ctx, "second operator", pod)
+	return c.targetOf(ctx, "second operator", pod)
 }

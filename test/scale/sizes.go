@@ -12,29 +12,29 @@ import (
 	"text/tabwriter"
 )
 
-// slopes are what memory grows by.
+// slopes are the coefficients of a linear model of memory.
 type slopes struct {
-	// Base is the memory with no tests, PerTest and PerPod what one more takes, in bytes.
+	// Base is the memory without tests, PerTest and PerPod the memory of one more test or pod, in bytes.
 	Base    float64 `json:"baseBytes"`
 	PerTest float64 `json:"perTestBytes"`
 	PerPod  float64 `json:"perPodBytes"`
 }
 
-// at is the memory for so many tests and pods.
+// at returns the estimated memory for numbers of tests and pods, in bytes.
 func (s slopes) at(tests, pods int) float64 {
 	return s.Base + s.PerTest*float64(tests) + s.PerPod*float64(pods)
 }
 
-// sizesResult is what sizes writes.
+// sizesResult is the result of sizes.
 type sizesResult struct {
 	Runs []*result `json:"runs"`
-	// Heap and Resident are the slopes of the live heap and of the most resident memory.
+	// Heap and Resident are the slopes of the live heap and of the max resident memory.
 	Heap     slopes `json:"heap"`
 	Resident slopes `json:"resident"`
 	Stopped  string `json:"stopped,omitempty"`
 }
 
-// sizes measures the operator alone, a fresh one for each size, and fits its memory.
+// sizes measures a restarted operator for each size, and fits its memory.
 func sizes(ctx context.Context, c *cluster, o *options) error {
 	var loads []load
 	most := 0
@@ -43,16 +43,16 @@ func sizes(ctx context.Context, c *cluster, o *options) error {
 		n, err := strconv.Atoi(tests)
 		w, err2 := strconv.Atoi(workers)
 		if !ok || err != nil || err2 != nil || n < 1 || w < 1 {
-			return fmt.Errorf("--sizes: %q is no size; write TESTSxWORKERS, as in 300x5", size)
+			return fmt.Errorf("--sizes: %q is not a size; use TESTSxWORKERS, for example 300x5", size)
 		}
-		one := o.load("scale-size", n, w)
-		loads = append(loads, one)
+		l := o.load("scale-size", n, w)
+		loads = append(loads, l)
 		most = max(most, n*(w+1))
 	}
-	if err := c.play(ctx, o.kwok, most); err != nil {
+	if err := c.startKwok(ctx, o.kwok, most); err != nil {
 		return err
 	}
-	if err := c.keepOperator(ctx); err != nil {
+	if err := c.restoreOperatorAtEnd(ctx); err != nil {
 		return err
 	}
 	all := &sizesResult{}
@@ -63,13 +63,13 @@ func sizes(ctx context.Context, c *cluster, o *options) error {
 		}
 		r, err := c.measure(ctx, s, l)
 		if err != nil {
-			// The sizes before it still tell something.
+			// The earlier sizes are still useful.
 			all.Stopped = fmt.Sprintf("%dx%d: %s", l.tests, l.workers, err)
 			c.log("stopped at %s", all.Stopped)
 			break
 		}
 		if r.good() != r.Tests {
-			all.Stopped = fmt.Sprintf("%dx%d: only %d tests ran before they ended; give a longer --run-time", l.tests, l.workers, r.good())
+			all.Stopped = fmt.Sprintf("%dx%d: only %d tests ran before they ended; use a longer --run-time", l.tests, l.workers, r.good())
 			c.log("stopped at %s", all.Stopped)
 			break
 		}
@@ -89,19 +89,19 @@ func sizes(ctx context.Context, c *cluster, o *options) error {
 
 func (s *sizesResult) print(to io.Writer) {
 	columns := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(columns, "\ntests\tworkers\tpods\tseconds\tall Jobs\ttold max\tlive heap\tmost resident\tCPU\trequests per test\tstatus writes, most\tgood")
+	fmt.Fprintln(columns, "\ntests\tworkers\tpods\tseconds\tall Jobs\tfinal status max\tlive heap\tmax resident\tCPU\trequests per test\tstatus writes, max\tgood")
 	for _, r := range s.Runs {
-		fmt.Fprintf(columns, "%d\t%d\t%d\t%.0f\t%.1f s\t%.2f s\t%.1f MiB\t%.1f MiB\t%.1f s\t%.1f\t%d\t%d\n", r.Tests, r.Workers, r.Tests*(r.Workers+1), r.Seconds, r.AllJobs, r.Told.Max,
+		fmt.Fprintf(columns, "%d\t%d\t%d\t%.0f\t%.1f s\t%.2f s\t%.1f MiB\t%.1f MiB\t%.1f s\t%.1f\t%d\t%d\n", r.Tests, r.Workers, r.Tests*(r.Workers+1), r.Seconds, r.AllJobs, r.StatusDelay.Max,
 			r.HeapLive/mebibyte, float64(r.PeakMemory)/mebibyte, r.CPU, float64(r.Counts.Total)/float64(r.Tests), r.Counts.MostStatusWrites, r.good())
 	}
 	_ = columns.Flush()
-	for name, fitted := range map[string]slopes{"live heap": s.Heap, "most resident": s.Resident} {
+	for name, fitted := range map[string]slopes{"live heap": s.Heap, "max resident": s.Resident} {
 		fmt.Fprintf(to, "%s: %.1f MiB + %.1f KiB per test + %.2f KiB per pod\n", name, fitted.Base/mebibyte, fitted.PerTest/1024, fitted.PerPod/1024)
 		fmt.Fprintf(to, "  50,000 tests of 20 pods would take %.1f GiB\n", fitted.at(50_000, 1_000_000)/(1<<30))
 	}
 }
 
-// fit finds the slopes with the least squares of the errors; nothing with fewer than three sizes.
+// fit returns the least-squares fit of the slopes. It returns zero slopes for fewer than three sizes.
 func fit(runs []*result, of func(*result) float64) slopes {
 	if len(runs) < 3 {
 		return slopes{}

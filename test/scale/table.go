@@ -10,9 +10,9 @@ import (
 	"text/tabwriter"
 )
 
-// table is the operator beside the floor.
+// table compares the operator with the baseline.
 type table struct {
-	Floor    *result `json:"floor"`
+	Baseline *result `json:"floor"`
 	Operator *result `json:"operator"`
 	// Alone is the operator with a single test.
 	Alone *result `json:"alone"`
@@ -20,109 +20,109 @@ type table struct {
 
 // figure is a line of the table.
 type figure struct {
-	name            string
-	floor, operator string
-	ratio           string
-	budget          string
-	// missed tells that the budget was missed; counts are exact, everything else depends on the machine.
+	name               string
+	baseline, operator string
+	ratio              string
+	budget             string
+	// missed reports that the budget was missed, count that the figure is an exact count that does not depend on the machine.
 	missed, count bool
 }
 
 const mebibyte = 1 << 20
 
-// What must be within its budget.
+// The values of --check.
 const (
 	checkAll    = "all"
 	checkCounts = "counts"
 	checkNone   = "none"
 )
 
-// figures holds the results to the budgets. Those of times, memory and processor time are made for 300 tests with 5
+// figures compares the results with the budgets. The budgets for times, memory and CPU time hold for 300 tests with 5
 // workers each on two cores.
 func (t *table) figures() []figure {
-	o, f := t.Operator, t.Floor
+	o, f := t.Operator, t.Baseline
 	tests := float64(o.Tests)
-	seconds := func(name string, floor, operator float64, budget string, missed bool) figure {
+	seconds := func(name string, baseline, operator float64, budget string, missed bool) figure {
 		ratio := ""
-		if floor > 0 {
-			ratio = fmt.Sprintf("%.2f", operator/floor)
+		if baseline > 0 {
+			ratio = fmt.Sprintf("%.2f", operator/baseline)
 		}
-		return figure{name, fmt.Sprintf("%.2f s", floor), fmt.Sprintf("%.2f s", operator), ratio, budget, missed, false}
+		return figure{name, fmt.Sprintf("%.2f s", baseline), fmt.Sprintf("%.2f s", operator), ratio, budget, missed, false}
 	}
-	milliseconds := func(name string, floor, operator float64) figure {
-		one := seconds(name, floor, operator, "", false)
-		one.floor, one.operator = fmt.Sprintf("%.1f ms", 1000*floor), fmt.Sprintf("%.1f ms", 1000*operator)
+	milliseconds := func(name string, baseline, operator float64) figure {
+		one := seconds(name, baseline, operator, "", false)
+		one.baseline, one.operator = fmt.Sprintf("%.1f ms", 1000*baseline), fmt.Sprintf("%.1f ms", 1000*operator)
 		return one
 	}
-	number := func(name string, floor, operator float64, budget string, missed bool) figure {
-		return figure{name, fmt.Sprintf("%.4g", floor), fmt.Sprintf("%.4g", operator), "", budget, missed, true}
+	number := func(name string, baseline, operator float64, budget string, missed bool) figure {
+		return figure{name, fmt.Sprintf("%.4g", baseline), fmt.Sprintf("%.4g", operator), "", budget, missed, true}
 	}
 	good := o.good()
 	alone := t.Alone.Counts
 	return []figure{
-		seconds("all tests have their Jobs", f.AllJobs, o.AllJobs, "≤ 1.5 × floor, ≤ 9 s", (f.Tests > 0 && o.AllJobs > 1.5*f.AllJobs) || o.AllJobs > 9),
+		seconds("all tests have their Jobs", f.AllJobs, o.AllJobs, "≤ 1.5 × baseline, ≤ 9 s", (f.Tests > 0 && o.AllJobs > 1.5*f.AllJobs) || o.AllJobs > 9),
 		seconds("test created → has its Jobs, p50", f.Jobs.P50, o.Jobs.P50, "", false),
 		seconds("test created → has its Jobs, p99", f.Jobs.P99, o.Jobs.P99, "", false),
-		seconds("Job finished → terminal status, p50", f.Told.P50, o.Told.P50, "", false),
-		seconds("Job finished → terminal status, p99", f.Told.P99, o.Told.P99, "", false),
-		seconds("Job finished → terminal status, max", f.Told.Max, o.Told.Max, "≤ 0.5 s", o.Told.Max > 0.5),
+		seconds("Job finished → terminal status, p50", f.StatusDelay.P50, o.StatusDelay.P50, "", false),
+		seconds("Job finished → terminal status, p99", f.StatusDelay.P99, o.StatusDelay.P99, "", false),
+		seconds("Job finished → terminal status, max", f.StatusDelay.Max, o.StatusDelay.Max, "≤ 0.5 s", o.StatusDelay.Max > 0.5),
 		number("API requests per test, all verbs", float64(f.Counts.Total)/tests, float64(o.Counts.Total)/tests, "≤ 20", float64(o.Counts.Total)/tests > 20),
-		// A check of counts that saw nothing would be met by everything.
+		// Without these lower bounds, a run that counted no requests would meet all budgets.
 		number("creates of Jobs", float64(f.Counts.Requests["create jobs 201"]), float64(o.Counts.Requests["create jobs 201"]), "2 per test", o.Counts.Requests["create jobs 201"] != 2*o.Tests || alone.Requests["create jobs 201"] != 2),
 		number("creates of Services", float64(f.Counts.Requests["create services 201"]), float64(o.Counts.Requests["create services 201"]), "1 per test", o.Counts.Requests["create services 201"] != o.Tests || alone.Requests["create services 201"] != 1),
-		number("status writes seen", float64(f.Counts.StatusWrites), float64(o.Counts.StatusWrites), "≥ 3 per test", o.Counts.StatusWrites < 3*o.Tests || alone.StatusWrites < 3),
+		number("status writes", float64(f.Counts.StatusWrites), float64(o.Counts.StatusWrites), "≥ 3 per test", o.Counts.StatusWrites < 3*o.Tests || alone.StatusWrites < 3),
 		number("status writes per test", float64(f.Counts.StatusWrites)/tests, float64(o.Counts.StatusWrites)/tests, "≤ 8", float64(o.Counts.StatusWrites)/tests > 8),
-		number("status writes of a test, most", float64(f.Counts.MostStatusWrites), float64(o.Counts.MostStatusWrites), "≤ 8", o.Counts.MostStatusWrites > 8),
+		number("status writes of one test, max", float64(f.Counts.MostStatusWrites), float64(o.Counts.MostStatusWrites), "≤ 8", o.Counts.MostStatusWrites > 8),
 		number("status writes that changed nothing", float64(f.Counts.NoOpWrites), float64(o.Counts.NoOpWrites), "0", o.Counts.NoOpWrites > 0),
 		number("writes refused as stale", float64(f.Counts.Conflicts), float64(o.Counts.Conflicts), "", false),
-		number("creates refused", float64(f.Counts.RefusedCreates), float64(o.Counts.RefusedCreates), "0", o.Counts.RefusedCreates > 0),
+		number("refused creates", float64(f.Counts.RefusedCreates), float64(o.Counts.RefusedCreates), "0", o.Counts.RefusedCreates > 0),
 		number("writes of the LocustTest itself", float64(f.Counts.MainWrites), float64(o.Counts.MainWrites), "0", o.Counts.MainWrites > 0),
 		number("tests with exactly the 3 phases", float64(f.good()), float64(good), "all", good != o.Tests),
-		number("tests told to have all workers", float64(f.Connected), float64(o.Connected), "all", o.Connected != o.Tests),
-		number("requests of one good run alone, without Leases", 0, float64(alone.Total-alone.Leases), "≤ 18", alone.Total-alone.Leases > 18),
+		number("tests that reported all workers", float64(f.Connected), float64(o.Connected), "all", o.Connected != o.Tests),
+		number("requests of a single good run, without Leases", 0, float64(alone.Total-alone.Leases), "≤ 18", alone.Total-alone.Leases > 18),
 		number("reconciles per test", 0, o.Reconciles/tests, "", false),
 		seconds("processor time", f.CPU, o.CPU, "≤ 10 s", o.CPU > 10),
-		{"most resident memory", fmt.Sprintf("%.1f MiB", float64(f.PeakMemory)/mebibyte), fmt.Sprintf("%.1f MiB", float64(o.PeakMemory)/mebibyte), "", "≤ 62 MiB", float64(o.PeakMemory)/mebibyte > 62, false},
+		{"max resident memory", fmt.Sprintf("%.1f MiB", float64(f.PeakMemory)/mebibyte), fmt.Sprintf("%.1f MiB", float64(o.PeakMemory)/mebibyte), "", "≤ 62 MiB", float64(o.PeakMemory)/mebibyte > 62, false},
 		{"live heap", "", fmt.Sprintf("%.1f MiB", o.HeapLive/mebibyte), "", "", false, false},
 		seconds("API server's processor time", f.APIServerCPU, o.APIServerCPU, "", false),
 		milliseconds("API server: mean request, while the tests start", f.Starting.Request, o.Starting.Request),
-		milliseconds("API server: mean wait in its queues then", f.Starting.Wait, o.Starting.Wait),
+		milliseconds("API server: mean wait in its queues, while the tests start", f.Starting.Wait, o.Starting.Wait),
 		milliseconds("API server: mean request, whole run", f.Serving.Request, o.Serving.Request),
-		{"API server: requests turned away", fmt.Sprint(f.Serving.Rejected), fmt.Sprint(o.Serving.Rejected), "", "", false, false},
+		{"API server: rejected requests", fmt.Sprint(f.Serving.Rejected), fmt.Sprint(o.Serving.Rejected), "", "", false, false},
 		{"machine busy while the tests start", fmt.Sprintf("%.0f %%", 100*f.BusyStart), fmt.Sprintf("%.0f %%", 100*o.BusyStart), "", "", false, false},
 		{"machine busy, whole run", fmt.Sprintf("%.0f %%", 100*f.Busy), fmt.Sprintf("%.0f %%", 100*o.Busy), "", "", false, false},
 	}
 }
 
-// print writes the table, and fails when a budget that is checked was missed.
+// print writes the table, and returns an error if a checked budget was missed.
 func (t *table) print(to io.Writer, check string) error {
 	var missed []string
 	columns := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(columns, "\n%d tests × %d workers\tfloor\toperator\tratio\tbudget\t\n", t.Operator.Tests, t.Operator.Workers)
 	for _, f := range t.figures() {
-		verdict := ""
+		outcome := ""
 		checked := check == checkAll || (check == checkCounts && f.count)
 		switch {
 		case f.budget != "" && f.missed:
-			verdict = "missed"
+			outcome = "missed"
 			if checked {
 				missed = append(missed, f.name)
 			} else {
-				verdict += " (not checked)"
+				outcome += " (not checked)"
 			}
 		case f.budget != "":
-			verdict = "met"
+			outcome = "met"
 		}
-		fmt.Fprintf(columns, "%s\t%s\t%s\t%s\t%s\t%s\n", f.name, f.floor, f.operator, f.ratio, f.budget, verdict)
+		fmt.Fprintf(columns, "%s\t%s\t%s\t%s\t%s\t%s\n", f.name, f.baseline, f.operator, f.ratio, f.budget, outcome)
 	}
 	if err := columns.Flush(); err != nil {
 		return err
 	}
-	for _, r := range []*result{t.Floor, t.Operator, t.Alone} {
+	for _, r := range []*result{t.Baseline, t.Operator, t.Alone} {
 		if r.Tests == 0 {
-			continue // not asked for
+			continue // not measured
 		}
-		fmt.Fprintf(to, "\nrequests of the %s, %d tests:\n", r.Subject, r.Tests)
+		fmt.Fprintf(to, "\nrequests of the %s, %d tests:\n", r.Target, r.Tests)
 		for _, kind := range slices.Sorted(maps.Keys(r.Counts.Requests)) {
 			fmt.Fprintf(to, "  %6d  %s\n", r.Counts.Requests[kind], kind)
 		}
@@ -130,11 +130,11 @@ func (t *table) print(to io.Writer, check string) error {
 	if len(t.Operator.Phases) != 1 {
 		fmt.Fprintf(to, "\nphases: %v\n", t.Operator.Phases)
 	}
-	if t.Floor.good() != t.Floor.Tests && check != checkNone {
-		return fmt.Errorf("the run was too short: %d of %d tests of the floor ran before they ended; give a longer --run-time", t.Floor.good(), t.Floor.Tests)
+	if t.Baseline.good() != t.Baseline.Tests && check != checkNone {
+		return fmt.Errorf("the run was too short: %d of %d tests of the baseline ran before they ended; use a longer --run-time", t.Baseline.good(), t.Baseline.Tests)
 	}
 	if ended := t.Operator.Phases[neverRan]; ended > 0 && check != checkNone {
-		missed = append(missed, fmt.Sprintf("%d tests were never Running: all their pods may not have run before the end; give a longer --run-time", ended))
+		missed = append(missed, fmt.Sprintf("%d tests were never Running: not all their pods ran before the end; use a longer --run-time", ended))
 	}
 	if len(missed) > 0 {
 		return errors.New("budgets missed: " + strings.Join(missed, "; "))

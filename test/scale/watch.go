@@ -16,96 +16,96 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
 )
 
-// story is what was seen of one test, each moment as this program saw it.
-type story struct {
-	// asked is when its creation was sent, jobs when both Jobs had been seen, ended when its master Job was seen finished, told when
-	// its status was seen to be final.
-	asked, jobs, ended, told time.Time
-	master, worker           bool
-	phases                   []string
-	// connected is true once all workers were counted.
+// timeline holds the observations of one test, with the times when this program observed them.
+type timeline struct {
+	// created is the time of the create request, jobs of the second Job, ended of the end of the master Job, final of the
+	// final status.
+	created, jobs, ended, final time.Time
+	master, worker              bool
+	phases                      []string
+	// connected is set once the status reported all workers as connected.
 	connected bool
 }
 
-// stories are those of all tests of a namespace.
-type stories struct {
+// timelines are those of all tests of a namespace.
+type timelines struct {
 	mu     sync.Mutex
-	byName map[string]*story
-	// withJobs, running and finals are how many tests have both Jobs, have run, and are over.
+	byName map[string]*timeline
+	// withJobs, running and finals are the numbers of tests that have both Jobs, have run, and have finished.
 	withJobs, running, finals int
 }
 
-func (s *stories) of(name string) *story {
-	one := s.byName[name]
-	if one == nil {
-		one = &story{}
-		s.byName[name] = one
+func (s *timelines) get(name string) *timeline {
+	entry := s.byName[name]
+	if entry == nil {
+		entry = &timeline{}
+		s.byName[name] = entry
 	}
-	return one
+	return entry
 }
 
-func (s *stories) asked(name string) {
+func (s *timelines) recordCreate(name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.of(name).asked = time.Now()
+	s.get(name).created = time.Now()
 }
 
-func (s *stories) test(t *v2.LocustTest) {
+func (s *timelines) recordTest(t *v2.LocustTest) {
 	now := time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	one := s.of(t.Name)
-	if phase := t.Status.Phase; phase != "" && (len(one.phases) == 0 || one.phases[len(one.phases)-1] != phase) {
-		one.phases = append(one.phases, phase)
+	entry := s.get(t.Name)
+	if phase := t.Status.Phase; phase != "" && (len(entry.phases) == 0 || entry.phases[len(entry.phases)-1] != phase) {
+		entry.phases = append(entry.phases, phase)
 		if phase == v2.PhaseRunning {
 			s.running++
 		}
 	}
 	for _, c := range t.Status.Conditions {
 		if c.Type == v2.ConditionTypeWorkersConnected && c.Status == metav1.ConditionTrue {
-			one.connected = true
+			entry.connected = true
 		}
 	}
-	if t.Status.IsTerminal() && one.told.IsZero() {
-		one.told = now
+	if t.Status.IsTerminal() && entry.final.IsZero() {
+		entry.final = now
 		s.finals++
 	}
 }
 
-func (s *stories) job(j *batchv1.Job) {
+func (s *timelines) recordJob(j *batchv1.Job) {
 	now := time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	one := s.of(j.Labels[resources.LabelTestName])
+	entry := s.get(j.Labels[resources.LabelTestName])
 	master := j.Labels[resources.LabelComponent] == string(resources.RoleMaster)
-	one.master, one.worker = one.master || master, one.worker || !master
-	if one.master && one.worker && one.jobs.IsZero() {
-		one.jobs = now
+	entry.master, entry.worker = entry.master || master, entry.worker || !master
+	if entry.master && entry.worker && entry.jobs.IsZero() {
+		entry.jobs = now
 		s.withJobs++
 	}
 	for _, c := range j.Status.Conditions {
-		if master && (c.Type == batchv1.JobComplete || c.Type == batchv1.JobFailed) && c.Status == corev1.ConditionTrue && one.ended.IsZero() {
-			one.ended = now
+		if master && (c.Type == batchv1.JobComplete || c.Type == batchv1.JobFailed) && c.Status == corev1.ConditionTrue && entry.ended.IsZero() {
+			entry.ended = now
 		}
 	}
 }
 
-func (s *stories) numbers() (withJobs, running, finals int) {
+func (s *timelines) numbers() (withJobs, running, finals int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.withJobs, s.running, s.finals
 }
 
-// watch follows the tests and Jobs of a namespace until the context ends.
-func (s *stories) watch(ctx context.Context, c client.WithWatch, namespace string) error {
-	if err := follow(ctx, c, namespace, &v2.LocustTestList{}, func(o client.Object) { s.test(o.(*v2.LocustTest)) }); err != nil {
+// watch watches the tests and Jobs of a namespace until the context is done.
+func (s *timelines) watch(ctx context.Context, c client.WithWatch, namespace string) error {
+	if err := follow(ctx, c, namespace, &v2.LocustTestList{}, func(o client.Object) { s.recordTest(o.(*v2.LocustTest)) }); err != nil {
 		return err
 	}
-	return follow(ctx, c, namespace, &batchv1.JobList{}, func(o client.Object) { s.job(o.(*batchv1.Job)) })
+	return follow(ctx, c, namespace, &batchv1.JobList{}, func(o client.Object) { s.recordJob(o.(*batchv1.Job)) })
 }
 
-// follow calls see with each state of the objects of a kind. When it returns, the watch stands. A watch that the API
-// server ends is opened again where it was.
+// follow starts a watch and calls see in the background with each state of the objects of a kind. It restarts the watch at
+// the last resourceVersion if the API server closes it.
 func follow(ctx context.Context, c client.WithWatch, namespace string, list client.ObjectList, see func(client.Object)) error {
 	var version string
 	now := func() error {
@@ -130,7 +130,7 @@ func follow(ctx context.Context, c client.WithWatch, namespace string, list clie
 			for event := range w.ResultChan() {
 				object, ok := event.Object.(client.Object)
 				if !ok {
-					// The version is too old, or worse. What happened in between is lost, and shows in the table.
+					// The resourceVersion is too old, or another error occurred. Missed changes show in the table.
 					time.Sleep(time.Second)
 					_ = now()
 					continue

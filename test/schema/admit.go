@@ -20,7 +20,7 @@ import (
 
 // Version is one version of a CRD.
 type Version struct {
-	// APIVersion and Kind of its objects.
+	// APIVersion and Kind are those of its objects.
 	APIVersion, Kind string
 
 	structural *structuralschema.Structural
@@ -28,7 +28,7 @@ type Version struct {
 	rules      *cel.Validator
 }
 
-// Read reads the versions of a CRD from a YAML file, by name.
+// Read returns the versions of a CRD in a YAML file, by name.
 func Read(path string) (map[string]*Version, error) {
 	raw, err := os.ReadFile(path)
 	if err != nil {
@@ -60,7 +60,7 @@ func Read(path string) (map[string]*Version, error) {
 	return versions, nil
 }
 
-// Check reports what is wrong with a manifest: fields that are unknown or given twice, and what Admit refuses.
+// Check returns an error if a manifest has unknown or duplicate fields, or if Admit refuses it.
 func (v *Version) Check(ctx context.Context, manifest []byte) error {
 	var object map[string]any
 	if err := yaml.UnmarshalStrict(manifest, &object); err != nil {
@@ -73,8 +73,7 @@ func (v *Version) Check(ctx context.Context, manifest []byte) error {
 	return v.Admit(ctx, object)
 }
 
-// Admit does to a new object what the API server does before it stores it: it prunes, fills in defaults and validates.
-// The error is the first one found.
+// Admit prunes, defaults and validates a new object as the API server does. It returns the first error.
 func (v *Version) Admit(ctx context.Context, object map[string]any) error {
 	pruning.Prune(object, v.structural, true)
 	defaulting.PruneNonNullableNullsWithoutDefaults(object, v.structural)

@@ -1,4 +1,3 @@
-// Package schema walks the schema of the LocustTest CRD: it generates objects that use any of its fields, and checks
-// them as the API server does, with the API server's own code. Its test shows that whatever passes can be decoded,
-// compared and converted at a bounded cost.
+// Package schema generates random objects from the schema of the LocustTest CRD, and validates them with the API server's
+// own code. Its test verifies that every admitted object is decoded, compared and converted at a bounded cost.
 package schema

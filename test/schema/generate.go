@@ -10,15 +10,15 @@ import (
 	structuralschema "k8s.io/apiextensions-apiserver/pkg/apiserver/schema"
 )
 
-// Generator makes objects of a version at random. Most pass its schema; values lean towards what decoders choke on.
+// Generator generates random objects of a version. Most are valid; the values prefer edge cases of decoders.
 type Generator struct {
 	version *Version
 	random  *rand.Rand
-	// left is how many values the object may still get.
+	// left is the number of values that the object may still get.
 	left int
 }
 
-// NewGenerator returns a Generator whose objects depend on the seed alone.
+// NewGenerator returns a Generator whose objects depend only on the seed.
 func NewGenerator(version *Version, seed uint64) *Generator {
 	return &Generator{version: version, random: rand.New(rand.NewPCG(seed, seed))}
 }
@@ -42,7 +42,7 @@ func (g *Generator) Object() map[string]any {
 	return object
 }
 
-// Spec returns the next spec alone, as the annotation of v1 carries it: unchecked.
+// Spec returns only the next spec, which may be invalid, for the annotation of v1.
 func (g *Generator) Spec() any {
 	g.left = 200
 	schema := g.version.structural.Properties["spec"]
@@ -114,20 +114,20 @@ func (g *Generator) array(schema *structuralschema.Structural) []any {
 	return items
 }
 
-// length of a list or map: mostly short, now and then as long as the object may get.
+// length returns the length of a list or map: mostly short, sometimes as long as allowed.
 func (g *Generator) length(schema *structuralschema.Structural) int {
-	most := 3
+	longest := 3
 	if g.oneIn(20) {
-		most = max(g.left, 0)
+		longest = max(g.left, 0)
 	}
 	if v := schema.ValueValidation; v != nil {
 		for _, limit := range []*int64{v.MaxItems, v.MaxProperties} {
 			if limit != nil && !g.oneIn(50) {
-				most = min(most, int(*limit))
+				longest = min(longest, int(*limit))
 			}
 		}
 	}
-	return min(g.random.IntN(most+1), max(g.left, 0))
+	return min(g.random.IntN(longest+1), max(g.left, 0))
 }
 
 func (g *Generator) integer(schema *structuralschema.Structural) any {
@@ -136,18 +136,18 @@ func (g *Generator) integer(schema *structuralschema.Structural) any {
 	case g.oneIn(100):
 		return pick(g, integers)
 	case v != nil && v.Minimum != nil:
-		most := *v.Minimum + 10
+		largest := *v.Minimum + 10
 		if v.Maximum != nil {
-			most = *v.Maximum
+			largest = *v.Maximum
 		}
-		return int64(*v.Minimum) + g.random.Int64N(int64(most-*v.Minimum)+1)
+		return int64(*v.Minimum) + g.random.Int64N(int64(largest-*v.Minimum)+1)
 	case v != nil && v.Format == "int32":
 		return pick(g, []any{int64(0), int64(1), int64(-1), int64(math.MaxInt32), int64(math.MinInt32)})
 	}
 	return pick(g, []any{int64(0), int64(1), int64(-1), int64(math.MaxInt64), int64(math.MinInt64)})
 }
 
-// text prefers, of all texts, those that the schema accepts.
+// text returns a string, mostly one that the schema accepts.
 func (g *Generator) text(schema *structuralschema.Structural) any {
 	candidates := texts
 	if v := schema.ValueValidation; v != nil && !g.oneIn(100) {
@@ -165,7 +165,7 @@ func (g *Generator) text(schema *structuralschema.Structural) any {
 
 func pick[T any](g *Generator, from []T) T { return from[g.random.IntN(len(from))] }
 
-// matching returns the texts within a schema's bounds, or all when none is.
+// matching returns the texts within a schema's bounds, or all texts if there is none.
 func matching(v *structuralschema.ValueValidation) []string {
 	if found, ok := matches[v]; ok {
 		return found
@@ -207,7 +207,7 @@ var times = []string{
 	"2026-11-27T12:00:00+99:99", "2026-02-31T12:00:00Z", "2026-11-27T23:59:60Z", "", "x",
 }
 
-// texts are what strings of all kinds may be: names, paths, quantities, times, durations, and near misses of them.
+// texts are values for string fields: names, paths, quantities, times, durations, and slightly invalid ones.
 var texts = slices.Concat(times, []string{
 	"a", "shop", "Not_A_Name", "/data", "/lotest/src", "--locustfile /a.py", "--host 'http://x y'", `"`, `\`, "$(A)$(B)", "true", "null", "A", "µ", "<&>", "\u2028",
 	"0", "1", "-1", "+1", ".5", "1.", "1.5", "100m", "1Gi", "1E", "1e3", "1e99", "1e-99", "9e99", "1e100", "1e1000000000", "1111111111111111111e20000000",

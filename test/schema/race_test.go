@@ -2,5 +2,5 @@
 
 package schema
 
-// checksCosts is false with the race detector, which multiplies them.
+// checksCosts is false with the race detector, because it multiplies the costs.
 const checksCosts = false

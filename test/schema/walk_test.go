@@ -22,16 +22,16 @@ import (
 )
 
 var (
-	objects = flag.Int("objects", 2000, "how many objects of each version the walk tries")
+	objects = flag.Int("objects", 2000, "number of objects of each version")
 	seed    = flag.Uint64("seed", 1, "seed of the first object")
 )
 
-// What one step with one object may cost at most: the best of ten tries counts, because a busy machine only adds to a cost. A
-// slow one may take longer for the largest objects, but not longer than it takes to read them a few times.
+// The limits hold for one step with one object. The best of ten tries counts, because a busy machine only adds to a cost.
+// On a slow machine large objects may exceed maxTime, but not the time of maxReads passes over their JSON.
 const (
-	mostTime   = 50 * time.Millisecond // of processor time
-	mostReads  = 10
-	mostMemory = 16 << 20 // bytes allocated
+	maxTime   = 50 * time.Millisecond // of processor time
+	maxReads  = 10
+	maxMemory = 16 << 20 // bytes allocated
 )
 
 func read(t testing.TB) map[string]*Version {
@@ -41,13 +41,13 @@ func read(t testing.TB) map[string]*Version {
 	return versions
 }
 
-// cost is what a step took.
+// cost is the cost of a step.
 type cost struct {
 	time   time.Duration
 	memory uint64
 }
 
-// measure runs a step up to ten times, until it is within the bounds.
+// measure returns the lowest cost of up to ten runs of a step. It stops as soon as the step is within the limits.
 func measure(step func()) cost {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -60,7 +60,7 @@ func measure(step func()) cost {
 		spent := threadTime() - started
 		runtime.ReadMemStats(&after)
 		best = cost{min(best.time, spent), min(best.memory, after.TotalAlloc-before.TotalAlloc)}
-		if !checksCosts || best.time <= mostTime && best.memory <= mostMemory {
+		if !checksCosts || best.time <= maxTime && best.memory <= maxMemory {
 			break
 		}
 	}
@@ -74,7 +74,7 @@ func threadTime() time.Duration {
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
 
-// walk counts what came of the objects.
+// walk counts the generated objects by outcome.
 type walk struct {
 	t                           *testing.T
 	refused, passed, notDecoded int
@@ -84,7 +84,7 @@ type walk struct {
 func (w *walk) step(name string, raw []byte, step func()) {
 	w.t.Helper()
 	took := measure(step)
-	if checksCosts && (took.memory > mostMemory || took.time > mostTime && took.time > mostReads*measure(func() { json.Valid(raw) }).time) {
+	if checksCosts && (took.memory > maxMemory || took.time > maxTime && took.time > maxReads*measure(func() { json.Valid(raw) }).time) {
 		_ = os.WriteFile(filepath.Join(os.TempDir(), "walk-"+name+".json"), raw, 0o600)
 		w.t.Errorf("%s took %s and %d KiB for an object of %d bytes: %.300s", name, took.time, took.memory>>10, len(raw), raw)
 	}
@@ -97,10 +97,10 @@ func (w *walk) report() {
 	for name, worst := range w.worst {
 		w.t.Logf("%s: at most %s and %d KiB", name, worst.time, worst.memory>>10)
 	}
-	assert.Greater(w.t, w.passed, w.refused/4, "the walk is about objects that pass")
+	assert.Greater(w.t, w.passed, w.refused/4, "enough objects pass")
 }
 
-// admit returns the object as the API server stores it; nil when it refuses it.
+// admit returns the object as the API server stores it, or nil if it is refused.
 func (w *walk) admit(version *Version, object map[string]any) []byte {
 	w.t.Helper()
 	sent, err := json.Marshal(object)
@@ -117,8 +117,8 @@ func (w *walk) admit(version *Version, object map[string]any) []byte {
 	return stored
 }
 
-// TestWalk_V2: whatever passes the schema of v2 is decoded, compared and converted at a bounded cost. Only its size may
-// keep it from being decoded, and then the error gives the size.
+// TestWalk_V2 checks that every object that the schema of v2 admits is decoded, compared and converted at a bounded cost.
+// Decoding may fail only because of the size, and then the error reports the size.
 func TestWalk_V2(t *testing.T) {
 	version := read(t)["v2"]
 	generator := NewGenerator(version, *seed)
@@ -136,7 +136,7 @@ func TestWalk_V2(t *testing.T) {
 		})
 		if failure := test.DecodeError; failure != nil {
 			w.notDecoded++
-			require.Equal(t, "spec", failure.Field, "the schema has to refuse what cannot be decoded: %v", failure)
+			require.Equal(t, "spec", failure.Field, "the schema must refuse objects that cannot be decoded: %v", failure)
 			require.Contains(t, failure.Detail, "no ")
 		}
 		requireStatus(t, raw, &test.Status)
@@ -153,32 +153,32 @@ func TestWalk_V2(t *testing.T) {
 	}
 }
 
-// requireStatus: no field of a status that passes the schema gets lost, if it can be decoded.
+// requireStatus checks that decoding keeps every field of a valid status.
 func requireStatus(t *testing.T, raw []byte, status *v2.LocustTestStatus) {
 	t.Helper()
 	var stored struct {
 		Status map[string]json.RawMessage `json:"status"`
 	}
 	require.NoError(t, json.Unmarshal(raw, &stored))
-	type plain v2.LocustTestStatus // no UnmarshalJSON, so it leaves out nothing
+	type plain v2.LocustTestStatus // has no UnmarshalJSON, so decoding leaves out nothing
 	text, err := json.Marshal(stored.Status)
 	require.NoError(t, err)
 	var strict plain
 	if err := kjson.UnmarshalCaseSensitivePreserveInts(text, &strict); err != nil {
-		// The API server's validator takes a list for a string with a format, such as a time. The decoder leaves it out.
-		require.ErrorContains(t, err, "cannot unmarshal array", "the schema has to refuse this status: %s", text)
+		// The API server's validator accepts a list for a string with a format, such as a time. The decoder leaves it out.
+		require.ErrorContains(t, err, "cannot unmarshal array", "the schema must refuse this status: %s", text)
 		return
 	}
 	require.Equal(t, strict, plain(*status))
 }
 
-// TestWalk_V1: the same for v1, with any annotation.
+// TestWalk_V1 checks the same for v1, with random annotations.
 func TestWalk_V1(t *testing.T) {
 	versions := read(t)
 	generator, specs := NewGenerator(versions["v1"], *seed), NewGenerator(versions["v2"], *seed+1)
 	w := &walk{t: t, worst: map[string]cost{}}
 	defer w.report()
-	understood := 0
+	validAnnotations := 0
 	for i := range *objects {
 		object := generator.Object()
 		if i%2 == 0 {
@@ -201,17 +201,17 @@ func TestWalk_V1(t *testing.T) {
 			require.NoError(t, test.ConvertTo(&hub), "%s", raw)
 		})
 		if i%2 == 0 && v1.CheckAnnotation(&hub) == nil {
-			understood++
+			validAnnotations++
 		}
 		w.step("convert from v2", raw, func() {
 			var back v1.LocustTest
 			require.NoError(t, back.ConvertFrom(&hub))
 		})
 	}
-	assert.Positive(t, understood, "some annotations are understood")
+	assert.Positive(t, validAnnotations, "some annotations are valid")
 }
 
-// TestWalk_Largest: what fills a spec to its bounds, and what goes beyond, costs no more.
+// TestWalk_Largest checks the cost of specs at and beyond the limits of size.
 func TestWalk_Largest(t *testing.T) {
 	version := read(t)["v2"]
 	spec := func(field string, value any) map[string]any {

@@ -5,6 +5,6 @@
 //	scorecard TEST [--locust-image IMAGE] [--time-limit 2m] [--namespace NAMESPACE]
 //	scorecard config IMAGE    prints the tests as a patch of the scorecard's configuration
 //
-// It writes only into the namespace it is given, and removes what it made. It uses the operator's API, and the operator's
-// own description of the contract, but never the operator's client of Locust or its builders.
+// It writes only to its namespace, and deletes the objects it created. It imports the operator's API and its
+// table of conditions, but neither its Locust client nor its builders.
 package main

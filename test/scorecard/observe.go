@@ -16,7 +16,7 @@ import (
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 )
 
-// Locustfiles that need no target.
+// The locustfiles need no target.
 const (
 	goodLocustfile = `
 from locust import User, constant, task
@@ -36,9 +36,9 @@ class Poor(User):
 `
 )
 
-// subject is a LocustTest under observation, with every version of it that was seen, oldest first.
-type subject struct {
-	s       *session
+// observedTest is a LocustTest with all its versions that the watch delivered, oldest first.
+type observedTest struct {
+	s       *ruleRun
 	test    *v2.LocustTest
 	mu      sync.Mutex
 	history []*v2.LocustTest
@@ -46,7 +46,7 @@ type subject struct {
 }
 
 // start creates a LocustTest with its locustfile, and watches it.
-func (s *session) start(ctx context.Context, locustfile string, change ...func(*v2.LocustTestSpec)) *subject {
+func (s *ruleRun) start(ctx context.Context, locustfile string, change ...func(*v2.LocustTestSpec)) *observedTest {
 	files := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, GenerateName: "scorecard-"}, Data: map[string]string{"locustfile.py": locustfile}}
 	s.must(s.Create(ctx, files), "create a ConfigMap")
 	s.cleanup = append(s.cleanup, func() { _ = s.Delete(context.Background(), files) })
@@ -68,15 +68,15 @@ func (s *session) start(ctx context.Context, locustfile string, change ...func(*
 	return s.observe(ctx, test)
 }
 
-// observe creates a test, and watches it from its first version on.
-func (s *session) observe(ctx context.Context, test *v2.LocustTest) *subject {
+// observe creates a test and watches it from its first version on.
+func (s *ruleRun) observe(ctx context.Context, test *v2.LocustTest) *observedTest {
 	var before v2.LocustTestList
 	s.must(s.List(ctx, &before, client.InNamespace(s.namespace)), "list LocustTests")
 	events, err := s.Watch(ctx, &v2.LocustTestList{}, client.InNamespace(s.namespace),
 		&client.ListOptions{Raw: &metav1.ListOptions{ResourceVersion: before.ResourceVersion, FieldSelector: "metadata.name=" + test.Name}})
 	s.must(err, "watch LocustTests")
 	s.must(s.Create(ctx, test), "create a LocustTest")
-	sub := &subject{s: s, test: test, changed: make(chan struct{})}
+	observed := &observedTest{s: s, test: test, changed: make(chan struct{})}
 	s.cleanup = append(s.cleanup, func() {
 		events.Stop()
 		_ = s.Delete(context.Background(), test)
@@ -84,45 +84,45 @@ func (s *session) observe(ctx context.Context, test *v2.LocustTest) *subject {
 	go func() {
 		for event := range events.ResultChan() {
 			if seen, ok := event.Object.(*v2.LocustTest); ok && event.Type != watch.Deleted {
-				sub.see(seen)
+				observed.record(seen)
 			}
 		}
 	}()
-	return sub
+	return observed
 }
 
-func (sub *subject) see(test *v2.LocustTest) {
-	sub.mu.Lock()
-	defer sub.mu.Unlock()
-	sub.history = append(sub.history, test)
-	close(sub.changed)
-	sub.changed = make(chan struct{})
+func (observed *observedTest) record(test *v2.LocustTest) {
+	observed.mu.Lock()
+	defer observed.mu.Unlock()
+	observed.history = append(observed.history, test)
+	close(observed.changed)
+	observed.changed = make(chan struct{})
 }
 
-// versions are all that were seen so far.
-func (sub *subject) versions() []*v2.LocustTest {
-	sub.mu.Lock()
-	defer sub.mu.Unlock()
-	return append([]*v2.LocustTest(nil), sub.history...)
+// versions returns the versions observed so far, oldest first.
+func (observed *observedTest) versions() []*v2.LocustTest {
+	observed.mu.Lock()
+	defer observed.mu.Unlock()
+	return append([]*v2.LocustTest(nil), observed.history...)
 }
 
-// last is the newest status that was seen.
-func (sub *subject) last() *v2.LocustTestStatus {
-	all := sub.versions()
+// last returns the newest observed status.
+func (observed *observedTest) last() *v2.LocustTestStatus {
+	all := observed.versions()
 	if len(all) == 0 {
 		return &v2.LocustTestStatus{}
 	}
 	return &all[len(all)-1].Status
 }
 
-// until waits for a status, past ones included, and returns the first.
-func (sub *subject) until(ctx context.Context, what string, is func(*v2.LocustTestStatus) bool) *v2.LocustTestStatus {
-	timeout := time.After(sub.s.limit)
+// until returns the first status, past ones included, that satisfies the predicate. It waits for it if necessary.
+func (observed *observedTest) until(ctx context.Context, what string, is func(*v2.LocustTestStatus) bool) *v2.LocustTestStatus {
+	timeout := time.After(observed.s.limit)
 	next := 0
 	for {
-		sub.mu.Lock()
-		history, changed := sub.history, sub.changed
-		sub.mu.Unlock()
+		observed.mu.Lock()
+		history, changed := observed.history, observed.changed
+		observed.mu.Unlock()
 		for ; next < len(history); next++ {
 			if is(&history[next].Status) {
 				return &history[next].Status
@@ -131,17 +131,17 @@ func (sub *subject) until(ctx context.Context, what string, is func(*v2.LocustTe
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			sub.s.must(ctx.Err(), "wait for "+what)
+			observed.s.must(ctx.Err(), "wait for "+what)
 		case <-timeout:
-			sub.s.require(false, fmt.Sprintf("%s within %s", what, sub.s.limit), describe(sub.last()),
-				"look at the operator's log; raise --time-limit when the cluster is slow, and give an image that it can pull by --locust-image")
+			observed.s.require(false, fmt.Sprintf("%s within %s", what, observed.s.limit), describe(observed.last()),
+				"check the operator's log; raise --time-limit on a slow cluster, and set --locust-image to an image that the cluster can pull")
 		}
 	}
 }
 
-func (sub *subject) untilPhase(ctx context.Context, phase string) *v2.LocustTestStatus {
-	return sub.until(ctx, "phase "+phase, func(s *v2.LocustTestStatus) bool {
-		sub.s.require(s.Phase == phase || !s.IsTerminal(), "phase "+phase, describe(s), "look at the message of TestCompleted")
+func (observed *observedTest) untilPhase(ctx context.Context, phase string) *v2.LocustTestStatus {
+	return observed.until(ctx, "phase "+phase, func(s *v2.LocustTestStatus) bool {
+		observed.s.require(s.Phase == phase || !s.IsTerminal(), "phase "+phase, describe(s), "check the message of TestCompleted")
 		return s.Phase == phase
 	})
 }
@@ -153,7 +153,7 @@ func condition(s *v2.LocustTestStatus, kind string) metav1.Condition {
 	return metav1.Condition{Type: kind, Status: "absent"}
 }
 
-// describe is a status in one line.
+// describe formats a status in one line.
 func describe(s *v2.LocustTestStatus) string {
 	if s.Phase == "" && len(s.Conditions) == 0 {
 		return "no status"

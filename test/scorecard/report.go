@@ -11,55 +11,55 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// rule is a rule of the status contract, and how it is seen from outside.
+// rule is a rule of the status contract with a check that uses only the API.
 type rule struct {
 	name, suite string
-	// says is the rule in a sentence.
-	says string
-	// check notes what is not as expected.
-	check func(ctx context.Context, s *session)
+	// description is the rule in one sentence.
+	description string
+	// check records deviations from the rule in the ruleRun.
+	check func(ctx context.Context, s *ruleRun)
 }
 
-// session is one test at work.
-type session struct {
+// ruleRun is one execution of a rule.
+type ruleRun struct {
 	client.WithWatch
 	options
-	problems, seen []string
-	cleanup        []func()
+	problems, logLines []string
+	cleanup            []func()
 }
 
-// stop ends a check early: what comes next makes no sense any more.
+// stop is the panic value that ends a check early.
 type stop struct{ error }
 
-// expect notes a problem unless something holds: what was expected, what was seen, and what to do.
-func (s *session) expect(holds bool, expected, seen, remedy string) {
+// expect records a problem with its remedy unless holds is true.
+func (s *ruleRun) expect(holds bool, expected, seen, remedy string) {
 	if !holds {
 		s.problems = append(s.problems, fmt.Sprintf("expected: %s; seen: %s; what to do: %s", expected, seen, remedy))
 	}
 }
 
-// require is expect, and ends the check when it does not hold.
-func (s *session) require(holds bool, expected, seen, remedy string) {
+// require is like expect, but ends the check if holds is false.
+func (s *ruleRun) require(holds bool, expected, seen, remedy string) {
 	if s.expect(holds, expected, seen, remedy); !holds {
 		panic(stop{})
 	}
 }
 
-// must ends the check when the cluster refuses something: that says nothing about the rule.
-func (s *session) must(err error, doing string) {
+// must ends the check with an error if a request failed; that is neither success nor failure of the rule.
+func (s *ruleRun) must(err error, doing string) {
 	if err != nil {
 		panic(stop{fmt.Errorf("%s: %w", doing, err)})
 	}
 }
 
-// note tells in the log what was seen.
-func (s *session) note(format string, args ...any) {
-	s.seen = append(s.seen, fmt.Sprintf(format, args...))
+// logf adds a line to the result's log.
+func (s *ruleRun) logf(format string, args ...any) {
+	s.logLines = append(s.logLines, fmt.Sprintf(format, args...))
 }
 
-// judge runs the check, whatever becomes of it.
-func (r rule) judge(ctx context.Context, c client.WithWatch, o options) (result scorecard.TestResult) {
-	s := &session{WithWatch: c, options: o}
+// run runs the check, cleans up, and returns the result, also if the check ended early.
+func (r rule) run(ctx context.Context, c client.WithWatch, o options) (result scorecard.TestResult) {
+	s := &ruleRun{WithWatch: c, options: o}
 	result = scorecard.TestResult{Name: r.name, State: scorecard.PassState, Suggestions: []string{}, Errors: []string{}}
 	began := time.Now()
 	defer func() {
@@ -67,8 +67,8 @@ func (r rule) judge(ctx context.Context, c client.WithWatch, o options) (result 
 		for i := len(s.cleanup) - 1; i >= 0; i-- {
 			s.cleanup[i]()
 		}
-		s.note("took %s", time.Since(began).Round(time.Second))
-		result.Log = "rule: " + r.says + "\n" + strings.Join(s.seen, "\n") + "\n"
+		s.logf("took %s", time.Since(began).Round(time.Second))
+		result.Log = "rule: " + r.description + "\n" + strings.Join(s.logLines, "\n") + "\n"
 		result.Errors = append(result.Errors, s.problems...)
 		if len(s.problems) > 0 {
 			result.State = scorecard.FailState
@@ -83,7 +83,7 @@ func (r rule) judge(ctx context.Context, c client.WithWatch, o options) (result 
 		if early.error != nil {
 			result.State = scorecard.ErrorState
 			result.Errors = append(result.Errors, early.Error())
-			result.Suggestions = append(result.Suggestions, "the test could not be carried out; see config/scorecard/rbac for what its service account needs")
+			result.Suggestions = append(result.Suggestions, "the test could not be run; see config/scorecard/rbac for the permissions of its service account")
 		}
 	}()
 	r.check(ctx, s)

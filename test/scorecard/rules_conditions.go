@@ -21,18 +21,18 @@ import (
 
 var conditionRules = []rule{
 	{"conditions-good-run", "conditions", "a good run goes through Pending, Running and Succeeded, with the conditions of each", goodRun},
-	{"conditions-failing-run", "conditions", "a run with failures ends as Failed, and says why", failingRun},
-	{"conditions-broken-image", "conditions", "an image that cannot be pulled is reported at once, in the kubelet's words", brokenImage},
-	{"conditions-missing-configmap", "conditions", "a ConfigMap that does not exist is reported, by its name", missingConfigMap},
-	{"conditions-complete", "conditions", "all conditions are there from the first status on, and none is ever lost", complete},
-	{"conditions-reasons", "conditions", "reasons come from the documented table only", reasons},
-	{"conditions-times", "conditions", "lastTransitionTime moves when the status of the condition does, and only then; observedGeneration is set", times},
+	{"conditions-failing-run", "conditions", "a run with failures ends as Failed, with the cause", failingRun},
+	{"conditions-broken-image", "conditions", "an image that cannot be pulled is reported immediately, with the kubelet's message", brokenImage},
+	{"conditions-missing-configmap", "conditions", "a missing ConfigMap is reported by name", missingConfigMap},
+	{"conditions-complete", "conditions", "all conditions are present from the first status on, and none is ever lost", complete},
+	{"conditions-reasons", "conditions", "all reasons are in the documented table", reasons},
+	{"conditions-times", "conditions", "lastTransitionTime changes if and only if the status of the condition changes; observedGeneration is set", times},
 	{"conditions-kstatus", "conditions", "tools that follow the kstatus convention compute InProgress, then Current or Failed", kstatusOf},
 }
 
 var rules = slices.Concat(statusRules, conditionRules, loadRules)
 
-// state is the status of a condition and its reason; only the status when the reason is of no matter.
+// state is the expected status and reason of a condition. An empty reason matches any reason.
 type state struct {
 	status metav1.ConditionStatus
 	reason string
@@ -49,8 +49,8 @@ var (
 
 const absent metav1.ConditionStatus = "absent"
 
-// matrix checks conditions of a status.
-func (s *session) matrix(of *v2.LocustTestStatus, want map[string]state) {
+// expectConditions compares conditions of a status with the expected ones, by type.
+func (s *ruleRun) expectConditions(of *v2.LocustTestStatus, want map[string]state) {
 	for kind, w := range want {
 		c := condition(of, kind)
 		s.expect(c.Status == w.status && (w.reason == "" || c.Reason == w.reason), fmt.Sprintf("while %s: %s=%s/%s", of.Phase, kind, w.status, w.reason),
@@ -58,11 +58,11 @@ func (s *session) matrix(of *v2.LocustTestStatus, want map[string]state) {
 	}
 }
 
-func goodRun(ctx context.Context, s *session) {
-	sub := s.start(ctx, goodLocustfile)
-	final := sub.untilPhase(ctx, v2.PhaseSucceeded)
+func goodRun(ctx context.Context, s *ruleRun) {
+	observed := s.start(ctx, goodLocustfile)
+	final := observed.untilPhase(ctx, v2.PhaseSucceeded)
 	var phases []string
-	for _, version := range sub.versions() {
+	for _, version := range observed.versions() {
 		of := &version.Status
 		if len(phases) == 0 || phases[len(phases)-1] != of.Phase {
 			phases = append(phases, of.Phase)
@@ -71,7 +71,7 @@ func goodRun(ctx context.Context, s *session) {
 		case v2.PhasePending:
 			ready := condition(of, v2.ConditionTypeReady).Reason
 			s.expect(ready == v2.ReasonResourcesCreating || ready == v2.ReasonResourcesCreated, "while Pending: Ready is ResourcesCreating, then ResourcesCreated", ready, "see the table of conditions in docs/status.md")
-			s.matrix(of, map[string]state{
+			s.expectConditions(of, map[string]state{
 				v2.ConditionTypeWorkersConnected: waiting,
 				v2.ConditionTypeLoadDelivered:    {metav1.ConditionUnknown, ""},
 				v2.ConditionTypeTestCompleted:    ongoing,
@@ -81,7 +81,7 @@ func goodRun(ctx context.Context, s *session) {
 				v2.ConditionTypeStalled:          {absent, ""},
 			})
 		case v2.PhaseRunning:
-			s.matrix(of, map[string]state{
+			s.expectConditions(of, map[string]state{
 				v2.ConditionTypeReady:         created,
 				v2.ConditionTypeTestCompleted: ongoing,
 				v2.ConditionTypePodsHealthy:   {metav1.ConditionTrue, ""},
@@ -93,7 +93,7 @@ func goodRun(ctx context.Context, s *session) {
 	}
 	s.expect(strings.Join(phases, " ") == "Pending Running Succeeded" || strings.Join(phases, " ") == " Pending Running Succeeded", "phases Pending, Running, Succeeded, each once",
 		strings.Join(phases, " "), "derive the phase from the master Job; it only moves forward")
-	s.matrix(final, map[string]state{
+	s.expectConditions(final, map[string]state{
 		v2.ConditionTypeReady:            created,
 		v2.ConditionTypeWorkersConnected: {metav1.ConditionTrue, v2.ReasonAllWorkersConnected},
 		v2.ConditionTypeLoadDelivered:    asPlanned,
@@ -105,10 +105,10 @@ func goodRun(ctx context.Context, s *session) {
 	})
 }
 
-func failingRun(ctx context.Context, s *session) {
-	sub := s.start(ctx, failingLocustfile)
-	final := sub.untilPhase(ctx, v2.PhaseFailed)
-	s.matrix(final, map[string]state{
+func failingRun(ctx context.Context, s *ruleRun) {
+	observed := s.start(ctx, failingLocustfile)
+	final := observed.untilPhase(ctx, v2.PhaseFailed)
+	s.expectConditions(final, map[string]state{
 		v2.ConditionTypeReady:            {metav1.ConditionFalse, v2.ReasonResourcesFailed},
 		v2.ConditionTypeWorkersConnected: {metav1.ConditionTrue, v2.ReasonAllWorkersConnected},
 		v2.ConditionTypeLoadDelivered:    asPlanned,
@@ -119,17 +119,17 @@ func failingRun(ctx context.Context, s *session) {
 		v2.ConditionTypeStalled:          {metav1.ConditionTrue, v2.ReasonTestFailed},
 	})
 	message := condition(final, v2.ConditionTypeTestCompleted).Message
-	s.expect(strings.Contains(message, "exited with code 1"), "the message of TestCompleted tells the exit code", message, "read it from the master's container")
-	s.require(final.TestResult != nil, "a testResult", describe(final), "keep the result of a failed run, too")
+	s.expect(strings.Contains(message, "exited with code 1"), "the message of TestCompleted contains the exit code", message, "read it from the master's container")
+	s.require(final.TestResult != nil, "a testResult", describe(final), "also keep the result of a failed run")
 	s.expect(final.TestResult.FailedRequests > 0, "failed requests are counted", fmt.Sprintf("%+v", *final.TestResult), "compare with the master's log")
 }
 
-func brokenImage(ctx context.Context, s *session) {
-	sub := s.start(ctx, goodLocustfile, func(spec *v2.LocustTestSpec) { spec.Image = "localhost:1/no-such-image:scorecard" })
-	seen := sub.until(ctx, "PodsHealthy=False/ImagePullError", func(status *v2.LocustTestStatus) bool {
+func brokenImage(ctx context.Context, s *ruleRun) {
+	observed := s.start(ctx, goodLocustfile, func(spec *v2.LocustTestSpec) { spec.Image = "localhost:1/no-such-image:scorecard" })
+	seen := observed.until(ctx, "PodsHealthy=False/ImagePullError", func(status *v2.LocustTestStatus) bool {
 		return condition(status, v2.ConditionTypePodsHealthy).Reason == v2.ReasonImagePullError
 	})
-	s.matrix(seen, map[string]state{
+	s.expectConditions(seen, map[string]state{
 		v2.ConditionTypeReady:            created,
 		v2.ConditionTypePodsHealthy:      {metav1.ConditionFalse, v2.ReasonImagePullError},
 		v2.ConditionTypeTestCompleted:    ongoing,
@@ -141,16 +141,16 @@ func brokenImage(ctx context.Context, s *session) {
 	})
 	message := condition(seen, v2.ConditionTypePodsHealthy).Message
 	s.expect(seen.Phase == v2.PhasePending, "phase Pending", seen.Phase, "the phase is Running only when the master's container runs")
-	s.expect(strings.Contains(message, sub.test.Name+"-"), "the message names the pods", message, "name the pods that a verdict is about")
-	s.expect(strings.Contains(message, "no-such-image"), "the message has the kubelet's words", message, "pass on the message of the container's waiting state")
+	s.expect(strings.Contains(message, observed.test.Name+"-"), "the message names the pods", message, "name the affected pods")
+	s.expect(strings.Contains(message, "no-such-image"), "the message contains the kubelet's message", message, "pass on the message of the container's waiting state")
 }
 
-func missingConfigMap(ctx context.Context, s *session) {
-	sub := s.start(ctx, goodLocustfile, func(spec *v2.LocustTestSpec) { spec.TestFiles.ConfigMapRef = "scorecard-no-such-configmap" })
-	seen := sub.until(ctx, "PodsHealthy=False/ConfigurationError", func(status *v2.LocustTestStatus) bool {
+func missingConfigMap(ctx context.Context, s *ruleRun) {
+	observed := s.start(ctx, goodLocustfile, func(spec *v2.LocustTestSpec) { spec.TestFiles.ConfigMapRef = "scorecard-no-such-configmap" })
+	seen := observed.until(ctx, "PodsHealthy=False/ConfigurationError", func(status *v2.LocustTestStatus) bool {
 		return condition(status, v2.ConditionTypePodsHealthy).Reason == v2.ReasonConfigurationError
 	})
-	s.matrix(seen, map[string]state{
+	s.expectConditions(seen, map[string]state{
 		v2.ConditionTypeReady:            created,
 		v2.ConditionTypePodsHealthy:      {metav1.ConditionFalse, v2.ReasonConfigurationError},
 		v2.ConditionTypeTestCompleted:    ongoing,
@@ -165,27 +165,27 @@ func missingConfigMap(ctx context.Context, s *session) {
 	s.expect(strings.Contains(message, "scorecard-no-such-configmap"), "the message names the ConfigMap", message, "read the pod's FailedMount Events")
 }
 
-// edited is a good run with a change of the spec, there and back, so that a condition flips twice.
-func edited(ctx context.Context, s *session) *subject {
-	sub := s.start(ctx, goodLocustfile, func(spec *v2.LocustTestSpec) {
+// runWithSpecEdits changes the spec during a good run and reverts it, so that a condition flips twice.
+func runWithSpecEdits(ctx context.Context, s *ruleRun) *observedTest {
+	observed := s.start(ctx, goodLocustfile, func(spec *v2.LocustTestSpec) {
 		spec.Master.Command = "--locustfile /lotest/src/locustfile.py --users 2 --spawn-rate 2 --run-time 20s"
 	})
-	sub.untilPhase(ctx, v2.PhaseRunning)
+	observed.untilPhase(ctx, v2.PhaseRunning)
 	for i, reason := range []string{v2.ReasonSpecChangeIgnored, v2.ReasonSpecInSync} {
-		s.pause(ctx, 1100*time.Millisecond) // times have seconds
+		s.pause(ctx, 1100*time.Millisecond) // lastTransitionTime has a resolution of one second
 		body := fmt.Sprintf(`{"spec":{"worker":{"replicas":%d}}}`, 3-i)
-		s.must(s.Patch(ctx, sub.test.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(body))), "change the spec")
-		sub.until(ctx, "SpecDrifted with reason "+reason, func(status *v2.LocustTestStatus) bool {
+		s.must(s.Patch(ctx, observed.test.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(body))), "change the spec")
+		observed.until(ctx, "SpecDrifted with reason "+reason, func(status *v2.LocustTestStatus) bool {
 			return status.ObservedGeneration >= int64(2+i) && condition(status, v2.ConditionTypeSpecDrifted).Reason == reason
 		})
 	}
-	sub.untilPhase(ctx, v2.PhaseSucceeded)
-	return sub
+	observed.untilPhase(ctx, v2.PhaseSucceeded)
+	return observed
 }
 
-func complete(ctx context.Context, s *session) {
-	edited(ctx, s).obeys(func(_, next *v2.LocustTestStatus) error {
-		for _, kind := range always {
+func complete(ctx context.Context, s *ruleRun) {
+	runWithSpecEdits(ctx, s).checkStatuses(func(_, next *v2.LocustTestStatus) error {
+		for _, kind := range permanentConditions {
 			if next.Phase != "" && meta.FindStatusCondition(next.Conditions, kind) == nil {
 				return fmt.Errorf("condition %s is missing: %s", kind, describe(next))
 			}
@@ -194,19 +194,19 @@ func complete(ctx context.Context, s *session) {
 	}, "write conditions as a whole; a merge patch replaces the list")
 }
 
-func reasons(ctx context.Context, s *session) {
-	edited(ctx, s).obeys(func(_, next *v2.LocustTestStatus) error {
+func reasons(ctx context.Context, s *ruleRun) {
+	runWithSpecEdits(ctx, s).checkStatuses(func(_, next *v2.LocustTestStatus) error {
 		for _, c := range next.Conditions {
 			if !status.Known(c) {
 				return fmt.Errorf("%s=%s/%s is not in the table", c.Type, c.Status, c.Reason)
 			}
 		}
 		return nil
-	}, "take reasons from the table in docs/status.md; people write alerts and scripts by it")
+	}, "take reasons from the table in docs/status.md; alerts and scripts depend on it")
 }
 
-func times(ctx context.Context, s *session) {
-	edited(ctx, s).obeys(func(previous, next *v2.LocustTestStatus) error {
+func times(ctx context.Context, s *ruleRun) {
+	runWithSpecEdits(ctx, s).checkStatuses(func(previous, next *v2.LocustTestStatus) error {
 		for _, c := range next.Conditions {
 			if c.ObservedGeneration != next.ObservedGeneration {
 				return fmt.Errorf("condition %s has observedGeneration %d, the status %d", c.Type, c.ObservedGeneration, next.ObservedGeneration)
@@ -217,18 +217,18 @@ func times(ctx context.Context, s *session) {
 			}
 			moved, flipped := !was.LastTransitionTime.Equal(&c.LastTransitionTime), was.Status != c.Status
 			if moved && !flipped {
-				return fmt.Errorf("lastTransitionTime of %s moved from %s to %s although its status stayed %s", c.Type, was.LastTransitionTime, c.LastTransitionTime, c.Status)
+				return fmt.Errorf("lastTransitionTime of %s changed from %s to %s although its status stayed %s", c.Type, was.LastTransitionTime, c.LastTransitionTime, c.Status)
 			}
-			// The other conditions may flip within a second of their first time.
+			// Other conditions may flip within the second of their first transition.
 			if flipped && !moved && c.Type == v2.ConditionTypeSpecDrifted {
-				return fmt.Errorf("lastTransitionTime of %s did not move although its status went from %s to %s", c.Type, was.Status, c.Status)
+				return fmt.Errorf("lastTransitionTime of %s did not change although its status changed from %s to %s", c.Type, was.Status, c.Status)
 			}
 		}
 		return nil
-	}, "set conditions by meta.SetStatusCondition")
+	}, "set conditions with meta.SetStatusCondition")
 }
 
-func kstatusOf(ctx context.Context, s *session) {
+func kstatusOf(ctx context.Context, s *ruleRun) {
 	compute := func(test *v2.LocustTest) kstatus.Status {
 		content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(test)
 		s.must(err, "encode the test")
@@ -244,15 +244,15 @@ func kstatusOf(ctx context.Context, s *session) {
 		if want == kstatus.FailedStatus {
 			phase = v2.PhaseFailed
 		}
-		sub := s.start(ctx, file)
-		sub.untilPhase(ctx, phase)
-		all := sub.versions()
+		observed := s.start(ctx, file)
+		observed.untilPhase(ctx, phase)
+		all := observed.versions()
 		for _, version := range all {
 			if version.Status.Phase == v2.PhasePending {
 				s.expect(compute(version) == kstatus.InProgressStatus, "InProgress while Pending", string(compute(version)), "set Reconciling while Pending")
 			}
 		}
 		seen := compute(all[len(all)-1])
-		s.expect(seen == want, string(want)+" after "+phase, string(seen), "no Reconciling at the end, and Stalled when it failed")
+		s.expect(seen == want, string(want)+" after "+phase, string(seen), "remove Reconciling at the end, and set Stalled if the test failed")
 	}
 }

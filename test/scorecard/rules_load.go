@@ -14,24 +14,24 @@ var loadRules = []rule{
 	{"conditions-no-requests", "conditions", "a run without a request ends as Failed, although Locust exits with code 0; with loadGuarantee None as Succeeded", noRequests},
 }
 
-// silentLocustfile has users that fire no request events.
-const silentLocustfile = `
+// idleLocustfile has users that fire no request events.
+const idleLocustfile = `
 from locust import User, constant, task
-class Silent(User):
+class Idle(User):
     wait_time = constant(0.2)
     @task
     def rest(self):
         pass
 `
 
-func loadDelivered(ctx context.Context, s *session) {
-	sub := s.start(ctx, goodLocustfile)
-	final := sub.untilPhase(ctx, v2.PhaseSucceeded)
-	s.matrix(final, map[string]state{v2.ConditionTypeLoadDelivered: asPlanned})
-	const remedy = "derive LoadDelivered from what Locust reports of its load"
+func loadDelivered(ctx context.Context, s *ruleRun) {
+	observed := s.start(ctx, goodLocustfile)
+	final := observed.untilPhase(ctx, v2.PhaseSucceeded)
+	s.expectConditions(final, map[string]state{v2.ConditionTypeLoadDelivered: asPlanned})
+	const remedy = "derive LoadDelivered from the load that Locust reports"
 	s.require(final.TestResult != nil, "a testResult", describe(final), remedy)
 	s.expect(final.TestResult.TotalRequests > 0, "requests are counted", fmt.Sprintf("%+v", *final.TestResult), remedy)
-	sub.obeys(func(_, next *v2.LocustTestStatus) error {
+	observed.checkStatuses(func(_, next *v2.LocustTestStatus) error {
 		if c := condition(next, v2.ConditionTypeLoadDelivered); c.Status == metav1.ConditionFalse {
 			return fmt.Errorf("LoadDelivered=False/%s in a good run (%s)", c.Reason, c.Message)
 		}
@@ -39,26 +39,26 @@ func loadDelivered(ctx context.Context, s *session) {
 	}, remedy)
 }
 
-func noRequests(ctx context.Context, s *session) {
-	guaranteed := s.start(ctx, silentLocustfile)
-	reported := s.start(ctx, silentLocustfile, func(spec *v2.LocustTestSpec) { spec.LoadGuarantee = v2.LoadGuaranteeNone })
+func noRequests(ctx context.Context, s *ruleRun) {
+	guaranteed := s.start(ctx, idleLocustfile)
+	reported := s.start(ctx, idleLocustfile, func(spec *v2.LocustTestSpec) { spec.LoadGuarantee = v2.LoadGuaranteeNone })
 	for _, run := range []struct {
-		sub       *subject
+		observed  *observedTest
 		guarantee v2.LoadGuarantee
 		phase     string
 	}{
 		{guaranteed, v2.LoadGuaranteeBasic, v2.PhaseFailed},
 		{reported, v2.LoadGuaranteeNone, v2.PhaseSucceeded},
 	} {
-		final := run.sub.untilPhase(ctx, run.phase)
-		s.matrix(final, map[string]state{v2.ConditionTypeLoadDelivered: {metav1.ConditionFalse, v2.ReasonNoRequests}})
-		s.note("with loadGuarantee %s: %s", run.guarantee, condition(final, v2.ConditionTypeTestCompleted).Message)
-		run.sub.obeys(func(_, next *v2.LocustTestStatus) error { return contradiction(next, run.guarantee) },
+		final := run.observed.untilPhase(ctx, run.phase)
+		s.expectConditions(final, map[string]state{v2.ConditionTypeLoadDelivered: {metav1.ConditionFalse, v2.ReasonNoRequests}})
+		s.logf("with loadGuarantee %s: %s", run.guarantee, condition(final, v2.ConditionTypeTestCompleted).Message)
+		run.observed.checkStatuses(func(_, next *v2.LocustTestStatus) error { return contradiction(next, run.guarantee) },
 			"decide LoadDelivered and the phase from the same observation")
 	}
 }
 
-// contradiction is nil unless LoadDelivered contradicts the result or the phase of the same status.
+// contradiction returns an error if LoadDelivered contradicts the result or the phase of the same status.
 func contradiction(of *v2.LocustTestStatus, guarantee v2.LoadGuarantee) error {
 	load := condition(of, v2.ConditionTypeLoadDelivered)
 	requests := int64(0)
@@ -68,7 +68,7 @@ func contradiction(of *v2.LocustTestStatus, guarantee v2.LoadGuarantee) error {
 	switch {
 	case load.Reason == v2.ReasonNoRequests && requests > 0:
 		return fmt.Errorf("LoadDelivered has the reason NoRequests with %d requests in testResult", requests)
-	case load.Reason == v2.ReasonLoadAsPlanned && of.Phase == v2.PhaseSucceeded && requests == 0: // what the operator ends keeps its reason
+	case load.Reason == v2.ReasonLoadAsPlanned && of.Phase == v2.PhaseSucceeded && requests == 0: // a run that the operator ends keeps its reason
 		return fmt.Errorf("LoadDelivered has the reason LoadAsPlanned in phase %s without a request in testResult", of.Phase)
 	case load.Reason == v2.ReasonLoadNotStarted && of.Phase == v2.PhaseSucceeded:
 		return fmt.Errorf("LoadDelivered has the reason LoadNotStarted in phase %s", of.Phase)

@@ -53,7 +53,7 @@ func TestContradiction(t *testing.T) {
 	}
 }
 
-// statusOf is the status that the table gives a reason of LoadDelivered.
+// statusOf returns the condition status that belongs to a reason of LoadDelivered.
 func statusOf(reason string) metav1.ConditionStatus {
 	for _, row := range status.Table {
 		if row.Type == v2.ConditionTypeLoadDelivered && row.Reason == reason {
@@ -63,7 +63,7 @@ func statusOf(reason string) metav1.ConditionStatus {
 	return ""
 }
 
-// TestAlways: the permanent conditions are those of the operator's own description of the contract.
-func TestAlways(t *testing.T) {
-	assert.ElementsMatch(t, status.PermanentTypes, always)
+// TestPermanentConditions compares the list with that of the operator.
+func TestPermanentConditions(t *testing.T) {
+	assert.ElementsMatch(t, status.PermanentTypes, permanentConditions)
 }

@@ -15,31 +15,31 @@ import (
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 )
 
-// quiet is how long nothing may be written for.
-const quiet = 12 * time.Second
+// quietPeriod is the time without writes after which a test counts as idle.
+const quietPeriod = 12 * time.Second
 
-// always are the conditions that a status has from its first write on.
-var always = []string{
+// permanentConditions are the conditions that a status has from its first write on.
+var permanentConditions = []string{
 	v2.ConditionTypeReady, v2.ConditionTypeWorkersConnected, v2.ConditionTypeLoadDelivered, v2.ConditionTypeTestCompleted, v2.ConditionTypePodsHealthy, v2.ConditionTypeSpecDrifted,
 }
 
 var statusRules = []rule{
-	{"status-subresource-v2", "status", "the status is a subresource: who writes the spec cannot write the status, nor the other way round (v2)", subresource("v2")},
-	{"status-subresource-v1", "status", "the status is a subresource: who writes the spec cannot write the status, nor the other way round (v1)", subresource("v1")},
-	{"status-initial", "status", "the first status says Pending, for which generation, how many workers are expected, and all conditions", initial},
-	{"status-numbers", "status", "a finished test tells its workers, its times, the Job's own, and its exact result", numbers},
-	{"status-idle", "status", "a test for which nothing happens is not written", idle},
-	{"status-spec-change", "status", "a change of the spec during the run changes nothing but SpecDrifted, and is not silent", specChange},
-	{"status-terminal", "status", "Succeeded and Failed are final: nothing changes them, nothing is started again", terminal},
+	{"status-subresource-v2", "status", "the status is a subresource: a write of the spec cannot change the status, and vice versa (v2)", subresource("v2")},
+	{"status-subresource-v1", "status", "the status is a subresource: a write of the spec cannot change the status, and vice versa (v1)", subresource("v1")},
+	{"status-initial", "status", "the first status has phase Pending, the observed generation, the expected workers and all conditions", initial},
+	{"status-numbers", "status", "the status of a finished test has its workers, its times (those of the Job) and its exact result", numbers},
+	{"status-idle", "status", "the status is not written while nothing changes", idle},
+	{"status-spec-change", "status", "a change of the spec during the run changes only SpecDrifted, and is reported", specChange},
+	{"status-terminal", "status", "Succeeded and Failed are final: nothing changes them, and nothing is started again", terminal},
 	{"status-versions", "status", "v1 shows the same status as v2", versions},
 }
 
-// unsatisfiable keeps a test Pending for as long as one wants.
-func unsatisfiable(spec *v2.LocustTestSpec) {
+// makeUnschedulable keeps a test Pending.
+func makeUnschedulable(spec *v2.LocustTestSpec) {
 	spec.Scheduling = &v2.SchedulingConfig{NodeSelector: map[string]string{"locust.io/scorecard": "no-such-node"}}
 }
 
-// untyped is a test in one of the versions.
+// untyped returns an empty LocustTest of an API version.
 func untyped(version, namespace, name string) *unstructured.Unstructured {
 	object := &unstructured.Unstructured{}
 	object.SetAPIVersion("locust.io/" + version)
@@ -49,12 +49,12 @@ func untyped(version, namespace, name string) *unstructured.Unstructured {
 	return object
 }
 
-func subresource(version string) func(context.Context, *session) {
-	return func(ctx context.Context, s *session) {
-		sub := s.start(ctx, goodLocustfile, unsatisfiable)
-		sub.untilPhase(ctx, v2.PhasePending)
+func subresource(version string) func(context.Context, *ruleRun) {
+	return func(ctx context.Context, s *ruleRun) {
+		observed := s.start(ctx, goodLocustfile, makeUnschedulable)
+		observed.untilPhase(ctx, v2.PhasePending)
 		get := func() *unstructured.Unstructured {
-			object := untyped(version, s.namespace, sub.test.Name)
+			object := untyped(version, s.namespace, observed.test.Name)
 			s.must(s.Get(ctx, client.ObjectKeyFromObject(object), object), "read the test in "+version)
 			return object
 		}
@@ -62,7 +62,7 @@ func subresource(version string) func(context.Context, *session) {
 			text, _, _ := unstructured.NestedString(object.Object, "status", "phase")
 			return text
 		}
-		const remedy = "turn on the status subresource of this version in the CRD"
+		const remedy = "enable the status subresource for this version in the CRD"
 
 		patch := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"labels":{"scorecard":"spec"}},"status":{"phase":"Succeeded"}}`))
 		object := get()
@@ -74,20 +74,20 @@ func subresource(version string) func(context.Context, *session) {
 		object = get()
 		s.must(s.Status().Patch(ctx, object, patch), "write the status of the test in "+version)
 		image, _, _ := unstructured.NestedString(get().Object, "spec", "image")
-		s.expect(image == s.image && get().GetGeneration() == generation, "a write of the status leaves the spec alone", "spec.image "+image, remedy)
+		s.expect(image == s.image && get().GetGeneration() == generation, "a write of the status does not change the spec", "spec.image "+image, remedy)
 	}
 }
 
-func initial(ctx context.Context, s *session) {
-	sub := s.start(ctx, goodLocustfile, unsatisfiable)
-	first := sub.until(ctx, "a first status", func(status *v2.LocustTestStatus) bool {
+func initial(ctx context.Context, s *ruleRun) {
+	observed := s.start(ctx, goodLocustfile, makeUnschedulable)
+	first := observed.until(ctx, "a first status", func(status *v2.LocustTestStatus) bool {
 		return !equality.Semantic.DeepEqual(*status, v2.LocustTestStatus{})
 	})
 	const remedy = "write the whole status at once, before or with the creation of the objects"
 	s.expect(first.Phase == v2.PhasePending, "phase Pending", describe(first), remedy)
 	s.expect(first.ObservedGeneration == 1, "observedGeneration 1", fmt.Sprint(first.ObservedGeneration), remedy)
 	s.expect(first.ExpectedWorkers == 2 && first.ConnectedWorkers == 0, "0 of 2 workers", fmt.Sprintf("%d of %d", first.ConnectedWorkers, first.ExpectedWorkers), remedy)
-	for _, kind := range always {
+	for _, kind := range permanentConditions {
 		s.expect(condition(first, kind).Status != "absent", "condition "+kind, describe(first), remedy)
 	}
 	load := condition(first, v2.ConditionTypeLoadDelivered)
@@ -95,48 +95,48 @@ func initial(ctx context.Context, s *session) {
 	s.expect(condition(first, v2.ConditionTypeTestCompleted).Reason == v2.ReasonTestInProgress, "TestCompleted=False/TestInProgress", describe(first), remedy)
 }
 
-func numbers(ctx context.Context, s *session) {
-	sub := s.start(ctx, goodLocustfile)
-	final := sub.untilPhase(ctx, v2.PhaseSucceeded)
+func numbers(ctx context.Context, s *ruleRun) {
+	observed := s.start(ctx, goodLocustfile)
+	final := observed.untilPhase(ctx, v2.PhaseSucceeded)
 	const remedy = "compare the status with the master's log and with its Job"
 	s.expect(final.ExpectedWorkers == 2 && final.ConnectedWorkers == 2 && final.Workers == "2/2", "2/2 workers, frozen at the end of the run", final.Workers, remedy)
 	s.require(final.StartTime != nil && final.CompletionTime != nil, "startTime and completionTime", describe(final), remedy)
 	s.expect(!final.CompletionTime.Before(final.StartTime), "completionTime after startTime", final.CompletionTime.String(), remedy)
 	var job batchv1.Job
-	s.must(s.Get(ctx, client.ObjectKey{Namespace: s.namespace, Name: sub.test.Name + "-master"}, &job), "read the master Job, which a --job-ttl of a few seconds would remove")
+	s.must(s.Get(ctx, client.ObjectKey{Namespace: s.namespace, Name: observed.test.Name + "-master"}, &job), "read the master Job, which a --job-ttl of a few seconds would remove")
 	s.expect(job.Status.CompletionTime.Equal(final.CompletionTime), "completionTime is the master Job's: "+job.Status.CompletionTime.String(), final.CompletionTime.String(), remedy)
 	result := final.TestResult
 	s.require(result != nil, "a testResult", describe(final), remedy)
 	s.expect(result.Final && result.TotalRequests > 0 && result.FailedRequests == 0, "a final result with requests and no failures", fmt.Sprintf("%+v", *result), remedy)
-	s.note("%d requests, %s per second", result.TotalRequests, result.RequestsPerSecond)
+	s.logf("%d requests, %s per second", result.TotalRequests, result.RequestsPerSecond)
 }
 
-func idle(ctx context.Context, s *session) {
-	sub := s.start(ctx, goodLocustfile, unsatisfiable)
-	sub.until(ctx, "PodsHealthy=False/SchedulingError", func(status *v2.LocustTestStatus) bool {
+func idle(ctx context.Context, s *ruleRun) {
+	observed := s.start(ctx, goodLocustfile, makeUnschedulable)
+	observed.until(ctx, "PodsHealthy=False/SchedulingError", func(status *v2.LocustTestStatus) bool {
 		return condition(status, v2.ConditionTypePodsHealthy).Reason == v2.ReasonSchedulingError
 	})
-	// Messages may follow the scheduler for a while: what each pod lacks is refreshed every few seconds.
-	const remedy = "write only what differs, and derive no time or counter that moves by itself"
+	// Messages may change for a while: the scheduler refreshes its message for each pod every few seconds.
+	const remedy = "write only changes, and no times or counters that change by themselves"
 	writes := 1
 	for range 4 {
-		if writes = sub.writesWithin(ctx, quiet); writes == 0 {
+		if writes = observed.writesWithin(ctx, quietPeriod); writes == 0 {
 			break
 		}
 	}
-	s.require(writes == 0, "no write within "+quiet.String(), fmt.Sprintf("%d writes, the last: %s", writes, describe(sub.last())), remedy)
-	writes = sub.writesWithin(ctx, 2*quiet)
-	s.expect(writes == 0, "no write for another "+(2*quiet).String(), fmt.Sprintf("%d writes, the last: %s", writes, describe(sub.last())), remedy)
+	s.require(writes == 0, "no write within "+quietPeriod.String(), fmt.Sprintf("%d writes, the last: %s", writes, describe(observed.last())), remedy)
+	writes = observed.writesWithin(ctx, 2*quietPeriod)
+	s.expect(writes == 0, "no write for another "+(2*quietPeriod).String(), fmt.Sprintf("%d writes, the last: %s", writes, describe(observed.last())), remedy)
 }
 
-// writesWithin counts the writes of the test within a time.
-func (sub *subject) writesWithin(ctx context.Context, d time.Duration) int {
-	before := len(sub.versions())
-	sub.s.pause(ctx, d)
-	return len(sub.versions()) - before
+// writesWithin waits for d and returns the number of writes of the test meanwhile.
+func (observed *observedTest) writesWithin(ctx context.Context, d time.Duration) int {
+	before := len(observed.versions())
+	observed.s.pause(ctx, d)
+	return len(observed.versions()) - before
 }
 
-func (s *session) pause(ctx context.Context, d time.Duration) {
+func (s *ruleRun) pause(ctx context.Context, d time.Duration) {
 	select {
 	case <-time.After(d):
 	case <-ctx.Done():
@@ -144,96 +144,96 @@ func (s *session) pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-func specChange(ctx context.Context, s *session) {
-	sub := s.start(ctx, goodLocustfile, func(spec *v2.LocustTestSpec) {
+func specChange(ctx context.Context, s *ruleRun) {
+	observed := s.start(ctx, goodLocustfile, func(spec *v2.LocustTestSpec) {
 		spec.Master.Command = "--locustfile /lotest/src/locustfile.py --users 2 --spawn-rate 2 --run-time 1h"
 	})
-	sub.untilPhase(ctx, v2.PhaseRunning)
-	jobs := s.jobs(ctx, sub)
+	observed.untilPhase(ctx, v2.PhaseRunning)
+	jobs := s.jobs(ctx, observed)
 	change := func(replicas int) {
 		body := fmt.Sprintf(`{"spec":{"worker":{"replicas":%d}}}`, replicas)
-		s.must(s.Patch(ctx, sub.test.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(body))), "change the spec")
+		s.must(s.Patch(ctx, observed.test.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(body))), "change the spec")
 	}
 	const remedy = "changes of the spec after the start are ignored by design, and reported in SpecDrifted"
 	change(3)
-	drifted := sub.until(ctx, "SpecDrifted=True/SpecChangeIgnored", func(status *v2.LocustTestStatus) bool {
+	drifted := observed.until(ctx, "SpecDrifted=True/SpecChangeIgnored", func(status *v2.LocustTestStatus) bool {
 		return condition(status, v2.ConditionTypeSpecDrifted).Reason == v2.ReasonSpecChangeIgnored
 	})
 	s.expect(drifted.ObservedGeneration == 2, "observedGeneration 2", fmt.Sprint(drifted.ObservedGeneration), remedy)
 	s.expect(drifted.ExpectedWorkers == 2 && drifted.Phase == v2.PhaseRunning, "still Running, with 2 workers expected", describe(drifted), remedy)
 	change(2)
-	sub.until(ctx, "SpecDrifted=False/SpecInSync again", func(status *v2.LocustTestStatus) bool {
+	observed.until(ctx, "SpecDrifted=False/SpecInSync again", func(status *v2.LocustTestStatus) bool {
 		return status.ObservedGeneration == 3 && condition(status, v2.ConditionTypeSpecDrifted).Reason == v2.ReasonSpecInSync
 	})
-	s.expect(equality.Semantic.DeepEqual(jobs, s.jobs(ctx, sub)), "the Jobs are those of before", fmt.Sprint(s.jobs(ctx, sub)), remedy)
+	s.expect(equality.Semantic.DeepEqual(jobs, s.jobs(ctx, observed)), "unchanged Jobs", fmt.Sprint(s.jobs(ctx, observed)), remedy)
 }
 
-// jobs are the test's Jobs: UID and generation, by name.
-func (s *session) jobs(ctx context.Context, sub *subject) map[string]string {
+// jobs returns UID and generation of the test's Jobs, by name.
+func (s *ruleRun) jobs(ctx context.Context, observed *observedTest) map[string]string {
 	var list batchv1.JobList
 	s.must(s.List(ctx, &list, client.InNamespace(s.namespace)), "list Jobs")
 	all := map[string]string{}
 	for _, job := range list.Items {
-		if metav1.IsControlledBy(&job, sub.test) {
+		if metav1.IsControlledBy(&job, observed.test) {
 			all[job.Name] = fmt.Sprintf("%s at generation %d", job.UID, job.Generation)
 		}
 	}
 	return all
 }
 
-func terminal(ctx context.Context, s *session) {
+func terminal(ctx context.Context, s *ruleRun) {
 	succeeded, failed := s.start(ctx, goodLocustfile), s.start(ctx, failingLocustfile)
 	succeeded.untilPhase(ctx, v2.PhaseSucceeded)
 	failed.untilPhase(ctx, v2.PhaseFailed)
 	s.pause(ctx, 2*time.Second)
-	const remedy = "derive nothing any more once the phase is Succeeded or Failed"
-	final := map[*subject]*v2.LocustTestStatus{}
-	seen := map[*subject]int{}
-	for _, sub := range []*subject{succeeded, failed} {
-		final[sub], seen[sub] = sub.last().DeepCopy(), len(sub.versions())
+	const remedy = "do not derive the status once the phase is Succeeded or Failed"
+	final := map[*observedTest]*v2.LocustTestStatus{}
+	seen := map[*observedTest]int{}
+	for _, observed := range []*observedTest{succeeded, failed} {
+		final[observed], seen[observed] = observed.last().DeepCopy(), len(observed.versions())
 		for _, role := range []string{"-master", "-worker"} {
-			job := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: sub.test.Name + role}}
+			job := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: observed.test.Name + role}}
 			err := s.Delete(ctx, job, client.PropagationPolicy(metav1.DeletePropagationBackground))
-			s.must(client.IgnoreNotFound(err), "delete the Job "+job.Name) // their time to live may be over
+			s.must(client.IgnoreNotFound(err), "delete the Job "+job.Name) // the TTL controller may have deleted it
 		}
 		body := []byte(`{"spec":{"worker":{"replicas":3}}}`)
-		s.must(s.Patch(ctx, sub.test.DeepCopy(), client.RawPatch(types.MergePatchType, body)), "change the spec")
+		s.must(s.Patch(ctx, observed.test.DeepCopy(), client.RawPatch(types.MergePatchType, body)), "change the spec")
 	}
-	s.pause(ctx, quiet)
-	for sub, want := range final {
-		for _, version := range sub.versions()[seen[sub]:] {
+	s.pause(ctx, quietPeriod)
+	for observed, want := range final {
+		for _, version := range observed.versions()[seen[observed]:] {
 			if !equality.Semantic.DeepEqual(want, &version.Status) {
-				s.expect(false, "the status of before: "+describe(want), describe(&version.Status), remedy)
+				s.expect(false, "unchanged status: "+describe(want), describe(&version.Status), remedy)
 				break
 			}
 		}
-		jobs := s.jobs(ctx, sub)
-		s.expect(len(jobs) == 0, "no Job is made again after "+want.Phase, fmt.Sprint(jobs), remedy)
+		jobs := s.jobs(ctx, observed)
+		s.expect(len(jobs) == 0, "no Job is recreated after "+want.Phase, fmt.Sprint(jobs), remedy)
 	}
 }
 
-func versions(ctx context.Context, s *session) {
-	sub := s.start(ctx, goodLocustfile)
-	sub.untilPhase(ctx, v2.PhaseSucceeded)
+func versions(ctx context.Context, s *ruleRun) {
+	observed := s.start(ctx, goodLocustfile)
+	observed.untilPhase(ctx, v2.PhaseSucceeded)
 	read := map[string]any{}
 	for _, version := range []string{"v1", "v2"} {
-		object := untyped(version, s.namespace, sub.test.Name)
+		object := untyped(version, s.namespace, observed.test.Name)
 		s.must(s.Get(ctx, client.ObjectKeyFromObject(object), object), "read the test in "+version)
 		read[version] = object.Object["status"]
 	}
 	s.expect(equality.Semantic.DeepEqual(read["v1"], read["v2"]), fmt.Sprintf("v2's status: %v", read["v2"]), fmt.Sprintf("in v1: %v", read["v1"]),
-		"let the conversion copy the status as it is")
+		"copy the status unchanged in the conversion")
 }
 
-// obeys notes each version of a test that breaks a rule of the contract which holds for all.
-func (sub *subject) obeys(of func(previous, next *v2.LocustTestStatus) error, remedy string) {
+// checkStatuses checks the rule for each pair of successive statuses, and records the first breach.
+func (observed *observedTest) checkStatuses(of func(previous, next *v2.LocustTestStatus) error, remedy string) {
 	previous := &v2.LocustTestStatus{}
-	for _, version := range sub.versions() {
+	for _, version := range observed.versions() {
 		if err := of(previous, &version.Status); err != nil {
-			sub.s.expect(false, "each status obeys the contract", fmt.Sprintf("at resourceVersion %s: %v", version.ResourceVersion, err), remedy)
+			observed.s.expect(false, "each status satisfies the contract", fmt.Sprintf("at resourceVersion %s: %v", version.ResourceVersion, err), remedy)
 			return
 		}
 		previous = &version.Status
 	}
-	sub.s.note("%d versions of the test were seen", len(sub.versions()))
+	observed.s.logf("%d versions of the test were observed", len(observed.versions()))
 }

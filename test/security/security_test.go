@@ -1,4 +1,4 @@
-// Package security holds docs/security.md to the manifests and to the tests that it names.
+// Package security checks docs/security.md against the manifests and the tests that it names.
 package security
 
 import (
@@ -29,7 +29,7 @@ func page(t *testing.T) string {
 	return string(data)
 }
 
-// rows are the cells of the tables in a text, without their headings.
+// rows returns the cells of the tables in a text, without header rows.
 func rows(text string) [][]string {
 	var all [][]string
 	for line := range strings.Lines(text) {
@@ -49,7 +49,7 @@ func rows(text string) [][]string {
 	return all
 }
 
-// TestRights: the tables have each right of the manifests, with a reason, and no other.
+// TestRights checks that the tables list exactly the permissions of the manifests, each with a reason.
 func TestRights(t *testing.T) {
 	text := page(t)
 	for _, file := range []string{
@@ -67,7 +67,7 @@ func TestRights(t *testing.T) {
 					cells[i] = strings.Trim(cells[i], "`")
 				}
 				for verb := range strings.SplitSeq(cells[4], ", ") {
-					documented[right(cells[0], cells[1], cells[2], cells[3], verb)] = true
+					documented[permission(cells[0], cells[1], cells[2], cells[3], verb)] = true
 				}
 			}
 			assert.Equal(t, granted(t, file), documented, "change the table in docs/security.md, with the reason")
@@ -75,12 +75,12 @@ func TestRights(t *testing.T) {
 	}
 }
 
-// right is one right; name is empty where it holds for all names.
-func right(group, resource, kind, name, verb string) string {
+// permission formats one permission. An empty name means all names.
+func permission(group, resource, kind, name, verb string) string {
 	return fmt.Sprintf("%s: %s %s %q in a %s", verb, group, resource, name, kind)
 }
 
-// granted are the rights of all roles in a file.
+// granted returns the permissions of all roles in a file.
 func granted(t *testing.T, file string) map[string]bool {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join(root, file))
@@ -99,12 +99,12 @@ func granted(t *testing.T, file string) map[string]bool {
 				for _, group := range rule.APIGroups {
 					for _, resource := range rule.Resources {
 						for _, name := range orAny(rule.ResourceNames) {
-							all[right(cmp.Or(group, "core"), resource, role.Kind, name, verb)] = true
+							all[permission(cmp.Or(group, "core"), resource, role.Kind, name, verb)] = true
 						}
 					}
 				}
 				for _, url := range rule.NonResourceURLs {
-					all[right("", url, role.Kind, "", verb)] = true
+					all[permission("", url, role.Kind, "", verb)] = true
 				}
 			}
 		}
@@ -113,7 +113,7 @@ func granted(t *testing.T, file string) map[string]bool {
 	return all
 }
 
-// orAny are names; one that is empty where there is none.
+// orAny returns names, or one empty name if there are none.
 func orAny(names []string) []string {
 	if len(names) == 0 {
 		return []string{""}
@@ -127,7 +127,7 @@ var (
 	testName     = regexp.MustCompile("`(Test[A-Za-z0-9_]+)`")
 )
 
-// TestNamedTestsExist: what the threat model says to be shown is shown, by a test of that folder.
+// TestNamedTestsExist checks that the tests named in the threat model exist in the named folder.
 func TestNamedTestsExist(t *testing.T) {
 	_, section, _ := strings.Cut(page(t), "\n## Threat model\n")
 	section, _, _ = strings.Cut(section, "\n## ")
@@ -151,11 +151,11 @@ func TestNamedTestsExist(t *testing.T) {
 			}
 		}
 		assert.Equal(t, strings.Count(cells[3], "`Test"), found, "name the folder of each test: %s", cells[3])
-		assert.NotZero(t, found, "no test shows what holds against %q", cells[1])
+		assert.NotZero(t, found, "no test is named for the threat %q", cells[1])
 	}
 }
 
-// testsIn are the names of a folder's tests.
+// testsIn returns the names of the tests in a folder.
 func testsIn(t *testing.T, folder string) []string {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(root, folder, "*_test.go"))

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs the Operator Lifecycle Manager, built from source, on the embedded cluster, which has to run. With --image it only
-# provides the image and prints its name.
+# Installs the Operator Lifecycle Manager, built from source, on the running embedded cluster. With --image it only builds
+# the image and prints its name.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../../.." && pwd)
@@ -10,7 +10,7 @@ localcluster() { go -C "$root/test/cluster" run ./cmd/localcluster "$@"; }
 
 programs=(opm olm catalog package-server copy-content cpb grpc-health-probe scorecard-test)
 
-# The image is named after what is in it.
+# The tag of the image is a hash of its content.
 image() {
 	local paths key tag work program i
 	mapfile -t paths < <("$root/tools/build.sh" "${programs[@]}")

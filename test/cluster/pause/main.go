@@ -1,5 +1,5 @@
 // Pause is the sandbox container of every pod: it holds the pod's namespaces
-// open until it is told to stop, and reaps orphans when the pod shares its
+// open until it receives a signal, and reaps orphans if the pod shares its
 // process namespace.
 package main
 

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestOrdinaryPaths: the ways without OLM, as docs/install.md describes them.
+// TestOrdinaryPaths checks the installation methods without OLM, as described in docs/install.md.
 func TestOrdinaryPaths(t *testing.T) {
 	root := filepath.Join("..", "..", "..")
 	img := "IMG=" + setting(t, "OLM_NEW_IMAGE")
@@ -19,7 +19,7 @@ func TestOrdinaryPaths(t *testing.T) {
 		_, err := run(t, "", "make", append([]string{"-C", root}, args...)...)
 		require.NoError(t, err)
 	}
-	works := func(t *testing.T) {
+	requireWorking := func(t *testing.T) {
 		t.Helper()
 		ns := namespace(t)
 		load(t, ns, "one", "2s", "")
@@ -27,9 +27,9 @@ func TestOrdinaryPaths(t *testing.T) {
 		v1 := get(t, "-n", ns, "locusttests.v1.locust.io", "one")
 		assert.Equal(t, at(one, "status"), at(v1, "status"))
 	}
-	gone := func(t *testing.T) {
+	requireRemoved := func(t *testing.T) {
 		t.Helper()
-		eventually(t, "nothing is left", func() bool {
+		eventually(t, "all objects are deleted", func() bool {
 			return len(get(t, "crd", "locusttests.locust.io")) == 0 && len(get(t, "namespace", "locust-k8s-operator-system")) == 0
 		})
 	}
@@ -40,21 +40,21 @@ func TestOrdinaryPaths(t *testing.T) {
 		load(t, ns, "one", "2s", "")
 		assert.Empty(t, text(get(t, "-n", ns, "locusttest", "one"), "status", "phase"), "there is no operator yet")
 		target(t, "uninstall")
-		gone(t)
+		requireRemoved(t)
 	})
 	t.Run("deploy", func(t *testing.T) {
 		target(t, "deploy", img)
-		works(t)
+		requireWorking(t)
 		target(t, "undeploy", img)
-		gone(t)
+		requireRemoved(t)
 	})
 	t.Run("one-file", func(t *testing.T) {
 		target(t, "build-installer", img)
 		file := filepath.Join(root, "dist", "install.yaml")
 		kubectl(t, "apply", "-f", file)
 		kubectl(t, "-n", "locust-k8s-operator-system", "rollout", "status", "deployment/locust-k8s-operator-controller-manager", "--timeout=3m")
-		works(t)
+		requireWorking(t)
 		kubectl(t, "delete", "-f", file)
-		gone(t)
+		requireRemoved(t)
 	})
 }

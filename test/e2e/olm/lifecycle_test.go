@@ -21,7 +21,7 @@ class Quiet(User):
         self.environment.events.request.fire(request_type="GET", name="/", response_time=5, response_length=0, context={}, exception=None)
 `
 
-// namespace makes a namespace with a locustfile.
+// namespace creates a namespace with a locustfile.
 func namespace(t *testing.T) string {
 	t.Helper()
 	name := "olm-" + strings.ToLower(strings.NewReplacer("/", "-", "_", "-").Replace(t.Name())) + fmt.Sprintf("-%d", time.Now().Unix()%100000)
@@ -37,7 +37,7 @@ func namespace(t *testing.T) string {
 	return name
 }
 
-// load makes a LocustTest; a node of that label does not exist for one that is to stay Pending.
+// load creates a LocustTest. extra is additional YAML of its spec.
 func load(t *testing.T, ns, name, runTime, extra string) {
 	t.Helper()
 	apply(t, fmt.Sprintf(`apiVersion: locust.io/v2
@@ -63,8 +63,8 @@ func untilPhase(t *testing.T, ns, name, phase string) map[string]any {
 	return test
 }
 
-// untouched are the facts of a namespace that an upgrade must not change: Jobs, pods, and how often containers were
-// restarted.
+// untouched returns the state of a namespace that an upgrade must not change: Jobs, pods, Services, and restart counts of
+// containers.
 func untouched(t *testing.T, ns string) map[string]string {
 	t.Helper()
 	all := map[string]string{}
@@ -82,7 +82,7 @@ func untouched(t *testing.T, ns string) map[string]string {
 	return all
 }
 
-// condition is status and reason of a condition.
+// condition returns status and reason of a condition.
 func condition(test map[string]any, kind string) string {
 	conditions, _ := at(test, "status", "conditions").([]any)
 	for _, c := range conditions {
@@ -93,8 +93,8 @@ func condition(test map[string]any, kind string) string {
 	return ""
 }
 
-// TestSubscription: install and upgrade by Subscription while tests are Running, Pending and Succeeded; nothing of them is
-// touched.
+// TestSubscription installs and upgrades with a Subscription while tests are Running, Pending and Succeeded, and checks that
+// the upgrade does not affect them.
 func TestSubscription(t *testing.T) {
 	old, next := setting(t, "OLM_OLD"), setting(t, "OLM_NEW")
 	for _, approval := range []string{"Manual", "Automatic"} {
@@ -119,7 +119,7 @@ func TestSubscription(t *testing.T) {
 				runs = get(t, "-n", ns, "locusttest", "runs")
 				return condition(runs, "WorkersConnected") == "True/AllWorkersConnected"
 			})
-			eventually(t, "no pod is going any more", func() bool {
+			eventually(t, "no pod is terminating", func() bool {
 				for _, pod := range items(get(t, "-n", ns, "pods")) {
 					if at(pod, "metadata", "deletionTimestamp") != nil {
 						return false
@@ -135,8 +135,8 @@ func TestSubscription(t *testing.T) {
 			}
 			installed(t, next, setting(t, "OLM_NEW_IMAGE"))
 
-			assert.Equal(t, before, untouched(t, ns), "no Job is created again, no pod is restarted")
-			assert.Equal(t, done, get(t, "-n", ns, "locusttest", "done"), "what is over stays as it is, resourceVersion and all")
+			assert.Equal(t, before, untouched(t, ns), "no Job is recreated, no pod is restarted")
+			assert.Equal(t, done, get(t, "-n", ns, "locusttest", "done"), "the finished test is unchanged, including resourceVersion")
 			now := get(t, "-n", ns, "locusttest", "waits")
 			assert.Equal(t, "Pending", text(now, "status", "phase"))
 			assert.Equal(t, at(waits, "status", "observedGeneration"), at(now, "status", "observedGeneration"))
@@ -144,7 +144,7 @@ func TestSubscription(t *testing.T) {
 			assert.Equal(t, "Running", text(now, "status", "phase"))
 			assert.Equal(t, "True/AllWorkersConnected", condition(now, "WorkersConnected"))
 			assert.Equal(t, at(runs, "status", "startTime"), at(now, "status", "startTime"))
-			// OLM makes a new certificate for each version; it takes a while until the kubelet has brought it into the pod.
+			// OLM creates a new certificate for each version; the kubelet updates it in the pod with a delay.
 			eventually(t, "v1 is converted by the new version", func() bool {
 				_, err := run(t, "", "kubectl", "-n", ns, "get", "locusttests.v1.locust.io", "done")
 				return err == nil
@@ -155,7 +155,7 @@ func TestSubscription(t *testing.T) {
 			final := untilPhase(t, ns, "runs", "Succeeded")
 			assert.Equal(t, true, at(final, "status", "testResult", "final"))
 			// 4 users with a request every 0.2 s, for 100 s: nearly 2000 on an idle machine.
-			assert.Greater(t, at(final, "status", "testResult", "totalRequests"), float64(1400), "of the whole run")
+			assert.Greater(t, at(final, "status", "testResult", "totalRequests"), float64(1400), "requests of the whole run")
 			assert.Zero(t, at(final, "status", "testResult", "failedRequests"))
 			assert.Equal(t, "2/2", text(final, "status", "workers"))
 			assert.Equal(t, at(runs, "status", "startTime"), at(final, "status", "startTime"))
@@ -164,7 +164,7 @@ func TestSubscription(t *testing.T) {
 			uninstall(t)
 			kubectl(t, "-n", ns, "delete", "locusttest", "done", "waits", "--timeout=30s")
 			assert.Empty(t, get(t, "-n", ns, "locusttest", "done"))
-			assert.NotEmpty(t, get(t, "crd", "locusttests.locust.io"), "the CRD, and with it the tests, stay until someone deletes it")
+			assert.NotEmpty(t, get(t, "crd", "locusttests.locust.io"), "the CRD and the tests are kept until the CRD is deleted")
 		})
 	}
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes what the OLM suite installs, on the embedded cluster, and prints it as shell settings: two versions of the
-# operator with their bundles, a catalog that has the older one and a catalog that has both, and the scorecard's tests.
+# Builds the images that the OLM suite installs on the embedded cluster, and prints them as shell settings: two versions of
+# the operator with their bundles, a catalog with the older one, a catalog with both, and the scorecard's tests.
 #
 #   prepare.sh DIR
 set -euo pipefail
@@ -27,7 +27,7 @@ scorecard() {
 	echo "$tag"
 }
 
-# operator VERSION: the image of that version. It tells its version in its log; that is the visible difference.
+# operator VERSION: the image of that version. The versions differ only in the version in the log.
 operator() {
 	local work=$dir/operator-$1
 	mkdir -p "$work/bin"
@@ -48,7 +48,7 @@ bundle() {
 	echo "$tag"
 }
 
-# catalog NAME TEMPLATE: by `make catalog`, from a template with images that are here.
+# catalog NAME TEMPLATE: built by `make catalog` from a template with local images.
 catalog() {
 	local work=$dir/catalog-$1
 	make -C "$root" catalog CATALOG_TEMPLATE="$2" CATALOG_DIR="$work" CATALOG_FLAGS=--use-http >&2
@@ -58,7 +58,7 @@ catalog() {
 	echo "$tag"
 }
 
-# The project's own template has the first release; the newer one is added to both channels.
+# The project's template has the first release; new_template adds the newer one to both channels.
 old_template() { sed "s|image: .*|image: $old_bundle|" "$root/catalog/template.yaml"; }
 new_template() {
 	old_template | sed "s|^\( *\)- name: locust-k8s-operator.v$old\$|&\n\1- name: locust-k8s-operator.v$new\n\1  replaces: locust-k8s-operator.v$old|"

@@ -16,21 +16,21 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestBrokenOperators: each test of the scorecard notices the fault that it is meant for, and passes without it.
-func TestBrokenOperators(t *testing.T) {
+// TestFaultyOperators checks that each test of the scorecard detects its fault, and passes without it.
+func TestFaultyOperators(t *testing.T) {
 	require.Empty(t, items(get(t, "-n", operators, "pods", "-l", "control-plane=controller-manager")), "no other operator may run")
-	// The CRD without its conversion webhook: nothing is behind it, and nothing here is read in v1.
+	// Remove the conversion webhook, which has no endpoint here, from the CRD. Nothing is read in v1.
 	apply(t, kubectl(t, "kustomize", filepath.Join("..", "..", "..", "config", "crd")))
 	kubectl(t, "patch", "crd", "locusttests.locust.io", "--type", "merge", "-p", `{"spec":{"conversion":{"strategy":"None","webhook":null}}}`)
-	program := filepath.Join(t.TempDir(), "broken")
-	_, err := run(t, "", "go", "build", "-o", program, "../../scorecard/broken")
+	program := filepath.Join(t.TempDir(), "faulty")
+	_, err := run(t, "", "go", "build", "-o", program, "../../scorecard/faulty")
 	require.NoError(t, err)
-	for _, c := range []struct{ fault, test, limit, words string }{
+	for _, c := range []struct{ fault, test, limit, want string }{
 		{"no-status", "status-initial", "15s", "a first status within"},
 		{"wrong-reason", "conditions-reasons", "3m", "PodsHealthy=True/EverythingIsFine is not in the table"},
 		{"hot-loop", "status-idle", "3m", "no write within"},
 		{"moving-times", "conditions-times", "3m", "although its status stayed"},
-		{"frozen-times", "conditions-times", "3m", "did not move although its status"},
+		{"frozen-times", "conditions-times", "3m", "did not change although its status"},
 		{"dropped-conditions", "conditions-complete", "3m", "condition PodsHealthy is missing"},
 		{"load-not-started", "conditions-load-delivered", "3m", "LoadDelivered=Unknown/LoadNotStarted"},
 		{"load-claimed", "conditions-no-requests", "3m", "LoadDelivered=True/LoadAsPlanned"},
@@ -39,7 +39,7 @@ func TestBrokenOperators(t *testing.T) {
 		t.Run(c.fault, func(t *testing.T) {
 			ns := namespace(t)
 			if result := underOperator(t, program, c.fault, ns, c.test, c.limit); assert.Equal(t, scorecard.FailState, result.State, "%+v", result) {
-				assert.Contains(t, strings.Join(result.Errors, "\n"), c.words)
+				assert.Contains(t, strings.Join(result.Errors, "\n"), c.want)
 				assert.Contains(t, strings.Join(result.Errors, "\n"), "what to do: ")
 			}
 			result := underOperator(t, program, "none", ns, c.test, "3m")
@@ -48,7 +48,7 @@ func TestBrokenOperators(t *testing.T) {
 	}
 }
 
-// underOperator runs a test of the scorecard while an operator with a fault runs.
+// underOperator runs a test of the scorecard against an operator with a fault.
 func underOperator(t *testing.T, program, fault, ns, test, limit string) scorecard.TestResult {
 	t.Helper()
 	operator := exec.Command(program, fault)
@@ -57,7 +57,7 @@ func underOperator(t *testing.T, program, fault, ns, test, limit string) scoreca
 		_ = operator.Process.Signal(syscall.SIGTERM)
 		_ = operator.Wait()
 	}()
-	time.Sleep(2 * time.Second) // its caches
+	time.Sleep(2 * time.Second) // wait for the caches
 	out, err := run(t, "", setting(t, "OLM_SCORECARD"), test, "--namespace", ns, "--locust-image", setting(t, "LOCUST_IMAGE"), "--time-limit", limit)
 	require.NoError(t, err)
 	var status scorecard.TestStatus

@@ -29,12 +29,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// registry is where the images of the embedded cluster are, in plain HTTP.
+// registry is the image registry of the embedded cluster, which serves plain HTTP.
 const registry = "localhost:5000"
 
-// face is the cluster's registry at another port, which speaks both TLS, as operator-sdk wants it, and plain HTTP, as the
-// node does. It returns the name of an image there, and the authority to trust.
-func face(t *testing.T) (of func(image string) string, authority string) {
+// tlsProxy serves the cluster's registry at another port with both TLS, which operator-sdk needs, and plain HTTP, which the
+// node uses. It returns a function that maps image names, and the path of the CA certificate.
+func tlsProxy(t *testing.T) (of func(image string) string, authority string) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
@@ -63,7 +63,7 @@ func face(t *testing.T) (of func(image string) string, authority string) {
 	return func(image string) string { return "localhost:" + port + strings.TrimPrefix(image, registry) }, authority
 }
 
-// peeked is a connection of which something has been read.
+// peeked is a connection whose first bytes have been buffered.
 type peeked struct {
 	net.Conn
 	from *bufio.Reader
@@ -71,9 +71,9 @@ type peeked struct {
 
 func (p peeked) Read(b []byte) (int, error) { return p.from.Read(b) }
 
-// forward passes a connection on to the registry. A ClientHello of TLS begins with 22 (RFC 8446, section 5.1).
+// forward forwards a connection to the registry. A TLS ClientHello starts with 22 (RFC 8446, section 5.1).
 func forward(connection net.Conn, config *tls.Config) {
-	defer connection.Close() //nolint:errcheck // nothing to lose
+	defer connection.Close() //nolint:errcheck // no data is lost
 	from := bufio.NewReader(connection)
 	first, err := from.Peek(1)
 	if err != nil {
@@ -83,22 +83,22 @@ func forward(connection net.Conn, config *tls.Config) {
 	if first[0] == 22 {
 		client = tls.Server(client, config)
 	}
-	behind, err := net.Dial("tcp", registry)
+	upstream, err := net.Dial("tcp", registry)
 	if err != nil {
 		return
 	}
-	defer behind.Close() //nolint:errcheck // nothing to lose
+	defer upstream.Close() //nolint:errcheck // no data is lost
 	go func() {
-		_, _ = io.Copy(behind, client)
-		_ = behind.(*net.TCPConn).CloseWrite()
+		_, _ = io.Copy(upstream, client)
+		_ = upstream.(*net.TCPConn).CloseWrite()
 	}()
-	_, _ = io.Copy(client, behind)
+	_, _ = io.Copy(client, upstream)
 }
 
 // sdk runs operator-sdk.
 func sdk(t *testing.T, authority string, args ...string) (string, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Minute) // it cleans up, too
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Minute) // includes the cleanup
 	defer cancel()
 	cmd := exec.CommandContext(ctx, setting(t, "OPERATOR_SDK"), args...)
 	cmd.Env = append(os.Environ(), "SSL_CERT_FILE="+authority)
@@ -109,9 +109,9 @@ func sdk(t *testing.T, authority string, args ...string) (string, error) {
 	return out.String(), err
 }
 
-// TestRunBundle: operator-sdk installs the bundle, the scorecard passes, and operator-sdk removes it again.
+// TestRunBundle installs the bundle with operator-sdk, runs the scorecard, and removes the bundle with operator-sdk.
 func TestRunBundle(t *testing.T) {
-	of, authority := face(t)
+	of, authority := tlsProxy(t)
 	_, err := sdk(t, authority, "run", "bundle", of(setting(t, "OLM_NEW_BUNDLE")), "-n", operators, "--index-image", of(setting(t, "OLM_TOOLS_IMAGE")),
 		"--decompression-image", setting(t, "OLM_TOOLS_IMAGE"), "--security-context-config", "restricted", "--timeout", "5m")
 	if err != nil {
@@ -120,7 +120,7 @@ func TestRunBundle(t *testing.T) {
 	t.Cleanup(func() {
 		_, err := sdk(t, authority, "cleanup", pkg, "-n", operators, "--delete-crds=false", "--delete-all=false")
 		assert.NoError(t, err)
-		eventually(t, "the operator is gone", func() bool {
+		eventually(t, "the operator is removed", func() bool {
 			return len(items(get(t, "-n", operators, "pods", "-l", "control-plane=controller-manager"))) == 0
 		})
 	})
@@ -149,7 +149,7 @@ func scorecardPasses(t *testing.T, authority string) {
 			assert.Equal(t, scorecard.PassState, result.State, "%s: %s", result.Name, strings.Join(result.Errors, "\n"))
 			suites[item.Spec.Labels["suite"]]++
 			if suite := item.Spec.Labels["suite"]; suite == "status" || suite == "conditions" {
-				assert.Contains(t, result.Log, "rule: ", "each test says its rule")
+				assert.Contains(t, result.Log, "rule: ", "each test logs its rule")
 			}
 		}
 	}
@@ -157,7 +157,7 @@ func scorecardPasses(t *testing.T, authority string) {
 	assert.Equal(t, map[string]int{"basic": 1, "olm": 5, "status": 8, "conditions": 10}, suites)
 }
 
-// scorecardConfig is the bundle's own configuration, with the Locust image of this cluster.
+// scorecardConfig returns the path of the bundle's configuration with the Locust image of this cluster.
 func scorecardConfig(t *testing.T) string {
 	t.Helper()
 	raw, err := os.ReadFile(filepath.Join(setting(t, "OLM_BUNDLE_DIR"), "tests", "scorecard", "config.yaml"))

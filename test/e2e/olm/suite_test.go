@@ -1,7 +1,7 @@
 //go:build olm
 
-// Package olm installs, checks, upgrades and removes the operator as its users do: by the Operator Lifecycle Manager,
-// from a catalog and by operator-sdk, on a real cluster. `make test-olm` prepares what it needs.
+// Package olm installs, checks, upgrades and removes the operator with the Operator Lifecycle Manager, from a catalog and
+// with operator-sdk, on a real cluster. `make test-olm` prepares its prerequisites.
 package olm
 
 import (
@@ -19,14 +19,14 @@ import (
 )
 
 const (
-	// patience is how long any one thing may take.
-	patience = 3 * time.Minute
+	// timeout bounds each wait.
+	timeout = 3 * time.Minute
 	// operators is the namespace of OLM's own global OperatorGroup.
 	operators = "operators"
 	pkg       = "locust-k8s-operator"
 )
 
-// TestMain removes what a run that was cut off has left.
+// TestMain removes the remains of an interrupted run.
 func TestMain(m *testing.M) {
 	for _, args := range [][]string{
 		{"-n", operators, "delete", "subscriptions,clusterserviceversions,installplans", "--all"},
@@ -41,7 +41,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// setting is a setting of prepare.sh.
+// setting returns a setting of prepare.sh.
 func setting(t *testing.T, name string) string {
 	t.Helper()
 	value := os.Getenv(name)
@@ -51,7 +51,7 @@ func setting(t *testing.T, name string) string {
 
 func csvOf(version string) string { return pkg + ".v" + version }
 
-// run runs a program and returns what it wrote to standard output.
+// run runs a program and returns its standard output.
 func run(t *testing.T, stdin string, name string, args ...string) (string, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
@@ -72,14 +72,14 @@ func kubectl(t *testing.T, args ...string) string {
 	return out
 }
 
-// apply creates or changes what a manifest says.
+// apply applies a manifest.
 func apply(t *testing.T, manifest string) {
 	t.Helper()
 	_, err := run(t, manifest, "kubectl", "apply", "-f", "-")
 	require.NoError(t, err)
 }
 
-// get reads an object; empty when there is none.
+// get returns an object; it is empty if it does not exist.
 func get(t *testing.T, args ...string) map[string]any {
 	t.Helper()
 	out := kubectl(t, append([]string{"get", "--ignore-not-found", "-o", "json"}, args...)...)
@@ -90,7 +90,7 @@ func get(t *testing.T, args ...string) map[string]any {
 	return object
 }
 
-// at follows a path into an object; nil when it ends early.
+// at returns the value at a path in an object, or nil.
 func at(object any, path ...string) any {
 	for _, name := range path {
 		fields, _ := object.(map[string]any)
@@ -113,16 +113,16 @@ func eventually(t *testing.T, what string, is func() bool) {
 	t.Helper()
 	began := time.Now()
 	for !is() {
-		if time.Since(began) > patience {
+		if time.Since(began) > timeout {
 			dump(t)
-			require.FailNow(t, "it did not come: "+what)
+			require.FailNow(t, "timed out waiting until "+what)
 		}
 		time.Sleep(500 * time.Millisecond)
 	}
 	t.Logf("%5.1f s  %s", time.Since(began).Seconds(), what)
 }
 
-// dump tells what OLM made of it.
+// dump logs OLM's objects and the operator's logs.
 func dump(t *testing.T) {
 	for _, args := range [][]string{
 		{"get", "catalogsources,subscriptions,installplans,clusterserviceversions,pods,jobs", "-A"},
@@ -135,7 +135,7 @@ func dump(t *testing.T) {
 	}
 }
 
-// catalog makes a CatalogSource of an image, or changes it.
+// catalog creates or updates a CatalogSource with an image.
 func catalog(t *testing.T, image string) {
 	t.Helper()
 	apply(t, `apiVersion: operators.coreos.com/v1alpha1
@@ -162,7 +162,7 @@ spec: {channel: stable, name: `+pkg+`, source: locust, sourceNamespace: olm, ins
 `)
 }
 
-// approve lets the InstallPlan of a version go on, which waits until then.
+// approve waits for the InstallPlan of a version and approves it.
 func approve(t *testing.T, version string) {
 	t.Helper()
 	var plan string
@@ -179,14 +179,14 @@ func approve(t *testing.T, version string) {
 	kubectl(t, "-n", operators, "patch", "installplan", plan, "--type", "merge", "-p", `{"spec":{"approved":true}}`)
 }
 
-// installed waits until a version is the one that runs.
+// installed waits until only the given version runs.
 func installed(t *testing.T, version, image string) {
 	t.Helper()
 	eventually(t, csvOf(version)+" is installed", func() bool {
 		csv := get(t, "-n", operators, "clusterserviceversion", csvOf(version))
 		return text(csv, "status", "phase") == "Succeeded"
 	})
-	eventually(t, "the operator "+version+" runs alone", func() bool {
+	eventually(t, "only the operator "+version+" runs", func() bool {
 		pods := items(get(t, "-n", operators, "pods", "-l", "control-plane=controller-manager"))
 		if len(pods) != 1 {
 			return false
@@ -196,12 +196,12 @@ func installed(t *testing.T, version, image string) {
 	})
 }
 
-// uninstall removes the operator as the documentation says, and leaves the CRD and the tests.
+// uninstall removes the operator as described in the documentation, and keeps the CRD and the tests.
 func uninstall(t *testing.T) {
 	t.Helper()
 	kubectl(t, "-n", operators, "delete", "subscription", "locust", "--ignore-not-found")
 	kubectl(t, "-n", operators, "delete", "clusterserviceversions", "-l", "operators.coreos.com/"+pkg+"."+operators, "--ignore-not-found")
-	eventually(t, "the operator is gone", func() bool {
+	eventually(t, "the operator is removed", func() bool {
 		return len(items(get(t, "-n", operators, "pods", "-l", "control-plane=controller-manager"))) == 0
 	})
 	kubectl(t, "-n", operators, "delete", "installplans", "--all")

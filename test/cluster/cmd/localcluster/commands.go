@@ -15,13 +15,13 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/cluster/internal/snapshot"
 )
 
-// list is a flag that may be given several times.
+// list is a flag that may be repeated.
 type list []string
 
 func (l *list) String() string     { return strings.Join(*l, " ") }
 func (l *list) Set(v string) error { *l = append(*l, v); return nil }
 
-// parse reads flags and refuses anything else.
+// parse parses flags and refuses other arguments.
 func parse(name string, args []string, define func(*flag.FlagSet)) error {
 	fs := flag.NewFlagSet(name, flag.ContinueOnError)
 	define(fs)
@@ -39,7 +39,7 @@ func none(*flag.FlagSet) {}
 func runBuild(ctx context.Context, a app, args []string) error {
 	var o build.Options
 	if err := parse("build", args, func(fs *flag.FlagSet) {
-		fs.BoolVar(&o.ControlPlaneOnly, "control-plane-only", false, "only what envtest needs")
+		fs.BoolVar(&o.ControlPlaneOnly, "control-plane-only", false, "build only the control plane for envtest")
 	}); err != nil {
 		return err
 	}
@@ -62,8 +62,8 @@ func runAssets(ctx context.Context, a app, args []string) error {
 func runUp(ctx context.Context, a app, args []string) error {
 	var o cluster.UpOptions
 	if err := parse("up", args, func(fs *flag.FlagSet) {
-		fs.BoolVar(&o.WithDebianLocust, "with-debian-locust", os.Getenv("LOCALCLUSTER_WITH_DEBIAN_LOCUST") != "", "also provide Debian's Locust image")
-		fs.BoolVar(&o.NoLocust, "no-locust", false, "provide no Locust image")
+		fs.BoolVar(&o.WithDebianLocust, "with-debian-locust", os.Getenv("LOCALCLUSTER_WITH_DEBIAN_LOCUST") != "", "also build Debian's Locust image")
+		fs.BoolVar(&o.NoLocust, "no-locust", false, "do not build the Locust image")
 	}); err != nil {
 		return err
 	}
@@ -73,7 +73,7 @@ func runUp(ctx context.Context, a app, args []string) error {
 func runDown(ctx context.Context, a app, args []string) error {
 	var wipe bool
 	if err := parse("down", args, func(fs *flag.FlagSet) {
-		fs.BoolVar(&wipe, "wipe", false, "remove logs and all other state, too")
+		fs.BoolVar(&wipe, "wipe", false, "also remove logs and all other state")
 	}); err != nil {
 		return err
 	}
@@ -143,13 +143,13 @@ func runImagePush(ctx context.Context, a app, args []string) error {
 		fs.Var(&files, "file", "SOURCE=/TARGET, a file or a folder; may be repeated")
 		fs.Var(&entrypoint, "entrypoint", "program to start, then its arguments; may be repeated")
 		fs.Var(&env, "env", "NAME=VALUE; may be repeated")
-		fs.StringVar(&s.User, "user", "", "user to start it as")
-		fs.StringVar(&s.WorkingDir, "workdir", "", "folder to start it in")
+		fs.StringVar(&s.User, "user", "", "user of the process")
+		fs.StringVar(&s.WorkingDir, "workdir", "", "working directory of the process")
 	}); err != nil {
 		return err
 	}
 	if len(files) == 0 {
-		return errors.New("image push: give at least one --file")
+		return errors.New("image push: at least one --file is required")
 	}
 	s.Entrypoint, s.Env = entrypoint, env
 	var parsed []registry.File
@@ -180,7 +180,7 @@ func runImageBuild(ctx context.Context, a app, args []string) error {
 	o := registry.BuildOptions{Context: "."}
 	var buildArgs list
 	if err := parse("image build", args, func(fs *flag.FlagSet) {
-		fs.StringVar(&o.Context, "context", o.Context, "folder whose files the Dockerfile copies")
+		fs.StringVar(&o.Context, "context", o.Context, "build context folder")
 		fs.StringVar(&o.Dockerfile, "file", "", "Dockerfile (default: the one in the context)")
 		fs.StringVar(&o.Tag, "tag", "", "name of the image")
 		fs.Var(&buildArgs, "build-arg", "NAME=VALUE; may be repeated")

@@ -1,4 +1,4 @@
-// Localcluster runs a real single-node Kubernetes on this machine, for the
+// Localcluster runs a single-node Kubernetes cluster on this machine for the
 // operator's tests and demo. See the README of this module.
 package main
 
@@ -18,7 +18,7 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/cluster/internal/step"
 )
 
-// app is what every command works with.
+// app holds the dependencies of the commands.
 type app struct {
 	layout.Layout
 	p *step.Printer
@@ -26,7 +26,7 @@ type app struct {
 
 func (a app) cluster() *cluster.Cluster { return &cluster.Cluster{Layout: a.Layout, P: a.p} }
 
-// command is one of the subcommands.
+// command is a subcommand.
 type command struct {
 	usage string
 	help  string
@@ -35,25 +35,25 @@ type command struct {
 
 var commands = map[string]command{
 	"build":        {"build [--control-plane-only]", "compile Kubernetes into the cache", runBuild},
-	"assets":       {"assets", "print the folder of the binaries (KUBEBUILDER_ASSETS), compiling them when missing", runAssets},
-	"up":           {"up [--with-debian-locust] [--no-locust]", "bring the cluster up, or reuse the running one", runUp},
-	"down":         {"down [--wipe]", "stop the cluster and put the machine back as it was", runDown},
-	"status":       {"status", "tell the state of every part; fails unless all is healthy", runStatus},
+	"assets":       {"assets", "print the folder of the binaries (KUBEBUILDER_ASSETS), and compile them if missing", runAssets},
+	"up":           {"up [--with-debian-locust] [--no-locust]", "start the cluster, or reuse the running one", runUp},
+	"down":         {"down [--wipe]", "stop the cluster and restore the state of the machine", runDown},
+	"status":       {"status", "show the state of every part; fails unless all are healthy", runStatus},
 	"env":          {"env", "print the shell line that makes kubectl find the cluster", runEnv},
-	"snapshot":     {"snapshot", "print what down has to put back, one sorted line each", runSnapshot},
-	"image push":   {"image push --tag REF --file SRC=/DST ... [--entrypoint ARG ...] [--user U] [--workdir D] [--env K=V ...]", "make an image from files and push it", runImagePush},
+	"snapshot":     {"snapshot", "print the state of the machine that down must restore, as sorted lines", runSnapshot},
+	"image push":   {"image push --tag REF --file SRC=/DST ... [--entrypoint ARG ...] [--user U] [--workdir D] [--env K=V ...]", "create an image from files and push it", runImagePush},
 	"image build":  {"image build --context DIR --tag REF [--file Dockerfile] [--build-arg K=V ...]", "build a Dockerfile and push the image", runImageBuild},
 	"locust-image": {"locust-image [--from auto|pypi|debian]", "build the Locust image and print its reference", runLocustImage},
 }
 
-// errUsage asks for the list of commands.
+// errUsage makes main print the list of commands.
 var errUsage = errors.New("unknown or missing command")
 
 func main() {
 	run.FixPath()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
 	err := dispatch(ctx, os.Args[1:])
+	stop()
 	if err == nil {
 		return
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/cluster/internal/registry"
 )
 
-// withRegistry runs fn while the image registry runs, cluster or not.
+// withRegistry runs fn while the image registry runs, with or without the cluster.
 func (a app) withRegistry(ctx context.Context, fn func() error) error {
 	if err := host.CheckPlatform(); err != nil {
 		return err
@@ -19,7 +19,7 @@ func (a app) withRegistry(ctx context.Context, fn func() error) error {
 	if err := host.EnsureTools(ctx, a.p, registry.Tools); err != nil {
 		return err
 	}
-	return registry.During(ctx, a.Layout, a.p, cluster.Environment(), fn)
+	return registry.WithServer(ctx, a.Layout, a.p, cluster.Environment(), fn)
 }
 
 func printDigest(tag string, digest func() (v1.Hash, error)) error {

@@ -3,7 +3,7 @@ package locust
 
 import _ "embed"
 
-// Requirements is the requirements file that pip installs, with hashes.
+// Requirements is the requirements file for pip, with hashes.
 //
 //go:embed requirements.txt
 var Requirements string

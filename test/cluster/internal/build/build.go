@@ -16,15 +16,15 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/cluster/internal/step"
 )
 
-// Components are the names under which the multi-call binary answers.
+// Components are the names of the multi-call binary.
 var Components = []string{"etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy", "kubectl"}
 
 // target is one program of this module.
 type target struct {
 	name    string
-	cold    string   // how long it takes with an empty Go build cache, on two cores
-	links   []string // names under which it is also reachable
-	stamped bool     // carries the Kubernetes version
+	cold    string   // build time with an empty Go build cache on two cores
+	links   []string // additional names (symlinks)
+	stamped bool     // has the Kubernetes version linked in
 }
 
 var (
@@ -32,18 +32,18 @@ var (
 	everything   = append(controlPlane[:1:1], target{name: "coredns", cold: "half a minute"}, target{name: "pause", cold: "seconds"})
 )
 
-// Options of Ensure.
+// Options are the options of Ensure.
 type Options struct {
 	ControlPlaneOnly bool
-	Quiet            bool // say nothing when there is nothing to do
+	Quiet            bool // print nothing if the binaries are complete
 }
 
-// Dir returns the folder of the binaries for the sources as they are now,
+// Dir returns the folder of the binaries for the current sources,
 // whether or not it has been built.
 func Dir(ctx context.Context, l layout.Layout, module string) (string, error) {
 	goVersion, err := run.Cmd{Args: []string{"go", "env", "GOVERSION"}, Dir: module}.Run(ctx)
 	if err != nil {
-		return "", fmt.Errorf("ask for the go version: %w", err)
+		return "", fmt.Errorf("get the go version: %w", err)
 	}
 	key, err := Key(module, strings.TrimSpace(goVersion))
 	if err != nil {
@@ -68,11 +68,11 @@ func Ensure(ctx context.Context, l layout.Layout, p *step.Printer, o Options) (s
 	}
 	if complete(bin, targets) {
 		if !o.Quiet {
-			p.Say("binaries are built: %s", bin)
+			p.Printf("binaries are up to date: %s", bin)
 		}
 		return bin, nil
 	}
-	unlock, err := Lock(filepath.Join(filepath.Dir(bin), "lock"), func() { p.Say("another build is running: waiting for it") })
+	unlock, err := Lock(filepath.Join(filepath.Dir(bin), "lock"), func() { p.Printf("waiting for another build") })
 	if err != nil {
 		return "", err
 	}
@@ -99,16 +99,16 @@ func complete(bin string, targets []target) bool {
 	return true
 }
 
-// buildOne compiles into a folder of its own and renames the result into place,
-// so that a half-written program is never found.
+// buildOne compiles into a temporary folder and renames the result into place,
+// so that incomplete programs are never used.
 func buildOne(ctx context.Context, p *step.Printer, module, bin string, t target) error {
-	p.Say("          building %s (%s with an empty Go build cache, seconds with a warm one)", t.name, t.cold)
+	p.Printf("          building %s (%s with an empty Go build cache, seconds with a warm one)", t.name, t.cold)
 	if err := os.MkdirAll(bin, 0o755); err != nil {
-		return fmt.Errorf("make folder of the binaries: %w", err)
+		return fmt.Errorf("create folder of the binaries: %w", err)
 	}
 	tmp, err := os.MkdirTemp(filepath.Dir(bin), "tmp-")
 	if err != nil {
-		return fmt.Errorf("make folder for the build: %w", err)
+		return fmt.Errorf("create folder for the build: %w", err)
 	}
 	defer os.RemoveAll(tmp) //nolint:errcheck // a leftover is harmless
 	flags, err := ldflags(module, t.stamped)
@@ -147,8 +147,8 @@ func link(tmp, bin string, t target) error {
 	return nil
 }
 
-// ldflags stamps the Kubernetes version into the binary: clients and the
-// kubelet's version check read it. The date is fixed to keep builds reproducible.
+// ldflags returns linker flags that set the Kubernetes version, which clients and the
+// kubelet's version check read. The date is fixed to keep builds reproducible.
 func ldflags(module string, stamped bool) (string, error) {
 	flags := "-s -w"
 	if !stamped {
@@ -168,27 +168,27 @@ func ldflags(module string, stamped bool) (string, error) {
 	return flags, nil
 }
 
-// Lock takes an exclusive lock on a file, calling waiting once when another
-// process holds it. The kernel drops the lock when its holder dies.
+// Lock takes an exclusive lock on a file, and calls waiting once if another
+// process holds it. The kernel releases the lock when its holder dies.
 func Lock(path string, waiting func()) (func(), error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return nil, fmt.Errorf("make folder of the lock: %w", err)
+		return nil, fmt.Errorf("create folder of the lock: %w", err)
 	}
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("open lock: %w", err)
 	}
 	if syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil {
-		return func() { f.Close() }, nil //nolint:errcheck // closing drops the lock
+		return func() { f.Close() }, nil //nolint:errcheck // closing releases the lock
 	}
 	waiting()
 	for {
 		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX)
 		if err == nil {
-			return func() { f.Close() }, nil //nolint:errcheck // closing drops the lock
+			return func() { f.Close() }, nil //nolint:errcheck // closing releases the lock
 		}
 		if err != syscall.EINTR {
-			f.Close() //nolint:errcheck // nothing to lose
+			f.Close() //nolint:errcheck // no data is lost
 			return nil, fmt.Errorf("lock %s: %w", path, err)
 		}
 	}

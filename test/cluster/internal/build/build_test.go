@@ -95,7 +95,7 @@ func TestLdflags(t *testing.T) {
 
 func TestLockExcludes(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "d", "lock")
-	unlock, err := Lock(path, func() { t.Error("nobody holds it") })
+	unlock, err := Lock(path, func() { t.Error("the lock is free") })
 	if err != nil {
 		t.Fatal(err)
 	}

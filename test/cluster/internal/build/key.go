@@ -12,7 +12,7 @@ import (
 	"runtime"
 )
 
-// modulePath is how this module's own go.mod begins.
+// modulePath is the first line of this module's go.mod.
 const modulePath = "module github.com/AbdelrhmanHamouda/locust-k8s-operator/test/cluster"
 
 // sources are the files that determine the binaries, besides the Go version
@@ -21,10 +21,10 @@ var sources = []string{"go.mod", "go.sum", "kube-all/main.go", "coredns/main.go"
 
 var kubernetesRequire = regexp.MustCompile(`(?m)^\s*k8s\.io/kubernetes (v\S+)$`)
 
-// errNoModule says that the sources are not here.
-var errNoModule = errors.New("the module test/cluster is not here: run this from inside the repository")
+// errNoModule is returned if the sources are not found.
+var errNoModule = errors.New("module test/cluster not found: run this inside the repository")
 
-// FindModule looks for the folder of this module: the current folder, one of
+// FindModule returns the folder of this module: the current folder, one of
 // its parents, or test/cluster below one of them.
 func FindModule() (string, error) {
 	dir, err := os.Getwd()
@@ -58,7 +58,7 @@ func isModule(dir string) bool {
 	return string(head) == modulePath+"\n"
 }
 
-// KubernetesVersion reads the pinned version, such as v1.37.2, from go.mod.
+// KubernetesVersion returns the pinned version, such as v1.37.2, from go.mod.
 func KubernetesVersion(module string) (string, error) {
 	data, err := os.ReadFile(filepath.Join(module, "go.mod"))
 	if err != nil {
@@ -71,21 +71,21 @@ func KubernetesVersion(module string) (string, error) {
 	return string(m[1]), nil
 }
 
-// Key names the folder of the binaries: the Kubernetes version and a short hash
-// of everything that determines them.
+// Key returns the name of the folder of the binaries: the Kubernetes version and a
+// short hash of everything that determines them.
 func Key(module, goVersion string) (string, error) {
 	version, err := KubernetesVersion(module)
 	if err != nil {
 		return "", err
 	}
 	sum := sha256.New()
-	fmt.Fprintf(sum, "%s %s\n", goVersion, runtime.GOARCH) //nolint:errcheck // a hash never fails
+	fmt.Fprintf(sum, "%s %s\n", goVersion, runtime.GOARCH)
 	for _, name := range sources {
 		data, err := os.ReadFile(filepath.Join(module, name))
 		if err != nil {
 			return "", fmt.Errorf("read a source of the build: %w", err)
 		}
-		fmt.Fprintf(sum, "%s %d\n", name, len(data)) //nolint:errcheck // a hash never fails
+		fmt.Fprintf(sum, "%s %d\n", name, len(data))
 		sum.Write(data)
 	}
 	return version + "-" + hex.EncodeToString(sum.Sum(nil))[:10], nil

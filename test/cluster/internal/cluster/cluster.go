@@ -1,4 +1,4 @@
-// Package cluster brings the local cluster up and down and looks after it.
+// Package cluster starts, stops and checks the local cluster.
 package cluster
 
 import (
@@ -27,7 +27,7 @@ type Cluster struct {
 	P *step.Printer
 }
 
-// record describes what is running.
+// record describes the running cluster.
 type record struct {
 	Bin         string `json:"bin"`
 	Fingerprint string `json:"fingerprint"`
@@ -60,36 +60,37 @@ type component struct {
 	name    string
 	args    func(l layout.Layout, bin string) []string
 	healthy func(ctx context.Context, l layout.Layout) error
-	// ownMounts keeps all mounts of the pods in a namespace that ends with them.
+	// ownMounts starts the component in its own mount namespace, so that the pods' mounts
+	// end with it.
 	ownMounts bool
 }
 
-func ours(name string, args func(layout.Layout) []string) func(layout.Layout, string) []string {
+func builtBinary(name string, args func(layout.Layout) []string) func(layout.Layout, string) []string {
 	return func(l layout.Layout, bin string) []string {
 		return append([]string{filepath.Join(bin, name)}, args(l)...)
 	}
 }
 
-func at(url string) func(context.Context, layout.Layout) error {
+func healthEndpoint(url string) func(context.Context, layout.Layout) error {
 	return func(ctx context.Context, _ layout.Layout) error { return kube.Healthy(ctx, url) }
 }
 
-// components in the order in which they start.
+// components are in the order of their start.
 var components = []component{
-	{name: registry.Name, args: func(l layout.Layout, _ string) []string { return registry.Command(l) }, healthy: at(config.RegistryHealth)},
+	{name: registry.Name, args: func(l layout.Layout, _ string) []string { return registry.Command(l) }, healthy: healthEndpoint(config.RegistryHealth)},
 	{name: "containerd", args: func(l layout.Layout, _ string) []string {
 		return append([]string{"containerd"}, config.ContainerdArgs(l)...)
 	}, healthy: containerdHealthy, ownMounts: true},
-	{name: "etcd", args: ours("etcd", config.EtcdArgs), healthy: at(config.EtcdHealth)},
-	{name: "kube-apiserver", args: ours("kube-apiserver", config.APIServerArgs), healthy: apiHealthy},
-	{name: "kube-controller-manager", args: ours("kube-controller-manager", config.KCMArgs), healthy: at(config.KCMHealth)},
-	{name: "kube-scheduler", args: ours("kube-scheduler", config.SchedulerArgs), healthy: at(config.SchedulerHealth)},
-	{name: "kubelet", args: kubeletArgs, healthy: at(config.KubeletHealth)},
-	{name: "kube-proxy", args: ours("kube-proxy", config.ProxyArgs), healthy: at(config.ProxyHealth)},
+	{name: "etcd", args: builtBinary("etcd", config.EtcdArgs), healthy: healthEndpoint(config.EtcdHealth)},
+	{name: "kube-apiserver", args: builtBinary("kube-apiserver", config.APIServerArgs), healthy: apiHealthy},
+	{name: "kube-controller-manager", args: builtBinary("kube-controller-manager", config.KCMArgs), healthy: healthEndpoint(config.KCMHealth)},
+	{name: "kube-scheduler", args: builtBinary("kube-scheduler", config.SchedulerArgs), healthy: healthEndpoint(config.SchedulerHealth)},
+	{name: "kubelet", args: kubeletArgs, healthy: healthEndpoint(config.KubeletHealth)},
+	{name: "kube-proxy", args: builtBinary("kube-proxy", config.ProxyArgs), healthy: healthEndpoint(config.ProxyHealth)},
 }
 
-// kubeletArgs puts the kubelet into containerd's mount namespace: the volumes it
-// mounts must be seen there.
+// kubeletArgs runs the kubelet in containerd's mount namespace, because the volumes it
+// mounts must be visible there.
 func kubeletArgs(l layout.Layout, bin string) []string {
 	holder, _ := proc.ReadIdentity(pidFile(l, "containerd"))
 	return append([]string{"nsenter", fmt.Sprintf("--mount=/proc/%d/ns/mnt", holder.Pid), "--", filepath.Join(bin, "kubelet")},
@@ -111,8 +112,8 @@ func apiHealthy(ctx context.Context, l layout.Layout) error {
 
 func pidFile(l layout.Layout, name string) string { return filepath.Join(l.Pids(), name+".pid") }
 
-// environment of the components: nothing of the caller's, whose proxy settings
-// would send requests for loopback elsewhere.
+// environment returns the environment of the components. It excludes the caller's
+// variables, because proxy settings would redirect requests to loopback.
 func environment(bin string) []string {
 	path := os.Getenv("PATH")
 	if bin != "" {
@@ -121,7 +122,7 @@ func environment(bin string) []string {
 	return []string{"PATH=" + path, "HOME=/root", "LANG=C.UTF-8"}
 }
 
-// Environment of helper processes such as the registry.
+// Environment returns the environment of helper processes such as the registry.
 func Environment() []string { return environment("") }
 
 func (c *Cluster) start(name, bin string) (*proc.Process, error) {
@@ -144,10 +145,10 @@ func healthOf(name string) func(context.Context, layout.Layout) error {
 	return nil
 }
 
-// wait asks until the answer is good. It gives up at once when one of the
-// processes it depends on has ended, and quotes that one's log.
-func (c *Cluster) wait(ctx context.Context, most time.Duration, ready func() error, procs ...*proc.Process) error {
-	for deadline := time.Now().Add(most); ; time.Sleep(50 * time.Millisecond) {
+// wait waits until ready returns nil. It returns at once if one of the processes
+// ends, with the end of its log in the error.
+func (c *Cluster) wait(ctx context.Context, timeout time.Duration, ready func() error, procs ...*proc.Process) error {
+	for deadline := time.Now().Add(timeout); ; time.Sleep(50 * time.Millisecond) {
 		err := ready()
 		if err == nil {
 			return nil
@@ -164,7 +165,7 @@ func (c *Cluster) wait(ctx context.Context, most time.Duration, ready func() err
 			for _, p := range procs {
 				err = fmt.Errorf("%w%s", err, quote(p.Log))
 			}
-			return fmt.Errorf("not after %s: %w", most, err)
+			return fmt.Errorf("timed out after %s: %w", timeout, err)
 		}
 	}
 }
@@ -174,24 +175,24 @@ func quote(log string) string {
 	if err != nil || len(data) == 0 {
 		return "\n  (its log is empty: " + log + ")"
 	}
-	return "\n" + run.Indent(run.Tail(string(data), 15)) + "\n  whole log: " + log
+	return "\n" + run.Indent(run.Tail(string(data), 15)) + "\n  complete log: " + log
 }
 
-// lock keeps two runs that change the cluster apart.
+// lock serializes runs that change the cluster.
 func (c *Cluster) lock() (func(), error) {
-	return build.Lock(c.Lock(), func() { c.P.Say("another up or down is running: waiting for it") })
+	return build.Lock(c.Lock(), func() { c.P.Printf("waiting for another up or down") })
 }
 
 // Health is the state of one part of the cluster.
 type Health struct {
 	Name string
-	Pid  int // 0 when it does not run, -1 when it is no process
+	Pid  int // zero means not running, -1 not a process
 	Err  error
 }
 
 var errNotRunning = errors.New("not running")
 
-// Check asks every part how it is.
+// Check returns the health of every part.
 func (c *Cluster) Check(ctx context.Context) []Health {
 	out := make([]Health, len(components), len(components)+2)
 	done := make(chan struct{})
@@ -214,7 +215,7 @@ func (c *Cluster) Check(ctx context.Context) []Health {
 		err = healthNamed(out, "kube-apiserver")
 	}
 	if err != nil {
-		err = errors.New("unknown: the API server does not answer")
+		err = errors.New("unknown: the API server does not respond")
 		return append(out, Health{"node " + layout.NodeName, -1, err}, Health{"CoreDNS", -1, err})
 	}
 	return append(out, Health{"node " + layout.NodeName, -1, client.NodeReady(ctx)}, Health{"CoreDNS", -1, client.DNSReady(ctx)})
@@ -229,7 +230,7 @@ func healthNamed(parts []Health, name string) error {
 	return errNotRunning
 }
 
-// firstProblem is the first part that is not well.
+// firstProblem returns the error of the first unhealthy part.
 func firstProblem(parts []Health) error {
 	for _, h := range parts {
 		if h.Err != nil {
@@ -239,7 +240,7 @@ func firstProblem(parts []Health) error {
 	return nil
 }
 
-// oneLine shortens an error for a table.
+// oneLine truncates an error for a table.
 func oneLine(err error) string {
 	text := strings.Join(strings.Fields(err.Error()), " ")
 	if len(text) > 160 {

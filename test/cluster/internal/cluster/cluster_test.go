@@ -8,21 +8,21 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/cluster/internal/proc"
 )
 
-var place = layout.Layout{Cache: "/c"}
+var testLayout = layout.Layout{Cache: "/c"}
 
-func TestEveryComponentIsRecognised(t *testing.T) {
+func TestEveryComponentIsRecognized(t *testing.T) {
 	for _, comp := range components {
-		args := comp.args(place, "/c/k8s/key/bin")
-		if !Belongs(proc.Info{Args: args}, place) {
-			t.Errorf("%s would be left behind: %q", comp.name, args)
+		args := comp.args(testLayout, "/c/k8s/key/bin")
+		if !Belongs(proc.Info{Args: args}, testLayout) {
+			t.Errorf("%s is not recognized: %q", comp.name, args)
 		}
 		if Belongs(proc.Info{Args: args}, layout.Layout{Cache: "/other"}) {
-			t.Errorf("%s would be taken for another cluster's", comp.name)
+			t.Errorf("%s is recognized for another cluster", comp.name)
 		}
 	}
 }
 
-func TestStrangersAreNot(t *testing.T) {
+func TestForeignProcessesAreNotRecognized(t *testing.T) {
 	for _, args := range [][]string{
 		nil,
 		{"vim", "/c/cluster/logs/etcd.log"},
@@ -30,11 +30,11 @@ func TestStrangersAreNot(t *testing.T) {
 		{"containerd", "--config", "/etc/containerd/config.toml"},
 		{"kubectl", "--kubeconfig=/c/cluster/admin.kubeconfig"},
 	} {
-		if Belongs(proc.Info{Args: args}, place) {
+		if Belongs(proc.Info{Args: args}, testLayout) {
 			t.Errorf("%q is not ours", args)
 		}
 	}
-	if !Belongs(proc.Info{Args: []string{"/usr/bin/containerd-shim-runc-v2", "-address", "/c/cluster/containerd.sock"}}, place) {
+	if !Belongs(proc.Info{Args: []string{"/usr/bin/containerd-shim-runc-v2", "-address", "/c/cluster/containerd.sock"}}, testLayout) {
 		t.Error("a shim of ours")
 	}
 }
@@ -47,7 +47,7 @@ func TestShellQuote(t *testing.T) {
 
 func TestLongCacheIsRefused(t *testing.T) {
 	if err := (layout.Layout{Cache: "/" + strings.Repeat("x", 80)}).Validate(); err == nil {
-		t.Error("its sockets could not be made")
+		t.Error("the path is too long for sockets")
 	}
 	if err := (layout.Layout{Cache: "/var/cache/locust-operator"}).Validate(); err != nil {
 		t.Error(err)

@@ -16,14 +16,14 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/cluster/internal/proc"
 )
 
-// grace is how long a component may take to end politely. Its data is thrown
-// away, so there is nothing to lose by forcing it.
+// grace is the time between SIGTERM and SIGKILL. It is short, because the data is
+// discarded.
 const grace = 3 * time.Second
 
-// Down stops the cluster and gives the machine back as it was before Up.
+// Down stops the cluster and restores the state of the machine before Up.
 func (c *Cluster) Down(ctx context.Context, wipe bool) error {
 	if _, err := os.Stat(c.State()); errors.Is(err, fs.ErrNotExist) {
-		c.P.Say("nothing is up")
+		c.P.Printf("no cluster is running")
 		return nil
 	}
 	if err := host.CheckPlatform(); err != nil {
@@ -43,17 +43,17 @@ func (c *Cluster) Down(ctx context.Context, wipe bool) error {
 		return err
 	}
 	if before == nil && len(left) == 0 {
-		c.P.Say("nothing is up")
+		c.P.Printf("no cluster is running")
 		return c.wipe(wipe)
 	}
 	if before == nil {
-		// Only processes outside a started cluster, such as a registry whose user was killed.
+		// Only processes without a cluster, such as a registry whose command was killed.
 		if err := c.P.Do("stopped leftover processes", func() error { return c.stopAll() }); err != nil {
 			return err
 		}
 		return c.wipe(wipe)
 	}
-	if err := c.P.Do("stopped the cluster and put the machine back", func() error { return c.tearDown(ctx, *before) }); err != nil {
+	if err := c.P.Do("stopped the cluster and restored the machine", func() error { return c.tearDown(ctx, *before) }); err != nil {
 		return err
 	}
 	return c.wipe(wipe)
@@ -66,12 +66,12 @@ func (c *Cluster) wipe(wanted bool) error {
 	if err := os.RemoveAll(c.State()); err != nil {
 		return fmt.Errorf("remove the state folder: %w", err)
 	}
-	c.P.Say("removed %s", c.State())
+	c.P.Printf("removed %s", c.State())
 	return nil
 }
 
-// tearDown works on anything from a healthy cluster to the remains of a killed
-// one. The host record goes last, so that an interrupted tearDown is repeated.
+// tearDown stops and removes a cluster in any state. It removes the host record last,
+// so that an interrupted tearDown is repeated.
 func (c *Cluster) tearDown(ctx context.Context, before host.Record) error {
 	if err := c.stopAll(); err != nil {
 		return err
@@ -90,7 +90,7 @@ func (c *Cluster) tearDown(ctx context.Context, before host.Record) error {
 	return nil
 }
 
-// removeRuntime empties what belongs to one run of the cluster only.
+// removeRuntime removes the folders of one run of the cluster.
 func (c *Cluster) removeRuntime() error {
 	for _, dir := range append(c.RuntimeDirs(), c.Pids()) {
 		if err := os.RemoveAll(dir); err != nil {
@@ -101,7 +101,7 @@ func (c *Cluster) removeRuntime() error {
 }
 
 // stopAll ends every process of the cluster: first those that would start new
-// ones, then the pods, then what they lived on.
+// ones, then the pods, then the components that the pods depend on.
 func (c *Cluster) stopAll() error {
 	stop := func(names ...string) {
 		var ids []proc.Identity
@@ -119,7 +119,7 @@ func (c *Cluster) stopAll() error {
 		}
 	}
 	stop("kube-apiserver", "etcd", "containerd", "registry")
-	// Shims, and whatever an interrupted up started without noting its pid.
+	// Shims, and processes that an interrupted up started without writing a pid file.
 	for range 5 {
 		left, err := c.processes()
 		if err != nil {
@@ -130,17 +130,17 @@ func (c *Cluster) stopAll() error {
 		}
 		proc.Kill(left)
 	}
-	return errors.New("some processes of the cluster cannot be ended: see status")
+	return errors.New("some processes of the cluster cannot be stopped: see status")
 }
 
-// programs are the names under which processes of the cluster run.
+// programs are the names of the cluster's programs.
 var programs = []string{
 	"etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy",
 	"containerd", "containerd-shim-runc-v2", "runc", "docker-registry", "nsenter",
 }
 
-// processes finds processes of this cluster by their command line, which always
-// names a file in the state folder.
+// processes returns the processes of this cluster. Their command lines always
+// contain a path in the state folder.
 func (c *Cluster) processes() ([]proc.Identity, error) {
 	all, err := proc.List()
 	if err != nil {
@@ -155,7 +155,7 @@ func (c *Cluster) processes() ([]proc.Identity, error) {
 	return ids, nil
 }
 
-// Belongs says whether a process is part of the cluster of this layout.
+// Belongs reports whether a process is part of the cluster of this layout.
 func Belongs(info proc.Info, l layout.Layout) bool {
 	if len(info.Args) == 0 || !slices.Contains(programs, filepath.Base(info.Args[0])) {
 		return false

@@ -13,12 +13,12 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/cluster/internal/registry"
 )
 
-// ErrUnhealthy is returned by Status when not everything is well.
+// ErrUnhealthy is returned by Status if a part is not healthy.
 var ErrUnhealthy = errors.New("the cluster is not healthy")
 
 // Status prints the state of every part.
 func (c *Cluster) Status(ctx context.Context, out io.Writer) error {
-	say := func(format string, args ...any) { fmt.Fprintf(out, format+"\n", args...) } //nolint:errcheck // a report
+	printf := func(format string, args ...any) { fmt.Fprintf(out, format+"\n", args...) }
 	parts := c.Check(ctx)
 	for _, h := range parts {
 		state := "healthy"
@@ -28,17 +28,17 @@ func (c *Cluster) Status(ctx context.Context, out io.Writer) error {
 		if h.Pid > 0 {
 			state = fmt.Sprintf("running, pid %d, %s", h.Pid, state)
 		}
-		say("%-24s %s", h.Name, state)
+		printf("%-24s %s", h.Name, state)
 	}
 	if parts[0].Err == nil {
 		images, err := registry.List(ctx)
 		if err != nil {
 			return err
 		}
-		say("%-24s %s", "images", strings.Join(images, " "))
+		printf("%-24s %s", "images", strings.Join(images, " "))
 	}
 	for _, dir := range []string{c.State(), c.RegistryStorage(), c.Builds()} {
-		say("%-24s %5d MB  %s", "disk", diskUse(dir)>>20, dir)
+		printf("%-24s %5d MB  %s", "disk", diskUse(dir)>>20, dir)
 	}
 	if firstProblem(parts) != nil {
 		return ErrUnhealthy
@@ -47,7 +47,7 @@ func (c *Cluster) Status(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	say("use it with:  %s", line)
+	printf("use it with:  %s", line)
 	return nil
 }
 
@@ -55,19 +55,19 @@ func (c *Cluster) Status(ctx context.Context, out io.Writer) error {
 func (c *Cluster) Env() (string, error) {
 	r, ok := c.readRecord()
 	if !ok || !r.Complete {
-		return "", errors.New("no cluster is up: run the command up first")
+		return "", errors.New("no cluster is running: run the command up first")
 	}
 	return fmt.Sprintf("export KUBECONFIG=%s PATH=%s:\"$PATH\"", shellQuote(c.Kubeconfig()), shellQuote(r.Bin)), nil
 }
 
 func shellQuote(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }
 
-// diskUse adds up what the files of a folder really occupy, counting a file
-// with several names once.
+// diskUse returns the disk usage of a folder in bytes, counting hard links
+// once.
 func diskUse(dir string) int64 {
 	var sum int64
 	seen := map[uint64]bool{}
-	filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error { //nolint:errcheck // what vanishes meanwhile takes no space
+	filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error { //nolint:errcheck // deleted files take no space
 		if err != nil {
 			return nil
 		}

@@ -22,14 +22,14 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/cluster/internal/run"
 )
 
-// UpOptions choose what Up provides besides the cluster.
+// UpOptions select the images that Up provides in addition to the cluster.
 type UpOptions struct {
 	WithDebianLocust bool
 	NoLocust         bool
 }
 
-// Up makes sure that a healthy cluster runs: the one that is there, or a fresh
-// one after clearing away what is left of an unhealthy one.
+// Up ensures that a healthy cluster runs: it reuses a running one, or removes an
+// unhealthy one and starts a new one.
 func (c *Cluster) Up(ctx context.Context, o UpOptions) error {
 	if err := host.CheckPlatform(); err != nil {
 		return err
@@ -53,16 +53,16 @@ func (c *Cluster) Up(ctx context.Context, o UpOptions) error {
 	if err != nil {
 		return err
 	}
-	print, err := config.Fingerprint(c.Layout, machine, bin)
+	fingerprint, err := config.Fingerprint(c.Layout, machine, bin)
 	if err != nil {
 		return err
 	}
-	reused, err := c.reuse(ctx, print)
+	reused, err := c.reuse(ctx, fingerprint)
 	if err != nil {
 		return err
 	}
 	if !reused {
-		if err := c.fresh(ctx, machine, record{Bin: bin, Fingerprint: print}); err != nil {
+		if err := c.fresh(ctx, machine, record{Bin: bin, Fingerprint: fingerprint}); err != nil {
 			return err
 		}
 	}
@@ -70,15 +70,15 @@ func (c *Cluster) Up(ctx context.Context, o UpOptions) error {
 		return err
 	}
 	if reused {
-		c.P.Say("cluster is up, reused (%.1fs)", c.P.Total().Seconds())
+		c.P.Printf("cluster is up, reused (%.1fs)", c.P.Total().Seconds())
 	} else {
-		c.P.Say("cluster is up (%.1fs)", c.P.Total().Seconds())
+		c.P.Printf("cluster is up (%.1fs)", c.P.Total().Seconds())
 	}
 	return nil
 }
 
-// locustImages provides the images, and has a fresh node fetch the first one
-// now: otherwise the first test would wait for it.
+// locustImages builds and pushes the images, and pulls the first one on a new
+// node, because the first test would have to wait for it.
 func (c *Cluster) locustImages(ctx context.Context, o UpOptions, fetch bool) error {
 	if o.NoLocust {
 		return nil
@@ -95,7 +95,7 @@ func (c *Cluster) locustImages(ctx context.Context, o UpOptions, fetch bool) err
 		if !fetch || source != locust.Auto {
 			continue
 		}
-		if err := c.P.Do("node has fetched "+ref, func() error { return c.fetch(ctx, ref) }); err != nil {
+		if err := c.P.Do("node has pulled "+ref, func() error { return c.fetch(ctx, ref) }); err != nil {
 			return err
 		}
 	}
@@ -107,8 +107,8 @@ func (c *Cluster) fetch(ctx context.Context, ref string) error {
 	return err
 }
 
-// reuse says whether the running cluster is healthy and what a fresh one would be.
-func (c *Cluster) reuse(ctx context.Context, print string) (bool, error) {
+// reuse reports whether the running cluster is healthy and equals a new one.
+func (c *Cluster) reuse(ctx context.Context, fingerprint string) (bool, error) {
 	before, err := host.LoadRecord(c.HostRecord())
 	if err != nil {
 		return false, err
@@ -117,21 +117,21 @@ func (c *Cluster) reuse(ctx context.Context, print string) (bool, error) {
 		if err := host.CheckForeign(); err != nil {
 			return false, err
 		}
-		// The registry of an image command that was killed, at most.
+		// There may be only the registry of a killed image command.
 		return false, c.stopAll()
 	}
 	r, ok := c.readRecord()
 	switch problem := firstProblem(c.Check(ctx)); {
 	case !ok || !r.Complete:
-		c.P.Say("an interrupted or damaged cluster is here: starting afresh")
-	case r.Fingerprint != print:
-		c.P.Say("the running cluster was started with other binaries or settings: starting afresh")
+		c.P.Printf("the cluster is incomplete or damaged: starting a new one")
+	case r.Fingerprint != fingerprint:
+		c.P.Printf("the running cluster has other binaries or settings: starting a new one")
 	case problem != nil:
-		c.P.Say("the cluster is not healthy (%s): starting afresh", oneLine(problem))
+		c.P.Printf("the cluster is not healthy (%s): starting a new one", oneLine(problem))
 	default:
 		return true, nil
 	}
-	return false, c.P.Do("cleared the old cluster away", func() error { return c.tearDown(ctx, *before) })
+	return false, c.P.Do("removed the old cluster", func() error { return c.tearDown(ctx, *before) })
 }
 
 func (c *Cluster) fresh(ctx context.Context, m config.Machine, r record) error {
@@ -160,8 +160,8 @@ func (c *Cluster) fresh(ctx context.Context, m config.Machine, r record) error {
 	return c.writeRecord(r)
 }
 
-// fetchEarly lets the node fetch the Locust image of an earlier cluster while
-// the rest of this one starts. It is only a head start: failing is no harm.
+// fetchEarly pulls the Locust image of an earlier cluster while the rest of this one
+// starts. It only saves time, so failures are ignored.
 func (c *Cluster) fetchEarly(ctx context.Context) chan struct{} {
 	done := make(chan struct{})
 	go func() {
@@ -177,7 +177,7 @@ func (c *Cluster) prepareHost(ctx context.Context) error {
 	if err := c.removeRuntime(); err != nil {
 		return err
 	}
-	// Old logs would be quoted as if they were new.
+	// Old logs must not appear in error messages.
 	if err := os.RemoveAll(c.Logs()); err != nil {
 		return fmt.Errorf("remove old logs: %w", err)
 	}
@@ -191,7 +191,8 @@ func (c *Cluster) prepareHost(ctx context.Context) error {
 	return before.SetUp(ctx, func() error { return before.Save(c.HostRecord()) })
 }
 
-// portsFree tells who is in the way instead of letting a component fail over it.
+// portsFree returns an error if a required port is in use, before a component fails with
+// a less clear one.
 func portsFree() error {
 	for _, addr := range config.Listens {
 		listener, err := net.Listen("tcp", addr)
@@ -199,7 +200,7 @@ func portsFree() error {
 			return fmt.Errorf("another program listens on %s, which the cluster needs: stop it first", addr)
 		}
 		if err == nil {
-			listener.Close() //nolint:errcheck // it was only a question
+			listener.Close() //nolint:errcheck // only a check
 		}
 	}
 	return nil
@@ -215,7 +216,7 @@ func (c *Cluster) writeFiles(m config.Machine, r record) error {
 	}
 	for path, data := range files {
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			return fmt.Errorf("make folder of the configuration: %w", err)
+			return fmt.Errorf("create folder of the configuration: %w", err)
 		}
 		if err := os.WriteFile(path, data, 0o644); err != nil {
 			return fmt.Errorf("write configuration: %w", err)
@@ -223,7 +224,7 @@ func (c *Cluster) writeFiles(m config.Machine, r record) error {
 	}
 	for _, dir := range []string{c.Logs(), c.Etcd(), c.Containerd(), c.Kubelet(), c.PodLogs(), c.RegistryStorage()} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return fmt.Errorf("make state folder: %w", err)
+			return fmt.Errorf("create state folder: %w", err)
 		}
 	}
 	if err := config.WriteKubeconfigs(c.Layout); err != nil {
@@ -250,7 +251,7 @@ func (c *Cluster) startRegistry(ctx context.Context, bin string) error {
 
 const buildLabel = "locust-localcluster.build"
 
-// pushProgram pushes an image with a single program, unless the registry still
+// pushProgram pushes an image with a single program, unless the registry already
 // has it from an earlier cluster.
 func pushProgram(ctx context.Context, tag, bin, program string) error {
 	if label, err := registry.Label(ctx, tag, buildLabel); err == nil && label == bin {
@@ -302,8 +303,7 @@ func (c *Cluster) startNode(ctx context.Context, bin string) error {
 	if err != nil {
 		return err
 	}
-	// Only the kubelet's log explains a node that stays unready; the others only
-	// matter here when they end.
+	// Only the kubelet's log explains an unready node.
 	if err := c.wait(ctx, 2*time.Minute, func() error { return client.NodeReady(ctx) }, procs[2]); err != nil {
 		return err
 	}
@@ -326,7 +326,7 @@ func (c *Cluster) startDNS(ctx context.Context, bin string) error {
 		return err
 	}
 	if err := c.wait(ctx, 2*time.Minute, func() error { return client.DNSReady(ctx) }); err != nil {
-		describe, _ := run.Output(ctx, append(kubectl, "--namespace", "kube-system", "describe", "pods")...) //nolint:errcheck // only to help
+		describe, _ := run.Output(ctx, append(kubectl, "--namespace", "kube-system", "describe", "pods")...)
 		return fmt.Errorf("%w\n%s\n  log of the kubelet: %s", err, run.Indent(run.Tail(describe, 20)), c.Log("kubelet"))
 	}
 	return nil

@@ -9,7 +9,7 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/cluster/internal/layout"
 )
 
-// Health endpoints of the components that have one on loopback.
+// The health endpoints of the components on loopback.
 const (
 	EtcdHealth      = "http://127.0.0.1:2381/health"
 	KCMHealth       = "https://127.0.0.1:10257/healthz"
@@ -19,23 +19,23 @@ const (
 	RegistryHealth  = "http://" + layout.RegistryAddr + "/v2/"
 )
 
-// Listens are the addresses the cluster needs for itself.
+// Listens are the addresses on which the cluster listens.
 var Listens = []string{
 	layout.RegistryAddr, "127.0.0.1:2379", "127.0.0.1:2380", "127.0.0.1:2381",
 	layout.NodeIP + ":" + strconv.Itoa(layout.APIPort),
 	"127.0.0.1:10257", "127.0.0.1:10259", layout.NodeIP + ":10250", "127.0.0.1:10248", "127.0.0.1:10256", "127.0.0.1:10249",
 }
 
-// EtcdArgs are etcd's flags.
+// EtcdArgs returns etcd's flags.
 func EtcdArgs(l layout.Layout) []string {
 	const url, peer = "https://127.0.0.1:2379", "http://127.0.0.1:2380"
 	pki := func(name string) string { return filepath.Join(l.Pki(), name) }
 	return []string{
 		"--name=local",
 		"--data-dir=" + l.Etcd(),
-		// The data is thrown away with the cluster: waiting for the disk buys nothing.
+		// The data is discarded with the cluster, so there is no need to wait for the disk.
 		"--unsafe-no-fsync",
-		// Tens of thousands of pods need more than the default of 2 GiB between two compactions; it is the most that etcd advises.
+		// Tens of thousands of pods need more than the default of 2 GiB between two compactions. This is etcd's maximum.
 		"--quota-backend-bytes=8589934592",
 		"--log-level=warn",
 		"--listen-client-urls=" + url,
@@ -44,7 +44,7 @@ func EtcdArgs(l layout.Layout) []string {
 		"--initial-advertise-peer-urls=" + peer,
 		"--initial-cluster=local=" + peer,
 		"--listen-metrics-urls=http://127.0.0.1:2381",
-		// Whoever may write here rules the machine: no other user may, loopback or not.
+		// Write access to etcd means root access to the machine, so clients need a certificate, also on loopback.
 		"--client-cert-auth",
 		"--trusted-ca-file=" + pki("etcd-ca.crt"),
 		"--cert-file=" + pki("etcd-server.crt"),
@@ -52,7 +52,7 @@ func EtcdArgs(l layout.Layout) []string {
 	}
 }
 
-// APIServerArgs are the API server's flags.
+// APIServerArgs returns the API server's flags.
 func APIServerArgs(l layout.Layout) []string {
 	pki := func(name string) string { return filepath.Join(l.Pki(), name) }
 	return []string{
@@ -92,8 +92,8 @@ func APIServerArgs(l layout.Layout) []string {
 	}
 }
 
-// QPSEnv names the variable with how many requests per second each controller, and the scheduler, may make. Without it
-// they have their own defaults (20 and 50), which tens of thousands of pods would take hours with.
+// QPSEnv is the environment variable for the client QPS of each controller and the scheduler. Their defaults are 20 and 50,
+// with which tens of thousands of pods would take hours.
 const QPSEnv = "LOCUST_CLUSTER_QPS"
 
 func componentQPS() int {
@@ -101,16 +101,16 @@ func componentQPS() int {
 	return qps
 }
 
-// CheckQPS refuses a value of QPSEnv that is no number of requests.
+// CheckQPS returns an error if the value of QPSEnv is invalid.
 func CheckQPS() error {
 	value := os.Getenv(QPSEnv)
 	if qps, err := strconv.Atoi(value); value != "" && (err != nil || qps < 1) {
-		return fmt.Errorf("%s=%q is no number of requests per second; write for example 300, or leave it out", QPSEnv, value)
+		return fmt.Errorf("%s=%q is not a number of requests per second; use for example 300, or unset it", QPSEnv, value)
 	}
 	return nil
 }
 
-// KCMArgs are the controller manager's flags.
+// KCMArgs returns the controller manager's flags.
 func KCMArgs(l layout.Layout) []string {
 	pki := func(name string) string { return filepath.Join(l.Pki(), name) }
 	args := []string{
@@ -129,7 +129,7 @@ func KCMArgs(l layout.Layout) []string {
 	return args
 }
 
-// SchedulerArgs are the scheduler's flags.
+// SchedulerArgs returns the scheduler's flags.
 func SchedulerArgs(l layout.Layout) []string {
 	return []string{
 		"--config=" + filepath.Join(l.Conf(), "scheduler.yaml"),
@@ -137,7 +137,7 @@ func SchedulerArgs(l layout.Layout) []string {
 	}
 }
 
-// KubeletArgs are the kubelet's flags.
+// KubeletArgs returns the kubelet's flags.
 func KubeletArgs(l layout.Layout) []string {
 	return []string{
 		"--config=" + filepath.Join(l.Conf(), "kubelet.yaml"),
@@ -149,12 +149,12 @@ func KubeletArgs(l layout.Layout) []string {
 	}
 }
 
-// ProxyArgs are kube-proxy's flags.
+// ProxyArgs returns kube-proxy's flags.
 func ProxyArgs(l layout.Layout) []string {
 	return []string{"--config=" + filepath.Join(l.Conf(), "kube-proxy.yaml")}
 }
 
-// ContainerdArgs are containerd's flags.
+// ContainerdArgs returns containerd's flags.
 func ContainerdArgs(l layout.Layout) []string {
 	return []string{"--config", filepath.Join(l.Conf(), "containerd.toml")}
 }

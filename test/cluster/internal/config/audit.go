@@ -1,8 +1,8 @@
 package config
 
-// AuditPolicy logs every request on the operator's own resources in full, the
-// requests on what it manages without their bodies (Secrets must never get into
-// a log), and nothing else.
+// AuditPolicy renders a policy that logs requests for the operator's resources with bodies,
+// requests for the resources it manages without bodies (Secrets must not be logged),
+// and no others.
 func AuditPolicy() ([]byte, error) {
 	group := func(name string, resources ...string) object {
 		g := object{"group": name}
@@ -14,7 +14,7 @@ func AuditPolicy() ([]byte, error) {
 	return toYAML(object{
 		"apiVersion": "audit.k8s.io/v1",
 		"kind":       "Policy",
-		// The first stage tells nothing that a later one does not repeat.
+		// Later stages repeat the content of the first one.
 		"omitStages": []string{"RequestReceived"},
 		"rules": []object{
 			{"level": "RequestResponse", "resources": []object{group("locust.io")}},

@@ -12,8 +12,8 @@ import (
 )
 
 var (
-	place   = layout.Layout{Cache: "/x y"}
-	machine = Machine{OpenFiles: 20000, CNIBinDir: "/usr/lib/cni", ProxyMode: ProxyNFTables}
+	testLayout = layout.Layout{Cache: "/x y"}
+	machine    = Machine{OpenFiles: 20000, CNIBinDir: "/usr/lib/cni", ProxyMode: ProxyNFTables}
 )
 
 func decode(t *testing.T, data []byte, err error) map[string]any {
@@ -29,24 +29,24 @@ func decode(t *testing.T, data []byte, err error) map[string]any {
 }
 
 func TestKubeletFollowsTheMachine(t *testing.T) {
-	data, err := Kubelet(place, machine)
+	data, err := Kubelet(testLayout, machine)
 	weak := decode(t, data, err)
-	if weak["maxOpenFiles"] != 20000.0 || weak["oomScoreAdj"] != 0.0 || weak["failCgroupV1"] != false || weak["makeIPTablesUtilChains"] != false {
+	if weak["maxOpenFiles"] != 20000.0 || weak["oomScoreAdj"] != 0.0 || weak["failCgroupV1"] != false || weak["makeIPTablesUtilChains"] != false { //nolint:revive // values of type any
 		t.Errorf("without the capability: %v", weak)
 	}
-	data, err = Kubelet(place, Machine{OpenFiles: 1 << 30, SysResource: true, ProxyMode: ProxyIPTables})
+	data, err = Kubelet(testLayout, Machine{OpenFiles: 1 << 30, SysResource: true, ProxyMode: ProxyIPTables})
 	strong := decode(t, data, err)
-	if strong["maxOpenFiles"] != 1e6 || strong["oomScoreAdj"] != -999.0 || strong["makeIPTablesUtilChains"] != true {
+	if strong["maxOpenFiles"] != 1e6 || strong["oomScoreAdj"] != -999.0 || strong["makeIPTablesUtilChains"] != true { //nolint:revive // values of type any
 		t.Errorf("with the capability: %v", strong)
 	}
 }
 
 func TestContainerdFollowsTheMachine(t *testing.T) {
-	if text := string(Containerd(place, machine)); !strings.Contains(text, "restrict_oom_score_adj = true") ||
+	if text := string(Containerd(testLayout, machine)); !strings.Contains(text, "restrict_oom_score_adj = true") ||
 		!strings.Contains(text, `address = "/x y/cluster/containerd.sock"`) {
 		t.Error(text)
 	}
-	if text := string(Containerd(place, Machine{SysResource: true})); !strings.Contains(text, "restrict_oom_score_adj = false") {
+	if text := string(Containerd(testLayout, Machine{SysResource: true})); !strings.Contains(text, "restrict_oom_score_adj = false") {
 		t.Error(text)
 	}
 }
@@ -127,7 +127,7 @@ func TestCoreDNSIsFilledIn(t *testing.T) {
 
 func TestFingerprint(t *testing.T) {
 	get := func(m Machine, bin string) string {
-		f, err := Fingerprint(place, m, bin)
+		f, err := Fingerprint(testLayout, m, bin)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -140,7 +140,7 @@ func TestFingerprint(t *testing.T) {
 	other := machine
 	other.ProxyMode = ProxyIPTables
 	if get(machine, "/bin2") == base || get(other, "/bin1") == base {
-		t.Error("a change goes unnoticed")
+		t.Error("a change does not change the fingerprint")
 	}
 }
 

@@ -36,8 +36,8 @@ func Files(l layout.Layout, m Machine) (map[string][]byte, error) {
 	return files, nil
 }
 
-// Fingerprint changes whenever a running cluster no longer is what a fresh one
-// would be: other binaries, flags or configuration.
+// Fingerprint returns a hash of binaries, flags and configuration. A running cluster
+// with another fingerprint must be replaced.
 func Fingerprint(l layout.Layout, m Machine, bin string) (string, error) {
 	files, err := Files(l, m)
 	if err != nil {
@@ -59,7 +59,7 @@ func Fingerprint(l layout.Layout, m Machine, bin string) (string, error) {
 func WriteKubeconfigs(l layout.Layout) error {
 	ca, err := os.ReadFile(filepath.Join(l.Pki(), "ca.crt"))
 	if err != nil {
-		return fmt.Errorf("read the cluster's authority: %w", err)
+		return fmt.Errorf("read the cluster's CA: %w", err)
 	}
 	for user := range pki.Users {
 		pair, err := pki.Load(l.Pki(), user)

@@ -7,10 +7,10 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/cluster/internal/pki"
 )
 
-// Server is the address of the API server.
+// Server returns the URL of the API server.
 func Server() string { return fmt.Sprintf("https://%s:%d", layout.NodeIP, layout.APIPort) }
 
-// Kubeconfig renders the access file of one user, with everything inside.
+// Kubeconfig renders a self-contained kubeconfig of one user.
 func Kubeconfig(user string, ca []byte, pair pki.Pair) ([]byte, error) {
 	return toYAML(object{
 		"apiVersion": "v1",

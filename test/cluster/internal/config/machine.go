@@ -1,5 +1,5 @@
-// Package config renders the configuration of every component. It only turns
-// values into text: what the machine can do is found out elsewhere.
+// Package config renders the configuration of every component. It does not inspect
+// the machine.
 package config
 
 import (
@@ -10,16 +10,16 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// ProxyMode is how kube-proxy programs Services.
+// ProxyMode is the mode of kube-proxy.
 type ProxyMode string
 
-// The modes kube-proxy offers on a current kernel.
+// The supported modes of kube-proxy.
 const (
 	ProxyNFTables ProxyMode = "nftables"
 	ProxyIPTables ProxyMode = "iptables"
 )
 
-// ParseProxyMode reads a mode; empty means nftables.
+// ParseProxyMode parses a mode; empty means nftables.
 func ParseProxyMode(text string) (ProxyMode, error) {
 	switch mode := ProxyMode(text); mode {
 	case "":
@@ -31,11 +31,11 @@ func ParseProxyMode(text string) (ProxyMode, error) {
 	}
 }
 
-// Machine is what the configurations depend on.
+// Machine holds the properties of the machine that the configurations depend on.
 type Machine struct {
 	OpenFiles uint64 // hard limit of open files
-	// SysResource says whether a process may lower its own OOM score and so
-	// shield itself and the pods' sandboxes from the OOM killer.
+	// SysResource reports whether processes may lower their OOM score, which
+	// protects them and the pods' sandboxes from the OOM killer.
 	SysResource bool
 	CNIBinDir   string
 	ProxyMode   ProxyMode
@@ -43,7 +43,7 @@ type Machine struct {
 
 type object = map[string]any
 
-// toYAML also accepts what only marshals to JSON; keys come out sorted.
+// toYAML also accepts values that only marshal to JSON. The keys are sorted.
 func toYAML(v any) ([]byte, error) {
 	data, err := yaml.Marshal(v)
 	if err != nil {

@@ -19,8 +19,8 @@ func Kubelet(l layout.Layout, m Machine) ([]byte, error) {
 		"healthzBindAddress":       "127.0.0.1",
 		"registerNode":             true,
 		"containerRuntimeEndpoint": "unix://" + l.ContainerdSocket(),
-		// No systemd is needed, so it is not asked to manage the pods' cgroups; and
-		// machines with the old cgroups, which the kubelet now refuses by default, serve too.
+		// Support machines without systemd, and with cgroups v1, which the kubelet refuses by
+		// default.
 		"cgroupDriver": "cgroupfs",
 		"failCgroupV1": false,
 		"failSwapOn":   false,
@@ -40,19 +40,19 @@ func Kubelet(l layout.Layout, m Machine) ([]byte, error) {
 		"podLogsDir":        l.PodLogs(),
 		"volumePluginDir":   filepath.Join(l.Kubelet(), "volume-plugins"),
 		"maxPods":           250,
-		// Images come from loopback: pulling them needs no rationing.
+		// Images come from loopback, so pulls need no rate limit.
 		"serializeImagePulls": false,
 		"registryPullQPS":     0,
-		// The disk is shared with other work: a full one is no reason to throw images out.
+		// The disk is shared with other work, so a full disk must not cause image garbage collection.
 		"imageGCHighThresholdPercent": 100,
 		"imageGCLowThresholdPercent":  99,
 		"evictionHard":                object{"memory.available": "200Mi", "nodefs.available": "1%", "imagefs.available": "1%"},
-		// Its iptables chains serve the iptables proxy only, and would have to be removed.
+		// Only the iptables proxy needs the kubelet's iptables chains.
 		"makeIPTablesUtilChains": m.ProxyMode == ProxyIPTables,
 	})
 }
 
-// oomScore is what the kubelet would take by default, where that is allowed.
+// oomScore returns the kubelet's default OOM score if the machine permits it.
 func (m Machine) oomScore() int {
 	if m.SysResource {
 		return -999
@@ -86,9 +86,9 @@ func KubeProxy(l layout.Layout, m Machine) ([]byte, error) {
 		"hostnameOverride":   layout.NodeName,
 		"healthzBindAddress": "127.0.0.1:10256",
 		"metricsBindAddress": "127.0.0.1:10249",
-		// Node ports open on our own bridge only, never on the machine's network.
+		// Node ports are open only on the cluster's bridge, not on the machine's network.
 		"nodePortAddresses": []string{layout.NodeIP + "/32"},
-		// Zero leaves the machine's connection tracking limits alone.
+		// Zero keeps the machine's connection tracking limits.
 		"conntrack": object{"maxPerCore": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s"},
 	})
 }
@@ -97,20 +97,20 @@ func KubeProxy(l layout.Layout, m Machine) ([]byte, error) {
 // by containerd 1.6 as well as by its successors.
 func Containerd(l layout.Layout, m Machine) []byte {
 	var b strings.Builder
-	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) } //nolint:errcheck // a builder never fails
+	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	line("version = 2")
 	line("root = %q", filepath.Join(l.Containerd(), "root"))
 	line("state = %q", filepath.Join(l.Containerd(), "state"))
-	// Snapshotters other than overlayfs only log that they cannot work; opt would make /opt/containerd.
+	// Other snapshotters than overlayfs only log errors; opt would create /opt/containerd.
 	line(`disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.zfs", ` +
 		`"io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.devmapper", "io.containerd.internal.v1.opt"]`)
 	line("[grpc]")
 	line("  address = %q", l.ContainerdSocket())
 	line(`[plugins."io.containerd.grpc.v1.cri"]`)
 	line("  sandbox_image = %q", layout.PauseImage)
-	line("  disable_apparmor = true") // a loaded profile would stay behind in the kernel
-	// Without the capability runc dies over the sandbox's OOM score of -998, with
-	// no better message than "can't get final child's PID from pipe".
+	line("  disable_apparmor = true") // a loaded profile would remain in the kernel
+	// Without the capability runc cannot set the sandbox's OOM score of -998, and fails with
+	// "can't get final child's PID from pipe".
 	line("  restrict_oom_score_adj = %t", !m.SysResource)
 	line(`  [plugins."io.containerd.grpc.v1.cri".containerd]`)
 	line(`    snapshotter = "overlayfs"`)
@@ -125,7 +125,7 @@ func Containerd(l layout.Layout, m Machine) []byte {
 	return []byte(b.String())
 }
 
-// CNI renders the pod network: a bridge, and no masquerading, for pod traffic
+// CNI renders the pod network: a bridge without masquerading, because pod traffic
 // stays on the machine.
 func CNI(l layout.Layout) ([]byte, error) {
 	return toJSON(object{

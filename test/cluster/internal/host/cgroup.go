@@ -13,10 +13,10 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/cluster/internal/proc"
 )
 
-// podCgroup is the folder under which the kubelet puts all pods.
+// podCgroup is the parent cgroup of all pods.
 const podCgroup = "kubepods"
 
-// CgroupRoots returns the mount points of all cgroup hierarchies, old and new.
+// CgroupRoots returns the mount points of all cgroup hierarchies, v1 and v2.
 func CgroupRoots() ([]string, error) {
 	data, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
@@ -46,10 +46,10 @@ func podCgroups() ([]string, error) {
 	return found, nil
 }
 
-// subdirs lists a folder and all below it, outer ones first.
+// subdirs returns a folder and all folders below it, parents first.
 func subdirs(root string) []string {
 	var dirs []string
-	filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error { //nolint:errcheck // what vanishes meanwhile is not there
+	filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error { //nolint:errcheck // deleted folders are skipped
 		if err == nil && d.IsDir() {
 			dirs = append(dirs, path)
 		}
@@ -78,14 +78,14 @@ func cgroupPids(root string) []proc.Identity {
 	return ids
 }
 
-// KillPods ends every process of every pod by force: a container may ignore
-// anything else, and nothing of the cluster is to be kept.
+// KillPods kills every process of every pod with SIGKILL, because containers may ignore
+// other signals.
 func KillPods() error {
 	roots, err := podCgroups()
 	if err != nil {
 		return err
 	}
-	// A pod may be making processes faster than one pass finds them.
+	// A pod may start processes faster than one pass finds them.
 	for range 20 {
 		var ids []proc.Identity
 		for _, root := range roots {
@@ -96,10 +96,10 @@ func KillPods() error {
 		}
 		proc.Kill(ids)
 	}
-	return fmt.Errorf("processes of pods cannot be ended")
+	return fmt.Errorf("processes of pods cannot be killed")
 }
 
-// removeCgroups removes the pods' cgroups, which are empty by now.
+// removeCgroups removes the pods' cgroups. They must be empty.
 func removeCgroups() []string {
 	var left []string
 	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(50 * time.Millisecond) {

@@ -1,4 +1,4 @@
-// Package host prepares the machine for the cluster and gives it back as it was.
+// Package host prepares the machine for the cluster and restores its state.
 package host
 
 import (
@@ -17,27 +17,27 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/cluster/internal/run"
 )
 
-// ProxyModeEnv chooses how kube-proxy works: nftables (default) or iptables.
+// ProxyModeEnv is the environment variable for the mode of kube-proxy: nftables (default) or iptables.
 const ProxyModeEnv = "LOCALCLUSTER_PROXY_MODE"
 
 const capSysResource = 24
 
-// ErrUnsuitable marks a machine that cannot run the local cluster.
+// ErrUnsuitable is returned for a machine that cannot run the local cluster.
 var ErrUnsuitable = errors.New("the local cluster needs Linux, root and Debian packages; " +
 	"use kind or your own cluster with KUBECONFIG=..., see README")
 
-// CheckPlatform refuses machines on which nothing can work.
+// CheckPlatform returns an error if the operating system or the user is unsuitable.
 func CheckPlatform() error {
 	if runtime.GOOS != "linux" {
 		return fmt.Errorf("this is %s: %w", runtime.GOOS, ErrUnsuitable)
 	}
 	if os.Geteuid() != 0 {
-		return fmt.Errorf("this is not root: %w", ErrUnsuitable)
+		return fmt.Errorf("not running as root: %w", ErrUnsuitable)
 	}
 	return nil
 }
 
-// Detect finds out what the configurations depend on.
+// Detect returns the properties of the machine that the configurations depend on.
 func Detect() (config.Machine, error) {
 	mode, err := config.ParseProxyMode(os.Getenv(ProxyModeEnv))
 	if err != nil {
@@ -53,26 +53,26 @@ func Detect() (config.Machine, error) {
 	}
 	return config.Machine{
 		OpenFiles:   files,
-		SysResource: hasCapability(string(status), capSysResource),
+		SysResource: hasSysResource(string(status)),
 		CNIBinDir:   cniBinDir(),
 		ProxyMode:   mode,
 	}, nil
 }
 
-// hasCapability looks for one bit in the effective set of /proc/PID/status.
-func hasCapability(status string, bit uint) bool {
+// hasSysResource reports whether CAP_SYS_RESOURCE is in the effective set of /proc/PID/status.
+func hasSysResource(status string) bool {
 	for line := range strings.Lines(status) {
 		hex, found := strings.CutPrefix(line, "CapEff:")
 		if !found {
 			continue
 		}
 		set, err := strconv.ParseUint(strings.TrimSpace(hex), 16, 64)
-		return err == nil && set&(1<<bit) != 0
+		return err == nil && set&(1<<capSysResource) != 0
 	}
 	return false
 }
 
-// cniDirs are where distributions and upstream put the network plugins.
+// cniDirs are the usual folders of the network plugins.
 var cniDirs = []string{"/usr/lib/cni", "/usr/libexec/cni", "/opt/cni/bin"}
 
 func cniBinDir() string {
@@ -84,12 +84,12 @@ func cniBinDir() string {
 	return cniDirs[0]
 }
 
-// CheckForeign refuses to touch a machine on which something else already uses
-// what the cluster would create. Call it only when no record of ours exists.
+// CheckForeign returns an error if another Kubernetes node runs on the machine. Call it
+// only if there is no host record.
 func CheckForeign() error {
 	for _, link := range []string{layout.NodeBridge, layout.PodBridge} {
 		if _, err := os.Stat("/sys/class/net/" + link); err == nil {
-			return fmt.Errorf("the network interface %s exists and is not ours: another Kubernetes node, or a local cluster with another cache folder (%s), runs here; take it down first",
+			return fmt.Errorf("the network interface %s belongs to another Kubernetes node, or to a local cluster with another cache folder (%s); stop it first",
 				link, layout.CacheEnv)
 		}
 	}
@@ -99,13 +99,13 @@ func CheckForeign() error {
 	}
 	for _, root := range roots {
 		if pids := cgroupPids(root); len(pids) > 0 {
-			return fmt.Errorf("pods run here (%s) and are not ours: take the other Kubernetes node down first", root)
+			return fmt.Errorf("pods of another Kubernetes node are running (%s); stop it first", root)
 		}
 	}
 	return nil
 }
 
-// checkKernel tells early what would otherwise surface as a riddle in a log.
+// checkKernel returns an error if the kernel lacks a required feature.
 func checkKernel(ctx context.Context) error {
 	if filesystems, err := os.ReadFile("/proc/filesystems"); err == nil && !strings.Contains(string(filesystems), "\toverlay\n") {
 		if !run.Quiet(ctx, "modprobe", "overlay") {

@@ -8,15 +8,15 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/cluster/internal/run"
 )
 
-// ownTables are the netfilter tables that only the cluster makes.
+// ownTables are the netfilter tables that only the cluster creates.
 var ownTables = []string{"inet " + guardTable, "ip kube-proxy", "ip6 kube-proxy"}
 
-// chainPrefixes are how kube-proxy, the kubelet and the network plugins name
-// their iptables chains.
+// chainPrefixes are the prefixes of the iptables chains of kube-proxy, the kubelet
+// and the network plugins.
 var chainPrefixes = []string{"KUBE-", "CNI-"}
 
-// restoreFirewall removes the cluster's rules and leaves all others, with their
-// counters, alone.
+// restoreFirewall removes the cluster's rules and keeps all others with their
+// counters.
 func (r Record) restoreFirewall(ctx context.Context) []string {
 	var problems []string
 	for _, table := range ownTables {
@@ -50,8 +50,8 @@ func removeChains(ctx context.Context, program string) error {
 	return err
 }
 
-// removal turns the output of iptables-save into the edit, for iptables-restore
-// --noflush, that removes the cluster's chains and every rule that leads there.
+// removal converts the output of iptables-save to input for iptables-restore
+// --noflush that removes the cluster's chains and all rules that jump to them.
 func removal(rules string) string {
 	var out, deletions, flushes, drops []string
 	end := func() {
@@ -61,7 +61,7 @@ func removal(rules string) string {
 			out = append(out, drops...)
 			out = append(out, "COMMIT")
 		} else if len(out) > 0 {
-			out = out[:len(out)-1] // a table without anything of ours
+			out = out[:len(out)-1] // a table without rules of the cluster
 		}
 		deletions, flushes, drops = nil, nil, nil
 	}
@@ -106,8 +106,8 @@ func ownChain(name string) bool {
 	return slices.ContainsFunc(chainPrefixes, func(p string) bool { return strings.HasPrefix(name, p) })
 }
 
-// removeEmptyTables removes the tables that iptables made for the cluster's
-// rules, unless somebody else has put something into them meanwhile.
+// removeEmptyTables removes the tables that iptables created for the cluster's
+// rules, unless they have rules of other programs.
 func (r Record) removeEmptyTables(ctx context.Context) []string {
 	var problems []string
 	for _, table := range nftTables(ctx) {
@@ -127,8 +127,8 @@ func (r Record) removeEmptyTables(ctx context.Context) []string {
 	return problems
 }
 
-// EmptyTable says whether a table, as nft lists it, does nothing: it holds base
-// chains that accept, and no rule.
+// EmptyTable reports whether a table in the output of nft has no effect: it has only
+// base chains with policy accept, and no rules.
 func EmptyTable(content string) bool {
 	for line := range strings.Lines(content) {
 		line = strings.TrimSpace(line)

@@ -13,12 +13,12 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/cluster/internal/run"
 )
 
-// guardTable is our own netfilter table, so that one command removes it.
+// guardTable is the cluster's netfilter table; a separate table is removed with one command.
 const guardTable = "locust-localcluster"
 
-// guard keeps the cluster to itself. Pods may not reach beyond the machine, and
-// nobody outside may reach pods, Services or the API server by routing through
-// the machine, which forwards packets while the cluster is up.
+// guard returns the rules that isolate the cluster. Pods cannot send packets beyond the
+// machine, and other hosts cannot reach pods, Services or the API server through the
+// machine, which forwards packets while the cluster is up.
 func guard() string {
 	ours := fmt.Sprintf("{ \"lo\", %q, %q }", layout.PodBridge, layout.NodeBridge)
 	return fmt.Sprintf(`table inet %[1]s
@@ -36,12 +36,11 @@ table inet %[1]s {
 `, guardTable, ours, layout.PodCIDR, layout.ServiceCIDR, layout.NodeCIDR)
 }
 
-// forwardRule lets pods talk to each other where the machine's own firewall
-// (Docker sets it up so) drops what it does not know.
+// forwardRule permits traffic between pods if the default policy of the machine's
+// firewall is to drop, for example with Docker.
 var forwardRule = []string{"FORWARD", "-i", layout.PodBridge, "-o", layout.PodBridge, "-j", "ACCEPT"}
 
-// SetUp changes the machine for the cluster. Everything here is undone by the
-// record's Restore.
+// SetUp changes the machine for the cluster. Record.Restore reverts all changes.
 func (r *Record) SetUp(ctx context.Context, save func() error) error {
 	if err := checkKernel(ctx); err != nil {
 		return err
@@ -49,7 +48,7 @@ func (r *Record) SetUp(ctx context.Context, save func() error) error {
 	if _, err := os.Stat("/proc/sys/net/bridge"); err != nil && run.Quiet(ctx, "modprobe", "br_netfilter") {
 		r.Modules = append(r.Modules, "br_netfilter")
 	}
-	// The module, once there, brings settings of its own to restore.
+	// The loaded module has additional settings to restore.
 	for name, value := range ReadSysctls() {
 		if _, known := r.Sysctls[name]; !known {
 			r.Sysctls[name] = value
@@ -62,11 +61,11 @@ func (r *Record) SetUp(ctx context.Context, save func() error) error {
 		return err
 	}
 	if _, err := (run.Cmd{Args: []string{"nft", "-f", "-"}, Stdin: guard()}).Run(ctx); err != nil {
-		return fmt.Errorf("fence the pod network: %w", err)
+		return fmt.Errorf("isolate the pod network: %w", err)
 	}
 	if rules, err := run.Output(ctx, "iptables-save", "-t", "filter"); err == nil && strings.Contains(rules, ":FORWARD DROP") {
 		if _, err := run.Output(ctx, append([]string{"iptables", "-w", "-I"}, forwardRule...)...); err != nil {
-			return fmt.Errorf("let pods talk to each other: %w", err)
+			return fmt.Errorf("permit traffic between pods: %w", err)
 		}
 	}
 	for _, args := range [][]string{
@@ -75,7 +74,7 @@ func (r *Record) SetUp(ctx context.Context, save func() error) error {
 		{"link", "set", layout.NodeBridge, "up"},
 	} {
 		if _, err := run.Output(ctx, append([]string{"ip"}, args...)...); err != nil {
-			return fmt.Errorf("make the node's bridge: %w", err)
+			return fmt.Errorf("create the node's bridge: %w", err)
 		}
 	}
 	return nil
@@ -85,8 +84,8 @@ func setSysctls() error {
 	if err := writeSysctl("net.ipv4.ip_forward", "1"); err != nil {
 		return err
 	}
-	// A pod that reaches another through a Service on the same bridge gets its
-	// answers un-translated without this.
+	// Without this, responses are not translated if a pod connects through a Service to
+	// another pod on the same bridge.
 	const bridged = "net.bridge.bridge-nf-call-iptables"
 	if _, err := os.Stat(sysctlPath(bridged)); err == nil {
 		if err := writeSysctl(bridged, "1"); err != nil {
@@ -101,12 +100,11 @@ func setSysctls() error {
 	return writeSysctl(watches, fmt.Sprint(want))
 }
 
-// podVeth is how the bridge plugin names the host's end of a pod's cable.
+// podVeth matches the names that the bridge plugin gives to the host end of veth pairs.
 var podVeth = regexp.MustCompile(`^veth[0-9a-f]{8}$`)
 
-// removeLinks removes the cluster's interfaces. Those of pods go by themselves,
-// but late, when the kernel gets round to tearing down their namespaces, and not
-// at all when something still holds one.
+// removeLinks removes the cluster's interfaces. The kernel removes those of pods only
+// when it destroys their namespaces, which may be late or never.
 func (r Record) removeLinks(ctx context.Context) []string {
 	ours := func() []string {
 		var found []string
@@ -131,20 +129,20 @@ func (r Record) removeLinks(ctx context.Context) []string {
 	}
 	var problems []string
 	for _, name := range ours() {
-		problems = append(problems, "network interface "+name+" is still there")
+		problems = append(problems, "network interface "+name+" cannot be removed")
 	}
 	return problems
 }
 
-// freeOrPod says whether a veth belongs to no bridge, or to that of the pods.
+// freeOrPod reports whether a veth belongs to no bridge, or to that of the pods.
 func freeOrPod(name string) bool {
 	master, err := os.Readlink("/sys/class/net/" + name + "/master")
 	return err != nil || strings.HasSuffix(master, "/"+layout.PodBridge)
 }
 
-// removeNetns removes the names of pod network namespaces. The mounts behind
-// them lie in the container runtime's own mount namespace and are gone with it;
-// should one be here all the same, it is taken off first.
+// removeNetns removes the names of pod network namespaces. Their mounts are in the
+// container runtime's mount namespace and end with it; a mount in this namespace is
+// unmounted first.
 func (r Record) removeNetns(ctx context.Context) []string {
 	var problems []string
 	for _, name := range names(netnsDir) {

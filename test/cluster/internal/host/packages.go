@@ -13,14 +13,14 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/cluster/internal/step"
 )
 
-// Tool is a program (or file) and the Debian package that brings it.
+// Tool is a program (or file) and the Debian package that contains it.
 type Tool struct {
 	Program string // a program's name, or absolute paths separated by | (one is enough)
 	Package string
 	Service string // the unit the package would enable
 }
 
-// ClusterTools is what the cluster itself needs.
+// ClusterTools are the tools of the cluster.
 var ClusterTools = []Tool{
 	{Program: "containerd", Package: "containerd", Service: "containerd.service"},
 	{Program: "containerd-shim-runc-v2", Package: "containerd"},
@@ -28,19 +28,19 @@ var ClusterTools = []Tool{
 	{Program: "runc", Package: "runc"},
 	{Program: strings.Join(cniDirs, "/bridge|") + "/bridge", Package: "containernetworking-plugins"},
 	{Program: "docker-registry", Package: "docker-registry", Service: "docker-registry.service"},
-	{Program: "iptables", Package: "iptables"}, // host ports are made with it in either proxy mode
+	{Program: "iptables", Package: "iptables"}, // host ports use it in both proxy modes
 	{Program: "nft", Package: "nftables"},
 	{Program: "ip", Package: "iproute2"},
 	{Program: "nsenter", Package: "util-linux"},
 }
 
-// RootfsTools is what building a root file system needs.
+// RootfsTools are the tools for building a root file system.
 var RootfsTools = []Tool{{Program: "debootstrap", Package: "debootstrap"}}
 
-// ImageTools is what building images from Dockerfiles needs.
+// ImageTools are the tools for building images from Dockerfiles.
 var ImageTools = []Tool{{Program: "buildah", Package: "buildah"}}
 
-// PipTools is what downloading Python packages needs.
+// PipTools are the tools for downloading Python packages.
 var PipTools = []Tool{{Program: "/usr/lib/python3/dist-packages/pip/__init__.py", Package: "python3-pip"}}
 
 func (t Tool) present() bool {
@@ -55,7 +55,7 @@ func (t Tool) present() bool {
 	return false
 }
 
-// missing returns the packages that are not there, and the services they bring.
+// missing returns the packages that are not installed, and their services.
 func missing(tools []Tool) (packages, services []string) {
 	seen := map[string]bool{}
 	for _, t := range tools {
@@ -73,7 +73,7 @@ func missing(tools []Tool) (packages, services []string) {
 	return packages, services
 }
 
-// EnsureTools installs the packages of the tools that are missing.
+// EnsureTools installs the packages of missing tools.
 func EnsureTools(ctx context.Context, p *step.Printer, tools []Tool) error {
 	packages, services := missing(tools)
 	if len(packages) == 0 {
@@ -93,7 +93,7 @@ func EnsureTools(ctx context.Context, p *step.Printer, tools []Tool) error {
 		}
 		disable(ctx, services)
 		if left, _ := missing(tools); len(left) > 0 {
-			return fmt.Errorf("the installed packages %s do not bring what is expected of them: %w", strings.Join(left, ", "), ErrUnsuitable)
+			return fmt.Errorf("the installed packages %s do not contain the expected files: %w", strings.Join(left, ", "), ErrUnsuitable)
 		}
 		return nil
 	})
@@ -109,7 +109,7 @@ func install(ctx context.Context, packages []string) error {
 	if haveLists() && aptGet(args...) == nil {
 		return nil
 	}
-	// No package lists, or old ones that name versions the mirror no longer has.
+	// The package lists are missing or outdated.
 	if err := aptGet("update", "-qq"); err != nil {
 		return err
 	}
@@ -123,17 +123,17 @@ func haveLists() bool {
 
 const policyFile = "/usr/sbin/policy-rc.d"
 
-// forbidServices keeps packages from starting their services, in Debian's own
-// way: ours are started with our settings, and only while the cluster is up.
+// forbidServices prevents packages from starting their services with a policy-rc.d,
+// because the cluster starts them with its own settings.
 func forbidServices() (func(), error) {
 	f, err := os.OpenFile(policyFile, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o755)
 	if errors.Is(err, fs.ErrExist) {
-		return func() {}, nil // the machine has a policy, and whoever wrote it decides
+		return func() {}, nil // keep an existing policy
 	}
 	if err != nil {
 		return nil, fmt.Errorf("forbid services: %w", err)
 	}
-	remove := func() { os.Remove(policyFile) } //nolint:errcheck // nothing more can be done
+	remove := func() { os.Remove(policyFile) } //nolint:errcheck // best effort
 	if _, err := f.WriteString("#!/bin/sh\nexit 101\n"); err != nil {
 		remove()
 		return nil, fmt.Errorf("forbid services: %w", err)
@@ -145,8 +145,8 @@ func forbidServices() (func(), error) {
 	return remove, nil
 }
 
-// disable keeps the services of freshly installed packages from coming up, and
-// taking our ports, at the next start of the machine.
+// disable disables the services of newly installed packages, so that they do not start
+// at the next boot and use the cluster's ports.
 func disable(ctx context.Context, services []string) {
 	if _, err := os.Stat("/run/systemd/system"); err != nil || len(services) == 0 {
 		return

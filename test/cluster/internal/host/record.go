@@ -16,8 +16,8 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/cluster/internal/run"
 )
 
-// Record is the machine as it was before the cluster came. Whatever the cluster
-// makes and the record lacks may be removed again.
+// Record is the state of the machine before the start of the cluster. Objects of the
+// cluster that are not in the record may be removed.
 type Record struct {
 	Boot    string            `json:"boot"`
 	Sysctls map[string]string `json:"sysctls"`
@@ -28,8 +28,8 @@ type Record struct {
 	Modules []string          `json:"modules"`
 }
 
-// Sysctls are the kernel settings that the cluster changes, directly or through
-// one of its components: the kubelet insists on the vm and kernel ones.
+// Sysctls are the kernel settings that the cluster or its components change. The
+// kubelet changes those of vm and kernel.
 var Sysctls = []string{
 	"fs.inotify.max_user_instances",
 	"kernel.keys.root_maxbytes",
@@ -51,7 +51,7 @@ var Sysctls = []string{
 	"vm.panic_on_oom",
 }
 
-// Paths are what the components create outside the cache, inner ones first.
+// Paths are the paths that the components create outside the cache, children first.
 var Paths = []string{
 	"/run/containerd/runc/k8s.io",
 	"/run/containerd/runc",
@@ -74,7 +74,7 @@ var Paths = []string{
 
 const netnsDir = "/run/netns"
 
-// Capture describes the machine as it is now.
+// Capture returns the current state of the machine.
 func Capture(ctx context.Context) (Record, error) {
 	boot, err := proc.BootID()
 	if err != nil {
@@ -103,7 +103,7 @@ func (r Record) Save(path string) error {
 		return fmt.Errorf("encode the host record: %w", err)
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return fmt.Errorf("make the state folder: %w", err)
+		return fmt.Errorf("create the state folder: %w", err)
 	}
 	tmp := path + ".tmp"
 	if err := os.WriteFile(tmp, data, 0o644); err != nil {
@@ -115,7 +115,7 @@ func (r Record) Save(path string) error {
 	return nil
 }
 
-// LoadRecord reads the record; without one it returns nil.
+// LoadRecord returns the record, or nil if there is none.
 func LoadRecord(path string) (*Record, error) {
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -135,7 +135,7 @@ func sysctlPath(name string) string {
 	return filepath.Join("/proc/sys", strings.ReplaceAll(name, ".", "/"))
 }
 
-// ReadSysctls reads the settings of Sysctls that this kernel has.
+// ReadSysctls returns the values of Sysctls that this kernel has.
 func ReadSysctls() map[string]string {
 	values := map[string]string{}
 	for _, name := range Sysctls {
@@ -180,7 +180,7 @@ func names(dir string) []string {
 	return out
 }
 
-// nftTables lists tables as "FAMILY NAME". Without nft there are none to restore.
+// nftTables returns tables as "FAMILY NAME". It returns nil if nft is not installed.
 func nftTables(ctx context.Context) []string {
 	if !run.Has("nft") {
 		return nil

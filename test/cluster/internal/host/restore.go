@@ -16,7 +16,7 @@ import (
 // Mount is one line of /proc/PID/mountinfo.
 type Mount struct{ Point, Type, Source string }
 
-// ParseMounts reads /proc/PID/mountinfo.
+// ParseMounts parses /proc/PID/mountinfo.
 func ParseMounts(text string) []Mount {
 	unescape := strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
 	var mounts []Mount
@@ -31,7 +31,7 @@ func ParseMounts(text string) []Mount {
 	return mounts
 }
 
-// Unmount takes off every mount below a folder, last one first.
+// Unmount unmounts every mount below a folder, in reverse order, and returns the errors.
 func Unmount(dir string) []string {
 	data, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
@@ -51,15 +51,15 @@ func Unmount(dir string) []string {
 	return problems
 }
 
-// Restore puts the machine back. The cluster's processes must have ended. It
-// goes on after a failure and returns all of them.
+// Restore restores the state of the machine. The cluster's processes must have ended. It
+// continues after failures and returns all of them.
 func (r Record) Restore(ctx context.Context, state string) error {
 	problems := Unmount(state)
 	problems = append(problems, removeCgroups()...)
 	problems = append(problems, r.removeNetns(ctx)...)
 	problems = append(problems, r.removeLinks(ctx)...)
 	problems = append(problems, r.restoreFirewall(ctx)...)
-	// After a restart of the machine its settings are its own again.
+	// A reboot has reset the settings.
 	if boot, err := proc.BootID(); err == nil && boot == r.Boot {
 		problems = append(problems, r.restoreSysctls()...)
 		for _, module := range r.Modules {
@@ -68,7 +68,7 @@ func (r Record) Restore(ctx context.Context, state string) error {
 	}
 	problems = append(problems, r.removePaths()...)
 	if len(problems) > 0 {
-		return fmt.Errorf("not everything could be put back:\n  %s", strings.Join(problems, "\n  "))
+		return fmt.Errorf("the machine could not be restored completely:\n  %s", strings.Join(problems, "\n  "))
 	}
 	return nil
 }
@@ -81,7 +81,7 @@ func (r Record) removePaths() []string {
 		}
 		remove := os.RemoveAll
 		if path == netnsDir {
-			remove = removeEmpty // somebody else's namespaces may have come since
+			remove = removeEmpty // it may contain namespaces of other programs
 		}
 		if err := remove(path); err != nil && !os.IsNotExist(err) {
 			problems = append(problems, err.Error())

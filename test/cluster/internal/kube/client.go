@@ -1,5 +1,5 @@
-// Package kube asks the cluster's API server questions. It speaks plain HTTP
-// and JSON, which keeps the command small and quick.
+// Package kube is a small client of the cluster's API server. It uses only HTTP
+// and JSON, which keeps the command small and fast.
 package kube
 
 import (
@@ -25,7 +25,7 @@ const timeout = 3 * time.Second
 // Client reads from the API server as the administrator.
 type Client struct{ http *http.Client }
 
-// New makes a client from the keys on disk.
+// New returns a client with the keys on disk.
 func New(l layout.Layout) (*Client, error) {
 	pair, err := pki.Load(l.Pki(), "admin")
 	if err != nil {
@@ -37,7 +37,7 @@ func New(l layout.Layout) (*Client, error) {
 	}
 	ca, err := os.ReadFile(filepath.Join(l.Pki(), "ca.crt"))
 	if err != nil {
-		return nil, fmt.Errorf("read the cluster's authority: %w", err)
+		return nil, fmt.Errorf("read the cluster's CA: %w", err)
 	}
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(ca)
@@ -46,7 +46,7 @@ func New(l layout.Layout) (*Client, error) {
 	}}}, nil
 }
 
-// Ready asks the API server whether it serves.
+// Ready returns an error unless the API server is ready.
 func (c *Client) Ready(ctx context.Context) error {
 	_, err := get(ctx, c.http, config.Server()+"/readyz")
 	return err
@@ -59,7 +59,7 @@ type condition struct {
 	Message string `json:"message"`
 }
 
-// NodeReady says why the node is not ready, or nil.
+// NodeReady returns an error with the cause if the node is not ready.
 func (c *Client) NodeReady(ctx context.Context) error {
 	var node struct {
 		Status struct {
@@ -81,7 +81,7 @@ func (c *Client) NodeReady(ctx context.Context) error {
 	return errors.New("node has not reported yet")
 }
 
-// DNSReady says why CoreDNS does not serve, or nil.
+// DNSReady returns an error if CoreDNS is not available.
 func (c *Client) DNSReady(ctx context.Context) error {
 	var d struct {
 		Metadata struct {
@@ -107,19 +107,19 @@ func (c *Client) read(ctx context.Context, path string, into any) error {
 		return err
 	}
 	if err := json.Unmarshal(body, into); err != nil {
-		return fmt.Errorf("read the answer of %s: %w", path, err)
+		return fmt.Errorf("read the response of %s: %w", path, err)
 	}
 	return nil
 }
 
-// loopback serves health endpoints, whose self-made certificates nobody knows;
-// nothing secret is sent to them.
+// loopback is for health endpoints with self-signed certificates; no secrets are
+// sent to them.
 var loopback = &http.Client{Timeout: timeout, Transport: &http.Transport{
 	DisableKeepAlives: true,
 	TLSClientConfig:   &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // see above
 }}
 
-// Healthy asks a component's health endpoint.
+// Healthy returns an error unless a component's health endpoint returns OK.
 func Healthy(ctx context.Context, url string) error {
 	_, err := get(ctx, loopback, url)
 	return err
@@ -128,19 +128,19 @@ func Healthy(ctx context.Context, url string) error {
 func get(ctx context.Context, client *http.Client, url string) ([]byte, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return nil, fmt.Errorf("ask %s: %w", url, err)
+		return nil, fmt.Errorf("create request for %s: %w", url, err)
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("ask: %w", err)
+		return nil, fmt.Errorf("send request: %w", err)
 	}
 	defer resp.Body.Close() //nolint:errcheck // read only
 	body, err := io.ReadAll(io.LimitReader(resp.Body, 4<<20))
 	if err != nil {
-		return nil, fmt.Errorf("read the answer of %s: %w", url, err)
+		return nil, fmt.Errorf("read the response of %s: %w", url, err)
 	}
 	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%s answers %s: %.300s", url, resp.Status, body)
+		return nil, fmt.Errorf("%s returned %s: %.300s", url, resp.Status, body)
 	}
 	return body, nil
 }

@@ -33,7 +33,7 @@ func (b builder) fromDebian(ctx context.Context) ([]string, error) {
 	if err := b.trim(); err != nil {
 		return nil, err
 	}
-	if err := b.works(ctx, debianVersion); err != nil {
+	if err := b.verify(ctx, debianVersion); err != nil {
 		return nil, err
 	}
 	layer := filepath.Join(b.work, "locust.tar.gz")
@@ -43,25 +43,26 @@ func (b builder) fromDebian(ctx context.Context) ([]string, error) {
 	return []string{layer}, nil
 }
 
-// apt lends the root file system this machine's way to the mirror.
+// apt installs Locust in the root file system with the apt and network settings of
+// this machine.
 func (b builder) apt(ctx context.Context) error {
 	settings, err := run.Output(ctx, "apt-config", "dump", "Acquire")
 	if err != nil {
 		return err
 	}
-	lent := map[string][]byte{settingsFile: []byte(settings + "\n")}
+	hostFiles := map[string][]byte{settingsFile: []byte(settings + "\n")}
 	for _, file := range []string{"etc/resolv.conf", "etc/hosts", "etc/ssl/certs/ca-certificates.crt"} {
 		if data, err := os.ReadFile("/" + file); err == nil {
-			lent[file] = data
+			hostFiles[file] = data
 		}
 	}
-	for file, data := range lent {
+	for file, data := range hostFiles {
 		path := filepath.Join(b.rootfs(), file)
-		own, err := os.ReadFile(path)
+		original, err := os.ReadFile(path)
 		if err := os.WriteFile(path, data, 0o644); err != nil {
-			return fmt.Errorf("lend %s: %w", file, err)
+			return fmt.Errorf("write %s: %w", file, err)
 		}
-		defer takeBack(path, own, err == nil)
+		defer restoreFile(path, original, err == nil) //nolint:gocritic // after the installation, for all files
 	}
 	for _, args := range [][]string{
 		{"update", "-qq"},
@@ -74,22 +75,22 @@ func (b builder) apt(ctx context.Context) error {
 	return nil
 }
 
-func takeBack(path string, own []byte, existed bool) {
+func restoreFile(path string, original []byte, existed bool) {
 	if existed {
-		os.WriteFile(path, own, 0o644) //nolint:errcheck // the build fails elsewhere if the disk is full
+		os.WriteFile(path, original, 0o644) //nolint:errcheck // the build fails elsewhere if the disk is full
 		return
 	}
 	os.Remove(path) //nolint:errcheck // see above
 }
 
-// fixVersion writes the version that Debian's package lacks: a master refuses
-// workers that report an empty one as too old.
+// fixVersion writes the version that Debian's package lacks, because a master refuses
+// workers with an empty version as too old.
 func (b builder) fixVersion() error {
 	dir := filepath.Join(b.rootfs(), "usr/lib/python3/dist-packages/locust")
 	file := filepath.Join(dir, "_version.py")
 	data, err := os.ReadFile(file)
 	if err != nil {
-		return fmt.Errorf("look at Debian's Locust: %w", err)
+		return fmt.Errorf("read the version of Debian's Locust: %w", err)
 	}
 	text := strings.ReplaceAll(string(data), "version = ''", "version = '"+debianVersion+"'")
 	if text == string(data) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,11 +15,11 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/cluster/internal/run"
 )
 
-// errIndex says that the Python package index did not give what was asked for.
+// errIndex is returned if the installation from the Python package index failed.
 var errIndex = errors.New("the Python package index failed")
 
-// starter is the locust command: the one that pip would write names the Python
-// of this machine, not the image's.
+// starter is the locust command. It replaces that of pip, which has the path of this
+// machine's Python.
 const starter = `#!/usr/bin/python3
 import sys
 
@@ -27,9 +28,9 @@ from locust.main import main
 sys.exit(main())
 `
 
-// fromIndex adds Locust to the base as a second layer. Pip runs outside, where
-// its index, certificates and proxy are configured, but installs for the
-// Python inside; nothing of it remains in the image.
+// fromIndex adds Locust to the base as a second layer. Pip runs outside of the image,
+// where its index, certificates and proxy are configured, but installs for the
+// Python in the image.
 func (b builder) fromIndex(ctx context.Context) ([]string, error) {
 	if err := b.prepare(ctx); err != nil {
 		return nil, err
@@ -68,17 +69,17 @@ func (b builder) python(ctx context.Context) (interpreter, error) {
 	}
 	f := strings.Fields(out)
 	if len(f) != 3 {
-		return interpreter{}, fmt.Errorf("python says %q about itself", out)
+		return interpreter{}, fmt.Errorf("unexpected output of python: %q", out)
 	}
 	return interpreter{f[0], f[1], f[2]}, nil
 }
 
-// platforms lists the tags of all wheels that run here: pip, asked for a
-// platform other than its own, takes each tag literally.
+// platforms returns the tags of all compatible wheels, because pip takes each tag
+// literally for a platform other than its own.
 func (i interpreter) platforms() ([]string, error) {
 	var major, minor int
 	if _, err := fmt.Sscanf(i.libc, "%d.%d", &major, &minor); err != nil || major != 2 {
-		return nil, fmt.Errorf("odd C library version %q", i.libc)
+		return nil, fmt.Errorf("unsupported C library version %q", i.libc)
 	}
 	tags := []string{"linux_" + i.machine}
 	for m := minor; m >= 5; m-- {
@@ -103,7 +104,7 @@ func (b builder) pip(ctx context.Context, i interpreter, target string) error {
 	if err := os.WriteFile(requirements, []byte(content.Requirements), 0o644); err != nil {
 		return fmt.Errorf("write requirements: %w", err)
 	}
-	args := append(pip, "install", "--require-hashes", "--only-binary", ":all:", "--no-deps", "--no-compile", "--no-warn-script-location",
+	args := append(slices.Clone(pip), "install", "--require-hashes", "--only-binary", ":all:", "--no-deps", "--no-compile", "--no-warn-script-location",
 		"--disable-pip-version-check", "--root-user-action", "ignore", "--progress-bar", "off", "--retries", "2", "--timeout", "60",
 		"--implementation", "cp", "--python-version", i.version, "--target", target, "--requirement", requirements)
 	for _, tag := range platforms {
@@ -129,18 +130,18 @@ func (b builder) findPip(ctx context.Context) ([]string, error) {
 }
 
 func (b builder) finish(ctx context.Context, i interpreter, target string) error {
-	// Programs that start with the wrong Python.
+	// These programs have the path of the wrong Python.
 	if err := os.RemoveAll(filepath.Join(target, "bin")); err != nil {
 		return fmt.Errorf("remove pip's programs: %w", err)
 	}
 	if err := os.WriteFile(filepath.Join(b.rootfs(), "usr/local/bin/locust"), []byte(starter), 0o755); err != nil {
 		return fmt.Errorf("write the locust command: %w", err)
 	}
-	// Compiled here, for the user of the container may not write there: this
-	// saves every start a second or two.
+	// Compile here, because the user of the container cannot write there. This
+	// saves one or two seconds at every start.
 	compile := filepath.Join("/usr/local/lib/python"+i.version, "dist-packages")
 	if _, err := b.inside(ctx, "python3", "-m", "compileall", "-q", "-j", "0", compile); err != nil {
 		return err
 	}
-	return b.works(ctx, Version())
+	return b.verify(ctx, Version())
 }

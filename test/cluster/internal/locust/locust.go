@@ -24,27 +24,27 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/cluster/internal/step"
 )
 
-// Source is where Locust comes from.
+// Source is the source of Locust.
 type Source string
 
-// The sources. Auto is the package index, or Debian when the index fails.
+// The sources. Auto is the package index, or Debian if the index fails.
 const (
 	Auto   Source = "auto"
 	PyPI   Source = "pypi"
 	Debian Source = "debian"
 )
 
-// ParseSource reads a source.
+// ParseSource parses a source.
 func ParseSource(text string) (Source, error) {
 	switch s := Source(text); s {
 	case Auto, PyPI, Debian:
 		return s, nil
 	default:
-		return "", fmt.Errorf("%q is none of auto, pypi, debian", text)
+		return "", fmt.Errorf("%q must be one of auto, pypi, debian", text)
 	}
 }
 
-// recipe changes when the code below makes other images from the same inputs.
+// recipe is the version of the image build. Increase it when the code below changes the images.
 const recipe = "1"
 
 const (
@@ -52,16 +52,16 @@ const (
 	debianVersion = "2.12.1" // of Debian 12
 	repository    = layout.Registry + "/locust:"
 
-	// Latest names whichever image Auto has chosen.
+	// Latest is the reference of the image that Auto has selected.
 	Latest = repository + "latest"
 )
 
 var pinned = regexp.MustCompile(`(?m)^locust==(\S+)`)
 
-// Version is the Locust version that the requirements pin.
+// Version returns the pinned Locust version.
 func Version() string { return pinned.FindStringSubmatch(content.Requirements)[1] }
 
-// Ref is the image reference of a source.
+// Ref returns the image reference of a source.
 func Ref(s Source) string {
 	if s == Debian {
 		return repository + debianVersion
@@ -79,7 +79,7 @@ func recipeKey(s Source) string {
 }
 
 // Ensure builds and pushes the image of a source unless the registry has it,
-// and returns its reference. It needs the registry to run.
+// and returns its reference. The registry must be running.
 func Ensure(ctx context.Context, l layout.Layout, p *step.Printer, s Source) (string, error) {
 	if s != Auto {
 		return Ref(s), ensure(ctx, l, p, s)
@@ -89,7 +89,7 @@ func Ensure(ctx context.Context, l layout.Layout, p *step.Printer, s Source) (st
 		if ctx.Err() != nil || !errors.Is(err, errIndex) {
 			return "", err
 		}
-		p.Say("Locust %s is not to be had, Debian's %s is taken instead: %v", Version(), debianVersion, err)
+		p.Printf("Locust %s is not available, using Debian's %s instead: %v", Version(), debianVersion, err)
 		chosen = Debian
 		if err := ensure(ctx, l, p, Debian); err != nil {
 			return "", err
@@ -107,7 +107,7 @@ func tagLatest(ctx context.Context, s Source) error {
 		return err
 	}
 	if img == nil {
-		return fmt.Errorf("%s has vanished from the registry", Ref(s))
+		return fmt.Errorf("%s is missing in the registry", Ref(s))
 	}
 	return registry.Push(ctx, Latest, img)
 }
@@ -127,7 +127,7 @@ func ensure(ctx context.Context, l layout.Layout, p *step.Printer, s Source) err
 		return err
 	}
 	b := builder{Layout: l, p: p, work: filepath.Join(l.Cache, "locust", "work")}
-	unlock, err := build.Lock(filepath.Join(l.Cache, "locust", "lock"), func() { p.Say("another Locust image is being built: waiting for it") })
+	unlock, err := build.Lock(filepath.Join(l.Cache, "locust", "lock"), func() { p.Printf("waiting for another build of a Locust image") })
 	if err != nil {
 		return err
 	}
@@ -136,7 +136,7 @@ func ensure(ctx context.Context, l layout.Layout, p *step.Printer, s Source) err
 		return fmt.Errorf("remove an old build: %w", err)
 	}
 	defer os.RemoveAll(b.work) //nolint:errcheck // the next build removes it
-	p.Say("          building the image %s (about a minute)", Ref(s))
+	p.Printf("          building the image %s (about a minute)", Ref(s))
 	var files []string
 	if s == PyPI {
 		files, err = b.fromIndex(ctx)
@@ -160,7 +160,7 @@ func push(ctx context.Context, s Source, files []string) error {
 	}
 	img, err := registry.Image(registry.Settings{
 		Entrypoint: []string{"locust"},
-		User:       "1000:1000", // a number: Kubernetes can tell that it is not root
+		User:       "1000:1000", // numeric, so that Kubernetes can verify that it is not root
 		WorkingDir: home,
 		Env: []string{
 			"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",

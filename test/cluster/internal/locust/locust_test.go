@@ -15,7 +15,7 @@ func TestRequirementsArePinnedAndNameNoHost(t *testing.T) {
 	for line := range strings.Lines(content.Requirements) {
 		line = strings.TrimSuffix(line, "\n")
 		if !strings.HasPrefix(line, "#") && !pin.MatchString(line) && !hash.MatchString(line) {
-			t.Errorf("odd line %q", line)
+			t.Errorf("unexpected line %q", line)
 		}
 	}
 	if v := Version(); !strings.HasPrefix(v, "2.") {

@@ -32,8 +32,8 @@ func (b builder) base() string {
 	return filepath.Join(b.Cache, "locust", "base-"+recipeKey("base")+".tar.gz")
 }
 
-// do runs a command of the build. Everything the command mounts or leaves
-// running, in or outside the root file system, is gone when it ends.
+// do runs a command of the build in a sandbox, which removes its mounts and
+// remaining processes when it ends.
 func (b builder) do(ctx context.Context, env []string, args ...string) (string, error) {
 	return run.Cmd{Args: args, Env: env, Log: b.log(), Sandbox: true}.Run(ctx)
 }
@@ -44,11 +44,11 @@ func (b builder) inside(ctx context.Context, args ...string) (string, error) {
 	return b.do(ctx, []string{"LC_ALL=C.UTF-8"}, append([]string{"sh", "-c", script, "sh", b.rootfs()}, args...)...)
 }
 
-// prepare lays out the base: minimal Debian with Python and a user. It is made
-// once and kept packed, as the bottom layer of the image.
+// prepare creates the base: minimal Debian with Python and a user. It is built
+// once and cached as the bottom layer of the image.
 func (b builder) prepare(ctx context.Context) error {
 	if err := os.MkdirAll(b.rootfs(), 0o755); err != nil {
-		return fmt.Errorf("make folder of the root file system: %w", err)
+		return fmt.Errorf("create folder of the root file system: %w", err)
 	}
 	if _, err := os.Stat(b.base()); err == nil {
 		return b.p.Do("Debian base unpacked", func() error {
@@ -81,7 +81,7 @@ func (b builder) bootstrap(ctx context.Context) error {
 	return b.pack(ctx, b.base(), ".")
 }
 
-// debianSource reads from apt which Debian this is and where it comes from.
+// debianSource returns the suite and the mirror of this machine's Debian.
 func debianSource(ctx context.Context) (suite, mirror string, err error) {
 	suite, err = codename()
 	if err != nil {
@@ -100,7 +100,7 @@ func debianSource(ctx context.Context) (suite, mirror string, err error) {
 			return "", "", err
 		}
 	}
-	return "", "", fmt.Errorf("apt names no mirror for %s", suite)
+	return "", "", fmt.Errorf("apt has no mirror for %s", suite)
 }
 
 func pickMirror(targets, suite string) string {
@@ -116,7 +116,7 @@ func pickMirror(targets, suite string) string {
 func codename() (string, error) {
 	f, err := os.Open("/etc/os-release")
 	if err != nil {
-		return "", fmt.Errorf("find out which Debian this is: %w", err)
+		return "", fmt.Errorf("read the Debian version: %w", err)
 	}
 	defer f.Close() //nolint:errcheck // read only
 	for lines := bufio.NewScanner(f); lines.Scan(); {
@@ -124,10 +124,10 @@ func codename() (string, error) {
 			return strings.Trim(name, `"`), nil
 		}
 	}
-	return "", errors.New("/etc/os-release names no VERSION_CODENAME")
+	return "", errors.New("/etc/os-release has no VERSION_CODENAME")
 }
 
-// proxy hands apt's proxy on to debootstrap, which does not read apt's settings.
+// proxy returns apt's proxy for debootstrap, which does not read apt's settings.
 func proxy(ctx context.Context) []string {
 	var env []string
 	for scheme, variable := range map[string]string{"http": "http_proxy", "https": "https_proxy"} {
@@ -159,16 +159,16 @@ func (b builder) addUser() error {
 		err = os.Chown(dir, uid, uid)
 	}
 	if err == nil {
-		// Pods may choose another user; the home folder shall be writable all the same.
+		// Pods may run as another user, who also needs a writable home folder.
 		err = os.Chmod(dir, 0o777|os.ModeSticky)
 	}
 	if err != nil {
-		return fmt.Errorf("make the home folder: %w", err)
+		return fmt.Errorf("create the home folder: %w", err)
 	}
 	return nil
 }
 
-// trim removes what no container needs.
+// trim removes files that containers do not need.
 func (b builder) trim() error {
 	for _, pattern := range []string{
 		"var/lib/apt/lists/*", "var/cache/apt/*", "var/cache/debconf/*-old", "var/log/*.log", "var/log/apt/*", "debootstrap",
@@ -184,15 +184,15 @@ func (b builder) trim() error {
 			}
 		}
 	}
-	// The name server of this machine is nobody else's business.
+	// Do not publish the name server of this machine.
 	if err := os.WriteFile(filepath.Join(b.rootfs(), "etc/resolv.conf"), nil, 0o644); err != nil {
 		return fmt.Errorf("trim the root file system: %w", err)
 	}
 	return nil
 }
 
-// pack makes a layer of a part of the root file system. The quickest
-// compression does: the layer only travels over loopback.
+// pack creates a layer from a part of the root file system. It uses the fastest
+// compression, because the layer is only sent over loopback.
 func (b builder) pack(ctx context.Context, file, part string) error {
 	tmp := file + ".tmp"
 	_, err := b.do(ctx, nil, "tar", "-C", b.rootfs(), "--numeric-owner", "--sort=name",
@@ -201,19 +201,19 @@ func (b builder) pack(ctx context.Context, file, part string) error {
 		return err
 	}
 	if err := os.Rename(tmp, file); err != nil {
-		return fmt.Errorf("keep the packed layer: %w", err)
+		return fmt.Errorf("save the packed layer: %w", err)
 	}
 	return nil
 }
 
-// works runs Locust in the root file system, as the user that it will have.
-func (b builder) works(ctx context.Context, version string) error {
+// verify checks that Locust runs in the root file system as the user of the image.
+func (b builder) verify(ctx context.Context, version string) error {
 	out, err := b.inside(ctx, "chroot", fmt.Sprintf("--userspec=%d:%d", uid, uid), "/", "env", "HOME="+home, "locust", "--version")
 	if err != nil {
 		return err
 	}
 	if !strings.Contains(out, version) {
-		return fmt.Errorf("locust says it is %q, not %s", strings.TrimSpace(out), version)
+		return fmt.Errorf("locust reports version %q, want %s", strings.TrimSpace(out), version)
 	}
 	return nil
 }

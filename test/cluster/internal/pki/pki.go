@@ -1,5 +1,5 @@
-// Package pki makes the cluster's keys and certificates. A cluster is thrown
-// away as a whole, so they are made anew for each and are never renewed.
+// Package pki creates the cluster's keys and certificates. Each cluster gets new ones,
+// which are never renewed.
 package pki
 
 import (
@@ -67,11 +67,11 @@ func clusterRequests() []request {
 	return all
 }
 
-// Write makes everything anew in a folder: one authority for the cluster, one
-// for etcd (whose clients may do anything) and one for the aggregation layer.
+// Write creates all keys and certificates in a folder: one CA for the cluster, one
+// for etcd (whose clients have full access) and one for the aggregation layer.
 func Write(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("make folder of the certificates: %w", err)
+		return fmt.Errorf("create folder of the certificates: %w", err)
 	}
 	sets := map[string][]request{
 		"ca":             clusterRequests(),
@@ -137,11 +137,11 @@ func newAuthority(name string) (*authority, error) {
 	template.KeyUsage |= x509.KeyUsageCertSign | x509.KeyUsageCRLSign
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
-		return nil, fmt.Errorf("make authority %s: %w", name, err)
+		return nil, fmt.Errorf("create CA %s: %w", name, err)
 	}
 	cert, err := x509.ParseCertificate(der)
 	if err != nil {
-		return nil, fmt.Errorf("read authority %s back: %w", name, err)
+		return nil, fmt.Errorf("parse CA %s: %w", name, err)
 	}
 	pair, err := encode(der, key)
 	return &authority{Pair: pair, cert: cert, key: key}, err
@@ -163,7 +163,7 @@ func (a *authority) sign(r request) (Pair, error) {
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, key.Public(), a.key)
 	if err != nil {
-		return Pair{}, fmt.Errorf("make certificate: %w", err)
+		return Pair{}, fmt.Errorf("create certificate: %w", err)
 	}
 	return encode(der, key)
 }
@@ -171,7 +171,7 @@ func (a *authority) sign(r request) (Pair, error) {
 func newKey() (*ecdsa.PrivateKey, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return nil, fmt.Errorf("make key: %w", err)
+		return nil, fmt.Errorf("create key: %w", err)
 	}
 	return key, nil
 }
@@ -179,13 +179,13 @@ func newKey() (*ecdsa.PrivateKey, error) {
 func newTemplate(name pkix.Name) (*x509.Certificate, error) {
 	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
 	if err != nil {
-		return nil, fmt.Errorf("make serial number: %w", err)
+		return nil, fmt.Errorf("create serial number: %w", err)
 	}
 	now := time.Now()
 	return &x509.Certificate{
 		SerialNumber:          serial,
 		Subject:               name,
-		NotBefore:             now.Add(-time.Hour), // the clock may be set back a little
+		NotBefore:             now.Add(-time.Hour), // tolerate small clock changes
 		NotAfter:              now.Add(validity),
 		KeyUsage:              x509.KeyUsageDigitalSignature,
 		BasicConstraintsValid: true,
@@ -203,7 +203,7 @@ func encode(der []byte, key *ecdsa.PrivateKey) (Pair, error) {
 	}, nil
 }
 
-// writeServiceAccountKeys makes the pair that signs and checks pod tokens.
+// writeServiceAccountKeys creates the key pair that signs and verifies pod tokens.
 func writeServiceAccountKeys(dir string) error {
 	key, err := newKey()
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package proc starts detached processes and finds them again later, never
-// mistaking a stranger that got a re-used pid for one of ours.
+// Package proc starts detached processes and finds them again later. It is safe
+// against reused pids.
 package proc
 
 import (
@@ -11,18 +11,18 @@ import (
 	"strings"
 )
 
-// Identity names one process for all times: pids are re-used, a pid together
-// with its start time and the boot of the machine is not.
+// Identity identifies a process uniquely: pids are reused, but not a pid together
+// with its start time and the boot of the machine.
 type Identity struct {
 	Pid   int
 	Start uint64 // clock ticks since boot
 	Boot  string
 }
 
-// String is the content of a pid file.
+// String returns the content of a pid file.
 func (i Identity) String() string { return fmt.Sprintf("%d %d %s\n", i.Pid, i.Start, i.Boot) }
 
-// ParseIdentity reads the content of a pid file.
+// ParseIdentity parses the content of a pid file.
 func ParseIdentity(text string) (Identity, error) {
 	fields := strings.Fields(text)
 	if len(fields) != 3 {
@@ -39,7 +39,7 @@ func ParseIdentity(text string) (Identity, error) {
 	return Identity{Pid: pid, Start: start, Boot: fields[2]}, nil
 }
 
-// ReadIdentity reads a pid file. A missing or damaged one counts as no process.
+// ReadIdentity reads a pid file. It returns false if the file is missing or invalid.
 func ReadIdentity(path string) (Identity, bool) {
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -49,7 +49,7 @@ func ReadIdentity(path string) (Identity, bool) {
 	return id, err == nil
 }
 
-// Identify asks the kernel about a running process.
+// Identify returns the identity of a running process.
 func Identify(pid int) (Identity, error) {
 	stat, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
 	if err != nil {
@@ -69,27 +69,27 @@ func Identify(pid int) (Identity, error) {
 	return Identity{Pid: pid, Start: start, Boot: boot}, nil
 }
 
-// parseStat takes the state and the start time (fields 3 and 22) from a line of
-// /proc/PID/stat. The name in field 2 may hold spaces and brackets, so counting
-// starts after its last closing bracket.
+// parseStat returns the state and the start time (fields 3 and 22) from a line of
+// /proc/PID/stat. The name in field 2 may contain spaces and parentheses, so counting
+// starts after the last closing parenthesis.
 func parseStat(line string) (state byte, start uint64, err error) {
 	end := strings.LastIndexByte(line, ')')
 	if end < 0 {
-		return 0, 0, fmt.Errorf("odd process state %q", line)
+		return 0, 0, fmt.Errorf("invalid process state %q", line)
 	}
 	fields := strings.Fields(line[end+1:])
 	const startField = 22 - 3
 	if len(fields) <= startField {
-		return 0, 0, fmt.Errorf("short process state %q", line)
+		return 0, 0, fmt.Errorf("incomplete process state %q", line)
 	}
 	start, err = strconv.ParseUint(fields[startField], 10, 64)
 	if err != nil {
-		return 0, 0, fmt.Errorf("odd start time in process state: %w", err)
+		return 0, 0, fmt.Errorf("invalid start time in process state: %w", err)
 	}
 	return fields[0][0], start, nil
 }
 
-// BootID is the kernel's name for the time since the machine was started.
+// BootID returns the kernel's ID of the current boot.
 func BootID() (string, error) {
 	data, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
@@ -98,7 +98,7 @@ func BootID() (string, error) {
 	return strings.TrimSpace(string(data)), nil
 }
 
-// Alive says whether exactly this process still runs.
+// Alive reports whether exactly this process still runs.
 func (i Identity) Alive() bool {
 	now, err := Identify(i.Pid)
 	return err == nil && now == i

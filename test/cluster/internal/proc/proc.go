@@ -20,7 +20,7 @@ type Spec struct {
 	Env     []string // the whole environment
 	Log     string
 	PidFile string
-	// OwnMounts gives the process a mount namespace of its own.
+	// OwnMounts starts the process in a new mount namespace.
 	OwnMounts bool
 }
 
@@ -33,12 +33,12 @@ type Process struct {
 	err  error
 }
 
-// Start starts a process in a session of its own, so that neither a closing
-// terminal nor the end of this program takes it down.
+// Start starts a process in a new session, so that it continues when the terminal
+// closes or this program ends.
 func Start(s Spec) (*Process, error) {
 	for _, file := range []string{s.Log, s.PidFile} {
 		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-			return nil, fmt.Errorf("make folder for %s: %w", s.Name, err)
+			return nil, fmt.Errorf("create folder for %s: %w", s.Name, err)
 		}
 	}
 	log, err := os.OpenFile(s.Log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
@@ -62,16 +62,16 @@ func Start(s Spec) (*Process, error) {
 		p.Identity = id
 		err = os.WriteFile(s.PidFile, []byte(id.String()), 0o644)
 	}
-	// Waiting reaps the child and notices an early end while this program runs.
+	// Wait to reap the child, and to detect an early end while this program runs.
 	go func() { p.err = cmd.Wait(); close(p.done) }()
 	if err != nil {
 		cmd.Process.Kill() //nolint:errcheck // it may have ended by itself
-		return nil, fmt.Errorf("note the pid of %s: %w", s.Name, err)
+		return nil, fmt.Errorf("write the pid file of %s: %w", s.Name, err)
 	}
 	return p, nil
 }
 
-// Ended says how the process ended, or nil while it runs.
+// Ended returns an error if the process has ended, and nil while it runs.
 func (p *Process) Ended() error {
 	select {
 	case <-p.done:
@@ -84,9 +84,9 @@ func (p *Process) Ended() error {
 	}
 }
 
-// RaiseFileLimit lets the processes started from here open as many files as the
-// machine allows. Setting the limit explicitly also keeps Go from putting the
-// original soft limit back for children. It returns the hard limit.
+// RaiseFileLimit raises the limit of open files to the hard limit, also for child
+// processes, and returns it. Because it is set explicitly, Go does not restore the
+// original soft limit for children.
 func RaiseFileLimit() (uint64, error) {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
@@ -99,24 +99,24 @@ func RaiseFileLimit() (uint64, error) {
 	return limit.Max, nil
 }
 
-// Stop ends processes: politely first, by force after the grace period. It
-// returns those that are still there after that.
+// Stop sends SIGTERM to processes, and SIGKILL after the grace period. It
+// returns those that still run after that.
 func Stop(ids []Identity, grace time.Duration) []Identity {
 	signalAll(ids, syscall.SIGTERM)
-	// A stopped (SIGSTOP) process would sleep through its end.
+	// A stopped (SIGSTOP) process does not handle SIGTERM.
 	signalAll(ids, syscall.SIGCONT)
-	left := waitGone(ids, grace)
+	left := waitForExit(ids, grace)
 	if len(left) == 0 {
 		return nil
 	}
 	signalAll(left, syscall.SIGKILL)
-	return waitGone(left, 10*time.Second)
+	return waitForExit(left, 10*time.Second)
 }
 
-// Kill ends processes by force.
+// Kill sends SIGKILL to processes, and returns those that still run.
 func Kill(ids []Identity) []Identity {
 	signalAll(ids, syscall.SIGKILL)
-	return waitGone(ids, 10*time.Second)
+	return waitForExit(ids, 10*time.Second)
 }
 
 func signalAll(ids []Identity, s syscall.Signal) {
@@ -125,21 +125,21 @@ func signalAll(ids []Identity, s syscall.Signal) {
 	}
 }
 
-// signal goes through a pid file descriptor: between the check of the start
-// time and a plain kill the pid could pass to another process.
+// signal uses a pid file descriptor, because the pid could be reused between the check
+// of the start time and a plain kill.
 func (i Identity) signal(s syscall.Signal) {
 	fd, err := unix.PidfdOpen(i.Pid, 0)
 	if err != nil {
 		return
 	}
-	defer unix.Close(fd) //nolint:errcheck // nothing to lose
+	defer unix.Close(fd) //nolint:errcheck // no data is lost
 	if i.Alive() {
-		unix.PidfdSendSignal(fd, s, nil, 0) //nolint:errcheck // it may be gone
+		unix.PidfdSendSignal(fd, s, nil, 0) //nolint:errcheck // it may have ended
 	}
 }
 
-func waitGone(ids []Identity, most time.Duration) []Identity {
-	deadline := time.Now().Add(most)
+func waitForExit(ids []Identity, timeout time.Duration) []Identity {
+	deadline := time.Now().Add(timeout)
 	for {
 		var left []Identity
 		for _, id := range ids {
@@ -155,13 +155,13 @@ func waitGone(ids []Identity, most time.Duration) []Identity {
 	}
 }
 
-// Info is what the process table says about one process.
+// Info is an entry of the process table.
 type Info struct {
 	Identity
 	Args []string
 }
 
-// List returns all processes with a command line (no kernel threads), but not
+// List returns all processes with a command line (no kernel threads) except
 // this one.
 func List() ([]Info, error) {
 	entries, err := os.ReadDir("/proc")

@@ -67,15 +67,15 @@ func TestStartAndStop(t *testing.T) {
 	}
 	id, ok := ReadIdentity(spec.PidFile)
 	if !ok || id != p.Identity || !id.Alive() || p.Ended() != nil {
-		t.Fatalf("pid file says %v (%v), process is %v", id, ok, p.Identity)
+		t.Fatalf("pid file has %v (%v), process is %v", id, ok, p.Identity)
 	}
-	stranger := id
-	stranger.Start++
-	Kill([]Identity{stranger})
+	reused := id
+	reused.Start++
+	Kill([]Identity{reused})
 	if !id.Alive() {
 		t.Fatal("a process with another start time was killed")
 	}
-	// A stopped process cannot answer SIGTERM until it goes on.
+	// A stopped process handles SIGTERM only after it continues.
 	if err := syscall.Kill(id.Pid, syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
@@ -84,11 +84,11 @@ func TestStartAndStop(t *testing.T) {
 	}
 	<-p.done
 	if p.Ended() == nil {
-		t.Fatal("the end was not noticed")
+		t.Fatal("the end was not detected")
 	}
 }
 
-func TestStopForcesTheDeaf(t *testing.T) {
+func TestStopKillsAfterGracePeriod(t *testing.T) {
 	dir := t.TempDir()
 	p, err := Start(Spec{Name: "deaf", Args: []string{"sh", "-c", "trap '' TERM; while :; do sleep 0.1; done"},
 		Env: []string{"PATH=/usr/bin:/bin"}, Log: filepath.Join(dir, "log"), PidFile: filepath.Join(dir, "pid")})

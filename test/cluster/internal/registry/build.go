@@ -12,10 +12,10 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/cluster/internal/step"
 )
 
-// Tools is what the registry itself needs.
+// Tools are the tools of the registry.
 var Tools = []host.Tool{{Program: "docker-registry", Package: "docker-registry", Service: "docker-registry.service"}}
 
-// BuildOptions describe an image to be built from a Dockerfile.
+// BuildOptions describe the build of an image from a Dockerfile.
 type BuildOptions struct {
 	Context    string
 	Dockerfile string
@@ -24,7 +24,7 @@ type BuildOptions struct {
 }
 
 // Build builds an image and pushes it. Base images may come from the cluster's
-// registry. Images and layers are kept, so that building again is quick.
+// registry. Images and layers are cached.
 func Build(ctx context.Context, l layout.Layout, p *step.Printer, o BuildOptions) error {
 	if err := CheckTag(o.Tag); err != nil {
 		return err
@@ -36,14 +36,14 @@ func Build(ctx context.Context, l layout.Layout, p *step.Printer, o BuildOptions
 		o.Dockerfile = filepath.Join(o.Context, "Dockerfile")
 	}
 	dir := filepath.Join(l.Cache, "buildah")
-	unlock, err := build.Lock(filepath.Join(dir, "lock"), func() { p.Say("another image is being built: waiting for it") })
+	unlock, err := build.Lock(filepath.Join(dir, "lock"), func() { p.Printf("waiting for another image build") })
 	if err != nil {
 		return err
 	}
 	defer unlock()
 	buildah := func(args ...string) error {
-		// What it mounts stays in the sandbox; its own user namespaces would need
-		// rights that root lacks on some machines.
+		// The sandbox contains its mounts; buildah's user namespaces would need
+		// permissions that root lacks on some machines.
 		c := run.Cmd{
 			Args: append([]string{"buildah", "--root", filepath.Join(dir, "root"), "--runroot", filepath.Join(dir, "run"), "--storage-driver", "overlay"}, args...),
 			Env:  []string{"BUILDAH_ISOLATION=chroot", "TMPDIR=" + dir}, Log: filepath.Join(dir, "build.log"), Sandbox: true,

@@ -1,4 +1,4 @@
-// Package registry makes images and puts them into the cluster's registry.
+// Package registry builds images and pushes them to the cluster's registry.
 package registry
 
 import (
@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/http"
 	"os"
 	"path"
 	"path/filepath"
@@ -28,7 +29,7 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/cluster/internal/layout"
 )
 
-// Settings are how a container of an image starts.
+// Settings are the start settings of an image.
 type Settings struct {
 	Entrypoint []string
 	User       string
@@ -37,10 +38,10 @@ type Settings struct {
 	Labels     map[string]string
 }
 
-// File is a file or folder of this machine and its place in an image.
+// File is a file or folder of this machine and its path in an image.
 type File struct{ Source, Target string }
 
-// ParseFile reads SOURCE=TARGET.
+// ParseFile parses SOURCE=/TARGET.
 func ParseFile(text string) (File, error) {
 	source, target, found := strings.Cut(text, "=")
 	if !found || source == "" || !strings.HasPrefix(target, "/") {
@@ -49,11 +50,11 @@ func ParseFile(text string) (File, error) {
 	return File{source, path.Clean(target)}, nil
 }
 
-// Image stacks layers under the given settings.
+// Image returns an image with the layers and settings.
 func Image(s Settings, layers ...v1.Layer) (v1.Image, error) {
 	img, err := mutate.AppendLayers(empty.Image, layers...)
 	if err != nil {
-		return nil, fmt.Errorf("stack layers: %w", err)
+		return nil, fmt.Errorf("append layers: %w", err)
 	}
 	img, err = mutate.ConfigFile(img, configOf(img, s))
 	if err != nil {
@@ -73,8 +74,8 @@ func configOf(img v1.Image, s Settings) *v1.ConfigFile {
 	return conf
 }
 
-// FileLayer packs files into a layer that only depends on their content and
-// on whether they are executable.
+// FileLayer packs files into a layer that depends only on their content and
+// executable bits.
 func FileLayer(files []File) (v1.Layer, error) {
 	entries := map[string]string{} // path in the image -> path here
 	for _, f := range files {
@@ -103,13 +104,13 @@ func FileLayer(files []File) (v1.Layer, error) {
 	}
 	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(buf.Bytes())), nil })
 	if err != nil {
-		return nil, fmt.Errorf("make a layer: %w", err)
+		return nil, fmt.Errorf("create a layer: %w", err)
 	}
 	return layer, nil
 }
 
 func collect(entries map[string]string, f File) error {
-	err := filepath.WalkDir(f.Source, func(file string, d fs.DirEntry, err error) error {
+	err := filepath.WalkDir(f.Source, func(file string, _ fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
@@ -170,7 +171,7 @@ func addFile(w *tar.Writer, target, source string) error {
 	return nil
 }
 
-// ErrNotLocal refuses every registry but our own.
+// ErrNotLocal is returned for a tag of another registry.
 var ErrNotLocal = errors.New("the tag must be " + layout.Registry + "/NAME:TAG")
 
 func parse(tag string) (name.Tag, error) {
@@ -184,13 +185,13 @@ func parse(tag string) (name.Tag, error) {
 	return ref, nil
 }
 
-// CheckTag says whether an image may be pushed under this name.
+// CheckTag returns an error if an image may not be pushed with this tag.
 func CheckTag(tag string) error {
 	_, err := parse(tag)
 	return err
 }
 
-// Push uploads an image. Layers that are there already are not sent again.
+// Push uploads an image. It skips layers that the registry already has.
 func Push(ctx context.Context, tag string, img v1.Image) error {
 	ref, err := parse(tag)
 	if err != nil {
@@ -202,23 +203,23 @@ func Push(ctx context.Context, tag string, img v1.Image) error {
 	return nil
 }
 
-// Find fetches the description of an image; nil when it is not there.
+// Find returns the description of an image, or nil if it does not exist.
 func Find(ctx context.Context, tag string) (v1.Image, error) {
 	ref, err := parse(tag)
 	if err != nil {
 		return nil, err
 	}
 	img, err := remote.Image(ref, remote.WithContext(ctx))
-	if missing := (*transport.Error)(nil); errors.As(err, &missing) && missing.StatusCode == 404 {
+	if missing := (*transport.Error)(nil); errors.As(err, &missing) && missing.StatusCode == http.StatusNotFound {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("look for %s: %w", tag, err)
+		return nil, fmt.Errorf("get %s: %w", tag, err)
 	}
 	return img, nil
 }
 
-// Label reads one label of an image in the registry; empty when there is none.
+// Label returns a label of an image in the registry, or "" if there is none.
 func Label(ctx context.Context, tag, label string) (string, error) {
 	img, err := Find(ctx, tag)
 	if err != nil || img == nil {
@@ -231,11 +232,11 @@ func Label(ctx context.Context, tag, label string) (string, error) {
 	return conf.Config.Labels[label], nil
 }
 
-// List names all images in the registry.
+// List returns the references of all images in the registry.
 func List(ctx context.Context) ([]string, error) {
 	reg, err := name.NewRegistry(layout.Registry, name.Insecure)
 	if err != nil {
-		return nil, fmt.Errorf("name the registry: %w", err)
+		return nil, fmt.Errorf("parse the registry's name: %w", err)
 	}
 	repos, err := remote.Catalog(ctx, reg)
 	if err != nil {
@@ -245,7 +246,7 @@ func List(ctx context.Context) ([]string, error) {
 	for _, repo := range repos {
 		tags, err := remote.List(reg.Repo(repo), remote.WithContext(ctx))
 		if err != nil {
-			continue // a name all of whose tags were deleted
+			continue // all tags of the repository were deleted
 		}
 		for _, tag := range tags {
 			images = append(images, layout.Registry+"/"+repo+":"+tag)

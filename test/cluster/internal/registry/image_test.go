@@ -74,7 +74,7 @@ func TestParseFile(t *testing.T) {
 	}
 }
 
-func TestOnlyTheOwnRegistry(t *testing.T) {
+func TestCheckTag(t *testing.T) {
 	if err := CheckTag("localhost:5000/some/name:1"); err != nil {
 		t.Error(err)
 	}

@@ -15,17 +15,17 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/cluster/internal/step"
 )
 
-// Name is the registry's name among the components.
+// Name is the component name of the registry.
 const Name = "registry"
 
-// Command is how the registry is started.
+// Command returns the command line of the registry.
 func Command(l layout.Layout) []string {
 	return []string{"docker-registry", "serve", filepath.Join(l.Conf(), "registry.yaml")}
 }
 
-// During runs fn with a registry at hand: the running cluster's, or one that is
-// started for it and stopped afterwards. Up and down wait for the latter.
-func During(ctx context.Context, l layout.Layout, p *step.Printer, env []string, fn func() error) error {
+// WithServer runs fn with a running registry: that of the running cluster, or a temporary
+// one, for which up and down wait.
+func WithServer(ctx context.Context, l layout.Layout, p *step.Printer, env []string, fn func() error) error {
 	pidFile := filepath.Join(l.Pids(), Name+".pid")
 	running := func() bool {
 		id, ok := proc.ReadIdentity(pidFile)
@@ -34,11 +34,11 @@ func During(ctx context.Context, l layout.Layout, p *step.Printer, env []string,
 	if running() {
 		return fn()
 	}
-	unlock, err := build.Lock(l.Lock(), func() { p.Say("waiting for another up, down or image build") })
+	unlock, err := build.Lock(l.Lock(), func() { p.Printf("waiting for another up, down or image build") })
 	if err != nil {
 		return err
 	}
-	if running() { // an up has ended meanwhile
+	if running() { // an up has finished meanwhile
 		unlock()
 		return fn()
 	}
@@ -47,19 +47,19 @@ func During(ctx context.Context, l layout.Layout, p *step.Printer, env []string,
 }
 
 func temporary(ctx context.Context, l layout.Layout, env []string, pidFile string, fn func() error) error {
-	// Left by a command that was killed: it would be in the way.
+	// Stop the registry of a killed command.
 	if id, ok := proc.ReadIdentity(pidFile); ok {
 		proc.Stop([]proc.Identity{id}, 3*time.Second)
 	}
 	if kube.Healthy(ctx, config.RegistryHealth) == nil {
-		return fmt.Errorf("another image registry listens on %s: stop it first", layout.RegistryAddr)
+		return fmt.Errorf("another image registry listens on %s; stop it first", layout.RegistryAddr)
 	}
 	conf, err := config.Registry(l)
 	if err != nil {
 		return err
 	}
 	if err := os.MkdirAll(l.Conf(), 0o755); err != nil {
-		return fmt.Errorf("make folder of the configuration: %w", err)
+		return fmt.Errorf("create folder of the configuration: %w", err)
 	}
 	if err := os.WriteFile(filepath.Join(l.Conf(), "registry.yaml"), conf, 0o644); err != nil {
 		return fmt.Errorf("write the registry's configuration: %w", err)
@@ -68,7 +68,7 @@ func temporary(ctx context.Context, l layout.Layout, env []string, pidFile strin
 	if err != nil {
 		return err
 	}
-	defer os.Remove(pidFile) //nolint:errcheck // a stale pid file is recognised
+	defer os.Remove(pidFile) //nolint:errcheck // a stale pid file is detected
 	defer proc.Stop([]proc.Identity{p.Identity}, 3*time.Second)
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
 		err := kube.Healthy(ctx, config.RegistryHealth)

@@ -18,12 +18,12 @@ import (
 type Cmd struct {
 	Args  []string
 	Dir   string
-	Env   []string // added to the environment
+	Env   []string // in addition to the environment of this process
 	Stdin string
-	// Log receives the whole output; without it only the tail is kept for errors.
+	// Log is the file for the complete output; if empty, errors contain only its end.
 	Log string
-	// Sandbox gives the command mount and pid namespaces of its own: whatever it
-	// mounts or leaves running is gone when it ends, however it ends.
+	// Sandbox runs the command in new mount and pid namespaces, so that its mounts
+	// and remaining processes end with it.
 	Sandbox bool
 }
 
@@ -34,7 +34,7 @@ func (c Cmd) Run(ctx context.Context) (string, error) {
 	cmd.Env = append(os.Environ(), c.Env...)
 	cmd.Stdin = strings.NewReader(c.Stdin)
 	cmd.WaitDelay = 5 * time.Second
-	// A helper must not outlive a killed localcluster: it would go on changing the machine.
+	// A helper must end with a killed localcluster, because it would continue to change the machine.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if c.Sandbox {
 		cmd.SysProcAttr.Cloneflags = syscall.CLONE_NEWPID
@@ -44,7 +44,7 @@ func (c Cmd) Run(ctx context.Context) (string, error) {
 	sinks := []io.Writer{&all}
 	if c.Log != "" {
 		if err := os.MkdirAll(filepath.Dir(c.Log), 0o755); err != nil {
-			return "", fmt.Errorf("make log folder: %w", err)
+			return "", fmt.Errorf("create log folder: %w", err)
 		}
 		f, err := os.OpenFile(c.Log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 		if err != nil {
@@ -66,11 +66,11 @@ func (c Cmd) Run(ctx context.Context) (string, error) {
 }
 
 func (c Cmd) short() []string {
-	const most = 6
-	if len(c.Args) <= most {
+	const maxArgs = 6
+	if len(c.Args) <= maxArgs {
 		return c.Args
 	}
-	return append(append([]string{}, c.Args[:most]...), "...")
+	return append(append([]string{}, c.Args[:maxArgs]...), "...")
 }
 
 func (c Cmd) where(output string) string {
@@ -79,7 +79,7 @@ func (c Cmd) where(output string) string {
 		text = "\n" + text
 	}
 	if c.Log != "" {
-		text += "\n  whole output: " + c.Log
+		text += "\n  complete output: " + c.Log
 	}
 	return text
 }
@@ -90,14 +90,14 @@ func Output(ctx context.Context, args ...string) (string, error) {
 	return strings.TrimSpace(out), err
 }
 
-// Quiet runs a command whose failure does not matter (clean-up of something
-// that may not be there) and says whether it worked.
+// Quiet runs a command whose failure does not matter (such as cleanup of objects
+// that may not exist) and reports whether it succeeded.
 func Quiet(ctx context.Context, args ...string) bool {
 	_, err := Cmd{Args: args}.Run(ctx)
 	return err == nil
 }
 
-// Has says whether a program can be found.
+// Has reports whether a program is in PATH.
 func Has(program string) bool {
 	_, err := exec.LookPath(program)
 	return err == nil
@@ -112,7 +112,7 @@ func Tail(text string, n int) string {
 	return strings.Join(lines, "\n")
 }
 
-// Indent sets a quoted text off from our own words.
+// Indent marks the lines of a quoted text.
 func Indent(text string) string {
 	if text == "" {
 		return ""
@@ -120,8 +120,8 @@ func Indent(text string) string {
 	return "  | " + strings.ReplaceAll(text, "\n", "\n  | ")
 }
 
-// FixPath makes the administrator's programs findable: a plain user's PATH, and
-// some containers' too, lack the sbin folders.
+// FixPath adds the sbin folders to PATH, because they are missing in the PATH of plain
+// users and some containers.
 func FixPath() {
 	path := os.Getenv("PATH")
 	for _, dir := range []string{"/usr/local/sbin", "/usr/sbin", "/sbin"} {

@@ -1,5 +1,5 @@
-// Package snapshot describes the machine as far as the cluster changes it, so
-// that two descriptions can be compared.
+// Package snapshot describes the state of the machine that the cluster changes, for
+// comparison.
 package snapshot
 
 import (
@@ -18,7 +18,7 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/cluster/internal/run"
 )
 
-// Take returns sorted lines, each a kind and what there is of it.
+// Take returns sorted lines, each with the kind and the name of an object.
 func Take(ctx context.Context, l layout.Layout) ([]string, error) {
 	var lines []string
 	for _, part := range []func(context.Context, layout.Layout) ([]string, error){
@@ -34,9 +34,9 @@ func Take(ctx context.Context, l layout.Layout) ([]string, error) {
 	return lines, nil
 }
 
-// suspicious are programs of any Kubernetes node; they are listed even when they
-// do not name the state folder. Etcd, the API server and the controller manager
-// are not among them: tests against a bare API server run the same binaries.
+// suspicious matches programs of any Kubernetes node, which are listed even if their
+// command lines do not contain the state folder. It excludes etcd, API server and
+// controller manager, because the integration tests run the same binaries.
 var suspicious = regexp.MustCompile(`^(containerd-shim.*|kube-proxy|kube-scheduler|kubelet|pause)$`)
 
 func processes(_ context.Context, l layout.Layout) ([]string, error) {
@@ -88,7 +88,7 @@ func links(context.Context, layout.Layout) ([]string, error) {
 		lines = append(lines, fmt.Sprintf("link %s mtu %d %s %s", i.Name, i.MTU, i.HardwareAddr, i.Flags))
 		addrs, err := i.Addrs()
 		if err != nil {
-			continue // it has just gone
+			continue // it was just removed
 		}
 		for _, a := range addrs {
 			lines = append(lines, "address "+i.Name+" "+a.String())
@@ -122,8 +122,8 @@ func firewall(ctx context.Context, _ layout.Layout) ([]string, error) {
 	return lines, nil
 }
 
-// cgroups lists the outermost groups, and the pods' in full. Deeper ones come
-// and go with sessions and services that are none of our business.
+// cgroups returns the top-level groups and all groups of pods. It ignores deeper
+// groups, because they change with sessions and services.
 func cgroups(context.Context, layout.Layout) ([]string, error) {
 	roots, err := host.CgroupRoots()
 	if err != nil {

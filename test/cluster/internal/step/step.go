@@ -1,4 +1,4 @@
-// Package step prints what is being done and how long each part took.
+// Package step prints progress and durations of steps.
 package step
 
 import (
@@ -18,27 +18,27 @@ type Printer struct {
 // New returns a printer to stderr.
 func New() *Printer { return &Printer{Out: os.Stderr, start: time.Now()} }
 
-// Say prints one line.
-func (p *Printer) Say(format string, args ...any) {
-	fmt.Fprintf(p.Out, format+"\n", args...) //nolint:errcheck // progress output only
+// Printf prints one line.
+func (p *Printer) Printf(format string, args ...any) {
+	fmt.Fprintf(p.Out, format+"\n", args...)
 }
 
 // Do runs one step and prints its duration.
 func (p *Printer) Do(name string, fn func() error) error {
 	begin := time.Now()
 	if err := fn(); err != nil {
-		p.Say("%7.1fs  %s: FAILED", time.Since(begin).Seconds(), name)
+		p.Printf("%7.1fs  %s: FAILED", time.Since(begin).Seconds(), name)
 		return fmt.Errorf("%s: %w", name, err)
 	}
-	p.Say("%7.1fs  %s", time.Since(begin).Seconds(), name)
+	p.Printf("%7.1fs  %s", time.Since(begin).Seconds(), name)
 	return nil
 }
 
-// Total is the time since the printer was made.
+// Total returns the time since the creation of the printer.
 func (p *Printer) Total() time.Duration { return time.Since(p.start) }
 
-// Heartbeat prints a line every interval until the returned function is called,
-// so that a long silent command does not look hung.
+// Heartbeat prints a line every interval until the returned function is called, to
+// show the progress of long commands without output.
 func (p *Printer) Heartbeat(what string, every time.Duration) func() {
 	begin, done := time.Now(), make(chan struct{})
 	go func() {
@@ -49,7 +49,7 @@ func (p *Printer) Heartbeat(what string, every time.Duration) func() {
 			case <-done:
 				return
 			case <-tick.C:
-				p.Say("          still busy: %s (%s so far)", what, time.Since(begin).Round(time.Second))
+				p.Printf("          still running: %s (%s so far)", what, time.Since(begin).Round(time.Second))
 			}
 		}
 	}()

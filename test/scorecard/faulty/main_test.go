@@ -21,31 +21,31 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/controllers"
 )
 
-// The faults sit between the reconciler and its writes, so that a change of how it writes could mend them all unseen.
-func TestFaultsReachWhatIsWritten(t *testing.T) {
+// The faults intercept the reconciler's writes; if it wrote in another way, they would have no effect.
+func TestFaultsReachStatusWrites(t *testing.T) {
 	for _, row := range []struct {
 		fault string
 		holds func(status *v2.LocustTestStatus) bool
 	}{
 		{"no-status", func(s *v2.LocustTestStatus) bool { return s.Phase == "" && len(s.Conditions) == 0 }},
 		{"frozen-times", func(s *v2.LocustTestStatus) bool {
-			return s.Phase == v2.PhasePending && s.Conditions[0].LastTransitionTime.Unix() == began.Unix()
+			return s.Phase == v2.PhasePending && s.Conditions[0].LastTransitionTime.Unix() == startTime.Unix()
 		}},
 		{"load-claimed", func(s *v2.LocustTestStatus) bool {
 			return meta.IsStatusConditionTrue(s.Conditions, v2.ConditionTypeLoadDelivered)
 		}},
 	} {
 		t.Run(row.fault, func(t *testing.T) {
-			began = time.Now().Add(-time.Hour)
-			written := statusUnder(t, faults[row.fault])
+			startTime = time.Now().Add(-time.Hour)
+			written := statusWithFault(t, faults[row.fault])
 			assert.True(t, row.holds(written), "%+v", written)
-			assert.False(t, row.holds(statusUnder(t, faults["none"])), "without the fault")
+			assert.False(t, row.holds(statusWithFault(t, faults["none"])), "without the fault")
 		})
 	}
 }
 
-// statusUnder is what a new test's status says after one look of an operator with a fault.
-func statusUnder(t *testing.T, f fault) *v2.LocustTestStatus {
+// statusWithFault returns the status of a new test after one reconcile with the fault.
+func statusWithFault(t *testing.T, f fault) *v2.LocustTestStatus {
 	t.Helper()
 	scheme := runtime.NewScheme()
 	require.NoError(t, clientgoscheme.AddToScheme(scheme))
@@ -59,7 +59,7 @@ func statusUnder(t *testing.T, f fault) *v2.LocustTestStatus {
 	c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(test).WithStatusSubresource(test).
 		WithIndex(&corev1.Pod{}, "test", func(client.Object) []string { return nil }).Build()
 	reconciler := &controllers.LocustTestReconciler{
-		Client: breaking(c, c, f), Live: c, Recorder: events.NewFakeRecorder(100), Clock: clock.RealClock{}, RefreshInterval: 10 * time.Second,
+		Client: newFaultyClient(c, c, f), Live: c, Recorder: events.NewFakeRecorder(100), Clock: clock.RealClock{}, RefreshInterval: 10 * time.Second,
 	}
 	_, err := reconciler.Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKeyFromObject(test)})
 	require.NoError(t, err)

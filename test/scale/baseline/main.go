@@ -1,6 +1,6 @@
-// Command floor is the least that any operator has to do: it creates the three objects of each test, watches the tests
-// and their Jobs, and patches the status once for each visible transition of the phase. No cache, no derivation, no retries, no
-// safety. What it needs is what the machine and the API server need; the operator is measured beside it.
+// Command baseline does the minimum that any operator has to do: it creates the three objects of each test, watches the
+// tests and their Jobs, and patches the status once for each visible transition of the phase. It has no cache, no retries
+// and no error handling. Its measurements are the cost of machine and API server, for comparison with the operator.
 package main
 
 import (
@@ -27,12 +27,12 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
 )
 
-// concurrency is how many tests are worked on at the same time: the operator's default.
+// concurrency is the number of tests that are processed concurrently, the operator's default.
 const concurrency = 10
 
 func main() {
 	namespace := flag.String("namespace", "", "namespace of the tests")
-	agent := flag.String("user-agent", "floor", "name in the audit log")
+	agent := flag.String("user-agent", "baseline", "name in the audit log")
 	flag.Parse() // --kubeconfig is controller-runtime's
 	if err := run(*namespace, *agent); err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)
@@ -53,7 +53,7 @@ func run(namespace, agent string) error {
 	utilruntime.Must(v2.AddToScheme(scheme))
 	c, err := client.NewWithWatch(config, client.Options{Scheme: scheme})
 	if err != nil {
-		return fmt.Errorf("make a client: %w", err)
+		return fmt.Errorf("create a client: %w", err)
 	}
 	tests, err := c.Watch(ctx, &v2.LocustTestList{}, client.InNamespace(namespace))
 	if err != nil {
@@ -63,7 +63,7 @@ func run(namespace, agent string) error {
 	if err != nil {
 		return fmt.Errorf("watch Jobs: %w", err)
 	}
-	f := &floor{client: c, slots: make(chan struct{}, concurrency), known: map[types.NamespacedName]*one{}}
+	f := &baseline{client: c, slots: make(chan struct{}, concurrency), tests: map[types.NamespacedName]*testState{}}
 	fmt.Println("ready")
 	for {
 		select {
@@ -71,14 +71,14 @@ func run(namespace, agent string) error {
 			return nil
 		case event, open := <-tests.ResultChan():
 			if !open {
-				return fmt.Errorf("the watch of the tests has ended")
+				return fmt.Errorf("the watch of the tests ended")
 			}
 			if test, ok := event.Object.(*v2.LocustTest); ok && event.Type == watch.Added {
 				f.do(ctx, client.ObjectKeyFromObject(test), func() (string, error) { return v2.PhasePending, f.create(ctx, test) })
 			}
 		case event, open := <-jobs.ResultChan():
 			if !open {
-				return fmt.Errorf("the watch of the Jobs has ended")
+				return fmt.Errorf("the watch of the Jobs ended")
 			}
 			if job, ok := event.Object.(*batchv1.Job); ok && event.Type != watch.Deleted {
 				if phase := phaseOf(job); phase != "" {
@@ -90,7 +90,7 @@ func run(namespace, agent string) error {
 	}
 }
 
-// phaseOf is the phase that a master Job alone tells.
+// phaseOf derives the phase from the master Job.
 func phaseOf(job *batchv1.Job) string {
 	for _, c := range job.Status.Conditions {
 		switch {
@@ -107,24 +107,24 @@ func phaseOf(job *batchv1.Job) string {
 	return ""
 }
 
-type floor struct {
+type baseline struct {
 	client client.WithWatch
 	slots  chan struct{}
-	known  map[types.NamespacedName]*one
+	tests  map[types.NamespacedName]*testState
 }
 
-// one is a test; its steps come one after the other.
-type one struct {
+// testState is the state of a test; the mutex serializes its steps.
+type testState struct {
 	mu    sync.Mutex
 	phase string
 }
 
-// do makes a step of a test, and tells the phase that it leads to when that is a new one.
-func (f *floor) do(ctx context.Context, key types.NamespacedName, step func() (string, error)) {
-	test := f.known[key]
+// do runs a step of a test in the background, and patches the phase if it is new.
+func (f *baseline) do(ctx context.Context, key types.NamespacedName, step func() (string, error)) {
+	test := f.tests[key]
 	if test == nil {
-		test = &one{}
-		f.known[key] = test
+		test = &testState{}
+		f.tests[key] = test
 	}
 	go func() {
 		test.mu.Lock()
@@ -143,7 +143,7 @@ func (f *floor) do(ctx context.Context, key types.NamespacedName, step func() (s
 	}()
 }
 
-func (f *floor) create(ctx context.Context, test *v2.LocustTest) error {
+func (f *baseline) create(ctx context.Context, test *v2.LocustTest) error {
 	master, err := resources.BuildMasterJob(test)
 	if err != nil {
 		return err

@@ -1,7 +1,7 @@
-// Broken runs the operator's reconciler with one of its duties broken on purpose, so that the scorecard's tests can show
-// that they notice. It is for a cluster on which no other operator runs.
+// Faulty runs the operator's reconciler with an injected fault, to show that the scorecard tests
+// detect it. Use it on a cluster where no other operator runs.
 //
-//	broken FAULT
+//	faulty FAULT
 package main
 
 import (
@@ -35,21 +35,21 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/status"
 )
 
-// fault is how a duty is broken.
+// fault is one way in which the reconciler is faulty.
 type fault struct {
-	// write changes a status on its way to the API server; false keeps it from being written.
+	// write modifies a status before it is written; if it returns false, the status is not written.
 	write func(status *v2.LocustTestStatus) bool
-	// meddle is done all the time, for each test.
-	meddle func(ctx context.Context, c client.Client, test *v2.LocustTest) error
+	// tamper is called every second for each test.
+	tamper func(ctx context.Context, c client.Client, test *v2.LocustTest) error
 }
 
-var began = time.Now()
+var startTime = time.Now()
 
 var faults = map[string]fault{
 	"none": {},
 	// The status is never written.
 	"no-status": {write: func(*v2.LocustTestStatus) bool { return false }},
-	// A reason that no table has.
+	// A reason that is not in the contract.
 	"wrong-reason": {write: func(s *v2.LocustTestStatus) bool {
 		for i := range s.Conditions {
 			if s.Conditions[i].Type == v2.ConditionTypePodsHealthy {
@@ -59,7 +59,7 @@ var faults = map[string]fault{
 		return true
 	}},
 	// The status is written although nothing has happened.
-	"hot-loop": {meddle: func(ctx context.Context, c client.Client, test *v2.LocustTest) error {
+	"hot-loop": {tamper: func(ctx context.Context, c client.Client, test *v2.LocustTest) error {
 		before := test.DeepCopy()
 		for i := range test.Status.Conditions {
 			if test.Status.Conditions[i].Type == v2.ConditionTypePodsHealthy {
@@ -68,33 +68,33 @@ var faults = map[string]fault{
 		}
 		return c.Status().Patch(ctx, test, client.MergeFrom(before))
 	}},
-	// Each write moves the times of all conditions.
+	// Each write changes the lastTransitionTime of all conditions.
 	"moving-times": {write: func(s *v2.LocustTestStatus) bool {
 		for i := range s.Conditions {
 			s.Conditions[i].LastTransitionTime = metav1.Now()
 		}
 		return true
 	}},
-	// The times of conditions stay what they were at first.
+	// The lastTransitionTime of conditions never changes.
 	"frozen-times": {write: func(s *v2.LocustTestStatus) bool {
 		for i := range s.Conditions {
-			s.Conditions[i].LastTransitionTime = metav1.NewTime(began)
+			s.Conditions[i].LastTransitionTime = metav1.NewTime(startTime)
 		}
 		return true
 	}},
-	// A write carries only the conditions that it is about.
+	// A write drops conditions that it does not change.
 	"dropped-conditions": {write: func(s *v2.LocustTestStatus) bool {
 		if s.Phase == v2.PhaseRunning {
 			s.Conditions = slices.DeleteFunc(s.Conditions, func(c metav1.Condition) bool { return c.Type == v2.ConditionTypePodsHealthy })
 		}
 		return true
 	}},
-	// The load is never seen to start.
+	// The start of the load is never detected.
 	"load-not-started": {write: loadDelivered(metav1.ConditionUnknown, v2.ReasonLoadNotStarted)},
-	// Any load is taken for the one that was asked for, without a look at its requests.
+	// Any load counts as the requested one, whatever its requests.
 	"load-claimed": {write: loadDelivered(metav1.ConditionTrue, v2.ReasonLoadAsPlanned)},
-	// A test whose Job has gone is taken for one that has not begun.
-	"not-absorbing": {meddle: func(ctx context.Context, c client.Client, test *v2.LocustTest) error {
+	// A finished test whose Job is deleted becomes Pending again.
+	"not-absorbing": {tamper: func(ctx context.Context, c client.Client, test *v2.LocustTest) error {
 		var job batchv1.Job
 		err := c.Get(ctx, client.ObjectKey{Namespace: test.Namespace, Name: resources.MasterName(test.Name)}, &job)
 		if !test.Status.IsTerminal() || !apierrors.IsNotFound(err) {
@@ -106,7 +106,7 @@ var faults = map[string]fault{
 	}},
 }
 
-// loadDelivered gives each written status the same condition LoadDelivered.
+// loadDelivered returns a fault that sets the same LoadDelivered condition in each status.
 func loadDelivered(status metav1.ConditionStatus, reason string) func(*v2.LocustTestStatus) bool {
 	return func(s *v2.LocustTestStatus) bool {
 		meta.SetStatusCondition(&s.Conditions, metav1.Condition{
@@ -118,7 +118,7 @@ func loadDelivered(status metav1.ConditionStatus, reason string) func(*v2.Locust
 
 func main() {
 	if err := run(); err != nil {
-		fmt.Fprintln(os.Stderr, "broken:", err)
+		fmt.Fprintln(os.Stderr, "faulty:", err)
 		os.Exit(1)
 	}
 }
@@ -154,51 +154,51 @@ func run() error {
 	}
 	ctx := ctrl.SetupSignalHandler()
 	reconciler := &controllers.LocustTestReconciler{
-		Client: breaking(mgr.GetClient(), direct, f), Live: mgr.GetAPIReader(), Recorder: mgr.GetEventRecorder("locust-k8s-operator"), Clock: clock.RealClock{},
+		Client: newFaultyClient(mgr.GetClient(), direct, f), Live: mgr.GetAPIReader(), Recorder: mgr.GetEventRecorder("locust-k8s-operator"), Clock: clock.RealClock{},
 		Settings: status.Settings{StartupDeadline: 5 * time.Minute}, RefreshInterval: 10 * time.Second, Concurrency: 4,
 	}
 	if err := reconciler.SetupWithManager(ctx, mgr); err != nil {
 		return fmt.Errorf("set up the controller: %w", err)
 	}
-	if f.meddle != nil {
-		if err := mgr.Add(manager.RunnableFunc(func(ctx context.Context) error { return meddle(ctx, direct, f) })); err != nil {
+	if f.tamper != nil {
+		if err := mgr.Add(manager.RunnableFunc(func(ctx context.Context) error { return tamperPeriodically(ctx, direct, f) })); err != nil {
 			return err
 		}
 	}
 	return mgr.Start(ctx)
 }
 
-// reading is a client whose reads come from the cache, and whose status writes can be intercepted.
-type reading struct {
+// splitClient reads from the cache and writes the status through another client.
+type splitClient struct {
 	client.Client
 	status client.Client
 }
 
-func (r reading) Status() client.SubResourceWriter { return r.status.Status() }
+func (r splitClient) Status() client.SubResourceWriter { return r.status.Status() }
 
-func breaking(cached client.Client, direct client.WithWatch, f fault) client.Client {
+func newFaultyClient(cached client.Client, direct client.WithWatch, f fault) client.Client {
 	if f.write == nil {
 		return cached
 	}
-	return reading{cached, interceptor.NewClient(direct, interceptor.Funcs{
+	return splitClient{cached, interceptor.NewClient(direct, interceptor.Funcs{
 		SubResourcePatch: func(ctx context.Context, c client.Client, _ string, object client.Object, patch client.Patch, _ ...client.SubResourcePatchOption) error {
 			var test v2.LocustTest
 			if err := c.Get(ctx, client.ObjectKeyFromObject(object), &test); err != nil {
 				return err
 			}
-			meant, err := patched(&test, object, patch)
-			if err != nil || !f.write(&meant.Status) {
+			desired, err := patched(&test, object, patch)
+			if err != nil || !f.write(&desired.Status) {
 				return err
 			}
-			// The patch names the version that the status was derived from, and so does the update.
-			err = c.Status().Update(ctx, meant)
-			object.SetResourceVersion(meant.ResourceVersion)
+			// Like the patch, the update fails if the test has changed since the status was derived.
+			err = c.Status().Update(ctx, desired)
+			object.SetResourceVersion(desired.ResourceVersion)
 			return err
 		},
 	})}
 }
 
-// patched is the test as the reconciler means to write it.
+// patched returns the test as the reconciler intends to write it.
 func patched(test *v2.LocustTest, object client.Object, patch client.Patch) (*v2.LocustTest, error) {
 	change, err := patch.Data(object)
 	if err != nil {
@@ -212,11 +212,11 @@ func patched(test *v2.LocustTest, object client.Object, patch client.Patch) (*v2
 	if err != nil {
 		return nil, err
 	}
-	var meant v2.LocustTest
-	return &meant, json.Unmarshal(after, &meant)
+	var desired v2.LocustTest
+	return &desired, json.Unmarshal(after, &desired)
 }
 
-func meddle(ctx context.Context, c client.Client, f fault) error {
+func tamperPeriodically(ctx context.Context, c client.Client, f fault) error {
 	for ctx.Err() == nil {
 		var all v2.LocustTestList
 		if err := c.List(ctx, &all); err != nil {
@@ -224,7 +224,7 @@ func meddle(ctx context.Context, c client.Client, f fault) error {
 		}
 		for i := range all.Items {
 			if test := &all.Items[i]; test.Status.Phase != "" {
-				_ = f.meddle(ctx, c, test) // it is tried again at once
+				_ = f.tamper(ctx, c, test) // retried in the next round
 			}
 		}
 		select {

@@ -12,7 +12,7 @@ var (
 	expiry   = regexp.MustCompile(`\s+expires \S+`)
 )
 
-// Routes drops what changes by itself from the output of "ip route".
+// Routes removes volatile parts from the output of "ip route".
 func Routes(text string) []string {
 	var lines []string
 	for line := range strings.Lines(text) {
@@ -23,9 +23,9 @@ func Routes(text string) []string {
 	return lines
 }
 
-// IPTables turns the output of iptables-save into one line per chain and rule,
-// without dates and counters. A table that does nothing is left out: merely
-// looking at a table makes it appear on some machines.
+// IPTables converts the output of iptables-save to one line per chain and rule,
+// without dates and counters. It leaves out tables without effect, because on some
+// machines listing a table creates it.
 func IPTables(text string) []string {
 	var lines, table []string
 	name, idle := "", true
@@ -48,8 +48,8 @@ func IPTables(text string) []string {
 	return lines
 }
 
-// NFTables turns the output of "nft list ruleset" into one line per chain, set
-// and rule, leaving out tables that do nothing.
+// NFTables converts the output of "nft list ruleset" to one line per chain, set
+// and rule, without tables that have no effect.
 func NFTables(text string) []string {
 	var lines []string
 	for _, table := range splitTables(text) {
@@ -74,7 +74,7 @@ func splitTables(text string) []string {
 	return tables
 }
 
-// flatten puts the enclosing blocks in front of every line.
+// flatten prefixes every line with its enclosing blocks.
 func flatten(table string) []string {
 	var lines, blocks []string
 	for line := range strings.Lines(table) {
