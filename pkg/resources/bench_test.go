@@ -34,7 +34,7 @@ func BenchmarkBuild(b *testing.B) {
 	b.Run("run-of", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			if _, err := RunOf(job); err != nil {
+			if _, err := RunFromJob(job); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -17,8 +17,8 @@ type Load struct {
 	RunTime *time.Duration
 }
 
-// LoadOf reads the load from the arguments and variables of the master. What Locust would refuse counts as not given.
-func LoadOf(spec *v2.LocustTestSpec) Load {
+// LoadFor reads the load from the arguments and variables of the master. What Locust would refuse counts as not given.
+func LoadFor(spec *v2.LocustTestSpec) Load {
 	opts := masterOptions(withDefaults(spec))
 	var load Load
 	if users, err := strconv.ParseInt(strings.TrimSpace(opts.value(optUsers)), 10, 32); err == nil && users >= 0 {

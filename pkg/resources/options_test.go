@@ -125,9 +125,9 @@ func TestExpand_Bounded(t *testing.T) {
 	require.Equal(t, "$(V13)$(V13)", *x.refused)
 	spec.Env.Variables = spec.Env.Variables[:13]
 	spec.Master.Command = "--locustfile /t.py --users 7 --host $(V12)"
-	require.EqualValues(t, 7, *LoadOf(spec).Users)
+	require.EqualValues(t, 7, *LoadFor(spec).Users)
 	spec.Master.Command += strings.Repeat("$(V12)", 2000)
-	require.Nil(t, LoadOf(spec).Users, "no container starts with it")
+	require.Nil(t, LoadFor(spec).Users, "no container starts with it")
 }
 
 // bomb is 17 KiB that expand to many gigabytes: a command of short words, each of them a variable that is as long as a
@@ -168,7 +168,7 @@ func TestExpansion_Memory(t *testing.T) {
 			"Validate":        func() { Validate(test) },
 			"Warnings":        func() { Warnings(test) },
 			"WebAPIOf":        func() { WebAPIOf(&test.Spec) },
-			"LoadOf":          func() { LoadOf(&test.Spec) },
+			"LoadOf":          func() { LoadFor(&test.Spec) },
 			"ExitCodeOnError": func() { ExitCodeOnError(&test.Spec) },
 			"HasReporter":     func() { HasReporter(&test.Spec) },
 			"BuildService":    func() { BuildService(test) },

@@ -25,9 +25,9 @@ type Run struct {
 	Generation int64
 }
 
-// RunOf reads the run that a Job belongs to. It returns nil without an error when the Job carries no
+// RunFromJob reads the run that a Job belongs to. It returns nil without an error when the Job carries no
 // run (another operator made it), and an error when the annotations cannot be read.
-func RunOf(job *batchv1.Job) (*Run, error) {
+func RunFromJob(job *batchv1.Job) (*Run, error) {
 	spec, hasSpec := job.Annotations[AnnotationRunSpec]
 	generation, hasGeneration := job.Annotations[AnnotationRunGeneration]
 	if !hasSpec && !hasGeneration {
