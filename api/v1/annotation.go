@@ -41,7 +41,7 @@ var errNotWritable = map[string]error{
 // CheckAnnotation reports why the annotation AnnotationV2Spec of a test cannot be understood. It returns nil when it can,
 // or when there is none.
 func CheckAnnotation(test *v2.LocustTest) *v2.DecodeError {
-	if _, err := recall(test.Annotations); err != nil {
+	if _, err := unmarshalData(test.Annotations); err != nil {
 		return &v2.DecodeError{
 			Field:  "metadata.annotations[" + AnnotationV2Spec + "]",
 			Value:  fmt.Sprintf("%d bytes", len(test.Annotations[AnnotationV2Spec])),
@@ -51,11 +51,11 @@ func CheckAnnotation(test *v2.LocustTest) *v2.DecodeError {
 	return nil
 }
 
-// recall reads what is remembered of v2.
-func recall(annotations map[string]string) (*v2.LocustTestSpec, error) {
+// unmarshalData reads what is remembered of v2.
+func unmarshalData(annotations map[string]string) (*v2.LocustTestSpec, error) {
 	text, ok := annotations[AnnotationV2Spec]
 	if !ok {
-		return plain(), nil
+		return emptyV2Spec(), nil
 	}
 	if err := errNotWritable[text]; err != nil {
 		return nil, err
@@ -74,35 +74,35 @@ func recall(annotations map[string]string) (*v2.LocustTestSpec, error) {
 	return rest, nil
 }
 
-func forget(meta *metav1.ObjectMeta) {
+func dropData(meta *metav1.ObjectMeta) {
 	delete(meta.Annotations, AnnotationV2Spec)
 	if len(meta.Annotations) == 0 {
 		meta.Annotations = nil
 	}
 }
 
-// remember writes what v1 does not show of a spec into the annotation, if there is anything.
-func remember(meta *metav1.ObjectMeta, spec *v2.LocustTestSpec, v1 *LocustTestSpec) error {
-	if _, err := recall(meta.Annotations); err == nil {
-		forget(meta)
+// marshalData writes what v1 does not show of a spec into the annotation, if there is anything.
+func marshalData(meta *metav1.ObjectMeta, spec *v2.LocustTestSpec, v1 *LocustTestSpec) error {
+	if _, err := unmarshalData(meta.Annotations); err == nil {
+		dropData(meta)
 	}
-	if equality.Semantic.DeepEqual(put(plain(), v1.DeepCopy()), *spec) {
+	if equality.Semantic.DeepEqual(mergeIntoV2(emptyV2Spec(), v1.DeepCopy()), *spec) {
 		return nil
 	}
-	text, err := encode(unshown(spec, v1))
+	text, err := encode(v2OnlyFields(spec, v1))
 	if err != nil {
 		return err
 	}
 	setAnnotation(meta, string(text))
 	if len(text) > MaxV2SpecBytes || apivalidation.ValidateAnnotationsSize(meta.Annotations) != nil {
-		mark(meta, tooLarge)
+		setMarker(meta, tooLarge)
 	}
 	return nil
 }
 
-// mark sets one of the marks of errNotWritable. The API server checks the annotations of what it has converted, so the
-// others give way where there is no room; a test with a mark cannot be written back.
-func mark(meta *metav1.ObjectMeta, text string) {
+// setMarker sets one of the marks of errNotWritable. The API server checks the annotations of what it has converted, so the
+// others give way where there is no room; a test with a setMarker cannot be written back.
+func setMarker(meta *metav1.ObjectMeta, text string) {
 	setAnnotation(meta, text)
 	if apivalidation.ValidateAnnotationsSize(meta.Annotations) != nil {
 		meta.Annotations = map[string]string{AnnotationV2Spec: text}
@@ -116,8 +116,8 @@ func setAnnotation(meta *metav1.ObjectMeta, text string) {
 	meta.Annotations[AnnotationV2Spec] = text
 }
 
-// unshown is a spec without what put makes of v1 alone.
-func unshown(spec *v2.LocustTestSpec, v1 *LocustTestSpec) *v2.LocustTestSpec {
+// v2OnlyFields is a spec without what put makes of v1 alone.
+func v2OnlyFields(spec *v2.LocustTestSpec, v1 *LocustTestSpec) *v2.LocustTestSpec {
 	rest := spec.DeepCopy()
 	rest.Image, rest.ImagePullPolicy, rest.ImagePullSecrets = "", "", nil
 	rest.Master.Command, rest.Master.Labels, rest.Master.Annotations = "", nil, nil
@@ -125,15 +125,15 @@ func unshown(spec *v2.LocustTestSpec, v1 *LocustTestSpec) *v2.LocustTestSpec {
 	rest.Worker.Replicas = 0
 	if files := rest.TestFiles; files != nil {
 		files.ConfigMapRef, files.LibConfigMapRef = "", ""
-		if equality.Semantic.DeepEqual(putFiles(nil, v1.ConfigMap, v1.LibConfigMap), spec.TestFiles) {
+		if equality.Semantic.DeepEqual(mergeTestFiles(nil, v1.ConfigMap, v1.LibConfigMap), spec.TestFiles) {
 			rest.TestFiles = nil
 		}
 	}
 	if scheduling := rest.Scheduling; scheduling != nil {
-		if equality.Semantic.DeepEqual(putTolerations(nil, v1.Tolerations), scheduling.Tolerations) {
+		if equality.Semantic.DeepEqual(mergeTolerations(nil, v1.Tolerations), scheduling.Tolerations) {
 			scheduling.Tolerations = nil
 		}
-		if equality.Semantic.DeepEqual(putAffinity(nil, v1.requiredLabels()), scheduling.Affinity) {
+		if equality.Semantic.DeepEqual(mergeAffinity(nil, v1.requiredLabels()), scheduling.Affinity) {
 			scheduling.Affinity = nil
 		}
 		if equality.Semantic.DeepEqual(*scheduling, v2.SchedulingConfig{}) && (v1.Affinity != nil || len(v1.Tolerations) > 0) {

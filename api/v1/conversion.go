@@ -36,20 +36,20 @@ func (t *LocustTest) ConvertTo(hub conversion.Hub) error {
 	if t.DecodeError != nil {
 		// No test of this size can run. What a list of v2 shows of it is the error.
 		t.ObjectMeta.DeepCopyInto(&dst.ObjectMeta)
-		mark(&dst.ObjectMeta, notDecoded+t.DecodeError.Error())
+		setMarker(&dst.ObjectMeta, notDecoded+t.DecodeError.Error())
 		return nil
 	}
 	if err := errNotWritable[t.Annotations[AnnotationV2Spec]]; err != nil {
 		return err
 	}
 	t.ObjectMeta.DeepCopyInto(&dst.ObjectMeta)
-	rest, err := recall(t.Annotations)
+	rest, err := unmarshalData(t.Annotations)
 	if err == nil {
-		forget(&dst.ObjectMeta)
+		dropData(&dst.ObjectMeta)
 	} else {
-		rest = plain()
+		rest = emptyV2Spec()
 	}
-	dst.Spec = put(rest, t.Spec.DeepCopy())
+	dst.Spec = mergeIntoV2(rest, t.Spec.DeepCopy())
 	t.Status.DeepCopyInto(&dst.Status)
 	return nil
 }
@@ -65,16 +65,16 @@ func (t *LocustTest) ConvertFrom(hub conversion.Hub) error {
 	src.Status.DeepCopyInto(&t.Status)
 	if src.DecodeError != nil {
 		t.Spec = LocustTestSpec{}
-		mark(&t.ObjectMeta, unreadable)
+		setMarker(&t.ObjectMeta, unreadable)
 		return nil
 	}
-	t.Spec = shown(src.Spec.DeepCopy())
-	return remember(&t.ObjectMeta, &src.Spec, &t.Spec)
+	t.Spec = specFromV2(src.Spec.DeepCopy())
+	return marshalData(&t.ObjectMeta, &src.Spec, &t.Spec)
 }
 
-// plain is what v2's schema makes of a test that says nothing but what v1 can say. A test that was written in v1 is the
+// emptyV2Spec is what v2's schema makes of a test that says nothing but what v1 can say. A test that was written in v1 is the
 // same with and without the API server's defaults, and needs no annotation.
-func plain() *v2.LocustTestSpec {
+func emptyV2Spec() *v2.LocustTestSpec {
 	return &v2.LocustTestSpec{Master: v2.MasterSpec{Autostart: new(true), Reporter: new(true)}, LoadGuarantee: v2.LoadGuaranteeBasic}
 }
 
@@ -84,53 +84,53 @@ const (
 	defaultLibMountPath = "/opt/locust/lib"
 )
 
-func shown(spec *v2.LocustTestSpec) LocustTestSpec {
+func specFromV2(spec *v2.LocustTestSpec) LocustTestSpec {
 	v1 := LocustTestSpec{
 		MasterCommandSeed: spec.Master.Command,
 		WorkerCommandSeed: spec.Worker.Command,
 		WorkerReplicas:    spec.Worker.Replicas,
 		Image:             spec.Image,
 		ImagePullPolicy:   spec.ImagePullPolicy,
-		ImagePullSecrets:  shownSecrets(spec.ImagePullSecrets),
-		Labels:            shownMaps(spec.Master.Labels, spec.Worker.Labels),
-		Annotations:       shownMaps(spec.Master.Annotations, spec.Worker.Annotations),
+		ImagePullSecrets:  secretNames(spec.ImagePullSecrets),
+		Labels:            podMaps(spec.Master.Labels, spec.Worker.Labels),
+		Annotations:       podMaps(spec.Master.Annotations, spec.Worker.Annotations),
 	}
 	if files := spec.TestFiles; files != nil {
 		v1.ConfigMap, v1.LibConfigMap = files.ConfigMapRef, files.LibConfigMapRef
 	}
 	if scheduling := spec.Scheduling; scheduling != nil {
-		if required := shownLabels(requiredOf(scheduling.Affinity)); len(required) > 0 {
+		if required := commonLabels(requiredNodes(scheduling.Affinity)); len(required) > 0 {
 			v1.Affinity = &Affinity{NodeAffinity: &NodeAffinity{RequiredDuringSchedulingIgnoredDuringExecution: required}}
 		}
-		v1.Tolerations = shownTolerations(scheduling.Tolerations)
+		v1.Tolerations = tolerationsFromV2(scheduling.Tolerations)
 	}
 	return v1
 }
 
-// put makes a v2 spec of what is remembered, which it uses up, and of what v1 says.
-func put(rest *v2.LocustTestSpec, v1 *LocustTestSpec) v2.LocustTestSpec {
+// mergeIntoV2 makes a v2 spec of what is remembered, which it uses up, and of what v1 says.
+func mergeIntoV2(rest *v2.LocustTestSpec, v1 *LocustTestSpec) v2.LocustTestSpec {
 	spec := *rest
 	spec.Master.Command, spec.Worker.Command = v1.MasterCommandSeed, v1.WorkerCommandSeed
 	spec.Worker.Replicas = max(v1.WorkerReplicas, 1) // the schema's default
 	spec.Image, spec.ImagePullPolicy = v1.Image, v1.ImagePullPolicy
-	spec.ImagePullSecrets = putSecrets(spec.ImagePullSecrets, v1.ImagePullSecrets)
-	spec.Master.Labels, spec.Worker.Labels = v1.Labels.of()
-	spec.Master.Annotations, spec.Worker.Annotations = v1.Annotations.of()
-	spec.TestFiles = putFiles(spec.TestFiles, v1.ConfigMap, v1.LibConfigMap)
+	spec.ImagePullSecrets = mergeSecrets(spec.ImagePullSecrets, v1.ImagePullSecrets)
+	spec.Master.Labels, spec.Worker.Labels = v1.Labels.byRole()
+	spec.Master.Annotations, spec.Worker.Annotations = v1.Annotations.byRole()
+	spec.TestFiles = mergeTestFiles(spec.TestFiles, v1.ConfigMap, v1.LibConfigMap)
 
 	var scheduling v2.SchedulingConfig
 	if spec.Scheduling != nil {
 		scheduling = *spec.Scheduling
 	}
-	scheduling.Affinity = putAffinity(scheduling.Affinity, v1.requiredLabels())
-	scheduling.Tolerations = putTolerations(scheduling.Tolerations, v1.Tolerations)
+	scheduling.Affinity = mergeAffinity(scheduling.Affinity, v1.requiredLabels())
+	scheduling.Tolerations = mergeTolerations(scheduling.Tolerations, v1.Tolerations)
 	if spec.Scheduling != nil || !equality.Semantic.DeepEqual(scheduling, v2.SchedulingConfig{}) {
 		spec.Scheduling = &scheduling
 	}
 	return spec
 }
 
-func shownSecrets(secrets []corev1.LocalObjectReference) []string {
+func secretNames(secrets []corev1.LocalObjectReference) []string {
 	var names []string
 	for _, secret := range secrets {
 		names = append(names, secret.Name)
@@ -138,8 +138,8 @@ func shownSecrets(secrets []corev1.LocalObjectReference) []string {
 	return names
 }
 
-func putSecrets(before []corev1.LocalObjectReference, names []string) []corev1.LocalObjectReference {
-	if slices.Equal(shownSecrets(before), names) {
+func mergeSecrets(before []corev1.LocalObjectReference, names []string) []corev1.LocalObjectReference {
+	if slices.Equal(secretNames(before), names) {
 		return before
 	}
 	var secrets []corev1.LocalObjectReference
@@ -149,21 +149,21 @@ func putSecrets(before []corev1.LocalObjectReference, names []string) []corev1.L
 	return secrets
 }
 
-func shownMaps(master, worker map[string]string) *PodMaps {
+func podMaps(master, worker map[string]string) *PodMaps {
 	if len(master) == 0 && len(worker) == 0 {
 		return nil
 	}
 	return &PodMaps{Master: master, Worker: worker}
 }
 
-func (m *PodMaps) of() (master, worker map[string]string) {
+func (m *PodMaps) byRole() (master, worker map[string]string) {
 	if m == nil {
 		return nil, nil
 	}
 	return m.Master, m.Worker
 }
 
-func putFiles(before *v2.TestFilesConfig, configMap, libConfigMap string) *v2.TestFilesConfig {
+func mergeTestFiles(before *v2.TestFilesConfig, configMap, libConfigMap string) *v2.TestFilesConfig {
 	if before == nil {
 		if configMap == "" && libConfigMap == "" {
 			return nil
@@ -174,28 +174,28 @@ func putFiles(before *v2.TestFilesConfig, configMap, libConfigMap string) *v2.Te
 	return before
 }
 
-func shownToleration(t corev1.Toleration) Toleration {
+func tolerationFromV2(t corev1.Toleration) Toleration {
 	return Toleration{Key: t.Key, Operator: t.Operator, Value: t.Value, Effect: t.Effect}
 }
 
-func shownTolerations(tolerations []corev1.Toleration) []Toleration {
+func tolerationsFromV2(tolerations []corev1.Toleration) []Toleration {
 	var shown []Toleration
 	for _, t := range tolerations {
-		shown = append(shown, shownToleration(t))
+		shown = append(shown, tolerationFromV2(t))
 	}
 	return shown
 }
 
-// putTolerations finds each of v1's tolerations among those before, which may have tolerationSeconds.
-func putTolerations(before []corev1.Toleration, wanted []Toleration) []corev1.Toleration {
-	if slices.Equal(shownTolerations(before), wanted) {
+// mergeTolerations finds each of v1's tolerations among those before, which may have tolerationSeconds.
+func mergeTolerations(before []corev1.Toleration, wanted []Toleration) []corev1.Toleration {
+	if slices.Equal(tolerationsFromV2(before), wanted) {
 		return before
 	}
 	before = slices.Clone(before)
 	var tolerations []corev1.Toleration
 	for _, w := range wanted {
 		toleration := corev1.Toleration{Key: w.Key, Operator: w.Operator, Value: w.Value, Effect: w.Effect}
-		if i := slices.IndexFunc(before, func(b corev1.Toleration) bool { return shownToleration(b) == w }); i >= 0 {
+		if i := slices.IndexFunc(before, func(b corev1.Toleration) bool { return tolerationFromV2(b) == w }); i >= 0 {
 			toleration = before[i]
 			before = slices.Delete(before, i, i+1)
 		}
@@ -211,15 +211,15 @@ func (s *LocustTestSpec) requiredLabels() map[string]string {
 	return s.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution
 }
 
-func requiredOf(affinity *corev1.Affinity) *corev1.NodeSelector {
+func requiredNodes(affinity *corev1.Affinity) *corev1.NodeSelector {
 	if affinity == nil || affinity.NodeAffinity == nil {
 		return nil
 	}
 	return affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution
 }
 
-func putAffinity(before *corev1.Affinity, labels map[string]string) *corev1.Affinity {
-	if maps.Equal(shownLabels(requiredOf(before)), labels) {
+func mergeAffinity(before *corev1.Affinity, labels map[string]string) *corev1.Affinity {
+	if maps.Equal(commonLabels(requiredNodes(before)), labels) {
 		return before
 	}
 	var affinity corev1.Affinity
@@ -230,7 +230,7 @@ func putAffinity(before *corev1.Affinity, labels map[string]string) *corev1.Affi
 	if affinity.NodeAffinity != nil {
 		node = *affinity.NodeAffinity
 	}
-	node.RequiredDuringSchedulingIgnoredDuringExecution = putLabels(node.RequiredDuringSchedulingIgnoredDuringExecution, labels)
+	node.RequiredDuringSchedulingIgnoredDuringExecution = mergeLabels(node.RequiredDuringSchedulingIgnoredDuringExecution, labels)
 	affinity.NodeAffinity = &node
 	if equality.Semantic.DeepEqual(node, corev1.NodeAffinity{}) {
 		affinity.NodeAffinity = nil

@@ -54,18 +54,18 @@ func TestPutLabels(t *testing.T) {
 			}
 			given := before.DeepCopy()
 			if c.shown == nil {
-				assert.Empty(t, shownLabels(before))
+				assert.Empty(t, commonLabels(before))
 			} else {
-				assert.Equal(t, c.shown, shownLabels(before))
+				assert.Equal(t, c.shown, commonLabels(before))
 			}
-			after := putLabels(before, c.put)
+			after := mergeLabels(before, c.put)
 			assert.Equal(t, given, before, "what was there is not written to")
 			if c.after == nil {
 				assert.Nil(t, after)
 				return
 			}
 			assert.Equal(t, c.after, after.NodeSelectorTerms)
-			assert.Equal(t, c.put, orNil(shownLabels(after)), "v1 shows what it wrote")
+			assert.Equal(t, c.put, orNil(commonLabels(after)), "v1 shows what it wrote")
 		})
 	}
 }
@@ -91,10 +91,10 @@ func TestPutTolerations(t *testing.T) {
 		return all
 	}
 	untimed := corev1.Toleration{Key: "c", Operator: corev1.TolerationOpExists}
-	assert.Equal(t, before, putTolerations(before, wanted("a", "a", "b")))
-	assert.Equal(t, []corev1.Toleration{timed("b", 3), timed("a", 1), untimed}, putTolerations(before, wanted("b", "a", "c")), "in another order, with a new one")
-	assert.Empty(t, putTolerations(before, nil))
-	assert.Equal(t, []corev1.Toleration{untimed}, putTolerations(nil, wanted("c")))
+	assert.Equal(t, before, mergeTolerations(before, wanted("a", "a", "b")))
+	assert.Equal(t, []corev1.Toleration{timed("b", 3), timed("a", 1), untimed}, mergeTolerations(before, wanted("b", "a", "c")), "in another order, with a new one")
+	assert.Empty(t, mergeTolerations(before, nil))
+	assert.Equal(t, []corev1.Toleration{untimed}, mergeTolerations(nil, wanted("c")))
 }
 
 // TestLoadGuarantee: v1 has no field for it. The schema's default needs no annotation, the other values travel in it.

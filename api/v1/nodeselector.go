@@ -21,8 +21,8 @@ func isEmpty(term corev1.NodeSelectorTerm) bool {
 	return len(term.MatchExpressions) == 0 && len(term.MatchFields) == 0
 }
 
-// labelsOf a term are those that it says once.
-func labelsOf(term corev1.NodeSelectorTerm) map[string]string {
+// termLabels a term are those that it says once.
+func termLabels(term corev1.NodeSelectorTerm) map[string]string {
 	labels, said := map[string]string{}, map[string]int{}
 	for _, e := range term.MatchExpressions {
 		if isLabel(e) {
@@ -34,8 +34,8 @@ func labelsOf(term corev1.NodeSelectorTerm) map[string]string {
 	return labels
 }
 
-// shownLabels are what all terms have in common; empty when they have nothing.
-func shownLabels(selector *corev1.NodeSelector) map[string]string {
+// commonLabels are what all terms have in common; empty when they have nothing.
+func commonLabels(selector *corev1.NodeSelector) map[string]string {
 	if selector == nil {
 		return nil
 	}
@@ -44,7 +44,7 @@ func shownLabels(selector *corev1.NodeSelector) map[string]string {
 		if isEmpty(term) {
 			continue
 		}
-		labels := labelsOf(term)
+		labels := termLabels(term)
 		if common == nil {
 			common = labels
 			continue
@@ -57,15 +57,15 @@ func shownLabels(selector *corev1.NodeSelector) map[string]string {
 	return common
 }
 
-// putLabels replaces what shownLabels shows; nil when nothing is required any more.
-func putLabels(before *corev1.NodeSelector, labels map[string]string) *corev1.NodeSelector {
-	shown := shownLabels(before)
+// mergeLabels replaces what shownLabels shows; nil when nothing is required any more.
+func mergeLabels(before *corev1.NodeSelector, labels map[string]string) *corev1.NodeSelector {
+	shown := commonLabels(before)
 	var terms []corev1.NodeSelectorTerm
 	put := false
 	if before != nil {
 		for _, term := range before.NodeSelectorTerms {
 			if !isEmpty(term) {
-				if term = putTerm(term, shown, labels); isEmpty(term) {
+				if term = mergeTerm(term, shown, labels); isEmpty(term) {
 					return nil // a term that asks for nothing more: any node will do
 				}
 				put = true
@@ -74,7 +74,7 @@ func putLabels(before *corev1.NodeSelector, labels map[string]string) *corev1.No
 		}
 	}
 	if !put && len(labels) > 0 {
-		terms = append(terms, putTerm(corev1.NodeSelectorTerm{}, nil, labels))
+		terms = append(terms, mergeTerm(corev1.NodeSelectorTerm{}, nil, labels))
 	}
 	if len(terms) == 0 {
 		return nil
@@ -82,7 +82,7 @@ func putLabels(before *corev1.NodeSelector, labels map[string]string) *corev1.No
 	return &corev1.NodeSelector{NodeSelectorTerms: terms}
 }
 
-func putTerm(term corev1.NodeSelectorTerm, shown, labels map[string]string) corev1.NodeSelectorTerm {
+func mergeTerm(term corev1.NodeSelectorTerm, shown, labels map[string]string) corev1.NodeSelectorTerm {
 	missing := maps.Clone(labels)
 	var expressions []corev1.NodeSelectorRequirement
 	for _, e := range term.MatchExpressions {

@@ -115,18 +115,18 @@ func TestRoundTrip_V1(t *testing.T) {
 		var test LocustTest
 		fill.Fill(&test)
 		test = *viaJSON(t, &test)
-		normalise(&test)
+		normalize(&test)
 		back := toV1(t, toV2(t, &test))
 		requireSame(t, &test, back, "object %d", i)
 		require.NotContains(t, back.Annotations, AnnotationV2Spec, "v1 says all there is")
 	}
 }
 
-// normalise removes what says nothing: empty pointers and maps.
-func normalise(test *LocustTest) {
+// normalize removes what says nothing: empty pointers and maps.
+func normalize(test *LocustTest) {
 	s := &test.Spec
 	for _, m := range []**PodMaps{&s.Labels, &s.Annotations} {
-		if master, worker := (*m).of(); len(master) == 0 && len(worker) == 0 {
+		if master, worker := (*m).byRole(); len(master) == 0 && len(worker) == 0 {
 			*m = nil
 		}
 	}
@@ -144,7 +144,7 @@ func TestRoundTrip_Edit(t *testing.T) {
 		var wish LocustTest
 		fill.Fill(&test)
 		fill.Fill(&wish)
-		normalise(&wish)
+		normalize(&wish)
 		test = *viaJSON(t, &test)
 		inV1 := toV1(t, &test)
 		field := edited.Field(i % edited.NumField())

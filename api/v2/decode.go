@@ -303,7 +303,7 @@ func checkValue(path *field.Path, value any, typ reflect.Type) *DecodeError {
 			case reflect.Map:
 				err = checkValue(path.Key(key), value[key], typ.Elem())
 			case reflect.Struct:
-				if member := memberType(typ, key); member != nil {
+				if member := fieldType(typ, key); member != nil {
 					err = checkValue(path.Child(key), value[key], member)
 				}
 			}
@@ -346,8 +346,8 @@ func checkLeaf(path *field.Path, value any, typ reflect.Type) *DecodeError {
 	return nil
 }
 
-// memberType is the type of the struct's field with a name in JSON; nil when there is none.
-func memberType(typ reflect.Type, name string) reflect.Type {
+// fieldType is the type of the struct's field with a name in JSON; nil when there is none.
+func fieldType(typ reflect.Type, name string) reflect.Type {
 	for i := range typ.NumField() {
 		member := typ.Field(i)
 		tag, _, _ := strings.Cut(member.Tag.Get("json"), ",")
@@ -355,7 +355,7 @@ func memberType(typ reflect.Type, name string) reflect.Type {
 			return member.Type
 		}
 		if tag == "" && member.Anonymous && member.Type.Kind() == reflect.Struct {
-			if inlined := memberType(member.Type, name); inlined != nil {
+			if inlined := fieldType(member.Type, name); inlined != nil {
 				return inlined
 			}
 		}
