@@ -17,10 +17,10 @@ func masterArgs(spec *v2.LocustTestSpec) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("master command: %w", err)
 	}
-	args, extraArgs, userClasses := optionsFirst(words, exact(master.ExtraArgs))
+	args, extraArgs, userClasses := optionsFirst(words, escapeExpansions(master.ExtraArgs))
 	own := parseOptions(spec, slices.Concat(args, extraArgs))
 
-	all := withReporter(spec, append(args, operatorsMasterArgs(spec, own)...), extraArgs)
+	all := withReporter(spec, append(args, operatorMasterArgs(spec, own)...), extraArgs)
 	return append(all, userClasses...), nil
 }
 
@@ -30,23 +30,23 @@ const endOfOptions = "--"
 // optionsFirst takes the names of user classes out of a command and of extraArgs, so that the operator's options can stand
 // before them. The names follow in userClasses, after their "--".
 func optionsFirst(words, extraArgs []string) (options, extraOptions, userClasses []string) {
-	options, names := splitNames(words)
-	extraOptions, more := splitNames(extraArgs)
+	options, names := splitUserClasses(words)
+	extraOptions, more := splitUserClasses(extraArgs)
 	if names = slices.Concat(names, more); len(names) > 0 {
 		userClasses = slices.Concat([]string{endOfOptions}, names)
 	}
 	return options, extraOptions, userClasses
 }
 
-func splitNames(args []string) (options, names []string) {
+func splitUserClasses(args []string) (options, names []string) {
 	if i := slices.Index(args, endOfOptions); i >= 0 {
 		return slices.Clip(args[:i]), args[i+1:]
 	}
 	return args, nil
 }
 
-// operatorsMasterArgs are the operator's, given the user's own options.
-func operatorsMasterArgs(spec *v2.LocustTestSpec, own options) []string {
+// operatorMasterArgs are the operator's, given the user's own options.
+func operatorMasterArgs(spec *v2.LocustTestSpec, own options) []string {
 	args := []string{
 		"--master",
 		fmt.Sprintf("--master-port=%d", PortMaster),
@@ -67,8 +67,8 @@ func operatorsMasterArgs(spec *v2.LocustTestSpec, own options) []string {
 //     twice and then never ends; with --autoquit as well it ends, and newer ones ignore --autostart.
 func startAndStopArgs(spec *v2.LocustTestSpec, own options) []string {
 	autostart := *spec.Master.Autostart
-	if own.headless() {
-		if autostart && own.given(optAutoquit) && !own.on(optAutostart) {
+	if own.isHeadless() {
+		if autostart && own.isGiven(optAutoquit) && !own.isOn(optAutostart) {
 			return []string{optAutostart} // else Locust refuses the user's --autoquit
 		}
 		return nil
@@ -78,7 +78,7 @@ func startAndStopArgs(spec *v2.LocustTestSpec, own options) []string {
 	if autostart {
 		args = append(args, optAutostart)
 	}
-	if *spec.Master.Autoquit.Enabled && (autostart || own.on(optAutostart)) {
+	if *spec.Master.Autoquit.Enabled && (autostart || own.isOn(optAutostart)) {
 		args = append(args, optAutoquit, strconv.Itoa(int(*spec.Master.Autoquit.Timeout)))
 	}
 	return args
@@ -90,11 +90,11 @@ func workerArgs(test string, spec *v2.LocustTestSpec) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("worker command: %w", err)
 	}
-	args, extraArgs, userClasses := optionsFirst(words, exact(spec.Worker.ExtraArgs))
-	return slices.Concat(args, operatorsWorkerArgs(test, spec), extraArgs, userClasses), nil
+	args, extraArgs, userClasses := optionsFirst(words, escapeExpansions(spec.Worker.ExtraArgs))
+	return slices.Concat(args, operatorWorkerArgs(test, spec), extraArgs, userClasses), nil
 }
 
-func operatorsWorkerArgs(test string, spec *v2.LocustTestSpec) []string {
+func operatorWorkerArgs(test string, spec *v2.LocustTestSpec) []string {
 	args := []string{
 		"--worker",
 		"--master-host=" + MasterName(test),
@@ -106,9 +106,9 @@ func operatorsWorkerArgs(test string, spec *v2.LocustTestSpec) []string {
 	return args
 }
 
-// exact keeps the kubelet from changing arguments: it replaces $(NAME) by variables, and $$ by $, in every
+// escapeExpansions keeps the kubelet from changing arguments: it replaces $(NAME) by variables, and $$ by $, in every
 // container's arguments (Kubernetes API reference, Container.args).
-func exact(args []string) []string {
+func escapeExpansions(args []string) []string {
 	kept := make([]string, len(args))
 	for i, arg := range args {
 		kept[i] = strings.ReplaceAll(arg, "$", "$$")

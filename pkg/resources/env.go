@@ -28,16 +28,16 @@ const (
 	envProcesses = "LOCUST_PROCESSES"
 )
 
-// foreignVariable is a variable that Locust reads as an option and that one role must not have.
-type foreignVariable struct {
+// conflictingVariable is a variable that Locust reads as an option and that one role must not have.
+type conflictingVariable struct {
 	name string
 	// neutral is the value that changes nothing; nil where none suits all versions.
 	neutral *string
 }
 
-// foreignVariables are, for each role, those with which Locust does not start in it, or fails (argument_parser.py and
+// conflictingVariables are, for each role, those with which Locust does not start in it, or fails (argument_parser.py and
 // main.py, 2.12 to 2.47). Others are ignored where they have no meaning.
-var foreignVariables = map[Role][]foreignVariable{
+var conflictingVariables = map[Role][]conflictingVariable{
 	RoleWorker: {
 		{envRunTime, nil},                                 // until 2.26 exit code 1 unless it is empty, which later ones refuse
 		{"LOCUST_EXPECT_WORKERS", nil},                    // with 0 exit code 2 since 2.47; the master has the operator's argument
@@ -56,17 +56,17 @@ var foreignVariables = map[Role][]foreignVariable{
 // Secret may have such a variable unseen; a variable that is given by name wins over it.
 func envVars(spec *v2.LocustTestSpec, role Role) []corev1.EnvVar {
 	vars := allEnvVars(spec)
-	for _, foreign := range foreignVariables[role] {
+	for _, foreign := range conflictingVariables[role] {
 		vars = slices.DeleteFunc(vars, func(v corev1.EnvVar) bool { return v.Name == foreign.name })
-		if foreign.neutral != nil && mayBring(spec, foreign.name) {
+		if foreign.neutral != nil && mayProvide(spec, foreign.name) {
 			vars = append(vars, corev1.EnvVar{Name: foreign.name, Value: *foreign.neutral})
 		}
 	}
 	return vars
 }
 
-// mayBring reports whether a ConfigMap or Secret, whose keys are not known here, may set a variable.
-func mayBring(spec *v2.LocustTestSpec, name string) bool {
+// mayProvide reports whether a ConfigMap or Secret, whose keys are not known here, may set a variable.
+func mayProvide(spec *v2.LocustTestSpec, name string) bool {
 	return slices.ContainsFunc(envFrom(spec), func(source corev1.EnvFromSource) bool { return strings.HasPrefix(name, source.Prefix) })
 }
 

@@ -95,5 +95,5 @@ func TestValidate_VariablesThatCollideWithTheOperator(t *testing.T) {
 }
 
 func TestExtraArgs_AreExact(t *testing.T) {
-	assert.Equal(t, []string{"--password=a$$$$b", "$$(HOME)", "plain"}, exact([]string{"--password=a$$b", "$(HOME)", "plain"}))
+	assert.Equal(t, []string{"--password=a$$$$b", "$$(HOME)", "plain"}, escapeExpansions([]string{"--password=a$$b", "$(HOME)", "plain"}))
 }

@@ -41,10 +41,10 @@ var identityLabels = []string{
 	LabelTestName, LabelPodName, LabelManagedBy, LabelTestUID, LabelComponent, labelK8sManager,
 }
 
-func labelsOf(test *v2.LocustTest, role Role) map[string]string {
+func labelsFor(test *v2.LocustTest, role Role) map[string]string {
 	return map[string]string{
 		LabelTestName:  test.Name,
-		LabelPodName:   nameOf(test.Name, role),
+		LabelPodName:   objectName(test.Name, role),
 		LabelManagedBy: ManagedBy,
 		LabelApp:       test.Name,
 		LabelTestUID:   string(test.UID),
@@ -59,7 +59,7 @@ func labelsOf(test *v2.LocustTest, role Role) map[string]string {
 
 // podLabels are the operator's labels with the user's on top, except where they identify the pod.
 func podLabels(test *v2.LocustTest, role Role, own map[string]string) map[string]string {
-	labels := labelsOf(test, role)
+	labels := labelsFor(test, role)
 	for key, value := range own {
 		if !slices.Contains(identityLabels, key) {
 			labels[key] = value
@@ -70,9 +70,9 @@ func podLabels(test *v2.LocustTest, role Role, own map[string]string) map[string
 
 func objectMeta(test *v2.LocustTest, role Role) metav1.ObjectMeta {
 	return metav1.ObjectMeta{
-		Name:      nameOf(test.Name, role),
+		Name:      objectName(test.Name, role),
 		Namespace: test.Namespace,
-		Labels:    labelsOf(test, role),
+		Labels:    labelsFor(test, role),
 		OwnerReferences: []metav1.OwnerReference{
 			*metav1.NewControllerRef(test, v2.GroupVersion.WithKind("LocustTest")),
 		},

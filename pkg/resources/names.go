@@ -26,14 +26,14 @@ const (
 // dashes because a Service name, and a pod's host name, is a single DNS label. So the tests "a.b" and
 // "a-b" of one namespace claim the same name: check the owner of an object that already exists.
 func MasterName(test string) string {
-	return nameOf(test, RoleMaster)
+	return objectName(test, RoleMaster)
 }
 
 // WorkerName is the name of the worker Job and its container: "<test>-worker", dots become dashes.
 func WorkerName(test string) string {
-	return nameOf(test, RoleWorker)
+	return objectName(test, RoleWorker)
 }
 
-func nameOf(test string, role Role) string {
+func objectName(test string, role Role) string {
 	return strings.ReplaceAll(test, ".", "-") + "-" + string(role)
 }

@@ -89,18 +89,18 @@ func masterOptions(spec *v2.LocustTestSpec) options {
 
 // parseOptions reads the master's arguments as the kubelet and then Python's argparse do.
 func parseOptions(spec *v2.LocustTestSpec, args []string) options {
-	return parseOptionsOf(spec, RoleMaster, args)
+	return parseRoleOptions(spec, RoleMaster, args)
 }
 
-// parseOptionsOf reads the arguments of a role's container.
-func parseOptionsOf(spec *v2.LocustTestSpec, role Role, args []string) options {
+// parseRoleOptions reads the arguments of a role's container.
+func parseRoleOptions(spec *v2.LocustTestSpec, role Role, args []string) options {
 	x := expandVariables(spec, role)
 	if !x.admit(args...) {
 		return options{} // validateExpansion refuses the spec
 	}
 	o := options{variables: x.variables}
 	for _, arg := range args {
-		o.words = append(o.words, x.expanded(arg))
+		o.words = append(o.words, x.expand(arg))
 	}
 	for i := 0; i < len(o.words) && o.words[i] != endOfOptions; i++ {
 		known, offset := findOption(o.words[i])
@@ -110,7 +110,7 @@ func parseOptionsOf(spec *v2.LocustTestSpec, role Role, args []string) options {
 			o.arguments = append(o.arguments, argument{name: known.name, word: i})
 		case offset > 0:
 			o.arguments = append(o.arguments, argument{known.name, o.words[i][offset:], i, offset})
-		case i+1 < len(o.words) && !likeOption(o.words[i+1]):
+		case i+1 < len(o.words) && !looksLikeOption(o.words[i+1]):
 			i++
 			o.arguments = append(o.arguments, argument{known.name, o.words[i], i, 0})
 		}
@@ -165,14 +165,14 @@ func fullName(name string) string {
 	return found
 }
 
-// likeOption tells whether argparse takes a word for an option rather than for the value of the option before it.
-func likeOption(word string) bool {
+// looksLikeOption tells whether argparse takes a word for an option rather than for the value of the option before it.
+func looksLikeOption(word string) bool {
 	_, notNumber := strconv.ParseFloat(word, 64)
 	return len(word) > 1 && word[0] == '-' && notNumber != nil && !strings.Contains(word, " ")
 }
 
-// last is the argument that counts for an option: of several Locust takes the last.
-func (o options) last(name string) (argument, bool) {
+// lastArgument is the argument that counts for an option: of several Locust takes the lastArgument.
+func (o options) lastArgument(name string) (argument, bool) {
 	for _, arg := range slices.Backward(o.arguments) {
 		if arg.name == name {
 			return arg, true
@@ -183,31 +183,31 @@ func (o options) last(name string) (argument, bool) {
 
 // value of an option; empty when it is not given. Arguments win over variables.
 func (o options) value(name string) string {
-	if arg, ok := o.last(name); ok {
+	if arg, ok := o.lastArgument(name); ok {
 		return arg.value
 	}
-	return o.variables[variableOf(name)]
+	return o.variables[variableFor(name)]
 }
 
-// given tells whether an option has any value.
-func (o options) given(name string) bool {
-	_, isArgument := o.last(name)
-	_, isVariable := o.variables[variableOf(name)]
+// isGiven tells whether an option has any value.
+func (o options) isGiven(name string) bool {
+	_, isArgument := o.lastArgument(name)
+	_, isVariable := o.variables[variableFor(name)]
 	return isArgument || isVariable
 }
 
-// on tells whether an option without a value is set. The words that set it by its variable are configargparse's.
-func (o options) on(name string) bool {
-	_, isArgument := o.last(name)
-	return isArgument || slices.Contains([]string{"true", "yes", "on", "1"}, strings.ToLower(o.variables[variableOf(name)]))
+// isOn tells whether an option without a value is set. The words that set it by its variable are configargparse's.
+func (o options) isOn(name string) bool {
+	_, isArgument := o.lastArgument(name)
+	return isArgument || slices.Contains([]string{"true", "yes", "on", "1"}, strings.ToLower(o.variables[variableFor(name)]))
 }
 
-// headless tells whether Locust runs without its web UI and web API.
-func (o options) headless() bool {
-	return o.on(optHeadless) && !o.on(optHeadful)
+// isHeadless tells whether Locust runs without its web UI and web API.
+func (o options) isHeadless() bool {
+	return o.isOn(optHeadless) && !o.isOn(optHeadful)
 }
 
-func variableOf(name string) string {
+func variableFor(name string) string {
 	for _, known := range knownOptions {
 		if known.name == name {
 			return known.env
@@ -247,7 +247,7 @@ func expandVariables(spec *v2.LocustTestSpec, role Role) *expansion {
 		}
 		value := v.Value
 		if x.admit(value) {
-			value = x.expanded(value)
+			value = x.expand(value)
 		}
 		x.variables[v.Name] = value
 	}
@@ -262,7 +262,7 @@ func (x *expansion) admit(texts ...string) bool {
 			return false
 		}
 		size := 0
-		x.each(text, func(part string) { size += len(part) })
+		x.eachPart(text, func(part string) { size += len(part) })
 		x.size += size
 		if size > maxWord || x.size > maxExpansion {
 			x.refused = &text
@@ -271,17 +271,17 @@ func (x *expansion) admit(texts ...string) bool {
 	return x.refused == nil
 }
 
-func (x *expansion) expanded(text string) string {
+func (x *expansion) expand(text string) string {
 	if !strings.Contains(text, "$") {
 		return text
 	}
 	var expanded strings.Builder
-	x.each(text, func(part string) { expanded.WriteString(part) })
+	x.eachPart(text, func(part string) { expanded.WriteString(part) })
 	return expanded.String()
 }
 
-// each calls add for each part of the expanded text, in order.
-func (x *expansion) each(text string, add func(part string)) {
+// eachPart calls add for eachPart part of the expanded text, in order.
+func (x *expansion) eachPart(text string, add func(part string)) {
 	closable := true // whether another ")" may follow
 	for {
 		before, after, found := strings.Cut(text, "$")

@@ -70,7 +70,7 @@ func TestOptions_On(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			test := makeTest(variables(corev1.EnvVar{Name: "LOCUST_HEADLESS", Value: row.variable}))
-			assert.Equal(t, row.want, parseOptions(&test.Spec, strings.Fields(row.args)).headless())
+			assert.Equal(t, row.want, parseOptions(&test.Spec, strings.Fields(row.args)).isHeadless())
 		})
 	}
 }
@@ -91,7 +91,7 @@ func TestExpand(t *testing.T) {
 		"$(A":             "$(A",
 		"100$ for $(A) $": "100$ for a $",
 	} {
-		assert.Equal(t, want, (&expansion{variables: variables}).expanded(text), text)
+		assert.Equal(t, want, (&expansion{variables: variables}).expand(text), text)
 	}
 }
 
@@ -103,7 +103,7 @@ func FuzzOptions(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		words := strings.Split(text, "\n")
-		opts := parseOptions(&v2.LocustTestSpec{}, exact(words))
+		opts := parseOptions(&v2.LocustTestSpec{}, escapeExpansions(words))
 		assert.Equal(t, words, opts.words)
 		for _, arg := range opts.arguments {
 			assert.True(t, strings.HasSuffix(opts.words[arg.word][arg.offset:], arg.value))
@@ -167,7 +167,7 @@ func TestExpansion_Memory(t *testing.T) {
 		for what, call := range map[string]func(){
 			"Validate":        func() { Validate(test) },
 			"Warnings":        func() { Warnings(test) },
-			"WebAPIOf":        func() { WebAPIOf(&test.Spec) },
+			"WebAPIOf":        func() { WebAPIFor(&test.Spec) },
 			"LoadOf":          func() { LoadFor(&test.Spec) },
 			"ExitCodeOnError": func() { ExitCodeOnError(&test.Spec) },
 			"HasReporter":     func() { HasReporter(&test.Spec) },
@@ -192,7 +192,7 @@ func TestExpansion_Memory(t *testing.T) {
 // long.
 func TestExpansion_Linear(t *testing.T) {
 	parts := 0
-	measure := func(text string) { (&expansion{}).each(text, func(string) { parts++ }) }
+	measure := func(text string) { (&expansion{}).eachPart(text, func(string) { parts++ }) }
 	measure(strings.Repeat("$(", 1000))
 	assert.Equal(t, 2*1000+1, parts)
 	plain := testing.Benchmark(func(b *testing.B) {

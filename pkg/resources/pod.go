@@ -14,8 +14,8 @@ type roleSpec struct {
 	annotations map[string]string
 }
 
-// roleSpecOf takes a spec with its defaults. It fails when a command cannot be split.
-func roleSpecOf(test string, spec *v2.LocustTestSpec, role Role) (roleSpec, error) {
+// roleSpecFor takes a spec with its defaults. It fails when a command cannot be split.
+func roleSpecFor(test string, spec *v2.LocustTestSpec, role Role) (roleSpec, error) {
 	if role == RoleMaster {
 		m := &spec.Master
 		args, err := masterArgs(spec)
@@ -28,7 +28,7 @@ func roleSpecOf(test string, spec *v2.LocustTestSpec, role Role) (roleSpec, erro
 
 // podTemplate builds the pods of a role from a spec with its defaults.
 func podTemplate(test *v2.LocustTest, spec *v2.LocustTestSpec, role Role) (corev1.PodTemplateSpec, error) {
-	own, err := roleSpecOf(test.Name, spec, role)
+	own, err := roleSpecFor(test.Name, spec, role)
 	if err != nil {
 		return corev1.PodTemplateSpec{}, err
 	}
@@ -36,7 +36,7 @@ func podTemplate(test *v2.LocustTest, spec *v2.LocustTestSpec, role Role) (corev
 	podSecurity, containerSecurity := securityContexts(spec)
 
 	container := corev1.Container{
-		Name:            nameOf(test.Name, role),
+		Name:            objectName(test.Name, role),
 		Image:           spec.Image,
 		ImagePullPolicy: spec.ImagePullPolicy,
 		Args:            own.args, // the image's entrypoint is locust

@@ -36,7 +36,7 @@ func WorkerProcesses(spec *v2.LocustTestSpec) int32 {
 func mayHaveProcesses(spec *v2.LocustTestSpec) bool {
 	mentions := func(text string) bool { return strings.Contains(text, "--proc") || strings.Contains(text, "$") }
 	return mentions(spec.Worker.Command) || slices.ContainsFunc(spec.Worker.ExtraArgs, mentions) ||
-		slices.ContainsFunc(allEnvVars(spec), isProcesses)
+		slices.ContainsFunc(allEnvVars(spec), isProcessesVariable)
 }
 
 // workerOptions are all settings of the workers, given a spec with its defaults; none when the command cannot be split.
@@ -45,8 +45,8 @@ func workerOptions(spec *v2.LocustTestSpec) options {
 	if err != nil {
 		return options{}
 	}
-	args, extraArgs, _ := optionsFirst(words, exact(spec.Worker.ExtraArgs))
-	return parseOptionsOf(spec, RoleWorker, slices.Concat(args, extraArgs))
+	args, extraArgs, _ := optionsFirst(words, escapeExpansions(spec.Worker.ExtraArgs))
+	return parseRoleOptions(spec, RoleWorker, slices.Concat(args, extraArgs))
 }
 
 // validateProcesses refuses a number of processes that is not known before they start, because the master waits for all of

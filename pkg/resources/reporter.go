@@ -41,14 +41,14 @@ func hasReporter(spec *v2.LocustTestSpec) bool {
 func withReporter(spec *v2.LocustTestSpec, args, extraArgs []string) []string {
 	all := slices.Concat(args, extraArgs)
 	opts := parseOptions(spec, all)
-	if !*spec.Master.Reporter || tooOldForReporter(spec) || !loadsWithOthers(opts.value(optLocustfile)) {
+	if !*spec.Master.Reporter || tooOldForReporter(spec) || !loadsBesideOthers(opts.value(optLocustfile)) {
 		return all
 	}
 
-	arg, ok := opts.last(optLocustfile)
+	arg, ok := opts.lastArgument(optLocustfile)
 	if !ok {
 		// The variable itself, because the value may contain others that are not known here.
-		file := optLocustfile + "=" + reporterPath + ",$(" + variableOf(optLocustfile) + ")"
+		file := optLocustfile + "=" + reporterPath + ",$(" + variableFor(optLocustfile) + ")"
 		return slices.Concat(args, []string{file}, extraArgs)
 	}
 	name := opts.words[arg.word][:arg.offset]
@@ -64,10 +64,10 @@ func withReporter(spec *v2.LocustTestSpec, args, extraArgs []string) []string {
 // no field to turn the reporter off.
 func tooOldForReporter(spec *v2.LocustTestSpec) bool { return olderThan(spec.Image, 2, 11) }
 
-// loadsWithOthers tells whether Locust loads the same from a locustfile option when another file stands before it. It
+// loadsBesideOthers tells whether Locust loads the same from a locustfile option when another file stands before it. It
 // takes several files since 2.11. Folders, packages, modules and URLs work only alone in some versions, and so does a
 // file whose name ends in locust.py: until 2.22 it is refused among several (argument_parser.py, find_locustfiles).
-func loadsWithOthers(locustfile string) bool {
+func loadsBesideOthers(locustfile string) bool {
 	files := strings.Split(locustfile, ",")
 	for _, file := range files {
 		if !strings.HasSuffix(strings.TrimSpace(file), ".py") || strings.Contains(file, "://") {

@@ -45,9 +45,9 @@ func RunFromJob(job *batchv1.Job) (*Run, error) {
 	return run, nil
 }
 
-// Of returns a copy of test with the spec and generation of the run. Objects that got lost are built
+// ApplyTo returns a copy of test with the spec and generation of the run. Objects that got lost are built
 // again from it, so that a run never mixes two specs. A nil run gives a plain copy.
-func (r *Run) Of(test *v2.LocustTest) *v2.LocustTest {
+func (r *Run) ApplyTo(test *v2.LocustTest) *v2.LocustTest {
 	started := test.DeepCopy()
 	if r != nil {
 		r.Spec.DeepCopyInto(&started.Spec)

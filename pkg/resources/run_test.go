@@ -58,15 +58,15 @@ func TestRunOf_LostObjectsAreRebuiltFromTheRun(t *testing.T) {
 	edited.Spec.Image = "other"
 	before := edited.DeepCopy()
 
-	restored := run.Of(edited)
+	restored := run.ApplyTo(edited)
 	assert.Equal(t, workerOf(t, started), workerOf(t, restored), "the lost worker Job comes back as it was")
 	assert.Equal(t, before, edited)
 	restored.Spec.Master.Labels["x"] = "y"
 	assert.NotContains(t, run.Spec.Master.Labels, "x", "the copy is a deep one")
 
 	var none *Run
-	assert.Equal(t, edited, none.Of(edited))
-	assert.NotSame(t, edited, none.Of(edited))
+	assert.Equal(t, edited, none.ApplyTo(edited))
+	assert.NotSame(t, edited, none.ApplyTo(edited))
 }
 
 func TestRun_InSync(t *testing.T) {

@@ -20,7 +20,7 @@ func masterPorts(spec *v2.LocustTestSpec) []masterPort {
 	return []masterPort{
 		{"master", PortMaster, PortMaster},
 		{"master-bind", PortMasterBind, PortMasterBind},
-		{"web", PortWeb, WebAPIOf(spec).Port},
+		{"web", PortWeb, WebAPIFor(spec).Port},
 	}
 }
 

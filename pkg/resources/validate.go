@@ -88,7 +88,7 @@ func validateImage(spec *v2.LocustTestSpec, root *field.Path) field.ErrorList {
 
 func validateMaster(spec *v2.LocustTestSpec, path *field.Path) field.ErrorList {
 	master := &spec.Master
-	errs := validateCommand(master.Command, master.ExtraArgs, foreignToMaster, path)
+	errs := validateCommand(master.Command, master.ExtraArgs, refusedByMaster, path)
 	if timeout := *master.Autoquit.Timeout; timeout < 0 {
 		errs = append(errs, field.Invalid(path.Child("autoquit", "timeout"), timeout,
 			"must not be negative; give seconds, or set autoquit.enabled to false"))
@@ -98,9 +98,9 @@ func validateMaster(spec *v2.LocustTestSpec, path *field.Path) field.ErrorList {
 	}
 
 	words, _ := splitWords(master.Command) // validated above
-	args, extraArgs, _ := optionsFirst(words, exact(master.ExtraArgs))
+	args, extraArgs, _ := optionsFirst(words, escapeExpansions(master.ExtraArgs))
 	own := parseOptions(spec, slices.Concat(args, extraArgs))
-	if own.given(optAutoquit) && !own.on(optAutostart) {
+	if own.isGiven(optAutoquit) && !own.isOn(optAutostart) {
 		errs = append(errs, field.Invalid(path.Child("autostart"), false,
 			"locust refuses --autoquit, which the arguments or variables contain, without --autostart; set autostart to true or remove --autoquit"))
 	}
@@ -109,7 +109,7 @@ func validateMaster(spec *v2.LocustTestSpec, path *field.Path) field.ErrorList {
 
 func validateWorker(spec *v2.LocustTestSpec, path *field.Path) field.ErrorList {
 	worker := &spec.Worker
-	errs := validateCommand(worker.Command, worker.ExtraArgs, foreignToWorker, path)
+	errs := validateCommand(worker.Command, worker.ExtraArgs, refusedByWorker, path)
 	errs = append(errs, validateProcesses(spec, path.Child("command"))...)
 	if worker.Replicas < minReplicas || worker.Replicas > maxReplicas {
 		errs = append(errs, field.Invalid(path.Child("replicas"), worker.Replicas,
@@ -120,8 +120,8 @@ func validateWorker(spec *v2.LocustTestSpec, path *field.Path) field.ErrorList {
 
 // Options beside which Locust refuses the role that the operator gives (Locust, main.py).
 var (
-	foreignToMaster = []string{"--worker", "--slave", "--processes"}
-	foreignToWorker = []string{"--master"}
+	refusedByMaster = []string{"--worker", "--slave", "--processes"}
+	refusedByWorker = []string{"--master"}
 )
 
 func validateCommand(command string, extraArgs, foreign []string, path *field.Path) field.ErrorList {
@@ -166,8 +166,8 @@ func validateCommand(command string, extraArgs, foreign []string, path *field.Pa
 
 func validateLabels(test *v2.LocustTest, spec *v2.LocustTestSpec, root *field.Path) field.ErrorList {
 	master, worker := root.Child("master"), root.Child("worker")
-	errs := validateOwnLabels(spec.Master.Labels, labelsOf(test, RoleMaster), master.Child("labels"))
-	errs = append(errs, validateOwnLabels(spec.Worker.Labels, labelsOf(test, RoleWorker), worker.Child("labels"))...)
+	errs := validateOwnLabels(spec.Master.Labels, labelsFor(test, RoleMaster), master.Child("labels"))
+	errs = append(errs, validateOwnLabels(spec.Worker.Labels, labelsFor(test, RoleWorker), worker.Child("labels"))...)
 	errs = append(errs, validateOwnAnnotations(masterAnnotations(spec), master.Child("annotations"))...)
 	return append(errs, validateOwnAnnotations(spec.Worker.Annotations, worker.Child("annotations"))...)
 }
@@ -253,7 +253,7 @@ func validateExpansion(spec *v2.LocustTestSpec, root *field.Path) field.ErrorLis
 		for _, part := range []struct {
 			field string
 			words []string
-		}{{"command", words}, {"extraArgs", exact(role.args)}} {
+		}{{"command", words}, {"extraArgs", escapeExpansions(role.args)}} {
 			if !all.admit(part.words...) {
 				return problem(root.Child(string(role.name), part.field), all.refused)
 			}

@@ -78,5 +78,5 @@ func linkedMounts(spec *v2.LocustTestSpec, role Role) []string {
 	return paths
 }
 
-// isProcesses reports whether a variable is LOCUST_PROCESSES.
-func isProcesses(v corev1.EnvVar) bool { return v.Name == envProcesses }
+// isProcessesVariable reports whether a variable is LOCUST_PROCESSES.
+func isProcessesVariable(v corev1.EnvVar) bool { return v.Name == envProcesses }

@@ -60,7 +60,7 @@ var (
 		"--master-port": "",
 		"--otel":        "spec.observability.openTelemetry",
 	}
-	managedOfMaster = managedOfBoth.and(managed{
+	managedOfMaster = managedOfBoth.with(managed{
 		"--master-bind-port":   "",
 		"--expect-workers":     "spec.worker.replicas",
 		"--autostart":          "spec.master.autostart",
@@ -71,7 +71,7 @@ var (
 	managedOfWorker = managedOfBoth
 )
 
-func (m managed) and(more managed) managed {
+func (m managed) with(more managed) managed {
 	all := maps.Clone(m)
 	maps.Copy(all, more)
 	return all
@@ -83,8 +83,8 @@ func warnMasterOptions(spec *v2.LocustTestSpec, path *field.Path) []string {
 		return nil // an error already
 	}
 	words, extraArgs, _ := optionsFirst(words, spec.Master.ExtraArgs)
-	own := parseOptions(spec, slices.Concat(words, exact(extraArgs)))
-	return warnOptions(words, extraArgs, operatorsMasterArgs(spec, own), managedOfMaster, path)
+	own := parseOptions(spec, slices.Concat(words, escapeExpansions(extraArgs)))
+	return warnOptions(words, extraArgs, operatorMasterArgs(spec, own), managedOfMaster, path)
 }
 
 func warnWorkerOptions(test string, spec *v2.LocustTestSpec, path *field.Path) []string {
@@ -93,7 +93,7 @@ func warnWorkerOptions(test string, spec *v2.LocustTestSpec, path *field.Path) [
 		return nil // an error already
 	}
 	words, extraArgs, _ := optionsFirst(words, spec.Worker.ExtraArgs)
-	return warnOptions(words, extraArgs, operatorsWorkerArgs(test, spec), managedOfWorker, path)
+	return warnOptions(words, extraArgs, operatorWorkerArgs(test, spec), managedOfWorker, path)
 }
 
 // warnOptions tells which options are the operator's business. Of an option that is given twice Locust takes the last:
@@ -140,7 +140,7 @@ func warnReporter(spec *v2.LocustTestSpec, root *field.Path) []string {
 		reason, remedy = fmt.Sprintf("cannot be loaded by Locust before 2.11, which %q names", excerpt(spec.Image)), "choose a newer image"
 	}
 	result := ", so that the result is what Locust's web API reports last"
-	if masterOptions(spec).headless() {
+	if masterOptions(spec).isHeadless() {
 		result = ", and there is no web API with --headless, so that there will be no result"
 	}
 	return []string{fmt.Sprintf("%s: %s%s; %s, or set spec.master.reporter to false",

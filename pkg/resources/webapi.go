@@ -20,9 +20,9 @@ type WebAPI struct {
 	Unreachable string
 }
 
-// WebAPIOf reads from the arguments and variables of a spec where its master serves the web API. A value that Locust
+// WebAPIFor reads from the arguments and variables of a spec where its master serves the web API. A value that Locust
 // would refuse counts as its default: Locust says what is wrong with it.
-func WebAPIOf(spec *v2.LocustTestSpec) WebAPI {
+func WebAPIFor(spec *v2.LocustTestSpec) WebAPI {
 	opts := masterOptions(withDefaults(spec))
 	return WebAPI{
 		Port:        webPort(opts),
@@ -51,13 +51,13 @@ func webBasePath(opts options) string {
 func webUnreachable(opts options) string {
 	host := opts.value(optWebHost)
 	switch {
-	case opts.headless():
+	case opts.isHeadless():
 		return "Locust runs with --headless, which has no web API"
 	case host == "localhost" || host == "::1" || strings.HasPrefix(host, "127."):
 		return fmt.Sprintf("--web-host %s lets nobody outside the pod reach the web API", excerpt(host))
-	case opts.on(optWebLogin):
+	case opts.isOn(optWebLogin):
 		return "with --web-login the web API asks for a login"
-	case opts.given(optWebAuth):
+	case opts.isGiven(optWebAuth):
 		return "with --web-auth the web API asks for a login"
 	}
 	return ""

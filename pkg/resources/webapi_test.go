@@ -46,11 +46,11 @@ func TestWebAPIOf(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			test := makeTest(variables(row.vars...), func(s *v2.LocustTestSpec) { s.Master.Command += " " + row.args })
-			assert.Equal(t, row.want, WebAPIOf(&test.Spec))
+			assert.Equal(t, row.want, WebAPIFor(&test.Spec))
 
 			extra := makeTest(variables(row.vars...), func(s *v2.LocustTestSpec) { s.Master.ExtraArgs, _ = splitWords(row.args) })
 			if name != "base path not known" {
-				assert.Equal(t, row.want, WebAPIOf(&extra.Spec), "the same in extraArgs")
+				assert.Equal(t, row.want, WebAPIFor(&extra.Spec), "the same in extraArgs")
 			}
 		})
 	}

@@ -47,7 +47,7 @@ func splitQuoted(command string) ([]string, error) {
 	}
 	words := make([]string, len(fields))
 	for i, word := range fields {
-		if strings.ContainsRune(word, masked.last) {
+		if strings.ContainsRune(word, masked.trailing) {
 			return nil, errors.New(`ends in a backslash; remove it, or write \\ for a literal one`)
 		}
 		words[i] = masked.literal.Replace(word)
@@ -75,7 +75,7 @@ func parseWords(masked maskedShell) (words []*syntax.Word, text string, err erro
 			break
 		}
 		for _, at := range slices.Backward(continued) {
-			text = text[:at] + string(masked.last) + text[at+1:]
+			text = text[:at] + string(masked.trailing) + text[at+1:]
 		}
 	}
 	for _, word := range words {
@@ -135,7 +135,7 @@ const (
 type maskedShell struct {
 	text    string
 	literal *strings.Replacer // puts back what they stand for
-	last    rune              // stands for a backslash at the end, which has nothing to escape
+	trailing    rune              // stands for a backslash at the end, which has nothing to escape
 }
 
 // maskShell replaces all characters by which a shell does more than to split into words, and all that its parser drops:
@@ -179,5 +179,5 @@ func maskShell(text string) (maskedShell, error) {
 	if escaped {
 		masked = strings.TrimSuffix(masked, `\`) + string(last)
 	}
-	return maskedShell{text: masked, literal: strings.NewReplacer(back...), last: last}, nil
+	return maskedShell{text: masked, literal: strings.NewReplacer(back...), trailing: last}, nil
 }
