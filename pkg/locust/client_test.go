@@ -311,7 +311,7 @@ func TestStats_TooSlow(t *testing.T) {
 			}
 		})
 	}
-	assert.Equal(t, "no answer within 2 s", Reason((&Client{timeout: Timeout}).late(nil)))
+	assert.Equal(t, "no answer within 2 s", Reason((&Client{timeout: Timeout}).timeoutError(nil)))
 }
 
 // A CSV that does not come takes no more time than all of the call may, and costs only itself.
@@ -428,7 +428,7 @@ func TestDirect_BrokenOff(t *testing.T) {
 }
 
 func TestTarget(t *testing.T) {
-	proxied, err := viaProxy(&rest.Config{Host: "https://10.0.0.1:6443"})
+	proxied, err := proxyRoute(&rest.Config{Host: "https://10.0.0.1:6443"})
 	require.NoError(t, err)
 	const base = "https://10.0.0.1:6443/api/v1/namespaces/load/pods/"
 	for name, row := range map[string]struct {
@@ -457,43 +457,43 @@ func TestTarget(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			target := shop
 			row.change(&target)
-			require.NoError(t, directly.check(target))
+			require.NoError(t, directRoute.check(target))
 			require.NoError(t, proxied.check(target))
-			assert.Equal(t, row.direct, directly.address(target, pathStats).String())
+			assert.Equal(t, row.direct, directRoute.address(target, pathStats).String())
 			assert.Equal(t, row.proxy, proxied.address(target, pathStats).String())
 		})
 	}
 	sixth := shop
 	sixth.IP = "fd00:10::7"
-	assert.Equal(t, "http://[fd00:10::7]:8089/stats/requests", directly.address(sixth, pathStats).String())
+	assert.Equal(t, "http://[fd00:10::7]:8089/stats/requests", directRoute.address(sixth, pathStats).String())
 }
 
 func TestTarget_Refused(t *testing.T) {
-	proxied, err := viaProxy(&rest.Config{Host: "https://10.0.0.1:6443"})
+	proxied, err := proxyRoute(&rest.Config{Host: "https://10.0.0.1:6443"})
 	require.NoError(t, err)
 	const none, invalid = "the pod's IP address is of a kind that no pod has, such as loopback or link-local", "the pod's IP address is not valid"
 	for name, row := range map[string]struct {
-		way    way
+		way    route
 		change func(*Target)
 		want   string
 	}{
-		"no address yet":   {directly, func(t *Target) { t.IP = "" }, "the pod has no IP address yet"},
-		"a name":           {directly, func(t *Target) { t.IP = "shop-master.other.svc" }, invalid},
-		"a port":           {directly, func(t *Target) { t.IP = "10.0.0.1:80" }, invalid},
-		"a zone":           {directly, func(t *Target) { t.IP = "fd00::7%eth0" }, invalid},
-		"a short form":     {directly, func(t *Target) { t.IP = "127.1" }, invalid},
-		"loopback":         {directly, func(t *Target) { t.IP = "127.8.9.1" }, none},
-		"loopback, IPv6":   {directly, func(t *Target) { t.IP = "::1" }, none},
-		"loopback, mapped": {directly, func(t *Target) { t.IP = "::ffff:127.0.0.1" }, none},
-		"unspecified":      {directly, func(t *Target) { t.IP = "0.0.0.0" }, none},
-		"unspecified IPv6": {directly, func(t *Target) { t.IP = "::" }, none},
-		"multicast":        {directly, func(t *Target) { t.IP = "224.0.0.1" }, none},
-		"multicast, IPv6":  {directly, func(t *Target) { t.IP = "ff05::1" }, none},
-		"metadata":         {directly, func(t *Target) { t.IP = "169.254.169.254" }, none},
-		"metadata, mapped": {directly, func(t *Target) { t.IP = "::ffff:169.254.169.254" }, none},
-		"link-local":       {directly, func(t *Target) { t.IP = "fe80::1" }, none},
-		"no port":          {directly, func(t *Target) { t.Port = 0 }, "the port is not valid"},
-		"port":             {directly, func(t *Target) { t.Port = 65536 }, "the port is not valid"},
+		"no address yet":   {directRoute, func(t *Target) { t.IP = "" }, "the pod has no IP address yet"},
+		"a name":           {directRoute, func(t *Target) { t.IP = "shop-master.other.svc" }, invalid},
+		"a port":           {directRoute, func(t *Target) { t.IP = "10.0.0.1:80" }, invalid},
+		"a zone":           {directRoute, func(t *Target) { t.IP = "fd00::7%eth0" }, invalid},
+		"a short form":     {directRoute, func(t *Target) { t.IP = "127.1" }, invalid},
+		"loopback":         {directRoute, func(t *Target) { t.IP = "127.8.9.1" }, none},
+		"loopback, IPv6":   {directRoute, func(t *Target) { t.IP = "::1" }, none},
+		"loopback, mapped": {directRoute, func(t *Target) { t.IP = "::ffff:127.0.0.1" }, none},
+		"unspecified":      {directRoute, func(t *Target) { t.IP = "0.0.0.0" }, none},
+		"unspecified IPv6": {directRoute, func(t *Target) { t.IP = "::" }, none},
+		"multicast":        {directRoute, func(t *Target) { t.IP = "224.0.0.1" }, none},
+		"multicast, IPv6":  {directRoute, func(t *Target) { t.IP = "ff05::1" }, none},
+		"metadata":         {directRoute, func(t *Target) { t.IP = "169.254.169.254" }, none},
+		"metadata, mapped": {directRoute, func(t *Target) { t.IP = "::ffff:169.254.169.254" }, none},
+		"link-local":       {directRoute, func(t *Target) { t.IP = "fe80::1" }, none},
+		"no port":          {directRoute, func(t *Target) { t.Port = 0 }, "the port is not valid"},
+		"port":             {directRoute, func(t *Target) { t.Port = 65536 }, "the port is not valid"},
 
 		"no pod":         {proxied, func(t *Target) { t.Pod = "" }, "the pod has no valid name"},
 		"a host":         {proxied, func(t *Target) { t.Pod = "x.example.com/" }, "the pod has no valid name"},
@@ -511,7 +511,7 @@ func TestTarget_Refused(t *testing.T) {
 				dialed = true
 				return nil, errors.New("x")
 			}))
-			client.way = row.way
+			client.route = row.way
 			_, err := client.Stats(t.Context(), target)
 			assert.Equal(t, row.want, Reason(err))
 			assert.False(t, dialed)

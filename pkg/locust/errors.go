@@ -77,13 +77,13 @@ func Reason(err error) string {
 	return "the request failed"
 }
 
-// because is an error with one of the texts above.
-func because(reason error, causes ...error) error {
+// newRequestError is an error with one of the texts above.
+func newRequestError(reason error, causes ...error) error {
 	return &requestError{reason: reason.Error(), causes: append(causes, reason)}
 }
 
-// notLocust is the error for an answer that report does not accept.
-func notLocust(err error) error {
+// notLocustError is the error for an answer that report does not accept.
+func notLocustError(err error) error {
 	e := &requestError{reason: ErrNotLocust.Error(), causes: []error{ErrNotLocust, err}}
 	var decoding *report.DecodeError
 	if errors.As(err, &decoding) {
@@ -93,35 +93,35 @@ func notLocust(err error) error {
 	return e
 }
 
-// failed is the error for a request that ended without an answer.
-func (c *Client) failed(ctx context.Context, err error) error {
+// transportError is the error for a request that ended without an answer.
+func (c *Client) transportError(ctx context.Context, err error) error {
 	switch {
 	case errors.Is(context.Cause(ctx), ErrNoAnswer):
-		return c.late(err)
+		return c.timeoutError(err)
 	case errors.Is(ctx.Err(), context.Canceled):
 		return &requestError{reason: "the request was called off", causes: []error{ctx.Err()}}
 	case ctx.Err() != nil: // the caller's own deadline
-		return because(ErrNoAnswer, ctx.Err())
+		return newRequestError(ErrNoAnswer, ctx.Err())
 	}
 	var timeout net.Error
 	if errors.As(err, &timeout) && timeout.Timeout() {
-		return c.late(err)
+		return c.timeoutError(err)
 	}
-	reason := network(err)
+	reason := networkReason(err)
 	if c.proxied {
 		reason = "the API server: " + reason
 	}
 	return &requestError{reason: reason, causes: []error{err}}
 }
 
-// late is the error for an answer that did not come within the client's own limit.
-func (c *Client) late(err error) error {
+// timeoutError is the error for an answer that did not come within the client's own limit.
+func (c *Client) timeoutError(err error) error {
 	return &requestError{reason: fmt.Sprintf("no answer within %g s", c.timeout.Seconds()), causes: []error{ErrNoAnswer, err}}
 }
 
-// network is what is wrong with the connection. A server that closes a connection is seen as its end or as a reset,
+// networkReason is what is wrong with the connection. A server that closes a connection is seen as its end or as a reset,
 // whichever comes first, so that both have the same text.
-func network(err error) string {
+func networkReason(err error) string {
 	var request *url.Error
 	if errors.As(err, &request) {
 		err = request.Err // without the address, which is no part of what went wrong
@@ -138,12 +138,12 @@ func network(err error) string {
 	case errors.As(err, &record):
 		return noTLS
 	}
-	return known(err.Error(), "the request failed")
+	return matchReason(err.Error(), "the request failed")
 }
 
-// known finds a reason in the text of an error: that of net/http, or that of the API server about its own request to
+// matchReason finds a reason in the text of an error: that of net/http, or that of the API server about its own request to
 // Locust.
-func known(text, otherwise string) string {
+func matchReason(text, otherwise string) string {
 	for _, phrase := range []struct{ part, reason string }{
 		{"connection refused", ErrRefused.Error()},
 		{"connection reset", closed},
@@ -164,28 +164,28 @@ func known(text, otherwise string) string {
 	return otherwise
 }
 
-// refusal is the error for an answer with another status than 200. Through the API server it may be the API server's
+// statusError is the error for an answer with another status than 200. Through the API server it may be the API server's
 // own, which is a Status of Kubernetes.
-func (c *Client) refusal(resp *http.Response, body []byte) error {
+func (c *Client) statusError(resp *http.Response, body []byte) error {
 	reason := fmt.Sprintf("HTTP status %d", resp.StatusCode)
-	if status := statusOf(body); c.proxied && status.Kind == "Status" {
+	if status := parseStatus(body); c.proxied && status.Kind == "Status" {
 		switch {
 		case resp.StatusCode == http.StatusForbidden:
-			return because(ErrPermission)
+			return newRequestError(ErrPermission)
 		case resp.StatusCode == http.StatusNotFound && status.Reason == "NotFound":
 			return &requestError{reason: "the pod is not there"}
 		case strings.Contains(status.Message, "i/o timeout"), strings.Contains(status.Message, "deadline exceeded"):
-			return because(ErrNoAnswer)
+			return newRequestError(ErrNoAnswer)
 		}
-		return &requestError{reason: known(status.Message, "the API server: "+reason)}
+		return &requestError{reason: matchReason(status.Message, "the API server: "+reason)}
 	}
 	switch resp.StatusCode {
 	case http.StatusUnauthorized, http.StatusForbidden:
-		return because(ErrLogin)
+		return newRequestError(ErrLogin)
 	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect:
 		// Flask-Login leads to the view "locust.login" of web.py.
 		if to, err := resp.Location(); err == nil && path.Base(to.Path) == "login" {
-			return because(ErrLogin)
+			return newRequestError(ErrLogin)
 		}
 	}
 	return &requestError{reason: reason}
@@ -198,8 +198,8 @@ type status struct {
 	Reason  string `json:"reason"`
 }
 
-// statusOf is empty when the body is another.
-func statusOf(body []byte) status {
+// parseStatus is empty when the body is another.
+func parseStatus(body []byte) status {
 	var s status
 	if json.Unmarshal(body, &s) != nil {
 		return status{}

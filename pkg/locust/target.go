@@ -34,8 +34,8 @@ type Target struct {
 	TLS bool
 }
 
-// way is how a client reaches a target.
-type way struct {
+// route is how a client reaches a target.
+type route struct {
 	// check refuses a target that cannot be reached, or would be something else than a pod.
 	check func(t Target) error
 	// address is that of a page; the target has been checked.
@@ -53,8 +53,8 @@ func (t Target) checkPort() error {
 	return nil
 }
 
-// directly asks the pod at its address, so that no DNS and no Service has a say.
-var directly = way{check: Target.checkDirect, address: Target.direct}
+// directRoute asks the pod at its address, so that no DNS and no Service has a say.
+var directRoute = route{check: Target.checkDirect, address: Target.directURL}
 
 // checkDirect refuses addresses that no pod has but in a cluster that is broken or lied to: the operator itself, and what
 // only its node should reach, such as the metadata of a cloud, would be asked.
@@ -73,7 +73,7 @@ func (t Target) checkDirect() error {
 	return t.checkPort()
 }
 
-func (t Target) direct(page string) *url.URL {
+func (t Target) directURL(page string) *url.URL {
 	u := &url.URL{Scheme: "http", Host: net.JoinHostPort(t.IP, strconv.Itoa(int(t.Port))), Path: t.path(page)}
 	if t.TLS {
 		u.Scheme = "https"
@@ -92,15 +92,15 @@ func (t Target) checkProxied() error {
 	return t.checkPort()
 }
 
-// viaProxy asks through the API server: the subresource "proxy" of the pod.
-func viaProxy(cfg *rest.Config) (way, error) {
+// proxyRoute asks through the API server: the subresource "proxy" of the pod.
+func proxyRoute(cfg *rest.Config) (route, error) {
 	cfg = rest.CopyConfig(cfg)
 	cfg.APIPath, cfg.GroupVersion = "/api", &corev1.SchemeGroupVersion
 	server, api, err := rest.DefaultServerUrlFor(cfg)
 	if err != nil {
-		return way{}, err
+		return route{}, err
 	}
-	return way{check: Target.checkProxied, address: func(t Target, page string) *url.URL {
+	return route{check: Target.checkProxied, address: func(t Target, page string) *url.URL {
 		pod := t.Pod + ":" + strconv.Itoa(int(t.Port))
 		if t.TLS {
 			pod = "https:" + pod
