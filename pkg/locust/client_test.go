@@ -246,7 +246,7 @@ func TestStats_Refused(t *testing.T) {
 		"nothing":           {says(200, ""), "the answer is not Locust's: it is empty", ErrNotLocust},
 		"other JSON":        {says(200, `{"stats":[]}`), "the answer is not Locust's: state is missing", ErrNotLocust},
 		"packed":            {says(200, zipped(t, sample(t, "2.47-ready.json")), "Content-Encoding", "gzip"), "the answer is not Locust's: it is no JSON", ErrNotLocust},
-		"large":             {says(200, `{"state":"`+strings.Repeat("x", report.MaxAnswer)), "the answer is larger than 1 MiB", ErrTooLarge},
+		"large":             {says(200, `{"state":"`+strings.Repeat("x", report.MaxResponseBytes)), "the answer is larger than 1 MiB", ErrTooLarge},
 		"large when packed": {says(200, zipped(t, bytes.Repeat([]byte(" "), 1<<24)), "Content-Encoding", "gzip"), "the answer is not Locust's: it is no JSON", ErrNotLocust},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -267,7 +267,7 @@ func TestStats_Refused(t *testing.T) {
 // Exactly MaxAnswer bytes are still read.
 func TestStats_LargestAnswer(t *testing.T) {
 	answer := string(sample(t, "2.47-ready.json"))
-	answer += strings.Repeat(" ", report.MaxAnswer-len(answer))
+	answer += strings.Repeat(" ", report.MaxResponseBytes-len(answer))
 	_, err := directTo(t, says(200, answer)).Stats(t.Context(), shop)
 	require.NoError(t, err)
 	_, err = directTo(t, says(200, answer+" ")).Stats(t.Context(), shop)

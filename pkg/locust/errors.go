@@ -28,7 +28,7 @@ var (
 	// ErrNoAnswer is an answer that did not come in time.
 	ErrNoAnswer = errors.New("no answer in time")
 	// ErrTooLarge is an answer beyond report.MaxAnswer.
-	ErrTooLarge = fmt.Errorf("the answer is larger than %d MiB", report.MaxAnswer>>20)
+	ErrTooLarge = fmt.Errorf("the answer is larger than %d MiB", report.MaxResponseBytes>>20)
 	// ErrNotLocust is an answer that is not of Locust's form; a *report.DecodeError is in it, too.
 	ErrNotLocust = errors.New("the answer is not Locust's")
 )

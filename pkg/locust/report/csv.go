@@ -37,9 +37,9 @@ func readRows(rows *csv.Reader) (*Stats, error) {
 	rows.ReuseRecord = true
 	header, err := rows.Read()
 	if err != nil {
-		return nil, noCSV(err)
+		return nil, csvError(err)
 	}
-	columns, err := columnsOf(header)
+	columns, err := parseHeader(header)
 	if err != nil {
 		return nil, err
 	}
@@ -51,7 +51,7 @@ func readRows(rows *csv.Reader) (*Stats, error) {
 			break
 		}
 		if err != nil {
-			return nil, noCSV(err)
+			return nil, csvError(err)
 		}
 		var r reader
 		e := columns.entry(&r, record)
@@ -61,32 +61,32 @@ func readRows(rows *csv.Reader) (*Stats, error) {
 			}
 			continue
 		}
-		total, endpoints = sortIn(e, total, endpoints)
+		total, endpoints = insertEntry(e, total, endpoints)
 	}
 	if total == nil {
-		return nil, wrong(whole, "has no row "+totalName, "")
+		return nil, newDecodeError(document, "has no row "+totalName, "")
 	}
 	stats := total.stats(endpoints)
 	return &stats, nil
 }
 
-// noCSV is the error for what encoding/csv says.
-func noCSV(err error) error {
+// csvError is the error for what encoding/csv says.
+func csvError(err error) error {
 	var refused *DecodeError
 	switch {
 	case errors.Is(err, io.EOF):
-		return wrong(whole, "is empty", "")
+		return newDecodeError(document, "is empty", "")
 	case errors.As(err, &refused):
 		return refused
 	}
-	return wrong(whole, "is no CSV", err.Error())
+	return newDecodeError(document, "is no CSV", err.Error())
 }
 
 // columns is where the columns are, by their names.
 type columns map[string]int
 
-// columnsOf reads the header.
-func columnsOf(header []string) (columns, error) {
+// parseHeader reads the header.
+func parseHeader(header []string) (columns, error) {
 	c := make(columns, len(header))
 	for i, name := range header {
 		if _, twice := c[name]; !twice {
@@ -96,7 +96,7 @@ func columnsOf(header []string) (columns, error) {
 	required := []string{columnMethod, columnName, columnRequests, columnFailures, columnMedian, columnAverage, columnRate}
 	for _, name := range required {
 		if _, ok := c[name]; !ok {
-			return nil, wrong("column "+name, "is missing", "")
+			return nil, newDecodeError("column "+name, "is missing", "")
 		}
 	}
 	return c, nil
@@ -114,7 +114,7 @@ func (c columns) entry(r *reader, record []string) *entry {
 	e.Method, e.Name = strings.Clone(string(cell(columnMethod))), strings.Clone(string(cell(columnName))) // not the whole row
 	e.Requests = r.count(cell(columnRequests), columnRequests)
 	e.Failures = r.count(cell(columnFailures), columnFailures)
-	e.rate = r.measure(cell(columnRate), columnRate, maxRate)
+	e.rate = r.clamped(cell(columnRate), columnRate, maxRate)
 	e.Average = r.milliseconds(cell(columnAverage), columnAverage)
 	e.percentiles = Percentiles{
 		P50: r.percentile(cell(columnMedian), columnMedian, e.Requests),

@@ -113,7 +113,7 @@ func TestDecodeCSV_Refusals(t *testing.T) {
 		"too many":      {with(",20,", ",9007199254740994,"), "Request Count is too large"},
 		"failures":      {with(",1,3", ",1_0,3"), "Failure Count is no number: 1_0"},
 		"percentile":    {with("7,8,9", "7,x,9"), "95% is no number: x"},
-		"too large":     {csvHeader + csvTotal + strings.Repeat("\n", MaxAnswer), "it is larger than 1 MiB"},
+		"too large":     {csvHeader + csvTotal + strings.Repeat("\n", MaxResponseBytes), "it is larger than 1 MiB"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, err := DecodeCSV(strings.NewReader(row.text))

@@ -18,7 +18,7 @@ import (
 // with it: a float64 holds whole numbers up to 2⁵³, and nobody waits a year for a response.
 const (
 	maxCount        = 1 << 53
-	maxPeople       = math.MaxInt32
+	maxUserCount       = math.MaxInt32
 	maxRate         = 1e9
 	maxResponseTime = 365 * 24 * time.Hour
 	// maxValue bounds what an error repeats of the input, in bytes.
@@ -49,10 +49,10 @@ func (e *DecodeError) Error() string {
 // Reason leaves out the value, so that the same mistake gives the same text each time.
 func (e *DecodeError) Reason() string { return e.Field + " " + e.Problem }
 
-// whole is the field of an error about all of the input.
-const whole = "it"
+// document is the field of an error about all of the input.
+const document = "it"
 
-func wrong(field, problem, value string) error {
+func newDecodeError(field, problem, value string) error {
 	return &DecodeError{Field: field, Problem: problem, Value: clean(value, maxValue)}
 }
 
@@ -68,16 +68,16 @@ func readMembers(d *json.Decoder, member func(name string, d *json.Decoder) erro
 	token, err := d.Token()
 	switch {
 	case errors.Is(err, io.EOF):
-		return wrong(whole, "is empty", "")
+		return newDecodeError(document, "is empty", "")
 	case err != nil:
-		return noJSON(whole, err)
+		return jsonError(document, err)
 	case token != json.Delim('{'):
-		return wrong(whole, "is no JSON object", "")
+		return newDecodeError(document, "is no JSON object", "")
 	}
 	for d.More() {
 		token, err := d.Token()
 		if err != nil {
-			return noJSON(whole, err)
+			return jsonError(document, err)
 		}
 		name, _ := token.(string) // encoding/json accepts nothing else as the name of a member
 		if err := member(name, d); err != nil {
@@ -85,15 +85,15 @@ func readMembers(d *json.Decoder, member func(name string, d *json.Decoder) erro
 		}
 	}
 	if _, err := d.Token(); err != nil {
-		return noJSON(whole, err)
+		return jsonError(document, err)
 	}
-	return end(d)
+	return expectEOF(d)
 }
 
-// end refuses what comes after the value that was read last.
-func end(d *json.Decoder) error {
+// expectEOF refuses what comes after the value that was read last.
+func expectEOF(d *json.Decoder) error {
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return wrong(whole, "goes on after its end", "")
+		return newDecodeError(document, "goes on after its end", "")
 	}
 	return nil
 }
@@ -103,33 +103,33 @@ func readArray[T any](d *json.Decoder, field string, each func(*T) error) error 
 	token, err := d.Token()
 	switch {
 	case err != nil:
-		return noJSON(field, err)
+		return jsonError(field, err)
 	case token == nil:
 		return nil
 	case token != json.Delim('['):
-		return wrong(field, "is no list", "")
+		return newDecodeError(field, "is no list", "")
 	}
 	for d.More() {
 		var element T
 		if err := d.Decode(&element); err != nil {
-			return noJSON(field, err)
+			return jsonError(field, err)
 		}
 		if err := each(&element); err != nil {
 			return err
 		}
 	}
 	if _, err := d.Token(); err != nil {
-		return noJSON(field, err)
+		return jsonError(field, err)
 	}
 	return nil
 }
 
-// skip reads over a value that is not needed, of any size.
-func skip(d *json.Decoder) error {
+// skipValue reads over a value that is not needed, of any size.
+func skipValue(d *json.Decoder) error {
 	for depth := 0; ; {
 		token, err := d.Token()
 		if err != nil {
-			return noJSON(whole, err)
+			return jsonError(document, err)
 		}
 		switch token {
 		case json.Delim('{'), json.Delim('['):
@@ -143,27 +143,27 @@ func skip(d *json.Decoder) error {
 	}
 }
 
-// keep reads a value as it is.
-func keep(d *json.Decoder, v *value) error {
+// decodeValue reads a value as it is.
+func decodeValue(d *json.Decoder, v *value) error {
 	if err := d.Decode(v); err != nil {
-		return noJSON(whole, err)
+		return jsonError(document, err)
 	}
 	return nil
 }
 
-// noJSON is the error for what encoding/json says about a field.
-func noJSON(field string, err error) error {
+// jsonError is the error for what encoding/json says about a field.
+func jsonError(field string, err error) error {
 	var mismatch *json.UnmarshalTypeError
 	var refused *DecodeError
 	switch {
 	case errors.As(err, &refused):
 		return refused
 	case errors.As(err, &mismatch):
-		return wrong(field, "has an unexpected form", "a JSON "+mismatch.Value)
+		return newDecodeError(field, "has an unexpected form", "a JSON "+mismatch.Value)
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return wrong(whole, "is cut short", "")
+		return newDecodeError(document, "is cut short", "")
 	}
-	return wrong(whole, "is no JSON", err.Error())
+	return newDecodeError(document, "is no JSON", err.Error())
 }
 
 // value is a value as it is written: JSON, or a cell of the CSV. It is empty when it is missing.
@@ -181,7 +181,7 @@ type reader struct{ err error }
 
 func (r *reader) fail(field, problem string, v value) {
 	if r.err == nil {
-		r.err = wrong(field, problem, string(v))
+		r.err = newDecodeError(field, problem, string(v))
 	}
 }
 
@@ -200,9 +200,9 @@ func (r *reader) number(v value, field string, limit float64) float64 {
 	return 0
 }
 
-// measure reads what the user's code measured, and what may be odd without making a report worthless: it is brought
+// clamped reads what the user's code measured, and what may be odd without making a report worthless: it is brought
 // between 0 and limit, and NaN is 0.
-func (r *reader) measure(v value, field string, limit float64) float64 {
+func (r *reader) clamped(v value, field string, limit float64) float64 {
 	if isNaN(v) {
 		return 0
 	}
@@ -246,24 +246,24 @@ func (r *reader) count(v value, field string) int64 {
 	return int64(number)
 }
 
-// people reads a number of users or workers.
-func (r *reader) people(v value, field string) int32 {
+// userCount reads a number of users or workers.
+func (r *reader) userCount(v value, field string) int32 {
 	number := r.count(v, field)
-	if number > maxPeople {
+	if number > maxUserCount {
 		r.fail(field, "is too large", v)
 		return 0
 	}
 	return int32(number)
 }
 
-// atWork reads a number of users or workers of a report, brought into the bounds: the rest is worth as much without it.
-func (r *reader) atWork(v value, field string) int32 {
-	return int32(r.measure(v, field, maxPeople))
+// clampedCount reads a number of users or workers of a report, brought into the bounds: the rest is worth as much without it.
+func (r *reader) clampedCount(v value, field string) int32 {
+	return int32(r.clamped(v, field, maxUserCount))
 }
 
 // milliseconds reads a response time, which Locust gives in milliseconds, to the microsecond.
 func (r *reader) milliseconds(v value, field string) time.Duration {
-	number := r.measure(v, field, float64(maxResponseTime/time.Millisecond))
+	number := r.clamped(v, field, float64(maxResponseTime/time.Millisecond))
 	return time.Duration(math.Round(number*1000)) * time.Microsecond
 }
 
@@ -294,7 +294,7 @@ func (r *reader) text(v value, field string) string {
 	}
 	var text string
 	if err := json.Unmarshal([]byte(v), &text); err != nil && r.err == nil {
-		r.err = noJSON(field, err)
+		r.err = jsonError(field, err)
 	}
 	return text
 }
@@ -356,9 +356,9 @@ func insert[T any](list []T, value T, limit int, compare func(a, b T) int) []T {
 	return list[:min(len(list), limit)]
 }
 
-// worse orders endpoints: more failures first, then the slower; the name decides between equals, so that the order is
+// compareEndpoints orders endpoints: more failures first, then the slower; the name decides between equals, so that the order is
 // always the same.
-func worse(a, b Endpoint) int {
+func compareEndpoints(a, b Endpoint) int {
 	return cmp.Or(
 		cmp.Compare(b.Failures, a.Failures),
 		cmp.Compare(slowness(b), slowness(a)),
@@ -375,8 +375,8 @@ func slowness(e Endpoint) time.Duration {
 	return e.Average
 }
 
-// moreFrequent orders errors.
-func moreFrequent(a, b Error) int {
+// compareErrors orders errors.
+func compareErrors(a, b Error) int {
 	return cmp.Or(
 		cmp.Compare(b.Occurrences, a.Occurrences),
 		cmp.Compare(a.Name, b.Name),

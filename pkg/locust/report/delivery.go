@@ -70,14 +70,14 @@ type rawDelivery struct {
 // read returns nil when something but an exception is wrong, or missing as in the reports of older reporters.
 func (raw *rawDelivery) read() *Delivery {
 	r := &reader{}
-	d := &Delivery{WorkersLost: r.people(raw.Lost, "lost")}
+	d := &Delivery{WorkersLost: r.userCount(raw.Lost, "lost")}
 	if raw.EndedBy != "null" {
 		d.EndedBy = EndedBy(clean(r.text(raw.EndedBy, "ended_by"), MaxMethod))
 	}
 	switch len(raw.Missing) {
 	case 0:
 	case 2:
-		d.Missing = &UsersMissing{Users: r.people(raw.Missing[0], "missing"), Due: r.people(raw.Missing[1], "missing")}
+		d.Missing = &UsersMissing{Users: r.userCount(raw.Missing[0], "missing"), Due: r.userCount(raw.Missing[1], "missing")}
 	default:
 		r.fail("missing", "is no pair", "")
 	}
@@ -94,5 +94,5 @@ func (raw *rawDelivery) read() *Delivery {
 }
 
 func readUse(r *reader, percent, worker value) *ProcessorUse {
-	return &ProcessorUse{Percent: math.Round(r.measure(percent, "cpu", maxPercent)), Worker: clean(r.text(worker, "cpu"), MaxName)}
+	return &ProcessorUse{Percent: math.Round(r.clamped(percent, "cpu", maxPercent)), Worker: clean(r.text(worker, "cpu"), MaxName)}
 }

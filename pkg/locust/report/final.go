@@ -43,16 +43,16 @@ func IsFinal(message string) bool { return strings.HasPrefix(message, finalPrefi
 func DecodeFinal(message string) (*Final, error) {
 	switch {
 	case !IsFinal(message):
-		return nil, wrong(whole, "is no report", "")
+		return nil, newDecodeError(document, "is no report", "")
 	case len(message) > maxFinal:
-		return nil, wrong(whole, "is larger than "+strconv.Itoa(maxFinal)+" bytes", "")
+		return nil, newDecodeError(document, "is larger than "+strconv.Itoa(maxFinal)+" bytes", "")
 	}
 	var raw rawFinal
 	d, _ := newJSONDecoder(strings.NewReader(message))
 	if err := d.Decode(&raw); err != nil {
-		return nil, noJSON(whole, err)
+		return nil, jsonError(document, err)
 	}
-	if err := end(d); err != nil {
+	if err := expectEOF(d); err != nil {
 		return nil, err
 	}
 	r := &reader{}
@@ -113,12 +113,12 @@ func (raw *rawFinal) read(r *reader) *Final {
 	f := &Final{
 		Complete:   r.flag(raw.Complete, "complete"),
 		CustomExit: raw.CustomExit != "" && r.flag(raw.CustomExit, "custom_exit"),
-		LoadStart:  r.moment(raw.Start, "start"),
-		LoadEnd:    r.moment(raw.End, "end"),
+		LoadStart:  r.timestamp(raw.Start, "start"),
+		LoadEnd:    r.timestamp(raw.End, "end"),
 	}
 	f.State = r.state(raw.State)
-	f.Users = r.atWork(raw.Users, "users")
-	f.Workers = r.atWork(raw.Workers, "workers")
+	f.Users = r.clampedCount(raw.Users, "users")
+	f.Workers = r.clampedCount(raw.Workers, "workers")
 	f.Stats = raw.stats(r)
 	f.Target = raw.rawTarget.read()
 	f.Delivery = raw.rawDelivery.read()
@@ -132,7 +132,7 @@ func (raw *rawFinal) stats(r *reader) Stats {
 	s := Stats{
 		Requests:          r.count(raw.Requests, "requests"),
 		Failures:          r.count(raw.Failures, "failures"),
-		RequestsPerSecond: r.measure(raw.Rate, "rps", maxRate),
+		RequestsPerSecond: r.clamped(raw.Rate, "rps", maxRate),
 		Average:           r.milliseconds(raw.Average, "avg"),
 	}
 	s.Percentiles = Percentiles{
@@ -144,7 +144,7 @@ func (raw *rawFinal) stats(r *reader) Stats {
 	for _, raw := range raw.Endpoints {
 		var odd reader // an endpoint or an error that cannot be read is left out
 		if e := raw.read(&odd); odd.err == nil {
-			s.Endpoints = insert(s.Endpoints, e.cleaned(), MaxEndpoints, worse)
+			s.Endpoints = insert(s.Endpoints, e.cleaned(), MaxEndpoints, compareEndpoints)
 		}
 	}
 	s.Errors = readErrors(nil, raw.Errors)
@@ -157,7 +157,7 @@ func readErrors(list []Error, raw []finalError) []Error {
 	for _, raw := range raw {
 		var odd reader
 		if e := raw.read(&odd); odd.err == nil {
-			list = insert(list, e.cleaned(), MaxErrors, moreFrequent)
+			list = insert(list, e.cleaned(), MaxErrors, compareErrors)
 		}
 	}
 	return list
@@ -193,9 +193,9 @@ func (raw *finalError) read(r *reader) Error {
 	}
 }
 
-// moment reads a time in seconds since 1970, to the microsecond; 0 is the zero time, as is a time that cannot be.
-func (r *reader) moment(v value, field string) time.Time {
-	seconds := r.measure(v, field, maxEpoch+1)
+// timestamp reads a time in seconds since 1970, to the microsecond; 0 is the zero time, as is a time that cannot be.
+func (r *reader) timestamp(v value, field string) time.Time {
+	seconds := r.clamped(v, field, maxEpoch+1)
 	if seconds == 0 || seconds > maxEpoch {
 		return time.Time{}
 	}

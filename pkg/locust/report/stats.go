@@ -23,15 +23,15 @@ const totalName = "Aggregated"
 //
 // Locust computes the answer anew every two seconds, so it may be this old.
 func DecodeStats(from io.Reader) (*Report, error) {
-	var a answer
+	var a statsDecoder
 	if err := readObject(from, a.member); err != nil {
 		return nil, err
 	}
 	return a.report()
 }
 
-// answer is what is kept of the answer while it is read.
-type answer struct {
+// statsDecoder is what is kept of the statsDecoder while it is read.
+type statsDecoder struct {
 	state, users, workerCount value
 	hasStats                  bool
 	total                     *entry
@@ -42,14 +42,14 @@ type answer struct {
 }
 
 // member reads one member of the answer. Of one that is there twice the last counts.
-func (a *answer) member(name string, d *json.Decoder) error {
+func (a *statsDecoder) member(name string, d *json.Decoder) error {
 	switch name {
 	case "state":
-		return keep(d, &a.state)
+		return decodeValue(d, &a.state)
 	case "user_count":
-		return keep(d, &a.users)
+		return decodeValue(d, &a.users)
 	case "worker_count":
-		return keep(d, &a.workerCount)
+		return decodeValue(d, &a.workerCount)
 	case "stats":
 		a.hasStats, a.total, a.endpoints = true, nil, nil
 		return readArray(d, name, a.addEntry)
@@ -60,17 +60,17 @@ func (a *answer) member(name string, d *json.Decoder) error {
 		a.workers, a.busiest = 0, nil
 		return readArray(d, name, a.addWorker)
 	}
-	return skip(d)
+	return skipValue(d)
 }
 
 // addEntry takes in an element of "stats". The last one that can be the total is the total.
-func (a *answer) addEntry(raw *rawEntry) error {
+func (a *statsDecoder) addEntry(raw *rawEntry) error {
 	var r reader
 	e := raw.read(&r)
 	if r.err != nil {
 		return e.refused(r.err)
 	}
-	a.total, a.endpoints = sortIn(e, a.total, a.endpoints)
+	a.total, a.endpoints = insertEntry(e, a.total, a.endpoints)
 	return nil
 }
 
@@ -85,19 +85,19 @@ func (e *entry) refused(err error) error {
 	return nil
 }
 
-// sortIn returns the total and the endpoints with one more entry.
-func sortIn(e, total *entry, endpoints []Endpoint) (*entry, []Endpoint) {
+// insertEntry returns the total and the endpoints with one more entry.
+func insertEntry(e, total *entry, endpoints []Endpoint) (*entry, []Endpoint) {
 	if e.isTotal() {
 		e, total = total, e
 	}
 	if e != nil {
-		endpoints = insert(endpoints, e.Endpoint, MaxEndpoints, worse)
+		endpoints = insert(endpoints, e.Endpoint, MaxEndpoints, compareEndpoints)
 	}
 	return total, endpoints
 }
 
 // addError takes in an element of "errors".
-func (a *answer) addError(raw *rawError) error {
+func (a *statsDecoder) addError(raw *rawError) error {
 	var r reader
 	e := Error{
 		Method:      r.text(raw.Method, "errors.method"),
@@ -106,26 +106,26 @@ func (a *answer) addError(raw *rawError) error {
 		Occurrences: r.count(raw.Occurrences, "errors.occurrences"),
 	}
 	if r.err == nil {
-		a.errors = insert(a.errors, e, MaxErrors, moreFrequent)
+		a.errors = insert(a.errors, e, MaxErrors, compareErrors)
 	}
 	return nil
 }
 
 // addWorker counts an element of "workers" as Locust's own worker_count does (runners.py), which 2.12 does not tell.
-func (a *answer) addWorker(raw *rawWorker) error {
+func (a *statsDecoder) addWorker(raw *rawWorker) error {
 	var r reader
 	switch State(r.text(raw.State, "workers.state")) {
 	case StateReady, StateSpawning, StateRunning:
 		a.workers++
-		if use := raw.use(); use != nil && (a.busiest == nil || use.Percent > a.busiest.Percent) {
+		if use := raw.processorUse(); use != nil && (a.busiest == nil || use.Percent > a.busiest.Percent) {
 			a.busiest = use
 		}
 	}
 	return nil
 }
 
-// use returns nil when the worker does not say how much of a processor it uses, or not as Locust does.
-func (raw *rawWorker) use() *ProcessorUse {
+// processorUse returns nil when the worker does not say how much of a processor it uses, or not as Locust does.
+func (raw *rawWorker) processorUse() *ProcessorUse {
 	r := &reader{}
 	use := readUse(r, raw.Processor, raw.ID)
 	if r.err != nil || raw.ID == "" || raw.Processor == "" {
@@ -138,11 +138,11 @@ func (raw *rawWorker) use() *ProcessorUse {
 }
 
 // report puts together what was read.
-func (a *answer) report() (*Report, error) {
+func (a *statsDecoder) report() (*Report, error) {
 	var r reader
-	report := &Report{State: r.state(a.state), Users: r.atWork(a.users, "user_count"), Workers: a.workers, Busiest: a.busiest}
+	report := &Report{State: r.state(a.state), Users: r.clampedCount(a.users, "user_count"), Workers: a.workers, Busiest: a.busiest}
 	if a.workerCount != "" {
-		report.Workers = r.atWork(a.workerCount, "worker_count")
+		report.Workers = r.clampedCount(a.workerCount, "worker_count")
 	}
 	switch {
 	case !a.hasStats:
@@ -214,7 +214,7 @@ func (raw *rawEntry) read(r *reader) *entry {
 	e.Name = r.text(raw.Name, "stats.name")
 	e.Requests = r.count(raw.Requests, "stats.num_requests")
 	e.Failures = r.count(raw.Failures, "stats.num_failures")
-	e.rate = r.measure(raw.Rate, "stats.current_rps", maxRate)
+	e.rate = r.clamped(raw.Rate, "stats.current_rps", maxRate)
 	e.Average = r.milliseconds(raw.Average, "stats.avg_response_time")
 	e.percentiles = Percentiles{
 		P50: r.percentile(raw.P50, "stats.median_response_time", e.Requests),

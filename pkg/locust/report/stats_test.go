@@ -233,7 +233,7 @@ func TestDecodeStats_Refusals(t *testing.T) {
 		"P99 of total":      {answerWith(`:10`, `:10,"response_time_percentile_0.99":"1"`), `99th percentile in stats is no number: "1"`},
 		"large element":     {answerWith(total, `{`+strings.Repeat(`"a":1,`, 3000)+`"b":1}`), "it has a part larger than 16 KiB"},
 		"long value is cut": {answerWith(`:2`, `:"`+strings.Repeat("ö", 500)+`"`), `stats.num_requests is no number: "` + strings.Repeat("ö", 29) + " …"},
-		"too large":         {answerWith() + strings.Repeat(" ", MaxAnswer), "it is larger than 1 MiB"},
+		"too large":         {answerWith() + strings.Repeat(" ", MaxResponseBytes), "it is larger than 1 MiB"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r, err := DecodeStats(strings.NewReader(row.answer))

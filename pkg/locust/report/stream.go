@@ -8,9 +8,9 @@ import (
 )
 
 const (
-	// MaxAnswer is the size in bytes of the largest answer that is read. Locust lists 500 endpoints and 500 errors at
+	// MaxResponseBytes is the size in bytes of the largest answer that is read. Locust lists 500 endpoints and 500 errors at
 	// most (web.py), usually a quarter of this. An answer is decoded while it is read, and is never in memory as a whole.
-	MaxAnswer = 1 << 20
+	MaxResponseBytes = 1 << 20
 	// maxPart bounds what a decoder keeps at once, in bytes: one element of a list, or one row of the CSV.
 	maxPart = 16 << 10
 	// maxString is how much of a text the decoder sees, in bytes. It is more than is kept of any text, escapes included.
@@ -22,10 +22,10 @@ const (
 )
 
 // ErrTooLarge is an answer beyond MaxAnswer.
-var ErrTooLarge error = &DecodeError{Field: whole, Problem: fmt.Sprintf("is larger than %d MiB", MaxAnswer>>20)}
+var ErrTooLarge error = &DecodeError{Field: document, Problem: fmt.Sprintf("is larger than %d MiB", MaxResponseBytes>>20)}
 
-// errPart is an element or a row that Locust would not send.
-var errPart = &DecodeError{Field: whole, Problem: fmt.Sprintf("has a part larger than %d KiB", maxPart>>10)}
+// errPartTooLarge is an element or a row that Locust would not send.
+var errPartTooLarge = &DecodeError{Field: document, Problem: fmt.Sprintf("has a part larger than %d KiB", maxPart>>10)}
 
 // source reads an answer up to MaxAnswer, and keeps the error that ended it.
 type source struct {
@@ -40,7 +40,7 @@ func (s *source) Read(p []byte) (int, error) {
 		return 0, s.err
 	}
 	n, err := s.from.Read(p)
-	if s.read += n; s.read > MaxAnswer {
+	if s.read += n; s.read > MaxResponseBytes {
 		n, err = 0, ErrTooLarge
 	}
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -123,7 +123,7 @@ func (r *jsonReader) Read(p []byte) (int, error) {
 	// The decoder asks for more when what it has is no complete element.
 	room := maxPart - int(r.passed-r.decoder.InputOffset())
 	if room <= 0 {
-		return 0, errPart
+		return 0, errPartTooLarge
 	}
 	n, err := r.filtered(p[:min(len(p), room)], r.filter)
 	r.passed += int64(n)
@@ -139,7 +139,7 @@ func (r *jsonReader) filter(p []byte) (int, error) {
 			kept++
 		}
 		if r.depth > maxDepth {
-			r.err = wrong(whole, "is nested too deeply", "")
+			r.err = newDecodeError(document, "is nested too deeply", "")
 			return kept, r.err
 		}
 	}
@@ -242,7 +242,7 @@ func (r *csvReader) filter(p []byte) (int, error) {
 		p[kept] = b
 		kept++
 		if r.row > maxPart || r.columns >= maxColumns {
-			r.err = errPart
+			r.err = errPartTooLarge
 			return kept, r.err
 		}
 	}

@@ -54,7 +54,7 @@ func (raw *rawTarget) read() *Target {
 	r := &reader{}
 	t := &Target{Shape: r.flag(raw.Shape, "shape")}
 	if raw.Users != "null" {
-		t.Users = new(r.people(raw.Users, "target_users"))
+		t.Users = new(r.userCount(raw.Users, "target_users"))
 	}
 	if raw.RunTime != "null" {
 		seconds := r.number(raw.RunTime, "run_time", maxRunTime.Seconds())
