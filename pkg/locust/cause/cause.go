@@ -63,11 +63,11 @@ const (
 	request
 )
 
-// OfLog finds the cause in the end of a log, or in a runtime's words for a container that could not start. The most
+// FromLog finds the cause in the end of a log, or in a runtime's words for a container that could not start. The most
 // specific wins: a traceback, a wrong command line, Locust's last ERROR, a runtime's words, an exception whose traceback
 // was cut off, a row of the error report, and at last the last line that is worth reading.
-func OfLog(text string, facts Facts) Cause {
-	lines := splitLines(end(text, maxText))
+func FromLog(text string, facts Facts) Cause {
+	lines := splitLines(lastLines(text, maxText))
 	if len(lines) == 0 {
 		return Cause{}
 	}
@@ -101,7 +101,7 @@ func (f finding) cause(facts Facts) Cause {
 	if f.place != "" {
 		line += " (" + f.place + ")"
 	}
-	c := Cause{Line: Shorten(line, room) + remedy, Detail: strings.Trim(end(f.detail, MaxDetail), "\n")}
+	c := Cause{Line: Shorten(line, room) + remedy, Detail: strings.Trim(lastLines(f.detail, MaxDetail), "\n")}
 	if c.repeats() {
 		c.Detail = ""
 	}

@@ -60,14 +60,14 @@ func TestOfLogOfLocust(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			text, err := os.ReadFile(filepath.Join("testdata", "2.47.0-"+name+".log"))
 			require.NoError(t, err)
-			c := OfLog(string(text), chosen)
+			c := FromLog(string(text), chosen)
 			assert.Equal(t, want, c.Line)
 			checkBounds(t, c, string(text))
 			assert.NotContains(t, c.Detail, "^^^^^^^")
 			assert.NotContains(t, c.Detail, "--------|")
 			for cut := range text { // as the kubelet may have cut them
 				part := string(text[cut:])
-				checkBounds(t, OfLog(part, chosen), part)
+				checkBounds(t, FromLog(part, chosen), part)
 			}
 		})
 	}
@@ -170,7 +170,7 @@ func TestOfLog(t *testing.T) {
 		"other's words":        {"hello\nworld\n", "world"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := OfLog(c.text, chosen)
+			got := FromLog(c.text, chosen)
 			assert.Equal(t, c.want, got.Line)
 			checkBounds(t, got, c.text)
 		})
@@ -185,19 +185,19 @@ func TestDetail(t *testing.T) {
 		"without tables":            {"starting\n" + table + "stopped\n" + table, "starting\nstopped"},
 		"the traceback only":        {"a\n" + tb + "  File \"/lotest/src/a.py\", line 1, in f\n    f()\n    ^^^\nValueError: x\ny\n\nb\n", tb + "  File \"/lotest/src/a.py\", line 1, in f\n    f()\nValueError: x\ny"},
 		"a runtime's words":         {`OCI runtime create failed: exec: "a": no such file or directory: unknown`, ""},
-		"the end of what is long":   {strings.Repeat("begin\n", 200) + strings.Repeat("end\n", 100), left + strings.TrimSpace(strings.Repeat("begin\n", 103)+strings.Repeat("end\n", 100))},
-		"one line that is too long": {"a\n" + strings.Repeat("é", 600), left + strings.Repeat("é", 510)},
+		"the end of what is long":   {strings.Repeat("begin\n", 200) + strings.Repeat("end\n", 100), omittedLines + strings.TrimSpace(strings.Repeat("begin\n", 103)+strings.Repeat("end\n", 100))},
+		"one line that is too long": {"a\n" + strings.Repeat("é", 600), omittedLines + strings.Repeat("é", 510)},
 	} {
 		t.Run(name, func(t *testing.T) {
-			assert.Equal(t, c.want, OfLog(c.text, Facts{}).Detail)
+			assert.Equal(t, c.want, FromLog(c.text, Facts{}).Detail)
 		})
 	}
 }
 
 func TestPermission(t *testing.T) {
 	const text = "PermissionError: [Errno 13] Permission denied: 'a'"
-	assert.Equal(t, text+"; check spec.security and the file's mode", OfLog(text, Facts{User: 1000}).Line)
-	assert.Contains(t, OfLog(text, Facts{OperatorChoseUser: true, User: 65534}).Line, "chose user 65534;")
+	assert.Equal(t, text+"; check spec.security and the file's mode", FromLog(text, Facts{User: 1000}).Line)
+	assert.Contains(t, FromLog(text, Facts{OperatorChoseUser: true, User: 65534}).Line, "chose user 65534;")
 }
 
 func TestShorten(t *testing.T) {
@@ -234,7 +234,7 @@ func FuzzOfLog(f *testing.F) {
 	f.Add(strings.Repeat("é\r", 3000)+"\xff\x1b[", int64(-1<<63), true)
 	f.Add("ERROR: \u2028x\u009b1m:", int64(0), false)
 	f.Fuzz(func(t *testing.T, text string, user int64, chose bool) {
-		checkBounds(t, OfLog(text, Facts{OperatorChoseUser: chose, User: user}), text)
+		checkBounds(t, FromLog(text, Facts{OperatorChoseUser: chose, User: user}), text)
 		for _, limit := range []int{int(user % 300), 1, 200} {
 			line := Shorten(text, limit)
 			assert.LessOrEqual(t, utf8.RuneCountInString(line), max(limit, 0))

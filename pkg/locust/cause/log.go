@@ -10,7 +10,7 @@ import (
 
 const levels = `DEBUG|INFO|WARNING|WARN|ERROR|CRITICAL|FATAL`
 
-var levelWords = strings.Split(levels, "|")
+var levelNames = strings.Split(levels, "|")
 
 var (
 	// locustRecord is the format of locust/log.py, in all versions: "[2026-11-27 12:27:19,123] host/ERROR/locust.main: text".
@@ -38,7 +38,7 @@ type logRecord struct{ level, logger, text string }
 // parseRecord reads a line. Most lines have no level, and need no closer look.
 func parseRecord(line string) logRecord {
 	line = strings.TrimLeft(line, " ")
-	if !containsAny(line, levelWords) {
+	if !containsAny(line, levelNames) {
 		return logRecord{text: strings.TrimSpace(line)}
 	}
 	if m := locustRecord.FindStringSubmatch(line); m != nil {
@@ -57,8 +57,8 @@ func (r logRecord) isError() bool {
 	return r.level == "ERROR" || r.level == "CRITICAL" || r.level == "FATAL"
 }
 
-// isTalk reports whether the line only says what goes on.
-func (r logRecord) isTalk() bool { return r.level == "INFO" || r.level == "DEBUG" }
+// isInformational reports whether the line only says what goes on.
+func (r logRecord) isInformational() bool { return r.level == "INFO" || r.level == "DEBUG" }
 
 func records(lines []string) []logRecord {
 	all := make([]logRecord, 0, len(lines))
@@ -88,14 +88,14 @@ func findRecord(lines []string) (finding, bool) {
 		if !r.isError() || r.text == "" {
 			continue
 		}
-		if found.text == "" || isOfTask(found) || !isOfTask(r) {
+		if found.text == "" || isFromTask(found) || !isFromTask(r) {
 			found = r
 		}
 	}
 	return finding{message: found.text, detail: logEnd(lines)}, found.text != ""
 }
 
-func isOfTask(r logRecord) bool { return strings.HasPrefix(r.logger, "locust.user") }
+func isFromTask(r logRecord) bool { return strings.HasPrefix(r.logger, "locust.user") }
 
 // findErrorReport takes the most frequent error of the failed requests, when nothing but INFO follows it.
 func findErrorReport(lines []string) (finding, bool) {
@@ -105,7 +105,7 @@ func findErrorReport(lines []string) (finding, bool) {
 		switch {
 		case ok && (len(count) > len(most) || len(count) == len(most) && count > most):
 			found, most = count+" × "+text, count
-		case !ok && isWords(line) && !parseRecord(line).isTalk():
+		case !ok && isMessage(line) && !parseRecord(line).isInformational():
 			found, most = "", ""
 		}
 	}
@@ -126,12 +126,12 @@ func parseError(line string) (count, text string, ok bool) {
 
 // findLast takes the last line with words that is more than talk, else the last with words, else the last.
 func findLast(lines []string) finding {
-	words := last(lines, func(line string) bool { return isWords(line) && !parseRecord(line).isTalk() })
+	words := lastMatching(lines, func(line string) bool { return isMessage(line) && !parseRecord(line).isInformational() })
 	if words == "" {
-		words = last(lines, isWords)
+		words = lastMatching(lines, isMessage)
 	}
 	if words == "" { // a row of a table, or whatever is there
-		words = last(lines, func(line string) bool { return !isDrawing(line) })
+		words = lastMatching(lines, func(line string) bool { return !isDecoration(line) })
 		return finding{message: cmp.Or(words, lines[len(lines)-1]), detail: strings.Join(lines, "\n")}
 	}
 	if r := parseRecord(words); r.text != "" {
@@ -140,7 +140,7 @@ func findLast(lines []string) finding {
 	return finding{message: words, detail: logEnd(lines)}
 }
 
-func last(lines []string, wanted func(string) bool) string {
+func lastMatching(lines []string, wanted func(string) bool) string {
 	for i := len(lines) - 1; i >= 0; i-- {
 		if wanted(lines[i]) {
 			return lines[i]
@@ -186,15 +186,15 @@ func isPercentiles(line string) bool {
 	return true
 }
 
-// isDrawing reports whether a line has no words: only punctuation and symbols.
-func isDrawing(line string) bool {
+// isDecoration reports whether a line has no words: only punctuation and symbols.
+func isDecoration(line string) bool {
 	return !strings.ContainsFunc(line, func(r rune) bool { return unicode.IsLetter(r) || unicode.IsNumber(r) })
 }
 
-// isWords reports whether a line may be a cause.
-func isWords(line string) bool {
+// isMessage reports whether a line may be a cause.
+func isMessage(line string) bool {
 	isGreenlet := strings.Contains(line, "<Greenlet") && greenletEnd.MatchString(line)
-	return !isTable(line) && !isDrawing(line) && !isGreenlet
+	return !isTable(line) && !isDecoration(line) && !isGreenlet
 }
 
 // containsAny reports whether a text has one of some words.

@@ -17,44 +17,44 @@ const (
 	otherModule = "use an image that has it, or spec.testFiles.libConfigMapRef"
 )
 
-// known is a cause that a remedy is known for.
-type known struct {
-	// words are found in the cause.
-	words *regexp.Regexp
+// knownCause is a cause that a remedy is knownCause for.
+type knownCause struct {
+	// pattern are found in the cause.
+	pattern *regexp.Regexp
 	// remedy may depend on more; empty when it is none after all. Its argument has the parts of words in brackets.
 	remedy func(f finding, match []string, facts Facts) string
 }
 
-// always is a remedy that depends on nothing else.
-func always(text string) func(finding, []string, Facts) string {
+// fixedRemedy is a remedy that depends on nothing else.
+func fixedRemedy(text string) func(finding, []string, Facts) string {
 	return func(finding, []string, Facts) string { return text }
 }
 
 // requestCauses are those that requests fail with, too.
-var requestCauses = []known{
-	{regexp.MustCompile(`You must specify the base host|Invalid URL '(?:/[^']*)?'`), always(giveHost)},
-	{regexp.MustCompile(`Invalid host \(|MissingSchema|No schem[ae] supplied`), always("begin the host with http:// or https://")},
+var requestCauses = []knownCause{
+	{regexp.MustCompile(`You must specify the base host|Invalid URL '(?:/[^']*)?'`), fixedRemedy(giveHost)},
+	{regexp.MustCompile(`Invalid host \(|MissingSchema|No schem[ae] supplied`), fixedRemedy("begin the host with http:// or https://")},
 }
 
 // knownCauses are looked through from the first on.
-var knownCauses = append([]known{
+var knownCauses = append([]knownCause{
 	{regexp.MustCompile(`exec(?:utable file)?:? ["'\x60](-[^"'\x60]*)["'\x60].*(?:not found|no such file)`),
-		always("the image has no `locust` entrypoint; use an image whose entrypoint is locust")},
+		fixedRemedy("the image has no `locust` entrypoint; use an image whose entrypoint is locust")},
 	{regexp.MustCompile(`exec(?:utable file)?:? ["'\x60](?:[^"'\x60]*/)?locust["'\x60].*(?:not found|no such file)|(?:^|: )locust: (?:command )?not found|No module named '?locust'?$`),
-		always(noLocust)},
-	{regexp.MustCompile(`exec format error`), always("the image is for another CPU architecture than the node")},
+		fixedRemedy(noLocust)},
+	{regexp.MustCompile(`exec format error`), fixedRemedy("the image is for another CPU architecture than the node")},
 	{regexp.MustCompile(`Unknown User\(s\): (.*)`), unknownUser},
-	{regexp.MustCompile(`unrecognized arguments: (?:.* )?#`), always(noComment)},
+	{regexp.MustCompile(`unrecognized arguments: (?:.* )?#`), fixedRemedy(noComment)},
 	{regexp.MustCompile(`conflicting option strings?: `), conflict},
 	{regexp.MustCompile(`^Duplicate (?:user|shape) class|have the same class name: `), duplicate},
-	{regexp.MustCompile(`Address already in use|EADDRINUSE`), always("another process in the pod has this port; check the port options and the other containers")},
-	{regexp.MustCompile(`\[Errno 13\] .*: \(|Permission denied \(addr=`), always("use a port from 1024 on")},
+	{regexp.MustCompile(`Address already in use|EADDRINUSE`), fixedRemedy("another process in the pod has this port; check the port options and the other containers")},
+	{regexp.MustCompile(`\[Errno 13\] .*: \(|Permission denied \(addr=`), fixedRemedy("use a port from 1024 on")},
 	{regexp.MustCompile(`\[Errno 13\]|PermissionError: .*[Dd]enied`), permission},
 	{regexp.MustCompile(`(?i)permission denied$`), permissionToStart},
-	{regexp.MustCompile(`Read-only file system`), always(writable)},
-	{regexp.MustCompile(`No module named '`), always(otherModule)},
-	{regexp.MustCompile(`^Could not find (?:'|any locustfiles|directory )|No such file or directory: '[^']*\.py'$`), always(checkPath)},
-	{regexp.MustCompile(`\bMemoryError\b|Cannot allocate memory`), always("raise the memory limit (resources), or run fewer users per worker")},
+	{regexp.MustCompile(`Read-only file system`), fixedRemedy(writable)},
+	{regexp.MustCompile(`No module named '`), fixedRemedy(otherModule)},
+	{regexp.MustCompile(`^Could not find (?:'|any locustfiles|directory )|No such file or directory: '[^']*\.py'$`), fixedRemedy(checkPath)},
+	{regexp.MustCompile(`\bMemoryError\b|Cannot allocate memory`), fixedRemedy("raise the memory limit (resources), or run fewer users per worker")},
 }, requestCauses...)
 
 func remedyOf(f finding, facts Facts) string {
@@ -63,7 +63,7 @@ func remedyOf(f finding, facts Facts) string {
 		causes = requestCauses
 	}
 	for _, k := range causes {
-		match := k.words.FindStringSubmatch(f.message)
+		match := k.pattern.FindStringSubmatch(f.message)
 		if match == nil {
 			continue
 		}

@@ -68,7 +68,7 @@ func TestOfReport(t *testing.T) {
 		"warning":         {&report.Final{Log: []string{"WARNING: CPU usage above 90%!", " "}}, "CPU usage above 90%!", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := OfReport(c.final, chosen)
+			got := FromReport(c.final, chosen)
 			assert.Equal(t, c.line, got.Line)
 			assert.Equal(t, c.detail, got.Detail)
 			checkBounds(t, got, "")
@@ -86,7 +86,7 @@ func TestOfReportCutsDetail(t *testing.T) {
 	for range report.MaxLog {
 		final.Log = append(final.Log, "ERROR: "+strings.Repeat("ö", 120))
 	}
-	c := OfReport(final, Facts{})
+	c := FromReport(final, Facts{})
 	checkBounds(t, c, "x")
 	assert.Contains(t, c.Detail, "ü\n")
 	assert.Contains(t, c.Detail, "…\nERROR: ö")

@@ -9,8 +9,8 @@ import (
 var startHints = []string{"exec", "OCI", "container create", "sh: ", "env: ", "No module named"}
 
 var (
-	// startWords are those of runc, crun, shells and the kernel for a program that could not be started.
-	startWords = regexp.MustCompile(`exec: "[^"]*": |executable file .?[^ ]+.? not found in \$PATH` +
+	// startErrors are those of runc, crun, shells and the kernel for a program that could not be started.
+	startErrors = regexp.MustCompile(`exec: "[^"]*": |executable file .?[^ ]+.? not found in \$PATH` +
 		`|(?:^|: )exec [^ ]+: .+|exec format error|OCI runtime|container create failed` +
 		`|^(?:/[\w/]*/)?(?:ba|da)?sh: .*(?:not found|[Pp]ermission denied|No such file or directory)$` +
 		`|^(?:/[\w/]*/)?env: .*No such file or directory$|: No module named locust$`)
@@ -20,8 +20,8 @@ var (
 
 // findStart takes a runtime's words, without those of the layers above that say the same for every container.
 func findStart(lines []string) (finding, bool) {
-	line := last(lines, func(line string) bool {
-		return containsAny(line, startHints) && parseRecord(line).level == "" && startWords.MatchString(line)
+	line := lastMatching(lines, func(line string) bool {
+		return containsAny(line, startHints) && parseRecord(line).level == "" && startErrors.MatchString(line)
 	})
 	if line == "" {
 		return finding{}, false

@@ -8,10 +8,10 @@ import (
 )
 
 const (
-	// gap stands for what was taken out of the middle of a line.
-	gap = " … "
-	// left stands for the lines that were left out before the end of a text.
-	left = "…\n"
+	// omittedMiddle stands for what was taken out of the middle of a line.
+	omittedMiddle = " … "
+	// omittedLines stands for the lines that were omittedLines out before the end of a text.
+	omittedLines = "…\n"
 )
 
 // escapes are the sequences that steer a terminal: CSI (colours), OSC (titles, links) and the short ones.
@@ -21,7 +21,7 @@ var escapes = regexp.MustCompile("(?:\x1b\\[|\u009b)[\\x30-\\x3f]*[\\x20-/]*[\\x
 // than limit characters loses its middle, for the begin has the kind of an error and the end mostly its cause.
 func Shorten(text string, limit int) string {
 	runes := []rune(oneLine(text))
-	mark := []rune(gap)
+	mark := []rune(omittedMiddle)
 	switch {
 	case len(runes) <= limit:
 		return string(runes)
@@ -32,7 +32,7 @@ func Shorten(text string, limit int) string {
 	}
 	keep := limit - len(mark)
 	begin, last := runes[:keep-keep/2], runes[len(runes)-keep/2:]
-	return strings.TrimRight(string(begin), " ") + gap + strings.TrimLeft(string(last), " ")
+	return strings.TrimRight(string(begin), " ") + omittedMiddle + strings.TrimLeft(string(last), " ")
 }
 
 // oneLine is a text with every run of space turned into a single one.
@@ -76,12 +76,12 @@ func splitLines(text string) []string {
 	return lines
 }
 
-// end keeps the last lines of a text that fit into limit bytes: whole ones, but for a line that is longer by itself.
-func end(text string, limit int) string {
+// lastLines keeps the last lines of a text that fit into limit bytes: whole ones, but for a line that is longer by itself.
+func lastLines(text string, limit int) string {
 	if len(text) <= limit {
 		return text
 	}
-	cut := len(text) - limit + len(left)
+	cut := len(text) - limit + len(omittedLines)
 	tail := text[cut:]
 	if text[cut-1] != '\n' {
 		if _, rest, ok := strings.Cut(tail, "\n"); ok && strings.TrimSpace(rest) != "" {
@@ -91,11 +91,11 @@ func end(text string, limit int) string {
 	for tail != "" && !utf8.RuneStart(tail[0]) {
 		tail = tail[1:]
 	}
-	return left + tail
+	return omittedLines + tail
 }
 
-// begin keeps the first lines of a text that fit into limit bytes, which is at least the size of the mark.
-func begin(lines []string, limit int) []string {
+// firstLines keeps the first lines of a text that fit into limit bytes, which is at least the size of the mark.
+func firstLines(lines []string, limit int) []string {
 	size := 0
 	for i, line := range lines {
 		if size += len(line) + 1; size > limit {

@@ -14,15 +14,15 @@ const (
 var (
 	// frames of SyntaxErrors have no "in".
 	frameLine = regexp.MustCompile(`^ *File "([^"]+)", line (\d+)(?:, in .*)?$`)
-	// notUsers are files of Python, of packages (Locust is one), of the operator's reporter, and the scripts that start
+	// notUserFile are files of Python, of packages (Locust is one), of the operator's reporter, and the scripts that start
 	// Python programs. Names like <string> are no files, and compiled packages have paths that are not absolute.
-	notUsers = regexp.MustCompile(`^[^/]|/(?:site|dist)-packages/|/lib(?:64)?/python\d|/lib(?:64)?/pypy\d|\.zip/|^/locust\.io/|/bin/(?:locust|python[\d.]*)$`)
-	// marks point at a part of the line above, in Python 3.11 and later.
-	marks = regexp.MustCompile(`^[ ~^]+$`)
-	// anException is the last line of a traceback, when it stands alone because the rest was cut off.
-	anException = regexp.MustCompile(`^(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Exit|Interrupt|StopTest)(?:: .+)?$|^[a-z_]\w*(?:\.\w+)*\.[A-Z]\w*: .+$`)
-	// ending are exceptions that end a program on purpose: they follow the cause.
-	ending = regexp.MustCompile(`^(?:[\w.]+\.)?(?:KeyboardInterrupt|SystemExit|GreenletExit)\b`)
+	notUserFile = regexp.MustCompile(`^[^/]|/(?:site|dist)-packages/|/lib(?:64)?/python\d|/lib(?:64)?/pypy\d|\.zip/|^/locust\.io/|/bin/(?:locust|python[\d.]*)$`)
+	// markLine point at a part of the line above, in Python 3.11 and later.
+	markLine = regexp.MustCompile(`^[ ~^]+$`)
+	// exceptionLine is the last line of a traceback, when it stands alone because the rest was cut off.
+	exceptionLine = regexp.MustCompile(`^(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Exit|Interrupt|StopTest)(?:: .+)?$|^[a-z_]\w*(?:\.\w+)*\.[A-Z]\w*: .+$`)
+	// exitException are exceptions that end a program on purpose: they follow the cause.
+	exitException = regexp.MustCompile(`^(?:[\w.]+\.)?(?:KeyboardInterrupt|SystemExit|GreenletExit)\b`)
 )
 
 // exceptionHints are parts of anException, one of which is in each.
@@ -54,7 +54,7 @@ func findTraceback(lines []string) (finding, bool) {
 			best, weight = t, w
 		}
 	}
-	if best == nil || weight == 0 && overruled(lines) {
+	if best == nil || weight == 0 && hasOtherError(lines) {
 		return finding{}, false
 	}
 	return finding{
@@ -67,7 +67,7 @@ func findTraceback(lines []string) (finding, bool) {
 func (t *traceback) weight() int {
 	before := parseRecord(t.before)
 	switch {
-	case ending.MatchString(t.exception), strings.HasPrefix(t.before, "Exception ignored in"):
+	case exitException.MatchString(t.exception), strings.HasPrefix(t.before, "Exception ignored in"):
 		return 0
 	case strings.HasPrefix(before.logger, "locust.user"): // one of a user's tasks
 		return 0
@@ -75,8 +75,8 @@ func (t *traceback) weight() int {
 	return 1
 }
 
-// overruled reports whether something else than a user's task says what is wrong.
-func overruled(lines []string) bool {
+// hasOtherError reports whether something else than a user's task says what is wrong.
+func hasOtherError(lines []string) bool {
 	if _, ok := findUsage(lines); ok {
 		return true
 	}
@@ -111,7 +111,7 @@ func tracebacks(lines []string) []*traceback {
 		frame := parseFrame(line)
 		switch {
 		case strings.Contains(line, tracebackBegin):
-			open, base = newTraceback(lines, i), beginOf(line)
+			open, base = newTraceback(lines, i), tracebackIndent(line)
 		case open == nil && frame != nil:
 			open, base = newTraceback(lines, i), max(0, indent(line)-2)
 			open.add(line, frame)
@@ -119,7 +119,7 @@ func tracebacks(lines []string) []*traceback {
 		case frame != nil:
 			open.add(line, frame)
 		case line == "" || indent(line) > base:
-			open.more(line)
+			open.addSource(line)
 		default:
 			if open.close(lines, i) {
 				all = append(all, open)
@@ -154,8 +154,8 @@ func newTraceback(lines []string, at int) *traceback {
 	return t
 }
 
-// beginOf is how far a traceback is indented. What a record puts before its first line is not before the others.
-func beginOf(line string) int {
+// tracebackIndent is how far a traceback is indented. What a record puts before its first line is not before the others.
+func tracebackIndent(line string) int {
 	if strings.HasPrefix(strings.TrimLeft(line, " "), tracebackBegin) {
 		return indent(line)
 	}
@@ -165,15 +165,15 @@ func beginOf(line string) int {
 func (t *traceback) add(line string, frame []string) {
 	t.lines = append(t.lines, line)
 	t.frames = append(t.frames, line)
-	if !notUsers.MatchString(frame[1]) {
+	if !notUserFile.MatchString(frame[1]) {
 		t.place = frame[1] + ", line " + frame[2]
 	}
 }
 
-// more adds a line of source. Marks take the room of frames that say more, except below a SyntaxError's line.
-func (t *traceback) more(line string) {
+// addSource adds a line of source. Marks take the room of frames that say addSource, except below a SyntaxError's line.
+func (t *traceback) addSource(line string) {
 	ofCall := len(t.frames) == 0 || strings.Contains(t.frames[len(t.frames)-1], ", in ")
-	if !ofCall || !marks.MatchString(line) {
+	if !ofCall || !markLine.MatchString(line) {
 		t.lines = append(t.lines, line)
 	}
 }
@@ -181,10 +181,10 @@ func (t *traceback) more(line string) {
 // close takes the exception at an index, and reports whether it is one: other output may come in between.
 func (t *traceback) close(lines []string, at int) bool {
 	line := strings.TrimSpace(lines[at])
-	if parseRecord(line).level != "" && !anException.MatchString(line) {
+	if parseRecord(line).level != "" && !exceptionLine.MatchString(line) {
 		return false
 	}
-	more := rest(lines[at+1:])
+	more := messageRest(lines[at+1:])
 	t.exception = line
 	if strings.HasSuffix(line, ":") && len(more) > 0 { // its message begins with a new line
 		t.exception += " " + strings.TrimSpace(more[0])
@@ -193,12 +193,12 @@ func (t *traceback) close(lines []string, at int) bool {
 	return true
 }
 
-// rest are the lines of an exception's message that follow its first. A few are enough: the traceback is to stay in what
+// messageRest are the lines of an exception's message that follow its first. A few are enough: the traceback is to stay in what
 // is kept of both.
-func rest(lines []string) []string {
+func messageRest(lines []string) []string {
 	lines = lines[:min(len(lines), maxMessage)]
 	for i, line := range lines {
-		if line == "" || parseRecord(line).level != "" || !isWords(line) || strings.Contains(line, tracebackBegin) {
+		if line == "" || parseRecord(line).level != "" || !isMessage(line) || strings.Contains(line, tracebackBegin) {
 			return lines[:i]
 		}
 	}
@@ -208,7 +208,7 @@ func rest(lines []string) []string {
 // findException finds the exception of a traceback that lost all else.
 func findException(lines []string) (finding, bool) {
 	for i := len(lines) - 1; i >= 0; i-- {
-		if containsAny(lines[i], exceptionHints) && anException.MatchString(lines[i]) && !ending.MatchString(lines[i]) {
+		if containsAny(lines[i], exceptionHints) && exceptionLine.MatchString(lines[i]) && !exitException.MatchString(lines[i]) {
 			return finding{message: lines[i], detail: logEnd(lines)}, true
 		}
 	}
