@@ -12,29 +12,28 @@ import (
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 )
 
-// The conversion is a lens. Reading in v1 shows what v1 has fields for, and remembers the rest of v2 in an annotation;
-// writing in v1 puts what was written over what is remembered. For every field there is a pair:
+// The conversion is lossless in both directions. v2 to v1 keeps the fields that v1 lacks in an annotation; v1 to v2 merges
+// the v1 fields into the spec from the annotation. For every field there is a pair of functions:
 //
-//	shown(v2 value)            what v1 shows of it
-//	put(v2 value, v1 value)    the v2 value that shows as the v1 value, and otherwise stays as it was
+//	fromV2(v2 value)             returns the v1 value
+//	merge(v2 value, v1 value)    returns the v2 value that converts to the v1 value, with all else unchanged
 //
-// so that put(x, shown(x)) is x, nothing is lost, and shown(put(x, y)) is y, the writer wins. The API server
-// asks for nothing else.
+// so that merge(x, fromV2(x)) is x (nothing is lost) and fromV2(merge(x, y)) is y (the writer wins). The API server
+// requires nothing else.
 
 var _ conversion.Convertible = &LocustTest{}
 
-// ConvertTo writes the test as v2. An annotation AnnotationV2Spec that cannot be understood goes along: a test that is
-// stored as v1 must not break a list of all tests. CheckAnnotation finds it there, for the admission webhook to refuse
-// and for the reconciler to report. So does the error of a
-// test that cannot be decoded. ConvertTo fails for a test that v1 cannot write, rather than lose what v1 does not
-// show of it.
+// ConvertTo converts the test to v2. It keeps an annotation AnnotationV2Spec that cannot be parsed, because one stored v1
+// object must not fail a list of all tests; with CheckAnnotation the admission webhook rejects it and the reconciler
+// reports it. The DecodeError of a test is kept in the same way. ConvertTo fails for a test with a marker, because writing
+// it would lose its v2-only fields.
 func (t *LocustTest) ConvertTo(hub conversion.Hub) error {
 	dst, ok := hub.(*v2.LocustTest)
 	if !ok {
 		return fmt.Errorf("cannot convert %T to %T", t, hub)
 	}
 	if t.DecodeError != nil {
-		// No test of this size can run. What a list of v2 shows of it is the error.
+		// No test of this size can run, so the v2 object holds only the error.
 		t.ObjectMeta.DeepCopyInto(&dst.ObjectMeta)
 		setMarker(&dst.ObjectMeta, notDecoded+t.DecodeError.Error())
 		return nil
@@ -54,8 +53,8 @@ func (t *LocustTest) ConvertTo(hub conversion.Hub) error {
 	return nil
 }
 
-// ConvertFrom reads a test of v2. What v1 has no field for may be larger than MaxV2SpecBytes, or the spec may be one
-// that cannot be decoded; then the result cannot be converted back.
+// ConvertFrom converts a test from v2. If the v2-only fields exceed MaxV2SpecBytes, or the spec cannot be decoded, the
+// result has a marker and cannot be converted back.
 func (t *LocustTest) ConvertFrom(hub conversion.Hub) error {
 	src, ok := hub.(*v2.LocustTest)
 	if !ok {
@@ -72,13 +71,13 @@ func (t *LocustTest) ConvertFrom(hub conversion.Hub) error {
 	return marshalData(&t.ObjectMeta, &src.Spec, &t.Spec)
 }
 
-// emptyV2Spec is what v2's schema makes of a test that says nothing but what v1 can say. A test that was written in v1 is the
-// same with and without the API server's defaults, and needs no annotation.
+// emptyV2Spec returns a v2 spec with the schema's defaults for all fields that v1 lacks. So a test that was written in v1
+// is the same with and without the API server's defaults, and needs no annotation.
 func emptyV2Spec() *v2.LocustTestSpec {
 	return &v2.LocustTestSpec{Master: v2.MasterSpec{Autostart: new(true), Reporter: new(true)}, LoadGuarantee: v2.LoadGuaranteeBasic}
 }
 
-// The defaults of v2's schema below testFiles.
+// The defaults of testFiles in the v2 schema.
 const (
 	defaultSrcMountPath = "/lotest/src"
 	defaultLibMountPath = "/opt/locust/lib"
@@ -107,7 +106,7 @@ func specFromV2(spec *v2.LocustTestSpec) LocustTestSpec {
 	return v1
 }
 
-// mergeIntoV2 makes a v2 spec of what is remembered, which it uses up, and of what v1 says.
+// mergeIntoV2 merges a v1 spec into the v2 spec from the annotation, which it modifies.
 func mergeIntoV2(rest *v2.LocustTestSpec, v1 *LocustTestSpec) v2.LocustTestSpec {
 	spec := *rest
 	spec.Master.Command, spec.Worker.Command = v1.MasterCommandSeed, v1.WorkerCommandSeed
@@ -179,14 +178,14 @@ func tolerationFromV2(t corev1.Toleration) Toleration {
 }
 
 func tolerationsFromV2(tolerations []corev1.Toleration) []Toleration {
-	var shown []Toleration
+	var converted []Toleration
 	for _, t := range tolerations {
-		shown = append(shown, tolerationFromV2(t))
+		converted = append(converted, tolerationFromV2(t))
 	}
-	return shown
+	return converted
 }
 
-// mergeTolerations finds each of v1's tolerations among those before, which may have tolerationSeconds.
+// mergeTolerations keeps the tolerationSeconds, which v1 lacks, of the tolerations that v1 still contains.
 func mergeTolerations(before []corev1.Toleration, wanted []Toleration) []corev1.Toleration {
 	if slices.Equal(tolerationsFromV2(before), wanted) {
 		return before
