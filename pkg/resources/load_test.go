@@ -51,8 +51,8 @@ func TestLoadOf(t *testing.T) {
 	}
 }
 
-// TestLoadOf_OldLocust: until 2.43 Locust reads the beginning of a time, and ignores the rest.
-func TestLoadOf_OldLocust(t *testing.T) {
+// TestLoadFor_OldLocust: until 2.43 Locust reads the beginning of a time, and ignores the rest.
+func TestLoadFor_OldLocust(t *testing.T) {
 	for text, seconds := range map[string]int{"6s30": 6, "'6s and more'": 6, "1m30": 60, "30": 30, "1h2m3s": 3723, "1.5h": 0, "x": 0} {
 		test := makeTest(image("locustio/locust:2.12.1"), func(s *v2.LocustTestSpec) { s.Master.Command = "-f a.py -t " + text })
 		runTime := LoadFor(&test.Spec).RunTime

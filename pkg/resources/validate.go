@@ -16,19 +16,19 @@ import (
 )
 
 const (
-	// maxNameLength of a test: "<name>-worker-<index>", with up to four digits of an index as the worker Job
+	// maxNameLength bounds the name of a test: "<name>-worker-<index>", with up to four digits of an index as the worker Job
 	// grows, is the host name of a worker, a DNS label of at most 63 characters.
 	maxNameLength = 63 - len("-worker-") - 4
 
 	minReplicas, maxReplicas = 1, 500
 
-	// maxExcerpt characters of a value are shown in an error, which must fit in a condition and an event.
+	// maxExcerpt is the maximum number of characters of a value in an error, which must fit in a condition and an Event.
 	maxExcerpt = 120
 )
 
-// Validate finds everything about a test that no retry can mend, and that the API server would not say
-// well itself. Every error names the field, its value, and in its detail the remedy. An empty list means
-// that the objects can be built.
+// Validate returns the errors of a test that retries cannot fix and that the API server would not report
+// clearly. Every error has the field, its value, and in its detail the remedy. An empty list means that
+// the objects can be built.
 func Validate(test *v2.LocustTest) field.ErrorList {
 	if bad := test.DecodeError; bad != nil {
 		return field.ErrorList{bad.FieldError()}
@@ -36,7 +36,7 @@ func Validate(test *v2.LocustTest) field.ErrorList {
 	spec := withDefaults(&test.Spec)
 	root := field.NewPath("spec")
 
-	// The other rules parse the arguments, which they could not do in full.
+	// The other rules parse the arguments, which must be within the limits.
 	if errs := validateExpansion(spec, root); len(errs) > 0 {
 		return errs
 	}
@@ -118,7 +118,7 @@ func validateWorker(spec *v2.LocustTestSpec, path *field.Path) field.ErrorList {
 	return errs
 }
 
-// Options beside which Locust refuses the role that the operator gives (Locust, main.py).
+// Options that Locust rejects in combination with the role that the operator sets (Locust, main.py).
 var (
 	refusedByMaster = []string{"--worker", "--slave", "--processes"}
 	refusedByWorker = []string{"--master"}
@@ -136,7 +136,7 @@ func validateCommand(command string, extraArgs, foreign []string, path *field.Pa
 		errs = append(errs, field.Invalid(at, excerpt(command), "contains no words; "+remedy))
 	}
 
-	// Where the command cannot be split there is an error already.
+	// An error for a command that cannot be split has been added above.
 	words, _ := splitWords(command)
 	options, extraOptions, _ := optionsFirst(words, extraArgs)
 	refuse := func(at *field.Path, word string) {
@@ -151,7 +151,7 @@ func validateCommand(command string, extraArgs, foreign []string, path *field.Pa
 		refuse(path.Child("extraArgs").Index(i), word)
 	}
 
-	// A program's arguments end at a NUL: the container could not be started.
+	// Arguments of a program cannot contain NUL: the container could not be started.
 	const noNUL = "must not contain a NUL character; remove it"
 	if strings.ContainsRune(command, 0) {
 		errs = append(errs, field.Invalid(at, excerpt(command), noNUL))
@@ -190,7 +190,7 @@ func validateOwnLabels(own, operators map[string]string, path *field.Path) field
 	return errs
 }
 
-// masterAnnotations are all that the master's pod gets: their common size is limited.
+// masterAnnotations returns all annotations of the master's pod, because their total size is limited.
 func masterAnnotations(spec *v2.LocustTestSpec) map[string]string {
 	if !hasReporter(spec) {
 		return spec.Master.Annotations
@@ -226,8 +226,8 @@ func validateSize(spec *v2.LocustTestSpec, root *field.Path) field.ErrorList {
 		"must be no larger than %d bytes as JSON; move data into a ConfigMap and name it in testFiles, env or volumes", v2.MaxSpecBytes))}
 }
 
-// validateExpansion refuses variables and arguments with which no container starts, because they are too long once the
-// kubelet has replaced $(NAME) in them.
+// validateExpansion rejects variables and arguments that are too long for a container to start once the kubelet has
+// expanded $(NAME) in them.
 func validateExpansion(spec *v2.LocustTestSpec, root *field.Path) field.ErrorList {
 	problem := func(path *field.Path, refused *string) field.ErrorList {
 		return field.ErrorList{field.Invalid(path, excerpt(*refused), fmt.Sprintf(

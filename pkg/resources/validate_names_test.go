@@ -40,7 +40,7 @@ func preferred(term corev1.PodAffinityTerm) edit {
 	return affinity(corev1.Affinity{PodAffinity: &corev1.PodAffinity{PreferredDuringSchedulingIgnoredDuringExecution: []corev1.WeightedPodAffinityTerm{{Weight: 1, PodAffinityTerm: term}}}})
 }
 
-// mounted is a volume that the workers mount.
+// mounted adds a volume that the workers mount.
 func mounted(name string, source corev1.VolumeSource) edit {
 	return func(s *v2.LocustTestSpec) {
 		s.Volumes = []corev1.Volume{{Name: name, VolumeSource: source}}

@@ -13,11 +13,11 @@ import (
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 )
 
-// programs are names of programs with which a command for a terminal begins.
+// programs matches the names of programs that a shell command would begin with.
 var programs = regexp.MustCompile(`^(?:locust|python[0-9.]*|sh|bash)$`)
 
-// warnProgram: the first word of a command that is written for a terminal is taken for the name of a user class. An image
-// with another entrypoint may want it.
+// warnProgram warns if a command begins with a program: Locust would take it as the name of a user class. An image with
+// another entrypoint may need it.
 func warnProgram(command string, at *field.Path) []string {
 	words, err := splitWords(command)
 	if err != nil || len(words) == 0 || !programs.MatchString(path.Base(words[0])) {
@@ -27,7 +27,7 @@ func warnProgram(command string, at *field.Path) []string {
 		at, excerpt(words[0]))}
 }
 
-// warnRunTime: what is no timespan is refused by new versions of Locust, and cut off by old ones.
+// warnRunTime warns of an invalid timespan: newer versions of Locust reject it, older ones ignore its end.
 func warnRunTime(spec *v2.LocustTestSpec, at *field.Path) []string {
 	value := masterOptions(spec).value(optRunTime)
 	if value == "" || strings.Contains(value, "$(") || timespan.MatchString(value) {
@@ -37,8 +37,8 @@ func warnRunTime(spec *v2.LocustTestSpec, at *field.Path) []string {
 		at, excerpt(value))}
 }
 
-// warnFolder: a folder of a ConfigMap shows each file twice, once through the kubelet's links (..data), to a program that walks
-// through it. Locust then loads the locustfiles twice.
+// warnFolder warns of a locustfile folder from a ConfigMap. Locust walks the folder and finds each file twice, once through
+// the kubelet's symbolic links (..data).
 func warnFolder(spec *v2.LocustTestSpec, role Role, root *field.Path) []string {
 	opts := workerOptions(spec)
 	if role == RoleMaster {

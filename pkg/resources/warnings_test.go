@@ -27,7 +27,7 @@ func TestWarnings(t *testing.T) {
 		"a tag after a port":        {[]edit{image("registry:5000/locust:2.11")}, nil},
 		"a digest":                  {[]edit{image("locust@sha256:0123")}, nil},
 		"an option in the command":  {[]edit{func(s *spec) { s.Worker.Command = "-f t --worker --master-host=x" }}, []string{"spec.worker.command: --worker is managed", "spec.worker.command: --master-host is managed by the operator; what is given here does not count; remove it"}},
-		"said twice, warned once":   {[]edit{func(s *spec) { s.Worker.Command = "-f t --worker --worker" }}, []string{"spec.worker.command: --worker"}},
+		"repeated, one warning":     {[]edit{func(s *spec) { s.Worker.Command = "-f t --worker --worker" }}, []string{"spec.worker.command: --worker"}},
 		"an option in extraArgs":    {[]edit{func(s *spec) { s.Master.ExtraArgs = []string{"--loglevel", "--expect-workers=3"} }}, []string{"spec.master.extraArgs[1]: --expect-workers is managed by the operator (spec.worker.replicas); what is given here wins"}},
 		"telemetry by hand":         {[]edit{func(s *spec) { s.Master.Command += " --otel" }}, []string{"spec.master.command: --otel is managed by the operator (spec.observability.openTelemetry); set spec.observability.openTelemetry instead"}},
 		"autostart by hand":         {[]edit{func(s *spec) { s.Master.Autostart, s.Master.Command = new(false), "-f t.py --autostart" }}, []string{"--autostart is managed by the operator (spec.master.autostart); set spec.master.autostart instead"}},
