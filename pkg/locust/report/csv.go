@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// Columns of the CSV (stats.py, requests_csv_columns). The percentiles' columns follow PERCENTILES_TO_REPORT, which a
-// user may change.
+// Columns of the CSV (stats.py, requests_csv_columns). The percentile columns depend on PERCENTILES_TO_REPORT, which users
+// may change.
 const (
 	columnMethod   = "Type"
 	columnName     = "Name"
@@ -22,11 +22,11 @@ const (
 	columnP99      = "99%"
 )
 
-// DecodeCSV reads the answer of GET /stats/requests/csv of Locust 2.12 and newer. All its figures, the requests per
-// second too, are those of the whole run; it has no errors. It refuses with a *DecodeError what is not of this form.
+// DecodeCSV decodes the response of GET /stats/requests/csv of Locust 2.12 and newer. All figures, including the requests
+// per second, cover the whole run; the CSV has no errors. It returns a *DecodeError for any other format.
 //
-// Unlike the JSON it is computed at the time it is asked for, has the 95th percentile in every version, and lists all
-// endpoints. It is decoded while it comes; errors of the reader are returned as they are.
+// Unlike the JSON the CSV is computed for each request, has the 95th percentile in every version, and lists all endpoints.
+// DecodeCSV decodes it while it is received; errors of the reader are returned unchanged.
 func DecodeCSV(from io.Reader) (*Stats, error) {
 	r := &csvReader{source: source{from: from}}
 	stats, err := readRows(csv.NewReader(r))
@@ -70,7 +70,7 @@ func readRows(rows *csv.Reader) (*Stats, error) {
 	return &stats, nil
 }
 
-// csvError is the error for what encoding/csv says.
+// csvError converts an error of encoding/csv.
 func csvError(err error) error {
 	var refused *DecodeError
 	switch {
@@ -82,14 +82,14 @@ func csvError(err error) error {
 	return newDecodeError(document, "is no CSV", err.Error())
 }
 
-// columns is where the columns are, by their names.
+// columns maps the names of the columns to their positions.
 type columns map[string]int
 
-// parseHeader reads the header.
+// parseHeader reads the header row.
 func parseHeader(header []string) (columns, error) {
 	c := make(columns, len(header))
 	for i, name := range header {
-		if _, twice := c[name]; !twice {
+		if _, exists := c[name]; !exists {
 			c[name] = i
 		}
 	}
@@ -111,7 +111,7 @@ func (c columns) entry(r *reader, record []string) *entry {
 		return ""
 	}
 	e := &entry{}
-	e.Method, e.Name = strings.Clone(string(cell(columnMethod))), strings.Clone(string(cell(columnName))) // not the whole row
+	e.Method, e.Name = strings.Clone(string(cell(columnMethod))), strings.Clone(string(cell(columnName))) // do not retain the whole row
 	e.Requests = r.count(cell(columnRequests), columnRequests)
 	e.Failures = r.count(cell(columnFailures), columnFailures)
 	e.rate = r.clamped(cell(columnRate), columnRate, maxRate)

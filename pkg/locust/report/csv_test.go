@@ -42,7 +42,7 @@ func TestDecodeCSV_Samples(t *testing.T) {
 	}
 }
 
-// Both answers of one Locust tell the same, where both tell it.
+// The CSV and the JSON of one Locust agree.
 func TestDecodeCSV_AgreesWithTheJSON(t *testing.T) {
 	for _, version := range []string{"2.12", "2.47"} {
 		fromCSV, err := DecodeCSV(bytes.NewReader(sample(t, version+"-stopped.csv")))

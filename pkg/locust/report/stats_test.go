@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// sample is an answer of a real Locust: two workers and ten users on a small server, with failures of all kinds.
+// sample returns a response of a real Locust: two workers and ten users on a small server, with failures of all kinds.
 func sample(t testing.TB, name string) []byte {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join("testdata", name))
@@ -23,13 +23,13 @@ func sample(t testing.TB, name string) []byte {
 	return data
 }
 
-// took is a response time in milliseconds.
+// took returns a response time given in milliseconds.
 func took(ms float64) *time.Duration {
 	d := time.Duration(math.Round(ms*1000)) * time.Microsecond
 	return &d
 }
 
-// sampleErrors are the errors of the samples, in the words of both versions.
+// sampleErrors returns the errors of the samples, as both versions report them.
 func sampleErrors(host string, broken, checked, gone int64) []Error {
 	return []Error{
 		{"POST", "/broken", "HTTPError('500 Server Error: Internal Server Error for url: " + host + "/broken')", broken},
@@ -87,13 +87,13 @@ func TestDecodeStats_States(t *testing.T) {
 	}
 }
 
-// The parts of an answer, to be put together with others.
+// Entries of a response.
 const (
 	total  = `{"name":"Aggregated","method":"","num_requests":2,"num_failures":1,"current_rps":1.5,"avg_response_time":10}`
 	oldest = `{"name":"Aggregated","method":null,"num_requests":2,"num_failures":1,"current_rps":1,"avg_response_time":1,"ninetieth_response_time":5}`
 )
 
-// answerWith is a whole answer; changes are pairs of old and new text.
+// answerWith returns a complete response; changes are pairs of old and new text.
 func answerWith(changes ...string) string {
 	const answer = `{"errors":[],"stats":[` + total + `],"state":"running","user_count":1,"workers":[]}`
 	return strings.NewReplacer(changes...).Replace(answer)
@@ -128,7 +128,7 @@ func TestDecodeStats_Forms(t *testing.T) {
 		}, r.Errors)
 		assert.Equal(t, took(5), r.P90)
 	})
-	t.Run("workers are counted when nobody else did", func(t *testing.T) {
+	t.Run("workers are counted without worker_count", func(t *testing.T) {
 		r := decoded(t, answerWith(`"workers":[]`, `"workers":[{"state":"ready"},{"state":"spawning","x":[{}]},
 			{"state":"running"},{"state":"missing"},{"state":"stopped"},{"state":null},{}]`))
 		assert.Equal(t, int32(3), r.Workers)
@@ -247,7 +247,7 @@ func TestDecodeStats_Refusals(t *testing.T) {
 	}
 }
 
-// The reason is for a condition: other figures in the same mistake do not change it.
+// The reason is shown in a condition: it is the same for other values in the same field.
 func TestDecodeError_Reason(t *testing.T) {
 	reasons := map[string]bool{}
 	for _, value := range []string{"-1", "-2.5", "-3e10"} {
@@ -274,7 +274,7 @@ func TestDecodeStats_Endpoints(t *testing.T) {
 
 	assert.Equal(t, []string{"d", "f", "b", "a", "c"},
 		names(entry("a", 0, 5, ""), entry("b", 0, 6, ""), entry("c", 0, 4, ""), entry("d", 2, 1, ""), entry("e", 0, 3, ""), entry("f", 1, 1, "")))
-	assert.Equal(t, []string{"b", "a"}, names(entry("a", 0, 9, p95(1)), entry("b", 0, 1, p95(9))), "the percentile tells more than the average")
+	assert.Equal(t, []string{"b", "a"}, names(entry("a", 0, 9, p95(1)), entry("b", 0, 1, p95(9))), "the percentile is preferred to the average")
 	for range 3 {
 		assert.Equal(t, []string{"a", "b", "c", "d", "e"},
 			names(entry("f", 0, 1, ""), entry("b", 0, 1, ""), entry("e", 0, 1, ""), entry("a", 0, 1, ""), entry("d", 0, 1, ""), entry("c", 0, 1, "")))
@@ -317,8 +317,7 @@ func TestClean(t *testing.T) {
 	assert.Equal(t, "1234 …", clean("123456789", 8))
 }
 
-// A flood of small values is read once and not kept. How long that may take is measured against a mere check of the JSON, as
-// machines differ.
+// Many small values are read once and not kept. The time limit is relative to json.Valid, because machines differ.
 func TestDecodeStats_Flood(t *testing.T) {
 	flood := func(element string, n int) string { return strings.TrimSuffix(strings.Repeat(element+",", n), ",") }
 	for name, answer := range map[string]string{
@@ -354,7 +353,7 @@ func BenchmarkDecodeStats(b *testing.B) {
 	}
 }
 
-// manyEndpoints is a sample with n endpoints.
+// manyEndpoints returns a sample with n endpoints.
 func manyEndpoints(t testing.TB, name string, n int) []byte {
 	t.Helper()
 	before, after, found := strings.Cut(string(sample(t, name)), `"stats": [`)

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// endless repeats a text for ever, after a beginning.
+// endless returns a reader that repeats a text endlessly, after a beginning.
 func endless(beginning, text string) io.Reader {
 	return io.MultiReader(strings.NewReader(beginning), &repeated{text: text})
 }
@@ -30,9 +30,9 @@ func (r *repeated) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// TestHostileAnswers: whatever comes, it is refused, and takes little memory: all that is allocated in the meantime is
-// counted, though most of it is garbage at once.
-func TestHostileAnswers(t *testing.T) {
+// TestHostileResponses: hostile input is rejected and takes little memory. All allocations are counted, although most are
+// garbage at once.
+func TestHostileResponses(t *testing.T) {
 	decodeStats := func(r io.Reader) error { _, err := DecodeStats(r); return err }
 	decodeCSV := func(r io.Reader) error { _, err := DecodeCSV(r); return err }
 	const large, part, deep = "it is larger than 1 MiB", "it has a part larger than 16 KiB", "it is nested too deeply"
@@ -76,7 +76,7 @@ func TestHostileAnswers(t *testing.T) {
 	}
 }
 
-// TestLongTexts: the report is worth as much when a name or an error is long.
+// TestLongTexts: a long name or error does not invalidate the report.
 func TestLongTexts(t *testing.T) {
 	for _, letter := range []string{"x", `\"`, `\\`, `\u00e4`, "ä", `,`, `{`} {
 		long := strings.Repeat(letter, 100_000/len(letter))
@@ -103,21 +103,21 @@ func TestLongTexts(t *testing.T) {
 	}
 }
 
-// TestReader: an answer may come in any pieces, and what ends it before its time is what is reported.
+// TestReader: a response may arrive in pieces of any size, and errors of the reader are returned.
 func TestReader(t *testing.T) {
 	for _, name := range []string{"2.12-running.json", "2.47-stopped.json"} {
-		whole, err := DecodeStats(strings.NewReader(string(sample(t, name))))
+		complete, err := DecodeStats(strings.NewReader(string(sample(t, name))))
 		require.NoError(t, err)
 		pieces, err := DecodeStats(iotest.OneByteReader(strings.NewReader(string(sample(t, name)))))
 		require.NoError(t, err)
-		assert.Equal(t, whole, pieces)
+		assert.Equal(t, complete, pieces)
 	}
 	table := string(sample(t, "2.47-stopped.csv"))
-	whole, err := DecodeCSV(strings.NewReader(table))
+	complete, err := DecodeCSV(strings.NewReader(table))
 	require.NoError(t, err)
 	pieces, err := DecodeCSV(iotest.DataErrReader(iotest.OneByteReader(strings.NewReader(table))))
 	require.NoError(t, err)
-	assert.Equal(t, whole, pieces)
+	assert.Equal(t, complete, pieces)
 
 	broken := errors.New("broken")
 	for _, n := range []int{0, 1, 50, len(answerWith())} {
