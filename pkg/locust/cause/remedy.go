@@ -17,26 +17,26 @@ const (
 	otherModule = "use an image that has it, or spec.testFiles.libConfigMapRef"
 )
 
-// knownCause is a cause that a remedy is knownCause for.
+// knownCause is a cause with a known remedy.
 type knownCause struct {
-	// pattern are found in the cause.
+	// pattern matches the message.
 	pattern *regexp.Regexp
-	// remedy may depend on more; empty when it is none after all. Its argument has the parts of words in brackets.
+	// remedy returns the remedy, or "" if it does not apply. match holds the submatches of pattern.
 	remedy func(f finding, match []string, facts Facts) string
 }
 
-// fixedRemedy is a remedy that depends on nothing else.
+// fixedRemedy returns a remedy that does not depend on the finding.
 func fixedRemedy(text string) func(finding, []string, Facts) string {
 	return func(finding, []string, Facts) string { return text }
 }
 
-// requestCauses are those that requests fail with, too.
+// requestCauses are causes that may also appear as errors of requests.
 var requestCauses = []knownCause{
 	{regexp.MustCompile(`You must specify the base host|Invalid URL '(?:/[^']*)?'`), fixedRemedy(giveHost)},
 	{regexp.MustCompile(`Invalid host \(|MissingSchema|No schem[ae] supplied`), fixedRemedy("begin the host with http:// or https://")},
 }
 
-// knownCauses are looked through from the first on.
+// knownCauses are tried in order.
 var knownCauses = append([]knownCause{
 	{regexp.MustCompile(`exec(?:utable file)?:? ["'\x60](-[^"'\x60]*)["'\x60].*(?:not found|no such file)`),
 		fixedRemedy("the image has no `locust` entrypoint; use an image whose entrypoint is locust")},
@@ -74,7 +74,7 @@ func remedyOf(f finding, facts Facts) string {
 	return ""
 }
 
-// unknownUser looks at the words that Locust took for names of user classes. It lists them in no order.
+// unknownUser checks the words that Locust took as names of user classes, which it lists in random order.
 func unknownUser(_ finding, match []string, _ Facts) string {
 	names := strings.Split(match[1], ", ")
 	for _, name := range names {
@@ -95,8 +95,8 @@ func unknownUser(_ finding, match []string, _ Facts) string {
 	return ""
 }
 
-// linked are paths below the folders that the kubelet makes for a ConfigMap, "..data" and "..2026_11_27_20_14_55.123";
-// os.walk finds each file there, too.
+// linked matches paths below the folders that the kubelet creates for a ConfigMap, "..data" and "..2026_11_27_20_14_55.123";
+// in which os.walk finds each file again.
 var linked = regexp.MustCompile(`/\.\.(?:data|20)`)
 
 func throughLinks(f finding) bool {
@@ -108,18 +108,18 @@ func throughLinks(f finding) bool {
 	return false
 }
 
-// conflict is about an option that was added twice: by the same file, or by Locust or another locustfile.
+// conflict handles an option that was added twice: by the same file, or by Locust or another locustfile.
 func conflict(f finding, _ []string, _ Facts) string {
 	switch {
 	case throughLinks(f):
 		return fileTwice
-	case f.place == "": // the frames that would say which file were cut off
+	case f.place == "": // the frames with the file names were cut off
 		return "when -f names a folder, " + nameFiles
 	}
 	return "Locust or another locustfile has this option already"
 }
 
-// duplicate is about classes. Locust 2.12 says it of a shape that it loads twice, without the paths.
+// duplicate handles duplicate classes. Locust 2.12 logs it without paths for a shape that it loads twice.
 func duplicate(f finding, _ []string, _ Facts) string {
 	switch {
 	case throughLinks(f):
@@ -137,7 +137,7 @@ func permission(_ finding, _ []string, facts Facts) string {
 	return "check spec.security and the file's mode"
 }
 
-// permissionToStart is for a program that may not be run. A request that a server denied is another matter.
+// permissionToStart handles a program that may not be executed. It does not apply to a request that a server denied.
 func permissionToStart(f finding, match []string, facts Facts) string {
 	if f.kind != starting {
 		return ""

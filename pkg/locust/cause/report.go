@@ -8,12 +8,12 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/locust/report"
 )
 
-// unhandled is what the reporter, or Locust (log.py), writes before an exception that ended the master or a greenlet.
+// unhandled is the prefix that the reporter, or Locust (log.py), writes before an exception that ended the master or a
+// greenlet.
 var unhandled = regexp.MustCompile(`^(?:unhandled exception|Unhandled exception in greenlet: <.*>): `)
 
-// FromReport finds the cause in the report that the reporter left: what the master ended with, failed requests,
-// exceptions of users, the last ERROR of the log, and at last the log's last line. It is empty for a report without any
-// of these.
+// FromReport returns the cause from the reporter's final report: the master's last CRITICAL, failed requests, exceptions
+// of users, the last ERROR of the log, or else the log's last line. It is empty for a report without any of these.
 func FromReport(final *report.Final, facts Facts) Cause {
 	if final == nil {
 		return Cause{}
@@ -48,7 +48,7 @@ func findInReport(final *report.Final) finding {
 	return finding{message: line}
 }
 
-// lastOfLevel is the text of the last line of a level.
+// lastOfLevel returns the text of the last line with a level.
 func lastOfLevel(log []string, level string) string {
 	return parseRecord(lastMatching(log, func(line string) bool {
 		r := parseRecord(line)
@@ -56,7 +56,7 @@ func lastOfLevel(log []string, level string) string {
 	})).text
 }
 
-// failedRequests counts the failedRequests requests and adds the most frequent error.
+// failedRequests returns the count of failed requests with the most frequent error.
 func failedRequests(final *report.Final) string {
 	text := failureCount(final)
 	for _, e := range final.Errors {
@@ -72,7 +72,7 @@ func failureCount(final *report.Final) string {
 	return fmt.Sprintf("%d of %d requests failed (%.4g %%)", final.Failures, final.Requests, part)
 }
 
-// isUserException reports whether an error is an exception of the users' code, which has no request.
+// isUserException reports whether an error is an exception of the user's code, which has no request.
 func isUserException(e report.Error) bool { return strings.TrimSpace(e.Method+e.Name) == "" }
 
 func errorMessage(e report.Error) string {
@@ -83,7 +83,7 @@ func errorMessage(e report.Error) string {
 	return fmt.Sprintf("%d × %s: %s", e.Occurrences, from, e.Text)
 }
 
-// reportDetail are the errors and then the log. Where both do not fit, the log's end has half of the room at least.
+// reportDetail returns the errors and then the log. If both do not fit, the end of the log gets at least half of the space.
 func reportDetail(final *report.Final) string {
 	var errs []string
 	if final.Failures > 0 {

@@ -111,7 +111,7 @@ func (c columns) entry(r *reader, record []string) *entry {
 		return ""
 	}
 	e := &entry{}
-	e.Method, e.Name = strings.Clone(string(cell(columnMethod))), strings.Clone(string(cell(columnName))) // do not retain the whole row
+	e.Method, e.Name = strings.Clone(string(cell(columnMethod))), strings.Clone(string(cell(columnName))) // not the whole row
 	e.Requests = r.count(cell(columnRequests), columnRequests)
 	e.Failures = r.count(cell(columnFailures), columnFailures)
 	e.rate = r.clamped(cell(columnRate), columnRate, maxRate)
