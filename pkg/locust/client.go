@@ -17,37 +17,37 @@ import (
 )
 
 const (
-	// Timeout is how long one call of Stats takes at most, all its requests together.
+	// Timeout bounds one call of Stats, all its requests together.
 	Timeout = 2 * time.Second
-	// maxErrorBody is how much is read of an answer that only says that there is none, in bytes.
+	// maxErrorBody bounds the body of a response with an error status in bytes.
 	maxErrorBody = 16 << 10
-	// maxHeader bounds the header of an answer in bytes; Locust's has some hundred, a cookie and the reporter's line come to
-	// it. A header of many short lines takes many times as much memory.
+	// maxHeader bounds the header of a response in bytes; Locust's has a few hundred, plus a cookie and the reporter's line.
+	// A header of many short lines takes many times as much memory.
 	maxHeader = 16 << 10
-	// maxCertificates bounds the certificates of a master in bytes; they are kept as long as the connection is.
+	// maxCertificates bounds the certificates of a master in bytes; they stay in memory as long as the connection.
 	maxCertificates = 32 << 10
-	// loginNotConfigured begins the answer of a web UI that asks for a login it has not set up (web.py, auth_required_if_enabled).
+	// loginNotConfigured begins the response of a web UI whose login is not set up (web.py, auth_required_if_enabled).
 	loginNotConfigured = "Locust auth exception"
 
-	// A master is asked every few seconds, so its connection is kept for a few times of that: for each of some hundred
-	// masters one.
+	// A master is polled every few seconds, so its connection is kept for several polls: one for each of a few hundred
+	// masters.
 	idleTimeout = 20 * time.Second
 	maxIdle     = 300
 )
 
-// Client asks masters for their statistics. It may be used by many at the same time.
+// Client gets statistics from masters. It is safe for concurrent use.
 type Client struct {
 	http    *http.Client
-	route     route
+	route   route
 	timeout time.Duration
-	// proxied is true when the API server stands in between.
+	// proxied is true if requests go through the API server.
 	proxied bool
 }
 
-// DialContext makes a connection, as net.Dialer.DialContext does.
+// DialContext opens a connection, like net.Dialer.DialContext.
 type DialContext func(ctx context.Context, network, address string) (net.Conn, error)
 
-// Option changes a client.
+// Option configures a Client.
 type Option func(*options)
 
 type options struct {
@@ -55,10 +55,10 @@ type options struct {
 	dial    DialContext
 }
 
-// WithTimeout sets another time than Timeout.
+// WithTimeout replaces Timeout.
 func WithTimeout(timeout time.Duration) Option { return func(o *options) { o.timeout = timeout } }
 
-// WithDialContext makes the connections of NewDirect in another way, such as to a server of a test.
+// WithDialContext sets the function that opens the connections of NewDirect, for example to a test server.
 func WithDialContext(dial DialContext) Option { return func(o *options) { o.dial = dial } }
 
 func applyOptions(opts []Option) options {
@@ -69,19 +69,19 @@ func applyOptions(opts []Option) options {
 	return o
 }
 
-// NewDirect is a client inside the cluster: it asks the master's pod at its own address.
+// NewDirect returns a client for use inside the cluster: it connects to the IP address of the master's pod.
 func NewDirect(opts ...Option) *Client {
 	o := applyOptions(opts)
 	var protocols http.Protocols
-	protocols.SetHTTP1(true) // gevent's server knows no other
+	protocols.SetHTTP1(true) // gevent's server supports no other
 	transport := &http.Transport{
-		Proxy:       nil, // the environment's proxy is for the world outside
+		Proxy:       nil, // the environment's proxy is for destinations outside the cluster
 		DialContext: o.dial,
-		// Users bring certificates that they have signed themselves, for whatever name. Nothing secret is sent, and the
-		// answer would be trusted no more if it came from a known server: it is the locustfile's.
+		// Users have self-signed certificates, for any name. Nothing secret is sent, and the response is untrusted even
+		// from a verified server, because the locustfile can change it.
 		TLSClientConfig:        &tls.Config{InsecureSkipVerify: true, VerifyPeerCertificate: checkCertificateSize},
 		TLSHandshakeTimeout:    o.timeout,
-		DisableCompression:     true, // a small answer could unpack to a large one
+		DisableCompression:     true, // a small response could decompress to a large one
 		MaxIdleConns:           maxIdle,
 		MaxIdleConnsPerHost:    1,
 		IdleConnTimeout:        idleTimeout,
@@ -91,7 +91,7 @@ func NewDirect(opts ...Option) *Client {
 	return &Client{http: withoutRedirects(&http.Client{Transport: transport}), route: directRoute, timeout: o.timeout}
 }
 
-// checkCertificateSize refuses certificates that are too large.
+// checkCertificateSize rejects certificates that are too large.
 func checkCertificateSize(certificates [][]byte, _ [][]*x509.Certificate) error {
 	size := 0
 	for _, certificate := range certificates {
@@ -103,8 +103,8 @@ func checkCertificateSize(certificates [][]byte, _ [][]*x509.Certificate) error 
 	return nil
 }
 
-// NewProxy is a client outside the cluster: it asks through the API server, as cfg says and with cfg's rights, which
-// have to include "get pods/proxy". Requests are not held back by cfg's rate limit.
+// NewProxy returns a client for use outside the cluster: it connects through the API server of cfg, whose user needs the
+// permission "get pods/proxy". cfg's rate limit does not apply.
 func NewProxy(cfg *rest.Config, opts ...Option) (*Client, error) {
 	through, err := proxyRoute(cfg)
 	if err != nil {
@@ -117,8 +117,8 @@ func NewProxy(cfg *rest.Config, opts ...Option) (*Client, error) {
 	return &Client{http: withoutRedirects(&http.Client{Transport: transport}), route: through, timeout: applyOptions(opts).timeout, proxied: true}, nil
 }
 
-// proxyTransport has cfg's credentials and the bounds of NewDirect: what comes through the API server is the masters'.
-// HTTP/2 would take in up to 4 MiB of each answer before it is decoded.
+// proxyTransport returns a transport with cfg's credentials and the bounds of NewDirect, because the responses that come
+// through the API server are the masters'. HTTP/2 would buffer up to 4 MiB of each response before it is decoded.
 func proxyTransport(cfg *rest.Config) (http.RoundTripper, error) {
 	server, err := rest.TLSConfigFor(cfg)
 	if err != nil {
@@ -146,7 +146,7 @@ func proxyTransport(cfg *rest.Config) (http.RoundTripper, error) {
 	})
 }
 
-// withoutRedirects is a copy of the client that follows no redirects and keeps no cookies; the time is bounded elsewhere.
+// withoutRedirects returns a copy of the client without redirects, cookies and timeout; Stats sets a deadline.
 func withoutRedirects(client *http.Client) *http.Client {
 	return &http.Client{
 		Transport:     client.Transport,
@@ -154,11 +154,11 @@ func withoutRedirects(client *http.Client) *http.Client {
 	}
 }
 
-// Stats asks the master for its statistics. When the load has stopped, average, percentiles, endpoints and requests per
-// second are those of the CSV, which knows the 95th percentile in all versions and the rate over the whole run; when it
-// cannot be had, they stay those of the JSON: the rate is that of the last seconds then, and Exact is false.
+// Stats gets the master's statistics. Once the load has stopped, average, percentiles, endpoints and requests per second
+// come from the CSV, which has the 95th percentile in all versions and the rate over the whole run. Without the CSV they
+// come from the JSON: the rate is that of the last seconds then, and Exact is false.
 //
-// For what went wrong see Reason and the Err variables.
+// See Reason and the Err variables for errors.
 func (c *Client) Stats(ctx context.Context, t Target) (*report.Report, error) {
 	if err := c.route.check(t); err != nil {
 		return nil, err
@@ -166,20 +166,19 @@ func (c *Client) Stats(ctx context.Context, t Target) (*report.Report, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, ErrNoAnswer)
 	defer cancel()
 
-	r, agreed, err := c.statsAndCSV(ctx, t)
-	if err != nil || agreed {
+	r, consistent, err := c.statsAndCSV(ctx, t)
+	if err != nil || consistent {
 		return r, err
 	}
-	// The JSON may be up to two seconds old (web.py, memoize), the CSV is not: something came in between.
+	// The JSON may be up to two seconds old (web.py, memoize), the CSV is current: try again.
 	if again, _, err := c.statsAndCSV(ctx, t); err == nil {
 		r = again
 	}
 	return r, nil
 }
 
-// statsAndCSV asks for the JSON, and for the CSV when the load has stopped. Agreed is false when the two are of different
-// moments.
-func (c *Client) statsAndCSV(ctx context.Context, t Target) (r *report.Report, agreed bool, err error) {
+// statsAndCSV gets the JSON, and the CSV once the load has stopped. consistent is false if the two have different counts.
+func (c *Client) statsAndCSV(ctx context.Context, t Target) (r *report.Report, consistent bool, err error) {
 	if r, err = c.getStats(ctx, t); err != nil {
 		return nil, false, err
 	}
@@ -198,7 +197,7 @@ func (c *Client) statsAndCSV(ctx context.Context, t Target) (r *report.Report, a
 	return r, true, nil
 }
 
-// getStats asks for the JSON.
+// getStats gets the JSON.
 func (c *Client) getStats(ctx context.Context, t Target) (r *report.Report, err error) {
 	header, err := c.get(ctx, t, pathStats, func(body io.Reader) (err error) { r, err = report.DecodeStats(body); return err })
 	if err != nil {
@@ -208,13 +207,13 @@ func (c *Client) getStats(ctx context.Context, t Target) (r *report.Report, err 
 	return r, nil
 }
 
-// get gets a page, and decodes it while it comes.
+// get requests a page, and decodes it while it is received.
 func (c *Client) get(ctx context.Context, t Target, page string, decode func(body io.Reader) error) (http.Header, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.route.address(t, page).String(), http.NoBody)
 	if err != nil {
 		return nil, &requestError{reason: "the address is not valid", causes: []error{err}}
 	}
-	// Or else the transport asks for gzip where it may, and unpacks it.
+	// Keep the transport from requesting gzip.
 	req.Header.Set("Accept-Encoding", "identity")
 
 	resp, err := c.http.Do(req)
@@ -224,7 +223,7 @@ func (c *Client) get(ctx context.Context, t Target, page string, decode func(bod
 	defer func() { _ = resp.Body.Close() }()
 
 	if resp.StatusCode != http.StatusOK {
-		body, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody)) // what is missing of it does not matter
+		body, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody)) // a partial body is enough
 		return nil, c.statusError(resp, body)
 	}
 	body := bufio.NewReaderSize(resp.Body, len(loginNotConfigured)) // the decoders have buffers of their own
@@ -237,7 +236,7 @@ func (c *Client) get(ctx context.Context, t Target, page string, decode func(bod
 	return resp.Header, nil
 }
 
-// decodingError is the error for an answer that could not be decoded.
+// decodingError returns the error for a response that could not be decoded.
 func (c *Client) decodingError(ctx context.Context, err error) error {
 	var decoding *report.DecodeError
 	switch {
