@@ -34,8 +34,8 @@ const (
 
 // errNotWritable maps each marker to the reason why a test that was read in v1 cannot be written back.
 var errNotWritable = map[string]error{
-	tooLarge:   fmt.Errorf("this test has more in locust.io/v2 than fits into the annotation %s; edit it in locust.io/v2, or move data into a ConfigMap", AnnotationV2Spec),
-	unreadable: errors.New("this test cannot be decoded, so locust.io/v1 does not show it; correct it in locust.io/v2, or delete the test"),
+	tooLarge:   fmt.Errorf("the fields of this test that locust.io/v1 lacks exceed the annotation %s; edit it in locust.io/v2, or move data into a ConfigMap", AnnotationV2Spec),
+	unreadable: errors.New("this test cannot be decoded and converted to locust.io/v1; correct it in locust.io/v2, or delete the test"),
 }
 
 // CheckAnnotation returns an error if the annotation AnnotationV2Spec of a test cannot be parsed. It returns nil if the
@@ -63,7 +63,7 @@ func unmarshalData(annotations map[string]string) (*v2.LocustTestSpec, error) {
 	if reason, ok := strings.CutPrefix(text, notDecoded); ok {
 		return nil, errors.New(reason)
 	}
-	const remedy = "correct it, or remove it to give up what v1 has no field for"
+	const remedy = "correct it, or remove it and lose the fields that v1 lacks"
 	if len(text) > MaxV2SpecBytes {
 		return nil, fmt.Errorf("annotation %s has %d bytes, more than %d; %s", AnnotationV2Spec, len(text), MaxV2SpecBytes, remedy)
 	}
@@ -148,11 +148,11 @@ func v2OnlyFields(spec *v2.LocustTestSpec, v1 *LocustTestSpec) *v2.LocustTestSpe
 func encode(rest *v2.LocustTestSpec) ([]byte, error) {
 	raw, err := json.Marshal(rest)
 	if err != nil {
-		return nil, fmt.Errorf("write the annotation %s: %w", AnnotationV2Spec, err)
+		return nil, fmt.Errorf("encode the annotation %s: %w", AnnotationV2Spec, err)
 	}
 	var fields map[string]any
 	if err := kjson.UnmarshalCaseSensitivePreserveInts(raw, &fields); err != nil {
-		return nil, fmt.Errorf("write the annotation %s: %w", AnnotationV2Spec, err)
+		return nil, fmt.Errorf("encode the annotation %s: %w", AnnotationV2Spec, err)
 	}
 	delete(fields, "image")
 	for _, role := range []string{"master", "worker"} {
