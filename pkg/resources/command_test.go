@@ -138,7 +138,7 @@ func TestWarnings_Command(t *testing.T) {
 		"python":           {worker("python3.12 -m locust -f t.py"), `spec.worker.command: begins with "python3.12"`},
 		"shell":            {master("sh -c 'locust -f t.py'"), `spec.master.command: begins with "sh"`},
 		"a user class":     {master("Visitor -f t.py"), ""},
-		"rest of a time":   {master("-f t.py --run-time 6s30"), `spec.master.command: --run-time "6s30" is no time that Locust understands`},
+		"rest of a time":   {master("-f t.py --run-time 6s30"), `spec.master.command: --run-time "6s30" is not a valid time`},
 		"text in a time":   {master("-f t.py -t '6s and more'"), `--run-time "6s and more"`},
 		"time by variable": {variables(corev1.EnvVar{Name: "LOCUST_RUN_TIME", Value: "1d"}), `--run-time "1d"`},
 		"no limit":         {master("-f t.py -t 0"), ""},
@@ -170,7 +170,7 @@ func TestWarnings_Folder(t *testing.T) {
 		}
 	}
 	configMap := corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{}}
-	const twice = `spec.master.command: --locustfile "/tests" is a folder, in which Locust finds each file of /tests twice, through the kubelet's links; name the files instead`
+	const twice = `spec.master.command: --locustfile "/tests" is a folder in which Locust finds each file of /tests twice, because of the kubelet's symbolic links; name the files instead`
 	for name, row := range map[string]struct {
 		edit edit
 		want string
@@ -178,7 +178,7 @@ func TestWarnings_Folder(t *testing.T) {
 		"test files": {func(s *v2.LocustTestSpec) {
 			s.TestFiles = &v2.TestFilesConfig{ConfigMapRef: "c"}
 			s.Master.Command = "-f /lotest/src/"
-		}, `--locustfile "/lotest/src/" is a folder, in which Locust finds each file of /lotest/src twice`},
+		}, `--locustfile "/lotest/src/" is a folder in which Locust finds each file of /lotest/src twice`},
 		"above": {func(s *v2.LocustTestSpec) {
 			s.TestFiles = &v2.TestFilesConfig{ConfigMapRef: "c"}
 			s.Master.Command = "-f /lotest"

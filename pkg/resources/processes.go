@@ -60,5 +60,5 @@ func validateProcesses(spec *v2.LocustTestSpec, path *field.Path) field.ErrorLis
 		return nil
 	}
 	return field.ErrorList{field.Invalid(path, excerpt(optProcesses+" "+value), fmt.Sprintf(
-		"must be a number from 1 to %d: the master waits for this many workers in each pod, and -1, all cores of a machine, is not known before; give a number", maxProcesses))}
+		"must be a number from 1 to %d: the master waits for this number of workers in each pod, and -1 (all cores of the node) is not known in advance; give a number", maxProcesses))}
 }

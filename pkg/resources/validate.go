@@ -102,7 +102,7 @@ func validateMaster(spec *v2.LocustTestSpec, path *field.Path) field.ErrorList {
 	own := parseOptions(spec, slices.Concat(args, extraArgs))
 	if own.isGiven(optAutoquit) && !own.isOn(optAutostart) {
 		errs = append(errs, field.Invalid(path.Child("autostart"), false,
-			"locust refuses --autoquit, which the arguments or variables contain, without --autostart; set autostart to true or remove --autoquit"))
+			"locust rejects --autoquit, which the arguments or variables contain, without --autostart; set autostart to true or remove --autoquit"))
 	}
 	return errs
 }
@@ -133,7 +133,7 @@ func validateCommand(command string, extraArgs, foreign []string, path *field.Pa
 	} else if words, err := splitWords(command); err != nil {
 		errs = append(errs, field.Invalid(at, excerpt(command), err.Error()))
 	} else if len(words) == 0 {
-		errs = append(errs, field.Invalid(at, excerpt(command), "contains no words; "+remedy))
+		errs = append(errs, field.Invalid(at, excerpt(command), "contains no arguments; "+remedy))
 	}
 
 	// An error for a command that cannot be split has been added above.
@@ -141,7 +141,7 @@ func validateCommand(command string, extraArgs, foreign []string, path *field.Pa
 	options, extraOptions, _ := optionsFirst(words, extraArgs)
 	refuse := func(at *field.Path, word string) {
 		if name, _, _ := strings.Cut(word, "="); slices.Contains(foreign, name) {
-			errs = append(errs, field.Invalid(at, name, "locust refuses this option in the role that the operator gives; remove it"))
+			errs = append(errs, field.Invalid(at, name, "locust rejects this option in the role that the operator sets; remove it"))
 		}
 	}
 	for _, word := range options {
@@ -184,7 +184,7 @@ func validateOwnLabels(own, operators map[string]string, path *field.Path) field
 		}
 		if slices.Contains(identityLabels, key) && value != operators[key] {
 			errs = append(errs, field.Invalid(at, excerpt(value),
-				"is set by the operator, which finds its pods by it; remove it, or choose another key"))
+				"is set by the operator, which selects its pods by it; remove it, or choose another key"))
 		}
 	}
 	return errs

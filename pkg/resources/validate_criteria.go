@@ -41,7 +41,7 @@ func validateCriteria(criteria *v2.SuccessCriteria, path *field.Path) field.Erro
 
 	limit := func(at *field.Path, of *metav1.Duration) {
 		if of != nil && of.Duration <= 0 {
-			errs = append(errs, field.Invalid(at, of.Duration.String(), "must be longer than 0, which no response can be; give for example 250ms"))
+			errs = append(errs, field.Invalid(at, of.Duration.String(), "must be greater than 0; give for example 250ms"))
 		}
 	}
 	limit(path.Child("maxAverageResponseTime"), criteria.MaxAverageResponseTime)

@@ -65,7 +65,7 @@ func validateRole(path *field.Path, name string) field.ErrorList {
 	if !roleVariables[name] {
 		return nil
 	}
-	return field.ErrorList{field.Invalid(path, name, "decides between master and worker, which the operator does for each pod; remove it")}
+	return field.ErrorList{field.Invalid(path, name, "sets the role of Locust, which the operator sets for each pod; remove it")}
 }
 
 func validateOpenTelemetry(spec *v2.LocustTestSpec, path *field.Path) field.ErrorList {

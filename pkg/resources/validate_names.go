@@ -185,7 +185,7 @@ func validateResources(resources corev1.ResourceRequirements, path *field.Path) 
 			problems := validation.IsQualifiedName(string(name))
 			own := []corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory, corev1.ResourceEphemeralStorage}
 			if len(problems) == 0 && !strings.Contains(string(name), "/") && !slices.Contains(own, name) && !strings.HasPrefix(string(name), corev1.ResourceHugePagesPrefix) {
-				problems = []string{"is no resource of Kubernetes and names no domain, as in example.com/gpu"}
+				problems = []string{"is not a resource of Kubernetes and has no domain, as in example.com/gpu"}
 			}
 			for _, problem := range problems {
 				errs = append(errs, field.Invalid(at, excerpt(string(name)), problem+"; correct the resource's name"))

@@ -33,7 +33,7 @@ func warnRunTime(spec *v2.LocustTestSpec, at *field.Path) []string {
 	if value == "" || strings.Contains(value, "$(") || timespan.MatchString(value) {
 		return nil
 	}
-	return []string{fmt.Sprintf("%s: --run-time %q is no time that Locust understands, such as 20, 20s, 3m, 2h or 1h20m: versions before 2.44 read its beginning only, later ones refuse it; correct it",
+	return []string{fmt.Sprintf("%s: --run-time %q is not a valid time, such as 20, 20s, 3m, 2h or 1h20m: Locust before 2.44 reads only its beginning, later versions reject it; correct it",
 		at, excerpt(value))}
 }
 
@@ -53,7 +53,7 @@ func warnFolder(spec *v2.LocustTestSpec, role Role, root *field.Path) []string {
 		folder := path.Clean(file)
 		mounts := linkedMounts(spec, role)
 		if i := slices.IndexFunc(mounts, func(mount string) bool { return mount == folder || within(mount, folder) }); i >= 0 {
-			warnings = append(warnings, fmt.Sprintf("%s: --locustfile %q is a folder, in which Locust finds each file of %s twice, through the kubelet's links; name the files instead",
+			warnings = append(warnings, fmt.Sprintf("%s: --locustfile %q is a folder in which Locust finds each file of %s twice, because of the kubelet's symbolic links; name the files instead",
 				root.Child(string(role), "command"), excerpt(file), excerpt(mounts[i])))
 		}
 	}

@@ -122,10 +122,10 @@ func warnOptions(words, extraArgs, operators []string, own managed, path *field.
 		warnings = append(warnings, fmt.Sprintf("%s: %s is managed by the operator%s; %s", at, name, by, remedy))
 	}
 	for _, word := range words {
-		check(path.Child("command"), word, "what is given here does not count")
+		check(path.Child("command"), word, "the value given here is ignored")
 	}
 	for i, word := range extraArgs {
-		check(path.Child("extraArgs").Index(i), word, "what is given here wins, and the run may not be what the status tells")
+		check(path.Child("extraArgs").Index(i), word, "the value given here wins, and the run may differ from its status")
 	}
 	return warnings
 }
@@ -134,13 +134,13 @@ func warnReporter(spec *v2.LocustTestSpec, root *field.Path) []string {
 	if !*spec.Master.Reporter || hasReporter(spec) {
 		return nil
 	}
-	reason, remedy := "cannot be loaded beside the locustfile of this test", "name one or several .py files in spec.master.command"
+	reason, remedy := "cannot be loaded together with the locustfile of this test", "name one or several .py files in spec.master.command"
 	if tooOldForReporter(spec) {
-		reason, remedy = fmt.Sprintf("cannot be loaded by Locust before 2.11, which %q names", excerpt(spec.Image)), "choose a newer image"
+		reason, remedy = fmt.Sprintf("cannot be loaded by Locust before 2.11, the release in %q", excerpt(spec.Image)), "choose a newer image"
 	}
-	result := ", so that the result is what Locust's web API reports last"
+	result := ", so the result is the last one that Locust's web API reports"
 	if masterOptions(spec).isHeadless() {
-		result = ", and there is no web API with --headless, so that there will be no result"
+		result = ", and with --headless there is no web API, so there will be no result"
 	}
 	return []string{fmt.Sprintf("%s: %s%s; %s, or set spec.master.reporter to false",
 		root.Child("master", "reporter"), reason, result, remedy)}
@@ -150,7 +150,7 @@ func warnVolumes(spec *v2.LocustTestSpec, root *field.Path) []string {
 	var warnings []string
 	for i, volume := range spec.Volumes {
 		if !slices.ContainsFunc(spec.VolumeMounts, func(m v2.TargetedVolumeMount) bool { return m.Name == volume.Name }) {
-			warnings = append(warnings, fmt.Sprintf("%s: %q is mounted nowhere; name it in spec.volumeMounts, or remove it",
+			warnings = append(warnings, fmt.Sprintf("%s: %q is not mounted; add it to spec.volumeMounts, or remove it",
 				root.Child("volumes").Index(i).Child("name"), excerpt(volume.Name)))
 		}
 	}

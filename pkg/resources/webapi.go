@@ -54,11 +54,11 @@ func webUnreachable(opts options) string {
 	case opts.isHeadless():
 		return "Locust runs with --headless, which has no web API"
 	case host == "localhost" || host == "::1" || strings.HasPrefix(host, "127."):
-		return fmt.Sprintf("--web-host %s lets nobody outside the pod reach the web API", excerpt(host))
+		return fmt.Sprintf("--web-host %s makes the web API unreachable from outside the pod", excerpt(host))
 	case opts.isOn(optWebLogin):
-		return "with --web-login the web API asks for a login"
+		return "with --web-login the web API requires a login"
 	case opts.isGiven(optWebAuth):
-		return "with --web-auth the web API asks for a login"
+		return "with --web-auth the web API requires a login"
 	}
 	return ""
 }
