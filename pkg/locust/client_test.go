@@ -232,22 +232,22 @@ func TestStats_Refused(t *testing.T) {
 		want    string
 		is      error
 	}{
-		"login":             {respond(302, "", "Location", "/login?next=%2Fstats%2Frequests"), "asks for a login (--web-login)", ErrLogin},
-		"login, base path":  {respond(303, "", "Location", "/b/login?next=x"), "asks for a login (--web-login)", ErrLogin},
-		"login of 2.12":     {respond(401, "", "WWW-Authenticate", `Basic realm=""`), "asks for a login (--web-login)", ErrLogin},
-		"forbidden":         {respond(403, "no"), "asks for a login (--web-login)", ErrLogin},
-		"login not set up":  {respond(200, "Locust auth exception: The session is unavailable"), "asks for a login (--web-login)", ErrLogin},
+		"login":             {respond(302, "", "Location", "/login?next=%2Fstats%2Frequests"), "requires a login (--web-login)", ErrLogin},
+		"login, base path":  {respond(303, "", "Location", "/b/login?next=x"), "requires a login (--web-login)", ErrLogin},
+		"login of 2.12":     {respond(401, "", "WWW-Authenticate", `Basic realm=""`), "requires a login (--web-login)", ErrLogin},
+		"forbidden":         {respond(403, "no"), "requires a login (--web-login)", ErrLogin},
+		"login not set up":  {respond(200, "Locust auth exception: The session is unavailable"), "requires a login (--web-login)", ErrLogin},
 		"redirect":          {respond(302, "", "Location", "http://127.0.0.1:1/elsewhere"), "HTTP status 302", nil},
 		"redirect nowhere":  {respond(302, ""), "HTTP status 302", nil},
 		"error":             {respond(500, strings.Repeat("x", 100000)), "HTTP status 500", nil},
 		"not found":         {respond(404, ""), "HTTP status 404", nil},
 		"no content":        {respond(204, ""), "HTTP status 204", nil},
-		"a page":            {respond(200, "<!doctype html>"), "the answer is not Locust's: it is no JSON", ErrNotLocust},
-		"nothing":           {respond(200, ""), "the answer is not Locust's: it is empty", ErrNotLocust},
-		"other JSON":        {respond(200, `{"stats":[]}`), "the answer is not Locust's: state is missing", ErrNotLocust},
-		"packed":            {respond(200, zipped(t, sample(t, "2.47-ready.json")), "Content-Encoding", "gzip"), "the answer is not Locust's: it is no JSON", ErrNotLocust},
-		"large":             {respond(200, `{"state":"`+strings.Repeat("x", report.MaxResponseBytes)), "the answer is larger than 1 MiB", ErrTooLarge},
-		"large when packed": {respond(200, zipped(t, bytes.Repeat([]byte(" "), 1<<24)), "Content-Encoding", "gzip"), "the answer is not Locust's: it is no JSON", ErrNotLocust},
+		"a page":            {respond(200, "<!doctype html>"), "the response is not from Locust: the document is not JSON", ErrNotLocust},
+		"nothing":           {respond(200, ""), "the response is not from Locust: the document is empty", ErrNotLocust},
+		"other JSON":        {respond(200, `{"stats":[]}`), "the response is not from Locust: state is missing", ErrNotLocust},
+		"packed":            {respond(200, zipped(t, sample(t, "2.47-ready.json")), "Content-Encoding", "gzip"), "the response is not from Locust: the document is not JSON", ErrNotLocust},
+		"large":             {respond(200, `{"state":"`+strings.Repeat("x", report.MaxResponseBytes)), "the response is larger than 1 MiB", ErrTooLarge},
+		"large when packed": {respond(200, zipped(t, bytes.Repeat([]byte(" "), 1<<24)), "Content-Encoding", "gzip"), "the response is not from Locust: the document is not JSON", ErrNotLocust},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for route, client := range map[string]*Client{"direct": directTo(t, row.handler), "proxy": proxyTo(t, row.handler)} {
@@ -278,7 +278,7 @@ func TestStats_NotLocustHasTheDetails(t *testing.T) {
 	_, err := directTo(t, respond(200, "<html>")).Stats(t.Context(), shop)
 	var decoding *report.DecodeError
 	require.ErrorAs(t, err, &decoding)
-	assert.EqualError(t, err, "the answer is not Locust's: it is no JSON: invalid character '<' looking for beginning of value")
+	assert.EqualError(t, err, "the response is not from Locust: the document is not JSON: invalid character '<' looking for beginning of value")
 }
 
 func TestStats_TooSlow(t *testing.T) {
@@ -336,7 +336,7 @@ func TestStats_CallersContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(20*time.Millisecond, cancel)
 	_, err := client.Stats(ctx, shop)
-	assert.Equal(t, "the request was called off", Reason(err))
+	assert.Equal(t, "the request was canceled", Reason(err))
 	require.ErrorIs(t, err, context.Canceled)
 
 	ctx, cancel = context.WithTimeout(t.Context(), 20*time.Millisecond)
@@ -574,8 +574,8 @@ func TestProxy_APIServersOwnMessages(t *testing.T) {
 			`the API server does not permit "get pods/proxy"`,
 		},
 		"unauthorized":  {status(401, "Unauthorized", "Unauthorized"), "the API server: HTTP status 401"},
-		"no pod":        {status(404, "NotFound", `pods "shop-master-x7k2p" not found`), "the pod is not there"},
-		"no address":    {status(400, "BadRequest", "address not allowed"), "the pod has no IP address that may be asked"},
+		"no pod":        {status(404, "NotFound", `pods "shop-master-x7k2p" not found`), "the pod does not exist"},
+		"no address":    {status(400, "BadRequest", "address not allowed"), "the pod has no IP address that the API server may connect to"},
 		"refused":       {unavailable("dial tcp 10.244.0.188:8089: connect: connection refused"), "connection refused"},
 		"reset":         {unavailable("read tcp 10.244.0.1:53244->10.244.0.185:8089: read: connection reset by peer"), "the connection was closed without an answer"},
 		"end":           {unavailable("EOF"), "the connection was closed without an answer"},
@@ -586,7 +586,7 @@ func TestProxy_APIServersOwnMessages(t *testing.T) {
 		"other":         {unavailable("at 0xc00012"), "the API server: HTTP status 503"},
 		"busy":          {status(429, "TooManyRequests", "too many requests"), "the API server: HTTP status 429"},
 		"not Locust's":  {respond(404, "404 page not found"), "HTTP status 404"},
-		"Locust's JSON": {respond(403, `{"kind":1}`), "asks for a login (--web-login)"},
+		"Locust's JSON": {respond(403, `{"kind":1}`), "requires a login (--web-login)"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := proxyTo(t, row.handler).Stats(t.Context(), shop)

@@ -20,7 +20,7 @@ import (
 // Errors of Client.Stats, for errors.Is.
 var (
 	// ErrLogin reports a web UI that requires a login, which the operator does not have.
-	ErrLogin = errors.New("asks for a login (--web-login)")
+	ErrLogin = errors.New("requires a login (--web-login)")
 	// ErrPermission reports an API server that denies the operator access to the pod's proxy.
 	ErrPermission = errors.New(`the API server does not permit "get pods/proxy"`)
 	// ErrRefused reports a master that does not listen: it is still starting, or serves no web UI on the port.
@@ -28,9 +28,9 @@ var (
 	// ErrNoAnswer reports a timeout.
 	ErrNoAnswer = errors.New("no answer in time")
 	// ErrTooLarge reports a response larger than report.MaxResponseBytes.
-	ErrTooLarge = fmt.Errorf("the answer is larger than %d MiB", report.MaxResponseBytes>>20)
+	ErrTooLarge = fmt.Errorf("the response is larger than %d MiB", report.MaxResponseBytes>>20)
 	// ErrNotLocust reports a response that is not in Locust's format; it also wraps a *report.DecodeError.
-	ErrNotLocust = errors.New("the answer is not Locust's")
+	ErrNotLocust = errors.New("the response is not from Locust")
 )
 
 const (
@@ -99,7 +99,7 @@ func (c *Client) transportError(ctx context.Context, err error) error {
 	case errors.Is(context.Cause(ctx), ErrNoAnswer):
 		return c.timeoutError(err)
 	case errors.Is(ctx.Err(), context.Canceled):
-		return &requestError{reason: "the request was called off", causes: []error{ctx.Err()}}
+		return &requestError{reason: "the request was canceled", causes: []error{ctx.Err()}}
 	case ctx.Err() != nil: // the caller's own deadline
 		return newRequestError(ErrNoAnswer, ctx.Err())
 	}
@@ -150,7 +150,7 @@ func matchReason(text, otherwise string) string {
 		{"EOF", closed},
 		{"no route to host", noRoute},
 		{"network is unreachable", noRoute},
-		{"address not allowed", "the pod has no IP address that may be asked"},
+		{"address not allowed", "the pod has no IP address that the API server may connect to"},
 		{"server gave HTTP response to HTTPS client", noTLS},
 		{"first record does not look like a TLS handshake", noTLS},
 		{"malformed ", "does not speak HTTP"},
@@ -172,7 +172,7 @@ func (c *Client) statusError(resp *http.Response, body []byte) error {
 		case resp.StatusCode == http.StatusForbidden:
 			return newRequestError(ErrPermission)
 		case resp.StatusCode == http.StatusNotFound && status.Reason == "NotFound":
-			return &requestError{reason: "the pod is not there"}
+			return &requestError{reason: "the pod does not exist"}
 		case strings.Contains(status.Message, "i/o timeout"), strings.Contains(status.Message, "deadline exceeded"):
 			return newRequestError(ErrNoAnswer)
 		}

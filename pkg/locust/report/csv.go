@@ -79,7 +79,7 @@ func csvError(err error) error {
 	case errors.As(err, &refused):
 		return refused
 	}
-	return newDecodeError(document, "is no CSV", err.Error())
+	return newDecodeError(document, "is not CSV", err.Error())
 }
 
 // columns maps the names of the columns to their positions.

@@ -50,7 +50,7 @@ func (e *DecodeError) Error() string {
 func (e *DecodeError) Reason() string { return e.Field + " " + e.Problem }
 
 // document is the field of an error about the whole input.
-const document = "it"
+const document = "the document"
 
 func newDecodeError(field, problem, value string) error {
 	return &DecodeError{Field: field, Problem: problem, Value: clean(value, maxValue)}
@@ -72,7 +72,7 @@ func readMembers(d *json.Decoder, member func(name string, d *json.Decoder) erro
 	case err != nil:
 		return jsonError(document, err)
 	case token != json.Delim('{'):
-		return newDecodeError(document, "is no JSON object", "")
+		return newDecodeError(document, "is not a JSON object", "")
 	}
 	for d.More() {
 		token, err := d.Token()
@@ -93,7 +93,7 @@ func readMembers(d *json.Decoder, member func(name string, d *json.Decoder) erro
 // expectEOF returns an error if there is data after the last value.
 func expectEOF(d *json.Decoder) error {
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return newDecodeError(document, "goes on after its end", "")
+		return newDecodeError(document, "has trailing data", "")
 	}
 	return nil
 }
@@ -107,7 +107,7 @@ func readArray[T any](d *json.Decoder, field string, each func(*T) error) error 
 	case token == nil:
 		return nil
 	case token != json.Delim('['):
-		return newDecodeError(field, "is no list", "")
+		return newDecodeError(field, "is not a list", "")
 	}
 	for d.More() {
 		var element T
@@ -159,11 +159,11 @@ func jsonError(field string, err error) error {
 	case errors.As(err, &refused):
 		return refused
 	case errors.As(err, &mismatch):
-		return newDecodeError(field, "has an unexpected form", "a JSON "+mismatch.Value)
+		return newDecodeError(field, "has an unexpected type", "a JSON "+mismatch.Value)
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return newDecodeError(document, "is cut short", "")
+		return newDecodeError(document, "is truncated", "")
 	}
-	return newDecodeError(document, "is no JSON", err.Error())
+	return newDecodeError(document, "is not JSON", err.Error())
 }
 
 // value is a raw value: JSON, or a cell of the CSV. It is empty if the value is missing.
@@ -219,7 +219,7 @@ func (r *reader) parse(v value, field string) float64 {
 	}
 	number, err := strconv.ParseFloat(string(v), 64)
 	if !isNumber(v) || err != nil && !errors.Is(err, strconv.ErrRange) {
-		r.fail(field, "is no number", v)
+		r.fail(field, "is not a number", v)
 	}
 	if r.err != nil {
 		return 0
@@ -239,7 +239,7 @@ func isNumber(v value) bool {
 func (r *reader) count(v value, field string) int64 {
 	number := r.number(v, field, maxCount)
 	if number != math.Trunc(number) {
-		r.fail(field, "is no whole number", v)
+		r.fail(field, "is not a whole number", v)
 		return 0
 	}
 	return int64(number)
@@ -286,7 +286,7 @@ func (r *reader) text(v value, field string) string {
 	case v == "" || v == "null":
 		return ""
 	case v[0] == '{' || v[0] == '[':
-		r.fail(field, "is no text", "")
+		r.fail(field, "is not a string", "")
 		return ""
 	case v[0] != '"':
 		return string(v)
@@ -317,7 +317,7 @@ func (r *reader) state(v value) State {
 	case StateReady, StateSpawning, StateRunning, StateCleanup, StateStopping, StateStopped:
 		return s
 	case "missing": // web.py, before there is a runner
-		r.fail(field, "says that Locust has no runner yet", "")
+		r.fail(field, "reports that Locust has no runner yet", "")
 	case "":
 		r.fail(field, "is missing", "")
 	default:

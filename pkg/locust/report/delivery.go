@@ -79,10 +79,10 @@ func (raw *rawDelivery) read() *Delivery {
 	case 2:
 		d.Missing = &UsersMissing{Users: r.userCount(raw.Missing[0], "missing"), Due: r.userCount(raw.Missing[1], "missing")}
 	default:
-		r.fail("missing", "is no pair", "")
+		r.fail("missing", "is not a pair", "")
 	}
 	if len(raw.Busiest) != 2 {
-		r.fail("cpu", "is no pair", "")
+		r.fail("cpu", "is not a pair", "")
 	} else if use := readUse(r, raw.Busiest[0], raw.Busiest[1]); use.Worker != "" {
 		d.Busiest = use
 	}

@@ -43,7 +43,7 @@ func IsFinal(message string) bool { return strings.HasPrefix(message, finalPrefi
 func DecodeFinal(message string) (*Final, error) {
 	switch {
 	case !IsFinal(message):
-		return nil, newDecodeError(document, "is no report", "")
+		return nil, newDecodeError(document, "is not a report", "")
 	case len(message) > maxFinal:
 		return nil, newDecodeError(document, "is larger than "+strconv.Itoa(maxFinal)+" bytes", "")
 	}
@@ -57,7 +57,7 @@ func DecodeFinal(message string) (*Final, error) {
 	}
 	r := &reader{}
 	if version := r.count(raw.Version, "locust.io/report"); version != finalVersion {
-		r.fail("locust.io/report", "is a version that is not known", raw.Version)
+		r.fail("locust.io/report", "is an unknown version", raw.Version)
 	}
 	f := raw.read(r)
 	if r.err != nil {

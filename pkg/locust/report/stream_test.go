@@ -35,7 +35,7 @@ func (r *repeated) Read(p []byte) (int, error) {
 func TestHostileResponses(t *testing.T) {
 	decodeStats := func(r io.Reader) error { _, err := DecodeStats(r); return err }
 	decodeCSV := func(r io.Reader) error { _, err := DecodeCSV(r); return err }
-	const large, part, deep = "it is larger than 1 MiB", "it has a part larger than 16 KiB", "it is nested too deeply"
+	const large, part, deep = "the document is larger than 1 MiB", "the document has a part larger than 16 KiB", "the document is nested too deeply"
 	quoted := strings.Replace(csvTotal, "Aggregated", `"Aggregated`, 1)
 	for name, row := range map[string]struct {
 		decode func(io.Reader) error
@@ -54,8 +54,8 @@ func TestHostileResponses(t *testing.T) {
 		"a value":               {decodeStats, endless(`{"user_count":[`, `1,`), part},
 		"depth":                 {decodeStats, endless(`{"x":`, "["), deep},
 		"depth in an element":   {decodeStats, endless(`{"stats":[{"x":`, `{"a":`), deep},
-		"zeros":                 {decodeStats, endless("", "\x00"), "it is no JSON"},
-		"a row":                 {decodeCSV, endless(csvHeader, `a"b`), "it is no CSV"},
+		"zeros":                 {decodeStats, endless("", "\x00"), "the document is not JSON"},
+		"a row":                 {decodeCSV, endless(csvHeader, `a"b`), "the document is not CSV"},
 		"a cell":                {decodeCSV, endless(csvHeader, "x"), large},
 		"a quoted cell":         {decodeCSV, endless(csvHeader+quoted[:len(quoted)-8], "x,\n"), large},
 		"quotes":                {decodeCSV, endless(csvHeader+`"`, `""`), part},
