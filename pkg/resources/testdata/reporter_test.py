@@ -192,15 +192,15 @@ class ReporterTest(unittest.TestCase):
     def test_interpreter_ends_without_quit(self):
         environment = start(self.stubs)
         self.fire["test_start"](environment=environment)
-        told = []
+        passed_on = []
         reporter = self.stubs.module.REPORTER
         try:
             raise RuntimeError("boom")
         except RuntimeError:
-            reporter.excepthook(lambda *error: told.append(error), *sys.exc_info())
+            reporter.excepthook(lambda *error: passed_on.append(error), *sys.exc_info())
         reporter.exit()
         last = read(self.stubs)
-        self.assertEqual((False, ["CRITICAL: unhandled exception: RuntimeError: boom"], 1), (last["complete"], last["log"], len(told)))
+        self.assertEqual((False, ["CRITICAL: unhandled exception: RuntimeError: boom"], 1), (last["complete"], last["log"], len(passed_on)))
         self.assertGreater(last["end"], 0)
         self.assertTrue(last["custom_exit"], "the exit code does not depend on the requests")
 
