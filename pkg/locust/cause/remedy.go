@@ -74,7 +74,7 @@ func remedyOf(f finding, facts Facts) string {
 	return ""
 }
 
-// unknownUser checks the words that Locust took as names of user classes, which it lists in random order.
+// unknownUser checks the words that Locust took as names of user classes, which it lists in no particular order.
 func unknownUser(_ finding, match []string, _ Facts) string {
 	names := strings.Split(match[1], ", ")
 	for _, name := range names {
