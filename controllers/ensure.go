@@ -55,7 +55,7 @@ func (r *LocustTestReconciler) create(ctx context.Context, test *v2.LocustTest, 
 		return nil
 	}
 	run := obs.Run
-	basis := run.Of(test)
+	basis := run.ApplyTo(test)
 	if run == nil {
 		run = &resources.Run{Spec: test.Spec, Generation: test.Generation}
 	}

@@ -60,7 +60,7 @@ const (
 func hostileAnswers() (hostile, csvs map[string]answer) {
 	const late = 1500 * time.Millisecond
 	fill := func(before, with, after string) string {
-		return before + strings.Repeat(with, (report.MaxAnswer-len(before)-len(after))/len(with)) + after
+		return before + strings.Repeat(with, (report.MaxResponseBytes-len(before)-len(after))/len(with)) + after
 	}
 	hostile = map[string]answer{
 		"entries":         {text: page(fill(`{"state":"running","user_count":1,"stats":[`, total+",", total+`]}`)), delay: late},

@@ -303,7 +303,7 @@ func (r *LocustTestReconciler) driftedRun(ctx context.Context, mem *memory, job 
 	if full.UID != job.UID {
 		return nil, fmt.Errorf("read the run's spec off Job %s/%s: another Job has its name now", job.Namespace, job.Name)
 	}
-	run, err := resources.RunOf(full)
+	run, err := resources.RunFromJob(full)
 	if err != nil {
 		logf.FromContext(ctx).Error(err, "the run's spec cannot be read", "job", job.Name)
 		run = nil

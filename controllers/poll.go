@@ -65,7 +65,7 @@ func (r *LocustTestReconciler) observeLocust(test *v2.LocustTest, mem *memory, o
 	if r.Poller == nil || test.Status.IsTerminal() || obs.Run == nil {
 		return
 	}
-	if api := resources.WebAPIOf(&obs.Run.Spec); api.Unreachable != "" {
+	if api := resources.WebAPIFor(&obs.Run.Spec); api.Unreachable != "" {
 		obs.Locust = &status.Locust{Hopeless: true, Trouble: api.Unreachable}
 		return
 	}
@@ -96,7 +96,7 @@ func (m *masterPoll) aim(target locust.Target) {
 
 // targetOf is where the test's master answers: its pod's own address.
 func targetOf(test *v2.LocustTest, obs *status.Observation) locust.Target {
-	api := resources.WebAPIOf(&obs.Run.Spec)
+	api := resources.WebAPIFor(&obs.Run.Spec)
 	target := locust.Target{Namespace: test.Namespace, Port: api.Port, BasePath: api.BasePath, TLS: api.TLS}
 	if master := status.RunningMaster(obs); master != nil {
 		target.Pod, target.IP = master.Name, master.Status.PodIP

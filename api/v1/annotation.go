@@ -15,33 +15,33 @@ import (
 )
 
 const (
-	// AnnotationV2Spec of a test in v1 holds what v1 has no field for: JSON in the form of a v2 spec, without what v1
-	// shows. In v2, and in storage, there is no such annotation.
+	// AnnotationV2Spec holds, on a test in v1, the v2 fields that v1 lacks, as the JSON of a partial v2 spec. Tests in v2,
+	// and in storage, do not have the annotation.
 	AnnotationV2Spec = "locust.io/v2-spec"
 
-	// MaxV2SpecBytes bounds the annotation. The API server allows 256 KiB for all annotations of an object, and
-	// kubectl's copy of a manifest is one of them.
+	// MaxV2SpecBytes is the maximum size of the annotation. The API server allows 256 KiB for all annotations of an object,
+	// which include kubectl's last-applied-configuration.
 	MaxV2SpecBytes = 128 << 10
 
-	// tooLarge stands in the annotation of a test that has more in v2 than fits, and unreadable in that of a test that
-	// cannot be decoded (v2.LocustTest, DecodeError). Such a test can be read in v1, alone or in a list with others, but not written.
+	// tooLarge replaces data that exceeds the limit, and unreadable marks a test that cannot be decoded (v2.LocustTest,
+	// DecodeError). Such a test can be read in v1, also as part of a list, but not written.
 	tooLarge   = "too large"
 	unreadable = "unreadable"
 
-	// notDecoded stands, with the DecodeError, in the annotation of what becomes of a test of v1 that cannot be decoded.
+	// notDecoded is the prefix of the DecodeError in the annotation of a v2 test converted from an undecodable v1 test.
 	notDecoded = "cannot be decoded: "
 )
 
-// errNotWritable are the reasons why a test that was read in v1 cannot be written back.
+// errNotWritable maps each marker to the reason why a test that was read in v1 cannot be written back.
 var errNotWritable = map[string]error{
-	tooLarge:   fmt.Errorf("this test has more in locust.io/v2 than fits into the annotation %s; edit it in locust.io/v2, or move data into a ConfigMap", AnnotationV2Spec),
-	unreadable: errors.New("this test cannot be decoded, so locust.io/v1 does not show it; correct it in locust.io/v2, or delete the test"),
+	tooLarge:   fmt.Errorf("the fields of this test that locust.io/v1 lacks exceed the annotation %s; edit it in locust.io/v2, or move data into a ConfigMap", AnnotationV2Spec),
+	unreadable: errors.New("this test cannot be decoded and converted to locust.io/v1; correct it in locust.io/v2, or delete the test"),
 }
 
-// CheckAnnotation reports why the annotation AnnotationV2Spec of a test cannot be understood. It returns nil when it can,
-// or when there is none.
+// CheckAnnotation returns an error if the annotation AnnotationV2Spec of a test cannot be parsed. It returns nil if the
+// annotation is valid or absent.
 func CheckAnnotation(test *v2.LocustTest) *v2.DecodeError {
-	if _, err := recall(test.Annotations); err != nil {
+	if _, err := unmarshalData(test.Annotations); err != nil {
 		return &v2.DecodeError{
 			Field:  "metadata.annotations[" + AnnotationV2Spec + "]",
 			Value:  fmt.Sprintf("%d bytes", len(test.Annotations[AnnotationV2Spec])),
@@ -51,11 +51,11 @@ func CheckAnnotation(test *v2.LocustTest) *v2.DecodeError {
 	return nil
 }
 
-// recall reads what is remembered of v2.
-func recall(annotations map[string]string) (*v2.LocustTestSpec, error) {
+// unmarshalData parses the v2 spec in the annotation. Without the annotation it returns emptyV2Spec.
+func unmarshalData(annotations map[string]string) (*v2.LocustTestSpec, error) {
 	text, ok := annotations[AnnotationV2Spec]
 	if !ok {
-		return plain(), nil
+		return emptyV2Spec(), nil
 	}
 	if err := errNotWritable[text]; err != nil {
 		return nil, err
@@ -63,7 +63,7 @@ func recall(annotations map[string]string) (*v2.LocustTestSpec, error) {
 	if reason, ok := strings.CutPrefix(text, notDecoded); ok {
 		return nil, errors.New(reason)
 	}
-	const remedy = "correct it, or remove it to give up what v1 has no field for"
+	const remedy = "correct it, or remove it and lose the fields that v1 lacks"
 	if len(text) > MaxV2SpecBytes {
 		return nil, fmt.Errorf("annotation %s has %d bytes, more than %d; %s", AnnotationV2Spec, len(text), MaxV2SpecBytes, remedy)
 	}
@@ -74,35 +74,35 @@ func recall(annotations map[string]string) (*v2.LocustTestSpec, error) {
 	return rest, nil
 }
 
-func forget(meta *metav1.ObjectMeta) {
+func dropData(meta *metav1.ObjectMeta) {
 	delete(meta.Annotations, AnnotationV2Spec)
 	if len(meta.Annotations) == 0 {
 		meta.Annotations = nil
 	}
 }
 
-// remember writes what v1 does not show of a spec into the annotation, if there is anything.
-func remember(meta *metav1.ObjectMeta, spec *v2.LocustTestSpec, v1 *LocustTestSpec) error {
-	if _, err := recall(meta.Annotations); err == nil {
-		forget(meta)
+// marshalData stores the v2-only fields of a spec in the annotation, if there are any.
+func marshalData(meta *metav1.ObjectMeta, spec *v2.LocustTestSpec, v1 *LocustTestSpec) error {
+	if _, err := unmarshalData(meta.Annotations); err == nil {
+		dropData(meta)
 	}
-	if equality.Semantic.DeepEqual(put(plain(), v1.DeepCopy()), *spec) {
+	if equality.Semantic.DeepEqual(mergeIntoV2(emptyV2Spec(), v1.DeepCopy()), *spec) {
 		return nil
 	}
-	text, err := encode(unshown(spec, v1))
+	text, err := encode(v2OnlyFields(spec, v1))
 	if err != nil {
 		return err
 	}
 	setAnnotation(meta, string(text))
 	if len(text) > MaxV2SpecBytes || apivalidation.ValidateAnnotationsSize(meta.Annotations) != nil {
-		mark(meta, tooLarge)
+		setMarker(meta, tooLarge)
 	}
 	return nil
 }
 
-// mark sets one of the marks of errNotWritable. The API server checks the annotations of what it has converted, so the
-// others give way where there is no room; a test with a mark cannot be written back.
-func mark(meta *metav1.ObjectMeta, text string) {
+// setMarker sets one of the markers of errNotWritable. The API server validates the annotations of converted objects, so the
+// other annotations are dropped if they leave no room: a test with a marker cannot be written back anyway.
+func setMarker(meta *metav1.ObjectMeta, text string) {
 	setAnnotation(meta, text)
 	if apivalidation.ValidateAnnotationsSize(meta.Annotations) != nil {
 		meta.Annotations = map[string]string{AnnotationV2Spec: text}
@@ -116,8 +116,8 @@ func setAnnotation(meta *metav1.ObjectMeta, text string) {
 	meta.Annotations[AnnotationV2Spec] = text
 }
 
-// unshown is a spec without what put makes of v1 alone.
-func unshown(spec *v2.LocustTestSpec, v1 *LocustTestSpec) *v2.LocustTestSpec {
+// v2OnlyFields returns a spec without the values that mergeIntoV2 derives from v1 alone.
+func v2OnlyFields(spec *v2.LocustTestSpec, v1 *LocustTestSpec) *v2.LocustTestSpec {
 	rest := spec.DeepCopy()
 	rest.Image, rest.ImagePullPolicy, rest.ImagePullSecrets = "", "", nil
 	rest.Master.Command, rest.Master.Labels, rest.Master.Annotations = "", nil, nil
@@ -125,15 +125,15 @@ func unshown(spec *v2.LocustTestSpec, v1 *LocustTestSpec) *v2.LocustTestSpec {
 	rest.Worker.Replicas = 0
 	if files := rest.TestFiles; files != nil {
 		files.ConfigMapRef, files.LibConfigMapRef = "", ""
-		if equality.Semantic.DeepEqual(putFiles(nil, v1.ConfigMap, v1.LibConfigMap), spec.TestFiles) {
+		if equality.Semantic.DeepEqual(mergeTestFiles(nil, v1.ConfigMap, v1.LibConfigMap), spec.TestFiles) {
 			rest.TestFiles = nil
 		}
 	}
 	if scheduling := rest.Scheduling; scheduling != nil {
-		if equality.Semantic.DeepEqual(putTolerations(nil, v1.Tolerations), scheduling.Tolerations) {
+		if equality.Semantic.DeepEqual(mergeTolerations(nil, v1.Tolerations), scheduling.Tolerations) {
 			scheduling.Tolerations = nil
 		}
-		if equality.Semantic.DeepEqual(putAffinity(nil, v1.requiredLabels()), scheduling.Affinity) {
+		if equality.Semantic.DeepEqual(mergeAffinity(nil, v1.requiredLabels()), scheduling.Affinity) {
 			scheduling.Affinity = nil
 		}
 		if equality.Semantic.DeepEqual(*scheduling, v2.SchedulingConfig{}) && (v1.Affinity != nil || len(v1.Tolerations) > 0) {
@@ -143,26 +143,26 @@ func unshown(spec *v2.LocustTestSpec, v1 *LocustTestSpec) *v2.LocustTestSpec {
 	return rest
 }
 
-// encode writes the rest without the required fields that v1 shows: json would write them though they are empty. Maps
-// are written in order, so that the same rest is always the same text.
+// encode marshals the rest without the required fields that v1 has: encoding/json would write them although they are
+// empty. Map keys are sorted, so that equal specs yield equal annotations.
 func encode(rest *v2.LocustTestSpec) ([]byte, error) {
 	raw, err := json.Marshal(rest)
 	if err != nil {
-		return nil, fmt.Errorf("write the annotation %s: %w", AnnotationV2Spec, err)
+		return nil, fmt.Errorf("encode the annotation %s: %w", AnnotationV2Spec, err)
 	}
 	var fields map[string]any
 	if err := kjson.UnmarshalCaseSensitivePreserveInts(raw, &fields); err != nil {
-		return nil, fmt.Errorf("write the annotation %s: %w", AnnotationV2Spec, err)
+		return nil, fmt.Errorf("encode the annotation %s: %w", AnnotationV2Spec, err)
 	}
 	delete(fields, "image")
 	for _, role := range []string{"master", "worker"} {
-		of, _ := fields[role].(map[string]any)
-		delete(of, "command")
-		delete(of, "replicas")
-		if resources, _ := of["resources"].(map[string]any); len(resources) == 0 {
-			delete(of, "resources")
+		section, _ := fields[role].(map[string]any)
+		delete(section, "command")
+		delete(section, "replicas")
+		if resources, _ := section["resources"].(map[string]any); len(resources) == 0 {
+			delete(section, "resources")
 		}
-		if len(of) == 0 {
+		if len(section) == 0 {
 			delete(fields, role)
 		}
 	}

@@ -12,50 +12,49 @@ import (
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 )
 
-// The conversion is a lens. Reading in v1 shows what v1 has fields for, and remembers the rest of v2 in an annotation;
-// writing in v1 puts what was written over what is remembered. For every field there is a pair:
+// The conversion is lossless in both directions. v2 to v1 keeps the fields that v1 lacks in an annotation; v1 to v2 merges
+// the v1 fields into the spec from the annotation. For every field there is a pair of functions:
 //
-//	shown(v2 value)            what v1 shows of it
-//	put(v2 value, v1 value)    the v2 value that shows as the v1 value, and otherwise stays as it was
+//	fromV2(v2 value)             returns the v1 value
+//	merge(v2 value, v1 value)    returns the v2 value that converts to the v1 value, with all else unchanged
 //
-// so that put(x, shown(x)) is x, nothing is lost, and shown(put(x, y)) is y, the writer wins. The API server
-// asks for nothing else.
+// so that merge(x, fromV2(x)) is x (nothing is lost) and fromV2(merge(x, y)) is y (the writer wins). The API server
+// requires nothing else.
 
 var _ conversion.Convertible = &LocustTest{}
 
-// ConvertTo writes the test as v2. An annotation AnnotationV2Spec that cannot be understood goes along: a test that is
-// stored as v1 must not break a list of all tests. CheckAnnotation finds it there, for the admission webhook to refuse
-// and for the reconciler to report. So does the error of a
-// test that cannot be decoded. ConvertTo fails for a test that v1 cannot write, rather than lose what v1 does not
-// show of it.
+// ConvertTo converts the test to v2. It keeps an annotation AnnotationV2Spec that cannot be parsed, because one stored v1
+// object must not fail a list of all tests; with CheckAnnotation the admission webhook rejects it and the reconciler
+// reports it. The DecodeError of a test is kept in the same way. ConvertTo fails for a test with a marker, because writing
+// it would lose its v2-only fields.
 func (t *LocustTest) ConvertTo(hub conversion.Hub) error {
 	dst, ok := hub.(*v2.LocustTest)
 	if !ok {
 		return fmt.Errorf("cannot convert %T to %T", t, hub)
 	}
 	if t.DecodeError != nil {
-		// No test of this size can run. What a list of v2 shows of it is the error.
+		// No test of this size can run, so the v2 object holds only the error.
 		t.ObjectMeta.DeepCopyInto(&dst.ObjectMeta)
-		mark(&dst.ObjectMeta, notDecoded+t.DecodeError.Error())
+		setMarker(&dst.ObjectMeta, notDecoded+t.DecodeError.Error())
 		return nil
 	}
 	if err := errNotWritable[t.Annotations[AnnotationV2Spec]]; err != nil {
 		return err
 	}
 	t.ObjectMeta.DeepCopyInto(&dst.ObjectMeta)
-	rest, err := recall(t.Annotations)
+	rest, err := unmarshalData(t.Annotations)
 	if err == nil {
-		forget(&dst.ObjectMeta)
+		dropData(&dst.ObjectMeta)
 	} else {
-		rest = plain()
+		rest = emptyV2Spec()
 	}
-	dst.Spec = put(rest, t.Spec.DeepCopy())
+	dst.Spec = mergeIntoV2(rest, t.Spec.DeepCopy())
 	t.Status.DeepCopyInto(&dst.Status)
 	return nil
 }
 
-// ConvertFrom reads a test of v2. What v1 has no field for may be larger than MaxV2SpecBytes, or the spec may be one
-// that cannot be decoded; then the result cannot be converted back.
+// ConvertFrom converts a test from v2. If the v2-only fields exceed MaxV2SpecBytes, or the spec cannot be decoded, the
+// result has a marker and cannot be converted back.
 func (t *LocustTest) ConvertFrom(hub conversion.Hub) error {
 	src, ok := hub.(*v2.LocustTest)
 	if !ok {
@@ -65,72 +64,72 @@ func (t *LocustTest) ConvertFrom(hub conversion.Hub) error {
 	src.Status.DeepCopyInto(&t.Status)
 	if src.DecodeError != nil {
 		t.Spec = LocustTestSpec{}
-		mark(&t.ObjectMeta, unreadable)
+		setMarker(&t.ObjectMeta, unreadable)
 		return nil
 	}
-	t.Spec = shown(src.Spec.DeepCopy())
-	return remember(&t.ObjectMeta, &src.Spec, &t.Spec)
+	t.Spec = specFromV2(src.Spec.DeepCopy())
+	return marshalData(&t.ObjectMeta, &src.Spec, &t.Spec)
 }
 
-// plain is what v2's schema makes of a test that says nothing but what v1 can say. A test that was written in v1 is the
-// same with and without the API server's defaults, and needs no annotation.
-func plain() *v2.LocustTestSpec {
+// emptyV2Spec returns a v2 spec with the schema's defaults for all fields that v1 lacks. So a test that was written in v1
+// is the same with and without the API server's defaults, and needs no annotation.
+func emptyV2Spec() *v2.LocustTestSpec {
 	return &v2.LocustTestSpec{Master: v2.MasterSpec{Autostart: new(true), Reporter: new(true)}, LoadGuarantee: v2.LoadGuaranteeBasic}
 }
 
-// The defaults of v2's schema below testFiles.
+// The defaults of testFiles in the v2 schema.
 const (
 	defaultSrcMountPath = "/lotest/src"
 	defaultLibMountPath = "/opt/locust/lib"
 )
 
-func shown(spec *v2.LocustTestSpec) LocustTestSpec {
+func specFromV2(spec *v2.LocustTestSpec) LocustTestSpec {
 	v1 := LocustTestSpec{
 		MasterCommandSeed: spec.Master.Command,
 		WorkerCommandSeed: spec.Worker.Command,
 		WorkerReplicas:    spec.Worker.Replicas,
 		Image:             spec.Image,
 		ImagePullPolicy:   spec.ImagePullPolicy,
-		ImagePullSecrets:  shownSecrets(spec.ImagePullSecrets),
-		Labels:            shownMaps(spec.Master.Labels, spec.Worker.Labels),
-		Annotations:       shownMaps(spec.Master.Annotations, spec.Worker.Annotations),
+		ImagePullSecrets:  secretNames(spec.ImagePullSecrets),
+		Labels:            podMaps(spec.Master.Labels, spec.Worker.Labels),
+		Annotations:       podMaps(spec.Master.Annotations, spec.Worker.Annotations),
 	}
 	if files := spec.TestFiles; files != nil {
 		v1.ConfigMap, v1.LibConfigMap = files.ConfigMapRef, files.LibConfigMapRef
 	}
 	if scheduling := spec.Scheduling; scheduling != nil {
-		if required := shownLabels(requiredOf(scheduling.Affinity)); len(required) > 0 {
+		if required := commonLabels(requiredNodes(scheduling.Affinity)); len(required) > 0 {
 			v1.Affinity = &Affinity{NodeAffinity: &NodeAffinity{RequiredDuringSchedulingIgnoredDuringExecution: required}}
 		}
-		v1.Tolerations = shownTolerations(scheduling.Tolerations)
+		v1.Tolerations = tolerationsFromV2(scheduling.Tolerations)
 	}
 	return v1
 }
 
-// put makes a v2 spec of what is remembered, which it uses up, and of what v1 says.
-func put(rest *v2.LocustTestSpec, v1 *LocustTestSpec) v2.LocustTestSpec {
+// mergeIntoV2 merges a v1 spec into the v2 spec from the annotation, which it modifies.
+func mergeIntoV2(rest *v2.LocustTestSpec, v1 *LocustTestSpec) v2.LocustTestSpec {
 	spec := *rest
 	spec.Master.Command, spec.Worker.Command = v1.MasterCommandSeed, v1.WorkerCommandSeed
 	spec.Worker.Replicas = max(v1.WorkerReplicas, 1) // the schema's default
 	spec.Image, spec.ImagePullPolicy = v1.Image, v1.ImagePullPolicy
-	spec.ImagePullSecrets = putSecrets(spec.ImagePullSecrets, v1.ImagePullSecrets)
-	spec.Master.Labels, spec.Worker.Labels = v1.Labels.of()
-	spec.Master.Annotations, spec.Worker.Annotations = v1.Annotations.of()
-	spec.TestFiles = putFiles(spec.TestFiles, v1.ConfigMap, v1.LibConfigMap)
+	spec.ImagePullSecrets = mergeSecrets(spec.ImagePullSecrets, v1.ImagePullSecrets)
+	spec.Master.Labels, spec.Worker.Labels = v1.Labels.byRole()
+	spec.Master.Annotations, spec.Worker.Annotations = v1.Annotations.byRole()
+	spec.TestFiles = mergeTestFiles(spec.TestFiles, v1.ConfigMap, v1.LibConfigMap)
 
 	var scheduling v2.SchedulingConfig
 	if spec.Scheduling != nil {
 		scheduling = *spec.Scheduling
 	}
-	scheduling.Affinity = putAffinity(scheduling.Affinity, v1.requiredLabels())
-	scheduling.Tolerations = putTolerations(scheduling.Tolerations, v1.Tolerations)
+	scheduling.Affinity = mergeAffinity(scheduling.Affinity, v1.requiredLabels())
+	scheduling.Tolerations = mergeTolerations(scheduling.Tolerations, v1.Tolerations)
 	if spec.Scheduling != nil || !equality.Semantic.DeepEqual(scheduling, v2.SchedulingConfig{}) {
 		spec.Scheduling = &scheduling
 	}
 	return spec
 }
 
-func shownSecrets(secrets []corev1.LocalObjectReference) []string {
+func secretNames(secrets []corev1.LocalObjectReference) []string {
 	var names []string
 	for _, secret := range secrets {
 		names = append(names, secret.Name)
@@ -138,8 +137,8 @@ func shownSecrets(secrets []corev1.LocalObjectReference) []string {
 	return names
 }
 
-func putSecrets(before []corev1.LocalObjectReference, names []string) []corev1.LocalObjectReference {
-	if slices.Equal(shownSecrets(before), names) {
+func mergeSecrets(before []corev1.LocalObjectReference, names []string) []corev1.LocalObjectReference {
+	if slices.Equal(secretNames(before), names) {
 		return before
 	}
 	var secrets []corev1.LocalObjectReference
@@ -149,21 +148,21 @@ func putSecrets(before []corev1.LocalObjectReference, names []string) []corev1.L
 	return secrets
 }
 
-func shownMaps(master, worker map[string]string) *PodMaps {
+func podMaps(master, worker map[string]string) *PodMaps {
 	if len(master) == 0 && len(worker) == 0 {
 		return nil
 	}
 	return &PodMaps{Master: master, Worker: worker}
 }
 
-func (m *PodMaps) of() (master, worker map[string]string) {
+func (m *PodMaps) byRole() (master, worker map[string]string) {
 	if m == nil {
 		return nil, nil
 	}
 	return m.Master, m.Worker
 }
 
-func putFiles(before *v2.TestFilesConfig, configMap, libConfigMap string) *v2.TestFilesConfig {
+func mergeTestFiles(before *v2.TestFilesConfig, configMap, libConfigMap string) *v2.TestFilesConfig {
 	if before == nil {
 		if configMap == "" && libConfigMap == "" {
 			return nil
@@ -174,28 +173,28 @@ func putFiles(before *v2.TestFilesConfig, configMap, libConfigMap string) *v2.Te
 	return before
 }
 
-func shownToleration(t corev1.Toleration) Toleration {
+func tolerationFromV2(t corev1.Toleration) Toleration {
 	return Toleration{Key: t.Key, Operator: t.Operator, Value: t.Value, Effect: t.Effect}
 }
 
-func shownTolerations(tolerations []corev1.Toleration) []Toleration {
-	var shown []Toleration
+func tolerationsFromV2(tolerations []corev1.Toleration) []Toleration {
+	var converted []Toleration
 	for _, t := range tolerations {
-		shown = append(shown, shownToleration(t))
+		converted = append(converted, tolerationFromV2(t))
 	}
-	return shown
+	return converted
 }
 
-// putTolerations finds each of v1's tolerations among those before, which may have tolerationSeconds.
-func putTolerations(before []corev1.Toleration, wanted []Toleration) []corev1.Toleration {
-	if slices.Equal(shownTolerations(before), wanted) {
+// mergeTolerations keeps the tolerationSeconds, which v1 lacks, of the tolerations that v1 still contains.
+func mergeTolerations(before []corev1.Toleration, wanted []Toleration) []corev1.Toleration {
+	if slices.Equal(tolerationsFromV2(before), wanted) {
 		return before
 	}
 	before = slices.Clone(before)
 	var tolerations []corev1.Toleration
 	for _, w := range wanted {
 		toleration := corev1.Toleration{Key: w.Key, Operator: w.Operator, Value: w.Value, Effect: w.Effect}
-		if i := slices.IndexFunc(before, func(b corev1.Toleration) bool { return shownToleration(b) == w }); i >= 0 {
+		if i := slices.IndexFunc(before, func(b corev1.Toleration) bool { return tolerationFromV2(b) == w }); i >= 0 {
 			toleration = before[i]
 			before = slices.Delete(before, i, i+1)
 		}
@@ -211,15 +210,15 @@ func (s *LocustTestSpec) requiredLabels() map[string]string {
 	return s.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution
 }
 
-func requiredOf(affinity *corev1.Affinity) *corev1.NodeSelector {
+func requiredNodes(affinity *corev1.Affinity) *corev1.NodeSelector {
 	if affinity == nil || affinity.NodeAffinity == nil {
 		return nil
 	}
 	return affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution
 }
 
-func putAffinity(before *corev1.Affinity, labels map[string]string) *corev1.Affinity {
-	if maps.Equal(shownLabels(requiredOf(before)), labels) {
+func mergeAffinity(before *corev1.Affinity, labels map[string]string) *corev1.Affinity {
+	if maps.Equal(commonLabels(requiredNodes(before)), labels) {
 		return before
 	}
 	var affinity corev1.Affinity
@@ -230,7 +229,7 @@ func putAffinity(before *corev1.Affinity, labels map[string]string) *corev1.Affi
 	if affinity.NodeAffinity != nil {
 		node = *affinity.NodeAffinity
 	}
-	node.RequiredDuringSchedulingIgnoredDuringExecution = putLabels(node.RequiredDuringSchedulingIgnoredDuringExecution, labels)
+	node.RequiredDuringSchedulingIgnoredDuringExecution = mergeLabels(node.RequiredDuringSchedulingIgnoredDuringExecution, labels)
 	affinity.NodeAffinity = &node
 	if equality.Semantic.DeepEqual(node, corev1.NodeAffinity{}) {
 		affinity.NodeAffinity = nil

@@ -21,31 +21,31 @@ func term(expressions ...corev1.NodeSelectorRequirement) corev1.NodeSelectorTerm
 	return corev1.NodeSelectorTerm{MatchExpressions: expressions}
 }
 
-// TestPutLabels: what v1 cannot say of nodes survives an edit of what it can.
-func TestPutLabels(t *testing.T) {
+// TestMergeLabels: requirements that v1 cannot express survive an edit of the labels.
+func TestMergeLabels(t *testing.T) {
 	type terms = []corev1.NodeSelectorTerm
 	type labels = map[string]string
 	notIn, exists := expression("zone", corev1.NodeSelectorOpNotIn, "b"), expression("gpu", corev1.NodeSelectorOpExists)
 	onNode := corev1.NodeSelectorTerm{MatchFields: []corev1.NodeSelectorRequirement{in("metadata.name", "n1")}}
 	for name, c := range map[string]struct {
 		before terms
-		shown  labels
-		put    labels
+		common labels
+		wanted labels
 		after  terms
 	}{
-		"nothing, and nothing":              {nil, nil, nil, nil},
+		"no labels, no change":              {nil, nil, nil, nil},
 		"a first label":                     {nil, nil, labels{"b": "2", "a": "1"}, terms{term(in("a", "1"), in("b", "2"))}},
 		"another value":                     {terms{term(in("a", "1"))}, labels{"a": "1"}, labels{"a": "2"}, terms{term(in("a", "2"))}},
-		"the last one goes":                 {terms{term(in("a", "1"))}, labels{"a": "1"}, nil, nil},
+		"the last label removed":            {terms{term(in("a", "1"))}, labels{"a": "1"}, nil, nil},
 		"other operators stay":              {terms{term(in("a", "1"), notIn, exists)}, labels{"a": "1"}, labels{"a": "2"}, terms{term(notIn, exists, in("a", "2"))}},
 		"other operators stay alone":        {terms{term(in("a", "1"), notIn)}, labels{"a": "1"}, nil, terms{term(notIn)}},
 		"many values stay":                  {terms{term(in("a", "1", "2"), in("b", "1"))}, labels{"b": "1"}, labels{"b": "2"}, terms{term(in("a", "1", "2"), in("b", "2"))}},
-		"each term gets it":                 {terms{term(in("a", "1"), notIn), term(in("a", "1"), exists)}, labels{"a": "1"}, labels{"a": "2"}, terms{term(notIn, in("a", "2")), term(exists, in("a", "2"))}},
-		"what terms do not share stays":     {terms{term(in("a", "1"), in("b", "1")), term(in("a", "1"), in("b", "2"))}, labels{"a": "1"}, labels{"a": "1", "c": "3"}, terms{term(in("a", "1"), in("b", "1"), in("c", "3")), term(in("a", "1"), in("b", "2"), in("c", "3"))}},
+		"added to each term":                {terms{term(in("a", "1"), notIn), term(in("a", "1"), exists)}, labels{"a": "1"}, labels{"a": "2"}, terms{term(notIn, in("a", "2")), term(exists, in("a", "2"))}},
+		"labels not in common stay":         {terms{term(in("a", "1"), in("b", "1")), term(in("a", "1"), in("b", "2"))}, labels{"a": "1"}, labels{"a": "1", "c": "3"}, terms{term(in("a", "1"), in("b", "1"), in("c", "3")), term(in("a", "1"), in("b", "2"), in("c", "3"))}},
 		"fields of a node stay":             {terms{onNode}, nil, labels{"a": "1"}, terms{{MatchExpressions: []corev1.NodeSelectorRequirement{in("a", "1")}, MatchFields: onNode.MatchFields}}},
-		"a term that asks for nothing more": {terms{term(in("a", "1")), term(in("a", "1"), notIn)}, labels{"a": "1"}, nil, nil},
+		"a term without other requirements": {terms{term(in("a", "1")), term(in("a", "1"), notIn)}, labels{"a": "1"}, nil, nil},
 		"a term that matches no node stays": {terms{{}, term(in("a", "1"))}, labels{"a": "1"}, labels{"a": "2"}, terms{{}, term(in("a", "2"))}},
-		"said twice, said otherwise":        {terms{term(in("a", "1"), in("a", "2"))}, nil, labels{"a": "3"}, terms{term(in("a", "3"))}},
+		"duplicate label, replaced":         {terms{term(in("a", "1"), in("a", "2"))}, nil, labels{"a": "3"}, terms{term(in("a", "3"))}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var before *corev1.NodeSelector
@@ -53,19 +53,19 @@ func TestPutLabels(t *testing.T) {
 				before = &corev1.NodeSelector{NodeSelectorTerms: c.before}
 			}
 			given := before.DeepCopy()
-			if c.shown == nil {
-				assert.Empty(t, shownLabels(before))
+			if c.common == nil {
+				assert.Empty(t, commonLabels(before))
 			} else {
-				assert.Equal(t, c.shown, shownLabels(before))
+				assert.Equal(t, c.common, commonLabels(before))
 			}
-			after := putLabels(before, c.put)
-			assert.Equal(t, given, before, "what was there is not written to")
+			after := mergeLabels(before, c.wanted)
+			assert.Equal(t, given, before, "the input is not modified")
 			if c.after == nil {
 				assert.Nil(t, after)
 				return
 			}
 			assert.Equal(t, c.after, after.NodeSelectorTerms)
-			assert.Equal(t, c.put, orNil(shownLabels(after)), "v1 shows what it wrote")
+			assert.Equal(t, c.wanted, orNil(commonLabels(after)), "v1 shows what it wrote")
 		})
 	}
 }
@@ -77,8 +77,8 @@ func orNil(labels map[string]string) map[string]string {
 	return labels
 }
 
-// TestPutTolerations: the seconds that v1 cannot say stay with their toleration.
-func TestPutTolerations(t *testing.T) {
+// TestMergeTolerations: tolerationSeconds, which v1 lacks, stay with their toleration.
+func TestMergeTolerations(t *testing.T) {
 	timed := func(key string, seconds int64) corev1.Toleration {
 		return corev1.Toleration{Key: key, Operator: corev1.TolerationOpExists, TolerationSeconds: &seconds}
 	}
@@ -91,13 +91,13 @@ func TestPutTolerations(t *testing.T) {
 		return all
 	}
 	untimed := corev1.Toleration{Key: "c", Operator: corev1.TolerationOpExists}
-	assert.Equal(t, before, putTolerations(before, wanted("a", "a", "b")))
-	assert.Equal(t, []corev1.Toleration{timed("b", 3), timed("a", 1), untimed}, putTolerations(before, wanted("b", "a", "c")), "in another order, with a new one")
-	assert.Empty(t, putTolerations(before, nil))
-	assert.Equal(t, []corev1.Toleration{untimed}, putTolerations(nil, wanted("c")))
+	assert.Equal(t, before, mergeTolerations(before, wanted("a", "a", "b")))
+	assert.Equal(t, []corev1.Toleration{timed("b", 3), timed("a", 1), untimed}, mergeTolerations(before, wanted("b", "a", "c")), "in another order, with a new one")
+	assert.Empty(t, mergeTolerations(before, nil))
+	assert.Equal(t, []corev1.Toleration{untimed}, mergeTolerations(nil, wanted("c")))
 }
 
-// TestLoadGuarantee: v1 has no field for it. The schema's default needs no annotation, the other values travel in it.
+// TestLoadGuarantee: v1 has no such field. The schema's default needs no annotation, other values are kept in it.
 func TestLoadGuarantee(t *testing.T) {
 	written := &LocustTest{Spec: LocustTestSpec{Image: "i", MasterCommandSeed: "m", WorkerCommandSeed: "w", WorkerReplicas: 2}}
 	inV2 := toV2(t, written)
@@ -114,7 +114,7 @@ func TestLoadGuarantee(t *testing.T) {
 		read.Spec.WorkerReplicas = 3
 		assert.Equal(t, guarantee, toV2(t, read).Spec.LoadGuarantee, "an edit in v1 leaves it alone")
 		delete(read.Annotations, AnnotationV2Spec)
-		assert.Equal(t, v2.LoadGuaranteeBasic, toV2(t, read).Spec.LoadGuarantee, "without the annotation the default is back")
+		assert.Equal(t, v2.LoadGuaranteeBasic, toV2(t, read).Spec.LoadGuarantee, "without the annotation it is the default")
 	}
 
 	written.Annotations = map[string]string{AnnotationV2Spec: `{"loadGuarantee":"None"}`}
@@ -122,7 +122,7 @@ func TestLoadGuarantee(t *testing.T) {
 	assert.Equal(t, v2.LoadGuaranteeNone, inV2.Spec.LoadGuarantee, "an annotation written by hand")
 	assert.Empty(t, inV2.Annotations)
 
-	// Beside other fields of v2 the default stands in the annotation too, as other defaults do.
+	// If the annotation holds other v2 fields, it holds the default too, like other defaults.
 	inV2.Spec.LoadGuarantee, inV2.Spec.Master.ExtraArgs = v2.LoadGuaranteeBasic, []string{"--tags", "a"}
 	assert.Equal(t, inV2, toV2(t, toV1(t, inV2)))
 }

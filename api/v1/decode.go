@@ -10,7 +10,7 @@ import (
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 )
 
-// UnmarshalJSON decodes a LocustTest. Metadata or a spec with too many values is reported in DecodeError.
+// UnmarshalJSON decodes a LocustTest. It sets DecodeError if the metadata or the spec has too many values.
 func (t *LocustTest) UnmarshalJSON(data []byte) error {
 	object := struct {
 		*metav1.TypeMeta `json:",inline"`

@@ -1,6 +1,6 @@
 // Package v1 contains the older, flat version of the LocustTest API. It is served, and deprecated: write v2.
 //
-// It is a spoke of the conversion; v2 is the hub and what is stored. Nothing is lost on the way: see conversion.go.
+// It is a spoke of the conversion; v2 is the hub and the storage version. The conversion is lossless: see conversion.go.
 //
 // +kubebuilder:object:generate=true
 // +groupName=locust.io
@@ -16,7 +16,7 @@ var (
 	// GroupVersion is locust.io/v1.
 	GroupVersion = schema.GroupVersion{Group: "locust.io", Version: "v1"}
 
-	// SchemeBuilder collects what AddToScheme registers.
+	// SchemeBuilder collects the types that AddToScheme registers.
 	SchemeBuilder = runtime.NewSchemeBuilder(addKnownTypes)
 
 	// AddToScheme registers LocustTest and LocustTestList of locust.io/v1 in a scheme.

@@ -7,7 +7,7 @@ import (
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 )
 
-// LocustTestSpec describes one load test. Each field means what the field of v2 means that it is converted to.
+// LocustTestSpec describes one load test. Each field has the meaning of the v2 field that it is converted to.
 type LocustTestSpec struct {
 	// MasterCommandSeed holds the base arguments of the master (v2: master.command), for example
 	// "--locustfile /lotest/src/test.py --host https://example.com --users 100 --spawn-rate 10 --run-time 3m".
@@ -95,13 +95,13 @@ type LocustTestSpec struct {
 
 // PodMaps are labels or annotations of the master's pod and of the workers' pods.
 type PodMaps struct {
-	// Master is for the master's pod.
+	// Master are those of the master's pod.
 	// +kubebuilder:validation:MaxProperties=1024
 	// +operator-sdk:csv:customresourcedefinitions:type=spec
 	// +optional
 	Master map[string]string `json:"master,omitempty"`
 
-	// Worker is for the workers' pods.
+	// Worker are those of the workers' pods.
 	// +kubebuilder:validation:MaxProperties=1024
 	// +operator-sdk:csv:customresourcedefinitions:type=spec
 	// +optional
@@ -110,15 +110,15 @@ type PodMaps struct {
 
 // Affinity constrains the nodes of all pods.
 type Affinity struct {
-	// NodeAffinity names labels that a node needs.
+	// NodeAffinity lists labels that a node must have.
 	// +optional
 	NodeAffinity *NodeAffinity `json:"nodeAffinity,omitempty"`
 }
 
-// NodeAffinity names labels that a node needs.
+// NodeAffinity lists labels that a node must have.
 type NodeAffinity struct {
-	// RequiredDuringSchedulingIgnoredDuringExecution is label to value; a node has to have all of them.
-	// One owner for all of it: in v2 they are one list, of which server-side apply could not take one away.
+	// RequiredDuringSchedulingIgnoredDuringExecution maps labels to values; a node must have all of them.
+	// The map has one owner: in v2 it is part of a list, from which server-side apply could not remove a single label.
 	// +kubebuilder:validation:MaxProperties=1024
 	// +mapType=atomic
 	// +optional
@@ -127,7 +127,7 @@ type NodeAffinity struct {
 
 // Toleration lets pods run on nodes with a taint (Kubernetes API, Toleration).
 type Toleration struct {
-	// Key of the taint; empty, with operator Exists, means all.
+	// Key of the taint; empty with operator Exists means all taints.
 	// +optional
 	Key string `json:"key,omitempty"`
 
@@ -170,7 +170,7 @@ type LocustTest struct {
 	// +optional
 	Status v2.LocustTestStatus `json:"status,omitempty"`
 
-	// DecodeError is set by UnmarshalJSON when the test cannot be decoded; then Spec is empty.
+	// DecodeError is set by UnmarshalJSON if the test cannot be decoded. Spec is empty then.
 	DecodeError *v2.DecodeError `json:"-"`
 }
 

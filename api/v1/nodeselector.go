@@ -7,35 +7,35 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// v1 says of nodes only: these labels, with these values, all of them. In v2 there are terms, of which one has to match, and
-// in each term expressions, of which all have to. What v1 can show is what all terms have in common: label In [value].
-// What it writes is put into each term, because it has to hold whichever of them matches.
+// In v1 the required nodes are a map of labels, all of which a node must have. In v2 they are terms, one of which must match,
+// and each term has expressions, all of which must match. v1 shows the labels that all terms require (label In [value]), and
+// writes its labels into each term, because they must hold whichever term matches.
 
-// isLabel tells whether an expression says: this label, with this value.
+// isLabel reports whether an expression requires one value of a label.
 func isLabel(e corev1.NodeSelectorRequirement) bool {
 	return e.Operator == corev1.NodeSelectorOpIn && len(e.Values) == 1
 }
 
-// isEmpty tells whether a term says nothing; such a term matches no node (Kubernetes API, NodeSelectorTerm).
+// isEmpty reports whether a term has no requirements; such a term matches no node (Kubernetes API, NodeSelectorTerm).
 func isEmpty(term corev1.NodeSelectorTerm) bool {
 	return len(term.MatchExpressions) == 0 && len(term.MatchFields) == 0
 }
 
-// labelsOf a term are those that it says once.
-func labelsOf(term corev1.NodeSelectorTerm) map[string]string {
-	labels, said := map[string]string{}, map[string]int{}
+// termLabels returns the labels that a term requires exactly once.
+func termLabels(term corev1.NodeSelectorTerm) map[string]string {
+	labels, occurrences := map[string]string{}, map[string]int{}
 	for _, e := range term.MatchExpressions {
 		if isLabel(e) {
 			labels[e.Key] = e.Values[0]
-			said[e.Key]++
+			occurrences[e.Key]++
 		}
 	}
-	maps.DeleteFunc(labels, func(key, _ string) bool { return said[key] > 1 })
+	maps.DeleteFunc(labels, func(key, _ string) bool { return occurrences[key] > 1 })
 	return labels
 }
 
-// shownLabels are what all terms have in common; empty when they have nothing.
-func shownLabels(selector *corev1.NodeSelector) map[string]string {
+// commonLabels returns the labels that all terms require.
+func commonLabels(selector *corev1.NodeSelector) map[string]string {
 	if selector == nil {
 		return nil
 	}
@@ -44,7 +44,7 @@ func shownLabels(selector *corev1.NodeSelector) map[string]string {
 		if isEmpty(term) {
 			continue
 		}
-		labels := labelsOf(term)
+		labels := termLabels(term)
 		if common == nil {
 			common = labels
 			continue
@@ -57,24 +57,24 @@ func shownLabels(selector *corev1.NodeSelector) map[string]string {
 	return common
 }
 
-// putLabels replaces what shownLabels shows; nil when nothing is required any more.
-func putLabels(before *corev1.NodeSelector, labels map[string]string) *corev1.NodeSelector {
-	shown := shownLabels(before)
+// mergeLabels replaces the common labels of a selector. It returns nil if nothing is required any more.
+func mergeLabels(before *corev1.NodeSelector, labels map[string]string) *corev1.NodeSelector {
+	common := commonLabels(before)
 	var terms []corev1.NodeSelectorTerm
-	put := false
+	merged := false
 	if before != nil {
 		for _, term := range before.NodeSelectorTerms {
 			if !isEmpty(term) {
-				if term = putTerm(term, shown, labels); isEmpty(term) {
-					return nil // a term that asks for nothing more: any node will do
+				if term = mergeTerm(term, common, labels); isEmpty(term) {
+					return nil // the term requires nothing more, so any node matches
 				}
-				put = true
+				merged = true
 			}
 			terms = append(terms, term)
 		}
 	}
-	if !put && len(labels) > 0 {
-		terms = append(terms, putTerm(corev1.NodeSelectorTerm{}, nil, labels))
+	if !merged && len(labels) > 0 {
+		terms = append(terms, mergeTerm(corev1.NodeSelectorTerm{}, nil, labels))
 	}
 	if len(terms) == 0 {
 		return nil
@@ -82,7 +82,7 @@ func putLabels(before *corev1.NodeSelector, labels map[string]string) *corev1.No
 	return &corev1.NodeSelector{NodeSelectorTerms: terms}
 }
 
-func putTerm(term corev1.NodeSelectorTerm, shown, labels map[string]string) corev1.NodeSelectorTerm {
+func mergeTerm(term corev1.NodeSelectorTerm, common, labels map[string]string) corev1.NodeSelectorTerm {
 	missing := maps.Clone(labels)
 	var expressions []corev1.NodeSelectorRequirement
 	for _, e := range term.MatchExpressions {
@@ -91,12 +91,12 @@ func putTerm(term corev1.NodeSelectorTerm, shown, labels map[string]string) core
 			continue
 		}
 		value, wanted := labels[e.Key]
-		_, wasShown := shown[e.Key]
+		_, wasCommon := common[e.Key]
 		switch {
 		case value == e.Values[0] && has(missing, e.Key):
 			delete(missing, e.Key)
 			expressions = append(expressions, e)
-		case wanted || wasShown: // replaced, said twice, or removed
+		case wanted || wasCommon: // replaced, duplicate, or removed
 		default:
 			expressions = append(expressions, e)
 		}

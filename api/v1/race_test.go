@@ -2,5 +2,5 @@
 
 package v1
 
-// The race detector makes everything ten times slower; there is nothing concurrent here.
+// roundTrips is small because the race detector is ten times slower, and the conversion is not concurrent.
 const roundTrips = 500

@@ -21,7 +21,7 @@ import (
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 )
 
-// filler makes objects with every field that there is, each now and then.
+// filler fills objects at random, so that each field is set in some of them.
 func filler(seed int64) *randfill.Filler {
 	few := []string{"a", "b", "c"}
 	return randfill.NewWithSeed(seed).NilChance(0.4).NumElements(0, 3).MaxDepth(20).Funcs(
@@ -44,7 +44,7 @@ func filler(seed int64) *randfill.Filler {
 		func(m *metav1.TypeMeta, _ randfill.Continue) { *m = metav1.TypeMeta{} },
 		func(w *v2.WorkerSpec, c randfill.Continue) { c.FillNoCustom(w); w.Replicas = 1 + c.Int31n(500) },
 		func(s *LocustTestSpec, c randfill.Continue) { c.FillNoCustom(s); s.WorkerReplicas = 1 + c.Int31n(500) },
-		// Node selectors are what v1 shows a part of: few keys and values, so that terms have something in common.
+		// v1 shows part of the node selectors: few keys and values, so that terms have labels in common.
 		func(e *corev1.NodeSelectorRequirement, c randfill.Continue) {
 			c.FillNoCustom(e)
 			e.Key = few[c.Intn(len(few))]
@@ -59,7 +59,7 @@ func filler(seed int64) *randfill.Filler {
 	)
 }
 
-// viaJSON is what the webhook gets: an object that has been written and read.
+// viaJSON returns the object as the webhook receives it: encoded and decoded.
 func viaJSON[T any](t testing.TB, object *T) *T {
 	t.Helper()
 	raw, err := json.Marshal(object)
@@ -95,7 +95,7 @@ func requireSame(t *testing.T, want, got any, format string, args ...any) {
 	}
 }
 
-// TestRoundTrip_V2: what is read in v1 and written back is what it was, and v1 never shows up in storage.
+// TestRoundTrip_V2: a test that is read in v1 and written back is unchanged, and the annotation is never stored.
 func TestRoundTrip_V2(t *testing.T) {
 	fill := filler(1)
 	for i := range roundTrips {
@@ -108,25 +108,25 @@ func TestRoundTrip_V2(t *testing.T) {
 	}
 }
 
-// TestRoundTrip_V1: what is written in v1 is read as it was written.
+// TestRoundTrip_V1: a test that is written in v1 is read back unchanged.
 func TestRoundTrip_V1(t *testing.T) {
 	fill := filler(2)
 	for i := range roundTrips {
 		var test LocustTest
 		fill.Fill(&test)
 		test = *viaJSON(t, &test)
-		normalise(&test)
+		normalize(&test)
 		back := toV1(t, toV2(t, &test))
 		requireSame(t, &test, back, "object %d", i)
-		require.NotContains(t, back.Annotations, AnnotationV2Spec, "v1 says all there is")
+		require.NotContains(t, back.Annotations, AnnotationV2Spec, "v1 has all fields of the test")
 	}
 }
 
-// normalise removes what says nothing: empty pointers and maps.
-func normalise(test *LocustTest) {
+// normalize removes empty pointers and maps.
+func normalize(test *LocustTest) {
 	s := &test.Spec
 	for _, m := range []**PodMaps{&s.Labels, &s.Annotations} {
-		if master, worker := (*m).of(); len(master) == 0 && len(worker) == 0 {
+		if master, worker := (*m).byRole(); len(master) == 0 && len(worker) == 0 {
 			*m = nil
 		}
 	}
@@ -135,31 +135,31 @@ func normalise(test *LocustTest) {
 	}
 }
 
-// TestRoundTrip_Edit: what a v1 client changes is what v1 shows afterwards, and nothing else of v2 is touched.
+// TestRoundTrip_Edit: v1 shows the change of a v1 client afterwards, and the rest of the v2 spec is unchanged.
 func TestRoundTrip_Edit(t *testing.T) {
 	fill := filler(3)
 	edited := reflect.TypeFor[LocustTestSpec]()
 	for i := range roundTrips {
 		var test v2.LocustTest
-		var wish LocustTest
+		var desired LocustTest
 		fill.Fill(&test)
-		fill.Fill(&wish)
-		normalise(&wish)
+		fill.Fill(&desired)
+		normalize(&desired)
 		test = *viaJSON(t, &test)
 		inV1 := toV1(t, &test)
 		field := edited.Field(i % edited.NumField())
-		reflect.ValueOf(&inV1.Spec).Elem().FieldByIndex(field.Index).Set(reflect.ValueOf(wish.Spec).FieldByIndex(field.Index))
+		reflect.ValueOf(&inV1.Spec).Elem().FieldByIndex(field.Index).Set(reflect.ValueOf(desired.Spec).FieldByIndex(field.Index))
 		inV1 = viaJSON(t, inV1)
 
 		after := toV2(t, inV1)
 		requireSame(t, &inV1.Spec, &toV1(t, after).Spec, "object %d: v1 shows the edit of %s", i, field.Name)
 		blank(&test.Spec, field.Name)
 		blank(&after.Spec, field.Name)
-		requireSame(t, &test, after, "object %d: the edit of %s touches nothing else", i, field.Name)
+		requireSame(t, &test, after, "object %d: the edit of %s changes nothing else", i, field.Name)
 	}
 }
 
-// blank removes from a v2 spec what an edit of a v1 field may touch.
+// blank clears the fields of a v2 spec that an edit of a v1 field may change.
 func blank(spec *v2.LocustTestSpec, field string) {
 	switch field {
 	case "MasterCommandSeed":
@@ -213,7 +213,7 @@ func blank(spec *v2.LocustTestSpec, field string) {
 	}
 }
 
-// TestTooLarge: what does not fit can be read, and the error when it is written says what to do.
+// TestTooLarge: a test that exceeds the limit can be read, and the error of a write includes the remedy.
 func TestTooLarge(t *testing.T) {
 	few := map[string]string{"note": "short"}
 	for name, c := range map[string]struct {
@@ -222,10 +222,10 @@ func TestTooLarge(t *testing.T) {
 		fits        bool
 	}{
 		"a little":                        {few, 1000, true},
-		"nearly as much as fits":          {few, MaxV2SpecBytes - 200, true},
-		"more than fits":                  {few, MaxV2SpecBytes, false},
-		"more than fits with the others":  {map[string]string{"note": strings.Repeat("n", 200<<10)}, 60 << 10, false},
-		"as much as fits with the others": {map[string]string{"note": strings.Repeat("n", 200<<10)}, 50 << 10, true},
+		"just below the limit":            {few, MaxV2SpecBytes - 200, true},
+		"above the limit":                 {few, MaxV2SpecBytes, false},
+		"above the limit with the others": {map[string]string{"note": strings.Repeat("n", 200<<10)}, 60 << 10, false},
+		"below the limit with the others": {map[string]string{"note": strings.Repeat("n", 200<<10)}, 50 << 10, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			test := &v2.LocustTest{Spec: v2.LocustTestSpec{Image: "i", Worker: v2.WorkerSpec{Replicas: 1}}}
@@ -245,7 +245,7 @@ func TestTooLarge(t *testing.T) {
 	}
 }
 
-// TestFiller: the objects really have everything.
+// TestFiller: every field is set in some object.
 func TestFiller(t *testing.T) {
 	fill := filler(4)
 	seenV1, seenV2 := map[string]bool{}, map[string]bool{}
@@ -267,7 +267,7 @@ func TestFiller(t *testing.T) {
 
 const ours = "locust-k8s-operator/api"
 
-// paths notes the fields of our own types, and the first of foreign ones, that are not zero.
+// paths records the non-zero fields of this repository's types, down to the first field of another module's type.
 func paths(v reflect.Value, at string, seen map[string]bool) {
 	switch v.Kind() {
 	case reflect.Pointer:
@@ -306,7 +306,7 @@ func fieldsOf(of reflect.Type, at string) []string {
 	return all
 }
 
-// FuzzAnnotation: whatever stands in the annotation, the conversion says what is wrong or goes through, both ways.
+// FuzzAnnotation: for any annotation, the conversion succeeds in both directions or its error names the annotation.
 func FuzzAnnotation(f *testing.F) {
 	for _, seed := range []string{``, `null`, `{}`, `[]`, `{"master":{"autostart":false}}`, `{"Master":{}}`, `{"master":{"nonsense":1}}`,
 		`{"volumes":[{"name":"a","emptyDir":{"sizeLimit":"1e1.5"}}]}`, `{"scheduling":{"affinity":{"nodeAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":{"nodeSelectorTerms":[{}]}}}}}`} {

@@ -15,15 +15,15 @@ import (
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 )
 
-// TestConvertTo_BadAnnotation: the annotation goes along, so that a test that is stored as v1 breaks no list of v2, and
-// is found there.
+// TestConvertTo_BadAnnotation: the annotation is kept, so that a stored v1 test does not fail a list in v2, and
+// CheckAnnotation finds it.
 func TestConvertTo_BadAnnotation(t *testing.T) {
 	for name, row := range map[string]struct{ text, detail string }{
-		"no JSON":                {"{", "correct it, or remove it"},
-		"unknown field":          {`{"imag":"x"}`, `unknown field "imag"`},
-		"slow quantity":          {`{"master":{"resources":{"limits":{"cpu":"1111111111111111111e20000000"}}}}`, "spec.master.resources.limits[cpu]"},
-		"no quantity":            {`{"volumes":[{"name":"v","emptyDir":{"sizeLimit":"1e1.5"}}]}`, "spec.volumes[0].emptyDir.sizeLimit"},
-		"more than may be in it": {`{"image":"` + string(make([]byte, MaxV2SpecBytes)) + `"}`, "more than 131072"},
+		"not JSON":       {"{", "correct it, or remove it"},
+		"unknown field":  {`{"imag":"x"}`, `unknown field "imag"`},
+		"slow quantity":  {`{"master":{"resources":{"limits":{"cpu":"1111111111111111111e20000000"}}}}`, "spec.master.resources.limits[cpu]"},
+		"not a quantity": {`{"volumes":[{"name":"v","emptyDir":{"sizeLimit":"1e1.5"}}]}`, "spec.volumes[0].emptyDir.sizeLimit"},
+		"too many bytes": {`{"image":"` + string(make([]byte, MaxV2SpecBytes)) + `"}`, "more than 131072"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			test := &LocustTest{Spec: LocustTestSpec{Image: "i", MasterCommandSeed: "m", WorkerCommandSeed: "w", WorkerReplicas: 2}}
@@ -41,7 +41,7 @@ func TestConvertTo_BadAnnotation(t *testing.T) {
 
 			back := &LocustTest{}
 			require.NoError(t, back.ConvertFrom(converted))
-			assert.Equal(t, test, back, "who reads it in v1 sees what is wrong")
+			assert.Equal(t, test, back, "v1 clients see the faulty annotation")
 			back.Annotations[AnnotationV2Spec] = `{"master":{"autostart":false}}`
 			require.NoError(t, back.ConvertTo(converted))
 			assert.NotContains(t, converted.Annotations, AnnotationV2Spec, "corrected")
@@ -51,7 +51,7 @@ func TestConvertTo_BadAnnotation(t *testing.T) {
 	assert.Nil(t, CheckAnnotation(&v2.LocustTest{}))
 }
 
-// TestConvertFrom_Undecodable: a test of v2 whose spec cannot be decoded is read in v1, and cannot be lost by a write.
+// TestConvertFrom_Undecodable: a v2 test with an undecodable spec can be read in v1, and a write cannot overwrite it.
 func TestConvertFrom_Undecodable(t *testing.T) {
 	test := &v2.LocustTest{}
 	require.NoError(t, json.Unmarshal([]byte(`{"metadata":{"name":"bad"},"spec":{"master":{"resources":{"limits":{"cpu":"1e1.5"}}}},"status":{"phase":"Failed"}}`), test))
@@ -64,7 +64,7 @@ func TestConvertFrom_Undecodable(t *testing.T) {
 	assert.ErrorContains(t, err, "correct it in locust.io/v2")
 }
 
-// TestUnmarshal_TooLarge: what is beyond the bounds is neither decoded nor converted, and the error says why.
+// TestUnmarshal_TooLarge: a test that exceeds the limits is neither decoded nor converted, and the error gives the reason.
 func TestUnmarshal_TooLarge(t *testing.T) {
 	pairs := make([]string, 20_000)
 	for i := range pairs {
@@ -83,13 +83,13 @@ func TestUnmarshal_TooLarge(t *testing.T) {
 			require.NotNil(t, test.DecodeError)
 			assert.Equal(t, row.field, test.DecodeError.Field)
 			converted := &v2.LocustTest{}
-			require.NoError(t, test.ConvertTo(converted), "it must not break a list of v2")
+			require.NoError(t, test.ConvertTo(converted), "it must not fail a list in v2")
 			assert.Equal(t, "t", converted.Name)
 			assert.Contains(t, CheckAnnotation(converted).Detail, "must contain no more than")
 		})
 	}
 
-	// v2 refuses it, and says so.
+	// v2 rejects it with a DecodeError.
 	large := &LocustTest{Spec: LocustTestSpec{Image: "i", Annotations: &PodMaps{Master: map[string]string{"a": strings.Repeat("x", v2.MaxSpecBytes)}}}}
 	converted := &v2.LocustTest{}
 	require.NoError(t, viaJSON(t, large).ConvertTo(converted))
@@ -98,8 +98,8 @@ func TestUnmarshal_TooLarge(t *testing.T) {
 	assert.Contains(t, read.DecodeError.Detail, "no larger than")
 }
 
-// TestMarks: the API server refuses converted objects with more annotations than it allows, and with them the whole list.
-func TestMarks(t *testing.T) {
+// TestMarkers: the API server rejects converted objects with too many annotations, and the whole list with them.
+func TestMarkers(t *testing.T) {
 	full := map[string]string{"a": strings.Repeat("x", 256<<10-1)}
 	for name, test := range map[string]*v2.LocustTest{
 		"too large":  {Spec: v2.LocustTestSpec{Master: v2.MasterSpec{Autostart: new(false)}}},
@@ -113,11 +113,11 @@ func TestMarks(t *testing.T) {
 	}
 }
 
-// TestAnnotation_Evasions: JSON that reads differently the second time is checked as it is decoded.
+// TestAnnotation_Evasions: JSON that could decode differently a second time is checked as it is decoded.
 func TestAnnotation_Evasions(t *testing.T) {
 	for name, text := range map[string]string{
 		"number that underflows": `{"master":{"resources":{"limits":{"cpu":1e-1000000000}}}}`,
-		"given twice":            `{"master":{"resources":{"limits":{"cpu":"1111111111111111111e40000000","cpu":"1"}}}}`,
+		"duplicate key":          `{"master":{"resources":{"limits":{"cpu":"1111111111111111111e40000000","cpu":"1"}}}}`,
 	} {
 		done := make(chan struct{})
 		go func() {
@@ -133,7 +133,7 @@ func TestAnnotation_Evasions(t *testing.T) {
 		select {
 		case <-done:
 		case <-time.After(time.Minute):
-			require.Fail(t, "it takes for ever", name) // it would take hours
+			require.Fail(t, "the conversion does not end", name) // it would take hours
 		}
 	}
 	_, err := v2.UnmarshalSpecStrict([]byte(`{"master":{"resources":{"limits":{"cpu":"2","cpu":"1"}}}}`))

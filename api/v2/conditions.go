@@ -2,23 +2,23 @@ package v2
 
 // Condition types of a LocustTest. Reasons come only from the table in pkg/status, which also feeds docs/status.md.
 const (
-	// ConditionTypeReady tells whether the Service and both Jobs exist and nothing of them is known to be broken.
+	// ConditionTypeReady reports whether the Service and both Jobs exist and none of them is known to be broken.
 	ConditionTypeReady = "Ready"
 
-	// ConditionTypeWorkersConnected tells whether all expected workers are connected to the master.
+	// ConditionTypeWorkersConnected reports whether all expected workers are connected to the master.
 	ConditionTypeWorkersConnected = "WorkersConnected"
 
-	// ConditionTypeLoadDelivered reports whether the load that was asked for was delivered. A success needs it, as far as
-	// spec.loadGuarantee says.
+	// ConditionTypeLoadDelivered reports whether the requested load was delivered. spec.loadGuarantee decides whether a test
+	// can succeed without it.
 	ConditionTypeLoadDelivered = "LoadDelivered"
 
-	// ConditionTypeTestCompleted tells whether the test has finished, and how.
+	// ConditionTypeTestCompleted reports whether the test has finished, and with which outcome.
 	ConditionTypeTestCompleted = "TestCompleted"
 
-	// ConditionTypePodsHealthy carries the worst verdict over all pods of the test.
+	// ConditionTypePodsHealthy reports the most severe problem of the test's pods.
 	ConditionTypePodsHealthy = "PodsHealthy"
 
-	// ConditionTypeSpecDrifted tells whether the spec still is the one the run was started from.
+	// ConditionTypeSpecDrifted reports whether the spec has changed since the start of the run.
 	ConditionTypeSpecDrifted = "SpecDrifted"
 
 	// ConditionTypeReconciling is present, and True, only while the phase is Pending (kstatus convention).
@@ -42,7 +42,7 @@ const (
 	ReasonWorkersMissing      = "WorkersMissing"
 )
 
-// Reasons for ConditionTypeLoadDelivered, in the order in which the first that holds is reported.
+// Reasons for ConditionTypeLoadDelivered, in order of precedence.
 const (
 	ReasonNotObserved        = "NotObserved"
 	ReasonLoadNotStarted     = "LoadNotStarted"
@@ -71,7 +71,7 @@ const (
 	ReasonCrashLoopBackOff    = "CrashLoopBackOff"
 	ReasonInitializationError = "InitializationError"
 	ReasonCreationError       = "CreationError"
-	// ReasonSuspended is a reason for ConditionTypeReconciling, too.
+	// ReasonSuspended is also a reason for ConditionTypeReconciling.
 	ReasonSuspended = "Suspended"
 )
 
@@ -83,12 +83,12 @@ const (
 
 // Phases of a LocustTest. They only move forward; Succeeded and Failed are final.
 const (
-	// PhasePending: the status was initialised; the master does not run yet.
+	// PhasePending: the status was initialized; the master does not run yet.
 	PhasePending = "Pending"
 	// PhaseRunning: the master's pod runs.
 	PhaseRunning = "Running"
 	// PhaseSucceeded: the master Job completed.
 	PhaseSucceeded = "Succeeded"
-	// PhaseFailed: the master Job failed, or the test cannot run; the condition TestCompleted tells why.
+	// PhaseFailed: the master Job failed, or the test cannot run; the condition TestCompleted has the reason.
 	PhaseFailed = "Failed"
 )

@@ -18,33 +18,33 @@ import (
 	kjson "sigs.k8s.io/json"
 )
 
-// The API server checks a custom resource against its schema, not against the Go types that it is decoded into. One
-// object that these refuse would fail the list of all LocustTests, and with it every cache: that of the operator, and
-// that of the API server for locust.io/v1. So a LocustTest with a spec that cannot be decoded, or only at a cost, is
-// decoded without its spec, and its DecodeError says why.
+// The API server validates a custom resource against its schema, not against the Go types that it is decoded into. One
+// object that the Go types reject would fail the list of all LocustTests, and with it every cache: the operator's, and the
+// API server's for locust.io/v1. So a LocustTest whose spec cannot be decoded, or is costly to decode, is decoded without
+// its spec, and DecodeError holds the reason.
 
 const (
-	// MaxSpecBytes of a spec as JSON. The Jobs carry it in an annotation, and the API server allows 256 KiB for all
-	// annotations of an object.
+	// MaxSpecBytes is the maximum size of a spec as JSON. The Jobs hold it in an annotation, and the API server allows
+	// 256 KiB for all annotations of an object.
 	MaxSpecBytes = 200 << 10
 
-	// MaxValues is the largest number of JSON values in a spec. "{}" takes three bytes in a list, and up to 250 bytes in
-	// memory. A spec that fills all its bounded lists has some 3,000.
+	// MaxValues is the maximum number of JSON values in a spec. "{}" takes three bytes in a list, and up to 250 bytes in
+	// memory. A spec that fills all its bounded lists has about 3,000 values.
 	MaxValues = 5_000
 
-	// maxMetadataValues is the same for metadata, where managedFields name each field of the spec again, once for each
-	// of its managers.
+	// maxMetadataValues is the maximum number of JSON values in the metadata, where managedFields lists each field of the
+	// spec again, once for each of its managers.
 	maxMetadataValues = 20_000
 
-	// QuantityPattern is what the schema and the decoder accept as a quantity: the serialization format of
-	// resource.Quantity, but for exponents of more than two digits and for fractions in exponents. resource.Quantity
-	// refuses fractions only when it decodes, and computes 10^exponent when it rounds or compares.
+	// QuantityPattern is the pattern for quantities in the schema and the decoder: the serialization format of
+	// resource.Quantity, except for exponents of more than two digits and for fractions in exponents. resource.Quantity
+	// rejects fractions only when it decodes, and computes 10^exponent when it rounds or compares.
 	QuantityPattern = `^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?[0-9]{1,2}))?$`
 
-	// MaxQuantityLength in bytes.
+	// MaxQuantityLength is the maximum length of a quantity in bytes.
 	MaxQuantityLength = 32
 
-	// maxResources of a list of limits or requests. A quantity takes up to 270 bytes in memory.
+	// maxResources bounds a list of limits or requests. A quantity takes up to 270 bytes in memory.
 	maxResources = 64
 )
 
@@ -54,11 +54,11 @@ var (
 	unmarshalerType    = reflect.TypeFor[json.Unmarshaler]()
 )
 
-// DecodeError says which field of a spec cannot be decoded, why, and what to do about it.
+// DecodeError is the error for a field that cannot be decoded, with the reason and the remedy.
 type DecodeError struct {
 	// Field is the path of the field, for example "spec.master.resources.limits[cpu]".
 	Field string
-	// Value is an excerpt of its value, or its size.
+	// Value is an excerpt of the value, or its size.
 	Value string
 	// Detail is the reason and the remedy.
 	Detail string
@@ -67,14 +67,14 @@ type DecodeError struct {
 // Error implements error.
 func (e *DecodeError) Error() string { return e.FieldError().Error() }
 
-// FieldError returns the same as a field.Error.
+// FieldError returns the error as a field.Error.
 func (e *DecodeError) FieldError() *field.Error {
 	return &field.Error{Type: field.ErrorTypeInvalid, Field: e.Field, BadValue: e.Value, Detail: e.Detail}
 }
 
-// UnmarshalJSON decodes a LocustTest. It fails only on what is not an object with valid metadata: a spec that cannot be
-// decoded is left empty, but for worker.replicas, and reported in DecodeError, and so are labels, annotations and references of metadata that has
-// too many of them.
+// UnmarshalJSON decodes a LocustTest. It fails only if the JSON is not an object with valid metadata. If the spec cannot be
+// decoded, it sets DecodeError and leaves the spec empty, except for worker.replicas. If the metadata has too many labels,
+// annotations or references, it sets DecodeError and leaves them out.
 func (t *LocustTest) UnmarshalJSON(data []byte) error {
 	object := struct {
 		*metav1.TypeMeta `json:",inline"`
@@ -96,7 +96,7 @@ func (t *LocustTest) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// decodeReplicas decodes the one field that the status shows. It returns 0 when even that cannot be decoded.
+// decodeReplicas decodes the only field that the status needs. It returns 0 if it cannot be decoded.
 func decodeReplicas(spec []byte) int32 {
 	var only struct {
 		Worker struct {
@@ -110,7 +110,7 @@ func decodeReplicas(spec []byte) int32 {
 }
 
 // DecodeMetadata decodes the metadata of a test in any version. If it has too many values, DecodeMetadata decodes only
-// what identifies the test and what delays its deletion, and returns a DecodeError.
+// the identity of the test and its finalizers, and returns a DecodeError.
 func DecodeMetadata(data []byte, metadata *metav1.ObjectMeta) (*DecodeError, error) {
 	if len(data) == 0 {
 		return nil, nil
@@ -150,21 +150,21 @@ func (s *LocustTestSpec) UnmarshalJSON(data []byte) error {
 	return refused
 }
 
-// UnmarshalSpecStrict decodes a spec like UnmarshalJSON and refuses fields that are unknown or given twice.
+// UnmarshalSpecStrict decodes a spec like UnmarshalJSON and rejects unknown and duplicate fields.
 func UnmarshalSpecStrict(data []byte) (*LocustTestSpec, error) {
 	checked, refused := checkSpec(data)
 	if refused != nil {
 		return nil, refused
 	}
 	var tree any
-	twice, err := kjson.UnmarshalStrict(data, &tree)
+	duplicates, err := kjson.UnmarshalStrict(data, &tree)
 	if err != nil {
 		return nil, err
 	}
 	spec := &plainSpec{}
 	unknown, err := kjson.UnmarshalStrict(checked, spec)
-	if wrong := slices.Concat(twice, unknown); err == nil && len(wrong) > 0 {
-		err = wrong[0]
+	if strictErrs := slices.Concat(duplicates, unknown); err == nil && len(strictErrs) > 0 {
+		err = strictErrs[0]
 	}
 	return (*LocustTestSpec)(spec), err
 }
@@ -186,17 +186,17 @@ func decodeSpec(data []byte, spec *LocustTestSpec) *DecodeError {
 	return nil
 }
 
-// UnmarshalJSON decodes a status. A field that cannot be decoded, or has more than MaxValues values, is left out: the
-// status is derived again anyway.
+// UnmarshalJSON decodes a status. It leaves out a field that cannot be decoded, or has more than MaxValues values, because
+// the status is derived again anyway.
 func (s *LocustTestStatus) UnmarshalJSON(data []byte) error {
 	before := *s
 	if CountValues(data, math.MaxInt) <= MaxValues && kjson.UnmarshalCaseSensitivePreserveInts(data, (*plainStatus)(s)) == nil {
 		return nil
 	}
 	*s = before
-	const mostFields = 100 // the API server prunes unknown ones
+	const maxFields = 100 // the API server prunes unknown ones
 	var fields map[string]json.RawMessage
-	if CountValues(data, 1) > mostFields || kjson.UnmarshalCaseSensitivePreserveInts(data, &fields) != nil {
+	if CountValues(data, 1) > maxFields || kjson.UnmarshalCaseSensitivePreserveInts(data, &fields) != nil {
 		return nil
 	}
 	for name, value := range fields {
@@ -211,9 +211,8 @@ func (s *LocustTestStatus) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// checkSpec reports what makes a spec impossible or costly to decode. Its own cost is linear in the size, which is
-// checked first. It returns the JSON of what it has checked: fields that are given twice and numbers with any exponent are
-// in data, but not there.
+// checkSpec returns an error if a spec is impossible or costly to decode. Its own cost is linear in the size, which it
+// checks first. It returns the checked JSON, without the duplicate fields and extreme exponents that data may contain.
 func checkSpec(data []byte) (checked []byte, refused *DecodeError) {
 	if len(data) > MaxSpecBytes {
 		return nil, &DecodeError{Field: "spec", Value: sizeOf(data), Detail: fmt.Sprintf(
@@ -236,19 +235,19 @@ func checkSpec(data []byte) (checked []byte, refused *DecodeError) {
 	return checked, nil
 }
 
-// CheckValues reports whether the JSON of a field has more values than most.
-func CheckValues(path string, data []byte, most int) *DecodeError {
+// CheckValues returns an error if the JSON of a field has more than limit values.
+func CheckValues(path string, data []byte, limit int) *DecodeError {
 	n := CountValues(data, math.MaxInt)
-	if n <= most {
+	if n <= limit {
 		return nil
 	}
 	return &DecodeError{Field: path, Value: fmt.Sprintf("%d values", n), Detail: fmt.Sprintf(
-		"must contain no more than %d values; remove labels or list items, or move data into a ConfigMap", most)}
+		"must contain no more than %d values; remove labels or list items, or move data into a ConfigMap", limit)}
 }
 
 func sizeOf(data []byte) string { return fmt.Sprintf("%d bytes", len(data)) }
 
-// CountValues counts the values in JSON that lie no deeper than depth lists and objects: the first one, one behind each
+// CountValues counts the values in JSON that are nested in at most depth lists and objects: the first value, one after each
 // comma, and the first one of each list and object that is not empty.
 func CountValues(data []byte, depth int) int {
 	count, level := 1, 0
@@ -281,9 +280,9 @@ func CountValues(data []byte, depth int) int {
 	return count
 }
 
-// checkValue walks a JSON value along the Go type that it is for, and returns the first one that the type's own
-// UnmarshalJSON refuses. Others, such as a string in place of a number, are left to the decoder: they cost nothing, and
-// its error names the field.
+// checkValue walks a JSON value along its Go type, and returns an error for the first value that the type's own
+// UnmarshalJSON rejects. Other mistakes, such as a string in place of a number, are left to the decoder: they are cheap,
+// and its error names the field.
 func checkValue(path *field.Path, value any, typ reflect.Type) *DecodeError {
 	for typ.Kind() == reflect.Pointer {
 		typ = typ.Elem()
@@ -303,7 +302,7 @@ func checkValue(path *field.Path, value any, typ reflect.Type) *DecodeError {
 			case reflect.Map:
 				err = checkValue(path.Key(key), value[key], typ.Elem())
 			case reflect.Struct:
-				if member := memberType(typ, key); member != nil {
+				if member := fieldType(typ, key); member != nil {
 					err = checkValue(path.Child(key), value[key], member)
 				}
 			}
@@ -346,8 +345,8 @@ func checkLeaf(path *field.Path, value any, typ reflect.Type) *DecodeError {
 	return nil
 }
 
-// memberType is the type of the struct's field with a name in JSON; nil when there is none.
-func memberType(typ reflect.Type, name string) reflect.Type {
+// fieldType returns the type of the struct field with a JSON name; nil if there is none.
+func fieldType(typ reflect.Type, name string) reflect.Type {
 	for i := range typ.NumField() {
 		member := typ.Field(i)
 		tag, _, _ := strings.Cut(member.Tag.Get("json"), ",")
@@ -355,7 +354,7 @@ func memberType(typ reflect.Type, name string) reflect.Type {
 			return member.Type
 		}
 		if tag == "" && member.Anonymous && member.Type.Kind() == reflect.Struct {
-			if inlined := memberType(member.Type, name); inlined != nil {
+			if inlined := fieldType(member.Type, name); inlined != nil {
 				return inlined
 			}
 		}
@@ -365,10 +364,10 @@ func memberType(typ reflect.Type, name string) reflect.Type {
 
 // excerpt shortens a value for a message.
 func excerpt(value string) string {
-	const most = 60
+	const limit = 60
 	runes := []rune(value)
-	if len(runes) <= most {
+	if len(runes) <= limit {
 		return value
 	}
-	return string(runes[:most]) + "..."
+	return string(runes[:limit]) + "..."
 }

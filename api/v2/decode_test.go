@@ -38,8 +38,8 @@ func TestUnmarshal(t *testing.T) {
 	assert.Empty(t, again.Spec.Image, "names are case sensitive, as for the API server")
 }
 
-// TestUnmarshal_Refused: the error names the field, and the rest of the object is there.
-func TestUnmarshal_Refused(t *testing.T) {
+// TestUnmarshal_Rejected: the error names the field, and the rest of the object is decoded.
+func TestUnmarshal_Rejected(t *testing.T) {
 	slow := `"1111111111111111111e20000000"`
 	for name, row := range map[string]struct{ spec, field, detail string }{
 		"slow quantity":            {`{` + minimal + `,"volumes":[{"name":"v","emptyDir":{"sizeLimit":` + slow + `}}]}`, "spec.volumes[0].emptyDir.sizeLimit", "quantity"},
@@ -61,7 +61,7 @@ func TestUnmarshal_Refused(t *testing.T) {
 			assert.Equal(t, row.field, test.DecodeError.Field)
 			assert.Contains(t, test.DecodeError.Detail, row.detail)
 			assert.Less(t, len(test.DecodeError.Error()), 512, "it must fit in a condition")
-			assert.Equal(t, LocustTestSpec{Worker: WorkerSpec{Replicas: test.Spec.Worker.Replicas}}, test.Spec, "half a spec is none")
+			assert.Equal(t, LocustTestSpec{Worker: WorkerSpec{Replicas: test.Spec.Worker.Replicas}}, test.Spec, "a spec is decoded in full or not at all")
 			assert.Equal(t, PhaseRunning, test.Status.Phase)
 
 			var spec LocustTestSpec
@@ -77,7 +77,7 @@ func TestUnmarshal_Refused(t *testing.T) {
 	assert.Error(t, json.Unmarshal([]byte(`[]`), &test))
 }
 
-// TestUnmarshal_Status: what cannot be decoded is derived again; the rest stays.
+// TestUnmarshal_Status: a field that cannot be decoded is left out; the others stay.
 func TestUnmarshal_Status(t *testing.T) {
 	test := decode(t, `{`+minimal+`}`, `{"phase":"Succeeded","progress":{"currentUsers":1,"elapsed":"soon"},"conditions":[{"type":"Ready","status":"True"}]}`)
 	assert.Nil(t, test.DecodeError)
@@ -93,7 +93,7 @@ func TestUnmarshal_Status(t *testing.T) {
 	assert.Equal(t, LocustTestStatus{}, test.Status)
 }
 
-// TestUnmarshal_Metadata: what identifies an object is always decoded.
+// TestUnmarshal_Metadata: the identity of an object is always decoded.
 func TestUnmarshal_Metadata(t *testing.T) {
 	labels := &strings.Builder{}
 	for i := range maxMetadataValues {
@@ -110,7 +110,7 @@ func TestUnmarshal_Metadata(t *testing.T) {
 	assert.Equal(t, "locust", test.Spec.Image)
 }
 
-// TestUnmarshal_List: one bad test does not hide the others.
+// TestUnmarshal_List: one undecodable test does not fail the list.
 func TestUnmarshal_List(t *testing.T) {
 	var list LocustTestList
 	require.NoError(t, json.Unmarshal([]byte(`{"items":[{"metadata":{"name":"a"},"spec":{`+minimal+`}},{"metadata":{"name":"b"},"spec":{"master":{"resources":{"limits":{"cpu":"1e1.5"}}},"worker":{"replicas":3}}}]}`), &list))
@@ -141,7 +141,7 @@ func TestCountValues(t *testing.T) {
 	}
 }
 
-// TestQuantityPattern: Go decodes whatever the pattern accepts, and the CRD asks for the same pattern.
+// TestQuantityPattern: Go decodes every quantity that the pattern accepts, and the CRD has the same pattern.
 func TestQuantityPattern(t *testing.T) {
 	for _, text := range []string{"1", "+1", "-1", ".5", "1.", "0.1", "1Ki", "1k", "1n", "1E", "1e3", "1E3", "1e+3", "1e-99", "9.9e99", "1" + strings.Repeat("0", 31)} {
 		require.Regexp(t, QuantityPattern, text)

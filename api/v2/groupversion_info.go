@@ -1,8 +1,8 @@
 // Package v2 contains the hub and storage version of the LocustTest API.
 //
 // A LocustTest describes one distributed Locust load test. The operator runs it as a master Job, a
-// worker Job and a Service, and reports what it observes in the status subresource. A test runs once:
-// changes of the spec after its Jobs were created do not touch the run (condition SpecDrifted).
+// worker Job and a Service, and reports its observations in the status subresource. A test runs once:
+// changes of the spec after its Jobs were created do not affect the run (condition SpecDrifted).
 //
 // +kubebuilder:object:generate=true
 // +groupName=locust.io
@@ -18,7 +18,7 @@ var (
 	// GroupVersion is locust.io/v2.
 	GroupVersion = schema.GroupVersion{Group: "locust.io", Version: "v2"}
 
-	// SchemeBuilder collects what AddToScheme registers.
+	// SchemeBuilder collects the types that AddToScheme registers.
 	SchemeBuilder = runtime.NewSchemeBuilder(addKnownTypes)
 
 	// AddToScheme registers LocustTest and LocustTestList of locust.io/v2 in a scheme.

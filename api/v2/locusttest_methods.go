@@ -1,6 +1,6 @@
 package v2
 
-// IsTerminal tells whether the test has reached a phase that nothing changes any more.
+// IsTerminal reports whether the phase is final: Succeeded or Failed.
 func (s *LocustTestStatus) IsTerminal() bool {
 	return s.Phase == PhaseSucceeded || s.Phase == PhaseFailed
 }

@@ -5,7 +5,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// LocustTestSpec describes one load test: which image, which locustfile, how many workers.
+// LocustTestSpec describes one load test: the image, the locustfile, the number of workers.
 //
 // It is read once, when the run's Jobs are created. Later changes are reported in the condition
 // SpecDrifted and otherwise ignored; delete and create the test to run it again.
@@ -83,16 +83,16 @@ type LocustTestSpec struct {
 	// +optional
 	Observability *ObservabilityConfig `json:"observability,omitempty"`
 
-	// SuccessCriteria decide, on the final result, whether the test Succeeded, whatever Locust's exit code says of
-	// failed requests.
+	// SuccessCriteria are checked against the final result and decide whether the test Succeeded. They replace Locust's
+	// exit code for failed requests.
 	// +operator-sdk:csv:customresourcedefinitions:type=spec
 	// +optional
 	SuccessCriteria *SuccessCriteria `json:"successCriteria,omitempty"`
 
-	// LoadGuarantee decides what the condition LoadDelivered means for the phase. Basic: a run without a single finished
-	// request (NoRequests), or whose load ended before its end (LoadCutShort), is Failed, although Locust exited with code 0.
+	// LoadGuarantee decides how the condition LoadDelivered affects the phase. Basic: a run without a single finished
+	// request (NoRequests), or whose load ended early (LoadCutShort), is Failed, although Locust exited with code 0.
 	// Strict: any reason with status False makes the run Failed, and so does a load that was not observed. None: the
-	// condition is only reported; users that fire no request events need this.
+	// condition is only reported; choose it for users that fire no request events.
 	// +kubebuilder:default=Basic
 	// +operator-sdk:csv:customresourcedefinitions:type=spec,xDescriptors={"urn:alm:descriptor:com.tectonic.ui:select:Basic","urn:alm:descriptor:com.tectonic.ui:select:Strict","urn:alm:descriptor:com.tectonic.ui:select:None"}
 	// +optional
@@ -130,7 +130,7 @@ type MasterSpec struct {
 	// +optional
 	Resources corev1.ResourceRequirements `json:"resources,omitempty"`
 
-	// Labels are added to the master's pod. Those that the operator finds its pods by cannot be overridden.
+	// Labels are added to the master's pod. The labels by which the operator selects its pods cannot be overridden.
 	// +kubebuilder:validation:MaxProperties=1024
 	// +operator-sdk:csv:customresourcedefinitions:type=spec
 	// +optional
@@ -159,20 +159,20 @@ type MasterSpec struct {
 	// +optional
 	ExtraArgs []string `json:"extraArgs,omitempty"`
 
-	// Reporter loads a small second locustfile into the master, which leaves the final statistics in the
+	// Reporter loads a small second locustfile into the master, which writes the final statistics to the
 	// container's termination message, so that testResult is exact however the master ends. It needs a locustfile
 	// that is named in the command, extraArgs or the variable LOCUST_LOCUSTFILE as one or several .py files, and
-	// Locust 2.11 or newer. It is left out when the tag of locustio/locust names an older release. When false,
-	// testResult is what the master's web API reported last.
+	// Locust 2.11 or newer. It is omitted if the tag of locustio/locust names an older release. If false,
+	// testResult is the last one that the master's web API reported.
 	// +kubebuilder:default=true
 	// +operator-sdk:csv:customresourcedefinitions:type=spec,xDescriptors={"urn:alm:descriptor:com.tectonic.ui:booleanSwitch"}
 	// +optional
 	Reporter *bool `json:"reporter,omitempty"`
 }
 
-// AutoquitConfig tells when the master ends after the test has finished.
+// AutoquitConfig configures when the master ends after the test has finished.
 type AutoquitConfig struct {
-	// Enabled passes --autoquit. When false the master serves its web UI until the test is deleted.
+	// Enabled passes --autoquit. If false, the master serves its web UI until the test is deleted.
 	// +kubebuilder:default=true
 	// +operator-sdk:csv:customresourcedefinitions:type=spec,xDescriptors={"urn:alm:descriptor:com.tectonic.ui:booleanSwitch"}
 	// +optional
@@ -210,7 +210,7 @@ type WorkerSpec struct {
 	// +optional
 	Resources corev1.ResourceRequirements `json:"resources,omitempty"`
 
-	// Labels are added to the workers' pods. Those that the operator finds its pods by cannot be overridden.
+	// Labels are added to the workers' pods. The labels by which the operator selects its pods cannot be overridden.
 	// +kubebuilder:validation:MaxProperties=1024
 	// +operator-sdk:csv:customresourcedefinitions:type=spec
 	// +optional
@@ -251,7 +251,7 @@ type TestFilesConfig struct {
 	// +optional
 	SrcMountPath string `json:"srcMountPath,omitempty"`
 
-	// LibMountPath is the folder of the libraries in the container; it is put on PYTHONPATH.
+	// LibMountPath is the folder of the libraries in the container; it is added to PYTHONPATH.
 	// +kubebuilder:validation:MaxLength=1024
 	// +kubebuilder:validation:XValidation:rule="self.startsWith('/')",message="libMountPath must be an absolute path, for example /opt/locust/lib"
 	// +kubebuilder:default="/opt/locust/lib"
@@ -368,7 +368,7 @@ type SecretMount struct {
 	ReadOnly *bool `json:"readOnly,omitempty"`
 }
 
-// MountTarget tells which pods get a volume mount.
+// MountTarget selects the pods that get a volume mount.
 // +kubebuilder:validation:Enum=master;worker;both
 type MountTarget string
 
@@ -381,11 +381,11 @@ const (
 	MountTargetBoth MountTarget = "both"
 )
 
-// TargetedVolumeMount is a volume mount with the pods it is meant for.
+// TargetedVolumeMount is a volume mount with the pods that get it.
 type TargetedVolumeMount struct {
 	corev1.VolumeMount `json:",inline"`
 
-	// Target tells which pods get the mount.
+	// Target selects the pods that get the mount.
 	// +kubebuilder:default=both
 	// +optional
 	Target MountTarget `json:"target,omitempty"`
@@ -393,13 +393,13 @@ type TargetedVolumeMount struct {
 
 // SecurityConfig overrides the security contexts of all pods.
 type SecurityConfig struct {
-	// PodSecurityContext of all pods. Defaults for what is unset: seccompProfile RuntimeDefault; and, when
+	// PodSecurityContext of all pods. Defaults for unset fields: seccompProfile RuntimeDefault; and, if
 	// neither runAsNonRoot nor runAsUser is set, runAsNonRoot with user 1000, the user of the Locust image.
 	// +operator-sdk:csv:customresourcedefinitions:type=spec
 	// +optional
 	PodSecurityContext *corev1.PodSecurityContext `json:"podSecurityContext,omitempty"`
 
-	// ContainerSecurityContext of all containers. Defaults for what is unset: no privilege escalation, all
+	// ContainerSecurityContext of all containers. Defaults for unset fields: no privilege escalation, all
 	// capabilities dropped.
 	// +operator-sdk:csv:customresourcedefinitions:type=spec
 	// +optional
@@ -448,7 +448,7 @@ type OpenTelemetryConfig struct {
 	ExtraEnvVars map[string]string `json:"extraEnvVars,omitempty"`
 }
 
-// SuccessCriteria are limits that the final result of a test has to keep. All that are given have to hold.
+// SuccessCriteria are limits for the final result of a test. All limits that are set must hold.
 //
 // +kubebuilder:validation:XValidation:rule="has(self.maxFailureRatio) || has(self.maxAverageResponseTime) || has(self.maxResponseTime) || has(self.minRequestsPerSecond) || has(self.minTotalRequests)",message="successCriteria needs at least one of maxFailureRatio, maxAverageResponseTime, maxResponseTime, minRequestsPerSecond, minTotalRequests"
 // +kubebuilder:validation:XValidation:rule="!has(self.abortOnViolation) || !self.abortOnViolation || has(self.maxFailureRatio)",message="abortOnViolation watches maxFailureRatio; set maxFailureRatio, or remove abortOnViolation"
@@ -479,20 +479,20 @@ type SuccessCriteria struct {
 	// +optional
 	MinRequestsPerSecond string `json:"minRequestsPerSecond,omitempty"`
 
-	// MinTotalRequests is the least number of requests, failed ones included.
+	// MinTotalRequests is the minimum number of requests, failed ones included.
 	// +kubebuilder:validation:Minimum=1
 	// +operator-sdk:csv:customresourcedefinitions:type=spec
 	// +optional
 	MinTotalRequests *int64 `json:"minTotalRequests,omitempty"`
 
-	// AbortOnViolation ends the run early, as Failed, once maxFailureRatio can no longer hold: when it would be
-	// exceeded even if no request failed during the rest of the run time. Without a run time (--run-time) the ratio
-	// so far decides. It needs the master's web API.
+	// AbortOnViolation ends the run early, as Failed, once maxFailureRatio can no longer hold: if it would be
+	// exceeded even if no request failed during the rest of the run time. Without a run time (--run-time) the current
+	// ratio decides. It needs the master's web API.
 	// +operator-sdk:csv:customresourcedefinitions:type=spec,xDescriptors={"urn:alm:descriptor:com.tectonic.ui:booleanSwitch"}
 	// +optional
 	AbortOnViolation bool `json:"abortOnViolation,omitempty"`
 
-	// AbortGracePeriod is how long the load has to run before the run may be aborted.
+	// AbortGracePeriod is how long the load must run before the run may be aborted.
 	// +kubebuilder:validation:XValidation:rule="self != '' && self.matches('^([0-9]{1,6}([.][0-9]+)?h)?([0-9]{1,7}([.][0-9]+)?(m|s|ms|us|µs|ns)){0,3}$')",message="abortGracePeriod must be a duration, for example 30s or 2m"
 	// +kubebuilder:default="30s"
 	// +operator-sdk:csv:customresourcedefinitions:type=spec
@@ -529,14 +529,14 @@ type ResponseTimeLimits struct {
 	P99 *metav1.Duration `json:"p99,omitempty"`
 }
 
-// Progress is how far the load has come.
+// Progress is the progress of the load.
 type Progress struct {
 	// CurrentUsers is the number of users that Locust simulates; frozen at the end of the test.
 	// +operator-sdk:csv:customresourcedefinitions:type=status
 	CurrentUsers int32 `json:"currentUsers"`
 
-	// TargetUsers is the number of users that Locust aims at: by --users, LOCUST_USERS or its web UI. It is absent when it is not
-	// known beforehand, as with a load shape.
+	// TargetUsers is the number of users that Locust is to simulate: by --users, LOCUST_USERS or its web UI. It is absent if
+	// it is not known in advance, as with a load shape.
 	// +operator-sdk:csv:customresourcedefinitions:type=status
 	// +optional
 	TargetUsers *int32 `json:"targetUsers,omitempty"`
@@ -552,13 +552,13 @@ type Progress struct {
 	// +optional
 	Elapsed *metav1.Duration `json:"elapsed,omitempty"`
 
-	// Duration is how long the load is to run: by --run-time, LOCUST_RUN_TIME or Locust's web UI. It is absent when there is no
+	// Duration is how long the load is to run: by --run-time, LOCUST_RUN_TIME or Locust's web UI. It is absent without a
 	// limit, and with a load shape.
 	// +operator-sdk:csv:customresourcedefinitions:type=status
 	// +optional
 	Duration *metav1.Duration `json:"duration,omitempty"`
 
-	// Percent is elapsed as a part of duration, 0 to 100; absent without duration.
+	// Percent is elapsed in percent of duration, 0 to 100; absent without duration.
 	// +operator-sdk:csv:customresourcedefinitions:type=status
 	// +optional
 	Percent *int32 `json:"percent,omitempty"`
@@ -575,7 +575,7 @@ const (
 // TestResult is what Locust measured over the whole test, all endpoints together. Response times have
 // Locust's own precision.
 type TestResult struct {
-	// Final is true when Locust told the result after the load had stopped: it is exact, and equal to the summary
+	// Final is true if Locust reported the result after the load had stopped: it is exact, and equal to the summary
 	// that Locust prints.
 	// +operator-sdk:csv:customresourcedefinitions:type=status
 	Final bool `json:"final"`
@@ -593,11 +593,11 @@ type TestResult struct {
 	// +operator-sdk:csv:customresourcedefinitions:type=status
 	FailedRequests int64 `json:"failedRequests"`
 
-	// FailureRatio is failedRequests as a part of totalRequests, a decimal number between 0 and 1 as a string.
+	// FailureRatio is failedRequests divided by totalRequests, a decimal number between 0 and 1 as a string.
 	// +operator-sdk:csv:customresourcedefinitions:type=status
 	FailureRatio string `json:"failureRatio"`
 
-	// RequestsPerSecond, a decimal number as a string: of the last seconds while the test runs, on average over the
+	// RequestsPerSecond, a decimal number as a string: of the last seconds while the test runs, and the average over the
 	// whole run once final is true.
 	// +operator-sdk:csv:customresourcedefinitions:type=status
 	RequestsPerSecond string `json:"requestsPerSecond"`
@@ -612,12 +612,12 @@ type TestResult struct {
 	// +optional
 	P50 *metav1.Duration `json:"p50,omitempty"`
 
-	// P90 is the 90th percentile; absent while the test runs when Locust's web API does not tell it.
+	// P90 is the 90th percentile; absent while the test runs if Locust's web API does not report it.
 	// +operator-sdk:csv:customresourcedefinitions:type=status,displayName="P90"
 	// +optional
 	P90 *metav1.Duration `json:"p90,omitempty"`
 
-	// P95 is the 95th percentile; absent while the test runs when Locust's web API does not tell it.
+	// P95 is the 95th percentile; absent while the test runs if Locust's web API does not report it.
 	// +operator-sdk:csv:customresourcedefinitions:type=status,displayName="P95"
 	// +optional
 	P95 *metav1.Duration `json:"p95,omitempty"`
@@ -627,14 +627,14 @@ type TestResult struct {
 	// +optional
 	P99 *metav1.Duration `json:"p99,omitempty"`
 
-	// Endpoints are the worst few: those with most failures first, then the slowest.
+	// Endpoints are the five worst endpoints: those with the most failures first, then the slowest.
 	// +kubebuilder:validation:MaxItems=5
 	// +listType=atomic
 	// +operator-sdk:csv:customresourcedefinitions:type=status
 	// +optional
 	Endpoints []EndpointResult `json:"endpoints,omitempty"`
 
-	// Errors are the most frequent few.
+	// Errors are the five most frequent errors.
 	// +kubebuilder:validation:MaxItems=5
 	// +listType=atomic
 	// +operator-sdk:csv:customresourcedefinitions:type=status
@@ -648,7 +648,7 @@ type EndpointResult struct {
 	// +optional
 	Method string `json:"method,omitempty"`
 
-	// Name of the endpoint as Locust groups it; long ones are cut.
+	// Name of the endpoint as Locust groups it; long names are truncated.
 	Name string `json:"name"`
 
 	// TotalRequests is the number of requests, failed ones included.
@@ -661,7 +661,7 @@ type EndpointResult struct {
 	// +optional
 	AverageResponseTime *metav1.Duration `json:"averageResponseTime,omitempty"`
 
-	// P95 is the 95th percentile; absent when Locust's web API does not tell it.
+	// P95 is the 95th percentile; absent if Locust's web API does not report it.
 	// +optional
 	P95 *metav1.Duration `json:"p95,omitempty"`
 }
@@ -676,14 +676,14 @@ type ErrorResult struct {
 	// +optional
 	Name string `json:"name,omitempty"`
 
-	// Error in Locust's own words; long ones are cut.
+	// Error is Locust's error message; long messages are truncated.
 	Error string `json:"error"`
 
 	// Occurrences of the error.
 	Occurrences int64 `json:"occurrences"`
 }
 
-// LocustTestStatus is what the operator observed of a test. Everything in it is derived from the
+// LocustTestStatus is the observed state of a test. All of it is derived from the
 // test's objects; nothing is accumulated. After Succeeded or Failed it does not change any more.
 type LocustTestStatus struct {
 	// ObservedGeneration is the metadata.generation that this status was derived from.
@@ -719,7 +719,7 @@ type LocustTestStatus struct {
 	// +optional
 	StartTime *metav1.Time `json:"startTime,omitempty"`
 
-	// MasterPod is the name of the pod that runs Locust's master, or ran it. A run has one master pod: where the master
+	// MasterPod is the name of the pod that runs Locust's master, or ran it. A run has one master pod: if the master
 	// Job starts another, the run is lost.
 	// +operator-sdk:csv:customresourcedefinitions:type=status
 	// +optional
@@ -730,7 +730,7 @@ type LocustTestStatus struct {
 	// +optional
 	CompletionTime *metav1.Time `json:"completionTime,omitempty"`
 
-	// Progress of the load, as Locust's master tells it; absent until it did.
+	// Progress of the load, as reported by Locust's master; absent until the first report.
 	// +operator-sdk:csv:customresourcedefinitions:type=status
 	// +optional
 	Progress *Progress `json:"progress,omitempty"`
@@ -777,7 +777,7 @@ type LocustTest struct {
 	// +optional
 	Status LocustTestStatus `json:"status,omitempty"`
 
-	// DecodeError is set by UnmarshalJSON when the test cannot be decoded; then Spec is empty, but for
+	// DecodeError is set by UnmarshalJSON if the test cannot be decoded. Spec is empty then, except for
 	// worker.replicas.
 	DecodeError *DecodeError `json:"-"`
 }

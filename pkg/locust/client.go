@@ -17,37 +17,37 @@ import (
 )
 
 const (
-	// Timeout is how long one call of Stats takes at most, all its requests together.
+	// Timeout bounds one call of Stats, all its requests together.
 	Timeout = 2 * time.Second
-	// maxRefusal is how much is read of an answer that only says that there is none, in bytes.
-	maxRefusal = 16 << 10
-	// maxHeader bounds the header of an answer in bytes; Locust's has some hundred, a cookie and the reporter's line come to
-	// it. A header of many short lines takes many times as much memory.
+	// maxErrorBody bounds the body of a response with an error status in bytes.
+	maxErrorBody = 16 << 10
+	// maxHeader bounds the header of a response in bytes; Locust's has a few hundred, plus a cookie and the reporter's line.
+	// A header of many short lines takes many times as much memory.
 	maxHeader = 16 << 10
-	// maxCertificates bounds the certificates of a master in bytes; they are kept as long as the connection is.
+	// maxCertificates bounds the certificates of a master in bytes; they stay in memory as long as the connection.
 	maxCertificates = 32 << 10
-	// loginMissing begins the answer of a web UI that asks for a login it has not set up (web.py, auth_required_if_enabled).
-	loginMissing = "Locust auth exception"
+	// loginNotConfigured begins the response of a web UI whose login is not set up (web.py, auth_required_if_enabled).
+	loginNotConfigured = "Locust auth exception"
 
-	// A master is asked every few seconds, so its connection is kept for a few times of that: for each of some hundred
-	// masters one.
+	// A master is polled every few seconds, so its connection is kept for several polls: one for each of a few hundred
+	// masters.
 	idleTimeout = 20 * time.Second
 	maxIdle     = 300
 )
 
-// Client asks masters for their statistics. It may be used by many at the same time.
+// Client gets statistics from masters. It is safe for concurrent use.
 type Client struct {
 	http    *http.Client
-	way     way
+	route   route
 	timeout time.Duration
-	// proxied is true when the API server stands in between.
+	// proxied is true if requests go through the API server.
 	proxied bool
 }
 
-// DialContext makes a connection, as net.Dialer.DialContext does.
+// DialContext opens a connection, like net.Dialer.DialContext.
 type DialContext func(ctx context.Context, network, address string) (net.Conn, error)
 
-// Option changes a client.
+// Option configures a Client.
 type Option func(*options)
 
 type options struct {
@@ -55,13 +55,13 @@ type options struct {
 	dial    DialContext
 }
 
-// WithTimeout sets another time than Timeout.
+// WithTimeout replaces Timeout.
 func WithTimeout(timeout time.Duration) Option { return func(o *options) { o.timeout = timeout } }
 
-// WithDialContext makes the connections of NewDirect in another way, such as to a server of a test.
+// WithDialContext sets the function that opens the connections of NewDirect, for example to a test server.
 func WithDialContext(dial DialContext) Option { return func(o *options) { o.dial = dial } }
 
-func with(opts []Option) options {
+func applyOptions(opts []Option) options {
 	o := options{timeout: Timeout, dial: (&net.Dialer{Timeout: Timeout}).DialContext}
 	for _, change := range opts {
 		change(&o)
@@ -69,30 +69,30 @@ func with(opts []Option) options {
 	return o
 }
 
-// NewDirect is a client inside the cluster: it asks the master's pod at its own address.
+// NewDirect returns a client for use inside the cluster: it connects to the IP address of the master's pod.
 func NewDirect(opts ...Option) *Client {
-	o := with(opts)
+	o := applyOptions(opts)
 	var protocols http.Protocols
-	protocols.SetHTTP1(true) // gevent's server knows no other
+	protocols.SetHTTP1(true) // gevent's server supports no other
 	transport := &http.Transport{
-		Proxy:       nil, // the environment's proxy is for the world outside
+		Proxy:       nil, // the environment's proxy is for destinations outside the cluster
 		DialContext: o.dial,
-		// Users bring certificates that they have signed themselves, for whatever name. Nothing secret is sent, and the
-		// answer would be trusted no more if it came from a known server: it is the locustfile's.
-		TLSClientConfig:        &tls.Config{InsecureSkipVerify: true, VerifyPeerCertificate: checkSize},
+		// Users have self-signed certificates, for any name. Nothing secret is sent, and the response is untrusted even
+		// from a verified server, because the locustfile can change it.
+		TLSClientConfig:        &tls.Config{InsecureSkipVerify: true, VerifyPeerCertificate: checkCertificateSize},
 		TLSHandshakeTimeout:    o.timeout,
-		DisableCompression:     true, // a small answer could unpack to a large one
+		DisableCompression:     true, // a small response could decompress to a large one
 		MaxIdleConns:           maxIdle,
 		MaxIdleConnsPerHost:    1,
 		IdleConnTimeout:        idleTimeout,
 		MaxResponseHeaderBytes: maxHeader,
 		Protocols:              &protocols,
 	}
-	return &Client{http: without(&http.Client{Transport: transport}), way: directly, timeout: o.timeout}
+	return &Client{http: withoutRedirects(&http.Client{Transport: transport}), route: directRoute, timeout: o.timeout}
 }
 
-// checkSize refuses certificates that are too large.
-func checkSize(certificates [][]byte, _ [][]*x509.Certificate) error {
+// checkCertificateSize rejects certificates that are too large.
+func checkCertificateSize(certificates [][]byte, _ [][]*x509.Certificate) error {
 	size := 0
 	for _, certificate := range certificates {
 		size += len(certificate)
@@ -103,10 +103,10 @@ func checkSize(certificates [][]byte, _ [][]*x509.Certificate) error {
 	return nil
 }
 
-// NewProxy is a client outside the cluster: it asks through the API server, as cfg says and with cfg's rights, which
-// have to include "get pods/proxy". Requests are not held back by cfg's rate limit.
+// NewProxy returns a client for use outside the cluster: it connects through the API server of cfg, whose user needs the
+// permission "get pods/proxy". cfg's rate limit does not apply.
 func NewProxy(cfg *rest.Config, opts ...Option) (*Client, error) {
-	through, err := viaProxy(cfg)
+	through, err := proxyRoute(cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -114,11 +114,11 @@ func NewProxy(cfg *rest.Config, opts ...Option) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Client{http: without(&http.Client{Transport: transport}), way: through, timeout: with(opts).timeout, proxied: true}, nil
+	return &Client{http: withoutRedirects(&http.Client{Transport: transport}), route: through, timeout: applyOptions(opts).timeout, proxied: true}, nil
 }
 
-// proxyTransport has cfg's credentials and the bounds of NewDirect: what comes through the API server is the masters'.
-// HTTP/2 would take in up to 4 MiB of each answer before it is decoded.
+// proxyTransport returns a transport with cfg's credentials and the bounds of NewDirect, because the responses that come
+// through the API server are the masters'. HTTP/2 would buffer up to 4 MiB of each response before it is decoded.
 func proxyTransport(cfg *rest.Config) (http.RoundTripper, error) {
 	server, err := rest.TLSConfigFor(cfg)
 	if err != nil {
@@ -146,41 +146,40 @@ func proxyTransport(cfg *rest.Config) (http.RoundTripper, error) {
 	})
 }
 
-// without is a copy of the client that follows no redirects and keeps no cookies; the time is bounded elsewhere.
-func without(client *http.Client) *http.Client {
+// withoutRedirects returns a copy of the client without redirects, cookies and timeout; Stats sets a deadline.
+func withoutRedirects(client *http.Client) *http.Client {
 	return &http.Client{
 		Transport:     client.Transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }
 
-// Stats asks the master for its statistics. When the load has stopped, average, percentiles, endpoints and requests per
-// second are those of the CSV, which knows the 95th percentile in all versions and the rate over the whole run; when it
-// cannot be had, they stay those of the JSON: the rate is that of the last seconds then, and Exact is false.
+// Stats gets the master's statistics. Once the load has stopped, average, percentiles, endpoints and requests per second
+// come from the CSV, which has the 95th percentile in all versions and the rate over the whole run. Without the CSV they
+// come from the JSON: the rate is that of the last seconds then, and Exact is false.
 //
-// For what went wrong see Reason and the Err variables.
+// See Reason and the Err variables for errors.
 func (c *Client) Stats(ctx context.Context, t Target) (*report.Report, error) {
-	if err := c.way.check(t); err != nil {
+	if err := c.route.check(t); err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, ErrNoAnswer)
 	defer cancel()
 
-	r, agreed, err := c.both(ctx, t)
-	if err != nil || agreed {
+	r, consistent, err := c.statsAndCSV(ctx, t)
+	if err != nil || consistent {
 		return r, err
 	}
-	// The JSON may be up to two seconds old (web.py, memoize), the CSV is not: something came in between.
-	if again, _, err := c.both(ctx, t); err == nil {
+	// The JSON may be up to two seconds old (web.py, memoize), the CSV is current: try again.
+	if again, _, err := c.statsAndCSV(ctx, t); err == nil {
 		r = again
 	}
 	return r, nil
 }
 
-// both asks for the JSON, and for the CSV when the load has stopped. Agreed is false when the two are of different
-// moments.
-func (c *Client) both(ctx context.Context, t Target) (r *report.Report, agreed bool, err error) {
-	if r, err = c.report(ctx, t); err != nil {
+// statsAndCSV gets the JSON, and the CSV once the load has stopped. consistent is false if the two have different counts.
+func (c *Client) statsAndCSV(ctx context.Context, t Target) (r *report.Report, consistent bool, err error) {
+	if r, err = c.getStats(ctx, t); err != nil {
 		return nil, false, err
 	}
 	if r.State != report.StateStopped {
@@ -198,8 +197,8 @@ func (c *Client) both(ctx context.Context, t Target) (r *report.Report, agreed b
 	return r, true, nil
 }
 
-// report asks for the JSON.
-func (c *Client) report(ctx context.Context, t Target) (r *report.Report, err error) {
+// getStats gets the JSON.
+func (c *Client) getStats(ctx context.Context, t Target) (r *report.Report, err error) {
 	header, err := c.get(ctx, t, pathStats, func(body io.Reader) (err error) { r, err = report.DecodeStats(body); return err })
 	if err != nil {
 		return nil, err
@@ -208,43 +207,43 @@ func (c *Client) report(ctx context.Context, t Target) (r *report.Report, err er
 	return r, nil
 }
 
-// get gets a page, and decodes it while it comes.
+// get requests a page, and decodes it while it is received.
 func (c *Client) get(ctx context.Context, t Target, page string, decode func(body io.Reader) error) (http.Header, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.way.address(t, page).String(), http.NoBody)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.route.address(t, page).String(), http.NoBody)
 	if err != nil {
 		return nil, &requestError{reason: "the address is not valid", causes: []error{err}}
 	}
-	// Or else the transport asks for gzip where it may, and unpacks it.
+	// Keep the transport from requesting gzip.
 	req.Header.Set("Accept-Encoding", "identity")
 
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return nil, c.failed(ctx, err)
+		return nil, c.transportError(ctx, err)
 	}
 	defer func() { _ = resp.Body.Close() }()
 
 	if resp.StatusCode != http.StatusOK {
-		body, _ := io.ReadAll(io.LimitReader(resp.Body, maxRefusal)) // what is missing of it does not matter
-		return nil, c.refusal(resp, body)
+		body, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody)) // a partial body is enough
+		return nil, c.statusError(resp, body)
 	}
-	body := bufio.NewReaderSize(resp.Body, len(loginMissing)) // the decoders have buffers of their own
-	if start, _ := body.Peek(len(loginMissing)); string(start) == loginMissing {
-		return nil, because(ErrLogin)
+	body := bufio.NewReaderSize(resp.Body, len(loginNotConfigured)) // the decoders have buffers of their own
+	if start, _ := body.Peek(len(loginNotConfigured)); string(start) == loginNotConfigured {
+		return nil, newRequestError(ErrLogin)
 	}
 	if err := decode(body); err != nil {
-		return nil, c.refused(ctx, err)
+		return nil, c.decodingError(ctx, err)
 	}
 	return resp.Header, nil
 }
 
-// refused is the error for an answer that could not be decoded.
-func (c *Client) refused(ctx context.Context, err error) error {
+// decodingError returns the error for a response that could not be decoded.
+func (c *Client) decodingError(ctx context.Context, err error) error {
 	var decoding *report.DecodeError
 	switch {
 	case errors.Is(err, report.ErrTooLarge):
-		return because(ErrTooLarge)
+		return newRequestError(ErrTooLarge)
 	case errors.As(err, &decoding):
-		return notLocust(err)
+		return notLocustError(err)
 	}
-	return c.failed(ctx, err)
+	return c.transportError(ctx, err)
 }

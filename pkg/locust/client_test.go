@@ -26,7 +26,7 @@ import (
 
 var shop = Target{Namespace: "load", Pod: "shop-master-x7k2p", IP: "10.244.1.7", Port: 8089}
 
-// sample is an answer of a real Locust.
+// sample returns a response of a real Locust.
 func sample(t *testing.T, name string) []byte {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join("report", "testdata", name))
@@ -46,8 +46,8 @@ func pages(pages map[string][]byte) http.HandlerFunc {
 	}
 }
 
-// says answers everything the same.
-func says(code int, body string, header ...string) http.HandlerFunc {
+// respond returns a handler with the same response to every request.
+func respond(code int, body string, header ...string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		for i := 0; i < len(header); i += 2 {
 			w.Header().Set(header[i], header[i+1])
@@ -57,14 +57,14 @@ func says(code int, body string, header ...string) http.HandlerFunc {
 	}
 }
 
-// dialing connects to the address, whatever is asked for.
+// dialing connects to the address for every target.
 func dialing(address string) Option {
 	return WithDialContext(func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, network, address)
 	})
 }
 
-// directTo is a client that has the handler at every address.
+// directTo returns a client that finds the handler at every address.
 func directTo(t *testing.T, handler http.Handler, opts ...Option) *Client {
 	t.Helper()
 	server := httptest.NewServer(handler)
@@ -72,7 +72,7 @@ func directTo(t *testing.T, handler http.Handler, opts ...Option) *Client {
 	return NewDirect(append(opts, dialing(server.Listener.Addr().String()))...)
 }
 
-// proxyTo is a client that has the handler as its API server.
+// proxyTo returns a client with the handler as its API server.
 func proxyTo(t *testing.T, handler http.Handler, opts ...Option) *Client {
 	t.Helper()
 	server := httptest.NewServer(handler)
@@ -100,7 +100,7 @@ func TestDirect_Running(t *testing.T) {
 		assert.InDelta(t, 36.8, r.RequestsPerSecond, 0)
 	}
 	const want = "GET 10.244.1.7:8089/stats/requests HTTP/1.1"
-	assert.Equal(t, []string{want, want}, asked, "a running load is not asked for its CSV")
+	assert.Equal(t, []string{want, want}, asked, "the CSV is requested only after the end of the load")
 }
 
 func TestDirect_Stopped(t *testing.T) {
@@ -180,7 +180,7 @@ func TestDirect_TLS(t *testing.T) {
 	assert.Equal(t, int64(1130), r.Requests)
 }
 
-// A chain of certificates may be 256 KiB by TLS, and would be kept with the connection.
+// A certificate chain may have up to 256 KiB in TLS, and would be kept with the connection.
 func TestDirect_LargeCertificates(t *testing.T) {
 	server := httptest.NewUnstartedServer(pages(map[string][]byte{pathStats: sample(t, "2.12-running.json")}))
 	server.StartTLS()
@@ -195,11 +195,11 @@ func TestDirect_LargeCertificates(t *testing.T) {
 
 func TestDirect_ProxyOfTheEnvironment(t *testing.T) {
 	t.Setenv("HTTP_PROXY", "http://127.0.0.1:1")
-	_, err := directTo(t, says(200, string(sample(t, "2.47-ready.json")))).Stats(t.Context(), shop)
+	_, err := directTo(t, respond(200, string(sample(t, "2.47-ready.json")))).Stats(t.Context(), shop)
 	require.NoError(t, err)
 }
 
-// Every poll of a master uses the same connection.
+// All polls of a master use the same connection.
 func TestDirect_Connections(t *testing.T) {
 	var dialed atomic.Int32
 	server := httptest.NewServer(pages(map[string][]byte{pathStats: sample(t, "2.47-stopped.json"), pathCSV: sample(t, "2.47-stopped.csv")}))
@@ -225,60 +225,60 @@ func zipped(t *testing.T, data []byte) string {
 	return b.String()
 }
 
-// Answers that are refused, whichever way they come.
+// Responses that are rejected on both routes.
 func TestStats_Refused(t *testing.T) {
 	for name, row := range map[string]struct {
 		handler http.HandlerFunc
 		want    string
 		is      error
 	}{
-		"login":             {says(302, "", "Location", "/login?next=%2Fstats%2Frequests"), "asks for a login (--web-login)", ErrLogin},
-		"login, base path":  {says(303, "", "Location", "/b/login?next=x"), "asks for a login (--web-login)", ErrLogin},
-		"login of 2.12":     {says(401, "", "WWW-Authenticate", `Basic realm=""`), "asks for a login (--web-login)", ErrLogin},
-		"forbidden":         {says(403, "no"), "asks for a login (--web-login)", ErrLogin},
-		"login not set up":  {says(200, "Locust auth exception: The session is unavailable"), "asks for a login (--web-login)", ErrLogin},
-		"redirect":          {says(302, "", "Location", "http://127.0.0.1:1/elsewhere"), "HTTP status 302", nil},
-		"redirect nowhere":  {says(302, ""), "HTTP status 302", nil},
-		"error":             {says(500, strings.Repeat("x", 100000)), "HTTP status 500", nil},
-		"not found":         {says(404, ""), "HTTP status 404", nil},
-		"no content":        {says(204, ""), "HTTP status 204", nil},
-		"a page":            {says(200, "<!doctype html>"), "the answer is not Locust's: it is no JSON", ErrNotLocust},
-		"nothing":           {says(200, ""), "the answer is not Locust's: it is empty", ErrNotLocust},
-		"other JSON":        {says(200, `{"stats":[]}`), "the answer is not Locust's: state is missing", ErrNotLocust},
-		"packed":            {says(200, zipped(t, sample(t, "2.47-ready.json")), "Content-Encoding", "gzip"), "the answer is not Locust's: it is no JSON", ErrNotLocust},
-		"large":             {says(200, `{"state":"`+strings.Repeat("x", report.MaxAnswer)), "the answer is larger than 1 MiB", ErrTooLarge},
-		"large when packed": {says(200, zipped(t, bytes.Repeat([]byte(" "), 1<<24)), "Content-Encoding", "gzip"), "the answer is not Locust's: it is no JSON", ErrNotLocust},
+		"login":             {respond(302, "", "Location", "/login?next=%2Fstats%2Frequests"), "requires a login (--web-login)", ErrLogin},
+		"login, base path":  {respond(303, "", "Location", "/b/login?next=x"), "requires a login (--web-login)", ErrLogin},
+		"login of 2.12":     {respond(401, "", "WWW-Authenticate", `Basic realm=""`), "requires a login (--web-login)", ErrLogin},
+		"forbidden":         {respond(403, "no"), "requires a login (--web-login)", ErrLogin},
+		"login not set up":  {respond(200, "Locust auth exception: The session is unavailable"), "requires a login (--web-login)", ErrLogin},
+		"redirect":          {respond(302, "", "Location", "http://127.0.0.1:1/elsewhere"), "HTTP status 302", nil},
+		"redirect nowhere":  {respond(302, ""), "HTTP status 302", nil},
+		"error":             {respond(500, strings.Repeat("x", 100000)), "HTTP status 500", nil},
+		"not found":         {respond(404, ""), "HTTP status 404", nil},
+		"no content":        {respond(204, ""), "HTTP status 204", nil},
+		"a page":            {respond(200, "<!doctype html>"), "the response is not from Locust: the document is not JSON", ErrNotLocust},
+		"nothing":           {respond(200, ""), "the response is not from Locust: the document is empty", ErrNotLocust},
+		"other JSON":        {respond(200, `{"stats":[]}`), "the response is not from Locust: state is missing", ErrNotLocust},
+		"packed":            {respond(200, zipped(t, sample(t, "2.47-ready.json")), "Content-Encoding", "gzip"), "the response is not from Locust: the document is not JSON", ErrNotLocust},
+		"large":             {respond(200, `{"state":"`+strings.Repeat("x", report.MaxResponseBytes)), "the response is larger than 1 MiB", ErrTooLarge},
+		"large when packed": {respond(200, zipped(t, bytes.Repeat([]byte(" "), 1<<24)), "Content-Encoding", "gzip"), "the response is not from Locust: the document is not JSON", ErrNotLocust},
 	} {
 		t.Run(name, func(t *testing.T) {
-			for way, client := range map[string]*Client{"direct": directTo(t, row.handler), "proxy": proxyTo(t, row.handler)} {
+			for route, client := range map[string]*Client{"direct": directTo(t, row.handler), "proxy": proxyTo(t, row.handler)} {
 				r, err := client.Stats(t.Context(), shop)
-				assert.Nil(t, r, way)
-				require.Error(t, err, way)
-				assert.Equal(t, row.want, Reason(err), way)
-				assert.True(t, strings.HasPrefix(err.Error(), row.want), "%s: %v", way, err)
+				assert.Nil(t, r, route)
+				require.Error(t, err, route)
+				assert.Equal(t, row.want, Reason(err), route)
+				assert.True(t, strings.HasPrefix(err.Error(), row.want), "%s: %v", route, err)
 				if row.is != nil {
-					require.ErrorIs(t, err, row.is, way)
+					require.ErrorIs(t, err, row.is, route)
 				}
 			}
 		})
 	}
 }
 
-// Exactly MaxAnswer bytes are still read.
+// Exactly MaxResponseBytes are still read.
 func TestStats_LargestAnswer(t *testing.T) {
 	answer := string(sample(t, "2.47-ready.json"))
-	answer += strings.Repeat(" ", report.MaxAnswer-len(answer))
-	_, err := directTo(t, says(200, answer)).Stats(t.Context(), shop)
+	answer += strings.Repeat(" ", report.MaxResponseBytes-len(answer))
+	_, err := directTo(t, respond(200, answer)).Stats(t.Context(), shop)
 	require.NoError(t, err)
-	_, err = directTo(t, says(200, answer+" ")).Stats(t.Context(), shop)
+	_, err = directTo(t, respond(200, answer+" ")).Stats(t.Context(), shop)
 	require.ErrorIs(t, err, ErrTooLarge)
 }
 
 func TestStats_NotLocustHasTheDetails(t *testing.T) {
-	_, err := directTo(t, says(200, "<html>")).Stats(t.Context(), shop)
+	_, err := directTo(t, respond(200, "<html>")).Stats(t.Context(), shop)
 	var decoding *report.DecodeError
 	require.ErrorAs(t, err, &decoding)
-	assert.EqualError(t, err, "the answer is not Locust's: it is no JSON: invalid character '<' looking for beginning of value")
+	assert.EqualError(t, err, "the response is not from Locust: the document is not JSON: invalid character '<' looking for beginning of value")
 }
 
 func TestStats_TooSlow(t *testing.T) {
@@ -300,21 +300,21 @@ func TestStats_TooSlow(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			for way, client := range map[string]*Client{
+			for route, client := range map[string]*Client{
 				"direct": directTo(t, handler, WithTimeout(limit)), "proxy": proxyTo(t, handler, WithTimeout(limit)),
 			} {
 				start := time.Now()
 				_, err := client.Stats(t.Context(), shop)
-				assert.Equal(t, "no answer within 0.15 s", Reason(err), way)
-				require.ErrorIs(t, err, ErrNoAnswer, way)
+				assert.Equal(t, "no answer within 0.15 s", Reason(err), route)
+				require.ErrorIs(t, err, ErrNoAnswer, route)
 				assert.Less(t, time.Since(start), 10*limit)
 			}
 		})
 	}
-	assert.Equal(t, "no answer within 2 s", Reason((&Client{timeout: Timeout}).late(nil)))
+	assert.Equal(t, "no answer within 2 s", Reason((&Client{timeout: Timeout}).timeoutError(nil)))
 }
 
-// A CSV that does not come takes no more time than all of the call may, and costs only itself.
+// If the CSV times out, the call stays within its timeout and returns the JSON.
 func TestStats_SlowCSV(t *testing.T) {
 	client := directTo(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == pathCSV {
@@ -336,7 +336,7 @@ func TestStats_CallersContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(20*time.Millisecond, cancel)
 	_, err := client.Stats(ctx, shop)
-	assert.Equal(t, "the request was called off", Reason(err))
+	assert.Equal(t, "the request was canceled", Reason(err))
 	require.ErrorIs(t, err, context.Canceled)
 
 	ctx, cancel = context.WithTimeout(t.Context(), 20*time.Millisecond)
@@ -378,7 +378,7 @@ func TestDirect_Network(t *testing.T) {
 	}
 }
 
-// A server that breaks off: at the end of its words, or in the middle of them.
+// A server that closes the connection after a response or within it.
 func TestDirect_BrokenOff(t *testing.T) {
 	answering := func(answer string) string {
 		listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -416,7 +416,7 @@ func TestDirect_BrokenOff(t *testing.T) {
 	t.Run("HTTP instead of HTTPS", func(t *testing.T) {
 		target := shop
 		target.TLS = true
-		_, err := directTo(t, says(200, "")).Stats(t.Context(), target)
+		_, err := directTo(t, respond(200, "")).Stats(t.Context(), target)
 		assert.Equal(t, "does not speak TLS", Reason(err))
 	})
 	t.Run("another instead of HTTPS", func(t *testing.T) {
@@ -428,7 +428,7 @@ func TestDirect_BrokenOff(t *testing.T) {
 }
 
 func TestTarget(t *testing.T) {
-	proxied, err := viaProxy(&rest.Config{Host: "https://10.0.0.1:6443"})
+	proxied, err := proxyRoute(&rest.Config{Host: "https://10.0.0.1:6443"})
 	require.NoError(t, err)
 	const base = "https://10.0.0.1:6443/api/v1/namespaces/load/pods/"
 	for name, row := range map[string]struct {
@@ -457,43 +457,43 @@ func TestTarget(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			target := shop
 			row.change(&target)
-			require.NoError(t, directly.check(target))
+			require.NoError(t, directRoute.check(target))
 			require.NoError(t, proxied.check(target))
-			assert.Equal(t, row.direct, directly.address(target, pathStats).String())
+			assert.Equal(t, row.direct, directRoute.address(target, pathStats).String())
 			assert.Equal(t, row.proxy, proxied.address(target, pathStats).String())
 		})
 	}
 	sixth := shop
 	sixth.IP = "fd00:10::7"
-	assert.Equal(t, "http://[fd00:10::7]:8089/stats/requests", directly.address(sixth, pathStats).String())
+	assert.Equal(t, "http://[fd00:10::7]:8089/stats/requests", directRoute.address(sixth, pathStats).String())
 }
 
 func TestTarget_Refused(t *testing.T) {
-	proxied, err := viaProxy(&rest.Config{Host: "https://10.0.0.1:6443"})
+	proxied, err := proxyRoute(&rest.Config{Host: "https://10.0.0.1:6443"})
 	require.NoError(t, err)
 	const none, invalid = "the pod's IP address is of a kind that no pod has, such as loopback or link-local", "the pod's IP address is not valid"
 	for name, row := range map[string]struct {
-		way    way
+		route  route
 		change func(*Target)
 		want   string
 	}{
-		"no address yet":   {directly, func(t *Target) { t.IP = "" }, "the pod has no IP address yet"},
-		"a name":           {directly, func(t *Target) { t.IP = "shop-master.other.svc" }, invalid},
-		"a port":           {directly, func(t *Target) { t.IP = "10.0.0.1:80" }, invalid},
-		"a zone":           {directly, func(t *Target) { t.IP = "fd00::7%eth0" }, invalid},
-		"a short form":     {directly, func(t *Target) { t.IP = "127.1" }, invalid},
-		"loopback":         {directly, func(t *Target) { t.IP = "127.8.9.1" }, none},
-		"loopback, IPv6":   {directly, func(t *Target) { t.IP = "::1" }, none},
-		"loopback, mapped": {directly, func(t *Target) { t.IP = "::ffff:127.0.0.1" }, none},
-		"unspecified":      {directly, func(t *Target) { t.IP = "0.0.0.0" }, none},
-		"unspecified IPv6": {directly, func(t *Target) { t.IP = "::" }, none},
-		"multicast":        {directly, func(t *Target) { t.IP = "224.0.0.1" }, none},
-		"multicast, IPv6":  {directly, func(t *Target) { t.IP = "ff05::1" }, none},
-		"metadata":         {directly, func(t *Target) { t.IP = "169.254.169.254" }, none},
-		"metadata, mapped": {directly, func(t *Target) { t.IP = "::ffff:169.254.169.254" }, none},
-		"link-local":       {directly, func(t *Target) { t.IP = "fe80::1" }, none},
-		"no port":          {directly, func(t *Target) { t.Port = 0 }, "the port is not valid"},
-		"port":             {directly, func(t *Target) { t.Port = 65536 }, "the port is not valid"},
+		"no address yet":   {directRoute, func(t *Target) { t.IP = "" }, "the pod has no IP address yet"},
+		"a name":           {directRoute, func(t *Target) { t.IP = "shop-master.other.svc" }, invalid},
+		"a port":           {directRoute, func(t *Target) { t.IP = "10.0.0.1:80" }, invalid},
+		"a zone":           {directRoute, func(t *Target) { t.IP = "fd00::7%eth0" }, invalid},
+		"a short form":     {directRoute, func(t *Target) { t.IP = "127.1" }, invalid},
+		"loopback":         {directRoute, func(t *Target) { t.IP = "127.8.9.1" }, none},
+		"loopback, IPv6":   {directRoute, func(t *Target) { t.IP = "::1" }, none},
+		"loopback, mapped": {directRoute, func(t *Target) { t.IP = "::ffff:127.0.0.1" }, none},
+		"unspecified":      {directRoute, func(t *Target) { t.IP = "0.0.0.0" }, none},
+		"unspecified IPv6": {directRoute, func(t *Target) { t.IP = "::" }, none},
+		"multicast":        {directRoute, func(t *Target) { t.IP = "224.0.0.1" }, none},
+		"multicast, IPv6":  {directRoute, func(t *Target) { t.IP = "ff05::1" }, none},
+		"metadata":         {directRoute, func(t *Target) { t.IP = "169.254.169.254" }, none},
+		"metadata, mapped": {directRoute, func(t *Target) { t.IP = "::ffff:169.254.169.254" }, none},
+		"link-local":       {directRoute, func(t *Target) { t.IP = "fe80::1" }, none},
+		"no port":          {directRoute, func(t *Target) { t.Port = 0 }, "the port is not valid"},
+		"port":             {directRoute, func(t *Target) { t.Port = 65536 }, "the port is not valid"},
 
 		"no pod":         {proxied, func(t *Target) { t.Pod = "" }, "the pod has no valid name"},
 		"a host":         {proxied, func(t *Target) { t.Pod = "x.example.com/" }, "the pod has no valid name"},
@@ -511,17 +511,17 @@ func TestTarget_Refused(t *testing.T) {
 				dialed = true
 				return nil, errors.New("x")
 			}))
-			client.way = row.way
+			client.route = row.route
 			_, err := client.Stats(t.Context(), target)
 			assert.Equal(t, row.want, Reason(err))
 			assert.False(t, dialed)
 		})
 	}
-	// The API server knows a pod by its name alone, and it may have dots.
+	// The API server identifies a pod by its name alone, which may contain dots.
 	assert.NoError(t, proxied.check(Target{Namespace: "load", Pod: "a.b-master-0", Port: 8089}))
 }
 
-// The API server may be one among others behind a path, and has its own credentials.
+// The API server may be behind a path, and has its own credentials.
 func TestProxy(t *testing.T) {
 	var asked string
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -541,7 +541,7 @@ func TestProxy(t *testing.T) {
 		assert.Equal(t, int64(1101), r.Requests)
 	}
 	assert.Equal(t, "/clusters/c1/api/v1/namespaces/load/pods/shop-master-x7k2p:8089/proxy/stats/requests Bearer secret identity", asked)
-	assert.Equal(t, time.Nanosecond, cfg.Timeout, "the caller's config is left as it is")
+	assert.Equal(t, time.Nanosecond, cfg.Timeout, "the caller's config is not modified")
 	assert.False(t, cfg.DisableCompression)
 }
 
@@ -557,10 +557,10 @@ func TestProxy_NotPossible(t *testing.T) {
 	}
 }
 
-// What an API server of Kubernetes 1.37 said.
-func TestProxy_APIServersOwnWords(t *testing.T) {
+// Messages of an API server of Kubernetes 1.37.
+func TestProxy_APIServersOwnMessages(t *testing.T) {
 	status := func(code int, reason, message string) http.HandlerFunc {
-		return says(code, fmt.Sprintf(`{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":%q,"reason":%q,"code":%d}`, message, reason, code))
+		return respond(code, fmt.Sprintf(`{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":%q,"reason":%q,"code":%d}`, message, reason, code))
 	}
 	unavailable := func(message string) http.HandlerFunc {
 		return status(503, "ServiceUnavailable", "error trying to reach service: "+message)
@@ -574,8 +574,8 @@ func TestProxy_APIServersOwnWords(t *testing.T) {
 			`the API server does not permit "get pods/proxy"`,
 		},
 		"unauthorized":  {status(401, "Unauthorized", "Unauthorized"), "the API server: HTTP status 401"},
-		"no pod":        {status(404, "NotFound", `pods "shop-master-x7k2p" not found`), "the pod is not there"},
-		"no address":    {status(400, "BadRequest", "address not allowed"), "the pod has no IP address that may be asked"},
+		"no pod":        {status(404, "NotFound", `pods "shop-master-x7k2p" not found`), "the pod does not exist"},
+		"no address":    {status(400, "BadRequest", "address not allowed"), "the pod has no IP address that the API server may connect to"},
 		"refused":       {unavailable("dial tcp 10.244.0.188:8089: connect: connection refused"), "connection refused"},
 		"reset":         {unavailable("read tcp 10.244.0.1:53244->10.244.0.185:8089: read: connection reset by peer"), "the connection was closed without an answer"},
 		"end":           {unavailable("EOF"), "the connection was closed without an answer"},
@@ -585,8 +585,8 @@ func TestProxy_APIServersOwnWords(t *testing.T) {
 		"timeout":       {unavailable("dial tcp 10.244.0.188:8089: i/o timeout"), "no answer in time"},
 		"other":         {unavailable("at 0xc00012"), "the API server: HTTP status 503"},
 		"busy":          {status(429, "TooManyRequests", "too many requests"), "the API server: HTTP status 429"},
-		"not Locust's":  {says(404, "404 page not found"), "HTTP status 404"},
-		"Locust's JSON": {says(403, `{"kind":1}`), "asks for a login (--web-login)"},
+		"not Locust's":  {respond(404, "404 page not found"), "HTTP status 404"},
+		"Locust's JSON": {respond(403, `{"kind":1}`), "requires a login (--web-login)"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := proxyTo(t, row.handler).Stats(t.Context(), shop)
@@ -596,7 +596,7 @@ func TestProxy_APIServersOwnWords(t *testing.T) {
 			assert.Equal(t, name == "refused", errors.Is(err, ErrRefused))
 		})
 	}
-	t.Run("a Status from Locust itself is nothing special", func(t *testing.T) {
+	t.Run("a Status from Locust itself is not interpreted", func(t *testing.T) {
 		_, err := directTo(t, status(403, "Forbidden", "x")).Stats(t.Context(), shop)
 		require.ErrorIs(t, err, ErrLogin)
 	})
@@ -609,7 +609,7 @@ func TestProxy_APIServersOwnWords(t *testing.T) {
 	})
 }
 
-// What comes through the API server is the masters': its headers are bounded too, and no more of an answer is taken in than
+// Responses through the API server are the masters': their headers are bounded too, and the body is not buffered before it
 // is decoded.
 func TestProxy_Bounds(t *testing.T) {
 	var protocol string
@@ -634,7 +634,7 @@ func TestReason(t *testing.T) {
 	assert.Equal(t, "x", Reason(fmt.Errorf("more: %w", &requestError{reason: "x"})))
 }
 
-// The reporter's header comes along whichever way Locust is asked, and one that is not the reporter's does no harm.
+// The reporter's header is decoded on both routes, and an invalid one is ignored.
 func TestStats_Target(t *testing.T) {
 	six, running := int32(6), string(sample(t, "2.47-running.json"))
 	for name, row := range map[string]struct {
@@ -646,11 +646,11 @@ func TestStats_Target(t *testing.T) {
 		"large":          {`{"target_users":6,"run_time":null,"shape":false` + strings.Repeat(" ", 4096) + "}", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			handler := says(200, running, "x-locust-operator", row.value)
-			for way, client := range map[string]*Client{"direct": directTo(t, handler), "proxy": proxyTo(t, handler)} {
+			handler := respond(200, running, "x-locust-operator", row.value)
+			for route, client := range map[string]*Client{"direct": directTo(t, handler), "proxy": proxyTo(t, handler)} {
 				r, err := client.Stats(t.Context(), shop)
-				require.NoError(t, err, way)
-				assert.Equal(t, row.want, r.Target, way)
+				require.NoError(t, err, route)
+				assert.Equal(t, row.want, r.Target, route)
 			}
 		})
 	}

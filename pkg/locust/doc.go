@@ -1,6 +1,6 @@
-// Package locust asks the web API of Locust's master for the statistics of a run, and says in a few stable words why
-// when it cannot.
+// Package locust gets the statistics of a run from the web API of Locust's master, and returns errors with short, stable
+// reasons.
 //
-// The answer is the user's: the locustfile may change every page of the web UI, and put anything in its place. So time
-// and size of an answer are bounded, redirects are not followed, and package report checks what is in it.
+// The response is untrusted: the locustfile may change or replace every page of the web UI. So the time and size of a
+// response are bounded, redirects are not followed, and package report validates the content.
 package locust

@@ -17,20 +17,20 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/locust/report"
 )
 
-// What may be wrong, for errors.Is.
+// Errors of Client.Stats, for errors.Is.
 var (
-	// ErrLogin is a web UI that asks for a login, which the operator has none for.
-	ErrLogin = errors.New("asks for a login (--web-login)")
-	// ErrPermission is an API server that does not let the operator through to the pod.
+	// ErrLogin reports a web UI that requires a login, which the operator does not have.
+	ErrLogin = errors.New("requires a login (--web-login)")
+	// ErrPermission reports an API server that denies the operator access to the pod's proxy.
 	ErrPermission = errors.New(`the API server does not permit "get pods/proxy"`)
-	// ErrRefused is a master that does not listen: it has not come that far yet, or serves no web UI there.
+	// ErrRefused reports a master that does not listen: it is still starting, or serves no web UI on the port.
 	ErrRefused = errors.New("connection refused")
-	// ErrNoAnswer is an answer that did not come in time.
+	// ErrNoAnswer reports a timeout.
 	ErrNoAnswer = errors.New("no answer in time")
-	// ErrTooLarge is an answer beyond report.MaxAnswer.
-	ErrTooLarge = fmt.Errorf("the answer is larger than %d MiB", report.MaxAnswer>>20)
-	// ErrNotLocust is an answer that is not of Locust's form; a *report.DecodeError is in it, too.
-	ErrNotLocust = errors.New("the answer is not Locust's")
+	// ErrTooLarge reports a response larger than report.MaxResponseBytes.
+	ErrTooLarge = fmt.Errorf("the response is larger than %d MiB", report.MaxResponseBytes>>20)
+	// ErrNotLocust reports a response that is not in Locust's format; it also wraps a *report.DecodeError.
+	ErrNotLocust = errors.New("the response is not from Locust")
 )
 
 const (
@@ -39,13 +39,13 @@ const (
 	noTLS   = "does not speak TLS"
 )
 
-// requestError is a request that failed. Its text is the reason, which holds nothing that changes from one request to
-// the next: no ports of this side, no times, no pointers. It goes into a condition.
+// requestError is the error of a failed request. Its reason is the same for every request that fails in the same way,
+// because it is shown in a condition: no local ports, no times, no pointers.
 type requestError struct {
 	reason string
-	// detail is the error's text where it may tell more than the reason.
+	// detail is a more specific text than the reason; empty if there is none.
 	detail string
-	// causes are what errors.Is and errors.As find.
+	// causes are the wrapped errors.
 	causes []error
 }
 
@@ -58,14 +58,14 @@ func (e *requestError) Error() string {
 
 func (e *requestError) Unwrap() []error { return e.causes }
 
-// Is finds ErrRefused by its words, because an API server in between tells it in words only. One that refuses itself is
-// another reason.
+// Is matches ErrRefused by its text, because the API server's proxy reports it only as text. If the API server itself
+// refuses the connection, the reason differs.
 func (e *requestError) Is(target error) bool {
 	return target == ErrRefused && e.reason == ErrRefused.Error()
 }
 
-// Reason says in a few words why Client.Stats failed. The same failure has the same reason each time, so that it can be
-// shown in a condition. Without an error it is empty.
+// Reason returns a short reason for an error of Client.Stats. The same failure has the same reason each time, so that it
+// can be shown in a condition. It returns "" for nil.
 func Reason(err error) string {
 	var e *requestError
 	switch {
@@ -77,13 +77,13 @@ func Reason(err error) string {
 	return "the request failed"
 }
 
-// because is an error with one of the texts above.
-func because(reason error, causes ...error) error {
+// newRequestError returns an error whose reason is one of the Err variables.
+func newRequestError(reason error, causes ...error) error {
 	return &requestError{reason: reason.Error(), causes: append(causes, reason)}
 }
 
-// notLocust is the error for an answer that report does not accept.
-func notLocust(err error) error {
+// notLocustError returns the error for a response that package report rejects.
+func notLocustError(err error) error {
 	e := &requestError{reason: ErrNotLocust.Error(), causes: []error{ErrNotLocust, err}}
 	var decoding *report.DecodeError
 	if errors.As(err, &decoding) {
@@ -93,38 +93,38 @@ func notLocust(err error) error {
 	return e
 }
 
-// failed is the error for a request that ended without an answer.
-func (c *Client) failed(ctx context.Context, err error) error {
+// transportError returns the error for a request that ended without a response.
+func (c *Client) transportError(ctx context.Context, err error) error {
 	switch {
 	case errors.Is(context.Cause(ctx), ErrNoAnswer):
-		return c.late(err)
+		return c.timeoutError(err)
 	case errors.Is(ctx.Err(), context.Canceled):
-		return &requestError{reason: "the request was called off", causes: []error{ctx.Err()}}
+		return &requestError{reason: "the request was canceled", causes: []error{ctx.Err()}}
 	case ctx.Err() != nil: // the caller's own deadline
-		return because(ErrNoAnswer, ctx.Err())
+		return newRequestError(ErrNoAnswer, ctx.Err())
 	}
 	var timeout net.Error
 	if errors.As(err, &timeout) && timeout.Timeout() {
-		return c.late(err)
+		return c.timeoutError(err)
 	}
-	reason := network(err)
+	reason := networkReason(err)
 	if c.proxied {
 		reason = "the API server: " + reason
 	}
 	return &requestError{reason: reason, causes: []error{err}}
 }
 
-// late is the error for an answer that did not come within the client's own limit.
-func (c *Client) late(err error) error {
+// timeoutError returns the error for a request that exceeded the client's own timeout.
+func (c *Client) timeoutError(err error) error {
 	return &requestError{reason: fmt.Sprintf("no answer within %g s", c.timeout.Seconds()), causes: []error{ErrNoAnswer, err}}
 }
 
-// network is what is wrong with the connection. A server that closes a connection is seen as its end or as a reset,
-// whichever comes first, so that both have the same text.
-func network(err error) string {
+// networkReason returns the reason for a network error. A connection that the server closes may end with EOF or a reset,
+// so both have the same reason.
+func networkReason(err error) string {
 	var request *url.Error
 	if errors.As(err, &request) {
-		err = request.Err // without the address, which is no part of what went wrong
+		err = request.Err // without the address, which is not part of the reason
 	}
 	var record tls.RecordHeaderError
 	switch {
@@ -138,12 +138,11 @@ func network(err error) string {
 	case errors.As(err, &record):
 		return noTLS
 	}
-	return known(err.Error(), "the request failed")
+	return matchReason(err.Error(), "the request failed")
 }
 
-// known finds a reason in the text of an error: that of net/http, or that of the API server about its own request to
-// Locust.
-func known(text, otherwise string) string {
+// matchReason finds a reason in the text of an error of net/http, or of the API server for its own request to Locust.
+func matchReason(text, otherwise string) string {
 	for _, phrase := range []struct{ part, reason string }{
 		{"connection refused", ErrRefused.Error()},
 		{"connection reset", closed},
@@ -151,7 +150,7 @@ func known(text, otherwise string) string {
 		{"EOF", closed},
 		{"no route to host", noRoute},
 		{"network is unreachable", noRoute},
-		{"address not allowed", "the pod has no IP address that may be asked"},
+		{"address not allowed", "the pod has no IP address that the API server may connect to"},
 		{"server gave HTTP response to HTTPS client", noTLS},
 		{"first record does not look like a TLS handshake", noTLS},
 		{"malformed ", "does not speak HTTP"},
@@ -164,42 +163,42 @@ func known(text, otherwise string) string {
 	return otherwise
 }
 
-// refusal is the error for an answer with another status than 200. Through the API server it may be the API server's
-// own, which is a Status of Kubernetes.
-func (c *Client) refusal(resp *http.Response, body []byte) error {
+// statusError returns the error for a response with a status other than 200. A proxied response may be the API server's own,
+// which is a Kubernetes Status.
+func (c *Client) statusError(resp *http.Response, body []byte) error {
 	reason := fmt.Sprintf("HTTP status %d", resp.StatusCode)
-	if status := statusOf(body); c.proxied && status.Kind == "Status" {
+	if status := parseStatus(body); c.proxied && status.Kind == "Status" {
 		switch {
 		case resp.StatusCode == http.StatusForbidden:
-			return because(ErrPermission)
+			return newRequestError(ErrPermission)
 		case resp.StatusCode == http.StatusNotFound && status.Reason == "NotFound":
-			return &requestError{reason: "the pod is not there"}
+			return &requestError{reason: "the pod does not exist"}
 		case strings.Contains(status.Message, "i/o timeout"), strings.Contains(status.Message, "deadline exceeded"):
-			return because(ErrNoAnswer)
+			return newRequestError(ErrNoAnswer)
 		}
-		return &requestError{reason: known(status.Message, "the API server: "+reason)}
+		return &requestError{reason: matchReason(status.Message, "the API server: "+reason)}
 	}
 	switch resp.StatusCode {
 	case http.StatusUnauthorized, http.StatusForbidden:
-		return because(ErrLogin)
+		return newRequestError(ErrLogin)
 	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect:
 		// Flask-Login leads to the view "locust.login" of web.py.
 		if to, err := resp.Location(); err == nil && path.Base(to.Path) == "login" {
-			return because(ErrLogin)
+			return newRequestError(ErrLogin)
 		}
 	}
 	return &requestError{reason: reason}
 }
 
-// status is what is needed of a metav1.Status.
+// status has the required fields of a metav1.Status.
 type status struct {
 	Kind    string `json:"kind"`
 	Message string `json:"message"`
 	Reason  string `json:"reason"`
 }
 
-// statusOf is empty when the body is another.
-func statusOf(body []byte) status {
+// parseStatus returns an empty status if the body is not a Status.
+func parseStatus(body []byte) status {
 	var s status
 	if json.Unmarshal(body, &s) != nil {
 		return status{}

@@ -18,32 +18,32 @@ const (
 	pathCSV   = "/stats/requests/csv"
 )
 
-// Target is the web UI of one master. It is the master's pod, not its Service: who may edit Services in a namespace could
-// point one at a master of another namespace, whose results the operator would then show.
+// Target is the web UI of one master. It is the master's pod, not its Service: a user who may edit Services in a namespace
+// could point one to a master of another namespace, whose results the operator would then publish.
 type Target struct {
-	// Namespace and Pod name the master's pod, by which the API server knows it.
+	// Namespace and Pod identify the master's pod for the API server.
 	Namespace, Pod string
-	// IP is the pod's own address, for a client that asks directly.
+	// IP is the pod's address, for a client that connects directly.
 	IP string
-	// Port is the one that the master's container listens at.
+	// Port is the port that the master's container listens on.
 	Port int32
-	// BasePath is the path before all others (--web-base-path); empty when there is none. Slashes around it do not
-	// matter.
+	// BasePath is the prefix of all paths (--web-base-path); empty if there is none. Leading and trailing slashes are
+	// optional.
 	BasePath string
-	// TLS is true when the web UI speaks HTTPS (--tls-cert).
+	// TLS is true if the web UI uses HTTPS (--tls-cert).
 	TLS bool
 }
 
-// way is how a client reaches a target.
-type way struct {
-	// check refuses a target that cannot be reached, or would be something else than a pod.
+// route defines how a client connects to a target.
+type route struct {
+	// check rejects a target that is incomplete, or would not be a pod.
 	check func(t Target) error
-	// address is that of a page; the target has been checked.
+	// address returns the URL of a page; the target must have passed check.
 	address func(t Target, page string) *url.URL
 }
 
-// path is where a page is below the base path. Dots in the base path cannot lead out of it: on the way through the API
-// server that would be another of its resources, asked for with the operator's own rights.
+// path returns the path of a page below the base path. ".." in the base path cannot escape it: through the API server that
+// would be another resource, requested with the operator's permissions.
 func (t Target) path(page string) string { return path.Join("/", path.Join("/", t.BasePath), page) }
 
 func (t Target) checkPort() error {
@@ -53,11 +53,11 @@ func (t Target) checkPort() error {
 	return nil
 }
 
-// directly asks the pod at its address, so that no DNS and no Service has a say.
-var directly = way{check: Target.checkDirect, address: Target.direct}
+// directRoute connects to the pod's address, so that DNS and Services cannot redirect the request.
+var directRoute = route{check: Target.checkDirect, address: Target.directURL}
 
-// checkDirect refuses addresses that no pod has but in a cluster that is broken or lied to: the operator itself, and what
-// only its node should reach, such as the metadata of a cloud, would be asked.
+// checkDirect rejects addresses that no pod has unless its status was forged: requests would reach the operator itself, or
+// services for its node only, such as a cloud's metadata.
 func (t Target) checkDirect() error {
 	if t.IP == "" {
 		return &requestError{reason: "the pod has no IP address yet"}
@@ -73,7 +73,7 @@ func (t Target) checkDirect() error {
 	return t.checkPort()
 }
 
-func (t Target) direct(page string) *url.URL {
+func (t Target) directURL(page string) *url.URL {
 	u := &url.URL{Scheme: "http", Host: net.JoinHostPort(t.IP, strconv.Itoa(int(t.Port))), Path: t.path(page)}
 	if t.TLS {
 		u.Scheme = "https"
@@ -81,7 +81,7 @@ func (t Target) direct(page string) *url.URL {
 	return u
 }
 
-// checkProxied refuses names that would make another resource of the API server of it.
+// checkProxied rejects names that would change the path to another resource of the API server.
 func (t Target) checkProxied() error {
 	switch {
 	case len(validation.IsDNS1123Label(t.Namespace)) > 0:
@@ -92,15 +92,15 @@ func (t Target) checkProxied() error {
 	return t.checkPort()
 }
 
-// viaProxy asks through the API server: the subresource "proxy" of the pod.
-func viaProxy(cfg *rest.Config) (way, error) {
+// proxyRoute returns the route through the API server: the subresource "proxy" of the pod.
+func proxyRoute(cfg *rest.Config) (route, error) {
 	cfg = rest.CopyConfig(cfg)
 	cfg.APIPath, cfg.GroupVersion = "/api", &corev1.SchemeGroupVersion
 	server, api, err := rest.DefaultServerUrlFor(cfg)
 	if err != nil {
-		return way{}, err
+		return route{}, err
 	}
-	return way{check: Target.checkProxied, address: func(t Target, page string) *url.URL {
+	return route{check: Target.checkProxied, address: func(t Target, page string) *url.URL {
 		pod := t.Pod + ":" + strconv.Itoa(int(t.Port))
 		if t.TLS {
 			pod = "https:" + pod

@@ -9,7 +9,7 @@ import (
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 )
 
-// masterArgs are the arguments of the master. Of a flag given twice Locust takes the last: the
+// masterArgs returns the arguments of the master. Locust takes the last of a repeated flag: the
 // operator's flags win over the command, extraArgs win over the operator's.
 func masterArgs(spec *v2.LocustTestSpec) ([]string, error) {
 	master := &spec.Master
@@ -17,36 +17,36 @@ func masterArgs(spec *v2.LocustTestSpec) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("master command: %w", err)
 	}
-	args, extraArgs, userClasses := optionsFirst(words, exact(master.ExtraArgs))
+	args, extraArgs, userClasses := optionsFirst(words, escapeExpansions(master.ExtraArgs))
 	own := parseOptions(spec, slices.Concat(args, extraArgs))
 
-	all := withReporter(spec, append(args, operatorsMasterArgs(spec, own)...), extraArgs)
+	all := withReporter(spec, append(args, operatorMasterArgs(spec, own)...), extraArgs)
 	return append(all, userClasses...), nil
 }
 
-// endOfOptions is the argument after which argparse takes all others for positional ones: Locust's names of user classes.
+// endOfOptions is the argument after which argparse takes all others as positional ones: Locust's names of user classes.
 const endOfOptions = "--"
 
-// optionsFirst takes the names of user classes out of a command and of extraArgs, so that the operator's options can stand
-// before them. The names follow in userClasses, after their "--".
+// optionsFirst moves the names of user classes, preceded by "--", from a command and extraArgs to userClasses, so that the
+// operator's options can come before them.
 func optionsFirst(words, extraArgs []string) (options, extraOptions, userClasses []string) {
-	options, names := splitNames(words)
-	extraOptions, more := splitNames(extraArgs)
+	options, names := splitUserClasses(words)
+	extraOptions, more := splitUserClasses(extraArgs)
 	if names = slices.Concat(names, more); len(names) > 0 {
 		userClasses = slices.Concat([]string{endOfOptions}, names)
 	}
 	return options, extraOptions, userClasses
 }
 
-func splitNames(args []string) (options, names []string) {
+func splitUserClasses(args []string) (options, names []string) {
 	if i := slices.Index(args, endOfOptions); i >= 0 {
 		return slices.Clip(args[:i]), args[i+1:]
 	}
 	return args, nil
 }
 
-// operatorsMasterArgs are the operator's, given the user's own options.
-func operatorsMasterArgs(spec *v2.LocustTestSpec, own options) []string {
+// operatorMasterArgs returns the operator's arguments for the master, given the user's own options.
+func operatorMasterArgs(spec *v2.LocustTestSpec, own options) []string {
 	args := []string{
 		"--master",
 		fmt.Sprintf("--master-port=%d", PortMaster),
@@ -60,16 +60,16 @@ func operatorsMasterArgs(spec *v2.LocustTestSpec, own options) []string {
 	return args
 }
 
-// startAndStopArgs decides on --autostart and --autoquit, given the user's own options. What Locust's
-// main.py (2.12 to 2.47) makes of them:
-//   - --autoquit without --autostart is refused: exit code 1.
-//   - --headless starts and quits by itself. With --autostart but no --autoquit, 2.12 starts the test
-//     twice and then never ends; with --autoquit as well it ends, and newer ones ignore --autostart.
+// startAndStopArgs returns --autostart and --autoquit as needed, given the user's own options. Locust's
+// main.py (2.12 to 2.47) handles them as follows:
+//   - --autoquit without --autostart is rejected: exit code 1.
+//   - --headless implies start and quit. With --autostart but no --autoquit, 2.12 starts the test
+//     twice and never ends; with --autoquit as well it ends, and newer versions ignore --autostart.
 func startAndStopArgs(spec *v2.LocustTestSpec, own options) []string {
 	autostart := *spec.Master.Autostart
-	if own.headless() {
-		if autostart && own.given(optAutoquit) && !own.on(optAutostart) {
-			return []string{optAutostart} // else Locust refuses the user's --autoquit
+	if own.isHeadless() {
+		if autostart && own.isGiven(optAutoquit) && !own.isOn(optAutostart) {
+			return []string{optAutostart} // otherwise Locust rejects the user's --autoquit
 		}
 		return nil
 	}
@@ -78,23 +78,23 @@ func startAndStopArgs(spec *v2.LocustTestSpec, own options) []string {
 	if autostart {
 		args = append(args, optAutostart)
 	}
-	if *spec.Master.Autoquit.Enabled && (autostart || own.on(optAutostart)) {
+	if *spec.Master.Autoquit.Enabled && (autostart || own.isOn(optAutostart)) {
 		args = append(args, optAutoquit, strconv.Itoa(int(*spec.Master.Autoquit.Timeout)))
 	}
 	return args
 }
 
-// workerArgs are the arguments of every worker.
+// workerArgs returns the arguments of every worker.
 func workerArgs(test string, spec *v2.LocustTestSpec) ([]string, error) {
 	words, err := splitWords(spec.Worker.Command)
 	if err != nil {
 		return nil, fmt.Errorf("worker command: %w", err)
 	}
-	args, extraArgs, userClasses := optionsFirst(words, exact(spec.Worker.ExtraArgs))
-	return slices.Concat(args, operatorsWorkerArgs(test, spec), extraArgs, userClasses), nil
+	args, extraArgs, userClasses := optionsFirst(words, escapeExpansions(spec.Worker.ExtraArgs))
+	return slices.Concat(args, operatorWorkerArgs(test, spec), extraArgs, userClasses), nil
 }
 
-func operatorsWorkerArgs(test string, spec *v2.LocustTestSpec) []string {
+func operatorWorkerArgs(test string, spec *v2.LocustTestSpec) []string {
 	args := []string{
 		"--worker",
 		"--master-host=" + MasterName(test),
@@ -106,12 +106,12 @@ func operatorsWorkerArgs(test string, spec *v2.LocustTestSpec) []string {
 	return args
 }
 
-// exact keeps the kubelet from changing arguments: it replaces $(NAME) by variables, and $$ by $, in every
-// container's arguments (Kubernetes API reference, Container.args).
-func exact(args []string) []string {
-	kept := make([]string, len(args))
+// escapeExpansions keeps the kubelet from changing arguments: the kubelet replaces $(NAME) by variables, and $$ by
+// $, in the arguments of every container (Kubernetes API reference, Container.args).
+func escapeExpansions(args []string) []string {
+	escaped := make([]string, len(args))
 	for i, arg := range args {
-		kept[i] = strings.ReplaceAll(arg, "$", "$$")
+		escaped[i] = strings.ReplaceAll(arg, "$", "$$")
 	}
-	return kept
+	return escaped
 }

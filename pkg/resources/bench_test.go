@@ -2,7 +2,7 @@ package resources
 
 import "testing"
 
-// BenchmarkBuild is what a new test needs, and what the first look at a running one reads off its Jobs.
+// BenchmarkBuild measures building the objects of a new test, and decoding the run of an existing Job.
 func BenchmarkBuild(b *testing.B) {
 	test := makeTest()
 	b.Run("service", func(b *testing.B) {
@@ -31,10 +31,10 @@ func BenchmarkBuild(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.Run("run-of", func(b *testing.B) {
+	b.Run("run-from-job", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			if _, err := RunOf(job); err != nil {
+			if _, err := RunFromJob(job); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -15,7 +15,7 @@ import (
 
 type edit func(*v2.LocustTestSpec)
 
-// makeTest is the smallest test that runs, with the edits applied.
+// makeTest returns a minimal valid test with the edits applied.
 func makeTest(edits ...edit) *v2.LocustTest {
 	test := &v2.LocustTest{
 		ObjectMeta: metav1.ObjectMeta{Name: "shop.load", Namespace: "perf", UID: "uid-1", Generation: 3},
@@ -56,10 +56,10 @@ func asJSON(t *testing.T, v any) string {
 	return string(encoded)
 }
 
-// noReporter keeps the master's pod to what the test at hand is about.
+// noReporter disables the reporter, which would only add to the expected pod.
 func noReporter(s *v2.LocustTestSpec) { s.Master.Reporter = new(false) }
 
-// everything is a valid spec with something in every field.
+// everything sets most fields to valid values.
 func everything(s *v2.LocustTestSpec) {
 	s.ImagePullSecrets = []corev1.LocalObjectReference{{Name: "registry"}}
 	s.Master.Labels = map[string]string{"team": "shop"}

@@ -27,17 +27,17 @@ func TestUserClasses(t *testing.T) {
 	assert.Equal(t, []string{"--", "Visitor"}, args[len(args)-2:])
 	assert.Contains(t, args, "--worker")
 
-	// An option after -- is the name of a class: not the operator's business.
+	// An option after -- is the name of a class, which the operator does not check.
 	test = makeTest(noReporter, func(s *v2.LocustTestSpec) { s.Master.Command = "-f t.py -- --master" })
 	assert.Empty(t, Validate(test))
 	assert.Empty(t, Warnings(test))
 	test = makeTest(noReporter, func(s *v2.LocustTestSpec) { s.Master.Command = "-f t.py --" })
-	assert.NotContains(t, container(masterOf(t, test)).Args, "--", "without names it says nothing")
+	assert.NotContains(t, container(masterOf(t, test)).Args, "--", "without names it is left out")
 
-	// The reporter stands before the locustfile, and the run time is read, as without names.
+	// The reporter precedes the locustfile, and the run time is read, as without names.
 	test = makeTest(func(s *v2.LocustTestSpec) { s.Master.Command = "-f t.py --run-time 8s -- Visitor" })
 	assert.Contains(t, container(masterOf(t, test)).Args, "/locust.io/locust-reporter.py,t.py")
-	assert.NotNil(t, LoadOf(&test.Spec).RunTime)
+	assert.NotNil(t, LoadFor(&test.Spec).RunTime)
 }
 
 func countOf(list []string, item string) int {
@@ -50,8 +50,8 @@ func countOf(list []string, item string) int {
 	return n
 }
 
-// TestForeignVariables: a role does not get the variables with which its Locust does not start.
-func TestForeignVariables(t *testing.T) {
+// TestConflictingVariables: a role does not get the variables with which its Locust does not start.
+func TestConflictingVariables(t *testing.T) {
 	value := func(role Role, edits ...edit) map[string]string {
 		test, found := makeTest(edits...), map[string]string{}
 		job := masterOf(t, test)
@@ -69,7 +69,7 @@ func TestForeignVariables(t *testing.T) {
 	assert.Equal(t, map[string]string{"A": "1", "LOCUST_PROCESSES": "2", "LOCUST_USERS": "4"}, value(RoleWorker, given))
 	assert.Empty(t, value(RoleWorker), "nothing is added without a reason")
 
-	// What a ConfigMap or a Secret holds is not known: variables by name win over it.
+	// The content of a ConfigMap or a Secret is unknown: variables by name override it.
 	from := func(s *v2.LocustTestSpec) {
 		s.Env = &v2.EnvConfig{SecretRefs: []v2.SecretEnvSource{{Name: "s"}}, Variables: []corev1.EnvVar{{Name: "LOCUST_AUTOQUIT", Value: "5"}}}
 	}
@@ -77,14 +77,14 @@ func TestForeignVariables(t *testing.T) {
 		"LOCUST_HTML": "", "LOCUST_CSV": ""}, value(RoleWorker, from))
 	assert.Equal(t, map[string]string{"LOCUST_AUTOQUIT": "5", "LOCUST_PROCESSES": "0", "LOCUST_MODE_WORKER": "false"}, value(RoleMaster, from))
 	prefixed := func(s *v2.LocustTestSpec) { from(s); s.Env.SecretRefs[0].Prefix = "APP_"; s.Env.Variables = nil }
-	assert.Empty(t, value(RoleWorker, prefixed), "its variables begin otherwise")
+	assert.Empty(t, value(RoleWorker, prefixed), "its variables have another prefix")
 
 	test := makeTest(given)
-	assert.Equal(t, 8*time.Second, *LoadOf(&test.Spec).RunTime, "the master's own")
+	assert.Equal(t, 8*time.Second, *LoadFor(&test.Spec).RunTime, "the master's own")
 	assert.Len(t, test.Spec.Env.Variables, 5, "the spec stays as it is")
 }
 
-// TestProcesses: a worker pod with several processes has as many workers.
+// TestProcesses: a worker pod has as many workers as processes.
 func TestProcesses(t *testing.T) {
 	for name, row := range map[string]struct {
 		edit edit
@@ -125,7 +125,7 @@ func TestProcesses(t *testing.T) {
 	}
 }
 
-// TestWarnings_Command: commands that Locust takes otherwise than they look.
+// TestWarnings_Command: commands that Locust does not interpret as the user intended.
 func TestWarnings_Command(t *testing.T) {
 	master := func(command string) edit { return func(s *v2.LocustTestSpec) { s.Master.Command = command } }
 	worker := func(command string) edit { return func(s *v2.LocustTestSpec) { s.Worker.Command = command } }
@@ -138,8 +138,8 @@ func TestWarnings_Command(t *testing.T) {
 		"python":           {worker("python3.12 -m locust -f t.py"), `spec.worker.command: begins with "python3.12"`},
 		"shell":            {master("sh -c 'locust -f t.py'"), `spec.master.command: begins with "sh"`},
 		"a user class":     {master("Visitor -f t.py"), ""},
-		"rest of a time":   {master("-f t.py --run-time 6s30"), `spec.master.command: --run-time "6s30" is no time that Locust understands`},
-		"words in a time":  {master("-f t.py -t '6s and more'"), `--run-time "6s and more"`},
+		"rest of a time":   {master("-f t.py --run-time 6s30"), `spec.master.command: --run-time "6s30" is not a valid time`},
+		"text in a time":   {master("-f t.py -t '6s and more'"), `--run-time "6s and more"`},
 		"time by variable": {variables(corev1.EnvVar{Name: "LOCUST_RUN_TIME", Value: "1d"}), `--run-time "1d"`},
 		"no limit":         {master("-f t.py -t 0"), ""},
 		"unknown variable": {master("-f t.py -t $(TIME)"), ""},
@@ -160,7 +160,7 @@ func requireWarning(t *testing.T, want string, edits ...edit) {
 	assert.Contains(t, warnings[0], "; ", "a warning has a remedy")
 }
 
-// TestWarnings_Folder: a folder that shows the files of a ConfigMap, wherever it comes from.
+// TestWarnings_Folder: a folder with the files of a ConfigMap, from any kind of volume.
 func TestWarnings_Folder(t *testing.T) {
 	volume := func(source corev1.VolumeSource, subPath string) edit {
 		return func(s *v2.LocustTestSpec) {
@@ -170,7 +170,7 @@ func TestWarnings_Folder(t *testing.T) {
 		}
 	}
 	configMap := corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{}}
-	const twice = `spec.master.command: --locustfile "/tests" is a folder, in which Locust finds each file of /tests twice, through the kubelet's links; name the files instead`
+	const twice = `spec.master.command: --locustfile "/tests" is a folder in which Locust finds each file of /tests twice, because of the kubelet's symbolic links; name the files instead`
 	for name, row := range map[string]struct {
 		edit edit
 		want string
@@ -178,7 +178,7 @@ func TestWarnings_Folder(t *testing.T) {
 		"test files": {func(s *v2.LocustTestSpec) {
 			s.TestFiles = &v2.TestFilesConfig{ConfigMapRef: "c"}
 			s.Master.Command = "-f /lotest/src/"
-		}, `--locustfile "/lotest/src/" is a folder, in which Locust finds each file of /lotest/src twice`},
+		}, `--locustfile "/lotest/src/" is a folder in which Locust finds each file of /lotest/src twice`},
 		"above": {func(s *v2.LocustTestSpec) {
 			s.TestFiles = &v2.TestFilesConfig{ConfigMapRef: "c"}
 			s.Master.Command = "-f /lotest"

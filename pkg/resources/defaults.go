@@ -21,8 +21,8 @@ const (
 	protocolHTTP = "http/protobuf"
 )
 
-// withDefaults returns a deep copy of the spec with the defaults of the schema filled in. The API server
-// fills them too, but not in objects that were converted, restored from a run, or built by hand.
+// withDefaults returns a deep copy of the spec with the schema's defaults. The API server sets them too,
+// but not in objects that were converted, restored from a run, or built by hand.
 // Everything is built from such a copy, so the objects share no memory with the test.
 func withDefaults(in *v2.LocustTestSpec) *v2.LocustTestSpec {
 	spec := in.DeepCopy()
@@ -71,7 +71,7 @@ func setPointer[T any](field **T, value T) {
 	}
 }
 
-// openTelemetry is the test's OpenTelemetry configuration, nil unless it is enabled.
+// openTelemetry returns the test's OpenTelemetry configuration; nil unless it is enabled.
 func openTelemetry(spec *v2.LocustTestSpec) *v2.OpenTelemetryConfig {
 	if spec.Observability == nil || spec.Observability.OpenTelemetry == nil || !spec.Observability.OpenTelemetry.Enabled {
 		return nil

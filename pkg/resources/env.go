@@ -28,23 +28,23 @@ const (
 	envProcesses = "LOCUST_PROCESSES"
 )
 
-// foreignVariable is a variable that Locust reads as an option and that one role must not have.
-type foreignVariable struct {
+// conflictingVariable is a variable that Locust reads as an option and that one role must not have.
+type conflictingVariable struct {
 	name string
-	// neutral is the value that changes nothing; nil where none suits all versions.
+	// neutral is a value without effect; nil if no value suits all versions.
 	neutral *string
 }
 
-// foreignVariables are, for each role, those with which Locust does not start in it, or fails (argument_parser.py and
-// main.py, 2.12 to 2.47). Others are ignored where they have no meaning.
-var foreignVariables = map[Role][]foreignVariable{
+// conflictingVariables lists for each role the variables with which Locust fails in that role (argument_parser.py and
+// main.py, 2.12 to 2.47). It ignores other variables that do not apply to the role.
+var conflictingVariables = map[Role][]conflictingVariable{
 	RoleWorker: {
-		{envRunTime, nil},                                 // until 2.26 exit code 1 unless it is empty, which later ones refuse
+		{envRunTime, nil},                                 // until 2.26 exit code 1 unless it is empty, which later versions reject
 		{"LOCUST_EXPECT_WORKERS", nil},                    // with 0 exit code 2 since 2.47; the master has the operator's argument
 		{"LOCUST_AUTOQUIT", new("-1")},                    // without --autostart, the master's, exit code 1
 		{"LOCUST_CSV_FULL_HISTORY", new("false")},         // without --csv, which may be an argument of the master, exit code 2
 		{"LOCUST_MODE_MASTER", new("false")},              // beside --worker exit code 255
-		{"LOCUST_HTML", new("")}, {"LOCUST_CSV", new("")}, // each worker would write the master's files, or fail to
+		{"LOCUST_HTML", new("")}, {"LOCUST_CSV", new("")}, // each worker would write the master's files, or fail
 	},
 	RoleMaster: {
 		{envProcesses, new("0")},             // beside --master exit code 1, and with -1 workers in the master's pod
@@ -52,26 +52,26 @@ var foreignVariables = map[Role][]foreignVariable{
 	},
 }
 
-// envVars are the variables of a role's container: those of the test but for what only the other role may have. A ConfigMap or
-// Secret may have such a variable unseen; a variable that is given by name wins over it.
+// envVars returns the variables of a role's container: those of the test without the conflicting ones. A ConfigMap or Secret
+// may contain a conflicting variable; a variable with the neutral value overrides it.
 func envVars(spec *v2.LocustTestSpec, role Role) []corev1.EnvVar {
 	vars := allEnvVars(spec)
-	for _, foreign := range foreignVariables[role] {
+	for _, foreign := range conflictingVariables[role] {
 		vars = slices.DeleteFunc(vars, func(v corev1.EnvVar) bool { return v.Name == foreign.name })
-		if foreign.neutral != nil && mayBring(spec, foreign.name) {
+		if foreign.neutral != nil && mayProvide(spec, foreign.name) {
 			vars = append(vars, corev1.EnvVar{Name: foreign.name, Value: *foreign.neutral})
 		}
 	}
 	return vars
 }
 
-// mayBring reports whether a ConfigMap or Secret, whose keys are not known here, may set a variable.
-func mayBring(spec *v2.LocustTestSpec, name string) bool {
+// mayProvide reports whether a ConfigMap or Secret, whose keys are unknown here, may set a variable.
+func mayProvide(spec *v2.LocustTestSpec, name string) bool {
 	return slices.ContainsFunc(envFrom(spec), func(source corev1.EnvFromSource) bool { return strings.HasPrefix(name, source.Prefix) })
 }
 
-// allEnvVars are the variables of the test: OpenTelemetry's, PYTHONPATH, then the user's in the
-// user's order, so that theirs may refer to the ones before with $(NAME).
+// allEnvVars returns the variables of the test: OpenTelemetry's, PYTHONPATH, then the user's in the
+// user's order, so that they may refer to the preceding ones with $(NAME).
 func allEnvVars(spec *v2.LocustTestSpec) []corev1.EnvVar {
 	var own []corev1.EnvVar
 	if spec.Env != nil {
@@ -90,8 +90,8 @@ func allEnvVars(spec *v2.LocustTestSpec) []corev1.EnvVar {
 	switch {
 	case i < 0:
 		vars = slices.Insert(vars, extra, corev1.EnvVar{Name: envPythonPath, Value: lib})
-	case vars[i].ValueFrom == nil: // validateEnv refuses another source
-		// Tests that bring their own PYTHONPATH keep it; the libraries come after it.
+	case vars[i].ValueFrom == nil: // validateEnv rejects other sources
+		// The libraries come after the user's own PYTHONPATH.
 		vars[i].Value = appendPath(vars[i].Value, lib)
 	}
 	return vars
@@ -107,8 +107,8 @@ func appendPath(list, dir string) string {
 	return list + ":" + dir
 }
 
-// openTelemetryVars configures the exporter. Which signals are exported has no field of its own, so
-// there extraEnvVars and the user's variables replace the operator's choice. The service name is left
+// openTelemetryVars returns the variables of the exporter. There is no field for the exported signals, so
+// extraEnvVars and the user's variables override the operator's choice. The service name is left
 // to the user as well: Locust's own default is "locust".
 func openTelemetryVars(spec *v2.LocustTestSpec, own []corev1.EnvVar) []corev1.EnvVar {
 	otel := openTelemetry(spec)
@@ -134,8 +134,8 @@ func openTelemetryVars(spec *v2.LocustTestSpec, own []corev1.EnvVar) []corev1.En
 	return vars
 }
 
-// envFrom are the ConfigMaps, then the Secrets, whose keys become variables. Of a key that two of them
-// have, Kubernetes takes the last; variables win over both.
+// envFrom returns the ConfigMaps, then the Secrets, whose keys become variables. For a key in two of them
+// Kubernetes uses the last; variables win over both.
 func envFrom(spec *v2.LocustTestSpec) []corev1.EnvFromSource {
 	if spec.Env == nil {
 		return nil

@@ -91,9 +91,9 @@ func TestValidate_VariablesThatCollideWithTheOperator(t *testing.T) {
 	errs := validateEnv(&test.Spec, field.NewPath("spec")).ToAggregate()
 	require.Error(t, errs)
 	assert.ErrorContains(t, errs, "spec.env.variables[0].name: Invalid value: \"PYTHONPATH\": has a source")
-	assert.ErrorContains(t, errs, "spec.env.variables[1].name: Invalid value: \"LOCUST_MODE_WORKER\": decides between master and worker")
+	assert.ErrorContains(t, errs, "spec.env.variables[1].name: Invalid value: \"LOCUST_MODE_WORKER\": sets the role of Locust")
 }
 
 func TestExtraArgs_AreExact(t *testing.T) {
-	assert.Equal(t, []string{"--password=a$$$$b", "$$(HOME)", "plain"}, exact([]string{"--password=a$$b", "$(HOME)", "plain"}))
+	assert.Equal(t, []string{"--password=a$$$$b", "$$(HOME)", "plain"}, escapeExpansions([]string{"--password=a$$b", "$(HOME)", "plain"}))
 }

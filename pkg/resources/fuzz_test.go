@@ -9,8 +9,7 @@ import (
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 )
 
-// FuzzBuild: whatever a user writes gives either an error or objects whose arguments still carry the
-// operator's flags.
+// FuzzBuild: any input yields either an error or objects whose arguments contain the operator's flags.
 func FuzzBuild(f *testing.F) {
 	for _, seed := range []struct{ name, master, worker, extra, path string }{
 		{"test", "--locustfile /lotest/src/test.py", "-f a.py", "--tags", "/data"},
@@ -37,7 +36,7 @@ func FuzzBuild(f *testing.F) {
 		workerJob, workerErr := BuildWorkerJob(test)
 
 		assert.Equal(t, before, test, "the input is never changed")
-		assert.Equal(t, masterErr, workerErr, "both Jobs are judged alike")
+		assert.Equal(t, masterErr, workerErr, "both Jobs have the same error")
 		if masterErr != nil {
 			assert.NotEmpty(t, Validate(test))
 			return
@@ -48,6 +47,6 @@ func FuzzBuild(f *testing.F) {
 		if HasReporter(&test.Spec) {
 			last = strings.Replace(last, reporterPath+",", "", 1)
 		}
-		assert.Equal(t, strings.ReplaceAll(extra, "$", "$$"), last, "extraArgs come last, as they are")
+		assert.Equal(t, strings.ReplaceAll(extra, "$", "$$"), last, "extraArgs come last, unchanged")
 	})
 }

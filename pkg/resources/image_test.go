@@ -33,7 +33,7 @@ func TestOlderThan(t *testing.T) {
 	}
 }
 
-// TestReporter_OldLocust: v1 has no field to turn the reporter off, so the image's tag does.
+// TestReporter_OldLocust: v1 has no field to turn the reporter off, so the image's tag does it.
 func TestReporter_OldLocust(t *testing.T) {
 	old := makeTest(image("locustio/locust:2.8.6"))
 	assert.False(t, HasReporter(&old.Spec))

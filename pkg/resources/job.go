@@ -9,15 +9,15 @@ import (
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 )
 
-// minWorkerBackoff is the least number of failed worker pods that a test survives, Kubernetes' default
+// minWorkerBackoff is the minimum number of failed worker pods that a test tolerates, Kubernetes' default
 // for Jobs.
 const minWorkerBackoff = int32(6)
 
-// BuildMasterJob makes the Job of the master: one pod, never retried, because a second master would be a
-// second load test. It fails with Validate's errors.
+// BuildMasterJob returns the Job of the master: one pod, never retried, because a second master would be a
+// second load test. It returns Validate's errors for an invalid test.
 //
 // Neither Job has a ttlSecondsAfterFinished: the operator sets it once the outcome is recorded, so that
-// an operator that was away during the end of the test still finds it.
+// the Job still exists if the operator was down at the end of the test.
 func BuildMasterJob(test *v2.LocustTest) (*batchv1.Job, error) {
 	job, err := newJob(test, RoleMaster)
 	if err != nil {
@@ -28,12 +28,12 @@ func BuildMasterJob(test *v2.LocustTest) (*batchv1.Job, error) {
 	job.Spec.BackoffLimit = new(int32(0))
 	// No podFailurePolicy, and podReplacementPolicy stays at its default, TerminatingOrFailed: a master pod
 	// that is deleted or evicted counts as failed the moment it starts to terminate, so with backoffLimit 0
-	// the Job fails at once. Policy Failed would wait for the pod's end, and Locust may exit with 0 when it
-	// is asked to terminate: an aborted test would count as a success.
+	// the Job fails at once. Policy Failed would wait for the pod's end, and Locust may exit with 0 on
+	// SIGTERM: an aborted test would count as a success.
 	return job, nil
 }
 
-// BuildWorkerJob makes the Job of the workers. It fails with Validate's errors.
+// BuildWorkerJob returns the Job of the workers. It returns Validate's errors for an invalid test.
 func BuildWorkerJob(test *v2.LocustTest) (*batchv1.Job, error) {
 	job, err := newJob(test, RoleWorker)
 	if err != nil {
@@ -41,14 +41,14 @@ func BuildWorkerJob(test *v2.LocustTest) (*batchv1.Job, error) {
 	}
 	replicas := test.Spec.Worker.Replicas
 
-	// An Indexed Job is elastic (KEP-3715): completions may change together with parallelism. A worker that
-	// is deleted may exit with 0 and so complete its index for good; the operator then grows both numbers.
+	// An Indexed Job is elastic (KEP-3715): completions may change together with parallelism. A deleted
+	// worker may exit with 0 and complete its index; the operator then increases both numbers.
 	job.Spec.CompletionMode = new(batchv1.IndexedCompletion)
 	job.Spec.Parallelism = new(replicas)
 	job.Spec.Completions = new(replicas)
 
-	// Workers lost to eviction, preemption or a dead node are replaced, and are not held against the test
-	// (KEP-3329). Together with a podFailurePolicy only the replacement policy Failed is allowed.
+	// Workers lost to eviction, preemption or a dead node are replaced, and do not count as failures
+	// (KEP-3329). A podFailurePolicy allows only the replacement policy Failed.
 	job.Spec.PodFailurePolicy = &batchv1.PodFailurePolicy{Rules: []batchv1.PodFailurePolicyRule{{
 		Action: batchv1.PodFailurePolicyActionIgnore,
 		OnPodConditions: []batchv1.PodFailurePolicyOnPodConditionsPattern{{
@@ -57,7 +57,7 @@ func BuildWorkerJob(test *v2.LocustTest) (*batchv1.Job, error) {
 	}}}
 	job.Spec.PodReplacementPolicy = new(batchv1.Failed)
 
-	// Failures of their own count over the whole test: room for each worker to crash twice.
+	// Other failures count over the whole test: each worker may crash twice.
 	job.Spec.BackoffLimit = new(max(minWorkerBackoff, 2*replicas))
 	return job, nil
 }

@@ -20,8 +20,8 @@ const (
 	ManagedBy = "locust-k8s-operator"
 	// LabelApp holds the test's name.
 	LabelApp = "app"
-	// LabelTestUID holds the UID of the LocustTest. It tells pods of an earlier test of the same name apart:
-	// such workers live on for their grace period, and must not be counted for, or served by, the new test.
+	// LabelTestUID holds the UID of the LocustTest. It distinguishes pods of an earlier test of the same name:
+	// their grace period may not be over, and they must neither count as workers of the new test nor connect to it.
 	LabelTestUID = "locust.io/test-uid"
 	// LabelComponent holds the Role; "master" on the Service.
 	LabelComponent = "app.kubernetes.io/component"
@@ -35,16 +35,16 @@ const (
 	labelK8sManager = "app.kubernetes.io/managed-by"
 )
 
-// identityLabels are the keys that the operator finds its own objects by. A user may not change them;
-// the other labels of labelsOf only inform, and there the user's word counts.
+// identityLabels are the label keys by which the operator selects its own objects. Users may not change them;
+// the other labels of labelsOf are informational, and users may override them.
 var identityLabels = []string{
 	LabelTestName, LabelPodName, LabelManagedBy, LabelTestUID, LabelComponent, labelK8sManager,
 }
 
-func labelsOf(test *v2.LocustTest, role Role) map[string]string {
+func labelsFor(test *v2.LocustTest, role Role) map[string]string {
 	return map[string]string{
 		LabelTestName:  test.Name,
-		LabelPodName:   nameOf(test.Name, role),
+		LabelPodName:   objectName(test.Name, role),
 		LabelManagedBy: ManagedBy,
 		LabelApp:       test.Name,
 		LabelTestUID:   string(test.UID),
@@ -57,9 +57,9 @@ func labelsOf(test *v2.LocustTest, role Role) map[string]string {
 	}
 }
 
-// podLabels are the operator's labels with the user's on top, except where they identify the pod.
+// podLabels returns the operator's labels, overridden by the user's except for identityLabels.
 func podLabels(test *v2.LocustTest, role Role, own map[string]string) map[string]string {
-	labels := labelsOf(test, role)
+	labels := labelsFor(test, role)
 	for key, value := range own {
 		if !slices.Contains(identityLabels, key) {
 			labels[key] = value
@@ -70,9 +70,9 @@ func podLabels(test *v2.LocustTest, role Role, own map[string]string) map[string
 
 func objectMeta(test *v2.LocustTest, role Role) metav1.ObjectMeta {
 	return metav1.ObjectMeta{
-		Name:      nameOf(test.Name, role),
+		Name:      objectName(test.Name, role),
 		Namespace: test.Namespace,
-		Labels:    labelsOf(test, role),
+		Labels:    labelsFor(test, role),
 		OwnerReferences: []metav1.OwnerReference{
 			*metav1.NewControllerRef(test, v2.GroupVersion.WithKind("LocustTest")),
 		},

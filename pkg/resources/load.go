@@ -9,23 +9,23 @@ import (
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 )
 
-// Load is how much load a run asks for, and for how long. A load shape in the user's code may decide otherwise.
+// Load is the configured load of a run. A load shape in the user's code may override it.
 type Load struct {
-	// Users is the number of users at the peak; nil when it is not known.
+	// Users is the peak number of users; nil if unknown.
 	Users *int32
-	// RunTime is how long the load runs; nil when it has no end, or it is not known.
+	// RunTime is the duration of the load; nil if unlimited or unknown.
 	RunTime *time.Duration
 }
 
-// LoadOf reads the load from the arguments and variables of the master. What Locust would refuse counts as not given.
-func LoadOf(spec *v2.LocustTestSpec) Load {
+// LoadFor reads the load from the arguments and variables of the master. It ignores values that Locust would reject.
+func LoadFor(spec *v2.LocustTestSpec) Load {
 	opts := masterOptions(withDefaults(spec))
 	var load Load
 	if users, err := strconv.ParseInt(strings.TrimSpace(opts.value(optUsers)), 10, 32); err == nil && users >= 0 {
 		load.Users = new(int32(users))
 	}
 	format := timespan
-	if olderThan(spec.Image, 2, 44) { // 2.43.4 reads it so, 2.44.4 does not
+	if olderThan(spec.Image, 2, 44) { // 2.43.4 accepts it, 2.44.4 does not
 		format = timespanBeginning
 	}
 	if runTime := parseTimespan(format, opts.value(optRunTime)); runTime > 0 { // 0 is no limit (main.py)
@@ -37,13 +37,13 @@ func LoadOf(spec *v2.LocustTestSpec) Load {
 // timespan is Locust's format (util/timespan.py): whole seconds, or hours, minutes and seconds with their letters.
 var timespan = regexp.MustCompile(`^(?:(\d+)|(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?)$`)
 
-// timespanBeginning is the format up to Locust 2.43, which ignores what follows.
+// timespanBeginning is the format up to Locust 2.43, which ignores trailing text.
 var timespanBeginning = regexp.MustCompile(`^(?:(\d+)$|(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?)`)
 
-// maxTimespan of a part keeps the sum within a time.Duration.
+// maxTimespan bounds each part, so that the sum fits a time.Duration.
 const maxTimespan = 50 * 365 * 24 * time.Hour
 
-// parseTimespan gives 0 for a text that is no timespan, or one of many years.
+// parseTimespan returns 0 for a text that is not a timespan, or one above maxTimespan.
 func parseTimespan(format *regexp.Regexp, text string) time.Duration {
 	parts := format.FindStringSubmatch(text)
 	if parts == nil {

@@ -2,7 +2,7 @@ package resources
 
 import "strings"
 
-// Role is the part that a pod plays in a test.
+// Role is the role of a pod in a test.
 type Role string
 
 const (
@@ -14,7 +14,7 @@ const (
 
 // TCP ports of the master.
 const (
-	// PortMaster is where workers connect (Locust's --master-port).
+	// PortMaster is the port that workers connect to (Locust's --master-port).
 	PortMaster = 5557
 	// PortMasterBind was the second port of Locust before 1.0; scripts and network policies still name it.
 	PortMasterBind = 5558
@@ -22,18 +22,18 @@ const (
 	PortWeb = 8089
 )
 
-// MasterName is the name of the master's Job, container and Service: "<test>-master". Dots become
+// MasterName returns the name of the master's Job, container and Service: "<test>-master". Dots become
 // dashes because a Service name, and a pod's host name, is a single DNS label. So the tests "a.b" and
-// "a-b" of one namespace claim the same name: check the owner of an object that already exists.
+// "a-b" of one namespace need the same name: check the owner of an existing object.
 func MasterName(test string) string {
-	return nameOf(test, RoleMaster)
+	return objectName(test, RoleMaster)
 }
 
-// WorkerName is the name of the worker Job and its container: "<test>-worker", dots become dashes.
+// WorkerName returns the name of the worker Job and its container: "<test>-worker", dots become dashes.
 func WorkerName(test string) string {
-	return nameOf(test, RoleWorker)
+	return objectName(test, RoleWorker)
 }
 
-func nameOf(test string, role Role) string {
+func objectName(test string, role Role) string {
 	return strings.ReplaceAll(test, ".", "-") + "-" + string(role)
 }

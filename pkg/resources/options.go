@@ -8,7 +8,7 @@ import (
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 )
 
-// Locust's options that the operator gives or reads, https://docs.locust.io/en/stable/configuration.html.
+// Locust's options that the operator sets or reads, https://docs.locust.io/en/stable/configuration.html.
 const (
 	optLocustfile  = "--locustfile"
 	optUsers       = "--users"
@@ -28,11 +28,11 @@ const (
 	optProcesses   = "--processes"
 )
 
-// option is what Locust's argument_parser.py, 2.12 to 2.47, says of an option.
+// option is an option as defined in Locust's argument_parser.py, 2.12 to 2.47.
 type option struct {
 	name  string
-	short string // its second name
-	env   string // the variable that counts unless an argument is given
+	short string // the short form
+	env   string // the variable that is used unless an argument is given
 	flag  bool   // takes no value
 }
 
@@ -55,15 +55,14 @@ var knownOptions = []option{
 	{name: optProcesses, env: envProcesses},
 }
 
-// otherOptions of Locust share their first letters with a known one. An abbreviation that fits two options is none:
-// Locust refuses it.
+// otherOptions are options of Locust that share a prefix with a known one. Locust rejects an ambiguous abbreviation.
 var otherOptions = []string{
 	"--help", "--host", "--hatch-rate", "--html", "--list", "--loglevel", "--logfile", "--legacy-ui", "--reset-stats",
 	"--exclude-tags", "--expect-workers", "--enable-rebalancing", "--equal-weights", "--profile", "--print-stats",
 }
 
-// options are the settings that Locust finds in its arguments, and in the variables whose values the spec tells. What
-// a configuration file, the image, a ConfigMap or a Secret sets is not known here.
+// options are the settings that Locust gets from its arguments, and from the variables whose values are in the spec.
+// Settings from a configuration file, the image, a ConfigMap or a Secret are unknown here.
 type options struct {
 	words     []string // the arguments as Locust gets them
 	arguments []argument
@@ -72,13 +71,13 @@ type options struct {
 
 // argument is an option among the arguments.
 type argument struct {
-	name  string // the option's, in full
+	name  string // the option's full name
 	value string
-	// word and offset tell where the value begins: in which of the arguments, after how many bytes.
+	// word is the index of the argument that contains the value, offset the position of the value in it, in bytes.
 	word, offset int
 }
 
-// masterOptions are all settings of the master, given a spec with its defaults; none when the command cannot be split.
+// masterOptions returns all settings of the master, given a spec with its defaults; none if the command cannot be split.
 func masterOptions(spec *v2.LocustTestSpec) options {
 	args, err := masterArgs(spec)
 	if err != nil {
@@ -87,20 +86,20 @@ func masterOptions(spec *v2.LocustTestSpec) options {
 	return parseOptions(spec, args)
 }
 
-// parseOptions reads the master's arguments as the kubelet and then Python's argparse do.
+// parseOptions parses the master's arguments as the kubelet and then Python's argparse do.
 func parseOptions(spec *v2.LocustTestSpec, args []string) options {
-	return parseOptionsOf(spec, RoleMaster, args)
+	return parseRoleOptions(spec, RoleMaster, args)
 }
 
-// parseOptionsOf reads the arguments of a role's container.
-func parseOptionsOf(spec *v2.LocustTestSpec, role Role, args []string) options {
+// parseRoleOptions parses the arguments of a role's container.
+func parseRoleOptions(spec *v2.LocustTestSpec, role Role, args []string) options {
 	x := expandVariables(spec, role)
 	if !x.admit(args...) {
-		return options{} // validateExpansion refuses the spec
+		return options{} // validateExpansion rejects the spec
 	}
 	o := options{variables: x.variables}
 	for _, arg := range args {
-		o.words = append(o.words, x.expanded(arg))
+		o.words = append(o.words, x.expand(arg))
 	}
 	for i := 0; i < len(o.words) && o.words[i] != endOfOptions; i++ {
 		known, offset := findOption(o.words[i])
@@ -110,7 +109,7 @@ func parseOptionsOf(spec *v2.LocustTestSpec, role Role, args []string) options {
 			o.arguments = append(o.arguments, argument{name: known.name, word: i})
 		case offset > 0:
 			o.arguments = append(o.arguments, argument{known.name, o.words[i][offset:], i, offset})
-		case i+1 < len(o.words) && !likeOption(o.words[i+1]):
+		case i+1 < len(o.words) && !looksLikeOption(o.words[i+1]):
 			i++
 			o.arguments = append(o.arguments, argument{known.name, o.words[i], i, 0})
 		}
@@ -118,8 +117,8 @@ func parseOptionsOf(spec *v2.LocustTestSpec, role Role, args []string) options {
 	return o
 }
 
-// findOption tells which option a word names, nil for none known, and where in the word its value begins, 0 when the
-// value is not attached: --name=value, -nvalue or -n=value.
+// findOption returns the option that an argument names, nil if it is unknown, and the offset of an attached value
+// (--name=value, -nvalue or -n=value). Zero means that no value is attached.
 func findOption(word string) (known *option, offset int) {
 	name, _, attached := strings.Cut(word, "=")
 	if attached {
@@ -138,7 +137,7 @@ func findOption(word string) (known *option, offset int) {
 	return nil, 0
 }
 
-// optionNames are all options that are known, with those that are not ours to judge.
+// optionNames are the names of knownOptions and otherOptions.
 var optionNames = func() []string {
 	names := slices.Clone(otherOptions)
 	for _, known := range knownOptions {
@@ -147,7 +146,7 @@ var optionNames = func() []string {
 	return names
 }()
 
-// fullName completes an abbreviation, as argparse does; it is empty when none or several options begin so.
+// fullName completes an abbreviation like argparse. It returns "" unless exactly one option matches.
 func fullName(name string) string {
 	if slices.Contains(optionNames, name) {
 		return name
@@ -165,14 +164,14 @@ func fullName(name string) string {
 	return found
 }
 
-// likeOption tells whether argparse takes a word for an option rather than for the value of the option before it.
-func likeOption(word string) bool {
+// looksLikeOption reports whether argparse takes a word as an option rather than as the value of the preceding option.
+func looksLikeOption(word string) bool {
 	_, notNumber := strconv.ParseFloat(word, 64)
 	return len(word) > 1 && word[0] == '-' && notNumber != nil && !strings.Contains(word, " ")
 }
 
-// last is the argument that counts for an option: of several Locust takes the last.
-func (o options) last(name string) (argument, bool) {
+// lastArgument returns the effective argument for an option: Locust takes the last of several.
+func (o options) lastArgument(name string) (argument, bool) {
 	for _, arg := range slices.Backward(o.arguments) {
 		if arg.name == name {
 			return arg, true
@@ -181,33 +180,33 @@ func (o options) last(name string) (argument, bool) {
 	return argument{}, false
 }
 
-// value of an option; empty when it is not given. Arguments win over variables.
+// value returns the value of an option; empty if it is not given. Arguments win over variables.
 func (o options) value(name string) string {
-	if arg, ok := o.last(name); ok {
+	if arg, ok := o.lastArgument(name); ok {
 		return arg.value
 	}
-	return o.variables[variableOf(name)]
+	return o.variables[variableFor(name)]
 }
 
-// given tells whether an option has any value.
-func (o options) given(name string) bool {
-	_, isArgument := o.last(name)
-	_, isVariable := o.variables[variableOf(name)]
+// isGiven reports whether an option is given by an argument or a variable.
+func (o options) isGiven(name string) bool {
+	_, isArgument := o.lastArgument(name)
+	_, isVariable := o.variables[variableFor(name)]
 	return isArgument || isVariable
 }
 
-// on tells whether an option without a value is set. The words that set it by its variable are configargparse's.
-func (o options) on(name string) bool {
-	_, isArgument := o.last(name)
-	return isArgument || slices.Contains([]string{"true", "yes", "on", "1"}, strings.ToLower(o.variables[variableOf(name)]))
+// isOn reports whether an option without a value is set. The accepted values of its variable are configargparse's.
+func (o options) isOn(name string) bool {
+	_, isArgument := o.lastArgument(name)
+	return isArgument || slices.Contains([]string{"true", "yes", "on", "1"}, strings.ToLower(o.variables[variableFor(name)]))
 }
 
-// headless tells whether Locust runs without its web UI and web API.
-func (o options) headless() bool {
-	return o.on(optHeadless) && !o.on(optHeadful)
+// isHeadless reports whether Locust runs without its web UI and web API.
+func (o options) isHeadless() bool {
+	return o.isOn(optHeadless) && !o.isOn(optHeadful)
 }
 
-func variableOf(name string) string {
+func variableFor(name string) string {
 	for _, known := range knownOptions {
 		if known.name == name {
 			return known.env
@@ -217,28 +216,28 @@ func variableOf(name string) string {
 }
 
 // expansion replaces $(NAME) by the variable of that name, and $$ by $, as the kubelet does (Kubernetes API reference,
-// Container.args and EnvVar.value). Names that are not known stay as they are.
+// Container.args and EnvVar.value). Unknown names stay as they are.
 //
-// Variables that contain each other twice, and arguments that consist of them, grow without end. So the size is known
-// before a text is expanded, and bounded.
+// Variables that refer to others more than once grow exponentially. So the size of each text is computed, and bounded,
+// before it is expanded.
 type expansion struct {
 	variables map[string]string
-	// size of all texts so far, expanded, in bytes.
+	// size is the total size of all texts so far, expanded, in bytes.
 	size int
-	// refused is the first text that did not fit; nil when all did.
+	// refused is the first text that exceeded a limit; nil if none did.
 	refused *string
 }
 
 const (
-	// maxWord bounds an argument or variable in bytes, as Linux does (MAX_ARG_STRLEN): no container starts with a longer one.
+	// maxWord bounds an argument or variable in bytes, as Linux does (MAX_ARG_STRLEN): a container with a longer one fails.
 	maxWord = 128 << 10
 	// maxExpansion bounds all arguments and variables together in bytes, as Linux does: a quarter of the stack, which is
 	// 8 MiB by default (execve(2), "Limits on size of arguments and environment").
 	maxExpansion = 2 << 20
 )
 
-// expandVariables expands the variables whose values are in the spec, in the order in which the kubelet does. Those
-// that do not fit stay as they are.
+// expandVariables expands the variables whose values are in the spec, in the same order as the kubelet. Variables that
+// exceed a limit stay as they are.
 func expandVariables(spec *v2.LocustTestSpec, role Role) *expansion {
 	x := &expansion{variables: map[string]string{}}
 	for _, v := range envVars(spec, role) {
@@ -247,22 +246,22 @@ func expandVariables(spec *v2.LocustTestSpec, role Role) *expansion {
 		}
 		value := v.Value
 		if x.admit(value) {
-			value = x.expanded(value)
+			value = x.expand(value)
 		}
 		x.variables[v.Name] = value
 	}
 	return x
 }
 
-// admit adds the expanded sizes of texts to the size of the expansion. It reports whether all texts so far fit: each into
-// maxWord, and all together into maxExpansion.
+// admit adds the expanded sizes of texts to the size of the expansion. It reports whether all texts so far are within
+// the limits: each within maxWord, and all together within maxExpansion.
 func (x *expansion) admit(texts ...string) bool {
 	for _, text := range texts {
 		if x.refused != nil {
 			return false
 		}
 		size := 0
-		x.each(text, func(part string) { size += len(part) })
+		x.eachPart(text, func(part string) { size += len(part) })
 		x.size += size
 		if size > maxWord || x.size > maxExpansion {
 			x.refused = &text
@@ -271,17 +270,17 @@ func (x *expansion) admit(texts ...string) bool {
 	return x.refused == nil
 }
 
-func (x *expansion) expanded(text string) string {
+func (x *expansion) expand(text string) string {
 	if !strings.Contains(text, "$") {
 		return text
 	}
 	var expanded strings.Builder
-	x.each(text, func(part string) { expanded.WriteString(part) })
+	x.eachPart(text, func(part string) { expanded.WriteString(part) })
 	return expanded.String()
 }
 
-// each calls add for each part of the expanded text, in order.
-func (x *expansion) each(text string, add func(part string)) {
+// eachPart calls add for each part of the expanded text, in order.
+func (x *expansion) eachPart(text string, add func(part string)) {
 	closable := true // whether another ")" may follow
 	for {
 		before, after, found := strings.Cut(text, "$")

@@ -54,7 +54,7 @@ func TestOptions_Value(t *testing.T) {
 	}
 }
 
-func TestOptions_On(t *testing.T) {
+func TestOptions_IsHeadless(t *testing.T) {
 	for name, row := range map[string]struct {
 		args, variable string
 		want           bool
@@ -64,13 +64,13 @@ func TestOptions_On(t *testing.T) {
 		"abbreviated":             {args: "--headl", want: true},
 		"abbreviation of several": {args: "--head"},
 		"variable":                {variable: "Yes", want: true},
-		"variable that says no":   {variable: "false"},
-		"taken back":              {args: "--headless --headful"},
+		"false variable":          {variable: "false"},
+		"reverted":                {args: "--headless --headful"},
 		"does not take a value":   {args: "--headless --headful=x"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			test := makeTest(variables(corev1.EnvVar{Name: "LOCUST_HEADLESS", Value: row.variable}))
-			assert.Equal(t, row.want, parseOptions(&test.Spec, strings.Fields(row.args)).headless())
+			assert.Equal(t, row.want, parseOptions(&test.Spec, strings.Fields(row.args)).isHeadless())
 		})
 	}
 }
@@ -91,19 +91,18 @@ func TestExpand(t *testing.T) {
 		"$(A":             "$(A",
 		"100$ for $(A) $": "100$ for a $",
 	} {
-		assert.Equal(t, want, (&expansion{variables: variables}).expanded(text), text)
+		assert.Equal(t, want, (&expansion{variables: variables}).expand(text), text)
 	}
 }
 
-// FuzzOptions: arguments that are kept exact reach Locust as they are, and an option's value is found again where it is
-// said to be.
+// FuzzOptions: escaped arguments reach Locust unchanged, and an option's value is at the position that the argument holds.
 func FuzzOptions(f *testing.F) {
 	for _, seed := range []string{"-f\na.py", "--locustfile=$(A).py", "-f=a\n--", "--loc\n-", "-P80\n--web-port\n-1", "$$(A)", "--=\n-\n--web"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		words := strings.Split(text, "\n")
-		opts := parseOptions(&v2.LocustTestSpec{}, exact(words))
+		opts := parseOptions(&v2.LocustTestSpec{}, escapeExpansions(words))
 		assert.Equal(t, words, opts.words)
 		for _, arg := range opts.arguments {
 			assert.True(t, strings.HasSuffix(opts.words[arg.word][arg.offset:], arg.value))
@@ -111,7 +110,7 @@ func FuzzOptions(f *testing.F) {
 	})
 }
 
-// TestExpand_Bounded: 60 variables that each double the one before would fill any memory.
+// TestExpand_Bounded: 60 variables that each double the preceding one would exhaust the memory.
 func TestExpand_Bounded(t *testing.T) {
 	spec := &v2.LocustTestSpec{Env: &v2.EnvConfig{Variables: []corev1.EnvVar{{Name: "V0", Value: "0123456789"}}}}
 	for i := range 60 {
@@ -125,13 +124,12 @@ func TestExpand_Bounded(t *testing.T) {
 	require.Equal(t, "$(V13)$(V13)", *x.refused)
 	spec.Env.Variables = spec.Env.Variables[:13]
 	spec.Master.Command = "--locustfile /t.py --users 7 --host $(V12)"
-	require.EqualValues(t, 7, *LoadOf(spec).Users)
+	require.EqualValues(t, 7, *LoadFor(spec).Users)
 	spec.Master.Command += strings.Repeat("$(V12)", 2000)
-	require.Nil(t, LoadOf(spec).Users, "no container starts with it")
+	require.Nil(t, LoadFor(spec).Users, "no container starts with it")
 }
 
-// bomb is 17 KiB that expand to many gigabytes: a command of short words, each of them a variable that is as long as a
-// variable may be.
+// bomb is a spec of 17 KiB that expands to many gigabytes: each word of the command is a variable of maximum length.
 func bomb(s *v2.LocustTestSpec) {
 	s.Env = &v2.EnvConfig{Variables: []corev1.EnvVar{{Name: "A", Value: strings.Repeat("x", 1000)}}}
 	for name := 'B'; name <= 'H'; name++ {
@@ -141,7 +139,7 @@ func bomb(s *v2.LocustTestSpec) {
 	s.Master.Command = strings.Repeat("$(H) ", 3200)
 }
 
-// TestExpansion_Memory: no spec makes the operator allocate much.
+// TestExpansion_Memory: memory use is bounded for any spec.
 func TestExpansion_Memory(t *testing.T) {
 	const most = 32 << 20
 	variables := func(n int, value string) edit {
@@ -167,8 +165,8 @@ func TestExpansion_Memory(t *testing.T) {
 		for what, call := range map[string]func(){
 			"Validate":        func() { Validate(test) },
 			"Warnings":        func() { Warnings(test) },
-			"WebAPIOf":        func() { WebAPIOf(&test.Spec) },
-			"LoadOf":          func() { LoadOf(&test.Spec) },
+			"WebAPIOf":        func() { WebAPIFor(&test.Spec) },
+			"LoadOf":          func() { LoadFor(&test.Spec) },
 			"ExitCodeOnError": func() { ExitCodeOnError(&test.Spec) },
 			"HasReporter":     func() { HasReporter(&test.Spec) },
 			"BuildService":    func() { BuildService(test) },
@@ -188,11 +186,11 @@ func TestExpansion_Memory(t *testing.T) {
 	}
 }
 
-// TestExpansion_Linear: the time is linear in the size, whatever is not closed. The quadratic way takes a thousand times as
-// long.
+// TestExpansion_Linear: the time is linear in the size, also with unclosed parentheses. A quadratic algorithm would take a
+// thousand times as long.
 func TestExpansion_Linear(t *testing.T) {
 	parts := 0
-	measure := func(text string) { (&expansion{}).each(text, func(string) { parts++ }) }
+	measure := func(text string) { (&expansion{}).eachPart(text, func(string) { parts++ }) }
 	measure(strings.Repeat("$(", 1000))
 	assert.Equal(t, 2*1000+1, parts)
 	plain := testing.Benchmark(func(b *testing.B) {
@@ -207,5 +205,5 @@ func TestExpansion_Linear(t *testing.T) {
 			measure(text)
 		}
 	})
-	assert.Less(t, open.NsPerOp(), 50*plain.NsPerOp(), "as against text of the same length in which all is closed")
+	assert.Less(t, open.NsPerOp(), 50*plain.NsPerOp(), "compared with text of the same length without parentheses")
 }

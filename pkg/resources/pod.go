@@ -6,7 +6,7 @@ import (
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 )
 
-// roleSpec is what a spec says about one role only.
+// roleSpec holds the parts of a spec that apply to one role only.
 type roleSpec struct {
 	args        []string
 	resources   corev1.ResourceRequirements
@@ -14,8 +14,8 @@ type roleSpec struct {
 	annotations map[string]string
 }
 
-// roleSpecOf takes a spec with its defaults. It fails when a command cannot be split.
-func roleSpecOf(test string, spec *v2.LocustTestSpec, role Role) (roleSpec, error) {
+// roleSpecFor takes a spec with its defaults. It returns an error if the command cannot be split.
+func roleSpecFor(test string, spec *v2.LocustTestSpec, role Role) (roleSpec, error) {
 	if role == RoleMaster {
 		m := &spec.Master
 		args, err := masterArgs(spec)
@@ -28,7 +28,7 @@ func roleSpecOf(test string, spec *v2.LocustTestSpec, role Role) (roleSpec, erro
 
 // podTemplate builds the pods of a role from a spec with its defaults.
 func podTemplate(test *v2.LocustTest, spec *v2.LocustTestSpec, role Role) (corev1.PodTemplateSpec, error) {
-	own, err := roleSpecOf(test.Name, spec, role)
+	own, err := roleSpecFor(test.Name, spec, role)
 	if err != nil {
 		return corev1.PodTemplateSpec{}, err
 	}
@@ -36,7 +36,7 @@ func podTemplate(test *v2.LocustTest, spec *v2.LocustTestSpec, role Role) (corev
 	podSecurity, containerSecurity := securityContexts(spec)
 
 	container := corev1.Container{
-		Name:            nameOf(test.Name, role),
+		Name:            objectName(test.Name, role),
 		Image:           spec.Image,
 		ImagePullPolicy: spec.ImagePullPolicy,
 		Args:            own.args, // the image's entrypoint is locust
@@ -45,8 +45,8 @@ func podTemplate(test *v2.LocustTest, spec *v2.LocustTestSpec, role Role) (corev
 		Resources:       own.resources,
 		VolumeMounts:    mounts,
 		SecurityContext: containerSecurity,
-		// The end of a failed container's log becomes its termination message, so the cause of a failure
-		// is in the pod's status, where the operator reads it, and outlives the log.
+		// The end of a failed container's log becomes its termination message, so the operator reads the
+		// cause of a failure from the pod's status, which outlives the log.
 		TerminationMessagePolicy: corev1.TerminationMessageFallbackToLogsOnError,
 	}
 	if role == RoleMaster {
@@ -59,9 +59,9 @@ func podTemplate(test *v2.LocustTest, spec *v2.LocustTestSpec, role Role) (corev
 		Volumes:          volumes,
 		ImagePullSecrets: spec.ImagePullSecrets,
 		SecurityContext:  podSecurity,
-		// A load test has no business with the Kubernetes API.
+		// A load test does not need the Kubernetes API.
 		AutomountServiceAccountToken: new(false),
-		// Else every Service of the namespace adds variables: hundreds of tests overflow the environment (E2BIG),
+		// Service links add variables for every Service of the namespace: hundreds of tests overflow the environment (E2BIG),
 		// and a Service named "locust-web" sets LOCUST_WEB_PORT=tcp://..., which Locust reads as its own option.
 		EnableServiceLinks: new(false),
 	}
@@ -69,7 +69,7 @@ func podTemplate(test *v2.LocustTest, spec *v2.LocustTestSpec, role Role) (corev
 		pod.Affinity = s.Affinity
 		pod.Tolerations = s.Tolerations
 		pod.NodeSelector = s.NodeSelector
-		if name := s.RuntimeClassName; name != nil && *name != "" { // the API server refuses an empty one
+		if name := s.RuntimeClassName; name != nil && *name != "" { // the API server rejects an empty name
 			pod.RuntimeClassName = name
 		}
 	}

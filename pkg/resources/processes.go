@@ -14,13 +14,13 @@ import (
 // maxProcesses bounds --processes of one worker pod.
 const maxProcesses = 64
 
-// ExpectedWorkers is how many workers the master of a run waits for: worker pods times the processes in each.
+// ExpectedWorkers returns the number of workers that the master waits for: worker pods times processes per pod.
 func ExpectedWorkers(spec *v2.LocustTestSpec) int32 {
 	return spec.Worker.Replicas * WorkerProcesses(spec)
 }
 
-// WorkerProcesses is how many workers each worker pod starts (Locust's --processes, since 2.19): 1 unless the arguments or
-// variables of the workers say otherwise in a way that is known here.
+// WorkerProcesses returns the number of workers that each worker pod starts: 1, or the value of --processes (Locust 2.19)
+// in the workers' arguments or variables.
 func WorkerProcesses(spec *v2.LocustTestSpec) int32 {
 	if !mayHaveProcesses(spec) {
 		return 1
@@ -32,25 +32,24 @@ func WorkerProcesses(spec *v2.LocustTestSpec) int32 {
 	return int32(number)
 }
 
-// mayHaveProcesses spares most specs the parsing: the option has no shorter form than --proc.
+// mayHaveProcesses reports whether the arguments must be parsed for --processes, whose shortest abbreviation is --proc.
 func mayHaveProcesses(spec *v2.LocustTestSpec) bool {
 	mentions := func(text string) bool { return strings.Contains(text, "--proc") || strings.Contains(text, "$") }
 	return mentions(spec.Worker.Command) || slices.ContainsFunc(spec.Worker.ExtraArgs, mentions) ||
-		slices.ContainsFunc(allEnvVars(spec), isProcesses)
+		slices.ContainsFunc(allEnvVars(spec), isProcessesVariable)
 }
 
-// workerOptions are all settings of the workers, given a spec with its defaults; none when the command cannot be split.
+// workerOptions returns all settings of the workers, given a spec with its defaults; none if the command cannot be split.
 func workerOptions(spec *v2.LocustTestSpec) options {
 	words, err := splitWords(spec.Worker.Command)
 	if err != nil {
 		return options{}
 	}
-	args, extraArgs, _ := optionsFirst(words, exact(spec.Worker.ExtraArgs))
-	return parseOptionsOf(spec, RoleWorker, slices.Concat(args, extraArgs))
+	args, extraArgs, _ := optionsFirst(words, escapeExpansions(spec.Worker.ExtraArgs))
+	return parseRoleOptions(spec, RoleWorker, slices.Concat(args, extraArgs))
 }
 
-// validateProcesses refuses a number of processes that is not known before they start, because the master waits for all of
-// them.
+// validateProcesses rejects a number of processes that is not known in advance, because the master waits for all workers.
 func validateProcesses(spec *v2.LocustTestSpec, path *field.Path) field.ErrorList {
 	value := strings.TrimSpace(workerOptions(spec).value(optProcesses))
 	if value == "" || strings.Contains(value, "$(") {
@@ -61,5 +60,5 @@ func validateProcesses(spec *v2.LocustTestSpec, path *field.Path) field.ErrorLis
 		return nil
 	}
 	return field.ErrorList{field.Invalid(path, excerpt(optProcesses+" "+value), fmt.Sprintf(
-		"must be a number from 1 to %d: the master waits for this many workers in each pod, and -1, all cores of a machine, is not known before; give a number", maxProcesses))}
+		"must be a number from 1 to %d: the master waits for this number of workers in each pod, and -1 (all cores of the node) is not known in advance; give a number", maxProcesses))}
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The package is a function from a test to objects. What it imports is how one can tell.
+// TestPackageIsPure checks by the imports that the package has no access to clients, clocks and loggers.
 func TestPackageIsPure(t *testing.T) {
 	standard := []string{"embed", "encoding/json", "errors", "fmt", "maps", "path", "regexp", "slices", "strconv", "strings", "time"}
 	units := []string{"Duration", "Hour", "Minute", "Second"} // of package time; the rest is a clock

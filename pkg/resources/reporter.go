@@ -10,13 +10,13 @@ import (
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 )
 
-// AnnotationReporter holds, on the master's pod, the source of the reporter: a second locustfile, which leaves the
-// final statistics in the container's termination message. A volume shows the annotation as a file.
+// AnnotationReporter holds, on the master's pod, the source of the reporter: a second locustfile, which writes the
+// final statistics to the container's termination message. A volume mounts the annotation as a file.
 const AnnotationReporter = "locust.io/reporter"
 
 const (
 	reporterDir = "/locust.io"
-	// reporterFile is no Python identifier: as the module "reporter" it could be taken for one of the user's.
+	// reporterFile is not a Python identifier: a module "reporter" could conflict with one of the user's.
 	reporterFile = "locust-reporter.py"
 	reporterPath = reporterDir + "/" + reporterFile
 )
@@ -24,7 +24,7 @@ const (
 //go:embed reporter.py
 var reporterSource string
 
-// HasReporter tells whether the master of a run of the spec loads the reporter.
+// HasReporter reports whether the master of the spec loads the reporter.
 func HasReporter(spec *v2.LocustTestSpec) bool {
 	return hasReporter(withDefaults(spec))
 }
@@ -34,21 +34,21 @@ func hasReporter(spec *v2.LocustTestSpec) bool {
 	return strings.HasPrefix(masterOptions(spec).value(optLocustfile), reporterPath+",")
 }
 
-// withReporter joins the arguments of the master, args and then extraArgs, and puts the reporter before the locustfile
-// that counts. They stay as they are when the reporter is not wanted, or would keep the user's own files from loading.
+// withReporter joins the arguments of the master, args and then extraArgs, and inserts the reporter before the effective
+// locustfile. It does not if the reporter is disabled, or would keep the user's own files from loading.
 //
-// The reporter comes first because Locust 2.12 takes the load shape of the last file (main.py, shape_class).
+// The reporter comes first because Locust 2.12 uses the load shape of the last file (main.py, shape_class).
 func withReporter(spec *v2.LocustTestSpec, args, extraArgs []string) []string {
 	all := slices.Concat(args, extraArgs)
 	opts := parseOptions(spec, all)
-	if !*spec.Master.Reporter || tooOldForReporter(spec) || !loadsWithOthers(opts.value(optLocustfile)) {
+	if !*spec.Master.Reporter || tooOldForReporter(spec) || !loadsBesideOthers(opts.value(optLocustfile)) {
 		return all
 	}
 
-	arg, ok := opts.last(optLocustfile)
+	arg, ok := opts.lastArgument(optLocustfile)
 	if !ok {
-		// The variable itself, because the value may contain others that are not known here.
-		file := optLocustfile + "=" + reporterPath + ",$(" + variableOf(optLocustfile) + ")"
+		// Refer to the variable, because its value may contain variables that are unknown here.
+		file := optLocustfile + "=" + reporterPath + ",$(" + variableFor(optLocustfile) + ")"
 		return slices.Concat(args, []string{file}, extraArgs)
 	}
 	name := opts.words[arg.word][:arg.offset]
@@ -60,14 +60,14 @@ func withReporter(spec *v2.LocustTestSpec, args, extraArgs []string) []string {
 	return all
 }
 
-// tooOldForReporter reports whether the image is one of a Locust that takes no more than one locustfile. A test in v1 has
-// no field to turn the reporter off.
+// tooOldForReporter reports whether the image's Locust accepts only one locustfile. A test in v1 has no field to turn the
+// reporter off.
 func tooOldForReporter(spec *v2.LocustTestSpec) bool { return olderThan(spec.Image, 2, 11) }
 
-// loadsWithOthers tells whether Locust loads the same from a locustfile option when another file stands before it. It
-// takes several files since 2.11. Folders, packages, modules and URLs work only alone in some versions, and so does a
-// file whose name ends in locust.py: until 2.22 it is refused among several (argument_parser.py, find_locustfiles).
-func loadsWithOthers(locustfile string) bool {
+// loadsBesideOthers reports whether Locust loads the same from a locustfile option with another file before it. It accepts
+// several files since 2.11. Some versions accept folders, packages, modules and URLs only alone, and until 2.22 also a
+// file whose name ends in locust.py (argument_parser.py, find_locustfiles).
+func loadsBesideOthers(locustfile string) bool {
 	files := strings.Split(locustfile, ",")
 	for _, file := range files {
 		if !strings.HasSuffix(strings.TrimSpace(file), ".py") || strings.Contains(file, "://") {
@@ -77,7 +77,7 @@ func loadsWithOthers(locustfile string) bool {
 	return len(files) > 1 || !strings.HasSuffix(strings.TrimSpace(locustfile), "locust.py")
 }
 
-// addReporter gives the reporter to the master's pod. The operator's annotation replaces one of the user's.
+// addReporter adds the reporter to the master's pod. The operator's annotation overrides the user's.
 func addReporter(pod *corev1.PodTemplateSpec) {
 	if pod.Annotations == nil {
 		pod.Annotations = map[string]string{}

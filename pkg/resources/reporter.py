@@ -1,7 +1,7 @@
-"""Leaves the result of a load test in the termination message of the master.
+"""Writes the result of a load test to the termination message of the master.
 
 The operator puts this file before the master's locustfiles. It must not change or break a test: it listens, and
-swallows its own errors. Python 3.7 and Locust 2.12 or later.
+catches its own errors. Python 3.7 and Locust 2.12 or later.
 """
 import atexit
 import functools
@@ -21,7 +21,7 @@ from locust.runners import MasterRunner
 PATH = "/dev/termination-log"
 LIMIT = 3072  # of 12 KiB kept of a pod
 INTERVAL = 2.0  # seconds between snapshots
-LATE = 5.0  # seconds until the workers' last statistics are in, and until their users are counted
+LATE = 5.0  # seconds until workers have sent their last statistics, and until users count
 SHORT = 30.0  # seconds with too few users until users count as missing
 LARGEST = 1e9  # milliseconds, requests per second
 PAUSE = 10.0  # seconds between two samples of the workers' processor use; Locust takes it every 5 or 10 s
@@ -37,7 +37,7 @@ dump = functools.partial(json.dumps, separators=(",", ":"), allow_nan=False)  # 
 
 
 def quiet(function):
-    """Keeps the errors of a function from Locust."""
+    """Catches the errors of a function."""
 
     def quietly(*args, **kwargs):
         try:
@@ -49,7 +49,7 @@ def quiet(function):
 
 
 def cut(value, size):
-    """Takes the middle out of the texts in value that are longer than size."""
+    """Cuts the middle out of texts in value longer than size."""
     if isinstance(value, dict):
         return {key: cut(inner, size) for key, inner in value.items()}
     if isinstance(value, list):
@@ -65,7 +65,7 @@ def text(value, size):
 
 @quiet
 def number(value):
-    """Brings what the user's code measured into bounds, such as a response time over a step of the clock. NaN is 0."""
+    """Clamps a measurement, such as a response time over a step of the clock. NaN is 0."""
     return min(max(0, value), LARGEST)
 
 
@@ -80,7 +80,7 @@ def most(entries, key):
 
 
 def stopped_by(frame):
-    """Finds who ends the load: the nearest caller that is a stopper of Locust, or else is the user's code."""
+    """Finds what ends the load: the nearest caller that is a stopper of Locust or is user code."""
     while frame:
         module = frame.f_globals.get("__name__") or ""
         function = module + "." + frame.f_code.co_name
@@ -89,11 +89,11 @@ def stopped_by(frame):
         if module.split(".")[0] not in ("locust", "gevent", __name__):
             break
         frame = frame.f_back
-    return "locustfile"  # also as a greenlet of its own: Locust's have a function in between
+    return "locustfile"  # also in its own greenlet: Locust's have a function in between
 
 
 class Reporter(logging.Handler):
-    """Follows the master. As a log handler it keeps the last warnings."""
+    """Observes the master. As a log handler it keeps warnings."""
 
     def __init__(self):
         super().__init__(logging.WARNING)
@@ -105,7 +105,7 @@ class Reporter(logging.Handler):
         self.reset()
 
     def reset(self):
-        """Forgets who ended the earlier load. What that one lacked stays."""
+        """Resets the state of a load. Its missing users and workers stay."""
         self.ended_by = self.short = self.asked = None
         self.known, self.gone, self.peaks, self.sampled = set(), self.lost, {}, time.time()
 
@@ -118,10 +118,10 @@ class Reporter(logging.Handler):
         sys.excepthook = functools.partial(self.excepthook, sys.excepthook)
         gevent.spawn(self.watch)
         for logger in logging.getLogger(), logging.getLogger("locust"):
-            # As the only one it would silence Python's handler of last resort.
+            # As the only handler it would disable Python's lastResort.
             if logger.handlers and not (logger.parent and logger.propagate):
                 logger.addHandler(self)
-        # What the web UI shows, and what workers get that ask for the locustfiles.
+        # Shown in the web UI, and sent to workers without a locustfile.
         files = environment.parsed_options.locustfile.split(",")
         if len(files) == 1 or environment.locustfile == os.path.basename(__file__):
             environment.locustfile = os.path.basename(files[0].strip())
@@ -129,7 +129,7 @@ class Reporter(logging.Handler):
         if __file__ in loaded:
             loaded.remove(__file__)
         if web_ui:
-            # app.after_request() is refused once a page has been asked for.
+            # app.after_request() fails after the first request.
             web_ui.app.after_request_funcs.setdefault(None, []).append(self.after_request)
 
     def watch(self):
@@ -152,13 +152,13 @@ class Reporter(logging.Handler):
             self.compare(workers, time.time())
 
     def count(self, workers):
-        """Counts the workers of the load that are gone."""
+        """Counts the lost workers of the load."""
         ids = {worker.id for worker in workers}
         self.known |= {worker.id for worker in workers if worker.state != "missing"}
         self.lost = self.gone + len(self.known - ids)
 
     def sample(self, workers):
-        """Keeps the most that a worker has used of a processor in two samples."""
+        """Keeps the highest processor use of a worker in two samples."""
         if time.time() - self.sampled >= PAUSE:
             self.sampled = time.time()
             for worker in workers:
@@ -168,8 +168,8 @@ class Reporter(logging.Handler):
                 self.peaks[worker.id] = max(peak, worker.cpu_usage)
 
     def compare(self, workers, now):
-        """Compares the users with those that should be at work. Users that ended by themselves are not missing: their
-        workers have started all that they were asked for."""
+        """Compares actual and expected users. Users that ended by themselves are not missing: their workers have
+        started all of them."""
         runner = self.runner
         users, target, rate = runner.user_count, runner.target_user_count, runner.spawn_rate
         if self.asked != (target, rate):
@@ -190,9 +190,9 @@ class Reporter(logging.Handler):
         if self.runner:
             self.ended_by = stopped_by(sys._getframe())
             if self.ended_by == "workers-quit" and self.runner.worker_count:
-                self.ended_by = "workers-missing"  # Locust 2.12 stops although others are at work
+                self.ended_by = "workers-missing"  # Locust 2.12 stops although others run
             if self.ended_by == "run-time" and self.runner.environment.shape_class:
-                self.ended_by = "shape-failed"  # one that ends has stopped the load before
+                self.ended_by = "shape-failed"  # a shape's own end comes earlier
             self.look()
             self.lost += len(self.runner.clients.missing)
 
@@ -201,7 +201,7 @@ class Reporter(logging.Handler):
         if self.runner:
             self.reset()
             self.start, self.end, self.seen = time.time(), 0, ("spawning", 0, self.runner.worker_count)
-            self.write(False)  # over that of an earlier load
+            self.write(False)  # over an earlier load's
 
     @quiet
     def test_stop(self, **_):
@@ -209,14 +209,14 @@ class Reporter(logging.Handler):
 
     @quiet
     def quit(self, exit_code=None, **_):
-        """Follows the summary, with no other greenlet in between: the numbers are those printed."""
+        """Runs after the summary, without a greenlet switch: the numbers are those printed."""
         self.ended = True
-        if self.runner and (self.start or exit_code == 0):  # else the log's end tells more
+        if self.runner and (self.start or exit_code == 0):  # else the log's end is better
             self.write(True)
 
     @quiet
     def exit(self):
-        """Without quit() before, an error ends the master, such as that of a report that cannot be saved."""
+        """Without quit() before, an error ends the master, such as a report that cannot be saved."""
         if self.start and not self.ended:
             self.ended = self.broken = True
             complete = self.is_whole()
@@ -224,7 +224,7 @@ class Reporter(logging.Handler):
             self.write(complete)
 
     def is_whole(self):
-        """The load has ended, and its workers have been sent home and waited for, or long been silent."""
+        """The load has ended, and its workers have quit, or Locust has been stopped for long."""
         silent = self.runner.state == "stopped" and time.time() - self.end > LATE
         return bool(self.end) and (silent or not len(self.runner.greenlet))
 
@@ -234,7 +234,7 @@ class Reporter(logging.Handler):
 
     @quiet
     def answer(self, response):
-        """Sees each answer of the web UI."""
+        """Sees each response of the web UI."""
         path = flask.request.path
         if path.endswith("/stats/requests"):
             response.headers["X-Locust-Operator"] = dump({**(self.target() or {}), "exceptions": self.exceptions(2, 100)})
@@ -246,7 +246,7 @@ class Reporter(logging.Handler):
 
     @quiet
     def target(self):
-        """What Locust aims at now, from wherever it was asked, and what the load lacks."""
+        """The target, from any source, and what the load lacks."""
         environment, users = self.runner.environment, self.runner.target_user_count
         limit = self.limit if self.by_hand else environment.parsed_options.run_time
         return {
@@ -300,7 +300,7 @@ class Reporter(logging.Handler):
 
     @quiet
     def write(self, complete):
-        """Lets no other greenlet run, so there is one writer at a time."""
+        """Does not switch greenlets: one writer at a time."""
         report = self.report(complete)
         for size in 128, 64, 32:
             if len(dump(report)) > LIMIT:
@@ -309,14 +309,14 @@ class Reporter(logging.Handler):
             while report[key] and len(dump(report)) > LIMIT:
                 report[key].pop(0 if key == "log" else -1)
         if report != self.written:
-            with open(PATH, "w") as file:  # bind-mounted: no renaming over it
+            with open(PATH, "w") as file:  # bind-mounted: cannot be replaced
                 file.write(dump(report))
             self.written = report
 
 
 @quiet
 def step_aside():
-    """Takes this file out of the command line, which Locust parses again after loading the locustfiles."""
+    """Removes this file from the command line, which Locust parses again after the locustfiles."""
     for i, arg in enumerate(sys.argv):
         if __file__ + "," in arg:
             sys.argv[i] = arg.replace(__file__ + ",", "", 1)
@@ -325,7 +325,7 @@ def step_aside():
 
 
 def find_single(main, parser):
-    """Until 2.26 Locust looks for a single file, not for one of several, in parent folders too."""
+    """Until 2.26 Locust searches parent folders for a single file, not for one of several."""
     if hasattr(parser, "find_locustfile"):
         load = main.load_locustfile
         main.load_locustfile = lambda path: load(parser.find_locustfile(path) or path)

@@ -63,7 +63,7 @@ func TestReporter_ComesBeforeTheLocustfile(t *testing.T) {
 			assert.False(t, HasReporter(&without.Spec))
 			assert.Equal(t, row.want != nil, HasReporter(&test.Spec))
 			assert.Subset(t, container(masterOf(t, test)).Args, row.want)
-			assert.Equal(t, workerOf(t, without).Spec, workerOf(t, test).Spec, "the workers have nothing to do with it")
+			assert.Equal(t, workerOf(t, without).Spec, workerOf(t, test).Spec, "the workers do not change")
 			if row.want == nil {
 				assert.Equal(t, masterOf(t, without).Spec, masterOf(t, test).Spec, "nothing changes")
 			}
@@ -90,7 +90,7 @@ func TestHasReporter_UnreadableCommand(t *testing.T) {
 func TestReporterSource(t *testing.T) {
 	assert.LessOrEqual(t, len(reporterSource), 16<<10, "it is part of every master's Job and pod")
 	for _, letter := range reporterSource {
-		require.Less(t, letter, rune(128), "ASCII, whatever Python's locale")
+		require.Less(t, letter, rune(128), "ASCII, to work with any Python locale")
 	}
 	python, err := exec.LookPath("python3")
 	if err != nil {

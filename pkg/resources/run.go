@@ -18,16 +18,16 @@ const (
 	AnnotationRunGeneration = "locust.io/run-generation"
 )
 
-// Run is what a run was started from. It lives in the Jobs' annotations, so it survives a restart of
-// the operator and disappears with the run.
+// Run is the spec and generation that a run was started from. It is stored in the Jobs' annotations, so it
+// survives a restart of the operator and is deleted with the run.
 type Run struct {
 	Spec       v2.LocustTestSpec
 	Generation int64
 }
 
-// RunOf reads the run that a Job belongs to. It returns nil without an error when the Job carries no
-// run (another operator made it), and an error when the annotations cannot be read.
-func RunOf(job *batchv1.Job) (*Run, error) {
+// RunFromJob reads the run that a Job belongs to. It returns nil without an error if the Job has no run
+// annotations (another operator created it), and an error if the annotations cannot be decoded.
+func RunFromJob(job *batchv1.Job) (*Run, error) {
 	spec, hasSpec := job.Annotations[AnnotationRunSpec]
 	generation, hasGeneration := job.Annotations[AnnotationRunGeneration]
 	if !hasSpec && !hasGeneration {
@@ -45,21 +45,21 @@ func RunOf(job *batchv1.Job) (*Run, error) {
 	return run, nil
 }
 
-// Of returns a copy of test with the spec and generation of the run. Objects that got lost are built
-// again from it, so that a run never mixes two specs. A nil run gives a plain copy.
-func (r *Run) Of(test *v2.LocustTest) *v2.LocustTest {
+// ApplyTo returns a copy of test with the spec and generation of the run. Lost objects are rebuilt from it,
+// so that a run never mixes two specs. A nil run returns an unchanged copy.
+func (r *Run) ApplyTo(test *v2.LocustTest) *v2.LocustTest {
 	started := test.DeepCopy()
 	if r != nil {
 		r.Spec.DeepCopyInto(&started.Spec)
 		started.Generation = r.Generation
-		started.DecodeError = nil // of the present spec
+		started.DecodeError = nil // it belongs to the current spec
 	}
 	return started
 }
 
-// InSync tells whether the test's spec still is the one of the run. Equal generations settle it: a
-// newer operator may serve the same object with defaults that its schema did not have before. Otherwise
-// the specs are compared with their defaults filled in. A nil run knows no other spec, so it is in sync.
+// InSync reports whether the test's spec equals the run's. Equal generations suffice: a newer operator may
+// serve the same object with defaults that its schema did not have before. Otherwise the specs are
+// compared with their defaults set. A nil run is in sync.
 func (r *Run) InSync(test *v2.LocustTest) bool {
 	if r == nil || r.Generation == test.Generation {
 		return true
@@ -67,7 +67,7 @@ func (r *Run) InSync(test *v2.LocustTest) bool {
 	return equality.Semantic.DeepEqual(withDefaults(&r.Spec), withDefaults(&test.Spec))
 }
 
-// runAnnotations records the test's present spec as the one the run starts from.
+// runAnnotations returns the annotations that record the test's current spec as the spec of the run.
 func runAnnotations(test *v2.LocustTest) (map[string]string, error) {
 	spec, err := json.Marshal(&test.Spec)
 	if err != nil {

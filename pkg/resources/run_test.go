@@ -17,14 +17,14 @@ import (
 func TestRun_SurvivesTheJob(t *testing.T) {
 	test := makeTest(everything)
 	for _, job := range []*batchv1.Job{masterOf(t, test), workerOf(t, test)} {
-		run, err := RunOf(job)
+		run, err := RunFromJob(job)
 		require.NoError(t, err)
 		assert.Equal(t, &Run{Spec: test.Spec, Generation: 3}, run)
 	}
 }
 
 func TestRunOf_None(t *testing.T) {
-	run, err := RunOf(&batchv1.Job{})
+	run, err := RunFromJob(&batchv1.Job{})
 	assert.NoError(t, err)
 	assert.Nil(t, run)
 }
@@ -40,7 +40,7 @@ func TestRunOf_Unreadable(t *testing.T) {
 		"generation no number": {map[string]string{AnnotationRunSpec: `{}`, AnnotationRunGeneration: "x"}, "locust.io/run-generation"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			run, err := RunOf(&batchv1.Job{ObjectMeta: metav1.ObjectMeta{Namespace: "perf", Name: "j", Annotations: row.annotations}})
+			run, err := RunFromJob(&batchv1.Job{ObjectMeta: metav1.ObjectMeta{Namespace: "perf", Name: "j", Annotations: row.annotations}})
 			assert.Nil(t, run)
 			assert.ErrorContains(t, err, "job perf/j: annotation "+row.want)
 		})
@@ -49,7 +49,7 @@ func TestRunOf_Unreadable(t *testing.T) {
 
 func TestRunOf_LostObjectsAreRebuiltFromTheRun(t *testing.T) {
 	started := makeTest(everything)
-	run, err := RunOf(masterOf(t, started))
+	run, err := RunFromJob(masterOf(t, started))
 	require.NoError(t, err)
 
 	edited := started.DeepCopy()
@@ -58,15 +58,15 @@ func TestRunOf_LostObjectsAreRebuiltFromTheRun(t *testing.T) {
 	edited.Spec.Image = "other"
 	before := edited.DeepCopy()
 
-	restored := run.Of(edited)
+	restored := run.ApplyTo(edited)
 	assert.Equal(t, workerOf(t, started), workerOf(t, restored), "the lost worker Job comes back as it was")
 	assert.Equal(t, before, edited)
 	restored.Spec.Master.Labels["x"] = "y"
 	assert.NotContains(t, run.Spec.Master.Labels, "x", "the copy is a deep one")
 
 	var none *Run
-	assert.Equal(t, edited, none.Of(edited))
-	assert.NotSame(t, edited, none.Of(edited))
+	assert.Equal(t, edited, none.ApplyTo(edited))
+	assert.NotSame(t, edited, none.ApplyTo(edited))
 }
 
 func TestRun_InSync(t *testing.T) {
@@ -97,7 +97,7 @@ func TestRun_InSync(t *testing.T) {
 		"only the metadata changed back": {nothing, nothing, 5, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			run, err := RunOf(masterOf(t, makeTest(row.started)))
+			run, err := RunFromJob(masterOf(t, makeTest(row.started)))
 			require.NoError(t, err)
 			now := makeTest(row.now)
 			now.Generation = row.generation

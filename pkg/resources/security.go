@@ -11,8 +11,8 @@ import (
 // locustUser is the UID and GID of the user "locust" in the Locust image.
 const locustUser = int64(1000)
 
-// securityContexts returns the contexts of the pod and its container. What the user left unset gets
-// values that pass the restricted Pod Security Standard.
+// securityContexts returns the contexts of the pod and its container. Unset fields get defaults that pass
+// the restricted Pod Security Standard.
 func securityContexts(spec *v2.LocustTestSpec) (*corev1.PodSecurityContext, *corev1.SecurityContext) {
 	pod, container := &corev1.PodSecurityContext{}, &corev1.SecurityContext{}
 	if spec.Security != nil {
@@ -32,16 +32,16 @@ func securityContexts(spec *v2.LocustTestSpec) (*corev1.PodSecurityContext, *cor
 	return pod, container
 }
 
-// defaultIdentity fills in who the processes run as. The identity is one decision: a user who made a part
-// of it, in either context, made it.
+// defaultIdentity sets the user and group of the processes. They are one decision: the operator
+// chooses them only if the user set none of them, in either context.
 func defaultIdentity(pod *corev1.PodSecurityContext, container *corev1.SecurityContext) {
 	if pod.RunAsNonRoot != nil || container.RunAsNonRoot != nil {
-		// Only "not root" was asked for: who exactly is the platform's to say. OpenShift assigns a UID per
-		// namespace, and rejects a fixed one.
+		// With runAsNonRoot alone the platform chooses the user. OpenShift assigns a UID per namespace, and
+		// rejects a fixed one.
 		return
 	}
 	if pod.WindowsOptions != nil || container.WindowsOptions != nil {
-		return // users have names there, not numbers
+		return // Windows users have names, not numbers
 	}
 
 	user := container.RunAsUser // wins over the pod's, as in Kubernetes
@@ -49,8 +49,8 @@ func defaultIdentity(pod *corev1.PodSecurityContext, container *corev1.SecurityC
 		user = pod.RunAsUser
 	}
 	if user == nil {
-		// The image names its user. The kubelet cannot tell that a name is not root, and refuses to start the
-		// container under runAsNonRoot unless the UID is given as a number.
+		// The image names its user. The kubelet cannot verify that a name is not root, and does not start the
+		// container with runAsNonRoot unless the UID is a number.
 		user = new(locustUser)
 		pod.RunAsUser = user
 		if pod.RunAsGroup == nil && container.RunAsGroup == nil {
@@ -62,7 +62,7 @@ func defaultIdentity(pod *corev1.PodSecurityContext, container *corev1.SecurityC
 	}
 }
 
-// ChosenUser is the user that the operator chose for the pods of a spec; chosen is false when the spec or the platform
+// ChosenUser returns the UID that the operator chose for the pods of a spec; chosen is false if the spec or the platform
 // decides.
 func ChosenUser(spec *v2.LocustTestSpec) (user int64, chosen bool) {
 	given := &corev1.PodSecurityContext{}
@@ -76,8 +76,8 @@ func ChosenUser(spec *v2.LocustTestSpec) (user int64, chosen bool) {
 	return *pod.RunAsUser, true
 }
 
-// defaultPrivileges takes from the container what Locust never needs. The API server rejects "no
-// escalation" together with privileged or CAP_SYS_ADMIN, so those who ask for these keep them.
+// defaultPrivileges drops the privileges that Locust never needs. The API server rejects "no escalation"
+// together with privileged or CAP_SYS_ADMIN, so it is not set if the user requests these.
 func defaultPrivileges(container *corev1.SecurityContext) {
 	if container.Privileged != nil && *container.Privileged {
 		return

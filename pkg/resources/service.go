@@ -9,23 +9,23 @@ import (
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 )
 
-// masterPort is a port of the master's Service, and the one of its container that it leads to.
+// masterPort is a port of the master's Service and its target port in the container.
 type masterPort struct {
 	name               string
 	service, container int32
 }
 
-// masterPorts are the ports of the master of a spec. The Service has the same ones whatever the container's are.
+// masterPorts returns the ports of the master. The Service's ports do not depend on the container's.
 func masterPorts(spec *v2.LocustTestSpec) []masterPort {
 	return []masterPort{
 		{"master", PortMaster, PortMaster},
 		{"master-bind", PortMasterBind, PortMasterBind},
-		{"web", PortWeb, WebAPIOf(spec).Port},
+		{"web", PortWeb, WebAPIFor(spec).Port},
 	}
 }
 
-// containerPorts only inform. A number that is taken already is left out: it is the key by which the API server
-// merges changes to the list.
+// containerPorts returns the ports of the master's container, for information only. It leaves out duplicates: the number
+// is the merge key of the list.
 func containerPorts(spec *v2.LocustTestSpec) []corev1.ContainerPort {
 	var ports []corev1.ContainerPort
 	for _, p := range masterPorts(spec) {
@@ -36,14 +36,14 @@ func containerPorts(spec *v2.LocustTestSpec) []corev1.ContainerPort {
 	return ports
 }
 
-// BuildService makes the Service that workers, and users of the web UI, reach the master by.
+// BuildService returns the Service through which workers, and users of the web UI, reach the master.
 func BuildService(test *v2.LocustTest) *corev1.Service {
 	service := &corev1.Service{
 		ObjectMeta: objectMeta(test, RoleMaster),
 		Spec: corev1.ServiceSpec{
 			Type: corev1.ServiceTypeClusterIP,
-			// The UID keeps the Service off a terminating master of an earlier test of the same name: the new
-			// workers would connect to it, and be sent home with it.
+			// The UID excludes a terminating master of an earlier test of the same name: the new workers would
+			// connect to it, and be stopped by it.
 			Selector: map[string]string{
 				LabelPodName: MasterName(test.Name),
 				LabelTestUID: string(test.UID),

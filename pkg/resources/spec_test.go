@@ -14,14 +14,14 @@ import (
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 )
 
-// effect says what a field does: the fragments appear in the JSON of the role's pod template once the
-// field is set, and were not there before. An empty fragment: that role's pods stay as they are.
+// effect is the expected effect of a field: the fragments appear in the JSON of the role's pod template only
+// once the field is set. An empty fragment means that the role's pods do not change.
 type effect struct {
-	given          edit // what the field needs around it
+	given          edit // other fields that the field requires
 	set            edit
 	master, worker string
-	// record appears in the spec that both Jobs remember. It stands for fields that only say how the result of the
-	// run is judged: their one effect on the objects is that they are still known when the run is over.
+	// record appears in the run annotation of both Jobs. It is for fields that only affect the evaluation of the
+	// result: they are not in the pods, but must be known when the run is over.
 	record string
 }
 
@@ -37,7 +37,7 @@ func onWorker(set edit, fragment string) effect {
 	return effect{given: nothing, set: set, worker: fragment}
 }
 
-func judged(set func(*v2.SuccessCriteria), fragment string) effect {
+func criterion(set func(*v2.SuccessCriteria), fragment string) effect {
 	given := func(s *v2.LocustTestSpec) {
 		s.SuccessCriteria = &v2.SuccessCriteria{MaxFailureRatio: "0.5", MaxResponseTime: &v2.ResponseTimeLimits{P50: &metav1.Duration{Duration: time.Hour}}}
 	}
@@ -143,16 +143,16 @@ var effects = map[string]effect{
 		s.Observability.OpenTelemetry.ExtraEnvVars = map[string]string{"OTEL_X": "y"}
 	}, `{"name":"OTEL_X","value":"y"}`),
 
-	"successCriteria.maxFailureRatio":        judged(func(c *v2.SuccessCriteria) { c.MaxFailureRatio = "0.01" }, `"maxFailureRatio":"0.01"`),
-	"successCriteria.maxAverageResponseTime": judged(func(c *v2.SuccessCriteria) { c.MaxAverageResponseTime = minute }, `"maxAverageResponseTime":"1m0s"`),
-	"successCriteria.maxResponseTime.p50":    judged(func(c *v2.SuccessCriteria) { c.MaxResponseTime.P50 = minute }, `"p50":"1m0s"`),
-	"successCriteria.maxResponseTime.p90":    judged(func(c *v2.SuccessCriteria) { c.MaxResponseTime.P90 = minute }, `"p90":"1m0s"`),
-	"successCriteria.maxResponseTime.p95":    judged(func(c *v2.SuccessCriteria) { c.MaxResponseTime.P95 = minute }, `"p95":"1m0s"`),
-	"successCriteria.maxResponseTime.p99":    judged(func(c *v2.SuccessCriteria) { c.MaxResponseTime.P99 = minute }, `"p99":"1m0s"`),
-	"successCriteria.minRequestsPerSecond":   judged(func(c *v2.SuccessCriteria) { c.MinRequestsPerSecond = "50" }, `"minRequestsPerSecond":"50"`),
-	"successCriteria.minTotalRequests":       judged(func(c *v2.SuccessCriteria) { c.MinTotalRequests = new(int64(9)) }, `"minTotalRequests":9`),
-	"successCriteria.abortOnViolation":       judged(func(c *v2.SuccessCriteria) { c.AbortOnViolation = true }, `"abortOnViolation":true`),
-	"successCriteria.abortGracePeriod":       judged(func(c *v2.SuccessCriteria) { c.AbortGracePeriod = minute }, `"abortGracePeriod":"1m0s"`),
+	"successCriteria.maxFailureRatio":        criterion(func(c *v2.SuccessCriteria) { c.MaxFailureRatio = "0.01" }, `"maxFailureRatio":"0.01"`),
+	"successCriteria.maxAverageResponseTime": criterion(func(c *v2.SuccessCriteria) { c.MaxAverageResponseTime = minute }, `"maxAverageResponseTime":"1m0s"`),
+	"successCriteria.maxResponseTime.p50":    criterion(func(c *v2.SuccessCriteria) { c.MaxResponseTime.P50 = minute }, `"p50":"1m0s"`),
+	"successCriteria.maxResponseTime.p90":    criterion(func(c *v2.SuccessCriteria) { c.MaxResponseTime.P90 = minute }, `"p90":"1m0s"`),
+	"successCriteria.maxResponseTime.p95":    criterion(func(c *v2.SuccessCriteria) { c.MaxResponseTime.P95 = minute }, `"p95":"1m0s"`),
+	"successCriteria.maxResponseTime.p99":    criterion(func(c *v2.SuccessCriteria) { c.MaxResponseTime.P99 = minute }, `"p99":"1m0s"`),
+	"successCriteria.minRequestsPerSecond":   criterion(func(c *v2.SuccessCriteria) { c.MinRequestsPerSecond = "50" }, `"minRequestsPerSecond":"50"`),
+	"successCriteria.minTotalRequests":       criterion(func(c *v2.SuccessCriteria) { c.MinTotalRequests = new(int64(9)) }, `"minTotalRequests":9`),
+	"successCriteria.abortOnViolation":       criterion(func(c *v2.SuccessCriteria) { c.AbortOnViolation = true }, `"abortOnViolation":true`),
+	"successCriteria.abortGracePeriod":       criterion(func(c *v2.SuccessCriteria) { c.AbortGracePeriod = minute }, `"abortGracePeriod":"1m0s"`),
 
 	"loadGuarantee": {given: nothing, set: func(s *v2.LocustTestSpec) { s.LoadGuarantee = v2.LoadGuaranteeNone }, record: `"loadGuarantee":"None"`},
 }
@@ -215,7 +215,7 @@ func TestInputsAreNotChanged(t *testing.T) {
 	Validate(test)
 	assert.Equal(t, before, test, "building must not change the test")
 
-	// Nor may the built objects be a second way to reach it.
+	// The built objects must not share memory with the test.
 	for _, labels := range []map[string]string{
 		master.Spec.Template.Labels, master.Spec.Template.Annotations, master.Spec.Template.Spec.NodeSelector,
 		worker.Spec.Template.Labels, worker.Spec.Template.Annotations, service.Labels, service.Spec.Selector,

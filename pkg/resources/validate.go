@@ -16,19 +16,19 @@ import (
 )
 
 const (
-	// maxNameLength of a test: "<name>-worker-<index>", with up to four digits of an index as the worker Job
+	// maxNameLength bounds the name of a test: "<name>-worker-<index>", with up to four digits of an index as the worker Job
 	// grows, is the host name of a worker, a DNS label of at most 63 characters.
 	maxNameLength = 63 - len("-worker-") - 4
 
 	minReplicas, maxReplicas = 1, 500
 
-	// maxExcerpt characters of a value are shown in an error, which must fit in a condition and an event.
+	// maxExcerpt is the maximum number of characters of a value in an error, which must fit in a condition and an Event.
 	maxExcerpt = 120
 )
 
-// Validate finds everything about a test that no retry can mend, and that the API server would not say
-// well itself. Every error names the field, its value, and in its detail the remedy. An empty list means
-// that the objects can be built.
+// Validate returns the errors of a test that retries cannot fix and that the API server would not report
+// clearly. Every error has the field, its value, and in its detail the remedy. An empty list means that
+// the objects can be built.
 func Validate(test *v2.LocustTest) field.ErrorList {
 	if bad := test.DecodeError; bad != nil {
 		return field.ErrorList{bad.FieldError()}
@@ -36,7 +36,7 @@ func Validate(test *v2.LocustTest) field.ErrorList {
 	spec := withDefaults(&test.Spec)
 	root := field.NewPath("spec")
 
-	// The other rules parse the arguments, which they could not do in full.
+	// The other rules parse the arguments, which must be within the limits.
 	if errs := validateExpansion(spec, root); len(errs) > 0 {
 		return errs
 	}
@@ -88,7 +88,7 @@ func validateImage(spec *v2.LocustTestSpec, root *field.Path) field.ErrorList {
 
 func validateMaster(spec *v2.LocustTestSpec, path *field.Path) field.ErrorList {
 	master := &spec.Master
-	errs := validateCommand(master.Command, master.ExtraArgs, foreignToMaster, path)
+	errs := validateCommand(master.Command, master.ExtraArgs, refusedByMaster, path)
 	if timeout := *master.Autoquit.Timeout; timeout < 0 {
 		errs = append(errs, field.Invalid(path.Child("autoquit", "timeout"), timeout,
 			"must not be negative; give seconds, or set autoquit.enabled to false"))
@@ -98,18 +98,18 @@ func validateMaster(spec *v2.LocustTestSpec, path *field.Path) field.ErrorList {
 	}
 
 	words, _ := splitWords(master.Command) // validated above
-	args, extraArgs, _ := optionsFirst(words, exact(master.ExtraArgs))
+	args, extraArgs, _ := optionsFirst(words, escapeExpansions(master.ExtraArgs))
 	own := parseOptions(spec, slices.Concat(args, extraArgs))
-	if own.given(optAutoquit) && !own.on(optAutostart) {
+	if own.isGiven(optAutoquit) && !own.isOn(optAutostart) {
 		errs = append(errs, field.Invalid(path.Child("autostart"), false,
-			"locust refuses --autoquit, which the arguments or variables contain, without --autostart; set autostart to true or remove --autoquit"))
+			"locust rejects --autoquit, which the arguments or variables contain, without --autostart; set autostart to true or remove --autoquit"))
 	}
 	return errs
 }
 
 func validateWorker(spec *v2.LocustTestSpec, path *field.Path) field.ErrorList {
 	worker := &spec.Worker
-	errs := validateCommand(worker.Command, worker.ExtraArgs, foreignToWorker, path)
+	errs := validateCommand(worker.Command, worker.ExtraArgs, refusedByWorker, path)
 	errs = append(errs, validateProcesses(spec, path.Child("command"))...)
 	if worker.Replicas < minReplicas || worker.Replicas > maxReplicas {
 		errs = append(errs, field.Invalid(path.Child("replicas"), worker.Replicas,
@@ -118,10 +118,10 @@ func validateWorker(spec *v2.LocustTestSpec, path *field.Path) field.ErrorList {
 	return errs
 }
 
-// Options beside which Locust refuses the role that the operator gives (Locust, main.py).
+// Options that Locust rejects in combination with the role that the operator sets (Locust, main.py).
 var (
-	foreignToMaster = []string{"--worker", "--slave", "--processes"}
-	foreignToWorker = []string{"--master"}
+	refusedByMaster = []string{"--worker", "--slave", "--processes"}
+	refusedByWorker = []string{"--master"}
 )
 
 func validateCommand(command string, extraArgs, foreign []string, path *field.Path) field.ErrorList {
@@ -133,15 +133,15 @@ func validateCommand(command string, extraArgs, foreign []string, path *field.Pa
 	} else if words, err := splitWords(command); err != nil {
 		errs = append(errs, field.Invalid(at, excerpt(command), err.Error()))
 	} else if len(words) == 0 {
-		errs = append(errs, field.Invalid(at, excerpt(command), "contains no words; "+remedy))
+		errs = append(errs, field.Invalid(at, excerpt(command), "contains no arguments; "+remedy))
 	}
 
-	// Where the command cannot be split there is an error already.
+	// An error for a command that cannot be split has been added above.
 	words, _ := splitWords(command)
 	options, extraOptions, _ := optionsFirst(words, extraArgs)
 	refuse := func(at *field.Path, word string) {
 		if name, _, _ := strings.Cut(word, "="); slices.Contains(foreign, name) {
-			errs = append(errs, field.Invalid(at, name, "locust refuses this option in the role that the operator gives; remove it"))
+			errs = append(errs, field.Invalid(at, name, "locust rejects this option in the role that the operator sets; remove it"))
 		}
 	}
 	for _, word := range options {
@@ -151,7 +151,7 @@ func validateCommand(command string, extraArgs, foreign []string, path *field.Pa
 		refuse(path.Child("extraArgs").Index(i), word)
 	}
 
-	// A program's arguments end at a NUL: the container could not be started.
+	// Arguments of a program cannot contain NUL: the container could not be started.
 	const noNUL = "must not contain a NUL character; remove it"
 	if strings.ContainsRune(command, 0) {
 		errs = append(errs, field.Invalid(at, excerpt(command), noNUL))
@@ -166,8 +166,8 @@ func validateCommand(command string, extraArgs, foreign []string, path *field.Pa
 
 func validateLabels(test *v2.LocustTest, spec *v2.LocustTestSpec, root *field.Path) field.ErrorList {
 	master, worker := root.Child("master"), root.Child("worker")
-	errs := validateOwnLabels(spec.Master.Labels, labelsOf(test, RoleMaster), master.Child("labels"))
-	errs = append(errs, validateOwnLabels(spec.Worker.Labels, labelsOf(test, RoleWorker), worker.Child("labels"))...)
+	errs := validateOwnLabels(spec.Master.Labels, labelsFor(test, RoleMaster), master.Child("labels"))
+	errs = append(errs, validateOwnLabels(spec.Worker.Labels, labelsFor(test, RoleWorker), worker.Child("labels"))...)
 	errs = append(errs, validateOwnAnnotations(masterAnnotations(spec), master.Child("annotations"))...)
 	return append(errs, validateOwnAnnotations(spec.Worker.Annotations, worker.Child("annotations"))...)
 }
@@ -184,13 +184,13 @@ func validateOwnLabels(own, operators map[string]string, path *field.Path) field
 		}
 		if slices.Contains(identityLabels, key) && value != operators[key] {
 			errs = append(errs, field.Invalid(at, excerpt(value),
-				"is set by the operator, which finds its pods by it; remove it, or choose another key"))
+				"is set by the operator, which selects its pods by it; remove it, or choose another key"))
 		}
 	}
 	return errs
 }
 
-// masterAnnotations are all that the master's pod gets: their common size is limited.
+// masterAnnotations returns all annotations of the master's pod, because their total size is limited.
 func masterAnnotations(spec *v2.LocustTestSpec) map[string]string {
 	if !hasReporter(spec) {
 		return spec.Master.Annotations
@@ -226,8 +226,8 @@ func validateSize(spec *v2.LocustTestSpec, root *field.Path) field.ErrorList {
 		"must be no larger than %d bytes as JSON; move data into a ConfigMap and name it in testFiles, env or volumes", v2.MaxSpecBytes))}
 }
 
-// validateExpansion refuses variables and arguments with which no container starts, because they are too long once the
-// kubelet has replaced $(NAME) in them.
+// validateExpansion rejects variables and arguments that are too long for a container to start once the kubelet has
+// expanded $(NAME) in them.
 func validateExpansion(spec *v2.LocustTestSpec, root *field.Path) field.ErrorList {
 	problem := func(path *field.Path, refused *string) field.ErrorList {
 		return field.ErrorList{field.Invalid(path, excerpt(*refused), fmt.Sprintf(
@@ -253,7 +253,7 @@ func validateExpansion(spec *v2.LocustTestSpec, root *field.Path) field.ErrorLis
 		for _, part := range []struct {
 			field string
 			words []string
-		}{{"command", words}, {"extraArgs", exact(role.args)}} {
+		}{{"command", words}, {"extraArgs", escapeExpansions(role.args)}} {
 			if !all.admit(part.words...) {
 				return problem(root.Child(string(role.name), part.field), all.refused)
 			}

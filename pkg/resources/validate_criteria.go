@@ -11,10 +11,10 @@ import (
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 )
 
-// decimal is the form of numbers that are kept as text, because the API has no floating point numbers.
+// decimal matches numbers that are strings in the API, which has no floating point numbers.
 var decimal = regexp.MustCompile(`^[0-9]+([.][0-9]+)?$`)
 
-// validateCriteria checks what the schema checks too: criteria that came in through v1 have not met the schema of v2.
+// validateCriteria repeats the checks of the schema, because criteria from v1 were not validated by the schema of v2.
 func validateCriteria(criteria *v2.SuccessCriteria, path *field.Path) field.ErrorList {
 	if criteria == nil {
 		return nil
@@ -41,7 +41,7 @@ func validateCriteria(criteria *v2.SuccessCriteria, path *field.Path) field.Erro
 
 	limit := func(at *field.Path, of *metav1.Duration) {
 		if of != nil && of.Duration <= 0 {
-			errs = append(errs, field.Invalid(at, of.Duration.String(), "must be longer than 0, which no response can be; give for example 250ms"))
+			errs = append(errs, field.Invalid(at, of.Duration.String(), "must be greater than 0; give for example 250ms"))
 		}
 	}
 	limit(path.Child("maxAverageResponseTime"), criteria.MaxAverageResponseTime)
@@ -57,7 +57,7 @@ func validateCriteria(criteria *v2.SuccessCriteria, path *field.Path) field.Erro
 	return errs
 }
 
-// validateLoadGuarantee checks what the schema checks too, as validateCriteria does. The spec has its defaults.
+// validateLoadGuarantee repeats the checks of the schema, like validateCriteria. The spec has its defaults.
 func validateLoadGuarantee(guarantee v2.LoadGuarantee, path *field.Path) field.ErrorList {
 	if all := []v2.LoadGuarantee{v2.LoadGuaranteeBasic, v2.LoadGuaranteeStrict, v2.LoadGuaranteeNone}; slices.Contains(all, guarantee) {
 		return nil

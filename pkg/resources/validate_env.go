@@ -10,15 +10,15 @@ import (
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 )
 
-// openTelemetryFields names the variables that have a field of their own. Given in both places they
-// would contradict each other; which one wins is not for the reader of a manifest to guess.
+// openTelemetryFields maps variables to the fields that set them. A variable in both places would be
+// ambiguous to the reader of a manifest.
 var openTelemetryFields = map[string]string{
 	envOTelEndpoint: "endpoint",
 	envOTelProtocol: "protocol",
 	envOTelInsecure: "insecure",
 }
 
-// validateEnv checks the environment: every variable is well named, and set in one place only.
+// validateEnv checks the environment: every variable has a valid name, and is set in one place only.
 func validateEnv(spec *v2.LocustTestSpec, root *field.Path) field.ErrorList {
 	errs := validateOpenTelemetry(spec, root.Child("observability", "openTelemetry"))
 	if spec.Env == nil {
@@ -57,15 +57,15 @@ func validateEnv(spec *v2.LocustTestSpec, root *field.Path) field.ErrorList {
 	return errs
 }
 
-// roleVariables are the variables by which Locust takes a role. All pods get the user's variables, so that the role
-// would contradict the operator's arguments in some of them.
+// roleVariables are the variables that set Locust's role. All pods get the user's variables, so the role would contradict
+// the operator's arguments in some of them.
 var roleVariables = map[string]bool{"LOCUST_MODE_MASTER": true, "LOCUST_MODE_WORKER": true}
 
 func validateRole(path *field.Path, name string) field.ErrorList {
 	if !roleVariables[name] {
 		return nil
 	}
-	return field.ErrorList{field.Invalid(path, name, "decides between master and worker, which the operator does for each pod; remove it")}
+	return field.ErrorList{field.Invalid(path, name, "sets the role of Locust, which the operator sets for each pod; remove it")}
 }
 
 func validateOpenTelemetry(spec *v2.LocustTestSpec, path *field.Path) field.ErrorList {

@@ -17,8 +17,8 @@ import (
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 )
 
-// The rules of this file are those of the API server for pods (Kubernetes API reference, PodSpec). It would refuse the
-// Jobs, or accept a reference that nothing can ever satisfy; here the user reads it when the test is written.
+// The rules of this file are those of the API server for pods (Kubernetes API reference, PodSpec). It would reject the
+// Jobs, or accept a reference that can never be resolved; these checks report it when the test is written.
 
 func validateScheduling(scheduling *v2.SchedulingConfig, path *field.Path) field.ErrorList {
 	if scheduling == nil {
@@ -72,7 +72,7 @@ func validateToleration(t *corev1.Toleration, path *field.Path) field.ErrorList 
 			errs = append(errs, field.Invalid(path.Child("value"), excerpt(t.Value), "must be empty with operator Exists; remove it"))
 		}
 	}
-	// Other operators and effects may be those of a newer Kubernetes: the API server refuses what it does not know.
+	// Other operators and effects may belong to a newer Kubernetes: the API server rejects unknown ones.
 	if t.TolerationSeconds != nil && t.Effect != corev1.TaintEffectNoExecute {
 		errs = append(errs, field.Invalid(path.Child("effect"), excerpt(string(t.Effect)), "must be NoExecute with tolerationSeconds; change it, or remove tolerationSeconds"))
 	}
@@ -108,7 +108,7 @@ func validateAffinity(affinity *corev1.Affinity, path *field.Path) field.ErrorLi
 	return errs
 }
 
-// nodeOperators are those of node selectors, as package labels calls them.
+// nodeOperators maps the operators of node selectors to those of package labels.
 var nodeOperators = map[corev1.NodeSelectorOperator]selection.Operator{
 	corev1.NodeSelectorOpIn: selection.In, corev1.NodeSelectorOpNotIn: selection.NotIn,
 	corev1.NodeSelectorOpExists: selection.Exists, corev1.NodeSelectorOpDoesNotExist: selection.DoesNotExist,
@@ -173,7 +173,7 @@ func validatePodTerm(term *corev1.PodAffinityTerm, path *field.Path) field.Error
 	return errs
 }
 
-// validateResources checks the names of resources: those of Kubernetes itself, or of a domain.
+// validateResources checks the names of resources: Kubernetes' own, or with a domain.
 func validateResources(resources corev1.ResourceRequirements, path *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	for _, list := range []struct {
@@ -185,7 +185,7 @@ func validateResources(resources corev1.ResourceRequirements, path *field.Path) 
 			problems := validation.IsQualifiedName(string(name))
 			own := []corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory, corev1.ResourceEphemeralStorage}
 			if len(problems) == 0 && !strings.Contains(string(name), "/") && !slices.Contains(own, name) && !strings.HasPrefix(string(name), corev1.ResourceHugePagesPrefix) {
-				problems = []string{"is no resource of Kubernetes and names no domain, as in example.com/gpu"}
+				problems = []string{"is not a resource of Kubernetes and has no domain, as in example.com/gpu"}
 			}
 			for _, problem := range problems {
 				errs = append(errs, field.Invalid(at, excerpt(string(name)), problem+"; correct the resource's name"))
@@ -195,7 +195,7 @@ func validateResources(resources corev1.ResourceRequirements, path *field.Path) 
 	return errs
 }
 
-// validateSources checks the names of ConfigMaps and Secrets behind single variables.
+// validateSources checks the names of ConfigMaps and Secrets that single variables refer to.
 func validateSources(env *v2.EnvConfig, path *field.Path) field.ErrorList {
 	if env == nil {
 		return nil
@@ -227,7 +227,7 @@ func validateDataKey(path *field.Path, key string) field.ErrorList {
 	return errs
 }
 
-// validateVolumeNames checks the name of each volume, and the names of ConfigMaps, Secrets and claims behind it.
+// validateVolumeNames checks the name of each volume, and of the ConfigMaps, Secrets and claims that it refers to.
 func validateVolumeNames(volumes []corev1.Volume, path *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	for i := range volumes {

@@ -40,7 +40,7 @@ func preferred(term corev1.PodAffinityTerm) edit {
 	return affinity(corev1.Affinity{PodAffinity: &corev1.PodAffinity{PreferredDuringSchedulingIgnoredDuringExecution: []corev1.WeightedPodAffinityTerm{{Weight: 1, PodAffinityTerm: term}}}})
 }
 
-// mounted is a volume that the workers mount.
+// mounted adds a volume that the workers mount.
 func mounted(name string, source corev1.VolumeSource) edit {
 	return func(s *v2.LocustTestSpec) {
 		s.Volumes = []corev1.Volume{{Name: name, VolumeSource: source}}
@@ -95,7 +95,7 @@ func TestValidateNames(t *testing.T) {
 		"projected Secret":        {mounted("v", corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{Sources: []corev1.VolumeProjection{{Secret: &corev1.SecretProjection{LocalObjectReference: reference("A")}}}}}), "spec.volumes[0].projected.sources[0].secret.name", "no Secret can have this name"},
 		"resource": {func(s *v2.LocustTestSpec) {
 			s.Master.Resources.Limits = corev1.ResourceList{"gpu": resource.MustParse("1")}
-		}, "spec.master.resources.limits[gpu]", "names no domain"},
+		}, "spec.master.resources.limits[gpu]", "has no domain"},
 		"resource with a blank": {func(s *v2.LocustTestSpec) {
 			s.Worker.Resources.Requests = corev1.ResourceList{"x y": resource.MustParse("1")}
 		}, "spec.worker.resources.requests[x y]", "correct the resource's name"},

@@ -11,8 +11,8 @@ import (
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 )
 
-// validateReferences checks the names of ConfigMaps and Secrets. A name that cannot exist would leave the
-// pods waiting for it for ever.
+// validateReferences checks the names of ConfigMaps and Secrets. With an invalid name the pods would wait
+// forever.
 func validateReferences(spec *v2.LocustTestSpec, root *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	optional := func(path *field.Path, kind, name string) {

@@ -34,7 +34,7 @@ func userMount(path string, target v2.MountTarget) edit {
 	}
 }
 
-// readOnlyMount is one of an empty volume.
+// readOnlyMount mounts an empty volume read-only.
 func readOnlyMount(path string) edit {
 	return func(s *v2.LocustTestSpec) {
 		s.Volumes = []corev1.Volume{{Name: "data", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}}}
@@ -49,10 +49,10 @@ func filledByKubelet(s *v2.LocustTestSpec) {
 		LocalObjectReference: corev1.LocalObjectReference{Name: "files"}}}}}
 }
 
-// oneKey makes the last mount that of a file.
+// oneKey makes the last mount a single file.
 func oneKey(s *v2.LocustTestSpec) { s.VolumeMounts[len(s.VolumeMounts)-1].SubPath = "key" }
 
-// criteria are valid ones with a change.
+// criteria sets valid criteria with a change.
 func criteria(change func(*v2.SuccessCriteria)) edit {
 	return func(s *v2.LocustTestSpec) {
 		s.SuccessCriteria = &v2.SuccessCriteria{MaxFailureRatio: "0.01", MinTotalRequests: new(int64(1))}
@@ -117,7 +117,7 @@ func TestValidate(t *testing.T) {
 
 		"master command blank":     {[]edit{func(s *spec) { s.Master.Command = " \n" }}, "spec.master.command", "give at least --locustfile"},
 		"worker command blank":     {[]edit{func(s *spec) { s.Worker.Command = "" }}, "spec.worker.command", "give at least --locustfile"},
-		"no words":                 {[]edit{func(s *spec) { s.Master.Command = "\\\n" }}, "spec.master.command", "give at least --locustfile"},
+		"no arguments":             {[]edit{func(s *spec) { s.Master.Command = "\\\n" }}, "spec.master.command", "give at least --locustfile"},
 		"single quote":             {[]edit{func(s *spec) { s.Worker.Command = "it's" }}, "spec.worker.command", "close it"},
 		"double quote":             {[]edit{func(s *spec) { s.Master.Command = `--tags "a` }}, "spec.master.command", "close it"},
 		"trailing backslash":       {[]edit{func(s *spec) { s.Master.Command = `a \` }}, "spec.master.command", "remove it"},
@@ -189,9 +189,9 @@ func TestValidate(t *testing.T) {
 		"no requests":              {[]edit{criteria(func(c *v2.SuccessCriteria) { c.MinTotalRequests = new(int64(0)) })}, "spec.successCriteria.minTotalRequests", "raise it, or remove it"},
 		"nothing to abort on":      {[]edit{criteria(func(c *v2.SuccessCriteria) { c.MaxFailureRatio, c.AbortOnViolation = "", true })}, "spec.successCriteria.abortOnViolation", "set maxFailureRatio"},
 		"negative grace":           {[]edit{criteria(func(c *v2.SuccessCriteria) { c.AbortGracePeriod = seconds(-1) })}, "spec.successCriteria.abortGracePeriod", "must not be negative"},
-		"instant responses":        {[]edit{criteria(func(c *v2.SuccessCriteria) { c.MaxAverageResponseTime = seconds(0) })}, "spec.successCriteria.maxAverageResponseTime", "longer than 0"},
+		"instant responses":        {[]edit{criteria(func(c *v2.SuccessCriteria) { c.MaxAverageResponseTime = seconds(0) })}, "spec.successCriteria.maxAverageResponseTime", "greater than 0"},
 		"no percentile":            {[]edit{criteria(func(c *v2.SuccessCriteria) { c.MaxResponseTime = &v2.ResponseTimeLimits{} })}, "spec.successCriteria.maxResponseTime", "at least one of p50, p90, p95, p99"},
-		"negative percentile":      {[]edit{criteria(func(c *v2.SuccessCriteria) { c.MaxResponseTime = &v2.ResponseTimeLimits{P99: seconds(-1)} })}, "spec.successCriteria.maxResponseTime.p99", "longer than 0"},
+		"negative percentile":      {[]edit{criteria(func(c *v2.SuccessCriteria) { c.MaxResponseTime = &v2.ResponseTimeLimits{P99: seconds(-1)} })}, "spec.successCriteria.maxResponseTime.p99", "greater than 0"},
 		"unknown load guarantee":   {[]edit{func(s *spec) { s.LoadGuarantee = "none" }}, "spec.loadGuarantee", "choose Basic, Strict or None"},
 		"more than an annotation":  {[]edit{func(s *spec) { s.Master.ExtraArgs = slices.Repeat([]string{strings.Repeat("x", v2.MaxSpecBytes/4)}, 4) }}, "spec", "move data into a ConfigMap"},
 		"long argument":            {[]edit{func(s *spec) { s.Worker.ExtraArgs = []string{strings.Repeat("x", maxWord+1)} }}, "spec.worker.extraArgs", "shorten it"},
@@ -204,7 +204,7 @@ func TestValidate(t *testing.T) {
 			errs := Validate(makeTest(row.edits...))
 			require.NotEmpty(t, errs, "the test must not be accepted")
 			assert.Equal(t, row.path, errs[0].Field)
-			assert.Contains(t, errs[0].Error(), row.remedy, "the message must say how to mend it")
+			assert.Contains(t, errs[0].Error(), row.remedy, "the message must contain the remedy")
 			assert.Less(t, len(errs[0].Error()), 1024, "the message must fit in an event")
 			if !strings.HasPrefix(name, "annotations") { // they are too large for the run-spec as well
 				assert.Len(t, errs, 1, "one mistake, one message")
@@ -227,7 +227,7 @@ func TestValidate_Name(t *testing.T) {
 	assert.Contains(t, errs[0].Detail, "choose a shorter name")
 }
 
-func TestValidate_TellsAllMistakesInTheSameOrder(t *testing.T) {
+func TestValidate_ReportsAllErrorsInTheSameOrder(t *testing.T) {
 	test := makeTest(files, otel, secretMount("A", "x"), func(s *v2.LocustTestSpec) {
 		s.Image = ""
 		s.Master.Labels = map[string]string{"a b": "", "c d": "", "e f": ""}
@@ -236,12 +236,12 @@ func TestValidate_TellsAllMistakesInTheSameOrder(t *testing.T) {
 	})
 	first := Validate(test).ToAggregate().Error()
 	for range 20 {
-		require.Equal(t, first, Validate(test).ToAggregate().Error(), "else the status would change at every look")
+		require.Equal(t, first, Validate(test).ToAggregate().Error(), "otherwise the status would change with every reconcile")
 	}
 	assert.Len(t, Validate(test), 12)
 }
 
-// TestValidate_NotDecoded: nothing else can be said of a spec that cannot be decoded.
+// TestValidate_NotDecoded: for a spec that cannot be decoded the DecodeError is the only error.
 func TestValidate_NotDecoded(t *testing.T) {
 	test := makeTest()
 	test.Spec = v2.LocustTestSpec{}

@@ -42,28 +42,28 @@ func validateVolumes(spec *v2.LocustTestSpec, root *field.Path) field.ErrorList 
 	return errs
 }
 
-// mountPoint is a folder or file of a container that something is mounted on.
+// mountPoint is a path of a container that a volume is mounted on.
 type mountPoint struct {
 	field  *field.Path
 	given  string // as the user wrote it
 	clean  string
 	target v2.MountTarget
-	holds  string // what the operator puts there; empty for the user's own mounts
-	// sealed: the volume is empty and read-only, so that the container runtime cannot make a folder to mount on in it.
+	holds  string // the operator's content; empty for the user's own mounts
+	// sealed is true if the volume is empty and read-only, so the container runtime cannot create a nested mount point.
 	sealed bool
-	// projected: the kubelet fills the volume. It makes the folders to mount on in it, but no files.
+	// projected is true if the kubelet fills the volume. It creates folders as nested mount points, but no files.
 	projected bool
-	// file: a single key of a projected volume.
+	// file is true for a single key of a projected volume.
 	file bool
 }
 
-// What the operator mounts.
+// Contents of the operator's mounts.
 const (
 	holdsTestFiles = "the test's files"
 	holdsReporter  = "the operator's reporter"
 )
 
-// validateMounts checks that every path can be mounted on, and that no mount hides another.
+// validateMounts checks that every path is a valid mount point, and that no mount hides another.
 func validateMounts(spec *v2.LocustTestSpec, root *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	var before []mountPoint
@@ -75,7 +75,7 @@ func validateMounts(spec *v2.LocustTestSpec, root *field.Path) field.ErrorList {
 		for _, other := range before {
 			if err := conflict(point, other); err != nil {
 				errs = append(errs, err)
-				break // one is enough to see what to change
+				break // report one conflict per mount
 			}
 		}
 		before = append(before, point)
@@ -83,8 +83,8 @@ func validateMounts(spec *v2.LocustTestSpec, root *field.Path) field.ErrorList {
 	return errs
 }
 
-// mountPoints lists the operator's first, then the test's files, so that a conflict is reported where the user can give
-// way.
+// mountPoints returns the operator's mounts first, then the test's files, so that a conflict is reported for the field that
+// the user can change.
 func mountPoints(spec *v2.LocustTestSpec, root *field.Path) []mountPoint {
 	var points []mountPoint
 	add := func(at *field.Path, given string, target v2.MountTarget, holds string) {
@@ -122,7 +122,7 @@ func mountPoints(spec *v2.LocustTestSpec, root *field.Path) []mountPoint {
 	return points
 }
 
-// isProjected tells whether the kubelet fills a volume; nobody else can write to it (Kubernetes API, Volume).
+// isProjected reports whether the kubelet fills a volume, which is read-only then (Kubernetes API, Volume).
 func isProjected(v *corev1.Volume) bool {
 	return v.Secret != nil || v.ConfigMap != nil || v.Projected != nil || v.DownwardAPI != nil
 }
@@ -141,7 +141,7 @@ func pathProblem(given string) string {
 	return ""
 }
 
-// conflict tells whether point cannot be mounted beside other in the same pod; nil when it can.
+// conflict returns an error if point cannot be mounted in the same pod as other.
 func conflict(point, other mountPoint) *field.Error {
 	if point.target != other.target && point.target != v2.MountTargetBoth && other.target != v2.MountTargetBoth {
 		return nil
@@ -157,8 +157,8 @@ func conflict(point, other mountPoint) *field.Error {
 				"would be nested with %s (%s): %s is read-only, so that this cannot be mounted inside; choose another path", other.field, excerpt(other.given), outer.field))
 		}
 	}
-	// Otherwise mounts may be nested among themselves. Around and inside the operator's they may not: a volume
-	// around them must be writable to take them in, and inside them only whole folders can be mounted.
+	// Otherwise the user's mounts may be nested in each other, but not around or inside the operator's: a volume
+	// around these must be writable, and inside them only whole folders can be mounted.
 	if point.holds == other.holds {
 		return nil
 	}

@@ -9,7 +9,7 @@ import (
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 )
 
-// Names of the operator's own volumes; a user's volume may not have them.
+// Names of the operator's own volumes, reserved in the spec.
 const (
 	volumeSrc          = "locust-src"
 	volumeLib          = "locust-lib"
@@ -19,9 +19,9 @@ const (
 
 var ownVolumes = []string{volumeSrc, volumeLib, volumeReporter}
 
-// volumesAndMounts are the volumes of a role's pod and their mounts: test files, libraries, secrets, and
-// those of the user that the role mounts. A volume that only the other role mounts stays out of the pod:
-// a ReadWriteOnce claim of the master would else hold up every worker on another node.
+// volumesAndMounts returns the volumes of a role's pod and their mounts: test files, libraries, secrets, and
+// the user's volumes that the role mounts. A volume that only the other role mounts is left out: a
+// ReadWriteOnce claim of the master would block every worker on another node.
 func volumesAndMounts(spec *v2.LocustTestSpec, role Role) ([]corev1.Volume, []corev1.VolumeMount) {
 	var volumes []corev1.Volume
 	var mounts []corev1.VolumeMount

@@ -13,11 +13,11 @@ import (
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 )
 
-// programs are names of programs with which a command for a terminal begins.
+// programs matches the names of programs that a shell command would begin with.
 var programs = regexp.MustCompile(`^(?:locust|python[0-9.]*|sh|bash)$`)
 
-// warnProgram: the first word of a command that is written for a terminal is taken for the name of a user class. An image
-// with another entrypoint may want it.
+// warnProgram warns if a command begins with a program: Locust would take it as the name of a user class. An image with
+// another entrypoint may need it.
 func warnProgram(command string, at *field.Path) []string {
 	words, err := splitWords(command)
 	if err != nil || len(words) == 0 || !programs.MatchString(path.Base(words[0])) {
@@ -27,18 +27,18 @@ func warnProgram(command string, at *field.Path) []string {
 		at, excerpt(words[0]))}
 }
 
-// warnRunTime: what is no timespan is refused by new versions of Locust, and cut off by old ones.
+// warnRunTime warns of an invalid timespan: newer versions of Locust reject it, older ones ignore its end.
 func warnRunTime(spec *v2.LocustTestSpec, at *field.Path) []string {
 	value := masterOptions(spec).value(optRunTime)
 	if value == "" || strings.Contains(value, "$(") || timespan.MatchString(value) {
 		return nil
 	}
-	return []string{fmt.Sprintf("%s: --run-time %q is no time that Locust understands, such as 20, 20s, 3m, 2h or 1h20m: versions before 2.44 read its beginning only, later ones refuse it; correct it",
+	return []string{fmt.Sprintf("%s: --run-time %q is not a valid time, such as 20, 20s, 3m, 2h or 1h20m: Locust before 2.44 reads only its beginning, later versions reject it; correct it",
 		at, excerpt(value))}
 }
 
-// warnFolder: a folder of a ConfigMap shows each file twice, once through the kubelet's links (..data), to a program that walks
-// through it. Locust then loads the locustfiles twice.
+// warnFolder warns of a locustfile folder from a ConfigMap. Locust walks the folder and finds each file twice, once through
+// the kubelet's symbolic links (..data).
 func warnFolder(spec *v2.LocustTestSpec, role Role, root *field.Path) []string {
 	opts := workerOptions(spec)
 	if role == RoleMaster {
@@ -53,7 +53,7 @@ func warnFolder(spec *v2.LocustTestSpec, role Role, root *field.Path) []string {
 		folder := path.Clean(file)
 		mounts := linkedMounts(spec, role)
 		if i := slices.IndexFunc(mounts, func(mount string) bool { return mount == folder || within(mount, folder) }); i >= 0 {
-			warnings = append(warnings, fmt.Sprintf("%s: --locustfile %q is a folder, in which Locust finds each file of %s twice, through the kubelet's links; name the files instead",
+			warnings = append(warnings, fmt.Sprintf("%s: --locustfile %q is a folder in which Locust finds each file of %s twice, because of the kubelet's symbolic links; name the files instead",
 				root.Child(string(role), "command"), excerpt(file), excerpt(mounts[i])))
 		}
 	}
@@ -78,5 +78,5 @@ func linkedMounts(spec *v2.LocustTestSpec, role Role) []string {
 	return paths
 }
 
-// isProcesses reports whether a variable is LOCUST_PROCESSES.
-func isProcesses(v corev1.EnvVar) bool { return v.Name == envProcesses }
+// isProcessesVariable reports whether a variable is LOCUST_PROCESSES.
+func isProcessesVariable(v corev1.EnvVar) bool { return v.Name == envProcesses }

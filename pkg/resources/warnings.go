@@ -12,15 +12,15 @@ import (
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 )
 
-// ChangeIgnored warns of a change of the spec when the run has begun.
+// ChangeIgnored is the warning for a change of the spec after the start of the run.
 const ChangeIgnored = "spec: the change is ignored by the run, which began before it (condition SpecDrifted); delete and create the test to run it with the new spec"
 
-// SameSpec tells whether two specs ask for the same.
+// SameSpec reports whether two specs are equal once their defaults are set.
 func SameSpec(a, b *v2.LocustTestSpec) bool {
 	return equality.Semantic.DeepEqual(withDefaults(a), withDefaults(b))
 }
 
-// Warnings tell what runs, but hardly as it was meant: each names the field, the value and the remedy.
+// Warnings returns warnings about settings that are valid but probably not intended. Each has the field, value and remedy.
 func Warnings(test *v2.LocustTest) []string {
 	spec := withDefaults(&test.Spec)
 	root := field.NewPath("spec")
@@ -39,7 +39,7 @@ func Warnings(test *v2.LocustTest) []string {
 	)
 }
 
-// warnName: the name of a Service had to begin with a letter until Kubernetes 1.36 (KEP 5311).
+// warnName warns of a leading digit: before Kubernetes 1.36 the name of a Service must begin with a letter (KEP 5311).
 func warnName(name string) []string {
 	if name == "" || name[0] < '0' || name[0] > '9' {
 		return nil
@@ -47,8 +47,7 @@ func warnName(name string) []string {
 	return []string{fmt.Sprintf("metadata.name: %q begins with a digit, which Kubernetes before 1.36 refuses in the name of a Service; begin with a letter", excerpt(name))}
 }
 
-// managed are Locust's options that the operator gives, now or under other circumstances, and the field that decides;
-// empty when there is none.
+// managed maps the Locust options that the operator may set to the field that controls them; empty if there is none.
 type managed map[string]string
 
 var (
@@ -60,7 +59,7 @@ var (
 		"--master-port": "",
 		"--otel":        "spec.observability.openTelemetry",
 	}
-	managedOfMaster = managedOfBoth.and(managed{
+	managedOfMaster = managedOfBoth.with(managed{
 		"--master-bind-port":   "",
 		"--expect-workers":     "spec.worker.replicas",
 		"--autostart":          "spec.master.autostart",
@@ -71,7 +70,7 @@ var (
 	managedOfWorker = managedOfBoth
 )
 
-func (m managed) and(more managed) managed {
+func (m managed) with(more managed) managed {
 	all := maps.Clone(m)
 	maps.Copy(all, more)
 	return all
@@ -80,24 +79,24 @@ func (m managed) and(more managed) managed {
 func warnMasterOptions(spec *v2.LocustTestSpec, path *field.Path) []string {
 	words, err := splitWords(spec.Master.Command)
 	if err != nil {
-		return nil // an error already
+		return nil // Validate reports the error
 	}
 	words, extraArgs, _ := optionsFirst(words, spec.Master.ExtraArgs)
-	own := parseOptions(spec, slices.Concat(words, exact(extraArgs)))
-	return warnOptions(words, extraArgs, operatorsMasterArgs(spec, own), managedOfMaster, path)
+	own := parseOptions(spec, slices.Concat(words, escapeExpansions(extraArgs)))
+	return warnOptions(words, extraArgs, operatorMasterArgs(spec, own), managedOfMaster, path)
 }
 
 func warnWorkerOptions(test string, spec *v2.LocustTestSpec, path *field.Path) []string {
 	words, err := splitWords(spec.Worker.Command)
 	if err != nil {
-		return nil // an error already
+		return nil // Validate reports the error
 	}
 	words, extraArgs, _ := optionsFirst(words, spec.Worker.ExtraArgs)
-	return warnOptions(words, extraArgs, operatorsWorkerArgs(test, spec), managedOfWorker, path)
+	return warnOptions(words, extraArgs, operatorWorkerArgs(test, spec), managedOfWorker, path)
 }
 
-// warnOptions tells which options are the operator's business. Of an option that is given twice Locust takes the last:
-// that of extraArgs, then the operator's, then that of the command.
+// warnOptions warns of options that the operator manages. Locust takes the last of a repeated option, so extraArgs win over
+// the operator's, and these over the command.
 func warnOptions(words, extraArgs, operators []string, own managed, path *field.Path) []string {
 	given := map[string]bool{}
 	for _, arg := range operators {
@@ -106,16 +105,16 @@ func warnOptions(words, extraArgs, operators []string, own managed, path *field.
 	}
 	var warnings []string
 	seen := map[string]bool{}
-	look := func(at *field.Path, word, ifGiven string) {
+	check := func(at *field.Path, word, ifGiven string) {
 		name, _, _ := strings.Cut(word, "=")
-		decides, is := own[name]
-		if !is || seen[at.String()+name] {
+		controlledBy, isManaged := own[name]
+		if !isManaged || seen[at.String()+name] {
 			return
 		}
 		seen[at.String()+name] = true
 		by, remedy := "", "remove it"
-		if decides != "" {
-			by, remedy = " ("+decides+")", "set "+decides+" instead"
+		if controlledBy != "" {
+			by, remedy = " ("+controlledBy+")", "set "+controlledBy+" instead"
 		}
 		if given[name] {
 			remedy = ifGiven + "; remove it"
@@ -123,10 +122,10 @@ func warnOptions(words, extraArgs, operators []string, own managed, path *field.
 		warnings = append(warnings, fmt.Sprintf("%s: %s is managed by the operator%s; %s", at, name, by, remedy))
 	}
 	for _, word := range words {
-		look(path.Child("command"), word, "what is given here does not count")
+		check(path.Child("command"), word, "the value given here is ignored")
 	}
 	for i, word := range extraArgs {
-		look(path.Child("extraArgs").Index(i), word, "what is given here wins, and the run may not be what the status tells")
+		check(path.Child("extraArgs").Index(i), word, "the value given here wins, and the run may differ from its status")
 	}
 	return warnings
 }
@@ -135,13 +134,13 @@ func warnReporter(spec *v2.LocustTestSpec, root *field.Path) []string {
 	if !*spec.Master.Reporter || hasReporter(spec) {
 		return nil
 	}
-	reason, remedy := "cannot be loaded beside the locustfile of this test", "name one or several .py files in spec.master.command"
+	reason, remedy := "cannot be loaded together with the locustfile of this test", "name one or several .py files in spec.master.command"
 	if tooOldForReporter(spec) {
-		reason, remedy = fmt.Sprintf("cannot be loaded by Locust before 2.11, which %q names", excerpt(spec.Image)), "choose a newer image"
+		reason, remedy = fmt.Sprintf("cannot be loaded by Locust before 2.11, the release in %q", excerpt(spec.Image)), "choose a newer image"
 	}
-	result := ", so that the result is what Locust's web API reports last"
-	if masterOptions(spec).headless() {
-		result = ", and there is no web API with --headless, so that there will be no result"
+	result := ", so the result is the last one that Locust's web API reports"
+	if masterOptions(spec).isHeadless() {
+		result = ", and with --headless there is no web API, so there will be no result"
 	}
 	return []string{fmt.Sprintf("%s: %s%s; %s, or set spec.master.reporter to false",
 		root.Child("master", "reporter"), reason, result, remedy)}
@@ -151,7 +150,7 @@ func warnVolumes(spec *v2.LocustTestSpec, root *field.Path) []string {
 	var warnings []string
 	for i, volume := range spec.Volumes {
 		if !slices.ContainsFunc(spec.VolumeMounts, func(m v2.TargetedVolumeMount) bool { return m.Name == volume.Name }) {
-			warnings = append(warnings, fmt.Sprintf("%s: %q is mounted nowhere; name it in spec.volumeMounts, or remove it",
+			warnings = append(warnings, fmt.Sprintf("%s: %q is not mounted; add it to spec.volumeMounts, or remove it",
 				root.Child("volumes").Index(i).Child("name"), excerpt(volume.Name)))
 		}
 	}

@@ -8,21 +8,21 @@ import (
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 )
 
-// WebAPI is where the master of a run serves Locust's web API.
+// WebAPI is the address of Locust's web API on the master.
 type WebAPI struct {
 	// Port of the master's container.
 	Port int32
-	// BasePath comes before every path; empty or with a slash at the begin, none at the end.
+	// BasePath is the prefix of every path: empty, or with a leading and without a trailing slash.
 	BasePath string
-	// TLS tells whether it is served over HTTPS.
+	// TLS reports whether it is served over HTTPS.
 	TLS bool
-	// Unreachable says why nobody outside the pod can use it, as a clause of a sentence; empty when one can.
+	// Unreachable is the reason why it cannot be used from outside the pod, as a clause of a sentence; empty if it can.
 	Unreachable string
 }
 
-// WebAPIOf reads from the arguments and variables of a spec where its master serves the web API. A value that Locust
-// would refuse counts as its default: Locust says what is wrong with it.
-func WebAPIOf(spec *v2.LocustTestSpec) WebAPI {
+// WebAPIFor reads the address of the web API from the arguments and variables of a spec. It uses the default for a value
+// that Locust would reject, because Locust reports the error.
+func WebAPIFor(spec *v2.LocustTestSpec) WebAPI {
 	opts := masterOptions(withDefaults(spec))
 	return WebAPI{
 		Port:        webPort(opts),
@@ -43,7 +43,7 @@ func webPort(opts options) int32 {
 func webBasePath(opts options) string {
 	path := opts.value(optWebBasePath)
 	if !strings.HasPrefix(path, "/") || strings.Contains(path, "$(") {
-		return "" // Locust insists on the slash; a variable that is not known here
+		return "" // Locust requires the slash; the variable is unknown here
 	}
 	return strings.TrimRight(path, "/")
 }
@@ -51,14 +51,14 @@ func webBasePath(opts options) string {
 func webUnreachable(opts options) string {
 	host := opts.value(optWebHost)
 	switch {
-	case opts.headless():
+	case opts.isHeadless():
 		return "Locust runs with --headless, which has no web API"
 	case host == "localhost" || host == "::1" || strings.HasPrefix(host, "127."):
-		return fmt.Sprintf("--web-host %s lets nobody outside the pod reach the web API", excerpt(host))
-	case opts.on(optWebLogin):
-		return "with --web-login the web API asks for a login"
-	case opts.given(optWebAuth):
-		return "with --web-auth the web API asks for a login"
+		return fmt.Sprintf("--web-host %s makes the web API unreachable from outside the pod", excerpt(host))
+	case opts.isOn(optWebLogin):
+		return "with --web-login the web API requires a login"
+	case opts.isGiven(optWebAuth):
+		return "with --web-auth the web API requires a login"
 	}
 	return ""
 }

@@ -33,24 +33,24 @@ func TestWebAPIOf(t *testing.T) {
 		"certificate without key":  {args: "--tls-cert c", want: WebAPI{Port: 8089}},
 		"all interfaces":           {args: "--web-host *", want: WebAPI{Port: 8089}},
 		"address of the pod":       {args: "--web-host $(POD_IP)", want: WebAPI{Port: 8089}},
-		"loopback":                 {args: "--web-host 127.0.0.1", want: WebAPI{Port: 8089, Unreachable: "--web-host 127.0.0.1 lets nobody outside the pod reach the web API"}},
-		"loopback by name":         {args: "--web-host=localhost", want: WebAPI{Port: 8089, Unreachable: "--web-host localhost lets nobody outside the pod reach the web API"}},
-		"loopback, abbreviated":    {args: "--web-ho ::1", want: WebAPI{Port: 8089, Unreachable: "--web-host ::1 lets nobody outside the pod reach the web API"}},
-		"loopback by a variable":   {vars: []corev1.EnvVar{{Name: "LOCUST_WEB_HOST", Value: "::1"}}, want: WebAPI{Port: 8089, Unreachable: "--web-host ::1 lets nobody outside the pod reach the web API"}},
+		"loopback":                 {args: "--web-host 127.0.0.1", want: WebAPI{Port: 8089, Unreachable: "--web-host 127.0.0.1 makes the web API unreachable from outside the pod"}},
+		"loopback by name":         {args: "--web-host=localhost", want: WebAPI{Port: 8089, Unreachable: "--web-host localhost makes the web API unreachable from outside the pod"}},
+		"loopback, abbreviated":    {args: "--web-ho ::1", want: WebAPI{Port: 8089, Unreachable: "--web-host ::1 makes the web API unreachable from outside the pod"}},
+		"loopback by a variable":   {vars: []corev1.EnvVar{{Name: "LOCUST_WEB_HOST", Value: "::1"}}, want: WebAPI{Port: 8089, Unreachable: "--web-host ::1 makes the web API unreachable from outside the pod"}},
 		"headless":                 {args: "--headless --web-host localhost", want: WebAPI{Port: 8089, Unreachable: "Locust runs with --headless, which has no web API"}},
 		"headless taken back":      {args: "--headless --headful", want: WebAPI{Port: 8089}},
-		"login":                    {args: "--web-login", want: WebAPI{Port: 8089, Unreachable: "with --web-login the web API asks for a login"}},
-		"login by a variable":      {vars: []corev1.EnvVar{{Name: "LOCUST_WEB_LOGIN", Value: "true"}}, want: WebAPI{Port: 8089, Unreachable: "with --web-login the web API asks for a login"}},
-		"basic authentication":     {args: "--web-auth user:secret", want: WebAPI{Port: 8089, Unreachable: "with --web-auth the web API asks for a login"}},
+		"login":                    {args: "--web-login", want: WebAPI{Port: 8089, Unreachable: "with --web-login the web API requires a login"}},
+		"login by a variable":      {vars: []corev1.EnvVar{{Name: "LOCUST_WEB_LOGIN", Value: "true"}}, want: WebAPI{Port: 8089, Unreachable: "with --web-login the web API requires a login"}},
+		"basic authentication":     {args: "--web-auth user:secret", want: WebAPI{Port: 8089, Unreachable: "with --web-auth the web API requires a login"}},
 		"unreadable":               {args: "'", want: WebAPI{Port: 8089}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			test := makeTest(variables(row.vars...), func(s *v2.LocustTestSpec) { s.Master.Command += " " + row.args })
-			assert.Equal(t, row.want, WebAPIOf(&test.Spec))
+			assert.Equal(t, row.want, WebAPIFor(&test.Spec))
 
 			extra := makeTest(variables(row.vars...), func(s *v2.LocustTestSpec) { s.Master.ExtraArgs, _ = splitWords(row.args) })
 			if name != "base path not known" {
-				assert.Equal(t, row.want, WebAPIOf(&extra.Spec), "the same in extraArgs")
+				assert.Equal(t, row.want, WebAPIFor(&extra.Spec), "the same in extraArgs")
 			}
 		})
 	}

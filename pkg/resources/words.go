@@ -10,12 +10,12 @@ import (
 	"mvdan.cc/sh/v3/syntax"
 )
 
-// splitWords splits a command into words as a POSIX shell does: white space separates, quotes and backslashes group and
-// escape, and a # at the beginning of a word makes the rest of the line a comment. Nothing is expanded and no shell takes
-// part. (The kubelet still expands $(NAME) of the container's environment, as in every container's args.)
-// The error names the problem and the remedy.
+// splitWords splits a command into words like a POSIX shell: white space separates, quotes and backslashes group and
+// escape, and a # at the beginning of a word makes the rest of the line a comment. Nothing is expanded and no shell is
+// involved. (The kubelet still expands $(NAME) of the container's environment, as in every container's args.)
+// The error includes the problem and the remedy.
 func splitWords(command string) ([]string, error) {
-	// Manifests written on Windows: a shell would keep the carriage return as part of the last word.
+	// A manifest from Windows has carriage returns, which would become part of the last word of each line.
 	command = strings.ReplaceAll(command, "\r\n", "\n")
 	if !strings.ContainsAny(command, `'"\#`) {
 		return splitPlain(command), nil
@@ -23,8 +23,8 @@ func splitWords(command string) ([]string, error) {
 	return splitQuoted(command)
 }
 
-// splitPlain splits a command without quotes, backslashes and comments at white space. It spares the parser for most commands:
-// one of 16 KiB takes it some milliseconds, and each admission splits a command several times.
+// splitPlain splits a command without quotes, backslashes and comments at white space. It avoids the parser, which takes
+// milliseconds for 16 KiB: each admission splits a command several times.
 func splitPlain(command string) []string {
 	return strings.FieldsFunc(command, func(r rune) bool { return r == ' ' || r == '\t' || r == '\n' })
 }
@@ -39,15 +39,15 @@ func splitQuoted(command string) ([]string, error) {
 	if err != nil {
 		return nil, explainWords(err, text)
 	}
-	// Without variables, commands and files there is nothing to expand: what is left is the removal of quotes.
-	// (A nil configuration is one that all callers share and write to.)
+	// Without variables, commands and files there is nothing to expand: only quotes are removed.
+	// (A nil configuration would be a shared one that all callers write to.)
 	fields, err := expand.Fields(&expand.Config{}, parsed...)
 	if err != nil {
 		return nil, explainWords(err, text)
 	}
 	words := make([]string, len(fields))
 	for i, word := range fields {
-		if strings.ContainsRune(word, masked.last) {
+		if strings.ContainsRune(word, masked.trailing) {
 			return nil, errors.New(`ends in a backslash; remove it, or write \\ for a literal one`)
 		}
 		words[i] = masked.literal.Replace(word)
@@ -58,7 +58,7 @@ func splitQuoted(command string) ([]string, error) {
 // continuation removes the line continuations that the parser, as of 3.14.1, leaves after an escaped backslash.
 var continuation = strings.NewReplacer(`\\`, `\\`, "\\\n", "")
 
-// parseWords also returns the text as it was parsed in the end, to which the positions refer.
+// parseWords also returns the text that was finally parsed, to which the positions refer.
 func parseWords(masked maskedShell) (words []*syntax.Word, text string, err error) {
 	parser := syntax.NewParser(syntax.Variant(syntax.LangPOSIX))
 	text = masked.text
@@ -75,7 +75,7 @@ func parseWords(masked maskedShell) (words []*syntax.Word, text string, err erro
 			break
 		}
 		for _, at := range slices.Backward(continued) {
-			text = text[:at] + string(masked.last) + text[at+1:]
+			text = text[:at] + string(masked.trailing) + text[at+1:]
 		}
 	}
 	for _, word := range words {
@@ -89,8 +89,8 @@ func parseWords(masked maskedShell) (words []*syntax.Word, text string, err erro
 	return words, text, err
 }
 
-// continuedComments finds the backslashes at the ends of comments. No comment is continued, but the parser, as of 3.14.1,
-// joins the word after such a one to the word before it. Between the parts of a word there is nothing else with a #.
+// continuedComments returns the positions of backslashes at the ends of comments. Comments cannot be continued, but the
+// parser, as of 3.14.1, joins the words before and after such a comment. Only comments have a # between parts of a word.
 func continuedComments(words []*syntax.Word, text string) []int {
 	var found []int
 	for _, word := range words {
@@ -108,10 +108,10 @@ func continuedComments(words []*syntax.Word, text string) []int {
 	return found
 }
 
-// explainWords gives the remedy for an error of the parser.
+// explainWords adds the remedy to an error of the parser.
 func explainWords(err error, masked string) error {
 	if parse, ok := errors.AsType[syntax.ParseError](err); ok && parse.Incomplete {
-		// The position is that of the quote that is not closed.
+		// The position is that of the unclosed quote.
 		switch rest := masked[min(int(parse.Pos.Offset()), len(masked)):]; {
 		case strings.HasPrefix(rest, `'`):
 			return errors.New(`a single quote is not closed; close it, or write \' for a literal one`)
@@ -123,23 +123,23 @@ func explainWords(err error, masked string) error {
 }
 
 const (
-	// shellSyntax are the characters with a meaning that a command has no use for, and those that the parser drops.
+	// shellSyntax are the special characters that a command does not need, and those that the parser drops.
 	shellSyntax = "~;&|<>(){\r\x00"
-	// expansions are those that a backslash takes the meaning of between double quotes too.
+	// expansions are the special characters that a backslash escapes also between double quotes.
 	expansions = "$`"
-	// Private characters of Unicode, which stand for those above while a text is parsed.
+	// Private characters of Unicode, which replace those above while a text is parsed.
 	firstPrivate, lastPrivate = '\U000F0000', '\U000FFFFD'
 )
 
-// maskedShell is a text in which private characters stand for shellSyntax and expansions.
+// maskedShell is a text in which private characters replace shellSyntax and expansions.
 type maskedShell struct {
-	text    string
-	literal *strings.Replacer // puts back what they stand for
-	last    rune              // stands for a backslash at the end, which has nothing to escape
+	text     string
+	literal  *strings.Replacer // restores the original characters
+	trailing rune              // replaces a trailing backslash, which has nothing to escape
 }
 
-// maskShell replaces all characters by which a shell does more than to split into words, and all that its parser drops:
-// they are literal here.
+// maskShell replaces all characters that have another meaning to a shell than to separate words, and all that its parser
+// drops: they are literal here.
 func maskShell(text string) (maskedShell, error) {
 	used := map[rune]bool{}
 	for _, r := range text {
@@ -179,5 +179,5 @@ func maskShell(text string) (maskedShell, error) {
 	if escaped {
 		masked = strings.TrimSuffix(masked, `\`) + string(last)
 	}
-	return maskedShell{text: masked, literal: strings.NewReplacer(back...), last: last}, nil
+	return maskedShell{text: masked, literal: strings.NewReplacer(back...), trailing: last}, nil
 }

@@ -72,7 +72,7 @@ func TestSplitWords_Refused(t *testing.T) {
 	}
 }
 
-// TestSplitWords_Concurrent: the webhooks and the reconciler split commands at the same time; the race detector watches.
+// TestSplitWords_Concurrent: the webhooks and the reconciler split commands at the same time; run with the race detector.
 func TestSplitWords_Concurrent(t *testing.T) {
 	var group sync.WaitGroup
 	for range 8 {
@@ -85,7 +85,7 @@ func TestSplitWords_Concurrent(t *testing.T) {
 	group.Wait()
 }
 
-// TestSplitWords_Plain: commands that need no parser are split as by the parser.
+// TestSplitWords_Plain: splitPlain and the parser split plain commands in the same way.
 func TestSplitWords_Plain(t *testing.T) {
 	for _, command := range []string{"", " ", "a", " a  b\tc\n\nd ", "-f /a.py --host http://x/?a=1&b=2;c", "$(A) ${B} $$ ~ * ? [a] {b} (c) <d >e |f !g = \r\vh\u00a0i"} {
 		quoted, err := splitQuoted(command)

@@ -332,7 +332,7 @@ func containerWords(prefix string, c *corev1.ContainerStatus) string {
 	}
 	if last := c.LastTerminationState.Terminated; last != nil && last.ExitCode != 0 {
 		words += fmt.Sprintf("; last exit code %d", last.ExitCode)
-		if why := cause.OfLog(last.Message, cause.Facts{}); why.Line != "" {
+		if why := cause.FromLog(last.Message, cause.Facts{}); why.Line != "" {
 			words += ": " + why.Line
 		}
 	}

@@ -186,13 +186,13 @@ func containerEnd(obs *Observation, end *corev1.ContainerStateTerminated) string
 func terminationCause(obs *Observation, message string) cause.Cause {
 	facts := causeFacts(obs)
 	if !report.IsFinal(message) {
-		return cause.OfLog(message, facts)
+		return cause.FromLog(message, facts)
 	}
 	final, err := report.DecodeFinal(message)
 	if err != nil {
 		return cause.Cause{Line: cause.Shorten("its final report cannot be read: "+err.Error(), cause.MaxLine)}
 	}
-	return cause.OfReport(final, facts)
+	return cause.FromReport(final, facts)
 }
 
 // causeFacts are what the remedies of causes depend on.

@@ -191,7 +191,7 @@ func loadOf(obs *Observation, r *report.Report) resources.Load {
 		return load
 	}
 	if obs.Run != nil {
-		load = resources.LoadOf(&obs.Run.Spec)
+		load = resources.LoadFor(&obs.Run.Spec)
 	}
 	if t == nil || !r.State.Loading() && !r.State.Ended() {
 		return load

@@ -14,7 +14,7 @@ import (
 
 var chosen = Facts{OperatorChoseUser: true, User: 1000}
 
-// checkBounds fails when a Cause is not fit for a condition, whatever it was made of.
+// checkBounds fails if a Cause is not valid for a condition.
 func checkBounds(t *testing.T, c Cause, text string) {
 	t.Helper()
 	assert.LessOrEqual(t, utf8.RuneCountInString(c.Line), MaxLine)
@@ -29,7 +29,7 @@ func checkBounds(t *testing.T, c Cause, text string) {
 	}
 }
 
-// The files are what Locust 2.47.0 printed, of which the kubelet keeps 2 KiB, with the paths of the operator's pods.
+// The files are the output of Locust 2.47.0, truncated to 2 KiB by the kubelet, with the paths of the operator's pods.
 func TestOfLogOfLocust(t *testing.T) {
 	for name, want := range map[string]string{
 		"autoquit":     "--autoquit is only meaningful in combination with --autostart",
@@ -60,14 +60,14 @@ func TestOfLogOfLocust(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			text, err := os.ReadFile(filepath.Join("testdata", "2.47.0-"+name+".log"))
 			require.NoError(t, err)
-			c := OfLog(string(text), chosen)
+			c := FromLog(string(text), chosen)
 			assert.Equal(t, want, c.Line)
 			checkBounds(t, c, string(text))
 			assert.NotContains(t, c.Detail, "^^^^^^^")
 			assert.NotContains(t, c.Detail, "--------|")
 			for cut := range text { // as the kubelet may have cut them
 				part := string(text[cut:])
-				checkBounds(t, OfLog(part, chosen), part)
+				checkBounds(t, FromLog(part, chosen), part)
 			}
 		})
 	}
@@ -96,7 +96,7 @@ GET      /                                                                      
 `
 )
 
-// What Locust 2.12.1 prints is from its source; a runtime's words are those that containerd and CRI-O pass on.
+// The messages of Locust 2.12.1 are from its source; runtime messages are as passed on by containerd and CRI-O.
 func TestOfLog(t *testing.T) {
 	denied := "the operator chose user 1000; choose another with spec.security.podSecurityContext.runAsUser"
 	for name, c := range map[string]struct{ text, want string }{
@@ -125,7 +125,7 @@ func TestOfLog(t *testing.T) {
 		"no scheme":          {tb + "  File \"/lotest/src/a.py\", line 4, in x\nrequests.exceptions.MissingSchema: Invalid URL '/a': No scheme supplied. Perhaps you meant https:///a?", "requests.exceptions.MissingSchema: Invalid URL '/a': No scheme supplied. Perhaps you meant https:///a? (/lotest/src/a.py, line 4); " + giveHost},
 		"host, no scheme":    {"locust.exception.LocustError: Invalid host (`localhost`), must be a valid base URL. E.g. http://example.com", "locust.exception.LocustError: Invalid host (`localhost`), must be a valid base URL. E.g. http://example.com; begin the host with http:// or https://"},
 		"comment":            {"usage: locust [options]\nlocust: error: unrecognized arguments: # a comment\n", "locust: error: unrecognized arguments: # a comment; " + noComment},
-		"comment's words":    {prefix + "ERROR/locust.main: Unknown User(s): smoke, #, test\n\n", "Unknown User(s): smoke, #, test; " + noComment},
+		"text of a comment":  {prefix + "ERROR/locust.main: Unknown User(s): smoke, #, test\n\n", "Unknown User(s): smoke, #, test; " + noComment},
 		"unknown class":      {prefix + "ERROR/locust.main: Unknown User(s): Shopper", "Unknown User(s): Shopper"},
 		"read-only":          {tb + frameOfMain + "OSError: [Errno 30] Read-only file system: 'report.html'\n", "OSError: [Errno 30] Read-only file system: 'report.html'; " + writable},
 		"not to be read":     {tb + "  File \"/lotest/src/a.py\", line 4, in <module>\nPermissionError: [Errno 13] Permission denied: '/data/users.csv'", "PermissionError: [Errno 13] Permission … /users.csv' (/lotest/src/a.py, line 4); " + denied},
@@ -152,25 +152,25 @@ func TestOfLog(t *testing.T) {
 		"the end, then a task":     {prefix + "CRITICAL/locust.runners: Gave up\n" + prefix + "ERROR/locust.user.task: 'x'\n" + tb + "  File \"/lotest/src/a.py\", line 1, in f\nKeyError: 'x'\n\n", "Gave up"},
 		"only a task":              {prefix + "ERROR/locust.user.task: 'x'\n" + tb + "  File \"/lotest/src/a.py\", line 1, in f\nKeyError: 'x'\n\n" + table, "KeyError: 'x' (/lotest/src/a.py, line 1)"},
 		"at exit":                  {tb + "  File \"/lotest/src/a.py\", line 1, in f\nValueError: x\nException ignored in: <function a at 0x7f>\n" + tb + "  File \"/lotest/src/b.py\", line 2, in g\nTypeError: y\n", "ValueError: x (/lotest/src/a.py, line 1)"},
-		"no words":                 {prefix + "INFO/locust.runners: Failed to connect to master m:5557, retry 60/60.\n" + tb + frameOfMain + "ConnectionError\n", "ConnectionError after: Failed to connect to master m:5557, retry 60/60."},
+		"no message":               {prefix + "INFO/locust.runners: Failed to connect to master m:5557, retry 60/60.\n" + tb + frameOfMain + "ConnectionError\n", "ConnectionError after: Failed to connect to master m:5557, retry 60/60."},
 		"interrupted":              {"cannot go on\n" + prefix + "ERROR/app: no data\nKeyboardInterrupt\n" + tb + "  File \"/lotest/src/a.py\", line 1, in f\nKeyboardInterrupt\n", "no data"},
 		"usage, interrupted":       {"locust: error: bad\n" + tb + "  File \"/lotest/src/a.py\", line 1, in f\nSystemExit: 2\n", "locust: error: bad"},
-		"no words and no log":      {tb + frameOfMain + "ConnectionError\n", "ConnectionError"},
+		"no message and no log":    {tb + frameOfMain + "ConnectionError\n", "ConnectionError"},
 		"log in between":           {tb + "  File \"/lotest/src/a.py\", line 1, in f\n" + prefix + "INFO/app: x\nValueError: y\n", "ValueError: y"},
 		"the reporter's frame":     {tb + "  File \"/lotest/src/a.py\", line 1, in f\n  File \"/locust.io/locust-reporter.py\", line 2, in g\nValueError: x\n", "ValueError: x (/lotest/src/a.py, line 1)"},
 
-		"table":                {table + "\n" + prefix + "WARNING/root: CPU usage above 90%!\n" + table, "CPU usage above 90%!"},
-		"table only":           {table, "GET / 2 2 10 10 74 74 74 74 74 74 74 7"},
-		"talk only":            {prefix + "INFO/locust.main: Starting Locust 2.12.1\n" + prefix + "INFO/locust.main: Shutting down (exit code 1)\n\n" + table, "Shutting down (exit code 1)"},
-		"words after a report": {"Error report\n# occurrences      Error\n------------------|-----\n12                 GET /: x\n------------------|-----\n\nKilled\n", "Killed"},
-		"most frequent":        {"# occurrences      Error\n9                  GET /: a\n12                 GET /: b\n", "12 × GET /: b"},
-		"other format":         {"2026-11-27 12:00:00,123 - app - ERROR - no database\nbye\n", "no database"},
-		"progress":             {"10 %\r20 %\rno space left\r\n", "no space left"},
-		"colours":              {"\x1b[1;31mlocust: error:\x1b[0m unrecognized arguments: \x1b]0;title\x07--foo\u202e\x00\n", "locust: error: unrecognized arguments: --foo"},
-		"other's words":        {"hello\nworld\n", "world"},
+		"table":               {table + "\n" + prefix + "WARNING/root: CPU usage above 90%!\n" + table, "CPU usage above 90%!"},
+		"table only":          {table, "GET / 2 2 10 10 74 74 74 74 74 74 74 7"},
+		"only INFO":           {prefix + "INFO/locust.main: Starting Locust 2.12.1\n" + prefix + "INFO/locust.main: Shutting down (exit code 1)\n\n" + table, "Shutting down (exit code 1)"},
+		"text after a report": {"Error report\n# occurrences      Error\n------------------|-----\n12                 GET /: x\n------------------|-----\n\nKilled\n", "Killed"},
+		"most frequent":       {"# occurrences      Error\n9                  GET /: a\n12                 GET /: b\n", "12 × GET /: b"},
+		"other format":        {"2026-11-27 12:00:00,123 - app - ERROR - no database\nbye\n", "no database"},
+		"progress":            {"10 %\r20 %\rno space left\r\n", "no space left"},
+		"colors":              {"\x1b[1;31mlocust: error:\x1b[0m unrecognized arguments: \x1b]0;title\x07--foo\u202e\x00\n", "locust: error: unrecognized arguments: --foo"},
+		"other text":          {"hello\nworld\n", "world"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := OfLog(c.text, chosen)
+			got := FromLog(c.text, chosen)
 			assert.Equal(t, c.want, got.Line)
 			checkBounds(t, got, c.text)
 		})
@@ -184,20 +184,20 @@ func TestDetail(t *testing.T) {
 		"with what went before":     {"starting\n\n" + prefix + "ERROR/locust.main: Gave up\n", "starting\n" + prefix + "ERROR/locust.main: Gave up"},
 		"without tables":            {"starting\n" + table + "stopped\n" + table, "starting\nstopped"},
 		"the traceback only":        {"a\n" + tb + "  File \"/lotest/src/a.py\", line 1, in f\n    f()\n    ^^^\nValueError: x\ny\n\nb\n", tb + "  File \"/lotest/src/a.py\", line 1, in f\n    f()\nValueError: x\ny"},
-		"a runtime's words":         {`OCI runtime create failed: exec: "a": no such file or directory: unknown`, ""},
-		"the end of what is long":   {strings.Repeat("begin\n", 200) + strings.Repeat("end\n", 100), left + strings.TrimSpace(strings.Repeat("begin\n", 103)+strings.Repeat("end\n", 100))},
-		"one line that is too long": {"a\n" + strings.Repeat("é", 600), left + strings.Repeat("é", 510)},
+		"a runtime's message":       {`OCI runtime create failed: exec: "a": no such file or directory: unknown`, ""},
+		"the end of what is long":   {strings.Repeat("begin\n", 200) + strings.Repeat("end\n", 100), omittedLines + strings.TrimSpace(strings.Repeat("begin\n", 103)+strings.Repeat("end\n", 100))},
+		"one line that is too long": {"a\n" + strings.Repeat("é", 600), omittedLines + strings.Repeat("é", 510)},
 	} {
 		t.Run(name, func(t *testing.T) {
-			assert.Equal(t, c.want, OfLog(c.text, Facts{}).Detail)
+			assert.Equal(t, c.want, FromLog(c.text, Facts{}).Detail)
 		})
 	}
 }
 
 func TestPermission(t *testing.T) {
 	const text = "PermissionError: [Errno 13] Permission denied: 'a'"
-	assert.Equal(t, text+"; check spec.security and the file's mode", OfLog(text, Facts{User: 1000}).Line)
-	assert.Contains(t, OfLog(text, Facts{OperatorChoseUser: true, User: 65534}).Line, "chose user 65534;")
+	assert.Equal(t, text+"; check spec.security and the file's mode", FromLog(text, Facts{User: 1000}).Line)
+	assert.Contains(t, FromLog(text, Facts{OperatorChoseUser: true, User: 65534}).Line, "chose user 65534;")
 }
 
 func TestShorten(t *testing.T) {
@@ -223,7 +223,7 @@ func TestShorten(t *testing.T) {
 	}
 }
 
-func FuzzOfLog(f *testing.F) {
+func FuzzFromLog(f *testing.F) {
 	files, err := filepath.Glob("testdata/*.log")
 	require.NoError(f, err)
 	for _, name := range files {
@@ -234,7 +234,7 @@ func FuzzOfLog(f *testing.F) {
 	f.Add(strings.Repeat("é\r", 3000)+"\xff\x1b[", int64(-1<<63), true)
 	f.Add("ERROR: \u2028x\u009b1m:", int64(0), false)
 	f.Fuzz(func(t *testing.T, text string, user int64, chose bool) {
-		checkBounds(t, OfLog(text, Facts{OperatorChoseUser: chose, User: user}), text)
+		checkBounds(t, FromLog(text, Facts{OperatorChoseUser: chose, User: user}), text)
 		for _, limit := range []int{int(user % 300), 1, 200} {
 			line := Shorten(text, limit)
 			assert.LessOrEqual(t, utf8.RuneCountInString(line), max(limit, 0))

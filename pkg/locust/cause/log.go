@@ -10,35 +10,35 @@ import (
 
 const levels = `DEBUG|INFO|WARNING|WARN|ERROR|CRITICAL|FATAL`
 
-var levelWords = strings.Split(levels, "|")
+var levelNames = strings.Split(levels, "|")
 
 var (
 	// locustRecord is the format of locust/log.py, in all versions: "[2026-11-27 12:27:19,123] host/ERROR/locust.main: text".
 	locustRecord = regexp.MustCompile(`^(?:\[[^\]]*\] )?[^/\s]*/(` + levels + `)/([^:\s]+): ?(.*)$`)
-	// pythonRecord is Python's own format, which holds until Locust has set up its logging: "ERROR:root:text".
+	// pythonRecord is Python's own format, before Locust has set up its logging: "ERROR:root:text".
 	pythonRecord = regexp.MustCompile(`^(` + levels + `):([\w.]+):(.*)$`)
-	// anyRecord has a time and a level first, or a level only: the reporter's, and those of users.
+	// anyRecord begins with a time and a level, or a level only: the reporter's format, and those of users.
 	anyRecord = regexp.MustCompile(`^(?:\[?\d{4}-\d\d-\d\d[T ][\d:.,]+(?:Z|[+-][\d:]+)?\]?[\s|-]*)?(?:[\w.]+ - )?\[?(` + levels + `)\]?(?:\s*[:|-]\s*|\s+)(.*)$`)
 
 	// usageError is argparse's: "locust: error: unrecognized arguments: --foo".
 	usageError = regexp.MustCompile(`^[\w./-]+(?: -m [\w.]+)?: error: .+`)
 
-	// requestsRow is a row of Locust's statistics: requests, failures with their part, and what follows.
+	// requestsRow is a row of Locust's statistics: requests, failures with their percentage, and more columns.
 	requestsRow = regexp.MustCompile(`\s\d+\s+\d+\(\d+\.\d+%\)\s+\|`)
 	// errorRow is a row of the error report: a number in a column of 18 characters, and the error.
 	errorRow = regexp.MustCompile(`^(\d+)( +)(\S.*)$`)
 
-	// greenletEnd is gevent's line after a traceback, which says nothing more.
+	// greenletEnd is gevent's line after a traceback, which adds no information.
 	greenletEnd = regexp.MustCompile(`^\d{4}-\d\d-\d\dT[\d:]+Z <Greenlet at .*> failed with \w+$`)
 )
 
-// logRecord is a line of a log; level is empty when it is none.
+// logRecord is a line of a log; level is empty if the line is not a log record.
 type logRecord struct{ level, logger, text string }
 
-// parseRecord reads a line. Most lines have no level, and need no closer look.
+// parseRecord parses a line. Most lines have no level, and need no regular expression.
 func parseRecord(line string) logRecord {
 	line = strings.TrimLeft(line, " ")
-	if !containsAny(line, levelWords) {
+	if !containsAny(line, levelNames) {
 		return logRecord{text: strings.TrimSpace(line)}
 	}
 	if m := locustRecord.FindStringSubmatch(line); m != nil {
@@ -57,8 +57,8 @@ func (r logRecord) isError() bool {
 	return r.level == "ERROR" || r.level == "CRITICAL" || r.level == "FATAL"
 }
 
-// isTalk reports whether the line only says what goes on.
-func (r logRecord) isTalk() bool { return r.level == "INFO" || r.level == "DEBUG" }
+// isInformational reports whether the level is INFO or DEBUG.
+func (r logRecord) isInformational() bool { return r.level == "INFO" || r.level == "DEBUG" }
 
 func records(lines []string) []logRecord {
 	all := make([]logRecord, 0, len(lines))
@@ -68,10 +68,10 @@ func records(lines []string) []logRecord {
 	return all
 }
 
-// errorText is the column of the error in the error report.
+// errorText is the column of the error message in the error report.
 const errorText = 19
 
-// findUsage takes argparse's error, which follows the usage.
+// findUsage returns argparse's error, which follows the usage.
 func findUsage(lines []string) (finding, bool) {
 	for i := len(lines) - 1; i >= 0; i-- {
 		if strings.Contains(lines[i], ": error: ") && usageError.MatchString(lines[i]) {
@@ -81,23 +81,23 @@ func findUsage(lines []string) (finding, bool) {
 	return finding{}, false
 }
 
-// findRecord takes the last ERROR or CRITICAL. Those about a user's task count only when there is no other.
+// findRecord returns the last ERROR or CRITICAL. Those of a user's task count only if there is no other.
 func findRecord(lines []string) (finding, bool) {
 	found := logRecord{}
 	for _, r := range records(lines) {
 		if !r.isError() || r.text == "" {
 			continue
 		}
-		if found.text == "" || isOfTask(found) || !isOfTask(r) {
+		if found.text == "" || isFromTask(found) || !isFromTask(r) {
 			found = r
 		}
 	}
 	return finding{message: found.text, detail: logEnd(lines)}, found.text != ""
 }
 
-func isOfTask(r logRecord) bool { return strings.HasPrefix(r.logger, "locust.user") }
+func isFromTask(r logRecord) bool { return strings.HasPrefix(r.logger, "locust.user") }
 
-// findErrorReport takes the most frequent error of the failed requests, when nothing but INFO follows it.
+// findErrorReport returns the most frequent error of the failed requests, if only INFO follows it.
 func findErrorReport(lines []string) (finding, bool) {
 	found, most := "", ""
 	for _, line := range lines {
@@ -105,14 +105,14 @@ func findErrorReport(lines []string) (finding, bool) {
 		switch {
 		case ok && (len(count) > len(most) || len(count) == len(most) && count > most):
 			found, most = count+" × "+text, count
-		case !ok && isWords(line) && !parseRecord(line).isTalk():
+		case !ok && isMessage(line) && !parseRecord(line).isInformational():
 			found, most = "", ""
 		}
 	}
 	return finding{message: found, kind: request, detail: logEnd(lines)}, found != ""
 }
 
-// parseError reads a row of the error report.
+// parseError parses a row of the error report.
 func parseError(line string) (count, text string, ok bool) {
 	if line == "" || line[0] < '0' || line[0] > '9' {
 		return "", "", false
@@ -124,23 +124,23 @@ func parseError(line string) (count, text string, ok bool) {
 	return m[1], m[3], true
 }
 
-// findLast takes the last line with words that is more than talk, else the last with words, else the last.
+// findLast returns the last message above INFO, or else the last message, or else the last line.
 func findLast(lines []string) finding {
-	words := last(lines, func(line string) bool { return isWords(line) && !parseRecord(line).isTalk() })
-	if words == "" {
-		words = last(lines, isWords)
+	found := lastMatching(lines, func(line string) bool { return isMessage(line) && !parseRecord(line).isInformational() })
+	if found == "" {
+		found = lastMatching(lines, isMessage)
 	}
-	if words == "" { // a row of a table, or whatever is there
-		words = last(lines, func(line string) bool { return !isDrawing(line) })
-		return finding{message: cmp.Or(words, lines[len(lines)-1]), detail: strings.Join(lines, "\n")}
+	if found == "" { // a row of a table, or any other line
+		found = lastMatching(lines, func(line string) bool { return !isDecoration(line) })
+		return finding{message: cmp.Or(found, lines[len(lines)-1]), detail: strings.Join(lines, "\n")}
 	}
-	if r := parseRecord(words); r.text != "" {
-		words = r.text
+	if r := parseRecord(found); r.text != "" {
+		found = r.text
 	}
-	return finding{message: words, detail: logEnd(lines)}
+	return finding{message: found, detail: logEnd(lines)}
 }
 
-func last(lines []string, wanted func(string) bool) string {
+func lastMatching(lines []string, wanted func(string) bool) string {
 	for i := len(lines) - 1; i >= 0; i-- {
 		if wanted(lines[i]) {
 			return lines[i]
@@ -149,8 +149,8 @@ func last(lines []string, wanted func(string) bool) string {
 	return ""
 }
 
-// isTable reports whether a line is of Locust's statistics (stats.py): headers, separators, rows of requests, and rows of
-// percentiles. The kubelet may have cut off the begin of the first one.
+// isTable reports whether a line is part of Locust's statistics (stats.py): headers, separators, rows of requests, and rows
+// of percentiles. The kubelet may have truncated the beginning of the first one.
 func isTable(line string) bool {
 	switch {
 	case line == "":
@@ -167,7 +167,7 @@ func isTable(line string) bool {
 	return isPercentiles(line)
 }
 
-// percentiles is how many there are at least in a row, of 2.12 and of later versions; the number of requests follows.
+// percentiles is the minimum number of percentiles in a row, in 2.12 and later; the number of requests follows.
 const percentiles = 8
 
 func isPercentiles(line string) bool {
@@ -186,24 +186,24 @@ func isPercentiles(line string) bool {
 	return true
 }
 
-// isDrawing reports whether a line has no words: only punctuation and symbols.
-func isDrawing(line string) bool {
+// isDecoration reports whether a line has only punctuation and symbols.
+func isDecoration(line string) bool {
 	return !strings.ContainsFunc(line, func(r rune) bool { return unicode.IsLetter(r) || unicode.IsNumber(r) })
 }
 
-// isWords reports whether a line may be a cause.
-func isWords(line string) bool {
+// isMessage reports whether a line may be a cause.
+func isMessage(line string) bool {
 	isGreenlet := strings.Contains(line, "<Greenlet") && greenletEnd.MatchString(line)
-	return !isTable(line) && !isDrawing(line) && !isGreenlet
+	return !isTable(line) && !isDecoration(line) && !isGreenlet
 }
 
-// containsAny reports whether a text has one of some words.
+// containsAny reports whether a text contains one of some words.
 func containsAny(text string, words []string) bool {
 	return slices.ContainsFunc(words, func(word string) bool { return strings.Contains(text, word) })
 }
 
-// logEnd is a log without the tables of statistics, which say nothing about a cause but fill what there is room for.
-// The rows of the error report stay.
+// logEnd returns a log without the tables of statistics, which are large and do not show a cause. The rows of the error
+// report stay.
 func logEnd(lines []string) string {
 	var kept []string
 	for _, line := range lines {

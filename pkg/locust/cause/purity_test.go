@@ -14,7 +14,7 @@ import (
 
 const reports = "github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/locust/report"
 
-// The package makes texts of texts: the standard library and pkg/locust/report only, no network, no files, no clock.
+// The package converts texts to texts: the standard library and pkg/locust/report only, no network, no files, no clock.
 func TestPurity(t *testing.T) {
 	pkg, err := build.ImportDir(".", 0)
 	require.NoError(t, err)

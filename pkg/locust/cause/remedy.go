@@ -17,44 +17,44 @@ const (
 	otherModule = "use an image that has it, or spec.testFiles.libConfigMapRef"
 )
 
-// known is a cause that a remedy is known for.
-type known struct {
-	// words are found in the cause.
-	words *regexp.Regexp
-	// remedy may depend on more; empty when it is none after all. Its argument has the parts of words in brackets.
+// knownCause is a cause with a known remedy.
+type knownCause struct {
+	// pattern matches the message.
+	pattern *regexp.Regexp
+	// remedy returns the remedy, or "" if it does not apply. match holds the submatches of pattern.
 	remedy func(f finding, match []string, facts Facts) string
 }
 
-// always is a remedy that depends on nothing else.
-func always(text string) func(finding, []string, Facts) string {
+// fixedRemedy returns a remedy that does not depend on the finding.
+func fixedRemedy(text string) func(finding, []string, Facts) string {
 	return func(finding, []string, Facts) string { return text }
 }
 
-// requestCauses are those that requests fail with, too.
-var requestCauses = []known{
-	{regexp.MustCompile(`You must specify the base host|Invalid URL '(?:/[^']*)?'`), always(giveHost)},
-	{regexp.MustCompile(`Invalid host \(|MissingSchema|No schem[ae] supplied`), always("begin the host with http:// or https://")},
+// requestCauses are causes that may also appear as errors of requests.
+var requestCauses = []knownCause{
+	{regexp.MustCompile(`You must specify the base host|Invalid URL '(?:/[^']*)?'`), fixedRemedy(giveHost)},
+	{regexp.MustCompile(`Invalid host \(|MissingSchema|No schem[ae] supplied`), fixedRemedy("begin the host with http:// or https://")},
 }
 
-// knownCauses are looked through from the first on.
-var knownCauses = append([]known{
+// knownCauses are tried in order.
+var knownCauses = append([]knownCause{
 	{regexp.MustCompile(`exec(?:utable file)?:? ["'\x60](-[^"'\x60]*)["'\x60].*(?:not found|no such file)`),
-		always("the image has no `locust` entrypoint; use an image whose entrypoint is locust")},
+		fixedRemedy("the image has no `locust` entrypoint; use an image whose entrypoint is locust")},
 	{regexp.MustCompile(`exec(?:utable file)?:? ["'\x60](?:[^"'\x60]*/)?locust["'\x60].*(?:not found|no such file)|(?:^|: )locust: (?:command )?not found|No module named '?locust'?$`),
-		always(noLocust)},
-	{regexp.MustCompile(`exec format error`), always("the image is for another CPU architecture than the node")},
+		fixedRemedy(noLocust)},
+	{regexp.MustCompile(`exec format error`), fixedRemedy("the image is for another CPU architecture than the node")},
 	{regexp.MustCompile(`Unknown User\(s\): (.*)`), unknownUser},
-	{regexp.MustCompile(`unrecognized arguments: (?:.* )?#`), always(noComment)},
+	{regexp.MustCompile(`unrecognized arguments: (?:.* )?#`), fixedRemedy(noComment)},
 	{regexp.MustCompile(`conflicting option strings?: `), conflict},
 	{regexp.MustCompile(`^Duplicate (?:user|shape) class|have the same class name: `), duplicate},
-	{regexp.MustCompile(`Address already in use|EADDRINUSE`), always("another process in the pod has this port; check the port options and the other containers")},
-	{regexp.MustCompile(`\[Errno 13\] .*: \(|Permission denied \(addr=`), always("use a port from 1024 on")},
+	{regexp.MustCompile(`Address already in use|EADDRINUSE`), fixedRemedy("another process in the pod has this port; check the port options and the other containers")},
+	{regexp.MustCompile(`\[Errno 13\] .*: \(|Permission denied \(addr=`), fixedRemedy("use a port from 1024 on")},
 	{regexp.MustCompile(`\[Errno 13\]|PermissionError: .*[Dd]enied`), permission},
 	{regexp.MustCompile(`(?i)permission denied$`), permissionToStart},
-	{regexp.MustCompile(`Read-only file system`), always(writable)},
-	{regexp.MustCompile(`No module named '`), always(otherModule)},
-	{regexp.MustCompile(`^Could not find (?:'|any locustfiles|directory )|No such file or directory: '[^']*\.py'$`), always(checkPath)},
-	{regexp.MustCompile(`\bMemoryError\b|Cannot allocate memory`), always("raise the memory limit (resources), or run fewer users per worker")},
+	{regexp.MustCompile(`Read-only file system`), fixedRemedy(writable)},
+	{regexp.MustCompile(`No module named '`), fixedRemedy(otherModule)},
+	{regexp.MustCompile(`^Could not find (?:'|any locustfiles|directory )|No such file or directory: '[^']*\.py'$`), fixedRemedy(checkPath)},
+	{regexp.MustCompile(`\bMemoryError\b|Cannot allocate memory`), fixedRemedy("raise the memory limit (resources), or run fewer users per worker")},
 }, requestCauses...)
 
 func remedyOf(f finding, facts Facts) string {
@@ -63,7 +63,7 @@ func remedyOf(f finding, facts Facts) string {
 		causes = requestCauses
 	}
 	for _, k := range causes {
-		match := k.words.FindStringSubmatch(f.message)
+		match := k.pattern.FindStringSubmatch(f.message)
 		if match == nil {
 			continue
 		}
@@ -74,7 +74,7 @@ func remedyOf(f finding, facts Facts) string {
 	return ""
 }
 
-// unknownUser looks at the words that Locust took for names of user classes. It lists them in no order.
+// unknownUser checks the words that Locust took as names of user classes, which it lists in no particular order.
 func unknownUser(_ finding, match []string, _ Facts) string {
 	names := strings.Split(match[1], ", ")
 	for _, name := range names {
@@ -95,8 +95,8 @@ func unknownUser(_ finding, match []string, _ Facts) string {
 	return ""
 }
 
-// linked are paths below the folders that the kubelet makes for a ConfigMap, "..data" and "..2026_11_27_20_14_55.123";
-// os.walk finds each file there, too.
+// linked matches paths below the folders that the kubelet creates for a ConfigMap, "..data" and "..2026_11_27_20_14_55.123";
+// in which os.walk finds each file again.
 var linked = regexp.MustCompile(`/\.\.(?:data|20)`)
 
 func throughLinks(f finding) bool {
@@ -108,18 +108,18 @@ func throughLinks(f finding) bool {
 	return false
 }
 
-// conflict is about an option that was added twice: by the same file, or by Locust or another locustfile.
+// conflict handles an option that was added twice: by the same file, or by Locust or another locustfile.
 func conflict(f finding, _ []string, _ Facts) string {
 	switch {
 	case throughLinks(f):
 		return fileTwice
-	case f.place == "": // the frames that would say which file were cut off
+	case f.place == "": // the frames with the file names were cut off
 		return "when -f names a folder, " + nameFiles
 	}
 	return "Locust or another locustfile has this option already"
 }
 
-// duplicate is about classes. Locust 2.12 says it of a shape that it loads twice, without the paths.
+// duplicate handles duplicate classes. Locust 2.12 logs it without paths for a shape that it loads twice.
 func duplicate(f finding, _ []string, _ Facts) string {
 	switch {
 	case throughLinks(f):
@@ -137,7 +137,7 @@ func permission(_ finding, _ []string, facts Facts) string {
 	return "check spec.security and the file's mode"
 }
 
-// permissionToStart is for a program that may not be run. A request that a server denied is another matter.
+// permissionToStart handles a program that may not be executed. It does not apply to a request that a server denied.
 func permissionToStart(f finding, match []string, facts Facts) string {
 	if f.kind != starting {
 		return ""

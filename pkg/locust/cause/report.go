@@ -8,13 +8,13 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/locust/report"
 )
 
-// unhandled is what the reporter, or Locust (log.py), writes before an exception that ended the master or a greenlet.
+// unhandled is the prefix that the reporter, or Locust (log.py), writes before an exception that ended the master or a
+// greenlet.
 var unhandled = regexp.MustCompile(`^(?:unhandled exception|Unhandled exception in greenlet: <.*>): `)
 
-// OfReport finds the cause in the report that the reporter left: what the master ended with, failed requests,
-// exceptions of users, the last ERROR of the log, and at last the log's last line. It is empty for a report without any
-// of these.
-func OfReport(final *report.Final, facts Facts) Cause {
+// FromReport returns the cause from the reporter's final report: the master's last CRITICAL, failed requests, exceptions
+// of users, the last ERROR of the log, or else the log's last line. It is empty for a report without any of these.
+func FromReport(final *report.Final, facts Facts) Cause {
 	if final == nil {
 		return Cause{}
 	}
@@ -27,78 +27,78 @@ func OfReport(final *report.Final, facts Facts) Cause {
 }
 
 func findInReport(final *report.Final) finding {
-	if text := lastOf(final.Log, "CRITICAL"); text != "" {
+	if text := lastOfLevel(final.Log, "CRITICAL"); text != "" {
 		return finding{message: unhandled.ReplaceAllString(text, "")}
 	}
 	if final.Failures > 0 {
-		return finding{message: failed(final), kind: request}
+		return finding{message: failedRequests(final), kind: request}
 	}
 	for _, e := range final.Errors { // the most frequent is first
-		if isOfUsers(e) {
-			return finding{message: errorWords(e)}
+		if isUserException(e) {
+			return finding{message: errorMessage(e)}
 		}
 	}
-	if text := lastOf(final.Log, "ERROR"); text != "" {
+	if text := lastOfLevel(final.Log, "ERROR"); text != "" {
 		return finding{message: text}
 	}
-	line := last(final.Log, func(line string) bool { return strings.TrimSpace(line) != "" })
+	line := lastMatching(final.Log, func(line string) bool { return strings.TrimSpace(line) != "" })
 	if r := parseRecord(line); r.text != "" {
 		line = r.text
 	}
 	return finding{message: line}
 }
 
-// lastOf is the text of the last line of a level.
-func lastOf(log []string, level string) string {
-	return parseRecord(last(log, func(line string) bool {
+// lastOfLevel returns the text of the last line with a level.
+func lastOfLevel(log []string, level string) string {
+	return parseRecord(lastMatching(log, func(line string) bool {
 		r := parseRecord(line)
 		return r.level == level && r.text != ""
 	})).text
 }
 
-// failed counts the failed requests and adds the most frequent error.
-func failed(final *report.Final) string {
-	text := failures(final)
+// failedRequests returns the count of failed requests with the most frequent error.
+func failedRequests(final *report.Final) string {
+	text := failureCount(final)
 	for _, e := range final.Errors {
-		if !isOfUsers(e) {
-			return text + ", " + errorWords(e)
+		if !isUserException(e) {
+			return text + ", " + errorMessage(e)
 		}
 	}
 	return text
 }
 
-func failures(final *report.Final) string {
+func failureCount(final *report.Final) string {
 	part := 100 * float64(final.Failures) / float64(max(final.Requests, 1))
 	return fmt.Sprintf("%d of %d requests failed (%.4g %%)", final.Failures, final.Requests, part)
 }
 
-// isOfUsers reports whether an error is an exception of the users' code, which has no request.
-func isOfUsers(e report.Error) bool { return strings.TrimSpace(e.Method+e.Name) == "" }
+// isUserException reports whether an error is an exception of the user's code, which has no request.
+func isUserException(e report.Error) bool { return strings.TrimSpace(e.Method+e.Name) == "" }
 
-func errorWords(e report.Error) string {
+func errorMessage(e report.Error) string {
 	from := strings.TrimSpace(e.Method + " " + e.Name)
-	if isOfUsers(e) {
+	if isUserException(e) {
 		from = "exception in the locustfile"
 	}
 	return fmt.Sprintf("%d × %s: %s", e.Occurrences, from, e.Text)
 }
 
-// reportDetail are the errors and then the log. Where both do not fit, the log's end has half of the room at least.
+// reportDetail returns the errors and then the log. If both do not fit, the end of the log gets at least half of the space.
 func reportDetail(final *report.Final) string {
 	var errs []string
 	if final.Failures > 0 {
-		errs = append(errs, failures(final))
+		errs = append(errs, failureCount(final))
 	}
 	for _, e := range final.Errors {
-		errs = append(errs, oneLine(errorWords(e)))
+		errs = append(errs, oneLine(errorMessage(e)))
 	}
 	var log []string
 	for _, line := range final.Log {
 		log = append(log, oneLine(line))
 	}
 	used := len(strings.Join(errs, "\n")) + 1
-	tail := end(strings.Join(log, "\n"), max(MaxDetail/2, MaxDetail-used))
-	lines := begin(errs, MaxDetail-len(tail))
+	tail := lastLines(strings.Join(log, "\n"), max(MaxDetail/2, MaxDetail-used))
+	lines := firstLines(errs, MaxDetail-len(tail))
 	if tail != "" {
 		lines = append(lines[:len(lines):len(lines)], tail)
 	}

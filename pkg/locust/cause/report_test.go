@@ -9,7 +9,7 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/locust/report"
 )
 
-func TestOfReport(t *testing.T) {
+func TestFromReport(t *testing.T) {
 	stats := func(requests, failures int64, errors ...report.Error) report.Stats {
 		return report.Stats{Requests: requests, Failures: failures, Errors: errors}
 	}
@@ -37,7 +37,7 @@ func TestOfReport(t *testing.T) {
 			"ModuleNotFoundError: No module named 'x'; " + otherModule,
 			"CRITICAL: Unhandled exception in greenlet: <Greenlet at 0x7f: f(<a.B>)>: ModuleNotFoundError: No module named 'x'",
 		},
-		"a server's words": {
+		"a server's message": {
 			&report.Final{Report: report.Report{Stats: stats(1, 1, report.Error{Name: "/", Text: "ModuleNotFoundError: No module named 'x'", Occurrences: 1})}},
 			"1 of 1 requests failed (100 %), 1 × /: ModuleNotFoundError: No module named 'x'",
 			"",
@@ -68,7 +68,7 @@ func TestOfReport(t *testing.T) {
 		"warning":         {&report.Final{Log: []string{"WARNING: CPU usage above 90%!", " "}}, "CPU usage above 90%!", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := OfReport(c.final, chosen)
+			got := FromReport(c.final, chosen)
 			assert.Equal(t, c.line, got.Line)
 			assert.Equal(t, c.detail, got.Detail)
 			checkBounds(t, got, "")
@@ -76,8 +76,8 @@ func TestOfReport(t *testing.T) {
 	}
 }
 
-// Errors and log lines share the room.
-func TestOfReportCutsDetail(t *testing.T) {
+// Errors and log lines share the space.
+func TestFromReport_Truncated(t *testing.T) {
 	final := &report.Final{}
 	final.Failures, final.Requests = 5, 5
 	for range report.MaxErrors {
@@ -86,7 +86,7 @@ func TestOfReportCutsDetail(t *testing.T) {
 	for range report.MaxLog {
 		final.Log = append(final.Log, "ERROR: "+strings.Repeat("ö", 120))
 	}
-	c := OfReport(final, Facts{})
+	c := FromReport(final, Facts{})
 	checkBounds(t, c, "x")
 	assert.Contains(t, c.Detail, "ü\n")
 	assert.Contains(t, c.Detail, "…\nERROR: ö")

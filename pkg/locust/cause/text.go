@@ -8,20 +8,20 @@ import (
 )
 
 const (
-	// gap stands for what was taken out of the middle of a line.
-	gap = " … "
-	// left stands for the lines that were left out before the end of a text.
-	left = "…\n"
+	// omittedMiddle replaces the middle of a line.
+	omittedMiddle = " … "
+	// omittedLines replaces the lines before the end of a text.
+	omittedLines = "…\n"
 )
 
-// escapes are the sequences that steer a terminal: CSI (colours), OSC (titles, links) and the short ones.
+// escapes matches terminal control sequences: CSI (colors), OSC (titles, links) and the short ones.
 var escapes = regexp.MustCompile("(?:\x1b\\[|\u009b)[\\x30-\\x3f]*[\\x20-/]*[\\x40-\\x7e]|\x1b\\][^\x07\x1b\n]*(?:\x07|\x1b\\\\)?|\x1b[\\x20-/]*[\\x30-\\x7e]")
 
-// Shorten makes one line of a text, all of it, with newlines and other space turned into single spaces. What is longer
-// than limit characters loses its middle, for the begin has the kind of an error and the end mostly its cause.
+// Shorten returns a text as one line of at most limit characters, with all white space collapsed. It cuts out the middle of
+// a longer text, because an error has its kind at the beginning and mostly its cause at the end.
 func Shorten(text string, limit int) string {
 	runes := []rune(oneLine(text))
-	mark := []rune(gap)
+	mark := []rune(omittedMiddle)
 	switch {
 	case len(runes) <= limit:
 		return string(runes)
@@ -32,14 +32,14 @@ func Shorten(text string, limit int) string {
 	}
 	keep := limit - len(mark)
 	begin, last := runes[:keep-keep/2], runes[len(runes)-keep/2:]
-	return strings.TrimRight(string(begin), " ") + gap + strings.TrimLeft(string(last), " ")
+	return strings.TrimRight(string(begin), " ") + omittedMiddle + strings.TrimLeft(string(last), " ")
 }
 
-// oneLine is a text with every run of space turned into a single one.
+// oneLine returns a text with all white space collapsed.
 func oneLine(text string) string { return strings.Join(strings.Fields(clean(text)), " ") }
 
-// clean takes out what is no text: invalid UTF-8, which the kubelet's cut leaves, and what steers a terminal. A carriage
-// return ends a line, because what a progress bar shows last is to stay readable by itself.
+// clean removes invalid UTF-8, which the kubelet's truncation leaves, and terminal control characters. A carriage return
+// ends a line, so that the last state of a progress bar is a line of its own.
 func clean(text string) string {
 	text = strings.ToValidUTF8(text, "")
 	if strings.ContainsAny(text, "\x1b\u009b") {
@@ -54,14 +54,14 @@ func clean(text string) string {
 			return '\n'
 		case r == '\t':
 			return ' '
-		case unicode.In(r, unicode.Cc, unicode.Cf): // Cf: no width, or another direction
+		case unicode.In(r, unicode.Cc, unicode.Cf): // Cf: zero width, or text direction
 			return -1
 		}
 		return r
 	}, text)
 }
 
-// splitLines are the lines of a text, without space at their ends, and without empty ones before and after the rest.
+// splitLines returns the lines of a text, without trailing space, and without leading and trailing empty lines.
 func splitLines(text string) []string {
 	lines := strings.Split(clean(text), "\n")
 	for i, line := range lines {
@@ -76,12 +76,12 @@ func splitLines(text string) []string {
 	return lines
 }
 
-// end keeps the last lines of a text that fit into limit bytes: whole ones, but for a line that is longer by itself.
-func end(text string, limit int) string {
+// lastLines returns the last lines of a text that fit into limit bytes, and a part of a line only if it is longer than limit.
+func lastLines(text string, limit int) string {
 	if len(text) <= limit {
 		return text
 	}
-	cut := len(text) - limit + len(left)
+	cut := len(text) - limit + len(omittedLines)
 	tail := text[cut:]
 	if text[cut-1] != '\n' {
 		if _, rest, ok := strings.Cut(tail, "\n"); ok && strings.TrimSpace(rest) != "" {
@@ -91,11 +91,11 @@ func end(text string, limit int) string {
 	for tail != "" && !utf8.RuneStart(tail[0]) {
 		tail = tail[1:]
 	}
-	return left + tail
+	return omittedLines + tail
 }
 
-// begin keeps the first lines of a text that fit into limit bytes, which is at least the size of the mark.
-func begin(lines []string, limit int) []string {
+// firstLines returns the first lines that fit into limit bytes.
+func firstLines(lines []string, limit int) []string {
 	size := 0
 	for i, line := range lines {
 		if size += len(line) + 1; size > limit {
@@ -105,5 +105,5 @@ func begin(lines []string, limit int) []string {
 	return lines
 }
 
-// indent is the number of spaces that a line begins with.
+// indent returns the number of leading spaces of a line.
 func indent(line string) int { return len(line) - len(strings.TrimLeft(line, " ")) }

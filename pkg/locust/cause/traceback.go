@@ -7,45 +7,45 @@ import (
 
 const (
 	tracebackBegin = "Traceback (most recent call last):"
-	// maxMessage is how many lines of an exception's message are kept after its first.
+	// maxMessage bounds the lines of an exception's message after the first.
 	maxMessage = 5
 )
 
 var (
-	// frames of SyntaxErrors have no "in".
+	// frameLine matches a frame; those of SyntaxErrors have no "in".
 	frameLine = regexp.MustCompile(`^ *File "([^"]+)", line (\d+)(?:, in .*)?$`)
-	// notUsers are files of Python, of packages (Locust is one), of the operator's reporter, and the scripts that start
-	// Python programs. Names like <string> are no files, and compiled packages have paths that are not absolute.
-	notUsers = regexp.MustCompile(`^[^/]|/(?:site|dist)-packages/|/lib(?:64)?/python\d|/lib(?:64)?/pypy\d|\.zip/|^/locust\.io/|/bin/(?:locust|python[\d.]*)$`)
-	// marks point at a part of the line above, in Python 3.11 and later.
-	marks = regexp.MustCompile(`^[ ~^]+$`)
-	// anException is the last line of a traceback, when it stands alone because the rest was cut off.
-	anException = regexp.MustCompile(`^(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Exit|Interrupt|StopTest)(?:: .+)?$|^[a-z_]\w*(?:\.\w+)*\.[A-Z]\w*: .+$`)
-	// ending are exceptions that end a program on purpose: they follow the cause.
-	ending = regexp.MustCompile(`^(?:[\w.]+\.)?(?:KeyboardInterrupt|SystemExit|GreenletExit)\b`)
+	// notUserFile matches files of Python, of packages such as Locust, of the operator's reporter, and the scripts that start
+	// Python programs. Names like <string> are not files, and compiled packages have relative paths.
+	notUserFile = regexp.MustCompile(`^[^/]|/(?:site|dist)-packages/|/lib(?:64)?/python\d|/lib(?:64)?/pypy\d|\.zip/|^/locust\.io/|/bin/(?:locust|python[\d.]*)$`)
+	// markLine matches a line that marks a part of the line above, in Python 3.11 and later.
+	markLine = regexp.MustCompile(`^[ ~^]+$`)
+	// exceptionLine matches the last line of a traceback, which is alone if the rest was cut off.
+	exceptionLine = regexp.MustCompile(`^(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Exit|Interrupt|StopTest)(?:: .+)?$|^[a-z_]\w*(?:\.\w+)*\.[A-Z]\w*: .+$`)
+	// exitException matches exceptions that end a program on purpose: they follow the cause.
+	exitException = regexp.MustCompile(`^(?:[\w.]+\.)?(?:KeyboardInterrupt|SystemExit|GreenletExit)\b`)
 )
 
-// exceptionHints are parts of anException, one of which is in each.
+// exceptionHints are parts of anException: each match contains one of them.
 var exceptionHints = []string{"Error", "Exception", "Exit", "Interrupt", "StopTest", "."}
 
-// traceback is one of Python's.
+// traceback is a Python traceback.
 type traceback struct {
-	// lines are all of it, up to the end of the exception's message as far as that can be seen.
+	// lines are all lines, up to the presumed end of the exception's message.
 	lines []string
 	// frames are the lines that name a file.
 	frames []string
-	// exception is the line with the exception; empty when it is missing.
+	// exception is the line with the exception; empty if it is missing.
 	exception string
 	// place is the innermost of the user's own files.
 	place string
-	// before is the last line before it.
+	// before is the line before the traceback.
 	before string
-	// at is the index of its first line.
+	// at is the index of the first line.
 	at int
 }
 
-// findTraceback takes the last traceback: Python prints a chain of exceptions from the first to the last. Those that
-// follow or accompany another cause come after it.
+// findTraceback returns the last traceback, because Python prints the last exception of a chain last. Tracebacks with weight 0
+// are used only if there is no other error.
 func findTraceback(lines []string) (finding, bool) {
 	var best *traceback
 	weight := 0
@@ -54,7 +54,7 @@ func findTraceback(lines []string) (finding, bool) {
 			best, weight = t, w
 		}
 	}
-	if best == nil || weight == 0 && overruled(lines) {
+	if best == nil || weight == 0 && hasOtherError(lines) {
 		return finding{}, false
 	}
 	return finding{
@@ -63,20 +63,20 @@ func findTraceback(lines []string) (finding, bool) {
 	}, true
 }
 
-// weight is 0 when the load went on after the exception, or the program was ending already.
+// weight is 0 if the load continued after the exception, or the program was already exiting.
 func (t *traceback) weight() int {
 	before := parseRecord(t.before)
 	switch {
-	case ending.MatchString(t.exception), strings.HasPrefix(t.before, "Exception ignored in"):
+	case exitException.MatchString(t.exception), strings.HasPrefix(t.before, "Exception ignored in"):
 		return 0
-	case strings.HasPrefix(before.logger, "locust.user"): // one of a user's tasks
+	case strings.HasPrefix(before.logger, "locust.user"): // an exception of a user's task
 		return 0
 	}
 	return 1
 }
 
-// overruled reports whether something else than a user's task says what is wrong.
-func overruled(lines []string) bool {
+// hasOtherError reports whether there is an error other than those of users' tasks.
+func hasOtherError(lines []string) bool {
 	if _, ok := findUsage(lines); ok {
 		return true
 	}
@@ -88,8 +88,8 @@ func overruled(lines []string) bool {
 	return false
 }
 
-// message is the exception. One without words, such as the ConnectionError of a worker, gets those that were logged
-// before, unless it is in the user's own code.
+// message returns the exception. If it has no text, such as the ConnectionError of a worker, and is not in the user's own
+// code, message adds the preceding log record.
 func (t *traceback) message(lines []string) string {
 	if strings.Contains(t.exception, ":") || t.place != "" {
 		return t.exception
@@ -102,7 +102,7 @@ func (t *traceback) message(lines []string) string {
 	return t.exception
 }
 
-// tracebacks are those of a text that have an exception. The first may lack its begin.
+// tracebacks returns the tracebacks that have an exception. The first may lack its beginning.
 func tracebacks(lines []string) []*traceback {
 	var all []*traceback
 	var open *traceback
@@ -111,7 +111,7 @@ func tracebacks(lines []string) []*traceback {
 		frame := parseFrame(line)
 		switch {
 		case strings.Contains(line, tracebackBegin):
-			open, base = newTraceback(lines, i), beginOf(line)
+			open, base = newTraceback(lines, i), tracebackIndent(line)
 		case open == nil && frame != nil:
 			open, base = newTraceback(lines, i), max(0, indent(line)-2)
 			open.add(line, frame)
@@ -119,7 +119,7 @@ func tracebacks(lines []string) []*traceback {
 		case frame != nil:
 			open.add(line, frame)
 		case line == "" || indent(line) > base:
-			open.more(line)
+			open.addSource(line)
 		default:
 			if open.close(lines, i) {
 				all = append(all, open)
@@ -130,7 +130,7 @@ func tracebacks(lines []string) []*traceback {
 	return all
 }
 
-// parseFrame is the file and the number of its line, after the whole; nil when the line is no frame.
+// parseFrame returns the match, the file and the line number of a frame; nil if the line is not a frame.
 func parseFrame(line string) []string {
 	if !strings.Contains(line, `File "`) {
 		return nil
@@ -145,7 +145,7 @@ func newTraceback(lines []string, at int) *traceback {
 		t.lines = append(t.lines, line)
 	}
 	if before := strings.TrimSpace(strings.TrimSuffix(line, tracebackBegin)); before != "" && len(t.lines) > 0 {
-		t.before = before + " " + tracebackBegin // the record that it is in
+		t.before = before + " " + tracebackBegin // the log record that contains it
 		return t
 	}
 	if at > 0 {
@@ -154,8 +154,8 @@ func newTraceback(lines []string, at int) *traceback {
 	return t
 }
 
-// beginOf is how far a traceback is indented. What a record puts before its first line is not before the others.
-func beginOf(line string) int {
+// tracebackIndent returns the indentation of a traceback. The prefix of a log record precedes only its first line.
+func tracebackIndent(line string) int {
 	if strings.HasPrefix(strings.TrimLeft(line, " "), tracebackBegin) {
 		return indent(line)
 	}
@@ -165,26 +165,26 @@ func beginOf(line string) int {
 func (t *traceback) add(line string, frame []string) {
 	t.lines = append(t.lines, line)
 	t.frames = append(t.frames, line)
-	if !notUsers.MatchString(frame[1]) {
+	if !notUserFile.MatchString(frame[1]) {
 		t.place = frame[1] + ", line " + frame[2]
 	}
 }
 
-// more adds a line of source. Marks take the room of frames that say more, except below a SyntaxError's line.
-func (t *traceback) more(line string) {
+// addSource adds a line of source. It leaves out marker lines to save space, except below a SyntaxError's line.
+func (t *traceback) addSource(line string) {
 	ofCall := len(t.frames) == 0 || strings.Contains(t.frames[len(t.frames)-1], ", in ")
-	if !ofCall || !marks.MatchString(line) {
+	if !ofCall || !markLine.MatchString(line) {
 		t.lines = append(t.lines, line)
 	}
 }
 
-// close takes the exception at an index, and reports whether it is one: other output may come in between.
+// close adds the exception at an index. It returns false if the line is other output.
 func (t *traceback) close(lines []string, at int) bool {
 	line := strings.TrimSpace(lines[at])
-	if parseRecord(line).level != "" && !anException.MatchString(line) {
+	if parseRecord(line).level != "" && !exceptionLine.MatchString(line) {
 		return false
 	}
-	more := rest(lines[at+1:])
+	more := messageRest(lines[at+1:])
 	t.exception = line
 	if strings.HasSuffix(line, ":") && len(more) > 0 { // its message begins with a new line
 		t.exception += " " + strings.TrimSpace(more[0])
@@ -193,22 +193,22 @@ func (t *traceback) close(lines []string, at int) bool {
 	return true
 }
 
-// rest are the lines of an exception's message that follow its first. A few are enough: the traceback is to stay in what
-// is kept of both.
-func rest(lines []string) []string {
+// messageRest returns the lines of an exception's message after the first. They are few, so that the detail has space for the
+// traceback.
+func messageRest(lines []string) []string {
 	lines = lines[:min(len(lines), maxMessage)]
 	for i, line := range lines {
-		if line == "" || parseRecord(line).level != "" || !isWords(line) || strings.Contains(line, tracebackBegin) {
+		if line == "" || parseRecord(line).level != "" || !isMessage(line) || strings.Contains(line, tracebackBegin) {
 			return lines[:i]
 		}
 	}
 	return lines
 }
 
-// findException finds the exception of a traceback that lost all else.
+// findException returns an exception whose traceback was cut off.
 func findException(lines []string) (finding, bool) {
 	for i := len(lines) - 1; i >= 0; i-- {
-		if containsAny(lines[i], exceptionHints) && anException.MatchString(lines[i]) && !ending.MatchString(lines[i]) {
+		if containsAny(lines[i], exceptionHints) && exceptionLine.MatchString(lines[i]) && !exitException.MatchString(lines[i]) {
 			return finding{message: lines[i], detail: logEnd(lines)}, true
 		}
 	}

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// Columns of the CSV (stats.py, requests_csv_columns). The percentiles' columns follow PERCENTILES_TO_REPORT, which a
-// user may change.
+// Columns of the CSV (stats.py, requests_csv_columns). The percentile columns depend on PERCENTILES_TO_REPORT, which users
+// may change.
 const (
 	columnMethod   = "Type"
 	columnName     = "Name"
@@ -22,11 +22,11 @@ const (
 	columnP99      = "99%"
 )
 
-// DecodeCSV reads the answer of GET /stats/requests/csv of Locust 2.12 and newer. All its figures, the requests per
-// second too, are those of the whole run; it has no errors. It refuses with a *DecodeError what is not of this form.
+// DecodeCSV decodes the response of GET /stats/requests/csv of Locust 2.12 and newer. All figures, including the requests
+// per second, cover the whole run; the CSV has no errors. It returns a *DecodeError for any other format.
 //
-// Unlike the JSON it is computed at the time it is asked for, has the 95th percentile in every version, and lists all
-// endpoints. It is decoded while it comes; errors of the reader are returned as they are.
+// Unlike the JSON the CSV is computed for each request, has the 95th percentile in every version, and lists all endpoints.
+// DecodeCSV decodes it while it is received; errors of the reader are returned unchanged.
 func DecodeCSV(from io.Reader) (*Stats, error) {
 	r := &csvReader{source: source{from: from}}
 	stats, err := readRows(csv.NewReader(r))
@@ -37,9 +37,9 @@ func readRows(rows *csv.Reader) (*Stats, error) {
 	rows.ReuseRecord = true
 	header, err := rows.Read()
 	if err != nil {
-		return nil, noCSV(err)
+		return nil, csvError(err)
 	}
-	columns, err := columnsOf(header)
+	columns, err := parseHeader(header)
 	if err != nil {
 		return nil, err
 	}
@@ -51,7 +51,7 @@ func readRows(rows *csv.Reader) (*Stats, error) {
 			break
 		}
 		if err != nil {
-			return nil, noCSV(err)
+			return nil, csvError(err)
 		}
 		var r reader
 		e := columns.entry(&r, record)
@@ -61,42 +61,42 @@ func readRows(rows *csv.Reader) (*Stats, error) {
 			}
 			continue
 		}
-		total, endpoints = sortIn(e, total, endpoints)
+		total, endpoints = insertEntry(e, total, endpoints)
 	}
 	if total == nil {
-		return nil, wrong(whole, "has no row "+totalName, "")
+		return nil, newDecodeError(document, "has no row "+totalName, "")
 	}
 	stats := total.stats(endpoints)
 	return &stats, nil
 }
 
-// noCSV is the error for what encoding/csv says.
-func noCSV(err error) error {
+// csvError converts an error of encoding/csv.
+func csvError(err error) error {
 	var refused *DecodeError
 	switch {
 	case errors.Is(err, io.EOF):
-		return wrong(whole, "is empty", "")
+		return newDecodeError(document, "is empty", "")
 	case errors.As(err, &refused):
 		return refused
 	}
-	return wrong(whole, "is no CSV", err.Error())
+	return newDecodeError(document, "is not CSV", err.Error())
 }
 
-// columns is where the columns are, by their names.
+// columns maps the names of the columns to their positions.
 type columns map[string]int
 
-// columnsOf reads the header.
-func columnsOf(header []string) (columns, error) {
+// parseHeader reads the header row.
+func parseHeader(header []string) (columns, error) {
 	c := make(columns, len(header))
 	for i, name := range header {
-		if _, twice := c[name]; !twice {
+		if _, exists := c[name]; !exists {
 			c[name] = i
 		}
 	}
 	required := []string{columnMethod, columnName, columnRequests, columnFailures, columnMedian, columnAverage, columnRate}
 	for _, name := range required {
 		if _, ok := c[name]; !ok {
-			return nil, wrong("column "+name, "is missing", "")
+			return nil, newDecodeError("column "+name, "is missing", "")
 		}
 	}
 	return c, nil
@@ -114,7 +114,7 @@ func (c columns) entry(r *reader, record []string) *entry {
 	e.Method, e.Name = strings.Clone(string(cell(columnMethod))), strings.Clone(string(cell(columnName))) // not the whole row
 	e.Requests = r.count(cell(columnRequests), columnRequests)
 	e.Failures = r.count(cell(columnFailures), columnFailures)
-	e.rate = r.measure(cell(columnRate), columnRate, maxRate)
+	e.rate = r.clamped(cell(columnRate), columnRate, maxRate)
 	e.Average = r.milliseconds(cell(columnAverage), columnAverage)
 	e.percentiles = Percentiles{
 		P50: r.percentile(cell(columnMedian), columnMedian, e.Requests),

@@ -42,7 +42,7 @@ func TestDecodeCSV_Samples(t *testing.T) {
 	}
 }
 
-// Both answers of one Locust tell the same, where both tell it.
+// The CSV and the JSON of one Locust agree.
 func TestDecodeCSV_AgreesWithTheJSON(t *testing.T) {
 	for _, version := range []string{"2.12", "2.47"} {
 		fromCSV, err := DecodeCSV(bytes.NewReader(sample(t, version+"-stopped.csv")))
@@ -92,28 +92,28 @@ func TestDecodeCSV_Forms(t *testing.T) {
 func TestDecodeCSV_Refusals(t *testing.T) {
 	with := func(from, to string) string { return strings.Replace(csvHeader+csvTotal, from, to, 1) }
 	for name, row := range map[string]struct{ text, want string }{
-		"nothing":       {"", "it is empty"},
+		"nothing":       {"", "the document is empty"},
 		"a page":        {"<html>\n<body>\n", "column Type is missing"},
 		"no column":     {with("Failure Count", "Failures"), "column Failure Count is missing"},
 		"no median":     {with("Median Response Time", "Median"), "column Median Response Time is missing"},
-		"no rows":       {csvHeader, "it has no row Aggregated"},
-		"no total":      {with(",Agg", "GET,Agg"), "it has no row Aggregated"},
-		"a short row":   {with(",7,8,9", ""), "it is no CSV: record on line 2: wrong number of fields"},
-		"a long row":    {with("8,9", "8,9,10"), "it is no CSV: record on line 2: wrong number of fields"},
-		"a loose quote": {with("Aggregated", `a"b`), "it is no CSV: parse error"},
-		"an open quote": {csvHeader + `"`, "it is no CSV"},
+		"no rows":       {csvHeader, "the document has no row Aggregated"},
+		"no total":      {with(",Agg", "GET,Agg"), "the document has no row Aggregated"},
+		"a short row":   {with(",7,8,9", ""), "the document is not CSV: record on line 2: wrong number of fields"},
+		"a long row":    {with("8,9", "8,9,10"), "the document is not CSV: record on line 2: wrong number of fields"},
+		"a loose quote": {with("Aggregated", `a"b`), "the document is not CSV: parse error"},
+		"an open quote": {csvHeader + `"`, "the document is not CSV"},
 		"empty":         {with(",20,", ",,"), "Request Count is missing"},
-		"no number":     {with(",20,", ",x,"), "Request Count is no number: x"},
-		"N/A":           {with(",20,", ",N/A,"), "Request Count is no number: N/A"},
-		"hexadecimal":   {with(",20,", ",0x14,"), "Request Count is no number: 0x14"},
-		"signed":        {with(",20,", ",+20,"), "Request Count is no number: +20"},
-		"a sign alone":  {with(",20,", ",-,"), "Request Count is no number: -"},
+		"no number":     {with(",20,", ",x,"), "Request Count is not a number: x"},
+		"N/A":           {with(",20,", ",N/A,"), "Request Count is not a number: N/A"},
+		"hexadecimal":   {with(",20,", ",0x14,"), "Request Count is not a number: 0x14"},
+		"signed":        {with(",20,", ",+20,"), "Request Count is not a number: +20"},
+		"a sign alone":  {with(",20,", ",-,"), "Request Count is not a number: -"},
 		"negative":      {with(",20,", ",-20,"), "Request Count is negative: -20"},
-		"fraction":      {with(",20,", ",2.5,"), "Request Count is no whole number: 2.5"},
+		"fraction":      {with(",20,", ",2.5,"), "Request Count is not a whole number: 2.5"},
 		"too many":      {with(",20,", ",9007199254740994,"), "Request Count is too large"},
-		"failures":      {with(",1,3", ",1_0,3"), "Failure Count is no number: 1_0"},
-		"percentile":    {with("7,8,9", "7,x,9"), "95% is no number: x"},
-		"too large":     {csvHeader + csvTotal + strings.Repeat("\n", MaxAnswer), "it is larger than 1 MiB"},
+		"failures":      {with(",1,3", ",1_0,3"), "Failure Count is not a number: 1_0"},
+		"percentile":    {with("7,8,9", "7,x,9"), "95% is not a number: x"},
+		"too large":     {csvHeader + csvTotal + strings.Repeat("\n", MaxResponseBytes), "the document is larger than 1 MiB"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, err := DecodeCSV(strings.NewReader(row.text))

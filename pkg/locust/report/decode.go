@@ -14,31 +14,31 @@ import (
 	"unicode/utf8"
 )
 
-// Bounds of what is believed. Beyond them a number is a mistake or an attack, and it would break those that compute
-// with it: a float64 holds whole numbers up to 2⁵³, and nobody waits a year for a response.
+// Bounds of plausible values. A number beyond them is a mistake or an attack, and would break computations: a float64
+// represents whole numbers up to 2⁵³, and no response takes a year.
 const (
 	maxCount        = 1 << 53
-	maxPeople       = math.MaxInt32
+	maxUserCount    = math.MaxInt32
 	maxRate         = 1e9
 	maxResponseTime = 365 * 24 * time.Hour
-	// maxValue bounds what an error repeats of the input, in bytes.
+	// maxValue bounds the excerpt of the input in an error, in bytes.
 	maxValue = 64
 )
 
-// ellipsis ends a text that was cut.
+// ellipsis ends a truncated text.
 const ellipsis = " …"
 
-// DecodeError says why an answer or a final report is not accepted.
+// DecodeError is the reason why a response or a final report is rejected.
 type DecodeError struct {
-	// Field names what is wrong, such as "stats.num_requests"; "it" for the whole.
+	// Field is the name of the faulty field, such as "stats.num_requests"; document for the whole input.
 	Field string
-	// Problem is a fixed text that follows the field's name.
+	// Problem is a constant text that follows the field's name.
 	Problem string
-	// Value is the beginning of what was found, or more about it. It may be another one each time.
+	// Value is an excerpt of the value, or a detail. It may differ each time.
 	Value string
 }
 
-// Error tells all, the value too.
+// Error returns the reason and the value.
 func (e *DecodeError) Error() string {
 	if e.Value == "" {
 		return e.Reason()
@@ -46,19 +46,19 @@ func (e *DecodeError) Error() string {
 	return e.Reason() + ": " + e.Value
 }
 
-// Reason leaves out the value, so that the same mistake gives the same text each time.
+// Reason returns the text without the value, so that the same mistake yields the same text each time.
 func (e *DecodeError) Reason() string { return e.Field + " " + e.Problem }
 
-// whole is the field of an error about all of the input.
-const whole = "it"
+// document is the field of an error about the whole input.
+const document = "the document"
 
-func wrong(field, problem, value string) error {
+func newDecodeError(field, problem, value string) error {
 	return &DecodeError{Field: field, Problem: problem, Value: clean(value, maxValue)}
 }
 
-// readObject reads a JSON object member by member while it comes, so that no more is kept than member asks for, however
-// large the object is. Names are told apart by case. Members that member does not know it has to skip. It returns errors
-// of from as they are.
+// readObject reads a JSON object member by member while it is received, so that memory does not depend on the object's
+// size. Names are case-sensitive. The function member must skip the values of unknown members. Errors of from are
+// returned unchanged.
 func readObject(from io.Reader, member func(name string, d *json.Decoder) error) error {
 	d, r := newJSONDecoder(from)
 	return r.result(readMembers(d, member))
@@ -68,68 +68,68 @@ func readMembers(d *json.Decoder, member func(name string, d *json.Decoder) erro
 	token, err := d.Token()
 	switch {
 	case errors.Is(err, io.EOF):
-		return wrong(whole, "is empty", "")
+		return newDecodeError(document, "is empty", "")
 	case err != nil:
-		return noJSON(whole, err)
+		return jsonError(document, err)
 	case token != json.Delim('{'):
-		return wrong(whole, "is no JSON object", "")
+		return newDecodeError(document, "is not a JSON object", "")
 	}
 	for d.More() {
 		token, err := d.Token()
 		if err != nil {
-			return noJSON(whole, err)
+			return jsonError(document, err)
 		}
-		name, _ := token.(string) // encoding/json accepts nothing else as the name of a member
+		name, _ := token.(string) // encoding/json accepts only strings as names
 		if err := member(name, d); err != nil {
 			return err
 		}
 	}
 	if _, err := d.Token(); err != nil {
-		return noJSON(whole, err)
+		return jsonError(document, err)
 	}
-	return end(d)
+	return expectEOF(d)
 }
 
-// end refuses what comes after the value that was read last.
-func end(d *json.Decoder) error {
+// expectEOF returns an error if there is data after the last value.
+func expectEOF(d *json.Decoder) error {
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return wrong(whole, "goes on after its end", "")
+		return newDecodeError(document, "has trailing data", "")
 	}
 	return nil
 }
 
-// readArray reads a JSON array and hands on one element after the other. Null is an empty array.
+// readArray reads a JSON array and calls each for every element. Null is an empty array.
 func readArray[T any](d *json.Decoder, field string, each func(*T) error) error {
 	token, err := d.Token()
 	switch {
 	case err != nil:
-		return noJSON(field, err)
+		return jsonError(field, err)
 	case token == nil:
 		return nil
 	case token != json.Delim('['):
-		return wrong(field, "is no list", "")
+		return newDecodeError(field, "is not a list", "")
 	}
 	for d.More() {
 		var element T
 		if err := d.Decode(&element); err != nil {
-			return noJSON(field, err)
+			return jsonError(field, err)
 		}
 		if err := each(&element); err != nil {
 			return err
 		}
 	}
 	if _, err := d.Token(); err != nil {
-		return noJSON(field, err)
+		return jsonError(field, err)
 	}
 	return nil
 }
 
-// skip reads over a value that is not needed, of any size.
-func skip(d *json.Decoder) error {
+// skipValue skips a value of any size.
+func skipValue(d *json.Decoder) error {
 	for depth := 0; ; {
 		token, err := d.Token()
 		if err != nil {
-			return noJSON(whole, err)
+			return jsonError(document, err)
 		}
 		switch token {
 		case json.Delim('{'), json.Delim('['):
@@ -143,45 +143,44 @@ func skip(d *json.Decoder) error {
 	}
 }
 
-// keep reads a value as it is.
-func keep(d *json.Decoder, v *value) error {
+// decodeValue decodes a value without interpreting it.
+func decodeValue(d *json.Decoder, v *value) error {
 	if err := d.Decode(v); err != nil {
-		return noJSON(whole, err)
+		return jsonError(document, err)
 	}
 	return nil
 }
 
-// noJSON is the error for what encoding/json says about a field.
-func noJSON(field string, err error) error {
+// jsonError converts an error of encoding/json for a field.
+func jsonError(field string, err error) error {
 	var mismatch *json.UnmarshalTypeError
 	var refused *DecodeError
 	switch {
 	case errors.As(err, &refused):
 		return refused
 	case errors.As(err, &mismatch):
-		return wrong(field, "has an unexpected form", "a JSON "+mismatch.Value)
+		return newDecodeError(field, "has an unexpected type", "a JSON "+mismatch.Value)
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return wrong(whole, "is cut short", "")
+		return newDecodeError(document, "is truncated", "")
 	}
-	return wrong(whole, "is no JSON", err.Error())
+	return newDecodeError(document, "is not JSON", err.Error())
 }
 
-// value is a value as it is written: JSON, or a cell of the CSV. It is empty when it is missing.
+// value is a raw value: JSON, or a cell of the CSV. It is empty if the value is missing.
 type value string
 
-// UnmarshalJSON keeps the JSON.
+// UnmarshalJSON stores the raw JSON.
 func (v *value) UnmarshalJSON(data []byte) error {
 	*v = value(data)
 	return nil
 }
 
-// reader makes what is needed of values. It stops at the first one that is wrong: err says so, and from then on it
-// returns nothing but zeros.
+// reader converts values. After the first invalid value, err is set and all methods return zero values.
 type reader struct{ err error }
 
 func (r *reader) fail(field, problem string, v value) {
 	if r.err == nil {
-		r.err = wrong(field, problem, string(v))
+		r.err = newDecodeError(field, problem, string(v))
 	}
 }
 
@@ -200,16 +199,16 @@ func (r *reader) number(v value, field string, limit float64) float64 {
 	return 0
 }
 
-// measure reads what the user's code measured, and what may be odd without making a report worthless: it is brought
-// between 0 and limit, and NaN is 0.
-func (r *reader) measure(v value, field string, limit float64) float64 {
+// clamped reads a measurement of the user's code, whose bad values need not invalidate the report. It clamps the number
+// between 0 and limit, and returns 0 for NaN.
+func (r *reader) clamped(v value, field string, limit float64) float64 {
 	if isNaN(v) {
 		return 0
 	}
 	return math.Abs(min(max(r.parse(v, field), 0), limit))
 }
 
-// parse reads any number; beyond float64 it is infinite.
+// parse reads any number; beyond the range of float64 it is infinite.
 func (r *reader) parse(v value, field string) float64 {
 	switch strings.ToLower(string(v)) {
 	case "":
@@ -220,7 +219,7 @@ func (r *reader) parse(v value, field string) float64 {
 	}
 	number, err := strconv.ParseFloat(string(v), 64)
 	if !isNumber(v) || err != nil && !errors.Is(err, strconv.ErrRange) {
-		r.fail(field, "is no number", v)
+		r.fail(field, "is not a number", v)
 	}
 	if r.err != nil {
 		return 0
@@ -228,10 +227,10 @@ func (r *reader) parse(v value, field string) float64 {
 	return number
 }
 
-// isNaN reports whether a value is what Python writes for NaN.
+// isNaN reports whether a value is Python's NaN.
 func isNaN(v value) bool { return v == notNumber || strings.EqualFold(string(v), "nan") }
 
-// isNumber tells whether a value is made of what JSON numbers are made of; strconv takes "inf" and "0x1p4" too.
+// isNumber reports whether a value has only the characters of JSON numbers; strconv also accepts "inf" and "0x1p4".
 func isNumber(v value) bool {
 	return strings.Trim(string(v), "0123456789+-.eE") == "" && v[0] != '+' && v[0] != '.'
 }
@@ -240,35 +239,35 @@ func isNumber(v value) bool {
 func (r *reader) count(v value, field string) int64 {
 	number := r.number(v, field, maxCount)
 	if number != math.Trunc(number) {
-		r.fail(field, "is no whole number", v)
+		r.fail(field, "is not a whole number", v)
 		return 0
 	}
 	return int64(number)
 }
 
-// people reads a number of users or workers.
-func (r *reader) people(v value, field string) int32 {
+// userCount reads a number of users or workers.
+func (r *reader) userCount(v value, field string) int32 {
 	number := r.count(v, field)
-	if number > maxPeople {
+	if number > maxUserCount {
 		r.fail(field, "is too large", v)
 		return 0
 	}
 	return int32(number)
 }
 
-// atWork reads a number of users or workers of a report, brought into the bounds: the rest is worth as much without it.
-func (r *reader) atWork(v value, field string) int32 {
-	return int32(r.measure(v, field, maxPeople))
+// clampedCount reads a number of users or workers and clamps it, because a bad value need not invalidate the report.
+func (r *reader) clampedCount(v value, field string) int32 {
+	return int32(r.clamped(v, field, maxUserCount))
 }
 
-// milliseconds reads a response time, which Locust gives in milliseconds, to the microsecond.
+// milliseconds reads a response time in milliseconds, rounded to the microsecond.
 func (r *reader) milliseconds(v value, field string) time.Duration {
-	number := r.measure(v, field, float64(maxResponseTime/time.Millisecond))
+	number := r.clamped(v, field, float64(maxResponseTime/time.Millisecond))
 	return time.Duration(math.Round(number*1000)) * time.Microsecond
 }
 
-// percentile reads a response time that there is none of without requests (Locust says 0 then), and that may be
-// missing, null, NaN, or "N/A" in the CSV.
+// percentile reads a response time that may be missing, null, NaN, or "N/A" in the CSV. It returns nil without requests,
+// for which Locust writes 0.
 func (r *reader) percentile(v value, field string, requests int64) *time.Duration {
 	if v == "" || v == "null" || v == "N/A" || isNaN(v) {
 		return nil
@@ -280,21 +279,21 @@ func (r *reader) percentile(v value, field string, requests int64) *time.Duratio
 	return &percentile
 }
 
-// text reads a JSON string as it is; it has to be cleaned. Missing and null are empty, and numbers and booleans are
-// taken as they are written, for Locust passes on what the user's code gave to it as a name.
+// text reads a JSON string, which the caller must clean. Missing and null are empty. Numbers and booleans are returned as
+// written, because Locust passes on any value that the user's code sets as a name.
 func (r *reader) text(v value, field string) string {
 	switch {
 	case v == "" || v == "null":
 		return ""
 	case v[0] == '{' || v[0] == '[':
-		r.fail(field, "is no text", "")
+		r.fail(field, "is not a string", "")
 		return ""
 	case v[0] != '"':
 		return string(v)
 	}
 	var text string
 	if err := json.Unmarshal([]byte(v), &text); err != nil && r.err == nil {
-		r.err = noJSON(field, err)
+		r.err = jsonError(field, err)
 	}
 	return text
 }
@@ -317,8 +316,8 @@ func (r *reader) state(v value) State {
 	switch s := State(r.text(v, field)); s {
 	case StateReady, StateSpawning, StateRunning, StateCleanup, StateStopping, StateStopped:
 		return s
-	case "missing": // web.py, as long as there is no runner
-		r.fail(field, "says that Locust has no runner yet", "")
+	case "missing": // web.py, before there is a runner
+		r.fail(field, "reports that Locust has no runner yet", "")
 	case "":
 		r.fail(field, "is missing", "")
 	default:
@@ -327,8 +326,8 @@ func (r *reader) state(v value) State {
 	return ""
 }
 
-// clean makes a text fit to be shown: valid UTF-8, in one line, without characters that steer a terminal, and at most
-// limit bytes long.
+// clean makes a text safe to display: valid UTF-8, on one line, without terminal control characters, and at most limit
+// bytes long.
 func clean(text string, limit int) string {
 	text = strings.Map(func(r rune) rune {
 		if unicode.In(r, unicode.Cc, unicode.Zl, unicode.Zp, unicode.Bidi_Control) {
@@ -346,7 +345,7 @@ func clean(text string, limit int) string {
 	return text[:end] + ellipsis
 }
 
-// insert adds a value to a sorted list that keeps its first limit values.
+// insert adds a value to a sorted list, which is truncated to limit values.
 func insert[T any](list []T, value T, limit int, compare func(a, b T) int) []T {
 	at, _ := slices.BinarySearchFunc(list, value, compare)
 	if at == limit {
@@ -356,9 +355,9 @@ func insert[T any](list []T, value T, limit int, compare func(a, b T) int) []T {
 	return list[:min(len(list), limit)]
 }
 
-// worse orders endpoints: more failures first, then the slower; the name decides between equals, so that the order is
-// always the same.
-func worse(a, b Endpoint) int {
+// compareEndpoints orders endpoints: more failures first, then the slower ones, then by name, so that the order is
+// deterministic.
+func compareEndpoints(a, b Endpoint) int {
 	return cmp.Or(
 		cmp.Compare(b.Failures, a.Failures),
 		cmp.Compare(slowness(b), slowness(a)),
@@ -367,7 +366,7 @@ func worse(a, b Endpoint) int {
 	)
 }
 
-// slowness is the 95th percentile, or the average where there is none (Locust 2.12).
+// slowness returns the 95th percentile, or the average if there is none (Locust 2.12).
 func slowness(e Endpoint) time.Duration {
 	if e.P95 != nil {
 		return *e.P95
@@ -375,8 +374,8 @@ func slowness(e Endpoint) time.Duration {
 	return e.Average
 }
 
-// moreFrequent orders errors.
-func moreFrequent(a, b Error) int {
+// compareErrors orders errors: the most frequent first.
+func compareErrors(a, b Error) int {
 	return cmp.Or(
 		cmp.Compare(b.Occurrences, a.Occurrences),
 		cmp.Compare(a.Name, b.Name),
@@ -385,13 +384,13 @@ func moreFrequent(a, b Error) int {
 	)
 }
 
-// cleaned has its texts fit to be shown.
+// cleaned returns a copy with cleaned texts.
 func (e Endpoint) cleaned() Endpoint {
 	e.Method, e.Name = clean(e.Method, MaxMethod), clean(e.Name, MaxName)
 	return e
 }
 
-// cleaned has its texts fit to be shown.
+// cleaned returns a copy with cleaned texts.
 func (e Error) cleaned() Error {
 	e.Method, e.Name, e.Text = clean(e.Method, MaxMethod), clean(e.Name, MaxName), clean(e.Text, MaxError)
 	return e

@@ -8,56 +8,56 @@ import (
 	"time"
 )
 
-// The format of the final report, which the reporter writes beside Locust in the master's container.
+// The format of the final report, which the reporter writes in the master's container.
 const (
-	// finalPrefix begins every final report, of whatever version; a log tail does not begin so.
+	// finalPrefix begins every final report of any version, and no log tail.
 	finalPrefix = `{"locust.io/report":`
-	// finalVersion is the version that is read here. A newer reporter may add members; when it gives another meaning to
-	// one it raises the version.
+	// finalVersion is the supported version. A newer reporter may add members; if the meaning of a member changes, so does
+	// the version.
 	finalVersion = 1
-	// maxFinal is the kubelet's bound of a termination message in bytes (MaxContainerTerminationMessageLength in
+	// maxFinal is the kubelet's limit for a termination message in bytes (MaxContainerTerminationMessageLength in
 	// pkg/kubelet/container).
 	maxFinal = 4096
-	// maxEpoch is the end of the year 9999, the last that RFC 3339 can write, in seconds since 1970.
+	// maxEpoch is the end of the year 9999, the last that RFC 3339 can represent, in seconds since 1970.
 	maxEpoch = 253402300799
 )
 
-// Bounds of the log lines in a final report: the last ones are kept, cut to a number of bytes.
+// Bounds of the log in a final report: the number of lines, of which the last are kept, and their length in bytes.
 const (
 	MaxLog     = 10
 	MaxLogLine = 256
 )
 
-// IsFinal tells whether a termination message is meant as a final report, readable or not. Others are the user's own, or
-// the last lines of the log.
+// IsFinal reports whether a termination message is a final report, valid or not. Others are the user's own, or the last
+// lines of the log.
 func IsFinal(message string) bool { return strings.HasPrefix(message, finalPrefix) }
 
-// DecodeFinal reads the final report in the termination message of the master's container. It refuses with a
-// *DecodeError what is not of the form, what the kubelet has cut, and versions that are not known.
+// DecodeFinal decodes the final report in the termination message of the master's container. It returns a *DecodeError for
+// another format, a message that the kubelet has truncated, and an unknown version.
 //
-// Response times, the rate, users, workers and times out of their bounds are brought into them; endpoints and errors that
-// cannot be read are left out. Counts of requests have to be right.
+// It clamps response times, the rate, users, workers and times to their bounds, and leaves out invalid endpoints and
+// errors. Counts of requests must be valid.
 //
-// The exceptions of the user's code become Errors without a method and a name. LoadEnd comes before LoadStart when the
-// node's clock was set back in between.
+// The exceptions of the user's code become Errors without a method and a name. LoadEnd is before LoadStart if the node's
+// clock was set back in between.
 func DecodeFinal(message string) (*Final, error) {
 	switch {
 	case !IsFinal(message):
-		return nil, wrong(whole, "is no report", "")
+		return nil, newDecodeError(document, "is not a report", "")
 	case len(message) > maxFinal:
-		return nil, wrong(whole, "is larger than "+strconv.Itoa(maxFinal)+" bytes", "")
+		return nil, newDecodeError(document, "is larger than "+strconv.Itoa(maxFinal)+" bytes", "")
 	}
 	var raw rawFinal
 	d, _ := newJSONDecoder(strings.NewReader(message))
 	if err := d.Decode(&raw); err != nil {
-		return nil, noJSON(whole, err)
+		return nil, jsonError(document, err)
 	}
-	if err := end(d); err != nil {
+	if err := expectEOF(d); err != nil {
 		return nil, err
 	}
 	r := &reader{}
 	if version := r.count(raw.Version, "locust.io/report"); version != finalVersion {
-		r.fail("locust.io/report", "is a version that is not known", raw.Version)
+		r.fail("locust.io/report", "is an unknown version", raw.Version)
 	}
 	f := raw.read(r)
 	if r.err != nil {
@@ -113,12 +113,12 @@ func (raw *rawFinal) read(r *reader) *Final {
 	f := &Final{
 		Complete:   r.flag(raw.Complete, "complete"),
 		CustomExit: raw.CustomExit != "" && r.flag(raw.CustomExit, "custom_exit"),
-		LoadStart:  r.moment(raw.Start, "start"),
-		LoadEnd:    r.moment(raw.End, "end"),
+		LoadStart:  r.timestamp(raw.Start, "start"),
+		LoadEnd:    r.timestamp(raw.End, "end"),
 	}
 	f.State = r.state(raw.State)
-	f.Users = r.atWork(raw.Users, "users")
-	f.Workers = r.atWork(raw.Workers, "workers")
+	f.Users = r.clampedCount(raw.Users, "users")
+	f.Workers = r.clampedCount(raw.Workers, "workers")
 	f.Stats = raw.stats(r)
 	f.Target = raw.rawTarget.read()
 	f.Delivery = raw.rawDelivery.read()
@@ -132,7 +132,7 @@ func (raw *rawFinal) stats(r *reader) Stats {
 	s := Stats{
 		Requests:          r.count(raw.Requests, "requests"),
 		Failures:          r.count(raw.Failures, "failures"),
-		RequestsPerSecond: r.measure(raw.Rate, "rps", maxRate),
+		RequestsPerSecond: r.clamped(raw.Rate, "rps", maxRate),
 		Average:           r.milliseconds(raw.Average, "avg"),
 	}
 	s.Percentiles = Percentiles{
@@ -142,9 +142,9 @@ func (raw *rawFinal) stats(r *reader) Stats {
 		P99: r.percentile(raw.P99, "p99", s.Requests),
 	}
 	for _, raw := range raw.Endpoints {
-		var odd reader // an endpoint or an error that cannot be read is left out
-		if e := raw.read(&odd); odd.err == nil {
-			s.Endpoints = insert(s.Endpoints, e.cleaned(), MaxEndpoints, worse)
+		var entry reader // an invalid endpoint or error is left out
+		if e := raw.read(&entry); entry.err == nil {
+			s.Endpoints = insert(s.Endpoints, e.cleaned(), MaxEndpoints, compareEndpoints)
 		}
 	}
 	s.Errors = readErrors(nil, raw.Errors)
@@ -152,18 +152,18 @@ func (raw *rawFinal) stats(r *reader) Stats {
 	return s
 }
 
-// readErrors adds the errors that can be read to a list.
+// readErrors adds the valid errors to a list.
 func readErrors(list []Error, raw []finalError) []Error {
 	for _, raw := range raw {
-		var odd reader
-		if e := raw.read(&odd); odd.err == nil {
-			list = insert(list, e.cleaned(), MaxErrors, moreFrequent)
+		var entry reader
+		if e := raw.read(&entry); entry.err == nil {
+			list = insert(list, e.cleaned(), MaxErrors, compareErrors)
 		}
 	}
 	return list
 }
 
-// exceptions have neither a method nor a name.
+// exceptions returns a copy of a list without methods and names.
 func exceptions(list []finalError) []finalError {
 	list = slices.Clone(list)
 	for i := range list {
@@ -193,9 +193,9 @@ func (raw *finalError) read(r *reader) Error {
 	}
 }
 
-// moment reads a time in seconds since 1970, to the microsecond; 0 is the zero time, as is a time that cannot be.
-func (r *reader) moment(v value, field string) time.Time {
-	seconds := r.measure(v, field, maxEpoch+1)
+// timestamp reads a time in seconds since 1970, to the microsecond. It returns the zero time for 0 and times beyond maxEpoch.
+func (r *reader) timestamp(v value, field string) time.Time {
+	seconds := r.clamped(v, field, maxEpoch+1)
 	if seconds == 0 || seconds > maxEpoch {
 		return time.Time{}
 	}

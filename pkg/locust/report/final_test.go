@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// final is a message with everything in it.
+// final is a message with all members.
 const final = `{"locust.io/report":1,"complete":true,"state":"running","users":10,"workers":3,"start":1732330000.12,"end":1732330030.5,` +
 	`"requests":1130,"failures":354,"avg":44.7481,"rps":37.4,"p50":2,"p90":230.0,"p95":290,"p99":340,` +
 	`"endpoints":[{"method":"GET","name":"/x","requests":9,"failures":0,"avg":1.25,"p95":12},{"method":"POST","name":"/y","requests":5,"failures":5,"avg":2,"p95":null}],` +
@@ -36,7 +36,7 @@ func TestDecodeFinal(t *testing.T) {
 	}, f)
 }
 
-// The least that a reporter says: the load never started.
+// finalLeast is a minimal report: the load never started.
 const finalLeast = `{"locust.io/report":1,"complete":false,"state":"ready","users":0,"workers":0,"start":0,"end":0,"requests":0,"failures":0,"avg":0,"rps":0}`
 
 func TestDecodeFinal_Forms(t *testing.T) {
@@ -56,7 +56,7 @@ func TestDecodeFinal_Forms(t *testing.T) {
 	t.Run("no requests have no percentiles", func(t *testing.T) {
 		assert.Equal(t, Percentiles{}, decode(t, `"rps":0`, `"rps":0,"p50":0,"p99":0.0`).Percentiles)
 	})
-	t.Run("what a newer reporter adds", func(t *testing.T) {
+	t.Run("members of a newer reporter", func(t *testing.T) {
 		assert.True(t, decode(t, `"rps":0}`, `"rps":0,"new":{"a":[]},"custom_exit":true}`+"\n").CustomExit)
 	})
 	t.Run("more than is kept", func(t *testing.T) {
@@ -86,7 +86,7 @@ func TestDecodeFinal_Forms(t *testing.T) {
 func TestIsFinal(t *testing.T) {
 	for message, want := range map[string]bool{
 		final:                                  true,
-		`{"locust.io/report":2,"x":1`:          true, // meant as one, to be refused with a reason
+		`{"locust.io/report":2,"x":1`:          true, // a final report that DecodeFinal rejects
 		"":                                     false,
 		"Traceback (most recent call last):\n": false,
 		" " + final:                            false,
@@ -106,15 +106,15 @@ func TestDecodeFinal_Refusals(t *testing.T) {
 		return changed
 	}
 	for name, row := range map[string]struct{ message, want string }{
-		"a log":              {"Traceback", "it is no report"},
-		"cut":                {final[:200], "it is cut short"},
-		"cut after a brace":  {final[:strings.LastIndex(final, "}]")+1], "it is cut short"},
-		"more after it":      {final + "}", "it goes on after its end"},
-		"larger than can be": {final + strings.Repeat(" ", 4096), "it is larger than 4096 bytes"},
-		"newer version":      {with(`report":1`, `report":2`), "locust.io/report is a version that is not known: 2"},
-		"version 0":          {with(`report":1`, `report":0`), "locust.io/report is a version that is not known: 0"},
-		"version as text":    {with(`report":1`, `report":"1"`), `locust.io/report is no number: "1"`},
-		"version twice":      {with(`"complete":true`, `"complete":true,"locust.io/report":3`), "locust.io/report is a version that is not known: 3"},
+		"a log":             {"Traceback", "the document is not a report"},
+		"cut":               {final[:200], "the document is truncated"},
+		"cut after a brace": {final[:strings.LastIndex(final, "}]")+1], "the document is truncated"},
+		"more after it":     {final + "}", "the document has trailing data"},
+		"too large":         {final + strings.Repeat(" ", 4096), "the document is larger than 4096 bytes"},
+		"newer version":     {with(`report":1`, `report":2`), "locust.io/report is an unknown version: 2"},
+		"version 0":         {with(`report":1`, `report":0`), "locust.io/report is an unknown version: 0"},
+		"version as text":   {with(`report":1`, `report":"1"`), `locust.io/report is not a number: "1"`},
+		"version twice":     {with(`"complete":true`, `"complete":true,"locust.io/report":3`), "locust.io/report is an unknown version: 3"},
 
 		"no complete":       {with(`"complete":true,`, ``), "complete is missing"},
 		"complete as text":  {with(`"complete":true`, `"complete":"true"`), `complete is neither true nor false: "true"`},
@@ -124,14 +124,14 @@ func TestDecodeFinal_Refusals(t *testing.T) {
 		"unknown state":     {with(`"running"`, `"flying"`), "state is unknown: flying"},
 		"no users":          {with(`"users":10,`, ``), "users is missing"},
 		"no start":          {with(`"start":1732330000.12,`, ``), "start is missing"},
-		"start null":        {with(`1732330000.12`, `null`), "start is no number: null"},
-		"requests":          {with(`"requests":1130`, `"requests":1.5`), "requests is no whole number: 1.5"},
-		"failures":          {with(`"failures":354`, `"failures":"354"`), `failures is no number: "354"`},
-		"p50":               {with(`"p50":2`, `"p50":true`), "p50 is no number: true"},
-		"p95":               {with(`"p95":290`, `"p95":[]`), "p95 is no number: []"},
-		"endpoints no list": {with(`"endpoints":[`, `"endpoints":1,"x":[`), "it has an unexpected form: a JSON number"},
-		"endpoint a number": {with(`{"method":"POST"`, `1,{"method":"POST"`), "it has an unexpected form: a JSON number"},
-		"log no list":       {with(`["one","two"]`, `"one"`), "it has an unexpected form: a JSON string"},
+		"start null":        {with(`1732330000.12`, `null`), "start is not a number: null"},
+		"requests":          {with(`"requests":1130`, `"requests":1.5`), "requests is not a whole number: 1.5"},
+		"failures":          {with(`"failures":354`, `"failures":"354"`), `failures is not a number: "354"`},
+		"p50":               {with(`"p50":2`, `"p50":true`), "p50 is not a number: true"},
+		"p95":               {with(`"p95":290`, `"p95":[]`), "p95 is not a number: []"},
+		"endpoints no list": {with(`"endpoints":[`, `"endpoints":1,"x":[`), "the document has an unexpected type: a JSON number"},
+		"endpoint a number": {with(`{"method":"POST"`, `1,{"method":"POST"`), "the document has an unexpected type: a JSON number"},
+		"log no list":       {with(`["one","two"]`, `"one"`), "the document has an unexpected type: a JSON string"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f, err := DecodeFinal(row.message)
@@ -144,11 +144,11 @@ func TestDecodeFinal_Refusals(t *testing.T) {
 	}
 }
 
-// Wherever the kubelet cuts, it is noticed.
+// A truncated message is rejected at any length.
 func TestDecodeFinal_Cut(t *testing.T) {
 	for end := len(finalPrefix); end < len(final); end++ {
 		_, err := DecodeFinal(final[:end])
-		assert.EqualError(t, err, "it is cut short", final[:end])
+		assert.EqualError(t, err, "the document is truncated", final[:end])
 	}
 }
 

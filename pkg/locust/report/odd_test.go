@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestOddNumbers: what the user's code measures is brought into its bounds, in the answer, the CSV and the final report.
+// TestOddNumbers: measurements of the user's code are clamped, in the response, the CSV and the final report.
 func TestOddNumbers(t *testing.T) {
 	for text, want := range map[string]*time.Duration{
 		"-1": took(0), "-0.001": took(0), "-1e999": took(0), "-Infinity": took(0),
@@ -60,7 +60,7 @@ func TestOddNumbers(t *testing.T) {
 	}
 }
 
-// TestOddEndpoints: one that cannot be read is left out, and costs nothing else.
+// TestOddEndpoints: an invalid endpoint is left out, and the rest of the report stays.
 func TestOddEndpoints(t *testing.T) {
 	for name, odd := range map[string]string{
 		"null": `null`, "no counts": `{"name":"/odd","method":"GET"}`,

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The package reads bytes and nothing else: standard library only, no network, no files, no clock.
+// The package only reads bytes: standard library only, no network, no files, no clock.
 func TestPurity(t *testing.T) {
 	pkg, err := build.ImportDir(".", 0)
 	require.NoError(t, err)

@@ -1,15 +1,15 @@
-// Package report is what Locust tells about a run: the answer of its master's web API, and the final report that the
-// reporter leaves in the master container's termination message.
+// Package report decodes Locust's reports about a run: the response of its master's web API, and the final report that the
+// reporter writes to the master container's termination message.
 //
-// Both come from the user's own code, so nothing in them is trusted: sizes are bounded, numbers have to be finite and
-// not negative, text is cut and made valid UTF-8. The package is pure: it reads bytes, no network and no clock.
+// Both come from the user's own code and are untrusted: sizes are bounded, numbers must be finite and not negative, text
+// is truncated and made valid UTF-8. The package is pure: it reads bytes, and uses neither network nor clock.
 package report
 
 import "time"
 
-// Bounds of what is kept of a report; the status and the termination message are small.
+// Bounds of a decoded report; the status and the termination message are small.
 const (
-	// MaxEndpoints and MaxErrors are how many endpoints and errors are kept: the worst, the most frequent.
+	// MaxEndpoints and MaxErrors bound the lists of the worst endpoints and the most frequent errors.
 	MaxEndpoints = 5
 	MaxErrors    = 5
 	// MaxName, MaxMethod and MaxError bound texts in bytes.
@@ -18,7 +18,7 @@ const (
 	MaxError  = 256
 )
 
-// State of Locust's master (locust/runners.py).
+// State is a state of Locust's master (locust/runners.py).
 type State string
 
 const (
@@ -32,31 +32,30 @@ const (
 	StateCleanup State = "cleanup"
 	// StateStopping waits for the workers to stop their users.
 	StateStopping State = "stopping"
-	// StateStopped has no users at work any more.
+	// StateStopped has no running users any more.
 	StateStopped State = "stopped"
 )
 
-// Loading tells whether users are at work.
+// Loading reports whether users are running.
 func (s State) Loading() bool { return s == StateSpawning || s == StateRunning }
 
-// Ended tells whether the load has ended or is ending.
+// Ended reports whether the load has ended or is ending.
 func (s State) Ended() bool { return s == StateCleanup || s == StateStopping || s == StateStopped }
 
-// Report is what the master knows at one moment.
+// Report is the state of the master at one moment.
 type Report struct {
 	State State
-	// Users is the number of users at work on all workers.
+	// Users is the number of running users on all workers.
 	Users int32
 	// Workers is the number of workers that are connected and not missing: ready, spawning or running.
 	Workers int32
-	// Exact is true when the load has stopped and Stats are those over the whole run, the rate and all percentiles too.
+	// Exact is true if the load has stopped and Stats, including the rate and all percentiles, cover the whole run.
 	Exact bool
-	// Target is what Locust aims at; nil when there is no reporter that reports it.
+	// Target is the load that Locust is to generate; nil without a reporter that supports it.
 	Target *Target
-	// Delivery is how the load was delivered; nil when there is no reporter that reports it.
+	// Delivery describes how the load was delivered; nil without a reporter that supports it.
 	Delivery *Delivery
-	// Busiest is the worker that used most processor time when it was last asked; nil when it is not known, and in a final
-	// report.
+	// Busiest is the worker with the highest processor use at its last heartbeat; nil if unknown, and in a final report.
 	Busiest *ProcessorUse
 	Stats
 }
@@ -67,20 +66,20 @@ type Stats struct {
 	Requests, Failures int64
 	// RequestsPerSecond is that of the last seconds in a live report, and the average over the run in a final one.
 	RequestsPerSecond float64
-	// Average response time; 0 without requests.
+	// Average is the average response time; 0 without requests.
 	Average time.Duration
 	Percentiles
-	// Endpoints, worst first (most failures, then the slowest), and Errors, most frequent first.
+	// Endpoints are sorted by failures, then by response time, and Errors by frequency, in descending order.
 	Endpoints []Endpoint
 	Errors    []Error
 }
 
-// Percentiles of the response times over the whole run; nil when they are not known.
+// Percentiles are those of the response times over the whole run; nil if unknown.
 type Percentiles struct {
 	P50, P90, P95, P99 *time.Duration
 }
 
-// Endpoint is the statistics of one endpoint.
+// Endpoint holds the statistics of one endpoint.
 type Endpoint struct {
 	Method, Name       string
 	Requests, Failures int64
@@ -94,18 +93,18 @@ type Error struct {
 	Occurrences        int64
 }
 
-// Final is what the reporter left behind.
+// Final is the final report of the reporter.
 type Final struct {
-	// Report has the state and workers as of the time the load was running last.
+	// Report has the state and workers as of the last time the load was running.
 	Report
-	// Complete is true when the master came to its own end. Otherwise the report is the last snapshot of a master that
-	// was killed.
+	// Complete is true if the master ended normally. Otherwise the report is the last snapshot of a master that was
+	// killed.
 	Complete bool
-	// LoadStart and LoadEnd are when the load started and ended; zero when it did not.
+	// LoadStart and LoadEnd are the times when the load started and ended; zero if it did not.
 	LoadStart, LoadEnd time.Time
-	// CustomExit is true when the exit code is not Locust's word on the requests: the user's code set it
+	// CustomExit is true if the exit code does not depend on failed requests: the user's code set it
 	// (environment.process_exit_code), or an error ended the master.
 	CustomExit bool
-	// Log are the last warnings and errors that the master logged, oldest first.
+	// Log holds the last warnings and errors that the master logged, oldest first.
 	Log []string
 }

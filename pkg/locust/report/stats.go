@@ -7,31 +7,31 @@ import (
 	"strings"
 )
 
-// totalName is the name of the entry for all endpoints together (stats.py); its method is empty, or null in old ones.
+// totalName is the name of the entry for all endpoints together (stats.py); its method is empty, or null in old versions.
 const totalName = "Aggregated"
 
-// DecodeStats reads the answer of GET /stats/requests of Locust 2.12 and newer (web.py, request_stats) while it comes. It
-// refuses, with a *DecodeError, what is not of this form: other JSON, counts out of their bounds, a state that is not
-// known. A web UI without a runner (state "missing") is refused too, as it knows nothing of the run. It returns errors of
-// the reader as they are.
+// DecodeStats decodes the response of GET /stats/requests of Locust 2.12 and newer (web.py, request_stats) while it is
+// received. It returns a *DecodeError for another format: other JSON, counts out of bounds, an unknown state. It also
+// rejects a web UI without a runner (state "missing"), which has no data about the run. It returns errors of the reader
+// unchanged.
 //
-// Response times and rates are brought into their bounds, and endpoints, errors and workers that cannot be read are left
-// out: one odd endpoint of the user's code does not make the total worthless.
+// It clamps response times and rates to their bounds, and leaves out invalid endpoints, errors and workers: one invalid
+// endpoint of the user's code does not invalidate the total.
 //
-// Percentiles are those over the whole run; Locust also tells those of the last ten seconds, which are not used. Of the
-// whole run 2.12 tells P50, P90 and P99, and later ones P50 and the ones in PERCENTILES_TO_STATISTICS: P95 and P99.
+// Percentiles are those over the whole run; Locust's percentiles of the last ten seconds are not used. For the whole run
+// 2.12 has P50, P90 and P99, and later versions P50 and those in PERCENTILES_TO_STATISTICS: P95 and P99.
 //
-// Locust computes the answer anew every two seconds, so it may be this old.
+// Locust caches the response for two seconds, so it may be this old.
 func DecodeStats(from io.Reader) (*Report, error) {
-	var a answer
+	var a statsDecoder
 	if err := readObject(from, a.member); err != nil {
 		return nil, err
 	}
 	return a.report()
 }
 
-// answer is what is kept of the answer while it is read.
-type answer struct {
+// statsDecoder collects the data of a response while it is read.
+type statsDecoder struct {
 	state, users, workerCount value
 	hasStats                  bool
 	total                     *entry
@@ -41,15 +41,15 @@ type answer struct {
 	busiest                   *ProcessorUse
 }
 
-// member reads one member of the answer. Of one that is there twice the last counts.
-func (a *answer) member(name string, d *json.Decoder) error {
+// member reads one member of the response. The last of duplicate members is used.
+func (a *statsDecoder) member(name string, d *json.Decoder) error {
 	switch name {
 	case "state":
-		return keep(d, &a.state)
+		return decodeValue(d, &a.state)
 	case "user_count":
-		return keep(d, &a.users)
+		return decodeValue(d, &a.users)
 	case "worker_count":
-		return keep(d, &a.workerCount)
+		return decodeValue(d, &a.workerCount)
 	case "stats":
 		a.hasStats, a.total, a.endpoints = true, nil, nil
 		return readArray(d, name, a.addEntry)
@@ -60,24 +60,24 @@ func (a *answer) member(name string, d *json.Decoder) error {
 		a.workers, a.busiest = 0, nil
 		return readArray(d, name, a.addWorker)
 	}
-	return skip(d)
+	return skipValue(d)
 }
 
-// addEntry takes in an element of "stats". The last one that can be the total is the total.
-func (a *answer) addEntry(raw *rawEntry) error {
+// addEntry adds an element of "stats". The last element with the total's name is the total.
+func (a *statsDecoder) addEntry(raw *rawEntry) error {
 	var r reader
 	e := raw.read(&r)
 	if r.err != nil {
 		return e.refused(r.err)
 	}
-	a.total, a.endpoints = sortIn(e, a.total, a.endpoints)
+	a.total, a.endpoints = insertEntry(e, a.total, a.endpoints)
 	return nil
 }
 
-// isTotal reports whether the entry is that of all endpoints together.
+// isTotal reports whether the entry is the total of all endpoints.
 func (e *entry) isTotal() bool { return e.Name == totalName && e.Method == "" }
 
-// refused returns the error of an entry that cannot be read; nil for an endpoint, which is left out.
+// refused returns the error of an invalid total; nil for an endpoint, which is left out.
 func (e *entry) refused(err error) error {
 	if e.isTotal() {
 		return err
@@ -85,19 +85,19 @@ func (e *entry) refused(err error) error {
 	return nil
 }
 
-// sortIn returns the total and the endpoints with one more entry.
-func sortIn(e, total *entry, endpoints []Endpoint) (*entry, []Endpoint) {
+// insertEntry adds an entry to the total and the endpoints.
+func insertEntry(e, total *entry, endpoints []Endpoint) (*entry, []Endpoint) {
 	if e.isTotal() {
 		e, total = total, e
 	}
 	if e != nil {
-		endpoints = insert(endpoints, e.Endpoint, MaxEndpoints, worse)
+		endpoints = insert(endpoints, e.Endpoint, MaxEndpoints, compareEndpoints)
 	}
 	return total, endpoints
 }
 
-// addError takes in an element of "errors".
-func (a *answer) addError(raw *rawError) error {
+// addError adds an element of "errors".
+func (a *statsDecoder) addError(raw *rawError) error {
 	var r reader
 	e := Error{
 		Method:      r.text(raw.Method, "errors.method"),
@@ -106,43 +106,43 @@ func (a *answer) addError(raw *rawError) error {
 		Occurrences: r.count(raw.Occurrences, "errors.occurrences"),
 	}
 	if r.err == nil {
-		a.errors = insert(a.errors, e, MaxErrors, moreFrequent)
+		a.errors = insert(a.errors, e, MaxErrors, compareErrors)
 	}
 	return nil
 }
 
-// addWorker counts an element of "workers" as Locust's own worker_count does (runners.py), which 2.12 does not tell.
-func (a *answer) addWorker(raw *rawWorker) error {
+// addWorker counts an element of "workers" like Locust's own worker_count (runners.py), which 2.12 does not report.
+func (a *statsDecoder) addWorker(raw *rawWorker) error {
 	var r reader
 	switch State(r.text(raw.State, "workers.state")) {
 	case StateReady, StateSpawning, StateRunning:
 		a.workers++
-		if use := raw.use(); use != nil && (a.busiest == nil || use.Percent > a.busiest.Percent) {
+		if use := raw.processorUse(); use != nil && (a.busiest == nil || use.Percent > a.busiest.Percent) {
 			a.busiest = use
 		}
 	}
 	return nil
 }
 
-// use returns nil when the worker does not say how much of a processor it uses, or not as Locust does.
-func (raw *rawWorker) use() *ProcessorUse {
+// processorUse returns nil if the worker's processor use is missing or invalid.
+func (raw *rawWorker) processorUse() *ProcessorUse {
 	r := &reader{}
 	use := readUse(r, raw.Processor, raw.ID)
 	if r.err != nil || raw.ID == "" || raw.Processor == "" {
 		return nil
 	}
 	if i := strings.LastIndexByte(use.Worker, '_'); i > 0 {
-		use.Worker = use.Worker[:i] // runners.py: the host's name and a random number
+		use.Worker = use.Worker[:i] // runners.py: the host name and a random number
 	}
 	return use
 }
 
-// report puts together what was read.
-func (a *answer) report() (*Report, error) {
+// report returns the report of the collected data.
+func (a *statsDecoder) report() (*Report, error) {
 	var r reader
-	report := &Report{State: r.state(a.state), Users: r.atWork(a.users, "user_count"), Workers: a.workers, Busiest: a.busiest}
+	report := &Report{State: r.state(a.state), Users: r.clampedCount(a.users, "user_count"), Workers: a.workers, Busiest: a.busiest}
 	if a.workerCount != "" {
-		report.Workers = r.atWork(a.workerCount, "worker_count")
+		report.Workers = r.clampedCount(a.workerCount, "worker_count")
 	}
 	switch {
 	case !a.hasStats:
@@ -175,7 +175,7 @@ type rawEntry struct {
 	P90      value `json:"response_time_percentile_0.9"`
 	P95      value `json:"response_time_percentile_0.95"`
 	P99      value `json:"response_time_percentile_0.99"`
-	// The names in 2.12, and in some after it.
+	// The names in 2.12, and in some later versions.
 	OldP90 value `json:"ninetieth_response_time"`
 	OldP99 value `json:"ninety_ninth_response_time"`
 }
@@ -195,13 +195,13 @@ type rawWorker struct {
 	Processor value `json:"cpu_usage"`
 }
 
-// entry is what an element of "stats" or a row of the CSV tells; its texts are not clean.
+// entry is an element of "stats" or a row of the CSV; its texts are not cleaned.
 type entry struct {
 	Endpoint
 	rate        float64
 	percentiles Percentiles
-	// old is true for a Locust that escapes the names and texts of errors for HTML: those that put the entries together
-	// in web.py do. Those that do it in stats.py (to_dict) do not.
+	// old is true for a Locust that escapes the names and texts of errors for HTML: versions that build the entries in
+	// web.py. Versions that build them in stats.py (to_dict) do not.
 	old bool
 }
 
@@ -214,7 +214,7 @@ func (raw *rawEntry) read(r *reader) *entry {
 	e.Name = r.text(raw.Name, "stats.name")
 	e.Requests = r.count(raw.Requests, "stats.num_requests")
 	e.Failures = r.count(raw.Failures, "stats.num_failures")
-	e.rate = r.measure(raw.Rate, "stats.current_rps", maxRate)
+	e.rate = r.clamped(raw.Rate, "stats.current_rps", maxRate)
 	e.Average = r.milliseconds(raw.Average, "stats.avg_response_time")
 	e.percentiles = Percentiles{
 		P50: r.percentile(raw.P50, "stats.median_response_time", e.Requests),
@@ -226,7 +226,7 @@ func (raw *rawEntry) read(r *reader) *entry {
 	return e
 }
 
-// stats is the entry as the total of all endpoints.
+// stats returns the entry as the total of all endpoints.
 func (e *entry) stats(endpoints []Endpoint) Stats {
 	stats := Stats{
 		Requests: e.Requests, Failures: e.Failures, RequestsPerSecond: e.rate, Average: e.Average, Percentiles: e.percentiles,
@@ -239,7 +239,7 @@ func (e *entry) stats(endpoints []Endpoint) Stats {
 
 var pythonEscapes = strings.NewReplacer(`\\`, `\`, `\'`, `'`)
 
-// withoutQuotes undoes Python's repr. Locust 2.12 takes the repr of an error on the worker, and of this string again on
+// withoutQuotes reverses Python's repr. Locust 2.12 applies repr to an error on the worker, and again to this string on
 // the master (stats.py, parse_error).
 func withoutQuotes(text string) string {
 	last := len(text) - 1

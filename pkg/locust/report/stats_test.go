@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// sample is an answer of a real Locust: two workers and ten users on a small server, with failures of all kinds.
+// sample returns a response of a real Locust: two workers and ten users on a small server, with failures of all kinds.
 func sample(t testing.TB, name string) []byte {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join("testdata", name))
@@ -23,13 +23,13 @@ func sample(t testing.TB, name string) []byte {
 	return data
 }
 
-// took is a response time in milliseconds.
+// took returns a response time given in milliseconds.
 func took(ms float64) *time.Duration {
 	d := time.Duration(math.Round(ms*1000)) * time.Microsecond
 	return &d
 }
 
-// sampleErrors are the errors of the samples, in the words of both versions.
+// sampleErrors returns the errors of the samples, as both versions report them.
 func sampleErrors(host string, broken, checked, gone int64) []Error {
 	return []Error{
 		{"POST", "/broken", "HTTPError('500 Server Error: Internal Server Error for url: " + host + "/broken')", broken},
@@ -87,13 +87,13 @@ func TestDecodeStats_States(t *testing.T) {
 	}
 }
 
-// The parts of an answer, to be put together with others.
+// Entries of a response.
 const (
 	total  = `{"name":"Aggregated","method":"","num_requests":2,"num_failures":1,"current_rps":1.5,"avg_response_time":10}`
 	oldest = `{"name":"Aggregated","method":null,"num_requests":2,"num_failures":1,"current_rps":1,"avg_response_time":1,"ninetieth_response_time":5}`
 )
 
-// answerWith is a whole answer; changes are pairs of old and new text.
+// answerWith returns a complete response; changes are pairs of old and new text.
 func answerWith(changes ...string) string {
 	const answer = `{"errors":[],"stats":[` + total + `],"state":"running","user_count":1,"workers":[]}`
 	return strings.NewReplacer(changes...).Replace(answer)
@@ -128,7 +128,7 @@ func TestDecodeStats_Forms(t *testing.T) {
 		}, r.Errors)
 		assert.Equal(t, took(5), r.P90)
 	})
-	t.Run("workers are counted when nobody else did", func(t *testing.T) {
+	t.Run("workers are counted without worker_count", func(t *testing.T) {
 		r := decoded(t, answerWith(`"workers":[]`, `"workers":[{"state":"ready"},{"state":"spawning","x":[{}]},
 			{"state":"running"},{"state":"missing"},{"state":"stopped"},{"state":null},{}]`))
 		assert.Equal(t, int32(3), r.Workers)
@@ -176,64 +176,64 @@ func TestDecodeStats_Forms(t *testing.T) {
 
 func TestDecodeStats_Refusals(t *testing.T) {
 	for name, row := range map[string]struct{ answer, want string }{
-		"nothing":             {"", "it is empty"},
-		"white space":         {" \n", "it is empty"},
-		"a page":              {"<html>", "it is no JSON: invalid character '<' looking for beginning of value"},
-		"a text":              {`"x"`, "it is no JSON object"},
-		"a list":              {`[]`, "it is no JSON object"},
-		"null":                {`null`, "it is no JSON object"},
+		"nothing":             {"", "the document is empty"},
+		"white space":         {" \n", "the document is empty"},
+		"a page":              {"<html>", "the document is not JSON: invalid character '<' looking for beginning of value"},
+		"a text":              {`"x"`, "the document is not a JSON object"},
+		"a list":              {`[]`, "the document is not a JSON object"},
+		"null":                {`null`, "the document is not a JSON object"},
 		"other JSON":          {`{"kind":"Status"}`, "state is missing"},
-		"cut":                 {answerWith()[:80], "it is cut short"},
-		"cut at the end":      {strings.TrimSuffix(answerWith(), "}"), "it is cut short"},
-		"more after it":       {answerWith() + "{}", "it goes on after its end"},
-		"rubbish after it":    {answerWith() + "x", "it goes on after its end"},
-		"a comma too many":    {answerWith(`"workers":[]`, `"workers":[],`), "it is no JSON: invalid character '}'"},
-		"a missing colon":     {`{"x" 1}`, "it is no JSON: invalid character '1' after object key"},
-		"too deep":            {`{"x":` + strings.Repeat("[", 20000), "it is nested too deeply"},
+		"cut":                 {answerWith()[:80], "the document is truncated"},
+		"cut at the end":      {strings.TrimSuffix(answerWith(), "}"), "the document is truncated"},
+		"more after it":       {answerWith() + "{}", "the document has trailing data"},
+		"rubbish after it":    {answerWith() + "x", "the document has trailing data"},
+		"a comma too many":    {answerWith(`"workers":[]`, `"workers":[],`), "the document is not JSON: invalid character '}'"},
+		"a missing colon":     {`{"x" 1}`, "the document is not JSON: invalid character '1' after object key"},
+		"too deep":            {`{"x":` + strings.Repeat("[", 20000), "the document is nested too deeply"},
 		"no state":            {answerWith(`"state":"running",`, ``), "state is missing"},
 		"null state":          {answerWith(`"running"`, `null`), "state is missing"},
 		"empty state":         {answerWith(`"running"`, `""`), "state is missing"},
 		"unknown state":       {answerWith(`"running"`, `"hatching"`), "state is unknown: hatching"},
-		"state is an object":  {answerWith(`"running"`, `{}`), "state is no text"},
-		"no runner":           {answerWith(`"running"`, `"missing"`), "state says that Locust has no runner yet"},
+		"state is an object":  {answerWith(`"running"`, `{}`), "state is not a string"},
+		"no runner":           {answerWith(`"running"`, `"missing"`), "state reports that Locust has no runner yet"},
 		"no stats":            {answerWith(`"stats":[`+total+`],`, ``), "stats is missing"},
 		"null stats":          {answerWith(`[`+total+`]`, `null`), "stats has no entry Aggregated"},
 		"empty stats":         {answerWith(total, ``), "stats has no entry Aggregated"},
 		"no total":            {answerWith(`"Aggregated"`, `"/"`), "stats has no entry Aggregated"},
 		"total with a method": {answerWith(`""`, `"GET"`), "stats has no entry Aggregated"},
-		"stats is no list":    {answerWith(`[`+total+`]`, `{"a":1}`), "stats is no list"},
-		"stats is a text":     {answerWith(`[`+total+`]`, `"x"`), "stats is no list"},
-		"entry is a number":   {answerWith(total, `1`), "stats has an unexpected form: a JSON number"},
+		"stats is not a list": {answerWith(`[`+total+`]`, `{"a":1}`), "stats is not a list"},
+		"stats is a text":     {answerWith(`[`+total+`]`, `"x"`), "stats is not a list"},
+		"entry is a number":   {answerWith(total, `1`), "stats has an unexpected type: a JSON number"},
 		"entry is null":       {answerWith(total, `null`), "stats has no entry Aggregated"},
-		"entry is cut":        {answerWith()[:40], "it is cut short"},
+		"entry is cut":        {answerWith()[:40], "the document is truncated"},
 
 		"no requests":       {answerWith(`"num_requests":2,`, ``), "stats.num_requests is missing"},
 		"no failures":       {answerWith(`"num_failures":1,`, ``), "stats.num_failures is missing"},
 		"no rate":           {answerWith(`"current_rps":1.5,`, ``), "stats.current_rps is missing"},
 		"no average":        {answerWith(`,"avg_response_time":10`, ``), "stats.avg_response_time is missing"},
 		"no users":          {answerWith(`"user_count":1,`, ``), "user_count is missing"},
-		"text for a number": {answerWith(`:2`, `:"2"`), `stats.num_requests is no number: "2"`},
-		"boolean":           {answerWith(`:2`, `:true`), "stats.num_requests is no number: true"},
-		"null number":       {answerWith(`:2`, `:null`), "stats.num_requests is no number: null"},
-		"list":              {answerWith(`:2`, `:[2]`), "stats.num_requests is no number: [2]"},
-		"fraction":          {answerWith(`:2`, `:2.5`), "stats.num_requests is no whole number: 2.5"},
+		"text for a number": {answerWith(`:2`, `:"2"`), `stats.num_requests is not a number: "2"`},
+		"boolean":           {answerWith(`:2`, `:true`), "stats.num_requests is not a number: true"},
+		"null number":       {answerWith(`:2`, `:null`), "stats.num_requests is not a number: null"},
+		"list":              {answerWith(`:2`, `:[2]`), "stats.num_requests is not a number: [2]"},
+		"fraction":          {answerWith(`:2`, `:2.5`), "stats.num_requests is not a whole number: 2.5"},
 		"negative":          {answerWith(`:2`, `:-2`), "stats.num_requests is negative: -2"},
 		"beyond 2⁵³":        {answerWith(`:2`, `:9007199254740994`), "stats.num_requests is too large: 9007199254740994"},
 		"beyond float64":    {answerWith(`:2`, `:1e999`), "stats.num_requests is too large: 1e999"},
 		"below float64":     {answerWith(`:2`, `:-1e999`), "stats.num_requests is negative: -1e999"},
 		"too many failures": {answerWith(`"num_failures":1`, `"num_failures":1e16`), "stats.num_failures is too large: 1e16"},
-		"median":            {answerWith(`:10`, `:10,"median_response_time":"1"`), `stats.median_response_time is no number: "1"`},
-		"P99":               {answerWith(`:10`, `:10,"response_time_percentile_0.99":[]`), "99th percentile in stats is no number: []"},
-		"null workers":      {answerWith(`"workers":[]`, `"worker_count":null`), "worker_count is no number: null"},
-		"workers no list":   {answerWith(`"workers":[]`, `"workers":{}`), "workers is no list"},
-		"worker no object":  {answerWith(`"workers":[]`, `"workers":["a"]`), "workers has an unexpected form: a JSON string"},
-		"errors no list":    {answerWith(`"errors":[]`, `"errors":7`), "errors is no list"},
-		"error is a list":   {answerWith(`"errors":[]`, `"errors":[[]]`), "errors has an unexpected form: a JSON array"},
-		"NaN requests":      {answerWith(`:2`, `:NaN`), "stats.num_requests is no number: {}"},
-		"P99 of total":      {answerWith(`:10`, `:10,"response_time_percentile_0.99":"1"`), `99th percentile in stats is no number: "1"`},
-		"large element":     {answerWith(total, `{`+strings.Repeat(`"a":1,`, 3000)+`"b":1}`), "it has a part larger than 16 KiB"},
-		"long value is cut": {answerWith(`:2`, `:"`+strings.Repeat("ö", 500)+`"`), `stats.num_requests is no number: "` + strings.Repeat("ö", 29) + " …"},
-		"too large":         {answerWith() + strings.Repeat(" ", MaxAnswer), "it is larger than 1 MiB"},
+		"median":            {answerWith(`:10`, `:10,"median_response_time":"1"`), `stats.median_response_time is not a number: "1"`},
+		"P99":               {answerWith(`:10`, `:10,"response_time_percentile_0.99":[]`), "99th percentile in stats is not a number: []"},
+		"null workers":      {answerWith(`"workers":[]`, `"worker_count":null`), "worker_count is not a number: null"},
+		"workers no list":   {answerWith(`"workers":[]`, `"workers":{}`), "workers is not a list"},
+		"worker no object":  {answerWith(`"workers":[]`, `"workers":["a"]`), "workers has an unexpected type: a JSON string"},
+		"errors no list":    {answerWith(`"errors":[]`, `"errors":7`), "errors is not a list"},
+		"error is a list":   {answerWith(`"errors":[]`, `"errors":[[]]`), "errors has an unexpected type: a JSON array"},
+		"NaN requests":      {answerWith(`:2`, `:NaN`), "stats.num_requests is not a number: {}"},
+		"P99 of total":      {answerWith(`:10`, `:10,"response_time_percentile_0.99":"1"`), `99th percentile in stats is not a number: "1"`},
+		"large element":     {answerWith(total, `{`+strings.Repeat(`"a":1,`, 3000)+`"b":1}`), "the document has a part larger than 16 KiB"},
+		"long value is cut": {answerWith(`:2`, `:"`+strings.Repeat("ö", 500)+`"`), `stats.num_requests is not a number: "` + strings.Repeat("ö", 29) + " …"},
+		"too large":         {answerWith() + strings.Repeat(" ", MaxResponseBytes), "the document is larger than 1 MiB"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r, err := DecodeStats(strings.NewReader(row.answer))
@@ -247,7 +247,7 @@ func TestDecodeStats_Refusals(t *testing.T) {
 	}
 }
 
-// The reason is for a condition: other figures in the same mistake do not change it.
+// The reason is shown in a condition: it is the same for other values in the same field.
 func TestDecodeError_Reason(t *testing.T) {
 	reasons := map[string]bool{}
 	for _, value := range []string{"-1", "-2.5", "-3e10"} {
@@ -274,7 +274,7 @@ func TestDecodeStats_Endpoints(t *testing.T) {
 
 	assert.Equal(t, []string{"d", "f", "b", "a", "c"},
 		names(entry("a", 0, 5, ""), entry("b", 0, 6, ""), entry("c", 0, 4, ""), entry("d", 2, 1, ""), entry("e", 0, 3, ""), entry("f", 1, 1, "")))
-	assert.Equal(t, []string{"b", "a"}, names(entry("a", 0, 9, p95(1)), entry("b", 0, 1, p95(9))), "the percentile tells more than the average")
+	assert.Equal(t, []string{"b", "a"}, names(entry("a", 0, 9, p95(1)), entry("b", 0, 1, p95(9))), "the percentile is preferred to the average")
 	for range 3 {
 		assert.Equal(t, []string{"a", "b", "c", "d", "e"},
 			names(entry("f", 0, 1, ""), entry("b", 0, 1, ""), entry("e", 0, 1, ""), entry("a", 0, 1, ""), entry("d", 0, 1, ""), entry("c", 0, 1, "")))
@@ -317,8 +317,7 @@ func TestClean(t *testing.T) {
 	assert.Equal(t, "1234 …", clean("123456789", 8))
 }
 
-// A flood of small values is read once and not kept. How long that may take is measured against a mere check of the JSON, as
-// machines differ.
+// Many small values are read once and not kept. The time limit is relative to json.Valid, because machines differ.
 func TestDecodeStats_Flood(t *testing.T) {
 	flood := func(element string, n int) string { return strings.TrimSuffix(strings.Repeat(element+",", n), ",") }
 	for name, answer := range map[string]string{
@@ -354,7 +353,7 @@ func BenchmarkDecodeStats(b *testing.B) {
 	}
 }
 
-// manyEndpoints is a sample with n endpoints.
+// manyEndpoints returns a sample with n endpoints.
 func manyEndpoints(t testing.TB, name string, n int) []byte {
 	t.Helper()
 	before, after, found := strings.Cut(string(sample(t, name)), `"stats": [`)

@@ -8,26 +8,27 @@ import (
 )
 
 const (
-	// MaxAnswer is the size in bytes of the largest answer that is read. Locust lists 500 endpoints and 500 errors at
-	// most (web.py), usually a quarter of this. An answer is decoded while it is read, and is never in memory as a whole.
-	MaxAnswer = 1 << 20
-	// maxPart bounds what a decoder keeps at once, in bytes: one element of a list, or one row of the CSV.
+	// MaxResponseBytes is the maximum size of a response in bytes. Locust lists at most 500 endpoints and 500 errors
+	// (web.py), usually a quarter of this size. A response is decoded while it is read, and is never in memory as a whole.
+	MaxResponseBytes = 1 << 20
+	// maxPart bounds the buffer of a decoder in bytes: one element of a list, or one row of the CSV.
 	maxPart = 16 << 10
-	// maxString is how much of a text the decoder sees, in bytes. It is more than is kept of any text, escapes included.
+	// maxString bounds the strings that the decoder reads, in bytes; longer ones are truncated. It exceeds the bounds of all
+	// texts, escapes included.
 	maxString = 4 << 10
-	// maxDepth bounds lists and objects in each other; Locust's are three deep.
+	// maxDepth bounds the nesting of lists and objects; Locust's depth is three.
 	maxDepth = 32
 	// maxColumns bounds the columns of the CSV: Locust has ten, and one for each percentile.
 	maxColumns = 256
 )
 
-// ErrTooLarge is an answer beyond MaxAnswer.
-var ErrTooLarge error = &DecodeError{Field: whole, Problem: fmt.Sprintf("is larger than %d MiB", MaxAnswer>>20)}
+// ErrTooLarge reports a response larger than MaxResponseBytes.
+var ErrTooLarge error = &DecodeError{Field: document, Problem: fmt.Sprintf("is larger than %d MiB", MaxResponseBytes>>20)}
 
-// errPart is an element or a row that Locust would not send.
-var errPart = &DecodeError{Field: whole, Problem: fmt.Sprintf("has a part larger than %d KiB", maxPart>>10)}
+// errPartTooLarge reports an element or a row that is larger than any of Locust's.
+var errPartTooLarge = &DecodeError{Field: document, Problem: fmt.Sprintf("has a part larger than %d KiB", maxPart>>10)}
 
-// source reads an answer up to MaxAnswer, and keeps the error that ended it.
+// source reads a response up to MaxResponseBytes, and stores the first error.
 type source struct {
 	from io.Reader
 	read int
@@ -40,7 +41,7 @@ func (s *source) Read(p []byte) (int, error) {
 		return 0, s.err
 	}
 	n, err := s.from.Read(p)
-	if s.read += n; s.read > MaxAnswer {
+	if s.read += n; s.read > MaxResponseBytes {
 		n, err = 0, ErrTooLarge
 	}
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -49,7 +50,7 @@ func (s *source) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// result is err, which a decoder of the source returned, or the error of the source that is behind it.
+// result returns the error of the source that caused the decoder's error err, or else err.
 func (s *source) result(err error) error {
 	if err != nil && s.err != nil {
 		return s.err
@@ -57,8 +58,7 @@ func (s *source) result(err error) error {
 	return err
 }
 
-// filtered fills p from the source with what filter leaves: filter returns how many of the bytes it has kept, at their
-// beginning.
+// filtered fills p with filtered bytes of the source: filter modifies a slice in place and returns the number of bytes kept.
 func (s *source) filtered(p []byte, filter func([]byte) (int, error)) (int, error) {
 	for {
 		n, err := s.Read(p)
@@ -72,32 +72,32 @@ func (s *source) filtered(p []byte, filter func([]byte) (int, error)) (int, erro
 	}
 }
 
-// jsonReader hands JSON to a decoder so that the decoder needs little memory, whatever the JSON is: the rest of a long
-// string is left out, white space is shortened, and an element that is too large or too deep ends it with an error.
+// jsonReader filters JSON so that the decoder needs little memory for any input: it truncates long strings, collapses white
+// space, and returns an error for an element that is too large or too deeply nested.
 //
-// Python writes numbers that JSON does not have: NaN becomes notNumber, and Infinity a number beyond all bounds.
+// Python writes numbers that are not valid JSON: NaN becomes notNumber, and Infinity a number beyond all bounds.
 type jsonReader struct {
 	source
 	decoder *json.Decoder
-	// passed is how many bytes the decoder got.
+	// passed is the number of bytes passed to the decoder.
 	passed int64
 	err    error
 
 	depth int
 	// space is true after white space.
 	space bool
-	// word is the rest of a word that is replaced, with what replaces it.
+	// word is the rest of a literal that is being replaced, with its replacement.
 	word []replacement
 
-	// inString is true in a string, of which length bytes have come, and cut when the rest is left out.
+	// inString is true in a string, length is its length so far, and cut is true if its rest is left out.
 	inString, cut bool
 	length        int
-	// escaped is true after a backslash, and digits are how many belong to an escape sequence still.
+	// escaped is true after a backslash, and digits is the number of remaining digits of an escape sequence.
 	escaped bool
 	digits  int
 }
 
-// replacement is a letter and what it becomes; 0 when it is left out.
+// replacement replaces a letter; zero means that it is left out.
 type replacement struct{ from, to byte }
 
 var (
@@ -105,7 +105,7 @@ var (
 	wordInfinity = []replacement{{'n', 'e'}, {'f', '9'}, {'i', '9'}, {'n', '9'}, {'i', 0}, {'t', 0}, {'y', 0}}
 )
 
-// notNumber is a value that stands for NaN.
+// notNumber is the value that replaces NaN.
 const notNumber value = "{}"
 
 func newJSONDecoder(from io.Reader) (*json.Decoder, *jsonReader) {
@@ -120,10 +120,10 @@ func (r *jsonReader) Read(p []byte) (int, error) {
 	if r.err != nil {
 		return 0, r.err
 	}
-	// The decoder asks for more when what it has is no complete element.
+	// The decoder reads more if its buffer does not hold a complete element.
 	room := maxPart - int(r.passed-r.decoder.InputOffset())
 	if room <= 0 {
-		return 0, errPart
+		return 0, errPartTooLarge
 	}
 	n, err := r.filtered(p[:min(len(p), room)], r.filter)
 	r.passed += int64(n)
@@ -139,17 +139,17 @@ func (r *jsonReader) filter(p []byte) (int, error) {
 			kept++
 		}
 		if r.depth > maxDepth {
-			r.err = wrong(whole, "is nested too deeply", "")
+			r.err = newDecodeError(document, "is nested too deeply", "")
 			return kept, r.err
 		}
 	}
 	return kept, nil
 }
 
-// next returns what becomes of a byte; 0 when it is left out.
+// next returns the replacement of a byte; zero means that it is left out.
 func (r *jsonReader) next(b byte) byte {
 	if b == 0 {
-		b = 1 // as invalid
+		b = 1 // invalid as well
 	}
 	if r.inString {
 		return r.nextOfString(b)
@@ -206,8 +206,8 @@ func (r *jsonReader) nextOfString(b byte) byte {
 	return b
 }
 
-// csvReader hands CSV to a decoder so that the decoder needs little memory, whatever the CSV is: the rest of a long cell
-// is left out, and a row that is too large ends it with an error.
+// csvReader filters CSV so that the decoder needs little memory for any input: it truncates long cells, and returns an error
+// for a row that is too large.
 type csvReader struct {
 	source
 	err                error
@@ -242,7 +242,7 @@ func (r *csvReader) filter(p []byte) (int, error) {
 		p[kept] = b
 		kept++
 		if r.row > maxPart || r.columns >= maxColumns {
-			r.err = errPart
+			r.err = errPartTooLarge
 			return kept, r.err
 		}
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// endless repeats a text for ever, after a beginning.
+// endless returns a reader that repeats a text endlessly, after a beginning.
 func endless(beginning, text string) io.Reader {
 	return io.MultiReader(strings.NewReader(beginning), &repeated{text: text})
 }
@@ -30,12 +30,12 @@ func (r *repeated) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// TestHostileAnswers: whatever comes, it is refused, and takes little memory: all that is allocated in the meantime is
-// counted, though most of it is garbage at once.
-func TestHostileAnswers(t *testing.T) {
+// TestHostileResponses: hostile input is rejected and takes little memory. All allocations are counted, although most are
+// garbage at once.
+func TestHostileResponses(t *testing.T) {
 	decodeStats := func(r io.Reader) error { _, err := DecodeStats(r); return err }
 	decodeCSV := func(r io.Reader) error { _, err := DecodeCSV(r); return err }
-	const large, part, deep = "it is larger than 1 MiB", "it has a part larger than 16 KiB", "it is nested too deeply"
+	const large, part, deep = "the document is larger than 1 MiB", "the document has a part larger than 16 KiB", "the document is nested too deeply"
 	quoted := strings.Replace(csvTotal, "Aggregated", `"Aggregated`, 1)
 	for name, row := range map[string]struct {
 		decode func(io.Reader) error
@@ -54,8 +54,8 @@ func TestHostileAnswers(t *testing.T) {
 		"a value":               {decodeStats, endless(`{"user_count":[`, `1,`), part},
 		"depth":                 {decodeStats, endless(`{"x":`, "["), deep},
 		"depth in an element":   {decodeStats, endless(`{"stats":[{"x":`, `{"a":`), deep},
-		"zeros":                 {decodeStats, endless("", "\x00"), "it is no JSON"},
-		"a row":                 {decodeCSV, endless(csvHeader, `a"b`), "it is no CSV"},
+		"zeros":                 {decodeStats, endless("", "\x00"), "the document is not JSON"},
+		"a row":                 {decodeCSV, endless(csvHeader, `a"b`), "the document is not CSV"},
 		"a cell":                {decodeCSV, endless(csvHeader, "x"), large},
 		"a quoted cell":         {decodeCSV, endless(csvHeader+quoted[:len(quoted)-8], "x,\n"), large},
 		"quotes":                {decodeCSV, endless(csvHeader+`"`, `""`), part},
@@ -76,7 +76,7 @@ func TestHostileAnswers(t *testing.T) {
 	}
 }
 
-// TestLongTexts: the report is worth as much when a name or an error is long.
+// TestLongTexts: a long name or error does not invalidate the report.
 func TestLongTexts(t *testing.T) {
 	for _, letter := range []string{"x", `\"`, `\\`, `\u00e4`, "ä", `,`, `{`} {
 		long := strings.Repeat(letter, 100_000/len(letter))
@@ -103,21 +103,21 @@ func TestLongTexts(t *testing.T) {
 	}
 }
 
-// TestReader: an answer may come in any pieces, and what ends it before its time is what is reported.
+// TestReader: a response may arrive in pieces of any size, and errors of the reader are returned.
 func TestReader(t *testing.T) {
 	for _, name := range []string{"2.12-running.json", "2.47-stopped.json"} {
-		whole, err := DecodeStats(strings.NewReader(string(sample(t, name))))
+		complete, err := DecodeStats(strings.NewReader(string(sample(t, name))))
 		require.NoError(t, err)
 		pieces, err := DecodeStats(iotest.OneByteReader(strings.NewReader(string(sample(t, name)))))
 		require.NoError(t, err)
-		assert.Equal(t, whole, pieces)
+		assert.Equal(t, complete, pieces)
 	}
 	table := string(sample(t, "2.47-stopped.csv"))
-	whole, err := DecodeCSV(strings.NewReader(table))
+	complete, err := DecodeCSV(strings.NewReader(table))
 	require.NoError(t, err)
 	pieces, err := DecodeCSV(iotest.DataErrReader(iotest.OneByteReader(strings.NewReader(table))))
 	require.NoError(t, err)
-	assert.Equal(t, whole, pieces)
+	assert.Equal(t, complete, pieces)
 
 	broken := errors.New("broken")
 	for _, n := range []int{0, 1, 50, len(answerWith())} {

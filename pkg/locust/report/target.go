@@ -6,28 +6,28 @@ import (
 	"time"
 )
 
-// TargetHeader is the header of the answer with the statistics in which the reporter gives the Target.
+// TargetHeader is the header of the statistics response in which the reporter sends the Target and the Delivery.
 const TargetHeader = "X-Locust-Operator"
 
 const (
-	// maxTarget bounds the header in bytes; the reporter's has a few hundred, mostly of exceptions.
+	// maxTarget bounds the header in bytes; the reporter's has a few hundred, mostly for exceptions.
 	maxTarget = 4 << 10
-	// maxRunTime is the longest that arguments can ask for, too.
+	// maxRunTime is also the longest run time that package resources accepts.
 	maxRunTime = 50 * 365 * 24 * time.Hour
 )
 
-// Target is what Locust aims at, by the reporter's word: not only arguments decide that, but also the web UI and code.
+// Target is the load that Locust is to generate, according to the reporter: by arguments, the web UI or code.
 type Target struct {
-	// Users is how many users are to be at work; nil when it is not known.
+	// Users is the target number of users; nil if unknown.
 	Users *int32
-	// RunTime is how long the load is to run; nil when it has no limit.
+	// RunTime is the duration of the load; nil if unlimited.
 	RunTime *time.Duration
-	// Shape is true when a load shape decides both.
+	// Shape is true if a load shape determines both.
 	Shape bool
 }
 
-// DecodeHeader reads the value of TargetHeader. Both are nil for one that is not of the form: the statistics are worth as
-// much without them.
+// DecodeHeader decodes the value of TargetHeader. It returns nil for an invalid header, because the statistics are valid
+// without it.
 func DecodeHeader(header string) (*Target, *Delivery) {
 	if len(header) > maxTarget {
 		return nil, nil
@@ -42,19 +42,19 @@ func DecodeHeader(header string) (*Target, *Delivery) {
 	return raw.rawTarget.read(), raw.rawDelivery.read()
 }
 
-// rawTarget is the header, and is part of the termination message.
+// rawTarget is part of the header, and of the termination message.
 type rawTarget struct {
 	Users   value `json:"target_users"`
 	RunTime value `json:"run_time"`
 	Shape   value `json:"shape"`
 }
 
-// read is nil when something is wrong, or missing as in the reports of older reporters.
+// read returns nil if a field is invalid, or missing as with older reporters.
 func (raw *rawTarget) read() *Target {
 	r := &reader{}
 	t := &Target{Shape: r.flag(raw.Shape, "shape")}
 	if raw.Users != "null" {
-		t.Users = new(r.people(raw.Users, "target_users"))
+		t.Users = new(r.userCount(raw.Users, "target_users"))
 	}
 	if raw.RunTime != "null" {
 		seconds := r.number(raw.RunTime, "run_time", maxRunTime.Seconds())

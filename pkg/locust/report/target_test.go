@@ -52,7 +52,7 @@ func TestDecodeFinal_Target(t *testing.T) {
 	assert.Equal(t, 20*time.Second, *f.Target.RunTime)
 	assert.Equal(t, &Target{Shape: true}, with(`"target_users":null,"run_time":null,"shape":true`).Target)
 
-	// The numbers of a run are not lost by it.
+	// The statistics are still decoded.
 	f = with(`"target_users":12,"run_time":"for ever","shape":false`)
 	assert.Nil(t, f.Target)
 	assert.Equal(t, int64(1130), f.Requests)

@@ -51,43 +51,43 @@ class MasterRunner:
 
 
 def load(argv=("locust",)):
-    """Imports the reporter into a world of stubs; gives the world."""
-    world = types.SimpleNamespace(spawned=[], file=os.path.join(tempfile.mkdtemp(), "message"), argv=list(argv))
+    """Imports the reporter with stubs; returns the stubs."""
+    stubs = types.SimpleNamespace(spawned=[], file=os.path.join(tempfile.mkdtemp(), "message"), argv=list(argv))
     events = types.SimpleNamespace(**{name: Hook() for name in NAMES})
     runners = types.ModuleType("locust.runners")
     runners.MasterRunner = MasterRunner
     locust, gevent, flask = (types.ModuleType(name) for name in ("locust", "gevent", "flask"))
-    locust.events, locust.runners, gevent.spawn = events, runners, world.spawned.append
+    locust.events, locust.runners, gevent.spawn = events, runners, stubs.spawned.append
     main, parser = types.ModuleType("locust.main"), types.ModuleType("locust.argument_parser")
     main.load_locustfile = lambda path: path
     parser.find_locustfile = lambda path: "/found/" + path
-    flask.request = world.request = types.SimpleNamespace(path="")
+    flask.request = stubs.request = types.SimpleNamespace(path="")
     sys.modules.update({"flask": flask, "locust": locust, "locust.runners": runners, "gevent": gevent, "locust.main": main,
                         "locust.argument_parser": parser})
-    sys.argv, argv = world.argv, sys.argv
+    sys.argv, argv = stubs.argv, sys.argv
     spec = importlib.util.spec_from_file_location("locust-reporter", SOURCE)
-    world.module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(world.module)
+    stubs.module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(stubs.module)
     sys.argv = argv
-    world.module.PATH = world.file
-    world.events, world.main = events, main
-    return world
+    stubs.module.PATH = stubs.file
+    stubs.events, stubs.main = events, main
+    return stubs
 
 
-def start(world, locustfile="/src/test.py"):
+def start(stubs, locustfile="/src/test.py"):
     options = types.SimpleNamespace(locustfile=locustfile, run_time=None)
     environment = types.SimpleNamespace(
         parsed_options=options, process_exit_code=None, shape_class=None, locustfile=os.path.basename(SOURCE),
         parsed_locustfiles=[SOURCE, locustfile])
     environment.runner = MasterRunner(environment)
-    world.pages = {}
-    web_ui = types.SimpleNamespace(app=types.SimpleNamespace(after_request_funcs=world.pages))
-    world.events.init.fire(environment=environment, runner=environment.runner, web_ui=web_ui)
+    stubs.pages = {}
+    web_ui = types.SimpleNamespace(app=types.SimpleNamespace(after_request_funcs=stubs.pages))
+    stubs.events.init.fire(environment=environment, runner=environment.runner, web_ui=web_ui)
     return environment
 
 
 class Response:
-    """Of Flask."""
+    """A response of Flask."""
 
     def __init__(self, json=None):
         self.json, self.headers = json, {}
@@ -97,8 +97,8 @@ class Response:
         return self.json
 
 
-def read(world):
-    with open(world.file) as file:
+def read(stubs):
+    with open(stubs.file) as file:
         raw = file.read()
     assert len(raw.encode()) <= 3072, len(raw)
     assert raw.isascii() and raw.startswith('{"locust.io/report":1,"complete":'), raw
@@ -108,11 +108,11 @@ def read(world):
 class ReporterTest(unittest.TestCase):
     def setUp(self):
         self.addCleanup(setattr, sys, "excepthook", sys.excepthook)
-        self.world = load()
-        self.fire = {name: getattr(self.world.events, name).fire for name in NAMES}
+        self.stubs = load()
+        self.fire = {name: getattr(self.stubs.events, name).fire for name in NAMES}
 
     def written(self):
-        return os.path.exists(self.world.file)
+        return os.path.exists(self.stubs.file)
 
     def test_runs_on_old_pythons(self):
         with open(SOURCE) as file:
@@ -123,13 +123,13 @@ class ReporterTest(unittest.TestCase):
         self.fire["init"](environment=environment)
         for name in NAMES[1:]:
             self.fire[name](environment=environment, exit_code=0)
-        self.assertFalse(self.written() or self.world.spawned)
+        self.assertFalse(self.written() or self.stubs.spawned)
 
     def test_final_report(self):
-        environment = start(self.world)
+        environment = start(self.stubs)
         runner = environment.runner
         self.fire["test_start"](environment=environment)
-        first = read(self.world)
+        first = read(self.stubs)
         self.assertEqual((False, "spawning", 0, 2, 0), tuple(first[k] for k in ("complete", "state", "users", "workers", "end")))
         runner.state, runner.user_count = "running", 7
         self.fire["test_stopping"](environment=environment)
@@ -140,7 +140,7 @@ class ReporterTest(unittest.TestCase):
         runner.stats.errors = {n: types.SimpleNamespace(method=None, name="/", error="no\n answer", occurrences=n) for n in range(7)}
         runner.exceptions = {1: {"count": 4, "msg": "", "traceback": "frames"}}
         self.fire["quit"](exit_code=3)
-        last = read(self.world)
+        last = read(self.stubs)
         self.assertEqual((True, "running", 7, 2), tuple(last[k] for k in ("complete", "state", "users", "workers")))
         self.assertEqual((10, 0, 12.5, 1 / 3, 500, 900, 950, 990, True),
                          tuple(last[k] for k in "requests failures avg rps p50 p90 p95 p99 custom_exit".split()))
@@ -152,88 +152,88 @@ class ReporterTest(unittest.TestCase):
         self.assertEqual([{"error": "frames", "count": 4}], last["exceptions"])
 
     def test_without_load(self):
-        start(self.world)
+        start(self.stubs)
         self.fire["quit"](exit_code=1)
-        self.world.module.REPORTER.exit()
-        self.assertFalse(self.written(), "the end of the log tells more")
+        self.stubs.module.REPORTER.exit()
+        self.assertFalse(self.written(), "the end of the log is more useful")
         self.fire["quit"](exit_code=0)
-        self.assertTrue(read(self.world)["complete"])
+        self.assertTrue(read(self.stubs)["complete"])
 
     def test_no_percentiles_without_requests(self):
-        environment = start(self.world)
+        environment = start(self.stubs)
         environment.runner.stats.total = Entry(requests=0, times=False)
         self.fire["quit"](exit_code=0)
-        self.assertEqual([None] * 4, [read(self.world)[key] for key in ("p50", "p90", "p95", "p99")])
+        self.assertEqual([None] * 4, [read(self.stubs)[key] for key in ("p50", "p90", "p95", "p99")])
 
     def test_odd_numbers(self):
         for measured, avg, p95 in (
                 (-1.0, 0, 0), (float("nan"), 0, None), (float("inf"), 1e9, 1e9), (float("-inf"), 0, 0), (1e300, 1e9, 1e9), (7, 7, 7),
                 (None, None, None), ("slow", None, None)):
             self.setUp()
-            environment = start(self.world)
+            environment = start(self.stubs)
             stats = environment.runner.stats
             odd = Entry("/odd", avg=measured)
             odd.get_response_time_percentile = stats.total.get_response_time_percentile = lambda part: measured
             stats.total.avg_response_time = stats.total.total_rps = measured
             stats.entries = {1: odd, 2: Entry("/fine")}
             self.fire["quit"](exit_code=0)
-            last = read(self.world)
+            last = read(self.stubs)
             self.assertEqual((10, avg, avg, p95), tuple(last[k] for k in ("requests", "avg", "rps", "p95")), measured)
             ends = {e["name"]: (e["avg"], e["p95"]) for e in last["endpoints"]}
             self.assertEqual({"/odd": (avg, p95), "/fine": (12.5, 950)}, ends, measured)
 
     def test_percentile_that_fails(self):
-        environment = start(self.world)
+        environment = start(self.stubs)
         environment.runner.stats.entries = {1: types.SimpleNamespace(
             name="/odd", method="GET", num_requests=1, num_failures=0, avg_response_time=1, response_times={None: 1})}
         self.fire["quit"](exit_code=0)
-        self.assertIsNone(read(self.world)["endpoints"][0]["p95"])
+        self.assertIsNone(read(self.stubs)["endpoints"][0]["p95"])
 
     def test_interpreter_ends_without_quit(self):
-        environment = start(self.world)
+        environment = start(self.stubs)
         self.fire["test_start"](environment=environment)
-        told = []
-        reporter = self.world.module.REPORTER
+        passed_on = []
+        reporter = self.stubs.module.REPORTER
         try:
             raise RuntimeError("boom")
         except RuntimeError:
-            reporter.excepthook(lambda *error: told.append(error), *sys.exc_info())
+            reporter.excepthook(lambda *error: passed_on.append(error), *sys.exc_info())
         reporter.exit()
-        last = read(self.world)
-        self.assertEqual((False, ["CRITICAL: unhandled exception: RuntimeError: boom"], 1), (last["complete"], last["log"], len(told)))
+        last = read(self.stubs)
+        self.assertEqual((False, ["CRITICAL: unhandled exception: RuntimeError: boom"], 1), (last["complete"], last["log"], len(passed_on)))
         self.assertGreater(last["end"], 0)
-        self.assertTrue(last["custom_exit"], "the exit code says nothing of the requests")
+        self.assertTrue(last["custom_exit"], "the exit code does not depend on the requests")
 
     def test_interpreter_ends_after_the_load(self):
         for state, ago, listening, whole in (
                 ("stopping", 0, False, True), ("stopped", 0, False, True), ("stopped", 6, True, True),
                 ("stopped", 4, True, False), ("stopping", 60, True, False), ("stopping", 0, True, False)):
             self.setUp()
-            environment = start(self.world)
+            environment = start(self.stubs)
             self.fire["test_start"](environment=environment)
             self.fire["test_stop"](environment=environment)
-            reporter = self.world.module.REPORTER
+            reporter = self.stubs.module.REPORTER
             environment.runner.state = state
             end = reporter.end = reporter.end - ago
             if not listening:
                 environment.runner.greenlet.clear()
             reporter.exit()
-            last = read(self.world)
+            last = read(self.stubs)
             self.assertEqual((whole, end, True), (last["complete"], last["end"], last["custom_exit"]), (state, ago, listening))
 
     def test_interpreter_ends_in_the_next_load(self):
-        environment = start(self.world)
+        environment = start(self.stubs)
         for name in "test_start", "test_stop", "test_start":
             self.fire[name](environment=environment)
         environment.runner.greenlet.clear()
-        self.world.module.REPORTER.exit()
-        self.assertFalse(read(self.world)["complete"])
+        self.stubs.module.REPORTER.exit()
+        self.assertFalse(read(self.stubs)["complete"])
 
     def page(self, path, json=None):
-        """Gives the header of a page, and what the reporter says."""
-        self.world.request.path = path
+        """Returns the header of a page, and the data of the reporter."""
+        self.stubs.request.path = path
         response = Response(json)
-        for function in self.world.pages[None]:
+        for function in self.stubs.pages[None]:
             self.assertIs(response, function(response))
         return response.headers.get("X-Locust-Operator")
 
@@ -243,7 +243,7 @@ class ReporterTest(unittest.TestCase):
         return target["target_users"], target["run_time"], target["shape"]
 
     def test_target(self):
-        environment = start(self.world)
+        environment = start(self.stubs)
         self.assertEqual((0, None, False), self.target())
         environment.runner.target_user_count, environment.parsed_options.run_time = 6, 90
         self.assertEqual((6, 90, False), self.target("/base/path/stats/requests"))
@@ -253,11 +253,11 @@ class ReporterTest(unittest.TestCase):
             self.assertIsNone(self.page(path))
         self.fire["test_start"](environment=environment)
         self.fire["quit"](exit_code=0)
-        last = read(self.world)
+        last = read(self.stubs)
         self.assertEqual((6, 90, True), (last["target_users"], last["run_time"], last["shape"]))
 
     def test_target_of_odd_values(self):
-        environment = start(self.world)
+        environment = start(self.stubs)
         environment.runner.target_user_count, environment.parsed_options.run_time = "6", "90s"
         self.assertEqual((None, None, False), self.target())
         for endless in float("inf"), float("nan"):
@@ -266,13 +266,13 @@ class ReporterTest(unittest.TestCase):
         del environment.parsed_options, environment.shape_class
         self.assertEqual('{"exceptions":[]}', self.page("/stats/requests"))
         self.fire["quit"](exit_code=0)
-        self.assertNotIn("shape", read(self.world))
-        del self.world.module.REPORTER.runner
+        self.assertNotIn("shape", read(self.stubs))
+        del self.stubs.module.REPORTER.runner
         self.assertIsNone(self.page("/swarm", {"success": True}))
 
     def call(self, module, *functions):
-        """Fires test_stopping from functions of a module, the last being the innermost; gives who ended the load."""
-        reporter = self.world.module.REPORTER
+        """Fires test_stopping from functions of a module, the last being the innermost; returns the cause of the end."""
+        reporter = self.stubs.module.REPORTER
         reporter.ended_by = None
         code = "def %s(fire, environment): " % functions[-1] + "fire(environment=environment)\n"
         for outer, inner in zip(functions[-2::-1], functions[::-1]):
@@ -283,7 +283,7 @@ class ReporterTest(unittest.TestCase):
         return reporter.ended_by
 
     def test_ended_by(self):
-        environment = start(self.world)
+        environment = start(self.stubs)
         environment.runner.worker_count = 0
         for want, module, *functions in (
                 ("run-time", "locust.main", "stop_and_optionally_quit"), ("run-time", "locust.web", "_stop_runners"),
@@ -294,7 +294,7 @@ class ReporterTest(unittest.TestCase):
                 ("signal", "locust.main", "sig_term_handler", "shutdown"), ("main", "locust.main", "main", "shutdown"),
                 ("locustfile", "locustfile", "end"), ("locustfile", "locust_plugins.listeners", "end"), ("locustfile", "", "end")):
             self.assertEqual(want, self.call(module, *functions), (module, functions))
-        self.assertEqual("locustfile", self.world.module.stopped_by(None), "a greenlet of its own")
+        self.assertEqual("locustfile", self.stubs.module.stopped_by(None), "a greenlet of its own")
         environment.runner.worker_count = 1
         self.assertEqual("workers-missing", self.call("locust.runners", "client_listener", "stop"))
         environment.shape_class = object()
@@ -302,25 +302,25 @@ class ReporterTest(unittest.TestCase):
         self.assertEqual("shape", self.call("locust.runners", "shape_worker", "stop"))
 
     def test_ended_by_of_the_latest_load(self):
-        environment = start(self.world)
+        environment = start(self.stubs)
         environment.runner.state = "running"
         self.fire["test_start"](environment=environment)
         environment.runner.clients.add("a", "missing")
         self.assertEqual("web-ui", self.call("locust.web", "stop"))
         self.fire["test_stop"](environment=environment)
         self.fire["quit"](exit_code=0)
-        last = read(self.world)
+        last = read(self.stubs)
         self.assertEqual(("web-ui", 1), (last["ended_by"], last["lost"]))
         self.fire["test_start"](environment=environment)
-        reporter = self.world.module.REPORTER
+        reporter = self.stubs.module.REPORTER
         reporter.look()
         environment.runner.clients.clear()
         reporter.look()
         self.assertEqual((None, 1), (reporter.ended_by, reporter.lost), "it was missing before")
 
     def test_lost_workers(self):
-        environment = start(self.world)
-        runner, reporter = environment.runner, self.world.module.REPORTER
+        environment = start(self.stubs)
+        runner, reporter = environment.runner, self.stubs.module.REPORTER
         for name in "abc":
             runner.clients.add(name)
         runner.state = "running"
@@ -339,8 +339,8 @@ class ReporterTest(unittest.TestCase):
         self.assertEqual(1, reporter.lost, "the load has ended")
 
     def test_processor_use(self):
-        environment = start(self.world)
-        runner, reporter = environment.runner, self.world.module.REPORTER
+        environment = start(self.stubs)
+        runner, reporter = environment.runner, self.stubs.module.REPORTER
         a, b = runner.clients.add("shop-worker-0_ab"), runner.clients.add("shop-worker-1_cd")
         runner.state = "running"
         self.fire["test_start"](environment=environment)
@@ -364,8 +364,8 @@ class ReporterTest(unittest.TestCase):
                 ("never so many at this rate", slow, dict(user_count=40, state="spawning"), None),
                 ("fewer than at this rate", slow, dict(state="spawning"), [3, 39])):
             self.setUp()
-            environment = start(self.world)
-            runner, reporter = environment.runner, self.world.module.REPORTER
+            environment = start(self.stubs)
+            runner, reporter = environment.runner, self.stubs.module.REPORTER
             worker = runner.clients.add("a")
             runner.state, runner.target_user_count, runner.spawn_rate, runner.spawning_completed = "running", 9, 9.0, True
             self.fire["test_start"](environment=environment)
@@ -387,7 +387,7 @@ class ReporterTest(unittest.TestCase):
             self.assertEqual(want, reporter.missing, "it stays")
 
     def test_started_in_the_web_ui(self):
-        environment = start(self.world)
+        environment = start(self.stubs)
         runner, options = environment.runner, environment.parsed_options
         options.run_time = 90
         for refused in None, {"success": False, "run_time": 5}, {}:
@@ -408,7 +408,7 @@ class ReporterTest(unittest.TestCase):
         self.assertIsNone(self.target()[1], "newer versions take back the end")
 
     def test_leaves_the_web_ui_as_it_is(self):
-        environment = start(self.world)
+        environment = start(self.stubs)
         pages = {None: ["another's"], "locust": ["another's"]}
         web_ui = types.SimpleNamespace(app=types.SimpleNamespace(after_request_funcs=pages))
         self.fire["init"](environment=environment, runner=environment.runner, web_ui=web_ui)
@@ -417,22 +417,22 @@ class ReporterTest(unittest.TestCase):
 
     def test_size(self):
         for letter in "a", "\u0434", "\U0001f600", "\x00", "\ud800":
-            environment = start(self.world)
+            environment = start(self.stubs)
             stats = environment.runner.stats
             stats.entries = {n: Entry(letter * 300 + str(n), failures=n) for n in range(60)}
             stats.errors = {n: types.SimpleNamespace(method="GET", name=letter * 300, error=letter * 999, occurrences=n) for n in range(60)}
             environment.runner.exceptions = {n: {"count": n, "msg": letter * 999, "traceback": ""} for n in range(60)}
             for _ in range(9):
-                self.world.module.REPORTER.emit(logging.makeLogRecord({"msg": letter * 999, "levelname": "ERROR"}))
+                self.stubs.module.REPORTER.emit(logging.makeLogRecord({"msg": letter * 999, "levelname": "ERROR"}))
             self.fire["quit"](exit_code=0)
-            report = read(self.world)
+            report = read(self.stubs)
             self.assertEqual(10, report["requests"])
             self.assertTrue(report["errors"] or report["exceptions"])
             if letter == "a":
                 self.assertEqual([5, 5, 5, 3], [len(report[key]) for key in ("endpoints", "errors", "exceptions", "log")])
 
     def test_swallows_its_errors(self):
-        environment = start(self.world)
+        environment = start(self.stubs)
         del environment.runner.stats.total
         for name in NAMES:
             self.fire[name](environment=environment, exit_code=0)
@@ -440,17 +440,17 @@ class ReporterTest(unittest.TestCase):
 
     def test_only_the_users_files_show(self):
         for locustfile, shown in ("/src/test.py", "test.py"), ("/src/a.py, /src/b.py", "a.py"):
-            environment = start(self.world, locustfile)
+            environment = start(self.stubs, locustfile)
             self.assertEqual(shown, environment.locustfile)
             self.assertEqual([locustfile], environment.parsed_locustfiles)
 
     def test_leaves_the_command_line(self):
-        world = load(["locust", "--locustfile=" + SOURCE + ",test.py", "-u", "1"])
-        self.assertEqual(["locust", "--locustfile=test.py", "-u", "1"], world.argv)
-        self.assertEqual("/found/test.py", world.main.load_locustfile("test.py"))
-        world = load(["locust", "-f", SOURCE + ",a.py,b.py"])
-        self.assertEqual(["locust", "-f", "a.py,b.py"], world.argv)
-        self.assertEqual("a.py", world.main.load_locustfile("a.py"))
+        stubs = load(["locust", "--locustfile=" + SOURCE + ",test.py", "-u", "1"])
+        self.assertEqual(["locust", "--locustfile=test.py", "-u", "1"], stubs.argv)
+        self.assertEqual("/found/test.py", stubs.main.load_locustfile("test.py"))
+        stubs = load(["locust", "-f", SOURCE + ",a.py,b.py"])
+        self.assertEqual(["locust", "-f", "a.py,b.py"], stubs.argv)
+        self.assertEqual("a.py", stubs.main.load_locustfile("a.py"))
 
 
 if __name__ == "__main__":
