@@ -202,7 +202,7 @@ func alertCases(t *testing.T) []alertCase {
 				return true
 			},
 			fires:        map[string]span{notDelivered(v2.ReasonNoRequests): {2 * minute, 6*minute - evaluateEvery}},
-			descriptions: map[string]string{notDelivered(v2.ReasonNoRequests): "LocustTest load/shop runs or ended without the load that was asked for, with the reason NoRequests"},
+			descriptions: map[string]string{notDelivered(v2.ReasonNoRequests): "LocustTest load/shop runs or ended without the requested load, with the reason NoRequests"},
 		},
 		{
 			name: "a load is cut short, and the failed test is kept", long: 100 * minute,
