@@ -3,10 +3,10 @@
 #
 #   tools/build.sh TOOL [TOOL...]
 #
-# Binaries are kept outside the clone, in ${LOCUST_OPERATOR_CACHE:-~/.cache/locust-operator}/tools/KEY/,
-# where KEY is a hash of everything that decides the result: the tool module's go.mod and go.sum, the Go
-# version, the platform and the build flags. So a bumped pin builds a new binary, and two clones share one.
-# Progress goes to stderr; stdout carries only the paths, one line for each tool.
+# Binaries are stored outside the clone, in ${LOCUST_OPERATOR_CACHE:-~/.cache/locust-operator}/tools/KEY/,
+# where KEY is a hash of everything that determines the result: the tool module's go.mod and go.sum, the Go
+# version, the platform and the build flags. So a bumped pin builds a new binary, and clones share binaries.
+# Progress goes to stderr; stdout has only the paths, one line per tool.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -14,7 +14,7 @@ cache=${LOCUST_OPERATOR_CACHE:-${HOME:?is not set; set LOCUST_OPERATOR_CACHE to 
 mkdir -p "$cache"
 cache=$(cd "$cache" && pwd)
 
-# Sets module, package, tags, stamp (linker flags) and cold (a build on two cores with an empty Go build cache).
+# Sets module, package, tags, stamp (linker flags) and cold (build time on two cores with an empty Go build cache).
 describe() {
 	tags="" stamp=""
 	case $1 in
@@ -24,9 +24,9 @@ describe() {
 	golangci-lint) module=lint package=github.com/golangci/golangci-lint/v2/cmd/golangci-lint cold="4 min" ;;
 	operator-sdk)
 		module=operator-sdk package=github.com/operator-framework/operator-sdk/cmd/operator-sdk cold="3 min"
-		# Without this tag the image library wants the C library gpgme.
+		# Without this tag the image library needs the C library gpgme.
 		tags=containers_image_openpgp
-		# It writes its own version into what it generates, and knows it only from the linker.
+		# It writes its own version, which the linker sets, to generated files.
 		local name version sdk=github.com/operator-framework/operator-sdk
 		version=$(go -C "$here/$module" list -m -f '{{.Version}}' "$sdk")
 		for name in Version GitVersion ImageVersion; do
@@ -76,12 +76,12 @@ build() {
 	mkdir -p "$cache/tools/$key"
 	log=$binary.$$.log
 	started=$SECONDS
-	echo "tools: building $tool; once for each version, up to $cold" >&2
-	# Built under a name of its own and renamed: a second build at the same time, or a killed one, does no harm.
+	echo "tools: building $tool, once per version; takes up to $cold" >&2
+	# Built under a temporary name and renamed, so concurrent and killed builds do no harm.
 	CGO_ENABLED=0 go -C "$here/$module" build -trimpath -buildvcs=false -ldflags="-s -w$stamp" \
 		${tags:+-tags="$tags"} -o "$binary.$$" "$package" >"$log" 2>&1 &
 	pid=$!
-	# shellcheck disable=SC2064 # the values of now are meant
+	# shellcheck disable=SC2064 # expand now, on purpose
 	trap "kill $pid 2>/dev/null; rm -f '$binary.$$' '$log'" EXIT
 	while kill -0 "$pid" 2>/dev/null; do
 		sleep 1
@@ -98,7 +98,7 @@ build() {
 	mv "$binary.$$" "$binary"
 	rm -f "$log"
 	trap - EXIT
-	echo "tools: $tool is built, $((SECONDS - started)) s" >&2
+	echo "tools: built $tool in $((SECONDS - started)) s" >&2
 	echo "$binary"
 }
 

@@ -3,9 +3,9 @@
 #
 #   tools/bundle.sh VERSION OPERATOR_IMAGE SCORECARD_IMAGE SCORECARD_TEST_IMAGE DIR [REPLACES]
 #
-# It writes DIR/bundle and DIR/bundle.Dockerfile. A bundle that is there already keeps its creation time while nothing else
-# changes, and is replaced only by one that operator-sdk has nothing to say against. REPLACES is the version before, for the
-# upgrade graph of the tests; releases have theirs in catalog/.
+# It writes DIR/bundle and DIR/bundle.Dockerfile. An existing bundle keeps its creation time while nothing else
+# changes, and is replaced only if operator-sdk validates the new one without warnings. REPLACES is the previous version, for the
+# upgrade graph of the tests; that of the releases is in catalog/.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -19,7 +19,7 @@ kustomize=$("$root/tools/build.sh" kustomize)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# The SDK reads the markers in api/, and writes where it stands: in a copy.
+# The SDK reads the markers in api/ and writes to the current folder, so it runs in a copy.
 cp -R "$root/api" "$root/config" "$root/PROJECT" "$root/go.mod" "$root/go.sum" "$work/"
 cd "$work"
 (cd config/manager && "$kustomize" edit set image "controller=$image")
@@ -31,15 +31,15 @@ sed -i "s|controller:latest|$image|" "$base"
 "$kustomize" build config/manifests | "$sdk" generate bundle --quiet --overwrite --version "$version" \
 	--package locust-k8s-operator --channels stable,candidate --default-channel stable 2>sdk.log || { cat sdk.log >&2; exit 1; }
 csv=manifests/locust-k8s-operator.clusterserviceversion.yaml
-# The SDK takes related images from variables of the Deployment only.
+# The SDK finds related images only in variables of the Deployment.
 sed -i "s|^  version: |  relatedImages:\\n  - image: $image\\n    name: manager\\n  version: |" "bundle/$csv"
-# The SDK stamps the time on whatever it writes; it is no change by itself.
+# The SDK always writes a new creation time, which does not count as a change.
 if [ -e "$dir/bundle/$csv" ]; then
 	stamp=$(grep -m 1 '^    createdAt: ' "$dir/bundle/$csv")
 	sed "s|^    createdAt: .*|$stamp|" "bundle/$csv" >stamped.yaml
 	! cmp -s stamped.yaml "$dir/bundle/$csv" || mv stamped.yaml "bundle/$csv"
 fi
-# A warning counts as an error: a reviewer would ask for it.
+# Reviewers of a bundle ask to fix warnings, so treat them as errors.
 "$sdk" bundle validate ./bundle --select-optional suite=operatorframework >sdk.log 2>&1 || { cat sdk.log >&2; exit 1; }
 if grep -q 'level=\(warning\|error\)' sdk.log; then cat sdk.log >&2; exit 1; fi
 rm -rf "$dir/bundle"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Tells whether the generated files are what `make generate` writes. It generates in a copy, so it changes nothing, and
-# it does not ask git, so uncommitted work is no trouble.
+# Fails if the generated files are not what `make generate` writes. It generates in a copy, so it changes nothing, and
+# it does not use git, so it works with uncommitted changes.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -18,12 +18,12 @@ cp -R "$work/before" "$work/after"
 
 if ! make -C "$work/after" generate >"$work/log" 2>&1; then
 	cat "$work/log" >&2
-	echo "verify: generating failed, see above" >&2
+	echo "verify: make generate failed, see above" >&2
 	exit 1
 fi
 
 if stale=$(cd "$work" && diff -r -q -x bin before after); then
-	echo "verify: generated files are fresh"
+	echo "verify: generated files are up to date"
 	exit 0
 fi
 {

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Fails if a program of the operator imports a package of a module that has a known vulnerability. Those of the standard library
-# are printed only: their remedy is a newer Go where the program is built.
+# Fails if the operator imports a package of a module that has a known vulnerability. Vulnerabilities of the standard library
+# are only printed: to fix them, build with a newer Go.
 #
-# The database is that of vuln.go.dev, or where it cannot be reached the state of it that the module proxy serves.
+# The database is vuln.go.dev, or if that is unreachable, the snapshot of it that the module proxy serves.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -10,7 +10,7 @@ db=${GOVULNDB:-https://vuln.go.dev}
 module=golang.org/x/vulndb@v0.0.0-20261105234957-e22db6528018
 
 not_covered() {
-	echo "govulncheck: not covered: the vulnerability database cannot be reached"
+	echo "govulncheck: skipped: the vulnerability database is unreachable"
 	exit 0
 }
 
@@ -33,7 +33,7 @@ case $status in
 	modules=$(awk -v RS='\n\n' '/ Module: / { print $0 "\n" }' <<<"$found")
 	if [[ -n $modules ]]; then
 		echo "$modules" >&2
-		echo "govulncheck: remedy: go get the fixed version, and go mod tidy" >&2
+		echo "govulncheck: remedy: run go get with the fixed version, and go mod tidy" >&2
 		exit 1
 	fi
 	echo "govulncheck: the standard library of $(go env GOVERSION) has $(grep -c '^Vulnerability #' <<<"$found") known vulnerabilities in packages that are imported (database $of); build releases with a newer Go"

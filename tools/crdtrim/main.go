@@ -1,16 +1,16 @@
 // Command crdtrim makes the CustomResourceDefinitions that controller-gen writes small enough for kubectl apply,
-// which keeps a copy of the whole object in an annotation, and annotations end at 256 KiB.
+// which keeps a copy of the whole object in an annotation. Annotations are limited to 256 KiB.
 //
-// The text that makes a CRD large is not ours: a pod's volumes, affinity and security contexts bring the
-// documentation of Kubernetes along, once for each version. crdtrim reads the Go types of the API, finds the
-// fields whose type comes from k8s.io/api, and removes the descriptions below them. Descriptions of our own fields
-// stay, so kubectl explain says what they mean.
+// Most of the text in a CRD is not ours: a pod's volumes, affinity and security contexts come with the
+// documentation of Kubernetes, once per version. crdtrim reads the Go types of the API, finds the
+// fields whose type is in k8s.io/api, and removes the descriptions below them. It keeps the descriptions of our own fields,
+// for kubectl explain.
 //
 // crdtrim also narrows the patterns of quantities and times to what Go decodes at a bounded cost.
 //
 //	crdtrim -api DIR FILE...
 //
-// DIR holds one package for each version, named like the version. The files are rewritten in place. It fails when
+// DIR has one package per version, with the name of the version. The files are rewritten in place. crdtrim fails if
 // a version is larger than the limit, so that two of them always fit.
 package main
 
@@ -25,7 +25,7 @@ import (
 const versionLimit = 120 << 10
 
 func main() {
-	api := flag.String("api", "", "folder with the API packages, one for each version")
+	api := flag.String("api", "", "folder with the API packages, one per version")
 	flag.Parse()
 	if *api == "" || flag.NArg() == 0 {
 		fmt.Fprintln(os.Stderr, "usage: crdtrim -api DIR FILE...")

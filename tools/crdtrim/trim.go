@@ -13,17 +13,17 @@ import (
 // object is a JSON object: the CRD, or one schema in it.
 type object = map[string]any
 
-// versionSize is what one version weighs as compact JSON.
+// versionSize is the size of one version as compact JSON.
 type versionSize struct {
 	version string
 	bytes   int
 }
 
-// trimCRD returns the CRD without the descriptions below core types, and with tightened patterns. The types are read from the packages in api,
-// named like the CRD's versions; the root type is named like its kind.
+// trimCRD returns the CRD without the descriptions below core types, and with tightened patterns. It reads the types from the
+// packages in api, which have the names of the CRD's versions; the root type has the name of its kind.
 func trimCRD(in []byte, api string) (out []byte, sizes []versionSize, err error) {
 	var crd object
-	// Numbers stay as they are written; a float64 would turn large ones into 1e+06.
+	// Keep the format of numbers; a float64 would turn large ones into 1e+06.
 	keepNumbers := func(d *json.Decoder) *json.Decoder { d.UseNumber(); return d }
 	if err := yaml.Unmarshal(in, &crd, keepNumbers); err != nil {
 		return nil, nil, fmt.Errorf("parse: %w", err)
@@ -67,8 +67,8 @@ func trimCRD(in []byte, api string) (out []byte, sizes []versionSize, err error)
 	return append([]byte("---\n"), out...), sizes, nil
 }
 
-// trim follows a Go type and its schema side by side, and removes the descriptions below every core type. imports
-// are those of the file that mentions the type.
+// trim walks a Go type together with its schema, and removes the descriptions below every core type. imports
+// are those of the file that uses the type.
 func (p packageTypes) trim(schema object, expr ast.Expr, imports map[string]string) {
 	switch typ := expr.(type) {
 	case *ast.StarExpr:
@@ -97,8 +97,8 @@ func (p packageTypes) trim(schema object, expr ast.Expr, imports map[string]stri
 	}
 }
 
-// trimElement trims the schema of a list's or a map's element. Its own description is the type's, not the field's: of
-// a core type it goes as well.
+// trimElement trims the schema of an element of a list or a map. The description of the element is that of its type, not of the field,
+// so it is removed as well if the type is a core type.
 func (p packageTypes) trimElement(schema object, expr ast.Expr, imports map[string]string) {
 	if selector, ok := expr.(*ast.SelectorExpr); ok && isCoreType(selector, imports) {
 		delete(schema, "description")
@@ -123,7 +123,7 @@ func (p packageTypes) trimStruct(schema object, typ *ast.StructType, imports map
 		if jsonName(field) != "" {
 			continue
 		}
-		// Embedded: its fields lie among ours.
+		// An embedded type: its fields are among ours.
 		selector, ok := field.Type.(*ast.SelectorExpr)
 		if !ok {
 			p.trim(schema, field.Type, imports)
@@ -141,8 +141,8 @@ func (p packageTypes) trimStruct(schema object, typ *ast.StructType, imports map
 	}
 }
 
-// stripBelow removes the descriptions of everything inside a schema and keeps its own. A property that is called
-// "description" is not one.
+// stripBelow removes the descriptions inside a schema, but not its own. A property with the name
+// "description" is kept.
 func stripBelow(schema object) {
 	for _, child := range children(schema) {
 		delete(child, "description")

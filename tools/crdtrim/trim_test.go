@@ -116,7 +116,7 @@ spec:
                       description: theirs
 `
 
-// writeAPI makes an API folder with one package, v1, that holds the Widget.
+// writeAPI creates an API folder with one package, v1, that declares the Widget.
 func writeAPI(t *testing.T) string {
 	t.Helper()
 	api := t.TempDir()
@@ -197,7 +197,7 @@ func TestTrimFileRefusesALargeVersion(t *testing.T) {
 	}
 }
 
-// TestCommittedCRDs holds the CRDs of the clone to what kubectl apply can carry, and to what kubectl explain needs.
+// TestCommittedCRDs checks that the committed CRDs fit into the annotation of kubectl apply and have descriptions for kubectl explain.
 func TestCommittedCRDs(t *testing.T) {
 	const annotationLimit = 262144
 	files, err := filepath.Glob("../../config/crd/bases/*.yaml")
@@ -214,7 +214,7 @@ func TestCommittedCRDs(t *testing.T) {
 			t.Fatal(err)
 		}
 		if len(compact) >= annotationLimit {
-			t.Errorf("%s is %d bytes as JSON; kubectl apply ends at %d", file, len(compact), annotationLimit)
+			t.Errorf("%s is %d bytes as JSON; the limit of kubectl apply is %d", file, len(compact), annotationLimit)
 		}
 		var crd struct {
 			Spec struct {
@@ -279,7 +279,7 @@ func TestTighten(t *testing.T) {
 	port := object{"x-kubernetes-int-or-string": true}
 	tighten(port)
 	if port["pattern"] != nil {
-		t.Errorf("an IntOrString that is no quantity became %v", port)
+		t.Errorf("an IntOrString that is not a quantity became %v", port)
 	}
 }
 

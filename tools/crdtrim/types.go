@@ -21,8 +21,8 @@ type declaredType struct {
 	imports map[string]string
 }
 
-// readPackage parses the Go files of a folder, tests aside. Reading the source is enough here, and needs neither the
-// module's dependencies nor a build that succeeds.
+// readPackage parses the Go files of a folder, except tests. Parsing the source is sufficient and needs neither the
+// module's dependencies nor a successful build.
 func readPackage(dir string) (packageTypes, error) {
 	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
 	if err != nil {
@@ -67,8 +67,8 @@ func readPackage(dir string) (packageTypes, error) {
 	return types, nil
 }
 
-// isCoreType tells whether a type comes from k8s.io/api. Types of k8s.io/apimachinery (times, conditions, object
-// metadata) are small and stay documented.
+// isCoreType reports whether a type is from k8s.io/api. Types of k8s.io/apimachinery (times, conditions, object
+// metadata) are small and keep their descriptions.
 func isCoreType(selector *ast.SelectorExpr, imports map[string]string) bool {
 	pkg, ok := selector.X.(*ast.Ident)
 	return ok && strings.HasPrefix(imports[pkg.Name], "k8s.io/api/")
@@ -80,7 +80,7 @@ func isDuration(selector *ast.SelectorExpr, imports map[string]string) bool {
 	return ok && imports[pkg.Name] == "k8s.io/apimachinery/pkg/apis/meta/v1" && selector.Sel.Name == "Duration"
 }
 
-// jsonName returns the property that a field becomes, and "" when its fields lie among those of its struct.
+// jsonName returns the property name of a field, or "" if the fields of its type are inlined.
 func jsonName(field *ast.Field) string {
 	tag := ""
 	if field.Tag != nil {

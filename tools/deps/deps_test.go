@@ -1,4 +1,4 @@
-// Package deps holds docs/dependencies.md to the go.mod files.
+// Package deps checks docs/dependencies.md against the go.mod files.
 package deps
 
 import (
@@ -12,7 +12,7 @@ import (
 
 const root = "../.."
 
-// sections are the parts of the page, with the modules whose direct dependencies it has to explain.
+// sections maps the sections of the page to the modules whose direct dependencies they must explain.
 var sections = map[string][]string{
 	"## The operator":         {"."},
 	"## The developer tools":  {"tools", "tools/lint", "tools/operator-sdk", "tools/olm", "tools/kwok", "tools/supply", "tools/observability"},
@@ -33,14 +33,14 @@ func TestEveryDirectDependencyIsExplained(t *testing.T) {
 		for _, module := range modules {
 			for _, dependency := range direct(t, module) {
 				if !strings.Contains(text, "| `"+dependency+"` |") {
-					t.Errorf("docs/dependencies.md: section %q has no line for %s of %s/go.mod; say why it is needed", heading, dependency, module)
+					t.Errorf("docs/dependencies.md: section %q has no line for %s of %s/go.mod; explain why it is needed", heading, dependency, module)
 				}
 			}
 		}
 	}
 }
 
-// direct returns what a module requires itself: its direct requirements and the modules of its tools.
+// direct returns the direct requirements of a module, including the modules of its tools.
 func direct(t *testing.T, module string) []string {
 	t.Helper()
 	path := filepath.Join(root, module, "go.mod")

@@ -36,7 +36,7 @@ type point struct {
 	value  float64
 }
 
-// points are the series that Prometheus makes of gathered metrics, with classic histograms.
+// points returns the series that Prometheus creates from gathered metrics, with classic histograms.
 func points(families []*dto.MetricFamily) []point {
 	var all []point
 	for _, family := range families {
@@ -70,10 +70,10 @@ func points(families []*dto.MetricFamily) []point {
 	return all
 }
 
-// catalogue are all series that there can be: name → label → its possible values. A label without values takes any.
+// catalogue has all possible series: name → label → its possible values. A label without values can have any value.
 type catalogue map[string]map[string][]string
 
-// add puts a series into the catalogue.
+// add adds a series.
 func (c catalogue) add(p point) {
 	if c[p.name] == nil {
 		c[p.name] = map[string][]string{}
@@ -87,12 +87,12 @@ func (c catalogue) add(p point) {
 	}
 }
 
-// isOpen tells whether users choose the values of a label.
+// isOpen reports whether users choose the values of a label.
 func isOpen(metric, label string) bool {
 	return strings.HasPrefix(metric, "locust_test_") && (label == "namespace" || label == "name")
 }
 
-// exposed is the catalogue of what the operator exposes, as Prometheus stores it.
+// exposed returns the series that the operator exposes, as Prometheus stores them.
 func exposed(t *testing.T) catalogue {
 	t.Helper()
 	registry := prometheus.NewPedanticRegistry()
@@ -107,13 +107,13 @@ func exposed(t *testing.T) catalogue {
 	for _, family := range families {
 		names = append(names, family.GetName())
 	}
-	require.Equal(t, metrics.Names(), names, "the examples bring out every metric")
+	require.Equal(t, metrics.Names(), names, "the examples produce every metric")
 
 	c := catalogue{}
 	for _, p := range slices.Concat(points(families), points(controllerFamilies(t)), []point{{name: "up"}}) {
 		c.add(p)
 	}
-	// The labels that Prometheus puts on every series of a target.
+	// The labels that Prometheus adds to every series of a target.
 	target := targetOf(t)
 	for _, known := range c {
 		for _, label := range slices.Sorted(maps.Keys(target)) {
@@ -126,7 +126,7 @@ func exposed(t *testing.T) catalogue {
 	return c
 }
 
-// targetOf are the labels of the operator as a target, by the rules of the Prometheus operator.
+// targetOf returns the labels of the operator as a target, according to the Prometheus operator.
 func targetOf(t *testing.T) map[string]string {
 	t.Helper()
 	m := monitor(t)
@@ -139,19 +139,19 @@ func targetOf(t *testing.T) map[string]string {
 
 var named = regexp.MustCompile(`Named\("([^"]+)"\)`)
 
-// controllerName is the name by which the reconciler registers itself.
+// controllerName returns the name of the reconciler's controller.
 func controllerName(t *testing.T) string {
 	t.Helper()
 	source, err := os.ReadFile(filepath.Join(root, "controllers", "setup.go"))
 	require.NoError(t, err)
 	found := named.FindSubmatch(source)
-	require.NotNil(t, found, "controllers/setup.go names the controller")
+	require.NotNil(t, found, "controllers/setup.go sets the name of the controller")
 	return string(found[1])
 }
 
 var runOnce sync.Once
 
-// controllerFamilies are controller-runtime's own metrics of a controller of the reconciler's name that has worked.
+// controllerFamilies returns controller-runtime's own metrics of a controller with the reconciler's name that has reconciled.
 func controllerFamilies(t *testing.T) []*dto.MetricFamily {
 	t.Helper()
 	runOnce.Do(func() { runController(t, controllerName(t)) })
@@ -190,7 +190,7 @@ func runController(t *testing.T, name string) {
 
 var promql = parser.NewParser(parser.Options{})
 
-// problems tell what of an expression cannot have a result.
+// problems returns the parts of an expression that cannot have a result.
 func (c catalogue) problems(expression string) []string {
 	parsed, err := promql.ParseExpr(expression)
 	if err != nil {
@@ -217,7 +217,7 @@ func (c catalogue) problems(expression string) []string {
 func (c catalogue) selectorProblems(s *parser.VectorSelector) []string {
 	known, ok := c[s.Name]
 	if !ok {
-		return []string{fmt.Sprintf("nothing exposes %s", s)}
+		return []string{fmt.Sprintf("no metric matches %s", s)}
 	}
 	var found []string
 	for _, matcher := range s.LabelMatchers {
@@ -229,13 +229,13 @@ func (c catalogue) selectorProblems(s *parser.VectorSelector) []string {
 		case !ok:
 			found = append(found, fmt.Sprintf("%s has no label %s", s.Name, matcher.Name))
 		case values != nil && !slices.ContainsFunc(values, matcher.Matches):
-			found = append(found, fmt.Sprintf("%s: no value of the label fits %s, there are %q", s.Name, matcher, values))
+			found = append(found, fmt.Sprintf("%s: no value of the label matches %s, values are %q", s.Name, matcher, values))
 		}
 	}
 	return found
 }
 
-// unknownLabels are labels that no series of an expression has.
+// unknownLabels returns the wanted labels that no series of an expression has.
 func (c catalogue) unknownLabels(expr parser.Expr, wanted []string) []string {
 	var found []string
 	for _, selectors := range parser.ExtractSelectors(expr) {
@@ -257,21 +257,21 @@ func TestCatalogue_FindsProblems(t *testing.T) {
 	c := exposed(t)
 	for expression, want := range map[string]string{
 		`locust_test_users{`:                                                    "parse error",
-		`locust_test_user`:                                                      "nothing exposes locust_test_user",
-		`sum(rate(locust_test_requests[5m]))`:                                   "nothing exposes locust_test_requests",
-		`{namespace="load"}`:                                                    "nothing exposes",
-		`locust_test_users_bucket`:                                              "nothing exposes",
-		`locust_operator_locust_poll_duration_seconds`:                          "nothing exposes",
+		`locust_test_user`:                                                      "no metric matches locust_test_user",
+		`sum(rate(locust_test_requests[5m]))`:                                   "no metric matches locust_test_requests",
+		`{namespace="load"}`:                                                    "no metric matches",
+		`locust_test_users_bucket`:                                              "no metric matches",
+		`locust_operator_locust_poll_duration_seconds`:                          "no metric matches",
 		`locust_test_users{test="shop"}`:                                        "locust_test_users has no label test",
 		`sum by (test) (locust_test_users)`:                                     "locust_test_users has no label test",
 		`locust_test_users and on (uid) up`:                                     "has no label uid",
-		`locust_test_phase{phase="Completed"}`:                                  `no value of the label fits phase="Completed"`,
-		`locust_test_response_time_seconds{quantile="1"}`:                       `no value of the label fits quantile="1"`,
-		`locust_operator_status_writes_total{result=~"failed|denied"}`:          "no value of the label fits",
-		`controller_runtime_reconcile_errors_total{controller="locust"}`:        "no value of the label fits",
-		`up{job="locust-operator"}`:                                             "no value of the label fits",
-		`histogram_quantile(0.9, controller_runtime_reconcile_time_seconds)`:    "nothing exposes",
-		`rate(controller_runtime_reconcile_time_seconds_bucket{le="7777"}[5m])`: "no value of the label fits",
+		`locust_test_phase{phase="Completed"}`:                                  `no value of the label matches phase="Completed"`,
+		`locust_test_response_time_seconds{quantile="1"}`:                       `no value of the label matches quantile="1"`,
+		`locust_operator_status_writes_total{result=~"failed|denied"}`:          "no value of the label matches",
+		`controller_runtime_reconcile_errors_total{controller="locust"}`:        "no value of the label matches",
+		`up{job="locust-operator"}`:                                             "no value of the label matches",
+		`histogram_quantile(0.9, controller_runtime_reconcile_time_seconds)`:    "no metric matches",
+		`rate(controller_runtime_reconcile_time_seconds_bucket{le="7777"}[5m])`: "no value of the label matches",
 	} {
 		found := c.problems(expression)
 		if assert.NotEmpty(t, found, expression) {

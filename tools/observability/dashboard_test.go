@@ -15,7 +15,7 @@ import (
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 )
 
-// dashboard is what is checked of Grafana's format.
+// dashboard has the checked fields of Grafana's format.
 type dashboard struct {
 	UID, Title string
 	Panels     []panel
@@ -46,7 +46,7 @@ type target struct {
 	Datasource                datasource
 }
 
-// readDashboard reads the dashboard from the ConfigMap, where Grafana's sidecar finds it.
+// readDashboard reads the dashboard from the ConfigMap for Grafana's sidecar.
 func readDashboard(t *testing.T) dashboard {
 	t.Helper()
 	object := dashboardMap(t)
@@ -54,14 +54,14 @@ func readDashboard(t *testing.T) dashboard {
 	require.Len(t, object.Data, 1)
 	var d dashboard
 	for name, text := range object.Data {
-		assert.True(t, strings.HasSuffix(name, ".json"), "the sidecar takes .json only: %s", name)
+		assert.True(t, strings.HasSuffix(name, ".json"), "the sidecar loads only .json files: %s", name)
 		require.NoError(t, json.Unmarshal([]byte(text), &d))
 	}
 	require.NotEmpty(t, d.Panels)
 	return d
 }
 
-// allPanels are all panels, those in rows too.
+// allPanels returns all panels, including those in rows.
 func (d *dashboard) allPanels() []panel {
 	var all []panel
 	for _, p := range d.Panels {
@@ -71,7 +71,7 @@ func (d *dashboard) allPanels() []panel {
 	return all
 }
 
-// charts are the panels that show something.
+// charts returns the panels that show data.
 func (d *dashboard) charts() []panel {
 	return slices.DeleteFunc(d.allPanels(), func(p panel) bool { return p.Type == "row" })
 }
@@ -87,8 +87,8 @@ func TestDashboard_Panels(t *testing.T) {
 		ids[p.ID] = p.Title
 		for x := p.GridPos.X; x < p.GridPos.X+p.GridPos.W; x++ {
 			for y := p.GridPos.Y; y < p.GridPos.Y+p.GridPos.H; y++ {
-				assert.Empty(t, taken[[2]int{x, y}], "%s lies on another panel", p.Title)
-				assert.Less(t, x, 24, "%s reaches over the edge", p.Title)
+				assert.Empty(t, taken[[2]int{x, y}], "%s overlaps another panel", p.Title)
+				assert.Less(t, x, 24, "%s exceeds the width", p.Title)
 				taken[[2]int{x, y}] = p.Title
 			}
 		}
@@ -110,7 +110,7 @@ func TestDashboard_Panels(t *testing.T) {
 
 var variableUse = regexp.MustCompile(`\$\{?(\w+)(:\w+)?\}?`)
 
-// fill puts values in place of the dashboard's variables, and says which ones there are not.
+// fill replaces the dashboard's variables with values, and returns the unknown ones.
 func (d *dashboard) fill(expression string) (filled string, unknown []string) {
 	values := map[string]string{"__rate_interval": "1m", "__interval": "15s", "__range": "1h"}
 	for _, v := range d.Templating.List {
@@ -127,7 +127,7 @@ func (d *dashboard) fill(expression string) (filled string, unknown []string) {
 	return filled, unknown
 }
 
-// labelValues is the query of a variable: what Grafana asks Prometheus for is a selector and a label.
+// labelValues matches the query of a variable, which has a selector and a label.
 var labelValues = regexp.MustCompile(`^label_values\((.+), *(\w+)\)$`)
 
 func TestDashboard_Variables(t *testing.T) {
@@ -152,13 +152,13 @@ func TestDashboard_Variables(t *testing.T) {
 			if strings.Contains(query.Expr, "locust_test_") {
 				selectors := strings.Count(query.Expr, "locust_test_")
 				assert.Equal(t, selectors, strings.Count(query.Expr, `{namespace=~"$namespace", name=~"$test"}`),
-					"%s %s shows the chosen tests only", p.Title, query.RefID)
+					"%s %s shows only the selected tests", p.Title, query.RefID)
 			}
 		}
 	}
 }
 
-func TestDashboard_AsksForWhatThereIs(t *testing.T) {
+func TestDashboard_QueriesExistingSeries(t *testing.T) {
 	d, c := readDashboard(t), exposed(t)
 	for _, p := range d.charts() {
 		for _, query := range p.Targets {
@@ -171,9 +171,9 @@ func TestDashboard_AsksForWhatThereIs(t *testing.T) {
 
 var legendLabel = regexp.MustCompile(`\{\{ *(\w+) *\}\}`)
 
-// With one running test and one that is over, no target is empty, and every label of a legend is there.
-func TestDashboard_ShowsSomething(t *testing.T) {
-	d, w, running := readDashboard(t), newWorld(t), newLoad()
+// TestDashboard_ShowsData: with a running and a finished test, no target is empty, and every label of a legend has a value.
+func TestDashboard_ShowsData(t *testing.T) {
+	d, w, running := readDashboard(t), newFixture(t), newLoad()
 	for at := time.Duration(0); at <= 5*minute; at += scrapeEvery {
 		w.now = t0.Add(at)
 		work(w)

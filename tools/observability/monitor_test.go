@@ -13,12 +13,12 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 )
 
-// metricsService is the Service of config/default that the ServiceMonitor selects, with its port.
+// metricsService returns the Service of config/default that the ServiceMonitor selects, with its port.
 func metricsService(t *testing.T, m *monitoringv1.ServiceMonitor) (corev1.Service, corev1.ServicePort) {
 	t.Helper()
 	selector, err := metav1.LabelSelectorAsSelector(&m.Spec.Selector)
 	require.NoError(t, err)
-	require.Equal(t, monitoringv1.NamespaceSelector{}, m.Spec.NamespaceSelector, "the monitor selects in its own namespace")
+	require.Equal(t, monitoringv1.NamespaceSelector{}, m.Spec.NamespaceSelector, "the monitor selects only in its own namespace")
 	require.Len(t, m.Spec.Endpoints, 1)
 
 	var selected []corev1.Service
@@ -52,17 +52,17 @@ func TestMonitor_FindsTheMetricsServer(t *testing.T) {
 			number = p.ContainerPort
 		}
 	}
-	assert.Contains(t, container.Args, fmt.Sprintf("--metrics-bind-address=:%d", number), "the Service leads to the metrics server")
+	assert.Contains(t, container.Args, fmt.Sprintf("--metrics-bind-address=:%d", number), "the Service forwards to the metrics server")
 }
 
 func TestMonitor_Scrapes(t *testing.T) {
 	m := monitor(t)
 	service, _ := metricsService(t, &m)
 	endpoint := m.Spec.Endpoints[0]
-	// In small letters it is understood by every version of the Prometheus operator.
+	// Every version of the Prometheus operator accepts lower case.
 	assert.Equal(t, monitoringv1.Scheme("https"), *endpoint.Scheme, "the metrics server speaks TLS only")
 	assert.True(t, *endpoint.TLSConfig.InsecureSkipVerify)
-	assert.NotEmpty(t, endpoint.BearerTokenFile, "the metrics server asks who is there") //nolint:staticcheck // no other field takes the token of Prometheus' own ServiceAccount
+	assert.NotEmpty(t, endpoint.BearerTokenFile, "the metrics server requires authentication") //nolint:staticcheck // no other field accepts the token of Prometheus' own ServiceAccount
 	assert.True(t, endpoint.HonorLabels, "the namespace of a test is not replaced by that of the operator")
 	assert.Contains(t, service.Labels, m.Spec.JobLabel)
 }
@@ -70,9 +70,9 @@ func TestMonitor_Scrapes(t *testing.T) {
 func TestMonitor_LabelsAreAllowed(t *testing.T) {
 	m := monitor(t)
 	service, _ := metricsService(t, &m)
-	// app.kubernetes.io/part-of is not part of a selector: it is put on everything.
+	// app.kubernetes.io/part-of must not be in a selector: every object has it.
 	assert.NotContains(t, m.Spec.Selector.MatchLabels, "app.kubernetes.io/part-of")
 	for name := range m.Spec.Selector.MatchLabels {
-		assert.Equal(t, service.Labels[name], m.Labels[name], "the monitor itself is labelled as its Service")
+		assert.Equal(t, service.Labels[name], m.Labels[name], "the monitor has the labels of its Service")
 	}
 }

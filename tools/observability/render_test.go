@@ -1,7 +1,7 @@
-// Package observability holds config/prometheus to what the operator really exposes: the ServiceMonitor finds the
-// metrics Service, every expression of the alerts and of the dashboard parses and asks for series that exist, and the
-// alerts fire when they should and not otherwise. And it holds the overlays of config to each other: the webhooks lead to
-// the operator, with the certificate they expect.
+// Package observability tests config/prometheus against the metrics of the operator: the ServiceMonitor selects the
+// metrics Service, every expression of the alerts and of the dashboard parses and queries existing series, and the
+// alerts fire when they should and not otherwise. It also tests that the overlays of config are consistent: the webhooks reach
+// the operator, with the expected certificate.
 package observability
 
 import (
@@ -18,13 +18,13 @@ import (
 
 const root = "../.."
 
-// rendered is one object as kustomize writes it.
+// rendered is one object as rendered by kustomize.
 type rendered struct {
 	apiVersion, kind string
 	yaml             []byte
 }
 
-// render is what `kustomize build` makes of a folder of config.
+// render returns the output of `kustomize build` for a folder of config.
 func render(t *testing.T, folder string) []rendered {
 	t.Helper()
 	built, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), filepath.Join(root, "config", folder))
@@ -38,7 +38,7 @@ func render(t *testing.T, folder string) []rendered {
 	return all
 }
 
-// decode finds all objects of a kind and reads them. A field that the kind does not have is an error.
+// decode returns all objects of a kind. An unknown field is an error.
 func decode[T any](t *testing.T, from []rendered, apiVersion, kind string) []T {
 	t.Helper()
 	var all []T
@@ -53,7 +53,7 @@ func decode[T any](t *testing.T, from []rendered, apiVersion, kind string) []T {
 	return all
 }
 
-// lenient is decode for kinds whose Go types are not at hand: what the type here does not name is left out.
+// lenient is decode for kinds whose Go types are not available: it ignores fields that T does not have.
 func lenient[T any](t *testing.T, from []rendered, kind string) []T {
 	t.Helper()
 	var all []T
@@ -68,7 +68,7 @@ func lenient[T any](t *testing.T, from []rendered, kind string) []T {
 	return all
 }
 
-// only finds the single object of a kind.
+// only returns the single object of a kind.
 func only[T any](t *testing.T, from []rendered, apiVersion, kind string) T {
 	t.Helper()
 	all := decode[T](t, from, apiVersion, kind)

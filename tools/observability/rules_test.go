@@ -16,7 +16,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// alerts are the alerts of config/prometheus, read as Prometheus reads a rules file.
+// alerts returns the alerts of config/prometheus, parsed as Prometheus parses a rules file.
 func alerts(t *testing.T) []rulefmt.Rule {
 	t.Helper()
 	object := rules(t)
@@ -27,7 +27,7 @@ func alerts(t *testing.T) []rulefmt.Rule {
 	var all []rulefmt.Rule
 	for _, group := range groups.Groups {
 		for _, rule := range group.Rules {
-			require.NotEmpty(t, rule.Alert, "a rule that records: %s", rule.Record)
+			require.NotEmpty(t, rule.Alert, "a recording rule: %s", rule.Record)
 			all = append(all, rule)
 		}
 	}
@@ -35,17 +35,17 @@ func alerts(t *testing.T) []rulefmt.Rule {
 	return all
 }
 
-func TestAlerts_AskForWhatThereIs(t *testing.T) {
+func TestAlerts_QueryExistingSeries(t *testing.T) {
 	c := exposed(t)
 	seen := map[string]bool{}
 	for _, alert := range alerts(t) {
 		assert.Empty(t, c.problems(alert.Expr), alert.Alert)
-		assert.False(t, seen[alert.Alert], "%s is there twice", alert.Alert)
+		assert.False(t, seen[alert.Alert], "duplicate alert %s", alert.Alert)
 		seen[alert.Alert] = true
 	}
 }
 
-func TestAlerts_AreExplained(t *testing.T) {
+func TestAlerts_Annotations(t *testing.T) {
 	for _, alert := range alerts(t) {
 		assert.Contains(t, []string{"critical", "warning", "info"}, alert.Labels["severity"], alert.Alert)
 		assert.Len(t, alert.Labels, 1, alert.Alert)
@@ -55,12 +55,12 @@ func TestAlerts_AreExplained(t *testing.T) {
 			assert.True(t, strings.HasSuffix(text, "."), "%s of %s is a sentence: %s", name, alert.Alert, text)
 			assert.NotContains(t, text, "\n", "%s of %s", name, alert.Alert)
 		}
-		assert.NotContains(t, alert.Annotations["summary"], "{{", "a summary is the same for all")
+		assert.NotContains(t, alert.Annotations["summary"], "{{", "a summary has no variables")
 	}
 }
 
-// ruler evaluates alerts as Prometheus does: one fires once its expression has had the same result, by its labels, at
-// every evaluation of the time `for`.
+// ruler evaluates alerts as Prometheus does: an alert fires once its expression has had a result with the same labels at
+// every evaluation during `for`.
 type ruler struct {
 	alerts  []rulefmt.Rule
 	pending map[string]time.Time
@@ -71,8 +71,8 @@ type firing struct {
 	alert, labels, description string
 }
 
-// evaluate tells which alerts fire.
-func (r *ruler) evaluate(t *testing.T, w *world) []firing {
+// evaluate returns the firing alerts.
+func (r *ruler) evaluate(t *testing.T, w *fixture) []firing {
 	t.Helper()
 	var all []firing
 	pending := map[string]time.Time{}
@@ -94,8 +94,8 @@ func (r *ruler) evaluate(t *testing.T, w *world) []firing {
 	return all
 }
 
-// describe fills in the description as Prometheus does.
-func describe(t *testing.T, w *world, alert rulefmt.Rule, series labels.Labels, result promqlengine.Sample) string {
+// describe expands the description as Prometheus does.
+func describe(t *testing.T, w *fixture, alert rulefmt.Rule, series labels.Labels, result promqlengine.Sample) string {
 	t.Helper()
 	data := template.AlertTemplateData(series.Map(), nil, "", result)
 	text := "{{$labels := .Labels}}{{$value := .Value}}" + alert.Annotations["description"]
@@ -111,19 +111,19 @@ const (
 	evaluateEvery = 30 * time.Second
 )
 
-// span is from when to when an alert fires; both ends are evaluations at which it does.
+// span is the time during which an alert fires, from the first to the last such evaluation.
 type span struct{ from, to time.Duration }
 
-// watch tells a story for a time and returns when which alerts fired, and their last descriptions. Before each scrape
-// tell changes the world; it returns false when the target does not answer.
-func watch(t *testing.T, long time.Duration, tell func(w *world, at time.Duration) (answers bool)) (map[string]span, map[string]string) {
+// watch runs for a duration and returns when alerts fired, and their last descriptions. It calls step before each
+// scrape, which changes the fixture, and returns false if the target does not answer.
+func watch(t *testing.T, long time.Duration, step func(w *fixture, at time.Duration) (answers bool)) (map[string]span, map[string]string) {
 	t.Helper()
-	w := newWorld(t)
+	w := newFixture(t)
 	r := &ruler{alerts: alerts(t)}
-	spans, told := map[string]span{}, map[string]string{}
+	spans, descriptions := map[string]span{}, map[string]string{}
 	for at := time.Duration(0); at <= long; at += scrapeEvery {
 		w.now = t0.Add(at)
-		w.scrape(t, tell(w, at))
+		w.scrape(t, step(w, at))
 		if at%evaluateEvery != 0 {
 			continue
 		}
@@ -133,13 +133,13 @@ func watch(t *testing.T, long time.Duration, tell func(w *world, at time.Duratio
 			if !again {
 				s.from = at
 			} else {
-				require.Equal(t, at-evaluateEvery, s.to, "%s fired with a break", key)
+				require.Equal(t, at-evaluateEvery, s.to, "%s fired with an interruption", key)
 			}
 			s.to = at
-			spans[key], told[key] = s, f.description
+			spans[key], descriptions[key] = s, f.description
 		}
 	}
-	return spans, told
+	return spans, descriptions
 }
 
 // fired is the key of an alert in the results of watch.
@@ -147,31 +147,31 @@ func fired(alert string, pairs ...string) string {
 	return alert + labels.FromStrings(pairs...).String()
 }
 
-func TestAlerts_EachIsFired(t *testing.T) {
+func TestAlerts_EachFires(t *testing.T) {
 	seen := map[string]bool{}
-	for _, s := range stories(t) {
+	for _, s := range alertCases(t) {
 		for key := range s.fires {
 			name, _, _ := strings.Cut(key, "{")
 			seen[name] = true
 		}
 	}
 	for _, alert := range alerts(t) {
-		assert.True(t, seen[alert.Alert], "no story fires %s", alert.Alert)
+		assert.True(t, seen[alert.Alert], "no case fires %s", alert.Alert)
 	}
 }
 
-func TestAlerts_Stories(t *testing.T) {
-	for _, s := range stories(t) {
+func TestAlerts_Cases(t *testing.T) {
+	for _, s := range alertCases(t) {
 		t.Run(s.name, func(t *testing.T) {
-			spans, told := watch(t, s.long, s.tell)
+			spans, descriptions := watch(t, s.long, s.step)
 			if s.fires == nil {
 				s.fires = map[string]span{}
 			}
-			assert.Equal(t, s.fires, spans, "what fires when")
-			for key, text := range s.says {
-				assert.Contains(t, told[key], text)
+			assert.Equal(t, s.fires, spans, "firing alerts")
+			for key, text := range s.descriptions {
+				assert.Contains(t, descriptions[key], text)
 			}
-			for key, text := range told {
+			for key, text := range descriptions {
 				assert.NotContains(t, text, "NaN", key)
 				t.Logf("%s: %s", key, text)
 			}

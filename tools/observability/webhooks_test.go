@@ -18,7 +18,7 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/config"
 )
 
-// crd is what is of interest of the CRD here.
+// crd has the tested fields of the CRD.
 type crd struct {
 	Metadata metav1.ObjectMeta `json:"metadata"`
 	Spec     struct {
@@ -30,7 +30,7 @@ type crd struct {
 	} `json:"spec"`
 }
 
-// certificate is what is of interest of cert-manager's Certificate and Issuer.
+// certificate has the tested fields of cert-manager's Certificate and Issuer.
 type certificate struct {
 	Metadata metav1.ObjectMeta `json:"metadata"`
 	Spec     struct {
@@ -45,7 +45,7 @@ type certificate struct {
 	} `json:"spec"`
 }
 
-// find finds an object by its name.
+// find returns the object with the wanted name.
 func find[T any](t *testing.T, all []T, name func(T) string, wanted string) T {
 	t.Helper()
 	for _, object := range all {
@@ -58,7 +58,7 @@ func find[T any](t *testing.T, all []T, name func(T) string, wanted string) T {
 	return none
 }
 
-// settingsOf are the operator's settings in a Deployment.
+// settingsOf returns the operator's settings in a Deployment.
 func settingsOf(t *testing.T, d *appsv1.Deployment) *config.Config {
 	t.Helper()
 	fs := flag.NewFlagSet("manager", flag.ContinueOnError)
@@ -70,8 +70,8 @@ func settingsOf(t *testing.T, d *appsv1.Deployment) *config.Config {
 	return settings
 }
 
-// TestWebhooks_LeadToTheOperator: in each overlay both webhooks lead to the port that the operator listens on.
-func TestWebhooks_LeadToTheOperator(t *testing.T) {
+// TestWebhooks_ReachOperator: in each overlay both webhooks reach the port that the operator listens on.
+func TestWebhooks_ReachOperator(t *testing.T) {
 	for _, overlay := range []string{"default", "cert-manager"} {
 		t.Run(overlay, func(t *testing.T) {
 			all := render(t, overlay)
@@ -94,7 +94,7 @@ func TestWebhooks_LeadToTheOperator(t *testing.T) {
 	}
 }
 
-// TestWebhooks_OwnCertificate: the names in the operator's settings are those of the objects, and it may use them.
+// TestWebhooks_OwnCertificate: the names in the operator's settings are those of the objects, and the operator may access them.
 func TestWebhooks_OwnCertificate(t *testing.T) {
 	all := render(t, "default")
 	d := only[appsv1.Deployment](t, all, "apps/v1", "Deployment")
@@ -113,14 +113,14 @@ func TestWebhooks_OwnCertificate(t *testing.T) {
 	}
 	assert.Equal(t, map[string][]string{
 		"customresourcedefinitions": {"locusttests.locust.io"}, "validatingwebhookconfigurations": {settings.WebhookName},
-	}, may, "nothing else of the cluster may be changed")
+	}, may, "the operator may change nothing else in the cluster")
 	own := find(t, decode[rbacv1.Role](t, all, rbacv1.SchemeGroupVersion.String(), "Role"), func(r rbacv1.Role) string { return r.Name }, "locust-k8s-operator-webhook-certificate")
 	assert.Equal(t, settings.WebhookNamespace, own.Namespace)
 	assert.Equal(t, []string{settings.WebhookName}, own.Rules[0].ResourceNames)
 }
 
-// TestWebhooks_CertManager: the certificate is for the Service, gets into the operator's folder, and its authority into
-// the bundles.
+// TestWebhooks_CertManager: the certificate is for the Service and mounted in the operator's folder, and its CA is injected
+// into the CA bundles.
 func TestWebhooks_CertManager(t *testing.T) {
 	all := render(t, "cert-manager")
 	d := only[appsv1.Deployment](t, all, "apps/v1", "Deployment")

@@ -1,4 +1,4 @@
-// Vulndb makes a database for govulncheck from a checkout of golang.org/x/vulndb: its entries, and the index that
+// Vulndb creates a database for govulncheck from a checkout of golang.org/x/vulndb: the entries, and the index that
 // govulncheck reads first (https://go.dev/doc/security/vuln/database, "API").
 //
 //	vulndb FOLDER_OF_ENTRIES DATABASE
@@ -15,7 +15,7 @@ import (
 	"golang.org/x/mod/semver"
 )
 
-// entry is what is read of an entry, in the OSV format (https://ossf.github.io/osv-schema).
+// entry has the needed fields of an entry in the OSV format (https://ossf.github.io/osv-schema).
 type entry struct {
 	ID        string     `json:"id"`
 	Modified  time.Time  `json:"modified"`
@@ -40,7 +40,7 @@ type module struct {
 type vuln struct {
 	ID       string    `json:"id"`
 	Modified time.Time `json:"modified"`
-	// Fixed is the last version that fixes it; empty when none does.
+	// Fixed is the latest version with a fix; empty if there is none.
 	Fixed string `json:"fixed,omitempty"`
 }
 
@@ -58,7 +58,7 @@ func main() {
 func run(from, to string) error {
 	names, err := filepath.Glob(filepath.Join(from, "GO-*.json"))
 	if err != nil || len(names) == 0 {
-		return fmt.Errorf("there are no entries in %s: %w", from, err)
+		return fmt.Errorf("no entries in %s: %w", from, err)
 	}
 	for _, folder := range []string{"ID", "index"} {
 		if err := os.MkdirAll(filepath.Join(to, folder), 0o755); err != nil {
@@ -90,7 +90,7 @@ func run(from, to string) error {
 	return writeIndex(to, newest, modules)
 }
 
-// index adds an entry to the modules that it affects.
+// index adds the entry to the affected modules.
 func index(modules map[string]*module, e *entry) {
 	for _, affected := range e.Affected {
 		m := modules[affected.Package.Name]

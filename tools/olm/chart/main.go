@@ -1,5 +1,5 @@
-// Chart prints the manifests of the Operator Lifecycle Manager, from the Helm chart in its own Go module: first the CRDs,
-// then, after a line "# the rest", everything else. Its catalog of public operators is left out.
+// Chart prints the manifests of the Operator Lifecycle Manager, rendered from the Helm chart in its Go module: first the CRDs,
+// then, after a line "# the rest", everything else. It omits the catalog of public operators.
 //
 //	chart VALUES.yaml
 package main
@@ -22,7 +22,7 @@ import (
 
 const module = "github.com/operator-framework/operator-lifecycle-manager"
 
-// publicCatalog is the template of the catalog that is left out: it names an image in a registry of the internet.
+// publicCatalog is the template of the omitted catalog: its image is in a registry on the internet.
 const publicCatalog = "upstream-operators.catalogsource.yaml"
 
 func main() {

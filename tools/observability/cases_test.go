@@ -11,22 +11,22 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/metrics"
 )
 
-// story is what happens to an operator, and which alerts that fires.
-type story struct {
+// alertCase is a sequence of changes and the alerts that it fires.
+type alertCase struct {
 	name string
-	// tell changes the world before each scrape, and returns false when the operator does not answer it.
-	tell func(w *world, at time.Duration) (answers bool)
+	// step changes the fixture before each scrape, and returns false if the operator does not answer.
+	step func(w *fixture, at time.Duration) (answers bool)
 	long time.Duration
-	// fires are the alerts that fire, and when; says is a part of their descriptions.
-	fires map[string]span
-	says  map[string]string
+	// fires has the firing alerts and their time; descriptions has a part of their descriptions.
+	fires        map[string]span
+	descriptions map[string]string
 }
 
 const minute = time.Minute
 
 var errNoAnswer = errors.New("no answer")
 
-// load is a running test that makes 100 requests per second, of which a part fails.
+// load is a running test that makes 100 requests per second, some of which fail.
 type load struct {
 	*v2.LocustTest
 	requests, failures float64
@@ -38,21 +38,21 @@ func newLoad() *load {
 	return l
 }
 
-// run lets the time between two scrapes pass.
+// run advances the counters by the time between two scrapes.
 func (l *load) run(failing float64) {
 	made := 100 * scrapeEvery.Seconds()
 	l.requests, l.failures = l.requests+made, l.failures+failing*made
 	l.Status.TestResult.TotalRequests, l.Status.TestResult.FailedRequests = int64(l.requests), int64(l.failures)
 }
 
-// end gives the test its last phase.
+// end sets the final phase of the test.
 func (l *load) end(phase string, at time.Duration) {
 	l.Status.Phase, l.Status.TestResult.Final = phase, true
 	l.Status.CompletionTime = new(metav1.NewTime(t0.Add(at)))
 }
 
-// work is a minute's share of an operator's usual doings.
-func work(w *world) {
+// work updates the operator's metrics as in normal operation.
+func work(w *fixture) {
 	w.Operator.StatusWrite(metrics.KindTransition, metrics.ResultWritten)
 	w.Operator.StatusWrite(metrics.KindRefresh, metrics.ResultConflict)
 	for range 3 {
@@ -60,7 +60,7 @@ func work(w *world) {
 	}
 }
 
-func stories(t *testing.T) []story {
+func alertCases(t *testing.T) []alertCase {
 	t.Helper()
 	target, controller := targetOf(t), controllerName(t)
 	workersMissing := fired("LocustTestWorkersMissing", "namespace", "load", "name", "shop")
@@ -76,14 +76,14 @@ func stories(t *testing.T) []story {
 
 	healthy, lateFailures, earlyFailures, ending, restarted := newLoad(), newLoad(), newLoad(), newLoad(), newLoad()
 	slow, cut, lossy, unseen := newLoad(), newLoad(), newLoad(), newLoad()
-	return []story{
+	return []alertCase{
 		{
-			name: "a good test, from Pending to deleted", long: 40 * minute,
-			tell: func(w *world, at time.Duration) bool {
+			name: "a successful test, from Pending to deleted", long: 40 * minute,
+			step: func(w *fixture, at time.Duration) bool {
 				work(w)
 				switch {
 				case at < 8*minute:
-					// A new node may have to come up first: the test is not Running before its master is.
+					// A new node may have to start first: the test is not Running before its master is.
 					w.Tests.Observe(example("shop", v2.PhasePending))
 				case at < 10*minute:
 					healthy.Status.ConnectedWorkers = 1
@@ -108,25 +108,25 @@ func stories(t *testing.T) []story {
 		},
 		{
 			name: "the operator does not answer", long: 20 * minute,
-			tell:  func(_ *world, at time.Duration) bool { return at < 5*minute || at >= 15*minute },
-			fires: map[string]span{absent: {10 * minute, 15*minute - evaluateEvery}},
-			says:  map[string]string{absent: "for 5 minutes"},
+			step:         func(_ *fixture, at time.Duration) bool { return at < 5*minute || at >= 15*minute },
+			fires:        map[string]span{absent: {10 * minute, 15*minute - evaluateEvery}},
+			descriptions: map[string]string{absent: "for 5 minutes"},
 		},
 		{
 			name: "the operator does not answer, and then its pod is gone", long: 20 * minute,
-			tell: func(w *world, at time.Duration) bool {
+			step: func(w *fixture, at time.Duration) bool {
 				w.gone = at >= 8*minute
 				return at < 5*minute
 			},
 			fires: map[string]span{absent: {10 * minute, 20 * minute}},
 		},
 		{
-			name: "the operator is started anew", long: 20 * minute,
-			tell: func(_ *world, at time.Duration) bool { return at < 5*minute || at >= 8*minute },
+			name: "the operator restarts", long: 20 * minute,
+			step: func(_ *fixture, at time.Duration) bool { return at < 5*minute || at >= 8*minute },
 		},
 		{
-			name: "a worker is missing, and the operator is started anew meanwhile", long: 15 * minute,
-			tell: func(w *world, at time.Duration) bool {
+			name: "a worker is missing, and the operator restarts meanwhile", long: 15 * minute,
+			step: func(w *fixture, at time.Duration) bool {
 				if at == 3*minute {
 					w.start(t)
 				}
@@ -137,12 +137,12 @@ func stories(t *testing.T) []story {
 				w.Tests.Observe(restarted.LocustTest)
 				return true
 			},
-			fires: map[string]span{workersMissing: {5 * minute, 9*minute - evaluateEvery}},
-			says:  map[string]string{workersMissing: "load/shop runs with 2 connected workers"},
+			fires:        map[string]span{workersMissing: {5 * minute, 9*minute - evaluateEvery}},
+			descriptions: map[string]string{workersMissing: "load/shop runs with 2 connected workers"},
 		},
 		{
 			name: "requests begin to fail late in a long test, and recover", long: 60 * minute,
-			tell: func(w *world, at time.Duration) bool {
+			step: func(w *fixture, at time.Duration) bool {
 				if at > 30*minute && at <= 40*minute {
 					lateFailures.run(0.5)
 				} else {
@@ -153,12 +153,12 @@ func stories(t *testing.T) []story {
 			},
 			// 10 % of five minutes is reached after one minute of 50 %, and for one more minute that is not enough;
 			// it lasts for all but the last minute of the five that are looked back at.
-			fires: map[string]span{failureRatioHigh: {33*minute + evaluateEvery, 43*minute + evaluateEvery}},
-			says:  map[string]string{failureRatioHigh: "% of the requests that LocustTest load/shop made"},
+			fires:        map[string]span{failureRatioHigh: {33*minute + evaluateEvery, 43*minute + evaluateEvery}},
+			descriptions: map[string]string{failureRatioHigh: "% of the requests that LocustTest load/shop made"},
 		},
 		{
 			name: "requests fail at the start only", long: 30 * minute,
-			tell: func(w *world, at time.Duration) bool {
+			step: func(w *fixture, at time.Duration) bool {
 				if at < minute {
 					earlyFailures.run(0.3)
 				} else {
@@ -170,7 +170,7 @@ func stories(t *testing.T) []story {
 		},
 		{
 			name: "a test fails, its alerts end with it, and it is kept", long: 100 * minute,
-			tell: func(w *world, at time.Duration) bool {
+			step: func(w *fixture, at time.Duration) bool {
 				if at < 10*minute {
 					ending.run(0.5)
 					ending.Status.ConnectedWorkers = 1
@@ -185,11 +185,11 @@ func stories(t *testing.T) []story {
 				failureRatioHigh: {2*minute + evaluateEvery, 10*minute - evaluateEvery},
 				testFailed:       {10 * minute, 70*minute - evaluateEvery},
 			},
-			says: map[string]string{testFailed: "LocustTest load/shop failed within the last hour"},
+			descriptions: map[string]string{testFailed: "LocustTest load/shop failed within the last hour"},
 		},
 		{
-			name: "the first request takes long, and the operator is started anew meanwhile", long: 20 * minute,
-			tell: func(w *world, at time.Duration) bool {
+			name: "the first request takes long, and the operator restarts meanwhile", long: 20 * minute,
+			step: func(w *fixture, at time.Duration) bool {
 				switch at {
 				case 2 * minute:
 					delivered(slow.LocustTest, metav1.ConditionFalse, v2.ReasonNoRequests)
@@ -201,12 +201,12 @@ func stories(t *testing.T) []story {
 				w.Tests.Observe(slow.LocustTest)
 				return true
 			},
-			fires: map[string]span{notDelivered(v2.ReasonNoRequests): {2 * minute, 6*minute - evaluateEvery}},
-			says:  map[string]string{notDelivered(v2.ReasonNoRequests): "LocustTest load/shop runs or ended without the load that was asked for, with the reason NoRequests"},
+			fires:        map[string]span{notDelivered(v2.ReasonNoRequests): {2 * minute, 6*minute - evaluateEvery}},
+			descriptions: map[string]string{notDelivered(v2.ReasonNoRequests): "LocustTest load/shop runs or ended without the requested load, with the reason NoRequests"},
 		},
 		{
 			name: "a load is cut short, and the failed test is kept", long: 100 * minute,
-			tell: func(w *world, at time.Duration) bool {
+			step: func(w *fixture, at time.Duration) bool {
 				if at == 10*minute {
 					cut.end(v2.PhaseFailed, at)
 					delivered(cut.LocustTest, metav1.ConditionFalse, v2.ReasonLoadCutShort)
@@ -221,7 +221,7 @@ func stories(t *testing.T) []story {
 		},
 		{
 			name: "a worker is lost for a moment, and the test succeeds", long: 100 * minute,
-			tell: func(w *world, at time.Duration) bool {
+			step: func(w *fixture, at time.Duration) bool {
 				switch at {
 				case 5 * minute:
 					delivered(lossy.LocustTest, metav1.ConditionFalse, v2.ReasonWorkersLost)
@@ -235,7 +235,7 @@ func stories(t *testing.T) []story {
 		},
 		{
 			name: "a load is not observed", long: 20 * minute,
-			tell: func(w *world, at time.Duration) bool {
+			step: func(w *fixture, at time.Duration) bool {
 				delivered(unseen.LocustTest, metav1.ConditionUnknown, v2.ReasonNotObserved)
 				if at == 10*minute {
 					unseen.end(v2.PhaseSucceeded, at)
@@ -246,7 +246,7 @@ func stories(t *testing.T) []story {
 		},
 		{
 			name: "a failed test is deleted", long: 20 * minute,
-			tell: func(w *world, at time.Duration) bool {
+			step: func(w *fixture, at time.Duration) bool {
 				if at < 10*minute {
 					w.Tests.Observe(example("shop", v2.PhaseFailed))
 				} else {
@@ -258,7 +258,7 @@ func stories(t *testing.T) []story {
 		},
 		{
 			name: "an operator starts beside a test that failed long ago", long: 10 * minute,
-			tell: func(w *world, _ time.Duration) bool {
+			step: func(w *fixture, _ time.Duration) bool {
 				old := example("shop", v2.PhaseFailed)
 				old.Status.CompletionTime = new(metav1.NewTime(t0.Add(-2 * time.Hour)))
 				w.Tests.Observe(old)
@@ -267,19 +267,19 @@ func stories(t *testing.T) []story {
 		},
 		{
 			name: "a test cannot be reconciled", long: 40 * minute,
-			tell: func(w *world, at time.Duration) bool {
+			step: func(w *fixture, at time.Duration) bool {
 				// At most a minute lies between two tries.
 				if at >= 5*minute && at < 25*minute && at%minute == 0 {
 					w.reconcileErrors.WithLabelValues(controller).Inc()
 				}
 				return true
 			},
-			fires: map[string]span{reconcileErrors: {15 * minute, 29*minute - evaluateEvery}},
-			says:  map[string]string{reconcileErrors: "in namespace " + target["namespace"]},
+			fires:        map[string]span{reconcileErrors: {15 * minute, 29*minute - evaluateEvery}},
+			descriptions: map[string]string{reconcileErrors: "in namespace " + target["namespace"]},
 		},
 		{
 			name: "one error, and the errors of another controller", long: 40 * minute,
-			tell: func(w *world, at time.Duration) bool {
+			step: func(w *fixture, at time.Duration) bool {
 				if at == 5*minute {
 					w.reconcileErrors.WithLabelValues(controller).Inc()
 					w.Operator.StatusWrite(metrics.KindRefresh, metrics.ResultError)
@@ -290,19 +290,19 @@ func stories(t *testing.T) []story {
 		},
 		{
 			name: "statuses cannot be written", long: 40 * minute,
-			tell: func(w *world, at time.Duration) bool {
+			step: func(w *fixture, at time.Duration) bool {
 				work(w)
 				if at >= 5*minute && at < 25*minute && at%minute == 0 {
 					w.Operator.StatusWrite(metrics.KindTransition, metrics.ResultError)
 				}
 				return true
 			},
-			fires: map[string]span{writeErrors: {15 * minute, 29*minute - evaluateEvery}},
-			says:  map[string]string{writeErrors: "failing to write statuses"},
+			fires:        map[string]span{writeErrors: {15 * minute, 29*minute - evaluateEvery}},
+			descriptions: map[string]string{writeErrors: "failing to write statuses"},
 		},
 		{
 			name: "Locust does not answer", long: 60 * minute,
-			tell: func(w *world, at time.Duration) bool {
+			step: func(w *fixture, at time.Duration) bool {
 				work(w)
 				if at >= 15*minute && at < 40*minute {
 					for range 3 {
@@ -312,8 +312,8 @@ func stories(t *testing.T) []story {
 				return true
 			},
 			// While half of the requests fail, a fifth of ten minutes' is reached after two and a half.
-			fires: map[string]span{pollsFailing: {27*minute + evaluateEvery, 47 * minute}},
-			says:  map[string]string{pollsFailing: "% of the requests that the Locust operator in namespace " + target["namespace"]},
+			fires:        map[string]span{pollsFailing: {27*minute + evaluateEvery, 47 * minute}},
+			descriptions: map[string]string{pollsFailing: "% of the requests that the Locust operator in namespace " + target["namespace"]},
 		},
 	}
 }

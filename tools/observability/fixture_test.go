@@ -28,7 +28,7 @@ import (
 
 var t0 = time.Date(2026, time.January, 2, 3, 0, 0, 0, time.UTC)
 
-// example is a test with all that its status tells in a phase.
+// example returns a test with a complete status for the phase.
 func example(name, phase string) *v2.LocustTest {
 	test := &v2.LocustTest{ObjectMeta: metav1.ObjectMeta{Namespace: "load", Name: name}}
 	s := &test.Status
@@ -56,8 +56,8 @@ func delivered(test *v2.LocustTest, status metav1.ConditionStatus, reason string
 	test.Status.Conditions = []metav1.Condition{{Type: v2.ConditionTypeLoadDelivered, Status: status, Reason: reason}}
 }
 
-// world is an operator that Prometheus scrapes.
-type world struct {
+// fixture is an operator that Prometheus scrapes, with the stored series.
+type fixture struct {
 	*metrics.Metrics
 	reconcileErrors *prometheus.CounterVec
 	target          map[string]string
@@ -67,14 +67,14 @@ type world struct {
 	registry *prometheus.Registry
 	history  history
 	last     map[string]labels.Labels
-	// gone is true while there is no operator to be scraped.
+	// gone is set while there is no target to scrape.
 	gone   bool
 	engine *promqlengine.Engine
 }
 
-func newWorld(t *testing.T) *world {
+func newFixture(t *testing.T) *fixture {
 	t.Helper()
-	w := &world{target: targetOf(t), honorLabels: monitor(t).Spec.Endpoints[0].HonorLabels, now: t0, history: history{}}
+	w := &fixture{target: targetOf(t), honorLabels: monitor(t).Spec.Endpoints[0].HonorLabels, now: t0, history: history{}}
 	w.engine = promqlengine.NewEngine(promqlengine.EngineOpts{
 		MaxSamples: 1e6, Timeout: time.Minute, LookbackDelta: 5 * time.Minute, Parser: promql,
 	})
@@ -82,13 +82,13 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-// start starts the operator, again when it ran: what it counted is lost, and its pod has another name.
-func (w *world) start(t *testing.T) {
+// start starts or restarts the operator: its counters are reset, and its pod has another name.
+func (w *fixture) start(t *testing.T) {
 	t.Helper()
 	w.Metrics, w.registry = metrics.New(), prometheus.NewPedanticRegistry()
 	require.NoError(t, w.Register(w.registry))
 	w.reconcileErrors = prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "controller_runtime_reconcile_errors_total", Help: "Stands for controller-runtime's own.",
+		Name: "controller_runtime_reconcile_errors_total", Help: "Replaces controller-runtime's own.",
 	}, []string{"controller"})
 	w.reconcileErrors.WithLabelValues(controllerName(t))
 	w.registry.MustRegister(w.reconcileErrors)
@@ -96,8 +96,8 @@ func (w *world) start(t *testing.T) {
 	w.target["pod"] += "x"
 }
 
-// scrape does what Prometheus does at a scrape of the target; families are exposed beside the operator's own.
-func (w *world) scrape(t *testing.T, answers bool, families ...*dto.MetricFamily) {
+// scrape stores series as a scrape by Prometheus does; families are exposed in addition to the operator's own.
+func (w *fixture) scrape(t *testing.T, answers bool, families ...*dto.MetricFamily) {
 	t.Helper()
 	if w.gone {
 		w.vanish()
@@ -124,8 +124,8 @@ func (w *world) scrape(t *testing.T, answers bool, families ...*dto.MetricFamily
 	w.history.append(w.stored(point{name: "up"}), w.now, up)
 }
 
-// vanish does what Prometheus does when the target is gone.
-func (w *world) vanish() {
+// vanish marks series as stale, as Prometheus does when the target is gone.
+func (w *fixture) vanish() {
 	for _, series := range w.last {
 		w.history.append(series, w.now, math.Float64frombits(value.StaleNaN))
 	}
@@ -133,8 +133,8 @@ func (w *world) vanish() {
 	w.history.append(w.stored(point{name: "up"}), w.now, math.Float64frombits(value.StaleNaN))
 }
 
-// stored are the labels by which Prometheus keeps a series.
-func (w *world) stored(p point) labels.Labels {
+// stored returns the labels with which Prometheus stores a series.
+func (w *fixture) stored(p point) labels.Labels {
 	b := labels.NewBuilder(labels.FromMap(w.target))
 	b.Set(model.MetricNameLabel, p.name)
 	for name, value := range p.labels {
@@ -146,8 +146,8 @@ func (w *world) stored(p point) labels.Labels {
 	return b.Labels()
 }
 
-// query evaluates an expression as it is now.
-func (w *world) query(t *testing.T, expression string) promqlengine.Vector {
+// query evaluates an expression at the current time.
+func (w *fixture) query(t *testing.T, expression string) promqlengine.Vector {
 	t.Helper()
 	query, err := w.engine.NewInstantQuery(t.Context(), w.history, nil, expression, w.now)
 	require.NoError(t, err, expression)
@@ -160,7 +160,7 @@ func (w *world) query(t *testing.T, expression string) promqlengine.Vector {
 	return slices.Clone(vector)
 }
 
-// history is what Prometheus has stored, by the text of the labels.
+// history has the stored series of Prometheus, by the text of their labels.
 type history map[string]*recorded
 
 type recorded struct {
@@ -181,8 +181,8 @@ func (h history) Querier(int64, int64) (storage.Querier, error) {
 	return querier{history: h}, nil
 }
 
-// querier selects from the history. Expressions ask for nothing but series, and get all samples: none lies in the
-// future of a query.
+// querier selects series from the history. It returns all samples of a series: none is later than
+// a query.
 type querier struct {
 	storage.LabelQuerier
 	history history
