@@ -87,10 +87,10 @@ func run() error {
 		return err
 	}
 	reconciler := &controllers.LocustTestReconciler{
-		Client:   mgr.GetClient(),
-		Live:     mgr.GetAPIReader(),
-		Recorder: mgr.GetEventRecorder("locust-k8s-operator"),
-		Clock:    now,
+		Client:    mgr.GetClient(),
+		APIReader: mgr.GetAPIReader(),
+		Recorder:  mgr.GetEventRecorder("locust-k8s-operator"),
+		Clock:     now,
 		Settings: status.Settings{
 			StartupDeadline: settings.StartupDeadline, JobTTL: settings.JobTTL, PollInterval: settings.PollInterval,
 		},

@@ -59,7 +59,7 @@ func statusUnder(t *testing.T, f fault) *v2.LocustTestStatus {
 	c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(test).WithStatusSubresource(test).
 		WithIndex(&corev1.Pod{}, "test", func(client.Object) []string { return nil }).Build()
 	reconciler := &controllers.LocustTestReconciler{
-		Client: breaking(c, c, f), Live: c, Recorder: events.NewFakeRecorder(100), Clock: clock.RealClock{}, RefreshInterval: 10 * time.Second,
+		Client: breaking(c, c, f), APIReader: c, Recorder: events.NewFakeRecorder(100), Clock: clock.RealClock{}, RefreshInterval: 10 * time.Second,
 	}
 	_, err := reconciler.Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKeyFromObject(test)})
 	require.NoError(t, err)
