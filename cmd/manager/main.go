@@ -65,7 +65,7 @@ func run() error {
 	log := ctrl.Log.WithName("setup")
 	log.Info("Locust Kubernetes Operator", "version", version)
 
-	server, keeper := newWebhookServer(settings)
+	server, rotator := newWebhookServer(settings)
 	// Every time of the operator is one of the API server, as the times in objects are.
 	now := serverclock.New(clock.RealClock{})
 	mgr, err := newManager(settings, server, now)
@@ -73,7 +73,7 @@ func run() error {
 		return err
 	}
 	if settings.WebhookCertificates != config.WebhooksOff {
-		if err := addWebhooks(mgr, keeper); err != nil {
+		if err := addWebhooks(mgr, rotator); err != nil {
 			return err
 		}
 	}
@@ -87,10 +87,10 @@ func run() error {
 		return err
 	}
 	reconciler := &controllers.LocustTestReconciler{
-		Client:    mgr.GetClient(),
-		APIReader: mgr.GetAPIReader(),
-		Recorder:  mgr.GetEventRecorder("locust-k8s-operator"),
-		Clock:     now,
+		Client:   mgr.GetClient(),
+		APIReader:     mgr.GetAPIReader(),
+		Recorder: mgr.GetEventRecorder("locust-k8s-operator"),
+		Clock:    now,
 		Settings: status.Settings{
 			StartupDeadline: settings.StartupDeadline, JobTTL: settings.JobTTL, PollInterval: settings.PollInterval,
 		},
@@ -105,39 +105,39 @@ func run() error {
 	return mgr.Start(ctx)
 }
 
-// newWebhookServer returns the server of the webhooks, and the keeper of its certificate when that is the operator itself.
-func newWebhookServer(settings *config.Config) (ctrlwebhook.Server, *certs.Keeper) {
+// newWebhookServer returns the webhook server, and the Rotator of its certificate if the operator manages that itself.
+func newWebhookServer(settings *config.Config) (ctrlwebhook.Server, *certs.Rotator) {
 	options := ctrlwebhook.Options{Port: settings.WebhookPort, CertDir: settings.WebhookCertDir}
 	if settings.WebhookCertificates != config.WebhooksSelf {
 		return webhook.NewServer(options), nil
 	}
-	keeper := &certs.Keeper{
+	rotator := &certs.Rotator{
 		Clock:         clock.RealClock{},
 		Key:           client.ObjectKey{Namespace: settings.WebhookNamespace, Name: settings.WebhookName},
 		Configuration: settings.WebhookName,
 		CRD:           crdName,
 	}
-	options.TLSOpts = []func(*tls.Config){func(c *tls.Config) { c.GetCertificate = keeper.GetCertificate }}
-	return webhook.NewServer(options), keeper
+	options.TLSOpts = []func(*tls.Config){func(c *tls.Config) { c.GetCertificate = rotator.GetCertificate }}
+	return webhook.NewServer(options), rotator
 }
 
-// addWebhooks serves conversion and admission on every replica, with the certificate that the keeper has or, without
-// one, that of the server's folder.
-func addWebhooks(mgr ctrl.Manager, keeper *certs.Keeper) error {
+// addWebhooks serves conversion and admission on every replica, with the certificate of the Rotator or, if it is nil, that of the
+// server's directory.
+func addWebhooks(mgr ctrl.Manager, rotator *certs.Rotator) error {
 	if err := webhook.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("set up the webhooks: %w", err)
 	}
 	if err := mgr.AddReadyzCheck("webhooks", webhook.UntilStarted(mgr.GetWebhookServer().StartedChecker())); err != nil {
 		return fmt.Errorf("add /readyz/webhooks: %w", err)
 	}
-	if keeper == nil {
+	if rotator == nil {
 		return nil
 	}
-	keeper.Client, keeper.Live = mgr.GetClient(), mgr.GetAPIReader()
-	if err := keeper.SetupWithManager(mgr); err != nil {
+	rotator.Client, rotator.APIReader = mgr.GetClient(), mgr.GetAPIReader()
+	if err := rotator.SetupWithManager(mgr); err != nil {
 		return err
 	}
-	if err := mgr.AddReadyzCheck("webhook-certificate", keeper.Ready); err != nil {
+	if err := mgr.AddReadyzCheck("webhook-certificate", rotator.Ready); err != nil {
 		return fmt.Errorf("add /readyz/webhook-certificate: %w", err)
 	}
 	return nil
@@ -153,14 +153,14 @@ func newPoller(settings *config.Config, cluster *rest.Config, observed *metrics.
 		_, err := rest.InClusterConfig()
 		direct = err == nil
 	}
-	asker := locust.NewDirect()
+	locustClient := locust.NewDirect()
 	if !direct {
 		var err error
-		if asker, err = locust.NewProxy(cluster); err != nil {
+		if locustClient, err = locust.NewProxy(cluster); err != nil {
 			return nil, fmt.Errorf("reach Locust through the API server: %w", err)
 		}
 	}
-	return controllers.NewPoller(asker, settings.PollInterval, settings.PollConcurrency, now, observed.Operator), nil
+	return controllers.NewPoller(locustClient, settings.PollInterval, settings.PollConcurrency, now, observed.Operator), nil
 }
 
 // protect lets only those read the metrics who may.
