@@ -10,7 +10,7 @@ import (
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 )
 
-// fact is one number that a status tells.
+// fact is an index of one number of a status.
 type fact int
 
 const (
@@ -30,14 +30,14 @@ const (
 	progressRatio
 	startTime
 	completionTime
-	// facts is how many there are.
+	// facts is the number of facts.
 	facts
 )
 
-// values holds a number for each fact; NaN where it is not known.
+// values holds a number for each fact; NaN if unknown.
 type values [facts]float64
 
-// exposition is how a fact is exposed.
+// exposition describes how a fact is exposed.
 type exposition struct {
 	desc     *prometheus.Desc
 	kind     prometheus.ValueType
@@ -75,12 +75,12 @@ func expositions() [facts]exposition {
 	}
 }
 
-// testDesc describes a metric of a test.
+// testDesc returns the description of a metric of a test.
 func testDesc(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc("locust_test_"+name, help, append([]string{"namespace", "name"}, labels...), nil)
 }
 
-// read takes the facts from a status.
+// read returns the facts of a status.
 func read(s *v2.LocustTestStatus) values {
 	var v values
 	for i := range v {
@@ -96,8 +96,8 @@ func read(s *v2.LocustTestStatus) values {
 	return v
 }
 
-// readLoad takes what is true of the load at this moment. Statuses freeze some of it when the load ends; as a series
-// it would look like a load that goes on.
+// readLoad reads the facts that describe the running load. A status keeps some of them after the load has stopped; as a series
+// that would look like running load.
 func (v *values) readLoad(s *v2.LocustTestStatus) {
 	if s.IsTerminal() || s.TestResult != nil && s.TestResult.Final {
 		return
@@ -120,7 +120,7 @@ func (v *values) readLoad(s *v2.LocustTestStatus) {
 	}
 }
 
-// readResult takes what Locust measured over the whole test.
+// readResult reads the measurements of the whole test.
 func (v *values) readResult(r *v2.TestResult) {
 	if r == nil {
 		return
@@ -137,7 +137,7 @@ func (v *values) readResult(r *v2.TestResult) {
 	v[responseTimeAverage] = seconds(r.AverageResponseTime)
 }
 
-// number reads a decimal number; NaN when it is none.
+// number parses a decimal number; NaN if it is invalid.
 func number(text string) float64 {
 	n, err := strconv.ParseFloat(text, 64)
 	if err != nil || math.IsInf(n, 0) {
@@ -146,7 +146,7 @@ func number(text string) float64 {
 	return n
 }
 
-// seconds is a duration in seconds; NaN without one.
+// seconds returns a duration in seconds; NaN if it is nil.
 func seconds(d *metav1.Duration) float64 {
 	if d == nil {
 		return math.NaN()
@@ -154,7 +154,7 @@ func seconds(d *metav1.Duration) float64 {
 	return d.Seconds()
 }
 
-// unix is a time in seconds since 1970; NaN without one.
+// unix returns a time in seconds since 1970; NaN if it is nil.
 func unix(t *metav1.Time) float64 {
 	if t.IsZero() {
 		return math.NaN()
