@@ -1,5 +1,4 @@
-// Package config holds the operator's own settings: flags, each with an environment variable, validated at
-// start.
+// Package config parses and validates the operator's settings: flags, each with an environment variable.
 package config
 
 import (
@@ -13,77 +12,77 @@ import (
 	"time"
 )
 
-// EnvPrefix is put before the environment variable of a flag: --startup-deadline is
-// LOCUST_OPERATOR_STARTUP_DEADLINE. A flag on the command line wins.
+// EnvPrefix is the prefix of the environment variable of a flag: --startup-deadline is LOCUST_OPERATOR_STARTUP_DEADLINE. A flag
+// on the command line takes precedence.
 const EnvPrefix = "LOCUST_OPERATOR_"
 
-// How Locust's web API is reached.
+// Values of --locust-access.
 const (
 	AccessAuto   = "auto"
 	AccessDirect = "direct"
 	AccessProxy  = "proxy"
 )
 
-// Where the certificate of the webhooks comes from.
+// Values of --webhook-certificates.
 const (
-	// WebhooksOff serves no webhooks: v1 cannot be used, and tests are validated by the reconciler alone.
+	// WebhooksOff disables the webhooks: v1 cannot be used, and only the reconciler validates tests.
 	WebhooksOff = "off"
-	// WebhooksSelf makes and rotates certificate and authority.
+	// WebhooksSelf creates and rotates the certificate and its CA.
 	WebhooksSelf = "self"
-	// WebhooksFiles serves tls.crt and tls.key of a folder, as cert-manager or OLM put them there.
+	// WebhooksFiles serves tls.crt and tls.key of a directory, which cert-manager or OLM writes.
 	WebhooksFiles = "files"
 )
 
-// namespaceFile is where every pod finds the name of its namespace.
+// namespaceFile contains the namespace of the pod.
 const namespaceFile = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 
-// Config are the operator's settings.
+// Config holds the operator's settings.
 type Config struct {
-	// StartupDeadline is how long a test's pods may stay unhealthy before all workers have been connected once;
-	// after it the test is Failed. 0 waits for ever.
+	// StartupDeadline is how long a test's pods may be unhealthy before all workers have been connected once; after it the test
+	// fails. Zero disables it.
 	StartupDeadline time.Duration
-	// JobTTL is put on the Jobs of a finished test (whole seconds); nil keeps them until the test is deleted.
+	// JobTTL is the TTL of the Jobs of a finished test, in whole seconds; nil keeps them until the test is deleted.
 	JobTTL *time.Duration
-	// StatusRefreshInterval is how often counters and messages are written while nothing else changes.
+	// StatusRefreshInterval is the minimum time between status writes that change only counters and messages.
 	StatusRefreshInterval time.Duration
-	// PollInterval is how often the web API of each running test's master is asked; 0 asks none.
+	// PollInterval is the interval between polls of the web API of each running test's master; zero disables polling.
 	PollInterval time.Duration
-	// PollConcurrency is how many masters are asked at the same time.
+	// PollConcurrency is the maximum number of concurrent polls.
 	PollConcurrency int
-	// LocustAccess is how the masters are reached: AccessAuto, AccessDirect or AccessProxy.
+	// LocustAccess is how the operator connects to the masters: AccessAuto, AccessDirect or AccessProxy.
 	LocustAccess string
-	// Concurrency is how many tests are reconciled at the same time.
+	// Concurrency is the maximum number of concurrent reconciles.
 	Concurrency int
-	// KubeAPIQPS and KubeAPIBurst bound the operator's requests to the API server, per second; 0 leaves that to the API
-	// server's priority and fairness, as controller-runtime does by default.
+	// KubeAPIQPS and KubeAPIBurst limit the operator's requests to the API server, per second; zero leaves that to API Priority
+	// and Fairness, as controller-runtime does by default.
 	KubeAPIQPS   float64
 	KubeAPIBurst int
-	// WatchNamespaces are the namespaces whose tests are run; empty means all.
+	// WatchNamespaces are the namespaces of the tests to run; empty means all.
 	WatchNamespaces []string
-	// LeaderElect lets one of several operator pods work at a time.
+	// LeaderElect enables leader election, so that only one of several operator pods is active.
 	LeaderElect bool
-	// LeaderElectionID is the name of the Lease that they compete for.
+	// LeaderElectionID is the name of the Lease.
 	LeaderElectionID string
-	// MetricsAddress and ProbeAddress are listen addresses; "0" turns the metrics off.
+	// MetricsAddress and ProbeAddress are listen addresses; "0" disables the metrics.
 	MetricsAddress, ProbeAddress string
-	// PprofAddress is where Go's profiles are served; empty serves none.
+	// PprofAddress is the listen address of Go's profiles; empty disables them.
 	PprofAddress string
-	// MetricsSecure serves the metrics over TLS to authenticated and authorised clients only.
+	// MetricsSecure serves the metrics over TLS to authenticated and authorized clients only.
 	MetricsSecure bool
-	// WebhookCertificates is where the certificate of the webhooks comes from: WebhooksOff, WebhooksSelf or WebhooksFiles.
+	// WebhookCertificates is the source of the webhook certificate: WebhooksOff, WebhooksSelf or WebhooksFiles.
 	WebhookCertificates string
-	// WebhookPort is where the webhooks are served.
+	// WebhookPort is the port of the webhook server.
 	WebhookPort int
-	// WebhookCertDir is the folder of WebhooksFiles.
+	// WebhookCertDir is the directory for WebhooksFiles.
 	WebhookCertDir string
 	// WebhookName is the name of the webhooks' Service, Secret and ValidatingWebhookConfiguration, for WebhooksSelf.
 	WebhookName string
-	// WebhookNamespace is that of the Service and the Secret, for WebhooksSelf.
+	// WebhookNamespace is the namespace of the Service and the Secret, for WebhooksSelf.
 	WebhookNamespace string
 }
 
-// Load reads the settings from the flags in args and, where a flag is not given, from the environment.
-// Further flags may have been bound to fs before. All errors are told at once, each with its remedy.
+// Load returns the settings from the flags in args and, for flags not given, from the environment. The caller may have added
+// flags to fs. The error lists all invalid settings, each with how to fix it.
 func Load(fs *flag.FlagSet, args []string, getenv func(string) string) (*Config, error) {
 	var c Config
 	var jobTTL, namespaces string
@@ -146,7 +145,7 @@ func Load(fs *flag.FlagSet, args []string, getenv func(string) string) (*Config,
 	return &c, nil
 }
 
-// fromEnvironment sets the flags that were not given from the environment.
+// fromEnvironment sets the flags that were not given.
 func fromEnvironment(fs *flag.FlagSet, getenv func(string) string) error {
 	given := map[string]bool{}
 	fs.Visit(func(f *flag.Flag) { given[f.Name] = true })
