@@ -1,8 +1,7 @@
-// Package gather reads connections on which small pieces come all the time, as events of watches do, in gatherings.
+// Package gather delays reads of a busy connection so that many small watch events wake the process once.
 //
-// Each piece that is read when it comes wakes the process: system calls, thread switches and a run of Go's scheduler, which
-// together cost more than the piece itself. Pieces that are read together cost that once. Network cards do the same
-// (interrupt coalescing).
+// Each read of a small piece costs system calls, thread switches and a run of Go's scheduler, more than the piece itself.
+// Network cards do the same (interrupt coalescing).
 package gather
 
 import (
