@@ -166,12 +166,12 @@ func newPoller(settings *config.Config, cluster *rest.Config, observed *metrics.
 
 // authFilter returns a filter that serves the metrics to authorized clients only.
 func authFilter(cluster *rest.Config, client *http.Client) (metricsserver.Filter, error) {
-	access, err := metrics.NewAccess(cluster, client)
+	filter, err := metrics.NewAuthFilter(cluster, client)
 	if err != nil {
 		return nil, fmt.Errorf("protect the metrics: %w", err)
 	}
 	return func(log logr.Logger, handler http.Handler) (http.Handler, error) {
-		return access.Handler(log, handler), nil
+		return filter.Handler(log, handler), nil
 	}, nil
 }
 
