@@ -106,7 +106,7 @@ func buildMessage(err error) string {
 	if len(all) == 1 {
 		return all[0].Error()
 	}
-	lines := []string{fmt.Sprintf("%d problems, the first: %s", len(all), all[0])}
+	lines := []string{fmt.Sprintf("%d problems, first: %s", len(all), all[0])}
 	for _, problem := range all {
 		lines = append(lines, problem.Error())
 	}
@@ -123,7 +123,7 @@ func (r *LocustTestReconciler) deleteOrphans(ctx context.Context, plan *status.P
 			errs = append(errs, fmt.Errorf("delete orphaned pod %s/%s: %w", pod.Namespace, pod.Name, err))
 			continue
 		}
-		logf.FromContext(ctx).Info("deleted a pod that nobody owned any more", "pod", pod.Name)
+		logf.FromContext(ctx).Info("deleted orphaned pod", "pod", pod.Name)
 	}
 	return errors.Join(errs...)
 }
@@ -151,7 +151,7 @@ func (r *LocustTestReconciler) createOne(ctx context.Context, test *v2.LocustTes
 		}
 		// A previous process created it, maybe from another spec: reconcile again.
 		mem.expectWrite(kind, object, r.Clock.Now())
-		return false, fmt.Errorf("%s %s exists already; the cache was behind", kind, name)
+		return false, fmt.Errorf("%s %s already exists; the cache was behind", kind, name)
 	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
 		// The test will be deleted with its namespace.
 		return false, fmt.Errorf("create %s %s: %w", kind, name, err)
@@ -161,7 +161,7 @@ func (r *LocustTestReconciler) createOne(ctx context.Context, test *v2.LocustTes
 	if !final {
 		// Do not fail the reconcile: status, polls and startup deadline must go on.
 		mem.refuse(obs.Failure, r.Clock.Now())
-		logf.FromContext(ctx).Info("cannot create an object yet", "object", kind, "name", name, "reason", err.Error(), "retryIn", mem.retryWait.String())
+		logf.FromContext(ctx).Info("creation refused, will retry", "object", kind, "name", name, "reason", err.Error(), "retryIn", mem.retryWait.String())
 	}
 	return false, nil
 }
@@ -200,7 +200,7 @@ func (r *LocustTestReconciler) end(ctx context.Context, mem *testState, obs *sta
 			errs = append(errs, err)
 			continue
 		}
-		logf.FromContext(ctx).Info("stopped, because the test has ended", "job", job.Name)
+		logf.FromContext(ctx).Info("stopped Job of finished test", "job", job.Name)
 	}
 	for _, job := range plan.Expire {
 		spec := map[string]any{"ttlSecondsAfterFinished": int64(*r.Settings.JobTTL / time.Second)}
@@ -247,6 +247,6 @@ func (r *LocustTestReconciler) deleteWorkerJob(ctx context.Context, mem *testSta
 	}
 	mem.deleted[job.UID] = true
 	delete(mem.objects, kindWorkerJob)
-	logf.FromContext(ctx).Info("deleted the finished worker Job to start the workers again", "job", job.Name)
+	logf.FromContext(ctx).Info("deleted finished worker Job to restart the workers", "job", job.Name)
 	return nil
 }

@@ -117,7 +117,7 @@ func (x *eventReader) follow(namespace string) {
 		took := time.Since(began)
 		<-x.slots
 		if err != nil && x.trigger.ctx.Err() == nil {
-			logf.Log.WithName("events").Error(err, "the Events of what hangs cannot be read", "namespace", namespace)
+			logf.Log.WithName("events").Error(err, "cannot list Events of stuck objects", "namespace", namespace)
 		}
 		for _, name := range changed {
 			x.trigger.enqueue(types.NamespacedName{Namespace: namespace, Name: name})
@@ -151,7 +151,7 @@ func (x *eventReader) readNamespace(namespace string) ([]string, error) {
 		}
 	})
 	if err != nil {
-		return nil, fmt.Errorf("list the warnings of namespace %s: %w", namespace, err)
+		return nil, fmt.Errorf("list Warning Events in namespace %s: %w", namespace, err)
 	}
 	if len(byObject) > 0 {
 		err := x.read(namespace, corev1.EventTypeNormal, func(e *corev1.Event) {
@@ -160,7 +160,7 @@ func (x *eventReader) readNamespace(namespace string) ([]string, error) {
 			}
 		})
 		if err != nil {
-			return nil, fmt.Errorf("list the Events of namespace %s: %w", namespace, err)
+			return nil, fmt.Errorf("list Normal Events in namespace %s: %w", namespace, err)
 		}
 	}
 	return x.update(namespace, wanted, byObject, began), nil

@@ -299,14 +299,14 @@ func (r *LocustTestReconciler) driftedRun(ctx context.Context, mem *testState, j
 		if apierrors.IsNotFound(err) {
 			return nil, nil // the deletion will reach the cache
 		}
-		return nil, fmt.Errorf("read the run's spec off Job %s/%s: %w", job.Namespace, job.Name, err)
+		return nil, fmt.Errorf("read the run's spec from Job %s/%s: %w", job.Namespace, job.Name, err)
 	}
 	if full.UID != job.UID {
-		return nil, fmt.Errorf("read the run's spec off Job %s/%s: another Job has its name now", job.Namespace, job.Name)
+		return nil, fmt.Errorf("read the run's spec from Job %s/%s: it was replaced by another Job", job.Namespace, job.Name)
 	}
 	run, err := resources.RunOf(full)
 	if err != nil {
-		logf.FromContext(ctx).Error(err, "the run's spec cannot be read", "job", job.Name)
+		logf.FromContext(ctx).Error(err, "cannot decode the run's spec", "job", job.Name)
 		run = nil
 	}
 	if mem.drifted == nil {

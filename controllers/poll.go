@@ -154,7 +154,7 @@ func (p *Poller) poll(state *masterPoll, test types.NamespacedName) {
 func (p *Poller) stats(target locust.Target) (response *report.Report, err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			response, err = nil, fmt.Errorf("the answer cannot be read: %v", r)
+			response, err = nil, fmt.Errorf("cannot decode the response: %v", r)
 		}
 	}()
 	return p.client.Stats(context.Background(), target)

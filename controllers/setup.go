@@ -64,13 +64,13 @@ func (r *LocustTestReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Ma
 		})
 	if r.Poller != nil {
 		if err := mgr.Add(r.Poller); err != nil {
-			return fmt.Errorf("add the poller of Locust's masters: %w", err)
+			return fmt.Errorf("add the poller: %w", err)
 		}
 		build = build.WatchesRawSource(r.Poller.source())
 	}
 	r.eventReader = newEventReader(r.APIReader, r.Clock)
 	if err := mgr.Add(r.eventReader.trigger); err != nil {
-		return fmt.Errorf("add the reader of Events: %w", err)
+		return fmt.Errorf("add the Event reader: %w", err)
 	}
 	build = build.WatchesRawSource(r.eventReader.trigger.source())
 	return build.Complete(r)

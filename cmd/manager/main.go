@@ -158,7 +158,7 @@ func newPoller(settings *config.Config, cluster *rest.Config, observed *metrics.
 	if !direct {
 		var err error
 		if locustClient, err = locust.NewProxy(cluster); err != nil {
-			return nil, fmt.Errorf("reach Locust through the API server: %w", err)
+			return nil, fmt.Errorf("set up the proxy client for Locust: %w", err)
 		}
 	}
 	return controllers.NewPoller(locustClient, settings.PollInterval, settings.PollConcurrency, now, observed.Operator), nil
@@ -168,7 +168,7 @@ func newPoller(settings *config.Config, cluster *rest.Config, observed *metrics.
 func authFilter(cluster *rest.Config, client *http.Client) (metricsserver.Filter, error) {
 	filter, err := metrics.NewAuthFilter(cluster, client)
 	if err != nil {
-		return nil, fmt.Errorf("protect the metrics: %w", err)
+		return nil, fmt.Errorf("set up the metrics filter: %w", err)
 	}
 	return func(log logr.Logger, handler http.Handler) (http.Handler, error) {
 		return filter.Handler(log, handler), nil
@@ -198,7 +198,7 @@ func newManager(settings *config.Config, webhooks ctrlwebhook.Server, now *serve
 
 	cluster, err := ctrl.GetConfig()
 	if err != nil {
-		return nil, fmt.Errorf("no cluster to work on; run in a pod, or set KUBECONFIG: %w", err)
+		return nil, fmt.Errorf("no cluster configured; run in a pod or set KUBECONFIG: %w", err)
 	}
 	// Compressed watches cost the API server and the operator more than they save on the network between them.
 	cluster.DisableCompression = true
