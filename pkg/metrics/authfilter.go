@@ -54,11 +54,11 @@ type decision int
 func NewAuthFilter(config *rest.Config, client *http.Client) (*AuthFilter, error) {
 	authentication, err := authenticationclient.NewForConfigAndClient(config, client)
 	if err != nil {
-		return nil, fmt.Errorf("client for token reviews: %w", err)
+		return nil, fmt.Errorf("create the client for TokenReviews: %w", err)
 	}
 	authorization, err := authorizationclient.NewForConfigAndClient(config, client)
 	if err != nil {
-		return nil, fmt.Errorf("client for access reviews: %w", err)
+		return nil, fmt.Errorf("create the client for SubjectAccessReviews: %w", err)
 	}
 	return newAuthFilter(authentication.TokenReviews(), authorization.SubjectAccessReviews()), nil
 }
@@ -73,8 +73,8 @@ func (f *AuthFilter) Handler(log logr.Logger, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		code, err := f.authorize(r)
 		if err != nil {
-			log.Error(err, "cannot ask the API server who may read the metrics")
-			http.Error(w, "the API server cannot be asked whether you may; try again", http.StatusServiceUnavailable)
+			log.Error(err, "cannot authorize a request for the metrics")
+			http.Error(w, "authorization is unavailable; try again", http.StatusServiceUnavailable)
 			return
 		}
 		if code != http.StatusOK {
@@ -100,7 +100,7 @@ func (f *AuthFilter) authorize(r *http.Request) (decision, error) {
 	case f.slots <- struct{}{}:
 		defer func() { <-f.slots }()
 	default:
-		return 0, errors.New("too many unknown tokens at once")
+		return 0, errors.New("too many concurrent reviews")
 	}
 	ctx, stop := context.WithTimeout(r.Context(), reviewTimeout)
 	defer stop()

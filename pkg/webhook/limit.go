@@ -96,7 +96,7 @@ func (s *Server) Start(ctx context.Context) error {
 	if config.GetCertificate == nil {
 		watcher, err := certwatcher.New(filepath.Join(s.options.CertDir, "tls.crt"), filepath.Join(s.options.CertDir, "tls.key"))
 		if err != nil {
-			return fmt.Errorf("read the certificate of the webhooks: %w", err)
+			return fmt.Errorf("read the webhook certificate: %w", err)
 		}
 		config.GetCertificate = watcher.GetCertificate
 		go func() { _ = watcher.Start(ctx) }() // ends with the context
@@ -127,7 +127,7 @@ func (s *Server) Start(ctx context.Context) error {
 func (s *Server) StartedChecker() healthz.Checker {
 	return func(*http.Request) error {
 		if !s.listening.Load() {
-			return errors.New("the webhook server does not listen yet")
+			return errors.New("the webhook server is not listening yet")
 		}
 		return nil
 	}
@@ -162,7 +162,7 @@ func (s *Server) limit(path string, hook http.Handler) http.Handler {
 			refuseSize(w)
 			return
 		case err != nil:
-			http.Error(w, "the request body could not be read: "+err.Error(), http.StatusBadRequest)
+			http.Error(w, "cannot read the request body: "+err.Error(), http.StatusBadRequest)
 			return
 		}
 		if handling != nil {
@@ -226,5 +226,5 @@ func refuseSize(w http.ResponseWriter) {
 // refuseBusy responds 503 with Retry-After, so that the API server's client retries.
 func refuseBusy(w http.ResponseWriter) {
 	w.Header().Set("Retry-After", "1")
-	http.Error(w, "too many requests at the same time; try again", http.StatusServiceUnavailable)
+	http.Error(w, "too many concurrent requests; try again", http.StatusServiceUnavailable)
 }

@@ -253,5 +253,5 @@ func TestServer(t *testing.T) {
 	assert.NoError(t, <-ended)
 
 	missing := NewServer(ctrlwebhook.Options{Host: "127.0.0.1", Port: port, CertDir: t.TempDir()})
-	assert.ErrorContains(t, missing.Start(t.Context()), "read the certificate of the webhooks")
+	assert.ErrorContains(t, missing.Start(t.Context()), "read the webhook certificate")
 }

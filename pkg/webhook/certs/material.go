@@ -55,7 +55,7 @@ func renew(data map[string][]byte, hosts []string, now time.Time) (map[string][]
 	}
 	if newCA {
 		if ca, err = maker.CreateCACert(begin, now.Add(caLifetime)); err != nil {
-			return nil, fmt.Errorf("make an authority: %w", err)
+			return nil, fmt.Errorf("create a CA: %w", err)
 		}
 	}
 	end := now.Add(serverLifetime)
@@ -64,7 +64,7 @@ func renew(data map[string][]byte, hosts []string, now time.Time) (map[string][]
 	}
 	cert, key, err := maker.CreateCertPEM(ca, begin, end)
 	if err != nil {
-		return nil, fmt.Errorf("make a certificate: %w", err)
+		return nil, fmt.Errorf("create a certificate: %w", err)
 	}
 	renewed := maps.Clone(data)
 	if renewed == nil {
@@ -96,7 +96,7 @@ func loadCA(data map[string][]byte) (*rotator.KeyPairArtifacts, error) {
 	}
 	key, ok := pair.PrivateKey.(*rsa.PrivateKey)
 	if !ok {
-		return nil, errors.New("the authority's key is not an RSA key")
+		return nil, errors.New("the CA key is not an RSA key")
 	}
 	return &rotator.KeyPairArtifacts{Cert: pair.Leaf, Key: key, CertPEM: data[keyCACert], KeyPEM: data[keyCAKey]}, nil
 }

@@ -85,7 +85,7 @@ func (r *Rotator) ensureSecret(ctx context.Context) (*corev1.Secret, error) {
 	err := r.APIReader.Get(ctx, r.Key, secret)
 	missing := apierrors.IsNotFound(err)
 	if err != nil && !missing {
-		return nil, fmt.Errorf("read the webhooks' Secret %s: %w", r.Key, err)
+		return nil, fmt.Errorf("read the webhook Secret %s: %w", r.Key, err)
 	}
 	data, err := renew(secret.Data, r.hosts(), r.Clock.Now())
 	if err != nil {
@@ -95,7 +95,7 @@ func (r *Rotator) ensureSecret(ctx context.Context) (*corev1.Secret, error) {
 		return secret, nil
 	}
 	secret.Data = data
-	log.FromContext(ctx).Info("new certificate for the webhooks", "secret", r.Key)
+	log.FromContext(ctx).Info("created new webhook certificate", "secret", r.Key)
 	if missing {
 		secret.ObjectMeta = metav1.ObjectMeta{Namespace: r.Key.Namespace, Name: r.Key.Name,
 			Labels: map[string]string{"app.kubernetes.io/name": "locust-k8s-operator"}}
@@ -104,7 +104,7 @@ func (r *Rotator) ensureSecret(ctx context.Context) (*corev1.Secret, error) {
 		err = r.Client.Update(ctx, secret)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("write the webhooks' Secret %s: %w", r.Key, err)
+		return nil, fmt.Errorf("write the webhook Secret %s: %w", r.Key, err)
 	}
 	return secret, nil
 }
@@ -136,15 +136,15 @@ func (r *Rotator) serve(ctx context.Context, secret *corev1.Secret) error {
 	}
 	pair, err := tls.X509KeyPair(cert, key)
 	if err != nil {
-		return fmt.Errorf("the certificate in Secret %s: %w", r.Key, err)
+		return fmt.Errorf("load the certificate from Secret %s: %w", r.Key, err)
 	}
 	r.served.Store(&pair)
 	r.servedPEM = string(cert)
-	log.FromContext(ctx).Info("serve the webhooks' certificate", "serial", pair.Leaf.SerialNumber, "until", pair.Leaf.NotAfter)
+	log.FromContext(ctx).Info("serving new webhook certificate", "serial", pair.Leaf.SerialNumber, "until", pair.Leaf.NotAfter)
 	return nil
 }
 
-var errNoCertificate = errors.New("no certificate for the webhooks yet; the log tells why when it stays so")
+var errNoCertificate = errors.New("no webhook certificate yet; if this persists, see the operator's log")
 
 // GetCertificate implements tls.Config.GetCertificate. It returns an error until the certificate may be served.
 func (r *Rotator) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {

@@ -35,20 +35,20 @@ func (r *Rotator) SetupWithManager(mgr ctrl.Manager) error {
 		},
 	})
 	if err != nil {
-		return fmt.Errorf("set up the cache of the webhooks' certificate: %w", err)
+		return fmt.Errorf("set up the cache for the webhook certificate: %w", err)
 	}
 	if err := mgr.Add(allReplicasCache{watched}); err != nil {
-		return fmt.Errorf("add the cache of the webhooks' certificate: %w", err)
+		return fmt.Errorf("add the cache for the webhook certificate: %w", err)
 	}
 	c, err := controller.New("webhook-certificate", mgr, controller.Options{
 		Reconciler: r, NeedLeaderElection: new(false), MaxConcurrentReconciles: 1,
 	})
 	if err != nil {
-		return fmt.Errorf("set up the controller of the webhooks' certificate: %w", err)
+		return fmt.Errorf("set up the controller for the webhook certificate: %w", err)
 	}
 	for _, object := range []client.Object{secret, crd, configuration} {
 		if err := c.Watch(source.Kind(watched, object, handler.TypedEnqueueRequestsFromMapFunc(r.singleRequest))); err != nil {
-			return fmt.Errorf("watch for the webhooks' certificate: %w", err)
+			return fmt.Errorf("watch for the webhook certificate: %w", err)
 		}
 	}
 	return nil

@@ -50,7 +50,7 @@ func (r *Rotator) trustConversion(ctx context.Context, ca []byte, bundleOf func(
 	}
 	path := []string{"spec", "conversion", "webhook", "clientConfig"}
 	if _, ok, _ := unstructured.NestedMap(crd.Object, path...); !ok {
-		return fmt.Errorf("CustomResourceDefinition %s has no conversion webhook, so that v1 cannot be served; apply config/crd of this release", r.CRD)
+		return fmt.Errorf("CustomResourceDefinition %s has no conversion webhook, so v1 cannot be served; apply config/crd of this release", r.CRD)
 	}
 	path = append(path, "caBundle")
 	encoded, _, _ := unstructured.NestedString(crd.Object, path...)
@@ -67,9 +67,9 @@ func (r *Rotator) trustConversion(ctx context.Context, ca []byte, bundleOf func(
 		return err
 	}
 	if err := r.Client.Update(ctx, crd); err != nil {
-		return fmt.Errorf("write the bundle of the CustomResourceDefinition: %w", err)
+		return fmt.Errorf("update the CA bundle of the CustomResourceDefinition: %w", err)
 	}
-	log.FromContext(ctx).Info("the CustomResourceDefinition trusts the webhooks' authority", "authorities", len(parseCerts(wanted)))
+	log.FromContext(ctx).Info("updated the CA bundle of the CustomResourceDefinition", "certificates", len(parseCerts(wanted)))
 	return nil
 }
 
@@ -91,8 +91,8 @@ func (r *Rotator) trustAdmission(ctx context.Context, ca []byte, bundleOf func(o
 		return nil
 	}
 	if err := r.Client.Update(ctx, configuration); err != nil {
-		return fmt.Errorf("write the bundle of the ValidatingWebhookConfiguration: %w", err)
+		return fmt.Errorf("update the CA bundle of the ValidatingWebhookConfiguration: %w", err)
 	}
-	log.FromContext(ctx).Info("the ValidatingWebhookConfiguration trusts the webhooks' authority")
+	log.FromContext(ctx).Info("updated the CA bundle of the ValidatingWebhookConfiguration")
 	return nil
 }
