@@ -87,36 +87,36 @@ func Load(fs *flag.FlagSet, args []string, getenv func(string) string) (*Config,
 	var c Config
 	var jobTTL, namespaces string
 	fs.DurationVar(&c.StartupDeadline, "startup-deadline", 5*time.Minute,
-		"how long pods may stay unhealthy before all workers have been connected once, or with none left; the test fails after it; 0 waits for ever")
+		"how long pods may be unhealthy before all workers have been connected once, or with no worker left, before the test fails; 0 disables the deadline")
 	fs.StringVar(&jobTTL, "job-ttl", "",
-		"how long the Jobs of a finished test are kept, for example 1h; empty keeps them until the test is deleted")
+		"TTL of the Jobs of a finished test, for example 1h; empty keeps them until the test is deleted")
 	fs.DurationVar(&c.StatusRefreshInterval, "status-refresh-interval", 10*time.Second,
-		"how often counters and messages in a status are written while nothing else changes")
+		"minimum time between status writes that change only counters and messages")
 	fs.DurationVar(&c.PollInterval, "poll-interval", 5*time.Second,
-		"how often Locust's web API is asked for each running test; 0 never asks, workers are then counted from ready pods and only the final result is told")
-	fs.IntVar(&c.PollConcurrency, "poll-concurrency", 100, "how many Locust masters are asked at the same time")
+		"interval between polls of the Locust web API of each running test; 0 disables polling: workers are then counted from ready pods, and only the final result is reported")
+	fs.IntVar(&c.PollConcurrency, "poll-concurrency", 100, "maximum number of concurrent polls")
 	fs.StringVar(&c.LocustAccess, "locust-access", AccessAuto,
-		"how Locust's web API is reached: direct (at its pod's address), proxy (through the API server), auto (direct in a cluster, else proxy)")
-	fs.IntVar(&c.Concurrency, "concurrency", 10, "how many tests are reconciled at the same time")
-	fs.Float64Var(&c.KubeAPIQPS, "kube-api-qps", 0, "requests per second to the API server; 0 leaves that to the API server's priority and fairness")
-	fs.IntVar(&c.KubeAPIBurst, "kube-api-burst", 0, "requests to the API server in a burst, with --kube-api-qps; 0 means twice as many as per second")
+		"how to connect to the Locust web API: direct (pod IP), proxy (through the API server), auto (direct in a cluster, otherwise proxy)")
+	fs.IntVar(&c.Concurrency, "concurrency", 10, "maximum number of concurrent reconciles")
+	fs.Float64Var(&c.KubeAPIQPS, "kube-api-qps", 0, "maximum requests per second to the API server; 0 leaves the limit to API Priority and Fairness")
+	fs.IntVar(&c.KubeAPIBurst, "kube-api-burst", 0, "maximum burst of requests to the API server, with --kube-api-qps; 0 means twice --kube-api-qps")
 	fs.StringVar(&namespaces, "watch-namespace", getenv("WATCH_NAMESPACE"),
-		"comma-separated namespaces whose tests are run; empty means all (default: environment WATCH_NAMESPACE, which OLM sets)")
-	fs.BoolVar(&c.LeaderElect, "leader-elect", false, "let one of several operator pods work at a time")
+		"comma-separated namespaces to watch; empty means all (default: environment variable WATCH_NAMESPACE, which OLM sets)")
+	fs.BoolVar(&c.LeaderElect, "leader-elect", false, "enable leader election, so that only one operator pod is active")
 	fs.StringVar(&c.LeaderElectionID, "leader-election-id", "locust-k8s-operator.locust.io",
-		"name of the Lease that the pods compete for; operators that divide the namespaces between them need one each")
-	fs.StringVar(&c.MetricsAddress, "metrics-bind-address", ":8443", "listen address of the metrics; 0 turns them off")
-	fs.BoolVar(&c.MetricsSecure, "metrics-secure", true, "serve the metrics over TLS to authorised clients only")
+		"name of the leader election Lease; operators that watch different namespaces need different names")
+	fs.StringVar(&c.MetricsAddress, "metrics-bind-address", ":8443", "listen address of the metrics; 0 disables them")
+	fs.BoolVar(&c.MetricsSecure, "metrics-secure", true, "serve the metrics over TLS to authorized clients only")
 	fs.StringVar(&c.ProbeAddress, "health-probe-bind-address", ":8081", "listen address of /healthz and /readyz")
-	fs.StringVar(&c.PprofAddress, "pprof-bind-address", "", "listen address of Go's profiles (/debug/pprof), for everybody who reaches it; empty serves none")
+	fs.StringVar(&c.PprofAddress, "pprof-bind-address", "", "listen address of the pprof profiles (/debug/pprof), without authentication; empty disables them")
 	fs.StringVar(&c.WebhookCertificates, "webhook-certificates", WebhooksOff,
-		"where the certificate of the webhooks comes from: off (no webhooks: v1 cannot be used), self (made and rotated by the operator), files (cert-manager, OLM)")
-	fs.IntVar(&c.WebhookPort, "webhook-port", 9443, "port of the webhooks")
-	fs.StringVar(&c.WebhookCertDir, "webhook-cert-dir", "/tmp/k8s-webhook-server/serving-certs", "folder of tls.crt and tls.key, with --webhook-certificates=files")
+		"source of the webhook certificate: off (no webhooks: v1 cannot be used), self (created and rotated by the operator), files (cert-manager, OLM)")
+	fs.IntVar(&c.WebhookPort, "webhook-port", 9443, "port of the webhook server")
+	fs.StringVar(&c.WebhookCertDir, "webhook-cert-dir", "/tmp/k8s-webhook-server/serving-certs", "directory of tls.crt and tls.key, with --webhook-certificates=files")
 	fs.StringVar(&c.WebhookName, "webhook-name", "locust-k8s-operator-webhook",
 		"name of the webhooks' Service, Secret and ValidatingWebhookConfiguration, with --webhook-certificates=self")
 	fs.StringVar(&c.WebhookNamespace, "webhook-namespace", "",
-		"namespace of the webhooks' Service and Secret, with --webhook-certificates=self; empty means that of the operator's pod")
+		"namespace of the webhooks' Service and Secret, with --webhook-certificates=self; empty means the namespace of the operator's pod")
 	if err := fs.Parse(args); err != nil {
 		return nil, err
 	}
@@ -124,7 +124,7 @@ func Load(fs *flag.FlagSet, args []string, getenv func(string) string) (*Config,
 	if jobTTL != "" {
 		ttl, err := time.ParseDuration(jobTTL)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("--job-ttl %q is not a duration; write for example 30m, or leave it empty to keep the Jobs", jobTTL))
+			errs = append(errs, fmt.Errorf("--job-ttl %q is not a duration; use for example 30m, or leave it empty to keep the Jobs", jobTTL))
 		}
 		c.JobTTL = &ttl
 	}
@@ -170,23 +170,23 @@ func (c *Config) validate() error {
 			errs = append(errs, fmt.Errorf(format, args...))
 		}
 	}
-	reject(c.StartupDeadline < 0, "--startup-deadline %s is negative; use 0 to wait for ever", c.StartupDeadline)
+	reject(c.StartupDeadline < 0, "--startup-deadline %s is negative; use 0 to disable the deadline", c.StartupDeadline)
 	reject(c.JobTTL != nil && *c.JobTTL < 0, "--job-ttl must not be negative; leave it empty to keep the Jobs")
-	reject(c.JobTTL != nil && *c.JobTTL%time.Second != 0, "--job-ttl must be whole seconds")
+	reject(c.JobTTL != nil && *c.JobTTL%time.Second != 0, "--job-ttl must be a multiple of 1s")
 	reject(c.JobTTL != nil && *c.JobTTL > math.MaxInt32*time.Second, "--job-ttl is too long; leave it empty to keep the Jobs")
-	reject(c.StatusRefreshInterval < time.Second, "--status-refresh-interval %s is below 1s, which would load the API server", c.StatusRefreshInterval)
-	reject(c.PollInterval != 0 && c.PollInterval < time.Second, "--poll-interval %s is below 1s, which would load the masters; use 0 to ask none", c.PollInterval)
+	reject(c.StatusRefreshInterval < time.Second, "--status-refresh-interval %s is below 1s, which would overload the API server", c.StatusRefreshInterval)
+	reject(c.PollInterval != 0 && c.PollInterval < time.Second, "--poll-interval %s is below 1s, which would overload the masters; use 0 to disable polling", c.PollInterval)
 	reject(c.PollConcurrency < 1, "--poll-concurrency %d is below 1", c.PollConcurrency)
-	reject(!slices.Contains([]string{AccessAuto, AccessDirect, AccessProxy}, c.LocustAccess), "--locust-access %q is none of auto, direct, proxy", c.LocustAccess)
-	reject(!slices.Contains([]string{WebhooksOff, WebhooksSelf, WebhooksFiles}, c.WebhookCertificates), "--webhook-certificates %q is none of off, self, files", c.WebhookCertificates)
-	reject(c.WebhookPort < 1 || c.WebhookPort > math.MaxUint16, "--webhook-port %d is not a port; choose one of 1 to 65535", c.WebhookPort)
-	reject(c.WebhookCertificates == WebhooksFiles && c.WebhookCertDir == "", "--webhook-certificates=files needs --webhook-cert-dir, the folder of tls.crt and tls.key")
-	reject(c.WebhookCertificates == WebhooksSelf && c.WebhookName == "", "--webhook-certificates=self needs --webhook-name, the name of the webhooks' Service")
-	reject(c.WebhookCertificates == WebhooksSelf && c.WebhookNamespace == "", "--webhook-certificates=self needs --webhook-namespace outside a pod")
+	reject(!slices.Contains([]string{AccessAuto, AccessDirect, AccessProxy}, c.LocustAccess), "--locust-access %q must be auto, direct or proxy", c.LocustAccess)
+	reject(!slices.Contains([]string{WebhooksOff, WebhooksSelf, WebhooksFiles}, c.WebhookCertificates), "--webhook-certificates %q must be off, self or files", c.WebhookCertificates)
+	reject(c.WebhookPort < 1 || c.WebhookPort > math.MaxUint16, "--webhook-port %d must be between 1 and 65535", c.WebhookPort)
+	reject(c.WebhookCertificates == WebhooksFiles && c.WebhookCertDir == "", "--webhook-certificates=files requires --webhook-cert-dir, the directory of tls.crt and tls.key")
+	reject(c.WebhookCertificates == WebhooksSelf && c.WebhookName == "", "--webhook-certificates=self requires --webhook-name, the name of the webhooks' Service")
+	reject(c.WebhookCertificates == WebhooksSelf && c.WebhookNamespace == "", "--webhook-certificates=self requires --webhook-namespace outside a pod")
 	reject(c.Concurrency < 1, "--concurrency %d is below 1", c.Concurrency)
-	reject(c.LeaderElect && c.LeaderElectionID == "", "--leader-elect needs --leader-election-id, the name of a Lease")
-	reject(c.KubeAPIQPS < 0 || c.KubeAPIBurst < 0, "--kube-api-qps and --kube-api-burst must not be negative; use 0 for no bound")
-	reject(c.KubeAPIBurst > 0 && c.KubeAPIQPS == 0, "--kube-api-burst needs --kube-api-qps")
+	reject(c.LeaderElect && c.LeaderElectionID == "", "--leader-elect requires --leader-election-id, the name of a Lease")
+	reject(c.KubeAPIQPS < 0 || c.KubeAPIBurst < 0, "--kube-api-qps and --kube-api-burst must not be negative; use 0 for no limit")
+	reject(c.KubeAPIBurst > 0 && c.KubeAPIQPS == 0, "--kube-api-burst requires --kube-api-qps")
 	reject(c.KubeAPIBurst > 0 && float64(c.KubeAPIBurst) < c.KubeAPIQPS, "--kube-api-burst %d is below --kube-api-qps %g; raise it", c.KubeAPIBurst, c.KubeAPIQPS)
 	return errors.Join(errs...)
 }
