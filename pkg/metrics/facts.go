@@ -57,19 +57,19 @@ func expositions() [facts]exposition {
 	}
 	return [facts]exposition{
 		workersConnected:    gauge("workers_connected", "Workers connected to the master; only while the load may run."),
-		workersExpected:     gauge("workers_expected", "Workers that the test asks for; until the load has ended."),
+		workersExpected:     gauge("workers_expected", "Workers requested by the test; until the load has stopped."),
 		users:               gauge("users", "Users that Locust simulates; only while the load may run."),
-		usersTarget:         gauge("users_target", "Users that the test asks for; only while the load may run, and only where it is known."),
+		usersTarget:         gauge("users_target", "Users requested by the test; only while the load may run, and only if known."),
 		requestsTotal:       counter("requests_total", "Requests of the test, failed ones included."),
 		failedRequestsTotal: counter("failed_requests_total", "Failed requests of the test."),
-		failureRatio:        gauge("failure_ratio", "Failed requests as a part of all requests of the test, 0 to 1; absent before the first request."),
+		failureRatio:        gauge("failure_ratio", "Failed requests as a fraction of all requests of the test, 0 to 1; absent before the first request."),
 		requestsPerSecond:   gauge("requests_per_second", "Requests per second of the last seconds; only while the load may run."),
 		responseTimeP50:     quantile("0.5"),
 		responseTimeP90:     quantile("0.9"),
 		responseTimeP95:     quantile("0.95"),
 		responseTimeP99:     quantile("0.99"),
 		responseTimeAverage: gauge("response_time_average_seconds", "Average response time of all requests of the test."),
-		progressRatio:       gauge("progress_ratio", "Elapsed run time as a part of the run time asked for, 0 to 1; absent without one."),
+		progressRatio:       gauge("progress_ratio", "Elapsed run time as a fraction of the requested run time, 0 to 1; absent without a run time."),
 		startTime:           gauge("start_time_seconds", "Unix time when the test became Running."),
 		completionTime:      gauge("completion_time_seconds", "Unix time when the test ended."),
 	}
