@@ -65,7 +65,8 @@ type eventSnapshot struct {
 
 func newEventReader(apiReader client.Reader, passive clock.PassiveClock) *eventReader {
 	return &eventReader{
-		apiReader: apiReader, clock: passive, trigger: newReconcileTrigger(), slots: make(chan struct{}, maxConcurrentEventReads), stuck: map[string]map[string]*stuckTest{},
+		apiReader: apiReader, clock: passive, trigger: newReconcileTrigger(), slots: make(chan struct{}, maxConcurrentEventReads),
+		stuck: map[string]map[string]*stuckTest{},
 	}
 }
 

@@ -31,8 +31,8 @@ type eventServer struct {
 	err     error
 	// page is the page size.
 	page int
-	// cancelled is the number of canceled requests.
-	cancelled int
+	// canceled is the number of canceled requests.
+	canceled int
 	// requested holds the field selectors of the requests for first pages.
 	requested []string
 }
@@ -54,7 +54,7 @@ func (s *eventServer) List(ctx context.Context, into client.ObjectList, opts ...
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if ctx.Err() != nil {
-		s.cancelled++
+		s.canceled++
 		return ctx.Err()
 	}
 	if s.err != nil {
@@ -296,6 +296,6 @@ func TestEventReader_StopsWithManager(t *testing.T) {
 		synctest.Wait()
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		assert.Equal(t, 1, s.cancelled)
+		assert.Equal(t, 1, s.canceled)
 	})
 }

@@ -223,7 +223,7 @@ func (r *LocustTestReconciler) observePods(ctx context.Context, test *v2.LocustT
 // isOwn reports whether the pod belongs to the test. Pods of the 2.x operator have no label with the test's UID; they are
 // matched by their Job.
 func isOwn(test *v2.LocustTest, pod *corev1.Pod, obs *status.Observation) bool {
-	if uid, labelled := pod.Labels[resources.LabelTestUID]; labelled {
+	if uid, labeled := pod.Labels[resources.LabelTestUID]; labeled {
 		return uid == string(test.UID)
 	}
 	return obs.MasterJob != nil && metav1.IsControlledBy(pod, obs.MasterJob) ||

@@ -74,7 +74,7 @@ func enqueueTest(compare func(was, is client.Object) urgency, gone urgency) hand
 		UpdateFunc: func(_ context.Context, e event.UpdateEvent, q queue) {
 			enqueue(e.ObjectNew, q, compare(e.ObjectOld, e.ObjectNew))
 			if testOf(e.ObjectOld) != testOf(e.ObjectNew) {
-				enqueue(e.ObjectOld, q, enqueueImmediately) // it has lost the object
+				enqueue(e.ObjectOld, q, enqueueImmediately) // the previous owner
 			}
 		},
 		DeleteFunc: func(_ context.Context, e event.DeleteEvent, q queue) { enqueue(e.Object, q, gone) },

@@ -10,14 +10,14 @@ import (
 	"time"
 )
 
-// bufferSize is the most that is read at once, in bytes.
+// bufferSize is the maximum size of one read, in bytes.
 const bufferSize = 64 << 10
 
 // Dial is a function that opens connections, as in net.Dialer.DialContext and rest.Config.
 type Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
-// Every makes dial open connections that are read at most once in an interval while little comes: what comes after a rest is
-// read at once, what follows it within the interval at the interval's end. Whatever comes in bulk is not slowed.
+// Every returns a Dial whose connections are read at most once in an interval while little data arrives: the first data after a
+// pause is read immediately, further data at the end of the interval. Bulk data is not delayed.
 func Every(interval time.Duration, dial Dial) Dial {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		plain, err := dial(ctx, network, address)
@@ -28,17 +28,17 @@ func Every(interval time.Duration, dial Dial) Dial {
 	}
 }
 
-// conn is a connection with one reader, as TLS has.
+// conn is a connection with one reader, as in TLS.
 type conn struct {
 	net.Conn
 	interval time.Duration
-	// next is when to read again; the zero time is at once.
+	// next is when to read again; zero means now.
 	next time.Time
-	// unread is the part of the buffer that nobody has got yet.
+	// unread is the part of the buffer that Read has not returned yet.
 	buffer, unread []byte
 }
 
-// Read gives what was gathered, or waits for more.
+// Read returns buffered data, or waits for more.
 func (c *conn) Read(p []byte) (int, error) {
 	if len(c.unread) == 0 {
 		time.Sleep(time.Until(c.next))

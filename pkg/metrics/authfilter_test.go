@@ -37,9 +37,9 @@ func (s *fakeAPIServer) filter() *AuthFilter {
 	set.PrependReactor("create", "subjectaccessreviews", func(action clienttesting.Action) (bool, runtime.Object, error) {
 		s.accesses++
 		review := action.(clienttesting.CreateAction).GetObject().(*authorizationv1.SubjectAccessReview).DeepCopy()
-		asked := review.Spec.NonResourceAttributes
+		attributes := review.Spec.NonResourceAttributes
 		review.Status.Allowed = review.Spec.User == "reader" && len(review.Spec.Groups) == 1 && len(review.Spec.Extra["scope"]) == 1 &&
-			asked != nil && asked.Path == "/metrics" && asked.Verb == "get"
+			attributes != nil && attributes.Path == "/metrics" && attributes.Verb == "get"
 		return true, review, nil
 	})
 	return newAuthFilter(set.AuthenticationV1().TokenReviews(), set.AuthorizationV1().SubjectAccessReviews())
@@ -48,7 +48,7 @@ func (s *fakeAPIServer) filter() *AuthFilter {
 func TestAuthFilter(t *testing.T) {
 	s := &fakeAPIServer{}
 	handler := s.filter().Handler(logr.Discard(), http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("metrics")) }))
-	ask := func(method, path, header string) *httptest.ResponseRecorder {
+	request := func(method, path, header string) *httptest.ResponseRecorder {
 		request := httptest.NewRequest(method, path, http.NoBody)
 		if header != "" {
 			request.Header.Set("Authorization", header)
@@ -72,23 +72,23 @@ func TestAuthFilter(t *testing.T) {
 		{"another path", http.MethodGet, "/debug", "Bearer reader", http.StatusForbidden},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			got := ask(row.method, row.path, row.header)
+			got := request(row.method, row.path, row.header)
 			assert.Equal(t, row.code, got.Code)
 			assert.Equal(t, row.code == http.StatusOK, got.Body.String() == "metrics", "nothing is served to others")
 		})
 	}
 	tokens, accesses := s.tokens, s.accesses
 	for _, header := range []string{"Bearer reader", "Bearer guest", "Bearer unknown"} {
-		ask(http.MethodGet, "/metrics", header)
+		request(http.MethodGet, "/metrics", header)
 	}
 	assert.Equal(t, []int{tokens, accesses}, []int{s.tokens, s.accesses}, "all decisions are cached")
 
 	s.err = errors.New("no connection to 10.96.0.1")
-	refused := ask(http.MethodGet, "/metrics", "Bearer new")
+	refused := request(http.MethodGet, "/metrics", "Bearer new")
 	assert.Equal(t, http.StatusServiceUnavailable, refused.Code, "fails closed")
 	assert.NotContains(t, refused.Body.String(), "10.96", "the response does not contain the error")
 	s.err, s.authError = nil, "invalid bearer token" // as a real API server reports
-	assert.Equal(t, http.StatusUnauthorized, ask(http.MethodGet, "/metrics", "Bearer new").Code, "failed reviews are not cached")
+	assert.Equal(t, http.StatusUnauthorized, request(http.MethodGet, "/metrics", "Bearer new").Code, "failed reviews are not cached")
 }
 
 // TestAuthFilter_Flood: a flood of unknown tokens does not become a flood of requests to the API server.

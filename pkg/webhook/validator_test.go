@@ -82,9 +82,9 @@ func TestValidator_Update(t *testing.T) {
 
 	old := makeTest()
 	old.Spec.Worker.Replicas = 501 // admitted before the rule existed
-	labelled := old.DeepCopy()
-	labelled.Labels = map[string]string{"a": "b"}
-	_, err := Validator{}.ValidateUpdate(t.Context(), old, labelled)
+	labeled := old.DeepCopy()
+	labeled.Labels = map[string]string{"a": "b"}
+	_, err := Validator{}.ValidateUpdate(t.Context(), old, labeled)
 	assert.NoError(t, err)
 }
 
