@@ -8,18 +8,18 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 )
 
-// backOff is the queue's rate limiter: after an error a test is reconciled again with exponential back-off, but no later than
-// it is due for another reason. The queue itself ignores RequeueAfter when there is an error.
+// backOff is the queue's rate limiter: failed reconciles are retried with exponential back-off, but no later than another
+// reconcile is due. The queue itself ignores RequeueAfter if Reconcile returns an error.
 type backOff struct {
 	workqueue.TypedRateLimiter[reconcile.Request]
 	due sync.Map // time.Duration by reconcile.Request
 }
 
 func newBackOff() *backOff {
-	return &backOff{TypedRateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](retryFirst, retryMost)}
+	return &backOff{TypedRateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](retryFirst, retryMax)}
 }
 
-// dueIn sets when a test that is to be retried is due for another reason; zero means that it is not.
+// dueIn sets the time until the next reconcile that is due regardless of the error; zero means that none is due.
 func (b *backOff) dueIn(request reconcile.Request, wait time.Duration) {
 	if b == nil {
 		return
@@ -27,7 +27,7 @@ func (b *backOff) dueIn(request reconcile.Request, wait time.Duration) {
 	b.due.Store(request, wait)
 }
 
-// When returns how long to wait for the next try.
+// When returns the delay before the next retry.
 func (b *backOff) When(request reconcile.Request) time.Duration {
 	wait := b.TypedRateLimiter.When(request)
 	if due, set := b.due.LoadAndDelete(request); set {

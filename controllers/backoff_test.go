@@ -16,8 +16,8 @@ func TestBackOff(t *testing.T) {
 		assert.Equal(t, want, b.When(test))
 	}
 	b.dueIn(test, 5*time.Second)
-	assert.Equal(t, 5*time.Second, b.When(test), "the next poll is due before the next try")
-	assert.Equal(t, 16*time.Second, b.When(test), "that was for one time")
+	assert.Equal(t, 5*time.Second, b.When(test), "the next poll is due before the next retry")
+	assert.Equal(t, 16*time.Second, b.When(test), "it applies once")
 	b.dueIn(test, 0)
 	assert.Equal(t, 32*time.Second, b.When(test), "nothing else is due")
 	b.dueIn(test, time.Hour)

@@ -1,5 +1,14 @@
-// Package controllers runs LocustTests.
+// Package controllers contains the LocustTest controller.
 //
-// Reconcile reads as the story: get, observe, ensure, derive, record; one file per verb. What to do and what
-// the status says is decided in pkg/status, which is pure; how the objects look is decided in pkg/resources.
+// Reconcile reads as its steps, most of them a file each: get, observe, plan, ensure, derive, record, poll.
+//
+//   - get reads the test and what this process remembers of it (state.go).
+//   - observe collects the test's objects, and the latest results of the event reader and the poller.
+//   - plan (pkg/status) decides what to create, change and delete.
+//   - ensure carries out the plan.
+//   - derive (pkg/status) computes the next status from the previous status and the observation.
+//   - record writes the status if it differs, and sends the Events.
+//   - poll asks the Locust master for its statistics if a poll is due. The result triggers another reconcile.
+//
+// The decisions are pure functions of pkg/status; pkg/resources builds the objects.
 package controllers

@@ -23,10 +23,10 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/status"
 )
 
-// ensure carries out the plan, and adds to the observation what came of it. The error asks for a retry with
-// back-off; what is wrong for good is in the observation only.
-func (r *LocustTestReconciler) ensure(ctx context.Context, test *v2.LocustTest, mem *memory, obs *status.Observation, plan *status.Plan) error {
-	// Nothing keeps load from being stopped.
+// ensure carries out the plan and adds the results to the observation. It returns an error if a retry may succeed; permanent
+// failures are only added to the observation.
+func (r *LocustTestReconciler) ensure(ctx context.Context, test *v2.LocustTest, mem *testState, obs *status.Observation, plan *status.Plan) error {
+	// Stop the load first: no other failure may prevent that.
 	if err := errors.Join(r.end(ctx, mem, obs, plan), r.deleteOrphans(ctx, plan)); err != nil {
 		return err
 	}
@@ -43,33 +43,33 @@ func (r *LocustTestReconciler) ensure(ctx context.Context, test *v2.LocustTest, 
 	return nil
 }
 
-// create makes what is missing. All objects are built before the first is created, so that a bad spec
-// leaves nothing behind. Lost objects are built from the spec the run was started from.
-func (r *LocustTestReconciler) create(ctx context.Context, test *v2.LocustTest, mem *memory, obs *status.Observation, plan *status.Plan) error {
+// create creates the missing objects. It builds all objects before it creates the first, so that an invalid spec creates none.
+// Lost objects are built from the spec that the run was started from.
+func (r *LocustTestReconciler) create(ctx context.Context, test *v2.LocustTest, mem *testState, obs *status.Observation, plan *status.Plan) error {
 	if !plan.Creates() {
 		mem.permit()
 		return nil
 	}
-	// Other reconciles may come meanwhile, for each answer of the master one.
+	// Other reconciles may come before the retry is due, one for each poll.
 	if mem.refused(obs, r.Clock.Now()) {
 		return nil
 	}
 	run := obs.Run
-	basis := run.ApplyTo(test)
+	source := run.ApplyTo(test)
 	if run == nil {
 		run = &resources.Run{Spec: test.Spec, Generation: test.Generation}
 	}
-	service := resources.BuildService(basis)
+	service := resources.BuildService(source)
 	var master, worker *batchv1.Job
 	var err error
 	if plan.CreateMaster {
-		master, err = resources.BuildMasterJob(basis)
+		master, err = resources.BuildMasterJob(source)
 	}
 	if plan.CreateWorker && err == nil {
-		worker, err = resources.BuildWorkerJob(basis)
+		worker, err = resources.BuildWorkerJob(source)
 	}
 	if err != nil {
-		obs.Failure = &status.Failure{Message: buildMessage(err), Final: !hasBegun(test)}
+		obs.Failure = &status.Failure{Message: buildMessage(err), Final: !hasStarted(test)}
 		return nil
 	}
 	for _, step := range []struct {
@@ -95,8 +95,8 @@ func (r *LocustTestReconciler) create(ctx context.Context, test *v2.LocustTest, 
 	return nil
 }
 
-// buildMessage says why the objects of a test cannot be built: the first problem of its spec and how many more there are, and
-// then, where there are several, each on a line of its own.
+// buildMessage returns why the objects of a test cannot be built: the first error and the number of errors, then each error on
+// its own line if there are several.
 func buildMessage(err error) string {
 	var problems utilerrors.Aggregate
 	if !errors.As(err, &problems) || len(problems.Errors()) == 0 {
@@ -106,14 +106,14 @@ func buildMessage(err error) string {
 	if len(all) == 1 {
 		return all[0].Error()
 	}
-	lines := []string{fmt.Sprintf("%d problems, the first: %s", len(all), all[0])}
+	lines := []string{fmt.Sprintf("%d problems, first: %s", len(all), all[0])}
 	for _, problem := range all {
 		lines = append(lines, problem.Error())
 	}
 	return strings.Join(lines, "\n")
 }
 
-// deleteOrphans ends pods that nobody owns any more.
+// deleteOrphans deletes pods whose owner no longer exists.
 func (r *LocustTestReconciler) deleteOrphans(ctx context.Context, plan *status.Plan) error {
 	var errs []error
 	for i := range plan.Orphans {
@@ -123,24 +123,24 @@ func (r *LocustTestReconciler) deleteOrphans(ctx context.Context, plan *status.P
 			errs = append(errs, fmt.Errorf("delete orphaned pod %s/%s: %w", pod.Namespace, pod.Name, err))
 			continue
 		}
-		logf.FromContext(ctx).Info("deleted a pod that nobody owned any more", "pod", pod.Name)
+		logf.FromContext(ctx).Info("deleted orphaned pod", "pod", pod.Name)
 	}
 	return errors.Join(errs...)
 }
 
-// createOne creates one object; own is true when it is there and this test's.
-func (r *LocustTestReconciler) createOne(ctx context.Context, test *v2.LocustTest, mem *memory, obs *status.Observation, kind string, object client.Object) (own bool, err error) {
+// createOne creates one object. It reports whether the object exists and belongs to this test.
+func (r *LocustTestReconciler) createOne(ctx context.Context, test *v2.LocustTest, mem *testState, obs *status.Observation, kind string, object client.Object) (own bool, err error) {
 	name := object.GetName()
 	err = r.Create(ctx, object)
 	switch {
 	case err == nil:
 		logf.FromContext(ctx).Info("created", "object", kind, "name", name)
 		obs.Created = append(obs.Created, fmt.Sprintf("%s %s", kind, name))
-		mem.keep(kind, object, r.Clock.Now())
+		mem.expectWrite(kind, object, r.Clock.Now())
 		return true, nil
 	case apierrors.IsAlreadyExists(err):
-		// The cache was behind, or somebody else has the name.
-		if err := r.Live.Get(ctx, client.ObjectKeyFromObject(object), object); err != nil {
+		// The cache was behind, or another owner has the name.
+		if err := r.APIReader.Get(ctx, client.ObjectKeyFromObject(object), object); err != nil {
 			return false, fmt.Errorf("read existing %s %s: %w", kind, name, err)
 		}
 		if !r.claim(ctx, test, kind, object, mem, obs) {
@@ -149,33 +149,32 @@ func (r *LocustTestReconciler) createOne(ctx context.Context, test *v2.LocustTes
 			}
 			return false, nil
 		}
-		// It was made before this operator started, maybe from another spec: look again.
-		mem.keep(kind, object, r.Clock.Now())
-		return false, fmt.Errorf("%s %s exists already; the cache was behind", kind, name)
+		// A previous process created it, maybe from another spec: reconcile again.
+		mem.expectWrite(kind, object, r.Clock.Now())
+		return false, fmt.Errorf("%s %s already exists; the cache was behind", kind, name)
 	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
-		// The test itself is about to go.
+		// The test will be deleted with its namespace.
 		return false, fmt.Errorf("create %s %s: %w", kind, name, err)
 	}
-	final := isFinal(err) && !hasBegun(test)
+	final := isFinal(err) && !hasStarted(test)
 	obs.Failure = &status.Failure{Message: fmt.Sprintf("%s %s could not be created: %s", kind, name, err), Final: final}
 	if !final {
-		// Not an error of this reconcile: the status, the polls and the start-up deadline go on.
+		// Do not fail the reconcile: status, polls and startup deadline must go on.
 		mem.refuse(obs.Failure, r.Clock.Now())
-		logf.FromContext(ctx).Info("cannot create an object yet", "object", kind, "name", name, "reason", err.Error(), "retryIn", mem.retryWait.String())
+		logf.FromContext(ctx).Info("creation refused, will retry", "object", kind, "name", name, "reason", err.Error(), "retryIn", mem.retryWait.String())
 	}
 	return false, nil
 }
 
-// isFinal reports whether the API server finds the object itself wrong, so that no retry can get it created. What an admission
-// webhook or policy refuses may be allowed later: their refusals may have the same codes, but name no field; a webhook's may
-// name any.
+// isFinal reports whether the API server rejects the object itself, so that no retry can succeed. An admission webhook or
+// policy may accept it later. Policies may use the same status codes but name no field; webhooks may name any field.
 func isFinal(err error) bool {
-	var answer apierrors.APIStatus
-	if !errors.As(err, &answer) || strings.HasPrefix(answer.Status().Message, "admission webhook ") {
+	var response apierrors.APIStatus
+	if !errors.As(err, &response) || strings.HasPrefix(response.Status().Message, "admission webhook ") {
 		return false
 	}
 	var causes []metav1.StatusCause
-	if details := answer.Status().Details; details != nil {
+	if details := response.Status().Details; details != nil {
 		causes = details.Causes
 	}
 	switch {
@@ -187,22 +186,21 @@ func isFinal(err error) bool {
 	return false
 }
 
-// hasBegun reports whether the master is known to have run: what cannot be created again then does not end the run at once.
-func hasBegun(test *v2.LocustTest) bool {
+// hasStarted reports whether the master is known to have run: a failed re-creation then does not end the run at once.
+func hasStarted(test *v2.LocustTest) bool {
 	return test.Status.Phase == v2.PhaseRunning || test.Status.MasterPod != ""
 }
 
-// end stops the load of a test that has ended, and lets its Jobs expire.
-//
-// A Job is stopped by a deadline that has passed and by a parallelism of 0 (status.StopPatch).
-func (r *LocustTestReconciler) end(ctx context.Context, mem *memory, obs *status.Observation, plan *status.Plan) error {
+// end stops the Jobs of a finished test and sets their TTL. A Job is stopped by an expired deadline and a parallelism of 0
+// (status.StopPatch).
+func (r *LocustTestReconciler) end(ctx context.Context, mem *testState, obs *status.Observation, plan *status.Plan) error {
 	var errs []error
 	for _, job := range plan.Stop {
 		if err := r.patchJob(ctx, mem, kindOf(obs, job), job, status.StopPatch(r.Settings)); err != nil {
 			errs = append(errs, err)
 			continue
 		}
-		logf.FromContext(ctx).Info("stopped, because the test has ended", "job", job.Name)
+		logf.FromContext(ctx).Info("stopped Job of finished test", "job", job.Name)
 	}
 	for _, job := range plan.Expire {
 		spec := map[string]any{"ttlSecondsAfterFinished": int64(*r.Settings.JobTTL / time.Second)}
@@ -218,8 +216,8 @@ func kindOf(obs *status.Observation, job *batchv1.Job) string {
 	return kindWorkerJob
 }
 
-// patchJob changes a Job's spec; a Job that is gone needs no change.
-func (r *LocustTestReconciler) patchJob(ctx context.Context, mem *memory, kind string, job *batchv1.Job, spec map[string]any) error {
+// patchJob patches a Job's spec. It ignores a deleted Job.
+func (r *LocustTestReconciler) patchJob(ctx context.Context, mem *testState, kind string, job *batchv1.Job, spec map[string]any) error {
 	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": job.UID}, "spec": spec})
 	if err != nil {
 		return fmt.Errorf("encode patch of Job %s: %w", job.Name, err)
@@ -232,12 +230,12 @@ func (r *LocustTestReconciler) patchJob(ctx context.Context, mem *memory, kind s
 	if err != nil {
 		return fmt.Errorf("patch %s %s/%s: %w", kind, job.Namespace, job.Name, err)
 	}
-	mem.keep(kind, changed, r.Clock.Now())
+	mem.expectWrite(kind, changed, r.Clock.Now())
 	return nil
 }
 
-// deleteWorkerJob deletes a worker Job whose workers were all taken away, so that it is created anew.
-func (r *LocustTestReconciler) deleteWorkerJob(ctx context.Context, mem *memory, obs *status.Observation) error {
+// deleteWorkerJob deletes a worker Job whose pods were all deleted, so that it is recreated.
+func (r *LocustTestReconciler) deleteWorkerJob(ctx context.Context, mem *testState, obs *status.Observation) error {
 	job := obs.WorkerJob
 	err := r.Delete(ctx, job, client.PropagationPolicy(metav1.DeletePropagationBackground),
 		client.Preconditions{UID: &job.UID})
@@ -249,6 +247,6 @@ func (r *LocustTestReconciler) deleteWorkerJob(ctx context.Context, mem *memory,
 	}
 	mem.deleted[job.UID] = true
 	delete(mem.objects, kindWorkerJob)
-	logf.FromContext(ctx).Info("deleted the finished worker Job to start the workers again", "job", job.Name)
+	logf.FromContext(ctx).Info("deleted finished worker Job to restart the workers", "job", job.Name)
 	return nil
 }

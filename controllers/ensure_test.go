@@ -28,7 +28,7 @@ var (
 		field.Invalid(field.NewPath("spec", "template", "spec", "tolerations").Index(0).Child("operator"), "Sometimes", "not supported")})
 )
 
-// policyRefusal is the answer for a ValidatingAdmissionPolicy that gives no reason of its own
+// policyRefusal is the response to an object denied by a ValidatingAdmissionPolicy without a reason of its own
 // (k8s.io/apiserver/pkg/admission/plugin/policy/validating/dispatcher.go).
 func policyRefusal(reason metav1.StatusReason, code int32) error {
 	const message = "ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no"
@@ -38,13 +38,14 @@ func policyRefusal(reason metav1.StatusReason, code int32) error {
 	return err
 }
 
-// webhookRefusal is the answer for an admission webhook (k8s.io/apiserver/pkg/admission/plugin/webhook/errors/statuserror.go).
+// webhookRefusal is the response to an object denied by an admission webhook
+// (k8s.io/apiserver/pkg/admission/plugin/webhook/errors/statuserror.go).
 func webhookRefusal(status metav1.Status) error {
 	status.Message = `admission webhook "w.example.com" denied the request: no`
 	return &apierrors.StatusError{ErrStatus: status}
 }
 
-// TestIsFinal: what the API server finds wrong itself stays wrong; a policy may change.
+// TestIsFinal: an invalid object stays invalid; a policy may change.
 func TestIsFinal(t *testing.T) {
 	for name, row := range map[string]struct {
 		err   error
@@ -60,7 +61,7 @@ func TestIsFinal(t *testing.T) {
 		"a webhook without a code":                   {webhookRefusal(metav1.Status{Code: 400}), false},
 		"a webhook that names a field":               {webhookRefusal(metav1.Status{Code: 422, Reason: metav1.StatusReasonInvalid, Details: errWrongField.ErrStatus.Details}), false},
 		"a quota":                                    {apierrors.NewForbidden(jobsResource, "x", errors.New("exceeded quota")), false},
-		"no answer":                                  {errors.New("connection refused"), false},
+		"no response":                                {errors.New("connection refused"), false},
 	} {
 		t.Run(name, func(t *testing.T) { assert.Equal(t, row.final, isFinal(row.err)) })
 	}
@@ -68,49 +69,49 @@ func TestIsFinal(t *testing.T) {
 
 // TestRefusedByPolicy: the test waits for the policy to change.
 func TestRefusedByPolicy(t *testing.T) {
-	w := newWorld(t)
-	w.requireLook("status")
-	w.refusal = policyRefusal(metav1.StatusReasonInvalid, 422)
-	w.broken = func(what string) bool { return what == "test-worker" }
-	w.requireLook("test-master", "test-master", "test-worker", "status")
-	assert.Equal(t, v2.PhasePending, w.phase())
-	assert.Equal(t, v2.ReasonResourcesFailed, w.ready().Reason)
+	f := newFixture(t)
+	f.requireWrites("status")
+	f.refusal = policyRefusal(metav1.StatusReasonInvalid, 422)
+	f.refuses = func(what string) bool { return what == "test-worker" }
+	f.requireWrites("test-master", "test-master", "test-worker", "status")
+	assert.Equal(t, v2.PhasePending, f.phase())
+	assert.Equal(t, v2.ReasonResourcesFailed, f.ready().Reason)
 }
 
 // TestWrongWorkerJob: the master Job exists already, and nothing runs yet.
 func TestWrongWorkerJob(t *testing.T) {
-	w := newWorld(t)
-	w.requireLook("status")
-	w.refusal = errWrongField
-	w.broken = func(what string) bool { return what == "test-worker" }
-	w.requireLook("test-master", "test-master", "test-worker", "status")
-	assert.Equal(t, v2.PhaseFailed, w.phase())
+	f := newFixture(t)
+	f.requireWrites("status")
+	f.refusal = errWrongField
+	f.refuses = func(what string) bool { return what == "test-worker" }
+	f.requireWrites("test-master", "test-master", "test-worker", "status")
+	assert.Equal(t, v2.PhaseFailed, f.phase())
 }
 
-// TestRefusedDuringTheRun: a Service that cannot be created again does not end a run that goes well.
-func TestRefusedDuringTheRun(t *testing.T) {
-	w := newWorld(t)
-	w.requireLook("status")
-	w.requireLook("test-master", "test-master", "test-worker")
-	w.requireLook("status")
-	w.phase()
-	w.test.Status.Phase, w.test.Status.MasterPod = v2.PhaseRunning, "master"
+// TestRefusedDuringRun: a Service that cannot be recreated does not end a healthy run.
+func TestRefusedDuringRun(t *testing.T) {
+	f := newFixture(t)
+	f.requireWrites("status")
+	f.requireWrites("test-master", "test-master", "test-worker")
+	f.requireWrites("status")
+	f.phase()
+	f.test.Status.Phase, f.test.Status.MasterPod = v2.PhaseRunning, "master"
 	started := metav1.Now()
-	w.test.Status.StartTime = &started
-	require.NoError(t, w.client.Status().Update(t.Context(), w.test))
-	require.NoError(t, w.client.Delete(t.Context(), &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "test-master"}}))
-	w.restart()
-	w.refusal = errWrongField
-	w.broken = func(what string) bool { return what == "test-master" }
-	w.requireLook("test-master", "status")
-	assert.Equal(t, v2.PhaseRunning, w.phase())
-	assert.Equal(t, v2.ReasonResourcesFailed, w.ready().Reason)
+	f.test.Status.StartTime = &started
+	require.NoError(t, f.client.Status().Update(t.Context(), f.test))
+	require.NoError(t, f.client.Delete(t.Context(), &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "test-master"}}))
+	f.restart()
+	f.refusal = errWrongField
+	f.refuses = func(what string) bool { return what == "test-master" }
+	f.requireWrites("test-master", "status")
+	assert.Equal(t, v2.PhaseRunning, f.phase())
+	assert.Equal(t, v2.ReasonResourcesFailed, f.ready().Reason)
 }
 
-// labelled reads only the operator's own Services, as the cache does.
-type labelled struct{ client.Client }
+// labeledClient returns only the operator's own Services, as the cache does.
+type labeledClient struct{ client.Client }
 
-func (c *labelled) Get(ctx context.Context, key client.ObjectKey, into client.Object, opts ...client.GetOption) error {
+func (c *labeledClient) Get(ctx context.Context, key client.ObjectKey, into client.Object, opts ...client.GetOption) error {
 	err := c.Client.Get(ctx, key, into, opts...)
 	if service, ok := into.(*corev1.Service); ok && err == nil && service.Labels[resources.LabelManagedBy] == "" {
 		return apierrors.NewNotFound(schema.GroupResource{Resource: "services"}, key.Name)
@@ -118,33 +119,33 @@ func (c *labelled) Get(ctx context.Context, key client.ObjectKey, into client.Ob
 	return err
 }
 
-// TestForeignName: the cache does not have the Service that has the name. It is tried again every 30 s, not at each reconcile.
+// TestForeignName: the cache does not have the foreign Service. Creation is retried every 30 s, not at each reconcile.
 func TestForeignName(t *testing.T) {
-	w := newWorld(t)
+	f := newFixture(t)
 	now := clocktesting.NewFakePassiveClock(time.Now())
-	w.subject.Client, w.subject.Clock, w.subject.Settings.StartupDeadline = &labelled{w.client}, now, time.Hour
+	f.reconciler.Client, f.reconciler.Clock, f.reconciler.Settings.StartupDeadline = &labeledClient{f.client}, now, time.Hour
 	foreign := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "test-master"}}
-	require.NoError(t, w.client.Create(t.Context(), foreign))
+	require.NoError(t, f.client.Create(t.Context(), foreign))
 	healthy := func() *metav1.Condition {
-		return meta.FindStatusCondition(w.test.Status.Conditions, v2.ConditionTypePodsHealthy)
+		return meta.FindStatusCondition(f.test.Status.Conditions, v2.ConditionTypePodsHealthy)
 	}
-	w.requireLook("status")
-	again := w.requireLook("test-master", "status")
-	assert.Equal(t, retryName, again.RequeueAfter)
-	assert.Contains(t, w.ready().Message, "taken by others: Service test-master")
+	f.requireWrites("status")
+	result := f.requireWrites("test-master", "status")
+	assert.Equal(t, retryName, result.RequeueAfter)
+	assert.Contains(t, f.ready().Message, "taken by others: Service test-master")
 	assert.Equal(t, v2.ReasonCreationError, healthy().Reason)
 
 	now.SetTime(now.Now().Add(20 * time.Second))
-	written, again, err := w.look()
+	written, result, err := f.reconcile()
 	require.NoError(t, err)
-	assert.Empty(t, written, "it is too early for another try, and the status is the same")
-	assert.Equal(t, retryName-20*time.Second, again.RequeueAfter)
+	assert.Empty(t, written, "the retry is not due yet, and the status is the same")
+	assert.Equal(t, retryName-20*time.Second, result.RequeueAfter)
 
-	now.SetTime(now.Now().Add(again.RequeueAfter))
-	assert.Equal(t, retryName, w.requireLook("test-master").RequeueAfter)
-	require.NoError(t, w.client.Delete(t.Context(), foreign))
+	now.SetTime(now.Now().Add(result.RequeueAfter))
+	assert.Equal(t, retryName, f.requireWrites("test-master").RequeueAfter)
+	require.NoError(t, f.client.Delete(t.Context(), foreign))
 	now.SetTime(now.Now().Add(retryName))
-	w.requireLook("test-master", "test-master", "test-worker", "status")
-	assert.Equal(t, v2.ReasonResourcesCreated, w.ready().Reason)
+	f.requireWrites("test-master", "test-master", "test-worker", "status")
+	assert.Equal(t, v2.ReasonResourcesCreated, f.ready().Reason)
 	assert.Equal(t, v2.ReasonPodsStarting, healthy().Reason)
 }

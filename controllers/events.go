@@ -19,174 +19,175 @@ import (
 )
 
 const (
-	// eventsEvery is how often the Events of what hangs in a namespace are read again.
-	eventsEvery = 4 * time.Second
-	// eventsRest is how much longer than it took to read them nobody reads them again. The API server has no index of
-	// Events: it goes through all of a namespace for each question, which takes seconds where there are tens of thousands.
-	eventsRest = 5
-	// eventsLongestRest is the most of that: what hangs has to be told some day.
-	eventsLongestRest = 2 * time.Minute
-	// eventsPatience bounds the time for one question.
-	eventsPatience = time.Minute
-	// eventsAtOnce is of how many namespaces they are read at the same time.
-	eventsAtOnce = 4
-	// eventsPage is how many Events are read at once.
-	eventsPage = 500
+	// eventsInterval is the minimum interval between two reads of the Events in a namespace.
+	eventsInterval = 4 * time.Second
+	// eventsIdleFactor is the wait between two reads as a multiple of the duration of the last one. The API server has no index
+	// of Events: each request scans all Events of the namespace, which takes seconds for tens of thousands.
+	eventsIdleFactor = 5
+	// maxEventsInterval bounds that wait, so that stuck pods are reported eventually.
+	maxEventsInterval = 2 * time.Minute
+	// eventsTimeout bounds all requests for Events of one type.
+	eventsTimeout = time.Minute
+	// maxConcurrentEventReads is the maximum number of namespaces read concurrently.
+	maxConcurrentEventReads = 4
+	// eventsPageSize is the maximum number of Events in one response.
+	eventsPageSize = 500
 )
 
-// explainer reads the Events of what hangs without a word, apart from the reconciles: a reconcile takes what is known, and
-// what is new starts another one. Events only explain: when they cannot be read, what was known before stands.
+// eventReader lists Events of stuck objects in the background. Reconciles use the latest result; new Events trigger one. If
+// Events cannot be read, the last result remains valid, because Events only explain a problem.
 //
-// On a busy cluster hundreds of tests wait for their pods at the same time, and nothing is wrong with most of them. All that
-// hang in a namespace share two questions: for warnings, and, when these tell of any of them, for what else was said.
-type explainer struct {
-	live  client.Reader
-	clock clock.PassiveClock
-	waker *waker
-	slots chan struct{}
+// On a busy cluster hundreds of tests wait for their pods, most of them without a problem. All stuck objects of a namespace
+// share two requests: one for Warning Events and, only if any of these is about a stuck object, one for Normal Events.
+type eventReader struct {
+	apiReader client.Reader
+	clock     clock.PassiveClock
+	trigger   *reconcileTrigger
+	slots     chan struct{}
 
 	mu sync.Mutex
-	// hanging are the tests of which something hangs, by namespace and name. A namespace is there while it is followed.
-	hanging map[string]map[string]*hangingTest
+	// stuck holds the tests with stuck objects, by namespace and name. It has a key for each namespace that is being read.
+	stuck map[string]map[string]*stuckTest
 }
 
-type hangingTest struct {
-	// objects are what hangs: Jobs without pods, and pods.
-	objects []types.UID
-	said    said
+type stuckTest struct {
+	// objects are the stuck Jobs without pods, and the stuck pods.
+	objects  []types.UID
+	snapshot eventSnapshot
 }
 
-// said is what Events say of a test's objects. Nobody changes it.
-type said struct {
+// eventSnapshot holds the Events of a test's stuck objects. It must not be modified.
+type eventSnapshot struct {
 	events []corev1.Event
-	// at is when they were read; the zero time while nobody has.
+	// at is when the Events were read; zero means not yet.
 	at time.Time
 }
 
-func newExplainer(live client.Reader, passive clock.PassiveClock) *explainer {
-	return &explainer{
-		live: live, clock: passive, waker: newWaker(), slots: make(chan struct{}, eventsAtOnce), hanging: map[string]map[string]*hangingTest{},
+func newEventReader(apiReader client.Reader, passive clock.PassiveClock) *eventReader {
+	return &eventReader{
+		apiReader: apiReader, clock: passive, trigger: newReconcileTrigger(), slots: make(chan struct{}, maxConcurrentEventReads),
+		stuck: map[string]map[string]*stuckTest{},
 	}
 }
 
-// observeEvents takes what is known of what hangs without a word.
-func (r *LocustTestReconciler) observeEvents(test *v2.LocustTest, mem *memory, obs *status.Observation) {
-	if r.explainer == nil {
+// observeEvents adds the latest Events of stuck objects.
+func (r *LocustTestReconciler) observeEvents(test *v2.LocustTest, mem *testState, obs *status.Observation) {
+	if r.eventReader == nil {
 		return
 	}
-	silence := status.Silent(&test.Status, obs, r.Clock.Now())
-	known := r.explainer.about(client.ObjectKeyFromObject(test), silence.Objects)
-	mem.eventsKnown = mem.eventsKnown || len(silence.Objects) == 0 || !known.at.IsZero()
+	stuck := status.Silent(&test.Status, obs, r.Clock.Now())
+	known := r.eventReader.latest(client.ObjectKeyFromObject(test), stuck.Objects)
+	mem.eventsKnown = mem.eventsKnown || len(stuck.Objects) == 0 || !known.at.IsZero()
 	obs.Events, obs.EventsAt, obs.EventsUnread = known.events, known.at, !mem.eventsKnown
 }
 
-// about is what Events say of those objects of a test, as far as it is known by now. They are read until the test is said
-// to have none.
-func (x *explainer) about(test types.NamespacedName, objects []types.UID) said {
+// latest returns the Events of the stuck objects of a test, as last read. It starts reading them in the background, until it is
+// called without objects.
+func (x *eventReader) latest(test types.NamespacedName, objects []types.UID) eventSnapshot {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	tests := x.hanging[test.Namespace]
+	tests := x.stuck[test.Namespace]
 	if len(objects) == 0 {
 		delete(tests, test.Name)
-		return said{}
+		return eventSnapshot{}
 	}
 	if tests == nil {
-		tests = map[string]*hangingTest{}
-		x.hanging[test.Namespace] = tests
+		tests = map[string]*stuckTest{}
+		x.stuck[test.Namespace] = tests
 		go x.follow(test.Namespace)
 	}
-	one := tests[test.Name]
-	if one == nil {
-		one = &hangingTest{}
-		tests[test.Name] = one
+	stuck := tests[test.Name]
+	if stuck == nil {
+		stuck = &stuckTest{}
+		tests[test.Name] = stuck
 	}
-	one.objects = objects
-	return one.said
+	stuck.objects = objects
+	return stuck.snapshot
 }
 
-// follow reads the Events of a namespace while something hangs there.
-func (x *explainer) follow(namespace string) {
-	for x.hangs(namespace) {
+// follow reads the Events of a namespace until it has no stuck objects.
+func (x *eventReader) follow(namespace string) {
+	for x.hasStuck(namespace) {
 		select {
 		case x.slots <- struct{}{}:
-		case <-x.waker.ctx.Done():
+		case <-x.trigger.ctx.Done():
 			return
 		}
 		began := time.Now()
-		news, err := x.round(namespace)
+		changed, err := x.readNamespace(namespace)
 		took := time.Since(began)
 		<-x.slots
-		if err != nil && x.waker.ctx.Err() == nil {
-			logf.Log.WithName("events").Error(err, "the Events of what hangs cannot be read", "namespace", namespace)
+		if err != nil && x.trigger.ctx.Err() == nil {
+			logf.Log.WithName("events").Error(err, "cannot list Events of stuck objects", "namespace", namespace)
 		}
-		for _, name := range news {
-			x.waker.wake(types.NamespacedName{Namespace: namespace, Name: name})
+		for _, name := range changed {
+			x.trigger.enqueue(types.NamespacedName{Namespace: namespace, Name: name})
 		}
 		select {
-		case <-time.After(min(max(eventsEvery, eventsRest*took), eventsLongestRest)):
-		case <-x.waker.ctx.Done():
+		case <-time.After(min(max(eventsInterval, eventsIdleFactor*took), maxEventsInterval)):
+		case <-x.trigger.ctx.Done():
 			return
 		}
 	}
 }
 
-// hangs tells whether anything hangs in a namespace; else nobody follows it any more.
-func (x *explainer) hangs(namespace string) bool {
+// hasStuck reports whether a namespace has stuck objects. If not, it removes the namespace; its reader must stop.
+func (x *eventReader) hasStuck(namespace string) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if len(x.hanging[namespace]) > 0 {
+	if len(x.stuck[namespace]) > 0 {
 		return true
 	}
-	delete(x.hanging, namespace)
+	delete(x.stuck, namespace)
 	return false
 }
 
-// round reads the Events of what hangs in a namespace once. It names the tests for which there is something new.
-func (x *explainer) round(namespace string) ([]string, error) {
-	began, of := x.clock.Now(), map[types.UID][]corev1.Event{}
-	wanted := x.wanted(namespace)
+// readNamespace reads the Events of the stuck objects in a namespace once. It returns the names of the tests with new Events.
+func (x *eventReader) readNamespace(namespace string) ([]string, error) {
+	began, byObject := x.clock.Now(), map[types.UID][]corev1.Event{}
+	wanted := x.stuckObjects(namespace)
 	err := x.read(namespace, corev1.EventTypeWarning, func(e *corev1.Event) {
 		if uid := e.InvolvedObject.UID; wanted[uid] && status.Complains(e.Reason) {
-			of[uid] = append(of[uid], slim(e))
+			byObject[uid] = append(byObject[uid], stripEvent(e))
 		}
 	})
 	if err != nil {
-		return nil, fmt.Errorf("list the warnings of namespace %s: %w", namespace, err)
+		return nil, fmt.Errorf("list Warning Events in namespace %s: %w", namespace, err)
 	}
-	if len(of) > 0 {
+	if len(byObject) > 0 {
 		err := x.read(namespace, corev1.EventTypeNormal, func(e *corev1.Event) {
-			if uid := e.InvolvedObject.UID; len(of[uid]) > 0 && status.ShowsProgress(e.Reason) {
-				of[uid] = append(of[uid], slim(e))
+			if uid := e.InvolvedObject.UID; len(byObject[uid]) > 0 && status.ShowsProgress(e.Reason) {
+				byObject[uid] = append(byObject[uid], stripEvent(e))
 			}
 		})
 		if err != nil {
-			return nil, fmt.Errorf("list the Events of namespace %s: %w", namespace, err)
+			return nil, fmt.Errorf("list Normal Events in namespace %s: %w", namespace, err)
 		}
 	}
-	return x.learn(namespace, wanted, of, began), nil
+	return x.update(namespace, wanted, byObject, began), nil
 }
 
-// wanted are the objects that hang in a namespace.
-func (x *explainer) wanted(namespace string) map[types.UID]bool {
+// stuckObjects returns the UIDs of the stuck objects in a namespace.
+func (x *eventReader) stuckObjects(namespace string) map[types.UID]bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	all := map[types.UID]bool{}
-	for _, one := range x.hanging[namespace] {
-		for _, uid := range one.objects {
+	for _, test := range x.stuck[namespace] {
+		for _, uid := range test.objects {
 			all[uid] = true
 		}
 	}
 	return all
 }
 
-// read goes through the Events of one type in a namespace, page by page.
-func (x *explainer) read(namespace, eventType string, each func(*corev1.Event)) error {
-	ctx, stop := context.WithTimeout(x.waker.ctx, eventsPatience)
+// read calls each for the Events of one type in a namespace, page by page.
+func (x *eventReader) read(namespace, eventType string, each func(*corev1.Event)) error {
+	ctx, stop := context.WithTimeout(x.trigger.ctx, eventsTimeout)
 	defer stop()
 	for next := ""; ; {
 		var page corev1.EventList
-		err := x.live.List(ctx, &page, client.InNamespace(namespace), client.MatchingFields{"type": eventType},
-			client.Limit(eventsPage), client.Continue(next))
+		err := x.apiReader.List(ctx, &page, client.InNamespace(namespace), client.MatchingFields{"type": eventType},
+			client.Limit(eventsPageSize), client.Continue(next))
 		if err != nil {
 			return err
 		}
@@ -199,8 +200,8 @@ func (x *explainer) read(namespace, eventType string, each func(*corev1.Event)) 
 	}
 }
 
-// slim is what is used of an Event.
-func slim(e *corev1.Event) corev1.Event {
+// stripEvent returns the fields of an Event that are used.
+func stripEvent(e *corev1.Event) corev1.Event {
 	return corev1.Event{
 		ObjectMeta:     metav1.ObjectMeta{UID: e.UID, ResourceVersion: e.ResourceVersion, CreationTimestamp: e.CreationTimestamp},
 		InvolvedObject: corev1.ObjectReference{UID: e.InvolvedObject.UID},
@@ -209,26 +210,28 @@ func slim(e *corev1.Event) corev1.Event {
 	}
 }
 
-// learn keeps what a round has read, and names the tests for which something of it is new. Objects that nobody had named when
-// the round began have to wait for the next one.
-func (x *explainer) learn(namespace string, wanted map[types.UID]bool, of map[types.UID][]corev1.Event, at time.Time) []string {
+// update stores the Events and returns the names of the tests with new ones. Objects added since the read began have to wait
+// for the next one.
+func (x *eventReader) update(namespace string, wanted map[types.UID]bool, byObject map[types.UID][]corev1.Event, at time.Time) []string {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	var news []string
-	for name, one := range x.hanging[namespace] {
-		if !slices.ContainsFunc(one.objects, func(uid types.UID) bool { return wanted[uid] }) {
+	var changed []string
+	for name, test := range x.stuck[namespace] {
+		if !slices.ContainsFunc(test.objects, func(uid types.UID) bool { return wanted[uid] }) {
 			continue
 		}
-		now := said{at: at}
-		for _, uid := range one.objects {
-			now.events = append(now.events, of[uid]...)
+		now := eventSnapshot{at: at}
+		for _, uid := range test.objects {
+			now.events = append(now.events, byObject[uid]...)
 		}
-		if !slices.EqualFunc(one.said.events, now.events, same) {
-			news = append(news, name)
+		if !slices.EqualFunc(test.snapshot.events, now.events, sameEvent) {
+			changed = append(changed, name)
 		}
-		one.said = now
+		test.snapshot = now
 	}
-	return news
+	return changed
 }
 
-func same(a, b corev1.Event) bool { return a.UID == b.UID && a.ResourceVersion == b.ResourceVersion }
+func sameEvent(a, b corev1.Event) bool {
+	return a.UID == b.UID && a.ResourceVersion == b.ResourceVersion
+}

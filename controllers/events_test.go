@@ -21,23 +21,23 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// eventServer has the Events of a namespace, and takes its time, as an API server does where there are many.
+// eventServer serves the Events of a namespace with a latency, as an API server with many Events.
 type eventServer struct {
 	client.Reader
 
-	mu     sync.Mutex
-	events []corev1.Event
-	takes  time.Duration
-	broken error
-	// page is how many it gives at once.
+	mu      sync.Mutex
+	events  []corev1.Event
+	latency time.Duration
+	err     error
+	// page is the page size.
 	page int
-	// cancelled are the questions that nobody waited for.
-	cancelled int
-	// asked are the questions, by their field selectors, of first pages.
-	asked []string
+	// canceled is the number of canceled requests.
+	canceled int
+	// requested holds the field selectors of the requests for first pages.
+	requested []string
 }
 
-func (s *eventServer) becomes(change func()) {
+func (s *eventServer) update(change func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	change()
@@ -46,19 +46,19 @@ func (s *eventServer) becomes(change func()) {
 func (s *eventServer) List(ctx context.Context, into client.ObjectList, opts ...client.ListOption) error {
 	var options client.ListOptions
 	options.ApplyOptions(opts)
-	first, takes := s.question(&options)
+	first, latency := s.receive(&options)
 	select {
-	case <-time.After(takes):
+	case <-time.After(latency):
 	case <-ctx.Done():
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if ctx.Err() != nil {
-		s.cancelled++
+		s.canceled++
 		return ctx.Err()
 	}
-	if s.broken != nil {
-		return s.broken
+	if s.err != nil {
+		return s.err
 	}
 	list := into.(*corev1.EventList)
 	for i := first; i < len(s.events); i++ {
@@ -75,21 +75,21 @@ func (s *eventServer) List(ctx context.Context, into client.ObjectList, opts ...
 	return nil
 }
 
-func (s *eventServer) question(options *client.ListOptions) (first int, takes time.Duration) {
+func (s *eventServer) receive(options *client.ListOptions) (first int, latency time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if options.Continue == "" {
-		s.asked = append(s.asked, options.FieldSelector.String())
+		s.requested = append(s.requested, options.FieldSelector.String())
 	} else {
 		first, _ = strconv.Atoi(options.Continue)
 	}
-	return first, s.takes
+	return first, s.latency
 }
 
-func (s *eventServer) questions() []string {
+func (s *eventServer) requests() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.Clone(s.asked)
+	return slices.Clone(s.requested)
 }
 
 func eventOf(object types.UID, kind, reason string) corev1.Event {
@@ -99,20 +99,20 @@ func eventOf(object types.UID, kind, reason string) corev1.Event {
 	}
 }
 
-// explaining runs a test with an explainer and the API server that it asks.
-func explaining(t *testing.T, run func(t *testing.T, s *eventServer, x *explainer, woken func() []string)) {
+// withEventReader runs a test with an eventReader and its API server. enqueued returns the tests enqueued since its last call.
+func withEventReader(t *testing.T, run func(t *testing.T, s *eventServer, x *eventReader, enqueued func() []string)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		s := &eventServer{page: 1}
-		x := newExplainer(s, clock.RealClock{})
-		defer x.waker.stop()
+		x := newEventReader(s, clock.RealClock{})
+		defer x.trigger.stop()
 		run(t, s, x, func() []string {
 			var names []string
 			for {
 				synctest.Wait()
 				select {
-				case woken := <-x.waker.tests:
-					names = append(names, woken.Object.Name)
+				case e := <-x.trigger.tests:
+					names = append(names, e.Object.Name)
 				default:
 					return names
 				}
@@ -127,11 +127,11 @@ func named(name string) types.NamespacedName {
 
 const (
 	warnings = "type=Warning"
-	others   = "type=Normal"
+	normal   = "type=Normal"
 )
 
-// reasons are those of the Events that are known, by object.
-func (s said) reasons() map[types.UID][]string {
+// reasons returns the reasons of the Events by object.
+func (s eventSnapshot) reasons() map[types.UID][]string {
 	all := map[types.UID][]string{}
 	for i := range s.events {
 		all[s.events[i].InvolvedObject.UID] = append(all[s.events[i].InvolvedObject.UID], s.events[i].Reason)
@@ -139,8 +139,8 @@ func (s said) reasons() map[types.UID][]string {
 	return all
 }
 
-func TestExplainer_TellsWhatIsNew(t *testing.T) {
-	explaining(t, func(t *testing.T, s *eventServer, x *explainer, woken func() []string) {
+func TestEventReader_ReportsNewEvents(t *testing.T) {
+	withEventReader(t, func(t *testing.T, s *eventServer, x *eventReader, enqueued func() []string) {
 		s.events = []corev1.Event{
 			eventOf("foreign", corev1.EventTypeWarning, "FailedMount"),
 			eventOf("pod-1", corev1.EventTypeWarning, "FailedScheduling"), eventOf("pod-1", corev1.EventTypeWarning, "FailedMount"),
@@ -148,154 +148,154 @@ func TestExplainer_TellsWhatIsNew(t *testing.T) {
 			eventOf("pod-2", corev1.EventTypeWarning, "FailedScheduling"), eventOf("pod-2", corev1.EventTypeNormal, "Pulling"),
 		}
 		one, two := []types.UID{"pod-1"}, []types.UID{"pod-2"}
-		assert.Zero(t, x.about(named("one"), one), "nothing is known yet, and nobody waits")
-		assert.Zero(t, x.about(named("two"), two))
-		assert.Equal(t, []string{"one"}, woken())
-		assert.Equal(t, []string{warnings, others}, s.questions(), "all share them")
-		assert.Equal(t, map[types.UID][]string{"pod-1": {"FailedMount", "Pulling"}}, x.about(named("one"), one).reasons(), "what tells something, from all pages")
+		assert.Zero(t, x.latest(named("one"), one), "not read yet, and the call does not block")
+		assert.Zero(t, x.latest(named("two"), two))
+		assert.Equal(t, []string{"one"}, enqueued())
+		assert.Equal(t, []string{warnings, normal}, s.requests(), "shared by all tests")
+		assert.Equal(t, map[types.UID][]string{"pod-1": {"FailedMount", "Pulling"}}, x.latest(named("one"), one).reasons(), "failure and progress Events, from all pages")
 
-		time.Sleep(eventsEvery)
-		assert.Empty(t, woken(), "nothing is new")
-		assert.Len(t, s.questions(), 4)
-		assert.Equal(t, said{at: time.Now()}, x.about(named("two"), two), "it had to wait for its node, and that is past")
+		time.Sleep(eventsInterval)
+		assert.Empty(t, enqueued(), "no new Events")
+		assert.Len(t, s.requests(), 4)
+		assert.Equal(t, eventSnapshot{at: time.Now()}, x.latest(named("two"), two), "FailedScheduling is ignored")
 
-		s.becomes(func() { s.events[2].ResourceVersion = "2" })
-		time.Sleep(eventsEvery)
-		assert.Equal(t, []string{"one"}, woken(), "it happened again")
+		s.update(func() { s.events[2].ResourceVersion = "2" })
+		time.Sleep(eventsInterval)
+		assert.Equal(t, []string{"one"}, enqueued(), "it was repeated")
 
-		s.becomes(func() { s.events = append(s.events, eventOf("pod-3", corev1.EventTypeWarning, "FailedMount")) })
+		s.update(func() { s.events = append(s.events, eventOf("pod-3", corev1.EventTypeWarning, "FailedMount")) })
 		one = append(one, "pod-3")
-		assert.Len(t, x.about(named("one"), one).reasons(), 1, "what is known")
-		time.Sleep(eventsEvery)
-		assert.Equal(t, []string{"one"}, woken())
-		assert.Len(t, x.about(named("one"), one).reasons(), 2)
+		assert.Len(t, x.latest(named("one"), one).reasons(), 1, "as last read")
+		time.Sleep(eventsInterval)
+		assert.Equal(t, []string{"one"}, enqueued())
+		assert.Len(t, x.latest(named("one"), one).reasons(), 2)
 
-		s.becomes(func() { s.events = nil })
-		time.Sleep(eventsEvery)
-		assert.Equal(t, []string{"one"}, woken(), "Events are kept for an hour")
-		assert.Empty(t, x.about(named("one"), one).events)
-		before := len(s.questions())
-		time.Sleep(eventsEvery)
-		assert.Empty(t, woken())
-		assert.Equal(t, []string{warnings}, s.questions()[before:], "nothing else is asked where no warning tells of anything")
+		s.update(func() { s.events = nil })
+		time.Sleep(eventsInterval)
+		assert.Equal(t, []string{"one"}, enqueued(), "the Events expired")
+		assert.Empty(t, x.latest(named("one"), one).events)
+		before := len(s.requests())
+		time.Sleep(eventsInterval)
+		assert.Empty(t, enqueued())
+		assert.Equal(t, []string{warnings}, s.requests()[before:], "Normal Events are not read without warnings")
 	})
 }
 
-// TestExplainer_FirstRoundOfATest: a test that is named while a round goes on has not been asked about when it ends.
-func TestExplainer_FirstRoundOfATest(t *testing.T) {
-	explaining(t, func(t *testing.T, s *eventServer, x *explainer, woken func() []string) {
-		s.takes = time.Second
-		x.about(named("one"), []types.UID{"pod-1"})
-		time.Sleep(s.takes / 2)
-		assert.Zero(t, x.about(named("two"), []types.UID{"pod-2"}))
-		time.Sleep(s.takes / 2)
+// TestEventReader_TestAddedDuringRead: a test added during a read has to wait for the next one.
+func TestEventReader_TestAddedDuringRead(t *testing.T) {
+	withEventReader(t, func(t *testing.T, s *eventServer, x *eventReader, enqueued func() []string) {
+		s.latency = time.Second
+		x.latest(named("one"), []types.UID{"pod-1"})
+		time.Sleep(s.latency / 2)
+		assert.Zero(t, x.latest(named("two"), []types.UID{"pod-2"}))
+		time.Sleep(s.latency / 2)
 		synctest.Wait()
-		assert.NotZero(t, x.about(named("one"), []types.UID{"pod-1"}))
-		assert.Zero(t, x.about(named("two"), []types.UID{"pod-2"}))
-		time.Sleep(eventsRest*s.takes + s.takes)
-		assert.Empty(t, woken(), "nothing is said of either")
-		assert.NotZero(t, x.about(named("two"), []types.UID{"pod-2"}))
+		assert.NotZero(t, x.latest(named("one"), []types.UID{"pod-1"}))
+		assert.Zero(t, x.latest(named("two"), []types.UID{"pod-2"}))
+		time.Sleep(eventsIdleFactor*s.latency + s.latency)
+		assert.Empty(t, enqueued(), "no Events of either")
+		assert.NotZero(t, x.latest(named("two"), []types.UID{"pod-2"}))
 	})
 }
 
-func TestExplainer_EndsWithWhatHangs(t *testing.T) {
-	explaining(t, func(t *testing.T, s *eventServer, x *explainer, woken func() []string) {
-		x.about(named("one"), []types.UID{"pod-1"})
-		woken()
-		x.about(named("one"), nil)
+func TestEventReader_StopsWithoutStuckObjects(t *testing.T) {
+	withEventReader(t, func(t *testing.T, s *eventServer, x *eventReader, enqueued func() []string) {
+		x.latest(named("one"), []types.UID{"pod-1"})
+		enqueued()
+		x.latest(named("one"), nil)
 		time.Sleep(time.Hour)
-		assert.Empty(t, woken())
-		assert.Len(t, s.questions(), 1, "nobody is asked for nothing")
-		assert.Empty(t, x.hanging)
+		assert.Empty(t, enqueued())
+		assert.Len(t, s.requests(), 1, "no requests without stuck objects")
+		assert.Empty(t, x.stuck)
 
-		assert.Zero(t, x.about(named("one"), []types.UID{"pod-1"}), "it may be another test of that name")
-		woken()
-		assert.Len(t, s.questions(), 2)
+		assert.Zero(t, x.latest(named("one"), []types.UID{"pod-1"}), "nothing is kept, because it may be another test of the same name")
+		enqueued()
+		assert.Len(t, s.requests(), 2)
 	})
 }
 
-// TestExplainer_SparesTheServer: where one question takes seconds, nobody waits for the answer, and the next one comes much later.
-func TestExplainer_SparesTheServer(t *testing.T) {
-	explaining(t, func(t *testing.T, s *eventServer, x *explainer, woken func() []string) {
-		s.takes = 6 * time.Second
+// TestEventReader_BacksOff: slow requests block no reconcile, and the next one comes much later.
+func TestEventReader_BacksOff(t *testing.T) {
+	withEventReader(t, func(t *testing.T, s *eventServer, x *eventReader, enqueued func() []string) {
+		s.latency = 6 * time.Second
 		s.events = []corev1.Event{eventOf("pod-1", corev1.EventTypeWarning, "FailedMount")}
 		began := time.Now()
 		for range 1000 {
-			x.about(named("one"), []types.UID{"pod-1"})
+			x.latest(named("one"), []types.UID{"pod-1"})
 		}
 		assert.Zero(t, time.Since(began))
 		time.Sleep(12 * time.Second)
-		assert.Equal(t, []string{"one"}, woken())
+		assert.Equal(t, []string{"one"}, enqueued())
 		time.Sleep(59 * time.Second)
-		woken()
-		assert.Len(t, s.questions(), 2, "five times the 12 s that it took")
+		enqueued()
+		assert.Len(t, s.requests(), 2, "five times the 12 s that it took")
 		time.Sleep(2 * time.Second)
-		woken()
-		assert.Len(t, s.questions(), 3)
+		enqueued()
+		assert.Len(t, s.requests(), 3)
 	})
 }
 
-// TestExplainer_ManyTests: their number makes no more questions.
-func TestExplainer_ManyTests(t *testing.T) {
-	explaining(t, func(t *testing.T, s *eventServer, x *explainer, woken func() []string) {
-		s.page = eventsPage
+// TestEventReader_ManyTests: the number of requests does not depend on the number of tests.
+func TestEventReader_ManyTests(t *testing.T) {
+	withEventReader(t, func(t *testing.T, s *eventServer, x *eventReader, enqueued func() []string) {
+		s.page = eventsPageSize
 		pod := func(i int) types.UID { return types.UID(fmt.Sprint("pod-", i)) }
 		for i := range 300 {
 			s.events = append(s.events, eventOf(pod(i), corev1.EventTypeWarning, "FailedMount"))
 		}
 		for i := range 300 {
-			x.about(named(fmt.Sprint("test-", i)), []types.UID{pod(i)})
+			x.latest(named(fmt.Sprint("test-", i)), []types.UID{pod(i)})
 		}
-		told := woken()
-		time.Sleep(eventsEvery) // some were named when the first round had begun
-		assert.Len(t, append(told, woken()...), 300)
-		assert.LessOrEqual(t, len(s.questions()), 4)
+		names := enqueued()
+		time.Sleep(eventsInterval) // some were added during the first read
+		assert.Len(t, append(names, enqueued()...), 300)
+		assert.LessOrEqual(t, len(s.requests()), 4)
 	})
 }
 
-// TestExplainer_FlappingIsNoWayRound: what hangs, runs and hangs again brings no question before its time.
-func TestExplainer_FlappingIsNoWayRound(t *testing.T) {
-	explaining(t, func(t *testing.T, s *eventServer, x *explainer, woken func() []string) {
+// TestEventReader_Flapping: an object that is stuck, runs, and is stuck again causes no early request.
+func TestEventReader_Flapping(t *testing.T) {
+	withEventReader(t, func(t *testing.T, s *eventServer, x *eventReader, enqueued func() []string) {
 		for range 10 {
-			x.about(named("one"), []types.UID{"pod-1"})
-			woken()
-			x.about(named("one"), nil)
-			time.Sleep(eventsEvery / 20)
+			x.latest(named("one"), []types.UID{"pod-1"})
+			enqueued()
+			x.latest(named("one"), nil)
+			time.Sleep(eventsInterval / 20)
 		}
-		assert.Len(t, s.questions(), 1)
+		assert.Len(t, s.requests(), 1)
 	})
 }
 
-func TestExplainer_WhatWasKnownStands(t *testing.T) {
-	explaining(t, func(t *testing.T, s *eventServer, x *explainer, woken func() []string) {
+func TestEventReader_KeepsLastResult(t *testing.T) {
+	withEventReader(t, func(t *testing.T, s *eventServer, x *eventReader, enqueued func() []string) {
 		s.events = []corev1.Event{eventOf("pod-1", corev1.EventTypeWarning, "FailedMount")}
-		x.about(named("one"), []types.UID{"pod-1"})
-		require.Equal(t, []string{"one"}, woken())
-		known := x.about(named("one"), []types.UID{"pod-1"})
-		s.becomes(func() { s.broken = errors.New("out of order") })
+		x.latest(named("one"), []types.UID{"pod-1"})
+		require.Equal(t, []string{"one"}, enqueued())
+		known := x.latest(named("one"), []types.UID{"pod-1"})
+		s.update(func() { s.err = errors.New("unavailable") })
 		time.Sleep(time.Minute)
-		assert.Empty(t, woken())
-		assert.Equal(t, known, x.about(named("one"), []types.UID{"pod-1"}))
-		s.becomes(func() { s.broken, s.takes = nil, time.Hour })
+		assert.Empty(t, enqueued())
+		assert.Equal(t, known, x.latest(named("one"), []types.UID{"pod-1"}))
+		s.update(func() { s.err, s.latency = nil, time.Hour })
 		time.Sleep(10 * time.Minute)
-		assert.Empty(t, woken())
-		assert.Equal(t, known, x.about(named("one"), []types.UID{"pod-1"}))
-		s.becomes(func() { s.takes, s.events = 0, nil })
+		assert.Empty(t, enqueued())
+		assert.Equal(t, known, x.latest(named("one"), []types.UID{"pod-1"}))
+		s.update(func() { s.latency, s.events = 0, nil })
 		time.Sleep(10 * time.Minute)
-		assert.Equal(t, []string{"one"}, woken(), "it is asked again")
+		assert.Equal(t, []string{"one"}, enqueued(), "reads continue")
 	})
 }
 
-func TestExplainer_EndsWithTheManager(t *testing.T) {
-	explaining(t, func(t *testing.T, s *eventServer, x *explainer, _ func() []string) {
-		s.takes = time.Hour
-		x.about(named("one"), []types.UID{"pod-1"})
+func TestEventReader_StopsWithManager(t *testing.T) {
+	withEventReader(t, func(t *testing.T, s *eventServer, x *eventReader, _ func() []string) {
+		s.latency = time.Hour
+		x.latest(named("one"), []types.UID{"pod-1"})
 		ctx, stop := context.WithCancel(t.Context())
 		time.AfterFunc(time.Second, stop)
-		require.NoError(t, x.waker.Start(ctx))
+		require.NoError(t, x.trigger.Start(ctx))
 		synctest.Wait()
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		assert.Equal(t, 1, s.cancelled)
+		assert.Equal(t, 1, s.canceled)
 	})
 }

@@ -14,19 +14,18 @@ import (
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 )
 
-// cleanupFinalizer is what the 2.x operator puts on every test. Without that operator nothing else removes it.
+// cleanupFinalizer is set on every test by the 2.x operator. No other controller removes it.
 const cleanupFinalizer = "locust.io/cleanup"
 
-// removeCleanupFinalizer lets a test of the 2.x operator that is being deleted go. Its objects follow it by their owner
-// references.
+// removeCleanupFinalizer lets the deletion of a test from the 2.x operator complete. The test's objects are garbage-collected.
 func (r *LocustTestReconciler) removeCleanupFinalizer(ctx context.Context, test *v2.LocustTest) error {
 	if !slices.Contains(test.Finalizers, cleanupFinalizer) {
 		return nil
 	}
-	// The cache does not keep all finalizers, and the patch needs the place of this one among them.
+	// The cache does not keep all finalizers, and the patch needs the index of this one.
 	live := &metav1.PartialObjectMetadata{}
 	live.SetGroupVersionKind(v2.GroupVersion.WithKind(testKind))
-	if err := r.Live.Get(ctx, client.ObjectKeyFromObject(test), live); err != nil {
+	if err := r.APIReader.Get(ctx, client.ObjectKeyFromObject(test), live); err != nil {
 		return client.IgnoreNotFound(err)
 	}
 	index := slices.Index(live.Finalizers, cleanupFinalizer)

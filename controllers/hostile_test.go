@@ -38,9 +38,9 @@ const (
 	pollConcurrency = 100 // the default of --poll-concurrency
 )
 
-// answer is what a master of these tests answers: text, but for its last byte, which comes after a delay; or text and then
-// one more for ever.
-type answer struct {
+// response is what a master of these tests sends: text, with a delay before its last byte; or text and then forever, repeated
+// without end.
+type response struct {
 	text    []byte
 	delay   time.Duration
 	forever string
@@ -55,14 +55,14 @@ const (
 	stopped = `{"state":"stopped","user_count":1,"stats":[` + total + `]}`
 )
 
-// hostileAnswers are the ones of /stats/requests, by kind; csvAnswers those of the CSV, where the first says that the load
-// has stopped.
-func hostileAnswers() (hostile, csvs map[string]answer) {
+// hostileResponses returns the responses of /stats/requests by kind, and those of the CSV if the first reports that the load has
+// stopped.
+func hostileResponses() (hostile, csvs map[string]response) {
 	const late = 1500 * time.Millisecond
 	fill := func(before, with, after string) string {
 		return before + strings.Repeat(with, (report.MaxResponseBytes-len(before)-len(after))/len(with)) + after
 	}
-	hostile = map[string]answer{
+	hostile = map[string]response{
 		"entries":         {text: page(fill(`{"state":"running","user_count":1,"stats":[`, total+",", total+`]}`)), delay: late},
 		"members":         {text: page(fill(`{`, `"a":1,`, `"b":{}}`)), delay: late},
 		"a string":        {text: page(fill(`{"state":"`, "x", `"}`)), delay: late},
@@ -78,25 +78,25 @@ func hostileAnswers() (hostile, csvs map[string]answer) {
 		"endless string":  {text: []byte("HTTP/1.1 200 OK\r\n\r\n{\"state\":\""), forever: "x"},
 		"chunks":          {text: []byte("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"), forever: "1\r\n{\r\n"},
 	}
-	csvs = map[string]answer{}
+	csvs = map[string]response{}
 	for kind, table := range map[string]string{
 		"columns": fill("", ",", ""), "a cell": fill("Type,", "x", ""), "a quoted cell": fill(`Type,"`, ",\n", `"`), "rows": fill("Type,Name\n", "a,b\n", ""),
 	} {
-		hostile[kind] = answer{text: page(stopped)}
-		csvs[kind] = answer{text: page(table), delay: late}
+		hostile[kind] = response{text: page(stopped)}
+		csvs[kind] = response{text: page(table), delay: late}
 	}
 	return hostile, csvs
 }
 
-// masters serves many masters. A master is asked by its base path, which is "kind/name".
-type masters struct {
-	answers, csvs map[string]answer
-	mu            sync.Mutex
-	// asked is when each was asked.
-	asked map[string][]time.Time
+// masterServer serves many masters. Its clients select one by the base path, which is "kind/name".
+type masterServer struct {
+	responses, csvs map[string]response
+	mu              sync.Mutex
+	// polls holds the times of the polls of each master.
+	polls map[string][]time.Time
 }
 
-func (m *masters) serve(conn net.Conn) {
+func (m *masterServer) serve(conn net.Conn) {
 	defer func() { _ = conn.Close() }()
 	for reader := bufio.NewReaderSize(conn, 1024); ; {
 		request, err := http.ReadRequest(reader)
@@ -104,59 +104,59 @@ func (m *masters) serve(conn net.Conn) {
 			return
 		}
 		parts := strings.SplitN(strings.Trim(request.URL.Path, "/"), "/", 3)
-		a := m.answers[parts[0]]
+		r := m.responses[parts[0]]
 		if path.Base(request.URL.Path) == "csv" {
-			a = m.csvs[parts[0]]
+			r = m.csvs[parts[0]]
 		} else {
 			m.mu.Lock()
-			m.asked[parts[1]] = append(m.asked[parts[1]], time.Now())
+			m.polls[parts[1]] = append(m.polls[parts[1]], time.Now())
 			m.mu.Unlock()
 		}
-		if a.send(conn) != nil {
+		if r.send(conn) != nil {
 			return
 		}
 	}
 }
 
-func (a answer) send(conn net.Conn) error {
-	last := len(a.text) - 1
-	if _, err := conn.Write(a.text[:last]); err != nil {
+func (r response) send(conn net.Conn) error {
+	last := len(r.text) - 1
+	if _, err := conn.Write(r.text[:last]); err != nil {
 		return err
 	}
-	time.Sleep(a.delay)
-	_, err := conn.Write(a.text[last:])
-	if a.forever == "" {
+	time.Sleep(r.delay)
+	_, err := conn.Write(r.text[last:])
+	if r.forever == "" {
 		return err
 	}
-	for more := bytes.Repeat([]byte(a.forever), 4096/len(a.forever)); err == nil; {
+	for more := bytes.Repeat([]byte(r.forever), 4096/len(r.forever)); err == nil; {
 		_, err = conn.Write(more)
 	}
 	return err
 }
 
-// throughPipe connects without a network, so that a test's clock can be a fake one.
-func (m *masters) throughPipe(context.Context, string, string) (net.Conn, error) {
+// throughPipe connects without a network, for tests with a fake clock.
+func (m *masterServer) throughPipe(context.Context, string, string) (net.Conn, error) {
 	client, server := net.Pipe()
 	go m.serve(server)
 	return client, nil
 }
 
-// polledTest is a running test, and its reconciles as far as they have to do with polls.
+// polledTest is a running test, and the part of its reconciles that polls.
 type polledTest struct {
-	poll   masterPoll
-	test   v2.LocustTest
-	status v2.LocustTestStatus
-	obs    status.Observation
-	woken  chan struct{}
+	poll      masterPoll
+	test      v2.LocustTest
+	status    v2.LocustTestStatus
+	obs       status.Observation
+	triggered chan struct{}
 }
 
 func newPolledTest(namespace, kind, name string) *polledTest {
 	job := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Name: name + "-master", UID: "job"}}
 	started := metav1.NewTime(time.Now().Add(-time.Hour))
 	return &polledTest{
-		test:   v2.LocustTest{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace}},
-		status: v2.LocustTestStatus{Phase: v2.PhaseRunning},
-		woken:  make(chan struct{}, 1),
+		test:      v2.LocustTest{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace}},
+		status:    v2.LocustTestStatus{Phase: v2.PhaseRunning},
+		triggered: make(chan struct{}, 1),
 		obs: status.Observation{
 			Run:       &resources.Run{Spec: v2.LocustTestSpec{Master: v2.MasterSpec{Command: fmt.Sprintf("-f a.py --web-base-path '/%s/%s'", kind, name)}}},
 			MasterJob: job,
@@ -173,15 +173,15 @@ func newPolledTest(namespace, kind, name string) *polledTest {
 	}
 }
 
-// reconcile asks when it is due, and returns how long to wait; 0 until the answer.
+// reconcile polls if a poll is due, and returns how long to wait; zero until the response.
 func (p *polledTest) reconcile(poller *Poller) time.Duration {
 	p.poll.mu.Lock()
 	known := p.poll.known
 	p.poll.mu.Unlock()
 	p.obs.Locust = &known
 	wait, _ := status.PollIn(&p.status, &p.obs, status.Settings{PollInterval: pollInterval}, time.Now())
-	p.poll.aim(targetOf(&p.test, &p.obs))
-	return poller.ask(&p.poll, &p.test, wait)
+	p.poll.setTarget(targetOf(&p.test, &p.obs))
+	return poller.schedule(&p.poll, &p.test, wait)
 }
 
 // run polls the tests until ctx ends.
@@ -199,7 +199,7 @@ func run(ctx context.Context, poller *Poller, tests []*polledTest) {
 				}
 				select {
 				case <-due:
-				case <-p.woken:
+				case <-p.triggered:
 				case <-ctx.Done():
 				}
 			}
@@ -209,7 +209,7 @@ func run(ctx context.Context, poller *Poller, tests []*polledTest) {
 		select {
 		case e := <-poller.tests:
 			select {
-			case byName[e.Object.Namespace+"/"+e.Object.Name].woken <- struct{}{}:
+			case byName[e.Object.Namespace+"/"+e.Object.Name].triggered <- struct{}{}:
 			default:
 			}
 		case <-ctx.Done():
@@ -218,41 +218,41 @@ func run(ctx context.Context, poller *Poller, tests []*polledTest) {
 	}
 }
 
-func sampleAnswer(t *testing.T) answer {
+func sampleResponse(t *testing.T) response {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join("..", "pkg", "locust", "report", "testdata", "2.47-running.json"))
 	require.NoError(t, err)
-	return answer{text: page(string(data)), delay: 20 * time.Millisecond}
+	return response{text: page(string(data)), delay: 20 * time.Millisecond}
 }
 
-// TestPoller_HostileNeighbours: the masters of one namespace cannot delay the polls of others, whatever they answer.
+// TestPoller_HostileNeighbours: the masters of one namespace cannot delay the polls of others, whatever they respond.
 func TestPoller_HostileNeighbours(t *testing.T) {
-	slow := func() (answers, csvs map[string]answer) {
-		slow := sampleAnswer(t)
+	slow := func() (responses, csvs map[string]response) {
+		slow := sampleResponse(t)
 		slow.delay = 1900 * time.Millisecond
-		return map[string]answer{"slow": slow}, nil
+		return map[string]response{"slow": slow}, nil
 	}
 	for name, tc := range map[string]struct {
 		hostile, namespaces int
 		last                time.Duration
-		kinds               func() (answers, csvs map[string]answer)
+		kinds               func() (responses, csvs map[string]response)
 	}{
-		"100 of all kinds":                 {100, 1, 11 * time.Second, hostileAnswers},
+		"100 of all kinds":                 {100, 1, 11 * time.Second, hostileResponses},
 		"1,000 slow ones":                  {1000, 1, 30 * time.Second, slow},
 		"1,000 slow ones in 10 namespaces": {1000, 10, 20 * time.Second, slow},
-		"1,000 that never answer": {1000, 1, 30 * time.Second, func() (answers, csvs map[string]answer) {
-			return map[string]answer{"silent": {text: []byte("HTTP/1.1 200 OK\r\n"), delay: time.Hour}}, nil
+		"1,000 that never respond": {1000, 1, 30 * time.Second, func() (responses, csvs map[string]response) {
+			return map[string]response{"unresponsive": {text: []byte("HTTP/1.1 200 OK\r\n"), delay: time.Hour}}, nil
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			answers, csvs := tc.kinds()
-			m := &masters{answers: answers, csvs: csvs, asked: map[string][]time.Time{}}
+			responses, csvs := tc.kinds()
+			m := &masterServer{responses: responses, csvs: csvs, polls: map[string][]time.Time{}}
 			var kinds []string
-			for kind := range answers {
+			for kind := range responses {
 				kinds = append(kinds, kind)
 			}
-			answers["honest"] = sampleAnswer(t)
-			most := duringHeap(t, func() {
+			responses["honest"] = sampleResponse(t)
+			most := heapGrowth(t, func() {
 				synctest.Test(t, func(t *testing.T) { pollNeighbours(t, m, tc.hostile, tc.namespaces, tc.last, kinds) })
 			})
 			t.Logf("heap growth %s", most)
@@ -263,7 +263,7 @@ func TestPoller_HostileNeighbours(t *testing.T) {
 	}
 }
 
-func pollNeighbours(t *testing.T, m *masters, hostile, namespaces int, last time.Duration, kinds []string) {
+func pollNeighbours(t *testing.T, m *masterServer, hostile, namespaces int, last time.Duration, kinds []string) {
 	const honest = 20
 	poller := NewPoller(locust.NewDirect(locust.WithDialContext(m.throughPipe)), pollInterval, pollConcurrency, clock.RealClock{}, nil)
 	var tests []*polledTest
@@ -272,7 +272,7 @@ func pollNeighbours(t *testing.T, m *masters, hostile, namespaces int, last time
 	}
 	for i := range honest {
 		p := newPolledTest(fmt.Sprintf("honest%d", i%5), "honest", fmt.Sprintf("good%d", i))
-		p.poll.known.Answered(&report.Report{State: report.StateRunning, Workers: 2}, time.Now().Add(-time.Minute)) // its workers do not change
+		p.poll.known.Answered(&report.Report{State: report.StateRunning, Workers: 2}, time.Now().Add(-time.Minute)) // with all workers
 		tests = append(tests, p)
 	}
 	began := time.Now()
@@ -288,7 +288,7 @@ func pollNeighbours(t *testing.T, m *masters, hostile, namespaces int, last time
 	worst := time.Duration(0)
 	for i := range honest {
 		name := fmt.Sprintf("good%d", i)
-		times := slices.Concat(m.asked[name], []time.Time{ended})
+		times := slices.Concat(m.polls[name], []time.Time{ended})
 		previous := began
 		for _, at := range times {
 			worst = max(worst, at.Sub(previous))
@@ -300,11 +300,10 @@ func pollNeighbours(t *testing.T, m *masters, hostile, namespaces int, last time
 	assert.LessOrEqual(t, worst, pollInterval+2*time.Second)
 }
 
-// TestPoller_Memory: 100 hostile answers at the same time, from as many namespaces as it takes to get all slots, through the
-// network.
+// TestPoller_Memory: 100 concurrent hostile responses over the network, from as many namespaces as needed to use all slots.
 func TestPoller_Memory(t *testing.T) {
-	answers, csvs := hostileAnswers()
-	m := &masters{answers: answers, csvs: csvs, asked: map[string][]time.Time{}}
+	responses, csvs := hostileResponses()
+	m := &masterServer{responses: responses, csvs: csvs, polls: map[string][]time.Time{}}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer func() { _ = listener.Close() }()
@@ -323,13 +322,13 @@ func TestPoller_Memory(t *testing.T) {
 	poller := NewPoller(locust.NewDirect(locust.WithDialContext(dial)), pollInterval, pollConcurrency, clock.RealClock{}, nil)
 	defer poller.stop()
 	var tests []*polledTest
-	for kind := range answers {
+	for kind := range responses {
 		for i := len(tests); len(tests) < i+6; {
 			tests = append(tests, newPolledTest(fmt.Sprintf("hostile%d", len(tests)%8), kind, fmt.Sprintf("bad%d", len(tests))))
 		}
 	}
 	require.GreaterOrEqual(t, len(tests), 100)
-	most := duringHeap(t, func() {
+	most := heapGrowth(t, func() {
 		for _, p := range tests {
 			p.reconcile(poller)
 		}
@@ -346,17 +345,17 @@ func TestPoller_Memory(t *testing.T) {
 	}
 }
 
-// heap is a growth in bytes: of what is allocated, and of what is taken from the system.
+// heap is the growth of the heap in bytes, allocated and obtained from the OS.
 type heap struct{ alloc, system int64 }
 
 func (h heap) String() string {
-	return fmt.Sprintf("%.1f MiB allocated, %.1f MiB of the system's", float64(h.alloc)/(1<<20), float64(h.system)/(1<<20))
+	return fmt.Sprintf("%.1f MiB allocated, %.1f MiB from the OS", float64(h.alloc)/(1<<20), float64(h.system)/(1<<20))
 }
 
 func (h heap) below(t *testing.T, mebibytes int64) {
 	t.Helper()
 	assert.Less(t, h.alloc, mebibytes<<20, "allocated")
-	assert.Less(t, h.system, mebibytes<<20, "of the system's")
+	assert.Less(t, h.system, mebibytes<<20, "from the OS")
 }
 
 func heapNow() heap {
@@ -365,8 +364,8 @@ func heapNow() heap {
 	return heap{int64(stats.HeapAlloc), int64(stats.HeapSys - stats.HeapReleased)}
 }
 
-// duringHeap is how much the heap grows while do runs, with the settings of the Deployment.
-func duringHeap(t *testing.T, do func()) heap {
+// heapGrowth returns how much the heap grows while do runs, with the GC settings of the Deployment.
+func heapGrowth(t *testing.T, do func()) heap {
 	t.Helper()
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	defer debug.SetGCPercent(debug.SetGCPercent(65))

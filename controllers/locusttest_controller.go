@@ -19,9 +19,9 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/status"
 )
 
-// The operator writes Jobs, Services, Events and the status subresource; of the LocustTest itself only the finalizer of the
-// 2.x operator, which it removes. The finalizers permission is what the admission plugin OwnerReferencesPermissionEnforcement
-// asks of whoever sets blockOwnerDeletion in an owner reference.
+// The operator writes Jobs, Services, Events and the status subresource. On the LocustTest itself it only removes the finalizer
+// of the 2.x operator. The admission plugin OwnerReferencesPermissionEnforcement requires the finalizers permission to set
+// blockOwnerDeletion in an owner reference.
 //
 // +kubebuilder:rbac:groups=locust.io,resources=locusttests,verbs=get;list;watch;patch
 // +kubebuilder:rbac:groups=locust.io,resources=locusttests/status,verbs=patch
@@ -32,108 +32,107 @@ import (
 // +kubebuilder:rbac:groups="",resources=events,verbs=list
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
-// LocustTestReconciler runs LocustTests and tells the truth about them in their status.
+// LocustTestReconciler creates the objects of LocustTests and reports their state in the status.
 type LocustTestReconciler struct {
 	// Client reads from the cache and writes to the API server.
 	client.Client
-	// Live reads from the API server: what the cache may not know yet, and Events, which are not cached.
-	Live client.Reader
+	// APIReader reads from the API server: objects that may be missing from the cache, and Events, which are not cached.
+	APIReader client.Reader
 	// Recorder emits Events.
 	Recorder events.EventRecorder
-	// Clock is the time; a fake one makes time testable.
+	// Clock returns the current time.
 	Clock clock.PassiveClock
 
-	// Settings are what the derivation depends on.
+	// Settings configure the plan and the derivation.
 	Settings status.Settings
-	// RefreshInterval is how often counters and messages are written while nothing else changes.
+	// RefreshInterval is the minimum time between status writes that change only counters and messages.
 	RefreshInterval time.Duration
-	// Concurrency is how many tests are reconciled at the same time.
+	// Concurrency is the maximum number of concurrent reconciles.
 	Concurrency int
 
-	// Poller asks Locust's masters; nil asks none.
+	// Poller polls the Locust masters; nil disables polling.
 	Poller *Poller
-	// Metrics are what Prometheus is told; the zero value tells nothing.
+	// Metrics are updated by each reconcile; the zero value discards updates.
 	Metrics metrics.Metrics
 
-	memories  memories
-	explainer *explainer
-	backOff   *backOff
+	states      stateStore
+	eventReader *eventReader
+	backOff     *backOff
 }
 
 // Reconcile brings one test's objects and status up to date.
 func (r *LocustTestReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
-	// However little urgent this look is, the next one is urgent when it is due.
-	again := ctrl.Result{Priority: ptr.To(0)}
+	// Reset the priority: a low-priority request must not make its requeue low-priority too.
+	result := ctrl.Result{Priority: ptr.To(0)}
 	test, mem, err := r.get(ctx, req)
 	if test == nil || err != nil {
-		return again, err
+		return result, err
 	}
 	obs, err := r.observe(ctx, test, mem)
 	if err != nil {
-		return again, err
+		return result, err
 	}
 	if !test.DeletionTimestamp.IsZero() {
 		plan := status.PlanDeleted(obs)
-		return again, first(r.ensure(ctx, test, mem, obs, &plan), r.removeCleanupFinalizer(ctx, test))
+		return result, first(r.ensure(ctx, test, mem, obs, &plan), r.removeCleanupFinalizer(ctx, test))
 	}
 	plan := status.PlanFor(&test.Status, obs, r.Settings, r.Clock.Now())
 	ensured := r.ensure(ctx, test, mem, obs, &plan)
 	if ensured == nil && plan.HasMadeAll(&test.Status, obs) {
-		// Other tests may wait for their objects, and this one runs without word of its own: that comes when nothing more
-		// urgent is to be done.
-		mem.looked = true
-		return ctrl.Result{RequeueAfter: atOnceAgain, Priority: ptr.To(handler.LowPriority)}, nil
+		// Defer the status write to a low-priority reconcile, so that tests still waiting for their Jobs go first.
+		mem.observedBefore = true
+		return ctrl.Result{RequeueAfter: requeueNow, Priority: ptr.To(handler.LowPriority)}, nil
 	}
 
 	derived := status.Derive(test.Status, *obs, r.Settings, r.Clock.Now())
-	wait, err := r.record(ctx, test, mem, &derived)
-	next := r.ask(test, mem, obs, &derived)
+	refreshIn, err := r.record(ctx, test, mem, &derived)
+	pollIn := r.poll(test, mem, obs, &derived)
 	if err != nil {
-		return again, first(err, ensured)
+		return result, first(err, ensured)
 	}
-	due := soonest(derived.WakeUp, plan.Again, wait, next, mem.recheck, mem.forgetIn(&derived.Status))
+	due := soonest(derived.WakeUp, plan.Again, refreshIn, pollIn, mem.recheck, mem.forgetIn(&derived.Status))
 	if ensured != nil {
-		// What cannot be ensured now delays neither polls nor refreshes.
+		// A failed write must delay neither polls nor status refreshes.
 		r.backOff.dueIn(req, due)
-		return again, ensured
+		return result, ensured
 	}
-	again.RequeueAfter = due
-	return again, nil
+	result.RequeueAfter = due
+	return result, nil
 }
 
-// atOnceAgain asks for another look without waiting: 0 would ask for none.
-const atOnceAgain = time.Nanosecond
+// requeueNow requeues immediately; a zero RequeueAfter would not requeue.
+const requeueNow = time.Nanosecond
 
-// get reads the test with its newest known status, and what is remembered of it. The test is nil when it is
-// gone or going, for its objects follow it by their owner references; unless somebody's finalizer holds it.
-func (r *LocustTestReconciler) get(ctx context.Context, req ctrl.Request) (*v2.LocustTest, *memory, error) {
+// get returns the test with its latest known status, and its state. It returns nil if the test is deleted or being deleted
+// without a foreign finalizer; its objects are garbage-collected.
+func (r *LocustTestReconciler) get(ctx context.Context, req ctrl.Request) (*v2.LocustTest, *testState, error) {
 	test := &v2.LocustTest{}
-	// It is the cache's own, not a copy: nobody writes to it.
+	// Points into the cache; must not be modified.
 	if err := r.Get(ctx, req.NamespacedName, test, client.UnsafeDisableDeepCopy); err != nil {
 		if apierrors.IsNotFound(err) {
-			r.memories.forget(req.NamespacedName)
+			r.states.forget(req.NamespacedName)
 			r.Metrics.Tests.Forget(req.Namespace, req.Name)
-			if r.explainer != nil {
-				r.explainer.about(req.NamespacedName, nil)
+			if r.eventReader != nil {
+				r.eventReader.latest(req.NamespacedName, nil)
 			}
 		}
 		return nil, nil, client.IgnoreNotFound(err)
 	}
-	if !test.DeletionTimestamp.IsZero() && !heldByOthers(test) {
+	if !test.DeletionTimestamp.IsZero() && !hasOtherFinalizer(test) {
 		return nil, nil, nil
 	}
-	mem := r.memories.of(test)
-	return mem.newest(test), mem, nil
+	mem := r.states.getOrCreate(test)
+	return mem.withLastWrite(test), mem, nil
 }
 
-// heldByOthers tells whether a finalizer other than the garbage collector's own keeps a deleted test.
-func heldByOthers(test *v2.LocustTest) bool {
+// hasOtherFinalizer reports whether a finalizer other than the garbage collector's keeps a deleted test.
+func hasOtherFinalizer(test *v2.LocustTest) bool {
 	return slices.ContainsFunc(test.Finalizers, func(name string) bool {
 		return name != metav1.FinalizerDeleteDependents && name != metav1.FinalizerOrphanDependents
 	})
 }
 
-// soonest is the shortest of several waiting times, where 0 means never.
+// soonest returns the shortest of the durations. Zero means never.
 func soonest(waits ...time.Duration) time.Duration {
 	var least time.Duration
 	for _, wait := range waits {

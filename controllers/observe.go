@@ -27,18 +27,18 @@ const (
 	kindMasterJob = "master Job"
 	kindWorkerJob = "worker Job"
 
-	// trustWrites is how long an object that was just written is believed to exist although the cache does not
-	// have it; after that the API server is asked.
+	// trustWrites is how long a written object is assumed to exist while the cache does not have it. After that it is read
+	// from the API server.
 	trustWrites = 5 * time.Second
-	// dnsRest is a little more than the time to live that CoreDNS gives a Service by default (5 s). A worker that is
-	// given the address of the old Service waits for minutes, until its connection times out.
-	dnsRest = 6 * time.Second
+	// dnsTTL is slightly longer than the default TTL of CoreDNS for Services (5 s). A worker that resolves the address of the
+	// old Service waits for minutes, until its connection times out.
+	dnsTTL = 6 * time.Second
 )
 
-// observe gathers what is known of the test: from the cache, from what was just written, from those who ask apart, and from
-// the API server only where something is missing that should be there.
-func (r *LocustTestReconciler) observe(ctx context.Context, test *v2.LocustTest, mem *memory) (*status.Observation, error) {
-	obs := &status.Observation{Test: test, Unwatched: !mem.looked}
+// observe collects the state of the test: from the cache, from recent writes, from the background observers, and from the API
+// server only if an expected object is missing from the cache.
+func (r *LocustTestReconciler) observe(ctx context.Context, test *v2.LocustTest, mem *testState) (*status.Observation, error) {
+	obs := &status.Observation{Test: test, Unwatched: !mem.observedBefore}
 	if err := r.observeObjects(ctx, test, mem, obs); err != nil {
 		return nil, err
 	}
@@ -53,13 +53,13 @@ func (r *LocustTestReconciler) observe(ctx context.Context, test *v2.LocustTest,
 	}
 	r.observeClocks(test, mem, obs)
 	r.observeLocust(test, mem, obs)
-	r.observeSettling(mem, obs)
+	r.observeDNSWait(mem, obs)
 	r.observeEvents(test, mem, obs)
 	return obs, nil
 }
 
-// observeClocks takes the times of the objects, which are those of other clocks.
-func (r *LocustTestReconciler) observeClocks(test *v2.LocustTest, mem *memory, obs *status.Observation) {
+// observeClocks relates the times in the objects, which are set by other machines, to the operator's clock.
+func (r *LocustTestReconciler) observeClocks(test *v2.LocustTest, mem *testState, obs *status.Observation) {
 	if test.Status.IsTerminal() && obs.Stopped() {
 		mem.clocks = nil
 		return
@@ -71,7 +71,7 @@ func (r *LocustTestReconciler) observeClocks(test *v2.LocustTest, mem *memory, o
 	obs.Clocks = mem.clocks
 }
 
-func (r *LocustTestReconciler) observeObjects(ctx context.Context, test *v2.LocustTest, mem *memory, obs *status.Observation) error {
+func (r *LocustTestReconciler) observeObjects(ctx context.Context, test *v2.LocustTest, mem *testState, obs *status.Observation) error {
 	mem.recheck = 0
 	service, master, worker := &corev1.Service{}, &batchv1.Job{}, &batchv1.Job{}
 	for _, want := range []struct {
@@ -95,10 +95,10 @@ func (r *LocustTestReconciler) observeObjects(ctx context.Context, test *v2.Locu
 	return nil
 }
 
-// read gets one object: from the cache, or newer from memory, or, when it should exist and is not there, from
-// the API server, because a cache may be behind.
-func (r *LocustTestReconciler) read(ctx context.Context, test *v2.LocustTest, mem *memory, kind string, key client.ObjectKey, into client.Object) (bool, error) {
-	// It is the cache's own, not a copy: nobody writes to it.
+// read gets one object: from the cache, from the last write if that is newer, or, if an expected object is missing, from the
+// API server, because the cache may be stale.
+func (r *LocustTestReconciler) read(ctx context.Context, test *v2.LocustTest, mem *testState, kind string, key client.ObjectKey, into client.Object) (bool, error) {
+	// Points into the cache; must not be modified.
 	err := r.Get(ctx, key, into, client.UnsafeDisableDeepCopy)
 	if client.IgnoreNotFound(err) != nil {
 		return false, err
@@ -113,22 +113,22 @@ func (r *LocustTestReconciler) read(ctx context.Context, test *v2.LocustTest, me
 		delete(mem.objects, kind)
 		return true, nil
 	case remembered && r.Clock.Since(written.at) < trustWrites:
-		// Should it have been deleted before the cache had it, nothing else would tell.
+		// If it was deleted before the cache saw it, no event will arrive; check again.
 		mem.recheck = trustWrites
 		return true, copyInto(written.object, into)
 	case !remembered && (test.Status.IsTerminal() || !meta.IsStatusConditionTrue(test.Status.Conditions, v2.ConditionTypeReady)):
-		// It is not there, and nothing says that it should be.
+		// It is missing and not expected to exist.
 		return false, nil
 	}
 	delete(mem.objects, kind)
-	err = r.Live.Get(ctx, key, into)
+	err = r.APIReader.Get(ctx, key, into)
 	if err == nil && mem.deleted[into.GetUID()] {
 		return false, nil
 	}
 	return err == nil, client.IgnoreNotFound(err)
 }
 
-// copyInto shares what the object points to: nobody writes to what was observed.
+// copyInto copies the object but not what it points to: observed objects must not be modified.
 func copyInto(from, into client.Object) error {
 	switch target := into.(type) {
 	case *corev1.Service:
@@ -141,16 +141,16 @@ func copyInto(from, into client.Object) error {
 	return nil
 }
 
-// mayShowOutcome reports whether a master Job that is being deleted is the test's own, and its outcome is not recorded yet: it
-// may have ended before it was deleted.
+// mayShowOutcome reports whether a master Job that is being deleted belongs to the test and its outcome is not recorded yet: it
+// may have finished before it was deleted.
 func mayShowOutcome(test *v2.LocustTest, master *batchv1.Job) bool {
 	return master.DeletionTimestamp != nil && metav1.IsControlledBy(master, test) && !test.Status.IsTerminal()
 }
 
-// claim reports whether the object is this test's own. An object of an earlier test of the same name, or one
-// that is being deleted, keeps its name for a while; any other owner keeps it for good. The names of two tests may give the
-// same names of objects ("a.b" and "a-b"): while both exist, the objects belong to the one that has them.
-func (r *LocustTestReconciler) claim(ctx context.Context, test *v2.LocustTest, kind string, object client.Object, mem *memory, obs *status.Observation) bool {
+// claim reports whether the object belongs to this test. Otherwise it adds the object to the Predecessors of the observation if
+// its name will become free (it belongs to an earlier test of the same name, or is being deleted), else to Foreign. Two tests
+// may have the same object names ("a.b" and "a-b"): while both exist, the objects belong to the test that created them.
+func (r *LocustTestReconciler) claim(ctx context.Context, test *v2.LocustTest, kind string, object client.Object, mem *testState, obs *status.Observation) bool {
 	what := fmt.Sprintf("%s %s", kind, object.GetName())
 	owner := metav1.GetControllerOf(object)
 	switch {
@@ -169,12 +169,12 @@ func (r *LocustTestReconciler) claim(ctx context.Context, test *v2.LocustTest, k
 	return false
 }
 
-// isTwin reports whether the owner of an object is another test whose objects have the names of this one's.
+// isTwin reports whether the owner of an object is a test with the same object names.
 func isTwin(test *v2.LocustTest, owner *metav1.OwnerReference) bool {
 	return owner.Kind == testKind && resources.MasterName(owner.Name) == resources.MasterName(test.Name)
 }
 
-// exists reports whether a test is there and is not being deleted. Any test of the name counts where the UID is not known.
+// exists reports whether the test exists and is not being deleted. An empty uid matches any test of that name.
 func (r *LocustTestReconciler) exists(ctx context.Context, namespace, name string, uid types.UID) bool {
 	other := &v2.LocustTest{}
 	// Points into the cache; must not be modified.
@@ -185,16 +185,16 @@ func (r *LocustTestReconciler) exists(ctx context.Context, namespace, name strin
 	return other.DeletionTimestamp.IsZero() && (uid == "" || other.UID == uid)
 }
 
-// observePods takes the test's pods, and those of earlier tests with the same Service name, which its UID tells apart. Old
-// workers would connect to the new master.
-func (r *LocustTestReconciler) observePods(ctx context.Context, test *v2.LocustTest, mem *memory, obs *status.Observation) error {
+// observePods adds the test's pods, and the running pods of earlier tests with the same Service name: their workers would
+// connect to the new master.
+func (r *LocustTestReconciler) observePods(ctx context.Context, test *v2.LocustTest, mem *testState, obs *status.Observation) error {
 	var pods corev1.PodList
-	// The pods are the cache's own, not copies: nothing here or in pkg/status writes to them.
+	// The pods point into the cache; neither this package nor pkg/status may modify them.
 	service := client.MatchingFields{podsByService: resources.MasterName(test.Name)}
 	if err := r.List(ctx, &pods, client.InNamespace(test.Namespace), service, client.UnsafeDisableDeepCopy); err != nil {
 		return fmt.Errorf("list pods of test %s/%s: %w", test.Namespace, test.Name, err)
 	}
-	// The cache has no order, and the same observation has to give the same status.
+	// Sort, because the cache has no order and the same observation must give the same status.
 	sort.Slice(pods.Items, func(i, j int) bool { return pods.Items[i].Name < pods.Items[j].Name })
 	obs.Pods = pods.Items[:0]
 	for i := range pods.Items {
@@ -220,30 +220,30 @@ func (r *LocustTestReconciler) observePods(ctx context.Context, test *v2.LocustT
 	return nil
 }
 
-// isOwn reports whether a pod is one of this test. The pods of the 2.x operator have no label with the test's UID: they
-// belong to the test by their Job.
+// isOwn reports whether the pod belongs to the test. Pods of the 2.x operator have no label with the test's UID; they are
+// matched by their Job.
 func isOwn(test *v2.LocustTest, pod *corev1.Pod, obs *status.Observation) bool {
-	if uid, labelled := pod.Labels[resources.LabelTestUID]; labelled {
+	if uid, labeled := pod.Labels[resources.LabelTestUID]; labeled {
 		return uid == string(test.UID)
 	}
 	return obs.MasterJob != nil && metav1.IsControlledBy(pod, obs.MasterJob) ||
 		obs.WorkerJob != nil && metav1.IsControlledBy(pod, obs.WorkerJob)
 }
 
-// observeSettling notes how long the names of an earlier test should still rest.
-func (r *LocustTestReconciler) observeSettling(mem *memory, obs *status.Observation) {
+// observeDNSWait sets how long to wait for DNS caches to drop the previous test's Service.
+func (r *LocustTestReconciler) observeDNSWait(mem *testState, obs *status.Observation) {
 	now := r.Clock.Now()
 	switch {
 	case len(obs.Predecessors) > 0:
-		mem.blocked = now
-	case !mem.blocked.IsZero():
-		obs.Settling = max(dnsRest-now.Sub(mem.blocked), 0)
+		mem.predecessorsSeenAt = now
+	case !mem.predecessorsSeenAt.IsZero():
+		obs.Settling = max(dnsTTL-now.Sub(mem.predecessorsSeenAt), 0)
 	}
 }
 
-// observeRun finds the spec that the run was started from. As long as the generation is that of the start, it is the
-// test's own, and the Jobs' copy of it, which may have 200 KiB, is neither cached nor read.
-func (r *LocustTestReconciler) observeRun(ctx context.Context, mem *memory, obs *status.Observation) error {
+// observeRun sets the spec that the run was started from. If the generation has not changed since, it is the test's spec;
+// the copy in the Jobs, which may have 200 KiB, is neither cached nor read.
+func (r *LocustTestReconciler) observeRun(ctx context.Context, mem *testState, obs *status.Observation) error {
 	test := obs.Test
 	if test.Status.IsTerminal() {
 		mem.drifted = nil
@@ -278,8 +278,8 @@ func (r *LocustTestReconciler) observeRun(ctx context.Context, mem *memory, obs 
 	return nil
 }
 
-// adoptedRun is the run of Jobs that the 2.x operator created, which does not record what it starts from: the test's spec,
-// with as many workers as the worker Job was given.
+// adoptedRun returns the run of Jobs created by the 2.x operator, which does not record the spec: the test's spec, with the
+// parallelism of the worker Job as worker replicas.
 func adoptedRun(obs *status.Observation) *resources.Run {
 	run := &resources.Run{Spec: obs.Test.Spec, Generation: obs.Test.Generation}
 	if obs.WorkerJob != nil && obs.WorkerJob.Spec.Parallelism != nil && *obs.WorkerJob.Spec.Parallelism > 0 {
@@ -288,24 +288,25 @@ func adoptedRun(obs *status.Observation) *resources.Run {
 	return run
 }
 
-// driftedRun reads the run off a Job's annotations, once. It returns nil when they are damaged: the other Job has the same.
-func (r *LocustTestReconciler) driftedRun(ctx context.Context, mem *memory, job *batchv1.Job) (*resources.Run, error) {
+// driftedRun decodes the run from the annotations of a Job, once per Job. It returns nil if they are invalid: the other Job
+// has a copy.
+func (r *LocustTestReconciler) driftedRun(ctx context.Context, mem *testState, job *batchv1.Job) (*resources.Run, error) {
 	if run, known := mem.drifted[job.UID]; known {
 		return run, nil
 	}
 	full := &batchv1.Job{}
-	if err := r.Live.Get(ctx, client.ObjectKeyFromObject(job), full); err != nil {
+	if err := r.APIReader.Get(ctx, client.ObjectKeyFromObject(job), full); err != nil {
 		if apierrors.IsNotFound(err) {
-			return nil, nil // the cache will know
+			return nil, nil // the deletion will reach the cache
 		}
-		return nil, fmt.Errorf("read the run's spec off Job %s/%s: %w", job.Namespace, job.Name, err)
+		return nil, fmt.Errorf("read the run's spec from Job %s/%s: %w", job.Namespace, job.Name, err)
 	}
 	if full.UID != job.UID {
-		return nil, fmt.Errorf("read the run's spec off Job %s/%s: another Job has its name now", job.Namespace, job.Name)
+		return nil, fmt.Errorf("read the run's spec from Job %s/%s: it was replaced by another Job", job.Namespace, job.Name)
 	}
 	run, err := resources.RunFromJob(full)
 	if err != nil {
-		logf.FromContext(ctx).Error(err, "the run's spec cannot be read", "job", job.Name)
+		logf.FromContext(ctx).Error(err, "cannot decode the run's spec", "job", job.Name)
 		run = nil
 	}
 	if mem.drifted == nil {

@@ -21,16 +21,16 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/status"
 )
 
-// jobReader serves Jobs as the API server has them, and counts how often it is asked.
+// jobReader serves Jobs as the API server stores them, and counts requests.
 type jobReader struct {
 	client.Reader
-	jobs  map[string]*batchv1.Job
-	asked int
-	err   error
+	jobs     map[string]*batchv1.Job
+	requests int
+	err      error
 }
 
 func (r *jobReader) Get(_ context.Context, key client.ObjectKey, into client.Object, _ ...client.GetOption) error {
-	r.asked++
+	r.requests++
 	if r.err != nil {
 		return r.err
 	}
@@ -38,7 +38,7 @@ func (r *jobReader) Get(_ context.Context, key client.ObjectKey, into client.Obj
 	return nil
 }
 
-// startedJob is a Job of a run, in full and as the cache keeps it.
+// startedJob returns a Job of a run, in full and as the cache keeps it.
 func startedJob(t *testing.T, name, spec, generation string) (full, cached *batchv1.Job) {
 	t.Helper()
 	full = &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Name: name, UID: types.UID(name), Annotations: map[string]string{
@@ -49,8 +49,8 @@ func startedJob(t *testing.T, name, spec, generation string) (full, cached *batc
 	return full, kept.(*batchv1.Job)
 }
 
-// TestObserveRun: the spec of the run is the test's own while the generation is that of the start. Otherwise it is read
-// off a Job, once.
+// TestObserveRun: the spec of the run is the test's while the generation is that of the start. Otherwise it is read from a Job,
+// once.
 func TestObserveRun(t *testing.T) {
 	const good, bad = `{"image":"locust:1"}`, `{"image":`
 	for name, row := range map[string]struct {
@@ -59,15 +59,15 @@ func TestObserveRun(t *testing.T) {
 		undecodable    bool
 		terminal       bool
 		image          string
-		asked          int
+		requests       int
 	}{
-		"not changed":                         {good, good, 1, false, false, "locust:2", 0},
-		"not changed, damaged":                {bad, bad, 1, false, false, "locust:2", 0},
-		"changed":                             {good, good, 2, false, false, "locust:1", 1},
-		"changed, one copy is damaged":        {bad, good, 2, false, false, "locust:1", 2},
-		"changed, both are damaged":           {bad, bad, 2, false, false, "", 2},
-		"cannot be decoded, in whatever test": {good, good, 1, true, false, "locust:1", 1},
-		"over":                                {good, good, 2, false, true, "", 0},
+		"not changed":                  {good, good, 1, false, false, "locust:2", 0},
+		"not changed, damaged":         {bad, bad, 1, false, false, "locust:2", 0},
+		"changed":                      {good, good, 2, false, false, "locust:1", 1},
+		"changed, one copy is damaged": {bad, good, 2, false, false, "locust:1", 2},
+		"changed, both are damaged":    {bad, bad, 2, false, false, "", 2},
+		"cannot be decoded":            {good, good, 1, true, false, "locust:1", 1},
+		"finished":                     {good, good, 2, false, true, "", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			test := &v2.LocustTest{ObjectMeta: metav1.ObjectMeta{Name: "t", Generation: row.generation}, Spec: v2.LocustTestSpec{Image: "locust:2"}}
@@ -81,23 +81,23 @@ func TestObserveRun(t *testing.T) {
 			worker, cachedWorker := startedJob(t, "t-worker", row.worker, "1")
 			assert.NotContains(t, cachedMaster.Annotations, resources.AnnotationRunSpec, "the cache does not keep it")
 			live := &jobReader{jobs: map[string]*batchv1.Job{"t-master": master, "t-worker": worker}}
-			r, mem := &LocustTestReconciler{Live: live}, &memory{}
+			r, mem := &LocustTestReconciler{APIReader: live}, &testState{}
 			observe := func() *resources.Run {
 				obs := &status.Observation{Test: test, MasterJob: cachedMaster, WorkerJob: cachedWorker}
 				require.NoError(t, r.observeRun(t.Context(), mem, obs))
 				return obs.Run
 			}
 			run := observe()
-			assert.Equal(t, row.asked, live.asked)
+			assert.Equal(t, row.requests, live.requests)
 			if row.image == "" {
 				assert.Nil(t, run)
 				return
 			}
 			assert.Equal(t, row.image, run.Spec.Image)
 			assert.EqualValues(t, 1, run.Generation)
-			before := live.asked
+			before := live.requests
 			assert.Equal(t, run, observe())
-			assert.LessOrEqual(t, live.asked, before+1, "a copy that could be read is not read again")
+			assert.LessOrEqual(t, live.requests, before+1, "a copy that could be read is not read again")
 		})
 	}
 }
@@ -105,36 +105,35 @@ func TestObserveRun(t *testing.T) {
 func TestObserveRun_Fails(t *testing.T) {
 	full, cached := startedJob(t, "t-master", `{"image":"locust:1"}`, "1")
 	test := &v2.LocustTest{ObjectMeta: metav1.ObjectMeta{Name: "t", Generation: 2}}
-	live := &jobReader{jobs: map[string]*batchv1.Job{"t-master": full}, err: errors.New("out of order")}
-	r := &LocustTestReconciler{Live: live}
+	live := &jobReader{jobs: map[string]*batchv1.Job{"t-master": full}, err: errors.New("unavailable")}
+	r := &LocustTestReconciler{APIReader: live}
 	obs := &status.Observation{Test: test, MasterJob: cached}
-	assert.ErrorContains(t, r.observeRun(t.Context(), &memory{}, obs), "out of order", "else the run would count as one that never began")
+	assert.ErrorContains(t, r.observeRun(t.Context(), &testState{}, obs), "unavailable", "otherwise the run would count as not started")
 
 	live.err = nil
 	full.UID = "another"
-	assert.ErrorContains(t, r.observeRun(t.Context(), &memory{}, obs), "another Job")
+	assert.ErrorContains(t, r.observeRun(t.Context(), &testState{}, obs), "another Job")
 }
 
-// TestObserveRun_Adopted: the Jobs of the 2.x operator carry no run, so the test's spec is it, with the workers that the Job
-// was given.
+// TestObserveRun_Adopted: the Jobs of the 2.x operator carry no run, so it is the test's spec with the parallelism of the Job.
 func TestObserveRun_Adopted(t *testing.T) {
 	test := &v2.LocustTest{ObjectMeta: metav1.ObjectMeta{Name: "t", Generation: 2}}
 	test.Spec.Worker.Replicas = 7
 	r := &LocustTestReconciler{}
 	obs := &status.Observation{Test: test, MasterJob: &batchv1.Job{}, WorkerJob: &batchv1.Job{Spec: batchv1.JobSpec{Parallelism: ptr.To[int32](2)}}}
-	require.NoError(t, r.observeRun(t.Context(), &memory{}, obs))
+	require.NoError(t, r.observeRun(t.Context(), &testState{}, obs))
 	require.NotNil(t, obs.Run)
 	assert.EqualValues(t, 2, obs.Run.Spec.Worker.Replicas)
-	assert.EqualValues(t, 7, test.Spec.Worker.Replicas, "the test itself is the cache's")
+	assert.EqualValues(t, 7, test.Spec.Worker.Replicas, "the test points into the cache")
 	assert.True(t, obs.Run.InSync(test))
 
 	test.DecodeError = &v2.DecodeError{}
 	obs.Run = nil
-	require.NoError(t, r.observeRun(t.Context(), &memory{}, obs))
-	assert.Nil(t, obs.Run, "a spec that cannot be read is no run")
+	require.NoError(t, r.observeRun(t.Context(), &testState{}, obs))
+	assert.Nil(t, obs.Run, "an invalid spec is no run")
 }
 
-// TestIsOwn: pods without a UID label belong to a test by their Job.
+// TestIsOwn: pods without a UID label are matched by their Job.
 func TestIsOwn(t *testing.T) {
 	test := &v2.LocustTest{ObjectMeta: metav1.ObjectMeta{Name: "t", UID: "u"}}
 	obs := &status.Observation{Test: test, WorkerJob: &batchv1.Job{ObjectMeta: metav1.ObjectMeta{UID: "job"}}}
@@ -147,12 +146,12 @@ func TestIsOwn(t *testing.T) {
 	}
 	assert.True(t, isOwn(test, pod("u", "job"), obs))
 	assert.True(t, isOwn(test, pod("u", ""), obs))
-	assert.True(t, isOwn(test, pod("", "job"), obs), "of the 2.x operator")
+	assert.True(t, isOwn(test, pod("", "job"), obs), "from the 2.x operator")
 	assert.False(t, isOwn(test, pod("earlier", "job"), obs))
 	assert.False(t, isOwn(test, pod("", "other"), obs))
 }
 
-// TestKeptFinalizers: the one that is removed is kept, wherever it stands.
+// TestKeptFinalizers: the finalizer to remove is kept, wherever it is in the list.
 func TestKeptFinalizers(t *testing.T) {
 	many := append(make([]string, 20), cleanupFinalizer)
 	assert.Equal(t, append(make([]string, maxFinalizers), cleanupFinalizer), keptFinalizers(many))
@@ -160,7 +159,7 @@ func TestKeptFinalizers(t *testing.T) {
 	assert.Empty(t, keptFinalizers(nil))
 }
 
-// TestStripTest: what a tenant may write at will does not stay in memory, and what cannot be read is reported.
+// TestStripTest: metadata of any size does not stay in memory, and an invalid annotation is reported.
 func TestStripTest(t *testing.T) {
 	test := &v2.LocustTest{ObjectMeta: metav1.ObjectMeta{
 		Name: "t", Namespace: "ns", UID: "u", ResourceVersion: "7", Generation: 3,
@@ -186,23 +185,23 @@ func TestStripTest(t *testing.T) {
 	assert.NoError(t, err)
 }
 
-// TestUndecodableTestFails: it is one broken test, with a message that names the field.
+// TestUndecodableTestFails: one invalid test fails, with a message that names the field.
 func TestUndecodableTestFails(t *testing.T) {
-	w := newWorld(t)
-	w.requireLook("status")
-	w.subject.Client = &undecodable{w.client}
-	written, _, err := w.look()
+	f := newFixture(t)
+	f.requireWrites("status")
+	f.reconciler.Client = &undecodableClient{f.client}
+	written, _, err := f.reconcile()
 	require.NoError(t, err)
 	assert.Equal(t, []string{"status"}, written, "nothing is created")
-	ready := w.ready()
-	assert.Equal(t, v2.PhaseFailed, w.test.Status.Phase)
+	ready := f.ready()
+	assert.Equal(t, v2.PhaseFailed, f.test.Status.Phase)
 	assert.Contains(t, ready.Message, `spec.master.resources.limits[cpu]: Invalid value: "1e1.5"`)
 }
 
-// undecodable serves tests as the cache does when their spec cannot be decoded.
-type undecodable struct{ client.Client }
+// undecodableClient returns tests as the cache does if their spec cannot be decoded.
+type undecodableClient struct{ client.Client }
 
-func (c *undecodable) Get(ctx context.Context, key client.ObjectKey, into client.Object, opts ...client.GetOption) error {
+func (c *undecodableClient) Get(ctx context.Context, key client.ObjectKey, into client.Object, opts ...client.GetOption) error {
 	err := c.Client.Get(ctx, key, into, opts...)
 	if test, ok := into.(*v2.LocustTest); ok {
 		test.Spec, test.DecodeError = v2.LocustTestSpec{Worker: v2.WorkerSpec{Replicas: 2}}, &v2.DecodeError{Field: "spec.master.resources.limits[cpu]", Value: "1e1.5", Detail: "must be a quantity; correct it"}

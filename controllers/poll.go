@@ -20,48 +20,47 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/status"
 )
 
-// Locust asks the master of a running test. It bounds the time of each question itself.
-type Locust interface {
+// StatsClient requests the statistics of a running test from its master. It applies its own timeout.
+type StatsClient interface {
 	Stats(ctx context.Context, target locust.Target) (*report.Report, error)
 }
 
-// Poller asks the masters, apart from the reconciles: a reconcile takes the newest answer that is there, and an answer
-// that comes starts another reconcile. So a master that hangs holds up nobody else's test.
+// Poller polls the masters in the background. Reconciles use the latest result; a new result triggers one. So a master that
+// does not respond cannot delay other tests.
 type Poller struct {
-	locust  Locust
+	client  StatsClient
 	clock   clock.PassiveClock
 	metrics *metrics.Operator
-	// spread is how far the questions are moved, back or forth, so that tests that were started together are not asked
-	// together.
+	// spread is the maximum jitter, so that tests started together are not polled together.
 	spread time.Duration
 	slots  *pollSlots
-	*waker
+	*reconcileTrigger
 }
 
-// masterPoll is what is known of one master.
+// masterPoll is the state of polling one master.
 type masterPoll struct {
 	mu    sync.Mutex
 	known status.Locust
-	// busy is true while the master is being asked.
+	// busy is true while a poll is queued or running.
 	busy bool
-	// target is where the master answers now; zero while it has no address.
+	// target is the current address of the master; zero means none.
 	target locust.Target
 	jitter time.Duration
 }
 
-// NewPoller returns a Poller that polls each master every interval, at most concurrency at a time, and three quarters of
-// them in one namespace. It has to be started.
-func NewPoller(asker Locust, interval time.Duration, concurrency int, passive clock.PassiveClock, m *metrics.Operator) *Poller {
+// NewPoller returns a Poller that polls each master every interval, at most concurrency at a time, and three quarters of them
+// in one namespace. Add it to the manager.
+func NewPoller(client StatsClient, interval time.Duration, concurrency int, passive clock.PassiveClock, m *metrics.Operator) *Poller {
 	return &Poller{
-		locust: asker, clock: passive, metrics: m,
-		spread: interval / 10,
-		slots:  newPollSlots(concurrency),
-		waker:  newWaker(),
+		client: client, clock: passive, metrics: m,
+		spread:           interval / 10,
+		slots:            newPollSlots(concurrency),
+		reconcileTrigger: newReconcileTrigger(),
 	}
 }
 
-// observeLocust takes what the test's master told last.
-func (r *LocustTestReconciler) observeLocust(test *v2.LocustTest, mem *memory, obs *status.Observation) {
+// observeLocust adds the latest state of the test's master.
+func (r *LocustTestReconciler) observeLocust(test *v2.LocustTest, mem *testState, obs *status.Observation) {
 	if r.Poller == nil || test.Status.IsTerminal() || obs.Run == nil {
 		return
 	}
@@ -75,26 +74,26 @@ func (r *LocustTestReconciler) observeLocust(test *v2.LocustTest, mem *memory, o
 	obs.Locust = &known
 }
 
-// ask has the test's master asked when it is time, and tells when it will be; 0 when the answer will tell.
-func (r *LocustTestReconciler) ask(test *v2.LocustTest, mem *memory, obs *status.Observation, derived *status.Derivation) time.Duration {
-	wait, ask := status.PollIn(&derived.Status, obs, r.Settings, r.Clock.Now())
-	if !ask {
-		mem.poll.aim(locust.Target{})
+// poll starts a poll if one is due and returns the time until the next; zero if the result will trigger the reconcile.
+func (r *LocustTestReconciler) poll(test *v2.LocustTest, mem *testState, obs *status.Observation, derived *status.Derivation) time.Duration {
+	wait, wanted := status.PollIn(&derived.Status, obs, r.Settings, r.Clock.Now())
+	if !wanted {
+		mem.poll.setTarget(locust.Target{})
 		return 0
 	}
-	mem.poll.aim(targetOf(test, obs))
-	return r.Poller.ask(&mem.poll, test, wait)
+	mem.poll.setTarget(targetOf(test, obs))
+	return r.Poller.schedule(&mem.poll, test, wait)
 }
 
-// aim sets where the master answers. A poll that waits for a slot takes it as well, for another pod may have got the address
-// that it was queued with.
-func (m *masterPoll) aim(target locust.Target) {
+// setTarget sets the address of the master. A queued poll uses it too, because its old address may belong to another pod by
+// now.
+func (m *masterPoll) setTarget(target locust.Target) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.target = target
 }
 
-// targetOf is where the test's master answers: its pod's own address.
+// targetOf returns the address of the test's master: that of its pod.
 func targetOf(test *v2.LocustTest, obs *status.Observation) locust.Target {
 	api := resources.WebAPIFor(&obs.Run.Spec)
 	target := locust.Target{Namespace: test.Namespace, Port: api.Port, BasePath: api.BasePath, TLS: api.TLS}
@@ -104,60 +103,60 @@ func targetOf(test *v2.LocustTest, obs *status.Observation) locust.Target {
 	return target
 }
 
-func (p *Poller) ask(one *masterPoll, test *v2.LocustTest, wait time.Duration) time.Duration {
-	one.mu.Lock()
-	defer one.mu.Unlock()
-	if one.busy {
+func (p *Poller) schedule(state *masterPoll, test *v2.LocustTest, wait time.Duration) time.Duration {
+	state.mu.Lock()
+	defer state.mu.Unlock()
+	if state.busy {
 		return 0
 	}
 	if wait > 0 {
-		if wait += one.jitter; wait > 0 {
+		if wait += state.jitter; wait > 0 {
 			return wait
 		}
 	}
-	one.busy = true
+	state.busy = true
 	key := client.ObjectKeyFromObject(test)
-	p.slots.acquire(key.Namespace, func() { p.poll(one, key) })
+	p.slots.acquire(key.Namespace, func() { p.poll(state, key) })
 	return 0
 }
 
-// poll asks a master, in a slot of its namespace.
-func (p *Poller) poll(one *masterPoll, test types.NamespacedName) {
-	one.mu.Lock()
-	target := one.target
+// poll polls a master while holding a slot of its namespace.
+func (p *Poller) poll(state *masterPoll, test types.NamespacedName) {
+	state.mu.Lock()
+	target := state.target
 	skip := target.IP == "" || p.ctx.Err() != nil
-	one.busy = !skip
-	one.mu.Unlock()
+	state.busy = !skip
+	state.mu.Unlock()
 	if skip {
 		p.slots.release(test.Namespace)
 		return
 	}
-	began := time.Now() // not by the clock, which may be corrected meanwhile
-	answer, err := p.stats(target)
+	began := time.Now() // the clock may be corrected meanwhile
+	stats, err := p.stats(target)
 	p.slots.release(test.Namespace)
 	took := time.Since(began)
 	p.metrics.Poll(took, err)
 	now := p.clock.Now()
 
-	one.mu.Lock()
-	one.busy = false
-	one.jitter = time.Duration((2*rand.Float64() - 1) * float64(p.spread))
-	one.known.Took = took
+	state.mu.Lock()
+	state.busy = false
+	state.jitter = time.Duration((2*rand.Float64() - 1) * float64(p.spread))
+	state.known.Took = took
 	if err != nil {
-		one.known.Unanswered(locust.Reason(err), errors.Is(err, locust.ErrRefused), now)
+		state.known.Unanswered(locust.Reason(err), errors.Is(err, locust.ErrRefused), now)
 	} else {
-		one.known.Answered(answer, now)
+		state.known.Answered(stats, now)
 	}
-	one.mu.Unlock()
-	p.wake(test)
+	state.mu.Unlock()
+	p.enqueue(test)
 }
 
-// stats asks. The answer is the user's code, and whatever it is, it must not end the operator.
-func (p *Poller) stats(target locust.Target) (answer *report.Report, err error) {
+// stats requests the statistics. The response comes from user code and must not crash the operator.
+func (p *Poller) stats(target locust.Target) (response *report.Report, err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			answer, err = nil, fmt.Errorf("the answer cannot be read: %v", r)
+			response, err = nil, fmt.Errorf("cannot decode the response: %v", r)
 		}
 	}()
-	return p.locust.Stats(context.Background(), target)
+	return p.client.Stats(context.Background(), target)
 }

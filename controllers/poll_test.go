@@ -21,11 +21,11 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/status"
 )
 
-type answers func() (*report.Report, error)
+type statsFunc func() (*report.Report, error)
 
-func (a answers) Stats(context.Context, locust.Target) (*report.Report, error) { return a() }
+func (a statsFunc) Stats(context.Context, locust.Target) (*report.Report, error) { return a() }
 
-// TestTargetOf: a master is asked at its own pod and at its own port, whatever its Service says.
+// TestTargetOf: a master is polled at the address of its pod and its own port, regardless of its Service.
 func TestTargetOf(t *testing.T) {
 	test := &v2.LocustTest{ObjectMeta: metav1.ObjectMeta{Name: "shop", Namespace: "load"}}
 	job := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Name: "shop-master", UID: "job"}}
@@ -40,7 +40,7 @@ func TestTargetOf(t *testing.T) {
 	}
 	worker := *pod.DeepCopy()
 	worker.Labels[resources.LabelPodName] = "shop-worker"
-	assert.Empty(t, stripPod(&worker).Status.PodIP, "thousands of pods need none")
+	assert.Empty(t, stripPod(&worker).Status.PodIP, "only masters need their IP")
 
 	obs := &status.Observation{
 		Run:       &resources.Run{Spec: v2.LocustTestSpec{Master: v2.MasterSpec{Command: "-f a.py --web-port 9000 --web-base-path /ui"}}},
@@ -53,15 +53,15 @@ func TestTargetOf(t *testing.T) {
 	assert.Empty(t, targetOf(test, obs).Pod)
 }
 
-// TestPoller_Known: what is known of a master after each kind of answer.
+// TestPoller_Known: the state of a master after each kind of response.
 func TestPoller_Known(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var answer *report.Report
+		var response *report.Report
 		var err error
-		p := NewPoller(answers(func() (*report.Report, error) { return answer, err }), time.Second, 1, clock.RealClock{}, nil)
+		p := NewPoller(statsFunc(func() (*report.Report, error) { return response, err }), time.Second, 1, clock.RealClock{}, nil)
 		defer p.stop()
 		one := &masterPoll{target: locust.Target{IP: "10.0.0.7"}}
-		ask := func() status.Locust {
+		poll := func() status.Locust {
 			p.slots.acquire("", func() { p.poll(one, types.NamespacedName{Name: "shop"}) })
 			assert.Equal(t, "shop", (<-p.tests).Object.Name)
 			time.Sleep(time.Second)
@@ -70,59 +70,59 @@ func TestPoller_Known(t *testing.T) {
 
 		err = locust.ErrRefused
 		began := time.Now()
-		known := ask()
+		known := poll()
 		assert.Equal(t, began, known.RefusedAt)
 		assert.Equal(t, 1, known.Failures)
 
 		err = errors.New("something else")
-		known = ask()
-		assert.Equal(t, began, known.RefusedAt, "of the refusal before")
+		known = poll()
+		assert.Equal(t, began, known.RefusedAt, "the time of the earlier refusal")
 		assert.Equal(t, "the request failed", known.Trouble)
 		assert.Equal(t, 2, known.Failures)
 
-		answer, err = &report.Report{Workers: 2}, nil
-		known = ask()
-		assert.Equal(t, answer, known.Report)
+		response, err = &report.Report{Workers: 2}, nil
+		known = poll()
+		assert.Equal(t, response, known.Report)
 		assert.Empty(t, known.Trouble)
 		assert.Zero(t, known.Failures)
 	})
 }
 
-// TestPoller_Queued: a poll that waited for a slot asks at the address that the master has by then, and nobody else's.
+// TestPoller_Queued: a queued poll uses the address that the master has when the poll starts, never that of another pod.
 func TestPoller_Queued(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		asked := make(chan locust.Target, 1)
-		p := NewPoller(asksAt(asked), time.Second, 1, clock.RealClock{}, nil)
+		targets := make(chan locust.Target, 1)
+		p := NewPoller(targetRecorder(targets), time.Second, 1, clock.RealClock{}, nil)
 		defer p.stop()
 		test := &v2.LocustTest{ObjectMeta: metav1.ObjectMeta{Namespace: "load", Name: "shop"}}
 		one := &masterPoll{}
 		queue := func() {
 			p.slots.acquire("load", func() {}) // takes the only slot
-			one.aim(locust.Target{IP: "10.0.0.7"})
-			assert.Zero(t, p.ask(one, test, 0))
+			one.setTarget(locust.Target{IP: "10.0.0.7"})
+			assert.Zero(t, p.schedule(one, test, 0))
 			synctest.Wait()
 		}
 
 		queue()
-		one.aim(locust.Target{IP: "10.0.0.8"})
+		one.setTarget(locust.Target{IP: "10.0.0.8"})
 		p.slots.release("load")
-		assert.Equal(t, "10.0.0.8", (<-asked).IP)
+		assert.Equal(t, "10.0.0.8", (<-targets).IP)
 		<-p.tests
 
 		queue()
-		one.aim(locust.Target{})
+		one.setTarget(locust.Target{})
 		p.slots.release("load")
 		synctest.Wait()
-		assert.Empty(t, asked, "the master has no address any more")
+		assert.Empty(t, targets, "the master has no address")
 		assert.False(t, one.busy)
 		assert.Empty(t, p.slots.queues)
 	})
 }
 
-// asksAt passes on where a master was asked.
-type asksAt chan locust.Target
+// targetRecorder records the targets of polls.
+type targetRecorder chan locust.Target
 
-func (a asksAt) Stats(_ context.Context, target locust.Target) (*report.Report, error) {
-	a <- target
+func (r targetRecorder) Stats(_ context.Context, target locust.Target) (*report.Report, error) {
+	r <- target
 	return &report.Report{}, nil
 }

@@ -27,23 +27,23 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
 )
 
-// world is a reconciler with one test. What it writes is noted, and refused while broken says so, with the error refusal.
-type world struct {
-	t       *testing.T
-	test    *v2.LocustTest
-	client  client.Client
-	subject *LocustTestReconciler
-	written []string
-	broken  func(what string) bool
-	refusal error
+// fixture is a reconciler with one test. It records writes, and fails those that refuses selects with the error refusal.
+type fixture struct {
+	t          *testing.T
+	test       *v2.LocustTest
+	client     client.Client
+	reconciler *LocustTestReconciler
+	written    []string
+	refuses    func(what string) bool
+	refusal    error
 }
 
-func newWorld(t *testing.T) *world {
+func newFixture(t *testing.T) *fixture {
 	t.Helper()
 	scheme := runtime.NewScheme()
 	require.NoError(t, clientgoscheme.AddToScheme(scheme))
 	require.NoError(t, v2.AddToScheme(scheme))
-	w := &world{t: t, broken: func(string) bool { return false }, refusal: errors.New("out of order"), test: &v2.LocustTest{
+	f := &fixture{t: t, refuses: func(string) bool { return false }, refusal: errors.New("unavailable"), test: &v2.LocustTest{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "test", UID: "1", Generation: 1},
 		Spec: v2.LocustTestSpec{
 			Image:  "locust:2",
@@ -51,128 +51,128 @@ func newWorld(t *testing.T) *world {
 			Worker: v2.WorkerSpec{Command: "--locustfile /lotest/src/t.py", Replicas: 2},
 		},
 	}}
-	note := func(what string) error {
-		w.written = append(w.written, what)
-		if w.broken(what) {
-			return w.refusal
+	intercept := func(what string) error {
+		f.written = append(f.written, what)
+		if f.refuses(what) {
+			return f.refusal
 		}
 		return nil
 	}
-	w.client = fake.NewClientBuilder().WithScheme(scheme).WithObjects(w.test).WithStatusSubresource(w.test).
+	f.client = fake.NewClientBuilder().WithScheme(scheme).WithObjects(f.test).WithStatusSubresource(f.test).
 		WithIndex(&corev1.Pod{}, podsByService, serviceOf).
 		WithInterceptorFuncs(interceptor.Funcs{
 			Create: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.CreateOption) error {
-				if err := note(o.GetName()); err != nil {
+				if err := intercept(o.GetName()); err != nil {
 					return err
 				}
 				return c.Create(ctx, o, opts...)
 			},
 			SubResourcePatch: func(ctx context.Context, c client.Client, sub string, o client.Object, p client.Patch, opts ...client.SubResourcePatchOption) error {
-				if err := note(sub); err != nil {
+				if err := intercept(sub); err != nil {
 					return err
 				}
 				return c.SubResource(sub).Patch(ctx, o, p, opts...)
 			},
 		}).Build()
-	w.restart()
-	return w
+	f.restart()
+	return f
 }
 
-// restart makes an operator that remembers nothing.
-func (w *world) restart() {
-	w.subject = &LocustTestReconciler{
-		Client: w.client, Live: w.client, Recorder: events.NewFakeRecorder(100), Clock: clock.RealClock{},
+// restart replaces the reconciler by a new one without state.
+func (f *fixture) restart() {
+	f.reconciler = &LocustTestReconciler{
+		Client: f.client, APIReader: f.client, Recorder: events.NewFakeRecorder(100), Clock: clock.RealClock{},
 		RefreshInterval: 10 * time.Second,
 	}
 }
 
-// look reconciles once; it tells what was written, and what the queue is asked for.
-func (w *world) look() (written []string, again ctrl.Result, err error) {
-	w.written = nil
-	again, err = w.subject.Reconcile(w.t.Context(), ctrl.Request{NamespacedName: client.ObjectKeyFromObject(w.test)})
-	return w.written, again, err
+// reconcile reconciles once. It returns what was written and the result.
+func (f *fixture) reconcile() (written []string, result ctrl.Result, err error) {
+	f.written = nil
+	result, err = f.reconciler.Reconcile(f.t.Context(), ctrl.Request{NamespacedName: client.ObjectKeyFromObject(f.test)})
+	return f.written, result, err
 }
 
-func (w *world) ready() *metav1.Condition {
-	w.t.Helper()
-	require.NoError(w.t, w.client.Get(w.t.Context(), client.ObjectKeyFromObject(w.test), w.test))
-	return meta.FindStatusCondition(w.test.Status.Conditions, v2.ConditionTypeReady)
+func (f *fixture) ready() *metav1.Condition {
+	f.t.Helper()
+	require.NoError(f.t, f.client.Get(f.t.Context(), client.ObjectKeyFromObject(f.test), f.test))
+	return meta.FindStatusCondition(f.test.Status.Conditions, v2.ConditionTypeReady)
 }
 
-func (w *world) phase() string {
-	w.t.Helper()
-	w.ready()
-	return w.test.Status.Phase
+func (f *fixture) phase() string {
+	f.t.Helper()
+	f.ready()
+	return f.test.Status.Phase
 }
 
-func (w *world) requireLook(want ...string) ctrl.Result {
-	w.t.Helper()
-	written, again, err := w.look()
-	require.NoError(w.t, err)
-	require.Equal(w.t, want, written)
-	return again
+func (f *fixture) requireWrites(want ...string) ctrl.Result {
+	f.t.Helper()
+	written, result, err := f.reconcile()
+	require.NoError(f.t, err)
+	require.Equal(f.t, want, written)
+	return result
 }
 
-// The queue keeps the priority of a request that asks for none.
-var urgent, idle = ptr.To(0), ptr.To(handler.LowPriority)
+// The queue keeps the priority of a request that sets none.
+var defaultPriority, lowPriority = ptr.To(0), ptr.To(handler.LowPriority)
 
-func TestWordOfMadeObjectsWaitsForItsTurn(t *testing.T) {
-	w := newWorld(t)
-	assert.Equal(t, ctrl.Result{RequeueAfter: atOnceAgain, Priority: urgent}, w.requireLook("status"))
-	made := w.requireLook("test-master", "test-master", "test-worker")
-	assert.Equal(t, ctrl.Result{RequeueAfter: atOnceAgain, Priority: idle}, made, "other tests may wait for their objects")
-	assert.Equal(t, v2.ReasonResourcesCreating, w.ready().Reason)
-	assert.Equal(t, urgent, w.requireLook("status").Priority)
-	assert.Equal(t, v2.ReasonResourcesCreated, w.ready().Reason)
+func TestReconcile_DefersReadyAfterCreation(t *testing.T) {
+	f := newFixture(t)
+	assert.Equal(t, ctrl.Result{RequeueAfter: requeueNow, Priority: defaultPriority}, f.requireWrites("status"))
+	result := f.requireWrites("test-master", "test-master", "test-worker")
+	assert.Equal(t, ctrl.Result{RequeueAfter: requeueNow, Priority: lowPriority}, result, "other tests may wait for their Jobs")
+	assert.Equal(t, v2.ReasonResourcesCreating, f.ready().Reason)
+	assert.Equal(t, defaultPriority, f.requireWrites("status").Priority)
+	assert.Equal(t, v2.ReasonResourcesCreated, f.ready().Reason)
 }
 
-func TestWordOfObjectsThatCouldNotBeMadeDoesNotWait(t *testing.T) {
-	w := newWorld(t)
-	w.requireLook("status")
-	w.broken = func(what string) bool { return what == "test-worker" }
-	again := w.requireLook("test-master", "test-master", "test-worker", "status")
-	assert.Equal(t, ctrl.Result{RequeueAfter: retryFirst, Priority: urgent}, again)
-	assert.Equal(t, v2.ReasonResourcesFailed, w.ready().Reason)
-	written, again, err := w.look()
+func TestReconcile_ReportsFailedCreationImmediately(t *testing.T) {
+	f := newFixture(t)
+	f.requireWrites("status")
+	f.refuses = func(what string) bool { return what == "test-worker" }
+	result := f.requireWrites("test-master", "test-master", "test-worker", "status")
+	assert.Equal(t, ctrl.Result{RequeueAfter: retryFirst, Priority: defaultPriority}, result)
+	assert.Equal(t, v2.ReasonResourcesFailed, f.ready().Reason)
+	written, result, err := f.reconcile()
 	require.NoError(t, err)
-	assert.Empty(t, written, "it is too early for another try")
-	assert.LessOrEqual(t, again.RequeueAfter, retryFirst)
-	w.subject.memories.of(w.test).retryAt = time.Time{}
-	assert.Equal(t, 2*retryFirst, w.requireLook("test-worker").RequeueAfter, "tries get rarer")
+	assert.Empty(t, written, "the retry is not due yet")
+	assert.LessOrEqual(t, result.RequeueAfter, retryFirst)
+	f.reconciler.states.getOrCreate(f.test).retryAt = time.Time{}
+	assert.Equal(t, 2*retryFirst, f.requireWrites("test-worker").RequeueAfter, "the back-off grows")
 
-	w.broken = func(string) bool { return false }
-	w.subject.memories.of(w.test).retryAt = time.Time{}
-	w.requireLook("test-worker", "status")
-	assert.Equal(t, v2.ReasonResourcesCreated, w.ready().Reason)
+	f.refuses = func(string) bool { return false }
+	f.reconciler.states.getOrCreate(f.test).retryAt = time.Time{}
+	f.requireWrites("test-worker", "status")
+	assert.Equal(t, v2.ReasonResourcesCreated, f.ready().Reason)
 }
 
-func TestStatusThatWasNotWrittenIsUrgent(t *testing.T) {
-	w := newWorld(t)
-	w.broken = func(string) bool { return true }
-	_, again, err := w.look()
+func TestReconcile_PriorityAfterFailedStatusWrite(t *testing.T) {
+	f := newFixture(t)
+	f.refuses = func(string) bool { return true }
+	_, result, err := f.reconcile()
 	require.Error(t, err)
-	assert.Equal(t, urgent, again.Priority)
+	assert.Equal(t, defaultPriority, result.Priority)
 }
 
-func TestWordOfAnObjectMadeAgainDoesNotWait(t *testing.T) {
-	w := newWorld(t)
-	w.requireLook("status")
-	w.requireLook("test-master", "test-master", "test-worker")
-	require.NoError(t, w.client.Delete(t.Context(), &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "test-worker"}}))
-	w.restart() // it would believe its own write
-	w.requireLook("test-worker", "status")
-	assert.Equal(t, v2.ReasonResourcesCreated, w.ready().Reason)
+func TestReconcile_ReportsRecreationImmediately(t *testing.T) {
+	f := newFixture(t)
+	f.requireWrites("status")
+	f.requireWrites("test-master", "test-master", "test-worker")
+	require.NoError(t, f.client.Delete(t.Context(), &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "test-worker"}}))
+	f.restart() // drop the expected writes
+	f.requireWrites("test-worker", "status")
+	assert.Equal(t, v2.ReasonResourcesCreated, f.ready().Reason)
 }
 
-func TestMasterJobLostBeforeItIsTold(t *testing.T) {
+func TestMasterJobLostBeforeReady(t *testing.T) {
 	for name, started := range map[string]bool{"has not run": false, "may have run": true} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
-			w.requireLook("status")
-			w.restart()
-			w.requireLook("test-master", "test-master", "test-worker")
-			require.NoError(t, w.client.Delete(t.Context(), &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "test-master"}}))
-			w.subject.memories.of(w.test).objects = nil // 5 s later
+			f := newFixture(t)
+			f.requireWrites("status")
+			f.restart()
+			f.requireWrites("test-master", "test-master", "test-worker")
+			require.NoError(t, f.client.Delete(t.Context(), &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "test-master"}}))
+			f.reconciler.states.getOrCreate(f.test).objects = nil // 5 s later
 			if started {
 				pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "master", Labels: map[string]string{
 					resources.LabelTestName: "test", resources.LabelTestUID: "1", resources.LabelPodName: "test-master",
@@ -181,24 +181,24 @@ func TestMasterJobLostBeforeItIsTold(t *testing.T) {
 				pod.Status.ContainerStatuses = []corev1.ContainerStatus{{
 					Name: "test-master", State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.Now()}},
 				}}
-				require.NoError(t, w.client.Create(t.Context(), pod))
+				require.NoError(t, f.client.Create(t.Context(), pod))
 			}
-			written, _, err := w.look()
+			written, _, err := f.reconcile()
 			require.NoError(t, err)
 			if started {
 				assert.NotContains(t, written, "test-master", "a load test is never started a second time")
-				assert.Equal(t, v2.ReasonResourcesFailed, w.ready().Reason)
+				assert.Equal(t, v2.ReasonResourcesFailed, f.ready().Reason)
 				return
 			}
-			// The operator was there: it knows that nothing ran.
+			// The operator has observed the Job all the time, so it knows that nothing ran.
 			assert.Equal(t, []string{"test-master", "status"}, written)
-			assert.Equal(t, v2.ReasonResourcesCreated, w.ready().Reason)
+			assert.Equal(t, v2.ReasonResourcesCreated, f.ready().Reason)
 		})
 	}
 }
 
-// TestMasterJobDeletedAfterItsEnd: a master Job that is being deleted still shows how the run ended.
-func TestMasterJobDeletedAfterItsEnd(t *testing.T) {
+// TestMasterJobDeletedAfterItFinished: a master Job that is being deleted still shows the outcome of the run.
+func TestMasterJobDeletedAfterItFinished(t *testing.T) {
 	running := corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.Now()}}
 	const report = `{"locust.io/report":1,"complete":true,"state":"running","users":1,"workers":1,"start":1700000000,"end":1700000009,"requests":9,"failures":0,` +
 		`"avg":1,"rps":1,"endpoints":[],"errors":[],"exceptions":[],"log":[]}`
@@ -213,35 +213,35 @@ func TestMasterJobDeletedAfterItsEnd(t *testing.T) {
 		"neither is the case": {running, false, v2.PhaseFailed},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
-			w.requireLook("status")
-			w.requireLook("test-master", "test-master", "test-worker")
-			w.requireLook("status")
+			f := newFixture(t)
+			f.requireWrites("status")
+			f.requireWrites("test-master", "test-master", "test-worker")
+			f.requireWrites("status")
 			job := &batchv1.Job{}
-			require.NoError(t, w.client.Get(t.Context(), client.ObjectKey{Namespace: "ns", Name: "test-master"}, job))
+			require.NoError(t, f.client.Get(t.Context(), client.ObjectKey{Namespace: "ns", Name: "test-master"}, job))
 			job.UID = "master-job"
 			job.Finalizers = []string{metav1.FinalizerDeleteDependents}
-			require.NoError(t, w.client.Update(t.Context(), job))
+			require.NoError(t, f.client.Update(t.Context(), job))
 			if row.complete {
 				long := metav1.NewTime(time.Now().Add(-time.Minute))
 				job.Status.CompletionTime = &long
 				job.Status.Conditions = []batchv1.JobCondition{{Type: batchv1.JobComplete, Status: corev1.ConditionTrue, LastTransitionTime: long}}
-				require.NoError(t, w.client.Status().Update(t.Context(), job))
+				require.NoError(t, f.client.Status().Update(t.Context(), job))
 			}
 			pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "master", Labels: map[string]string{
 				resources.LabelTestName: "test", resources.LabelTestUID: "1", resources.LabelPodName: "test-master",
 				resources.LabelComponent: string(resources.RoleMaster),
 			}, OwnerReferences: []metav1.OwnerReference{{APIVersion: "batch/v1", Kind: "Job", Name: "test-master", UID: "master-job", Controller: ptr.To(true)}}}}
 			pod.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "test-master", State: row.state}}
-			require.NoError(t, w.client.Create(t.Context(), pod))
-			require.NoError(t, w.client.Delete(t.Context(), job))
-			w.restart() // it would believe its own write
+			require.NoError(t, f.client.Create(t.Context(), pod))
+			require.NoError(t, f.client.Delete(t.Context(), job))
+			f.restart() // drop the expected writes
 
-			written, _, err := w.look()
+			written, _, err := f.reconcile()
 			require.NoError(t, err)
 			assert.Equal(t, []string{"status"}, written)
-			assert.Equal(t, row.phase, w.phase())
-			written, _, err = w.look()
+			assert.Equal(t, row.phase, f.phase())
+			written, _, err = f.reconcile()
 			require.NoError(t, err)
 			assert.Empty(t, written)
 		})

@@ -15,13 +15,13 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/status"
 )
 
-// conflictWait is how long to wait for the cache after somebody else has written the test.
+// conflictWait is how long to wait for the cache after a conflicting write.
 const conflictWait = 200 * time.Millisecond
 
-// record writes the derived status when it differs, once, and emits the Events that the write made true. The
-// waiting time is when a change that is not urgent is due.
-func (r *LocustTestReconciler) record(ctx context.Context, test *v2.LocustTest, mem *memory, derived *status.Derivation) (time.Duration, error) {
-	r.observed(test, &derived.Status)
+// record writes the derived status if it differs and sends the derived Events. It returns when a refresh of counters and
+// messages is due; zero means that none is pending.
+func (r *LocustTestReconciler) record(ctx context.Context, test *v2.LocustTest, mem *testState, derived *status.Derivation) (time.Duration, error) {
+	r.exportMetrics(test, &derived.Status)
 	change := status.Compare(&test.Status, &derived.Status)
 	switch change {
 	case status.NoChange:
@@ -33,20 +33,20 @@ func (r *LocustTestReconciler) record(ctx context.Context, test *v2.LocustTest, 
 			return due, nil
 		}
 	}
-	// The patch is made of the status alone, and carries the resource version it was derived from: it fails rather than
-	// overwrite conditions that it has not seen.
-	was := &v2.LocustTest{ObjectMeta: metav1.ObjectMeta{UID: test.UID, ResourceVersion: test.ResourceVersion}, Status: test.Status}
-	next := &v2.LocustTest{ObjectMeta: was.ObjectMeta, Status: derived.Status}
-	patch := client.MergeFromWithOptions(was, client.MergeFromWithOptimisticLock{})
+	// The patch contains only the status and the resource version it before derived from: it must fail rather than overwrite
+	// conditions that it has not seen.
+	before := &v2.LocustTest{ObjectMeta: metav1.ObjectMeta{UID: test.UID, ResourceVersion: test.ResourceVersion}, Status: test.Status}
+	next := &v2.LocustTest{ObjectMeta: before.ObjectMeta, Status: derived.Status}
+	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
 	data, err := patch.Data(next)
 	if err != nil {
 		return 0, fmt.Errorf("compare status of test %s/%s: %w", test.Namespace, test.Name, err)
 	}
-	// Of the API server's answer only the resource version is of use; metadata alone is cheaper to send and to decode.
-	answer := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: test.Namespace, Name: test.Name}}
-	answer.SetGroupVersionKind(v2.GroupVersion.WithKind(testKind))
-	err = r.Status().Patch(ctx, answer, client.RawPatch(patch.Type(), data))
-	r.Metrics.Operator.StatusWrite(written(change, err))
+	// Only the new resource version is needed; metadata is cheaper to send and to decode.
+	response := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: test.Namespace, Name: test.Name}}
+	response.SetGroupVersionKind(v2.GroupVersion.WithKind(testKind))
+	err = r.Status().Patch(ctx, response, client.RawPatch(patch.Type(), data))
+	r.Metrics.Operator.StatusWrite(writeLabels(change, err))
 	switch {
 	case apierrors.IsNotFound(err):
 		derived.WakeUp = 0
@@ -57,19 +57,19 @@ func (r *LocustTestReconciler) record(ctx context.Context, test *v2.LocustTest, 
 	case err != nil:
 		return 0, fmt.Errorf("write status of test %s/%s: %w", test.Namespace, test.Name, err)
 	}
-	next.ResourceVersion = answer.ResourceVersion
-	mem.wrote(next, r.Clock.Now())
+	next.ResourceVersion = response.ResourceVersion
+	mem.recordStatusWrite(next, r.Clock.Now())
 	if test.Status.Phase != next.Status.Phase {
 		logf.FromContext(ctx).Info("phase changed", "from", test.Status.Phase, "to", next.Status.Phase)
 	}
 	now := *test
-	now.ResourceVersion = answer.ResourceVersion
+	now.ResourceVersion = response.ResourceVersion
 	r.emit(&now, mem, derived)
 	return 0, nil
 }
 
-// written is the kind and the result of a status write.
-func written(change status.Change, err error) (metrics.WriteKind, metrics.WriteResult) {
+// writeLabels returns the metric labels of a status write.
+func writeLabels(change status.Change, err error) (metrics.WriteKind, metrics.WriteResult) {
 	kind, result := metrics.KindRefresh, metrics.ResultWritten
 	if change == status.Transition {
 		kind = metrics.KindTransition
@@ -83,23 +83,23 @@ func written(change status.Change, err error) (metrics.WriteKind, metrics.WriteR
 	return kind, result
 }
 
-// observed tells Prometheus what is known now; the status may be written a little later.
-func (r *LocustTestReconciler) observed(test *v2.LocustTest, now *v2.LocustTestStatus) {
+// exportMetrics updates the test's metrics. The status may be written later.
+func (r *LocustTestReconciler) exportMetrics(test *v2.LocustTest, now *v2.LocustTestStatus) {
 	seen := &v2.LocustTest{ObjectMeta: test.ObjectMeta, Status: *now}
 	r.Metrics.Tests.Observe(seen)
 }
 
-// emit tells what is true now. From here on this operator has seen the test: what it saw is recorded.
-func (r *LocustTestReconciler) emit(test *v2.LocustTest, mem *memory, derived *status.Derivation) {
-	mem.looked = true
+// emit sends the Events and marks the test as observed.
+func (r *LocustTestReconciler) emit(test *v2.LocustTest, mem *testState, derived *status.Derivation) {
+	mem.observedBefore = true
 	for _, e := range derived.Events {
 		r.Recorder.Eventf(test, nil, e.Type, e.Reason, e.Reason, "%s", e.Message)
 	}
 }
 
-// explainNotFound tells a test that was just deleted, which is no error, from a CRD that serves no status.
+// explainNotFound returns nil if the test was deleted, and an error if the CRD has no status subresource.
 func (r *LocustTestReconciler) explainNotFound(ctx context.Context, test *v2.LocustTest, cause error) error {
-	err := r.Live.Get(ctx, client.ObjectKeyFromObject(test), &v2.LocustTest{})
+	err := r.APIReader.Get(ctx, client.ObjectKeyFromObject(test), &v2.LocustTest{})
 	if err != nil {
 		return client.IgnoreNotFound(err)
 	}

@@ -27,19 +27,20 @@ import (
 )
 
 const (
-	// podsByService is the index of pods by the name of their test's Service.
+	// podsByService indexes pods by the Service name of their test.
 	podsByService = "service"
 
-	// Back-off of a test whose objects cannot be created or read now.
+	// Back-off of failed creations and reconciles.
 	retryFirst = time.Second
-	retryMost  = time.Minute
-	// retryName is how often a test tries to take a name that has another owner.
+	retryMax   = time.Minute
+	// retryName is the interval at which a test tries to create an object whose name has another owner.
 	retryName = 30 * time.Second
 
-	// twinRetry is how often a test looks for objects of another test that are in its way: their changes are events of that one.
+	// twinRetry is the interval at which a test checks for leftover objects of a test with the same object names, whose events
+	// reconcile that test only.
 	twinRetry = 2 * time.Second
 
-	// maxFinalizers of a test are kept.
+	// maxFinalizers is the number of finalizers of a test that the cache keeps.
 	maxFinalizers = 8
 )
 
@@ -52,43 +53,43 @@ func (r *LocustTestReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Ma
 	build := ctrl.NewControllerManagedBy(mgr).
 		Named("locusttest").
 		For(&v2.LocustTest{}, builder.WithPredicates(specChanged())).
-		// A Job or a Service that is gone may have to be made again; pods go in bursts.
-		Watches(&batchv1.Job{}, news(compareJobs, atOnce)).
-		Watches(&corev1.Service{}, news(compareServices, atOnce)).
-		Watches(&corev1.Pod{}, news(comparePods, soon)).
+		// A deleted Job or Service may have to be recreated; pods are deleted in bursts.
+		Watches(&batchv1.Job{}, enqueueTest(compareJobs, enqueueImmediately)).
+		Watches(&corev1.Service{}, enqueueTest(compareServices, enqueueImmediately)).
+		Watches(&corev1.Pod{}, enqueueTest(comparePods, enqueueBatched)).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: r.Concurrency,
-			UsePriorityQueue:        ptr.To(true), // news and Reconcile ask for looks of several priorities
+			UsePriorityQueue:        ptr.To(true), // enqueueTest and Reconcile use several priorities
 			RateLimiter:             r.backOff,
 		})
 	if r.Poller != nil {
 		if err := mgr.Add(r.Poller); err != nil {
-			return fmt.Errorf("add the poller of Locust's masters: %w", err)
+			return fmt.Errorf("add the poller: %w", err)
 		}
 		build = build.WatchesRawSource(r.Poller.source())
 	}
-	r.explainer = newExplainer(r.Live, r.Clock)
-	if err := mgr.Add(r.explainer.waker); err != nil {
-		return fmt.Errorf("add the reader of Events: %w", err)
+	r.eventReader = newEventReader(r.APIReader, r.Clock)
+	if err := mgr.Add(r.eventReader.trigger); err != nil {
+		return fmt.Errorf("add the Event reader: %w", err)
 	}
-	build = build.WatchesRawSource(r.explainer.waker.source())
+	build = build.WatchesRawSource(r.eventReader.trigger.source())
 	return build.Complete(r)
 }
 
-// serviceOf is the name of the Service that a pod's test has, or had.
+// serviceOf returns the name of the Service of the pod's test.
 func serviceOf(pod client.Object) []string {
 	return []string{resources.MasterName(pod.GetLabels()[resources.LabelTestName])}
 }
 
-// specChanged: the test's own status writes are no news, another test under its name is. That one may come as an update when
-// the watch was broken meanwhile.
+// specChanged ignores status updates. A delete and create during a broken watch arrives as an update with a new UID.
 func specChanged() predicate.Predicate {
 	return predicate.Or(predicate.GenerationChangedPredicate{}, predicate.Funcs{
 		UpdateFunc: func(e event.UpdateEvent) bool { return e.ObjectOld.GetUID() != e.ObjectNew.GetUID() },
 	})
 }
 
-// CacheOptions keep in memory only the operator's own objects, reduced to what is used of them.
+// CacheOptions returns options for a cache of the given namespaces, all if empty. It keeps only the operator's own objects,
+// reduced to the fields that are used.
 func CacheOptions(namespaces []string) cache.Options {
 	ours := labels.SelectorFromSet(labels.Set{resources.LabelManagedBy: resources.ManagedBy})
 	options := cache.Options{
@@ -111,7 +112,7 @@ func CacheOptions(namespaces []string) cache.Options {
 
 func strip(o any) (any, error) { return reduce(o), nil }
 
-// reduce leaves of an object what the observation uses.
+// reduce drops the fields of an object that the observation does not use. It modifies the object.
 func reduce(o any) any {
 	switch object := o.(type) {
 	case *corev1.Pod:
@@ -156,8 +157,8 @@ func stripTest(o any) (any, error) {
 	return test, nil
 }
 
-// keptFinalizers are that of the 2.x operator, which is removed, and a few others: the garbage collector has two, and
-// whether there is another is all that counts (heldByOthers).
+// keptFinalizers returns the finalizer of the 2.x operator, which is removed, and a few others. That is enough to know whether
+// there is one besides the garbage collector's two (hasOtherFinalizer).
 func keptFinalizers(all []string) []string {
 	kept := slices.Clone(all[:min(len(all), maxFinalizers)])
 	if slices.Contains(all, cleanupFinalizer) && !slices.Contains(kept, cleanupFinalizer) {
@@ -172,7 +173,7 @@ func stripPod(pod *corev1.Pod) *corev1.Pod {
 	slim.Spec.NodeName = intern(pod.Spec.NodeName) // whose clock its times come from
 	slim.Status = corev1.PodStatus{Phase: corev1.PodPhase(intern(string(pod.Status.Phase))), Reason: pod.Status.Reason, Message: pod.Status.Message}
 	if isMaster(pod) {
-		slim.Status.PodIP = pod.Status.PodIP // where it is asked
+		slim.Status.PodIP = pod.Status.PodIP // polled at this address
 	}
 	for _, c := range pod.Status.Conditions {
 		switch c.Type {
@@ -187,7 +188,7 @@ func stripPod(pod *corev1.Pod) *corev1.Pod {
 	return slim
 }
 
-// isMaster goes by the labels that all versions of the operator have put on their pods.
+// isMaster reports whether a pod is a master, by labels that all versions of the operator set.
 func isMaster(pod *corev1.Pod) bool {
 	return pod.Labels[resources.LabelPodName] == resources.MasterName(pod.Labels[resources.LabelTestName])
 }
@@ -200,13 +201,13 @@ func stripContainers(full []corev1.ContainerStatus) []corev1.ContainerStatus {
 	return slim
 }
 
-// keptLabels are the labels that are used.
+// keptLabels are the labels that the cache keeps.
 var keptLabels = []string{
 	resources.LabelTestName, resources.LabelTestUID, resources.LabelPodName, resources.LabelManagedBy,
 	resources.LabelComponent, batchv1.JobCompletionIndexAnnotation,
 }
 
-// intern gives one copy of what thousands of objects say: a test's pods share its name, its UID and much more.
+// intern deduplicates strings that many cached objects share.
 func intern(s string) string { return unique.Make(s).Value() }
 
 func stripMeta(full *metav1.ObjectMeta) metav1.ObjectMeta {

@@ -2,39 +2,39 @@ package controllers
 
 import "sync"
 
-// reserve is how many slots there are for each one that a namespace leaves to others.
-const reserve = 4
+// reserveDivisor is the number of slots per slot that a single namespace leaves to others.
+const reserveDivisor = 4
 
-// pollSlots bounds how many polls run at the same time, and shares them between namespaces: no namespace takes all of them,
-// and the one that has the fewest running is next.
+// pollSlots bounds the number of concurrent polls and shares them between namespaces: no namespace can take all slots, and the
+// namespace with the fewest running polls is next.
 type pollSlots struct {
 	mu   sync.Mutex
 	free int
-	// share is how many slots one namespace may take.
+	// share is the maximum number of slots for one namespace.
 	share int
-	// queues has the namespaces that have polls.
+	// queues holds the namespaces with running or waiting polls.
 	queues map[string]*pollQueue
-	// arrived counts the polls that have come.
+	// arrived is the total number of polls queued.
 	arrived uint64
 }
 
-// pollQueue is the polls of one namespace.
+// pollQueue holds the polls of one namespace.
 type pollQueue struct {
 	running int
 	waiting []waitingPoll
 }
 
-// waitingPoll is a poll that has no slot yet. It costs no goroutine.
+// waitingPoll is a poll without a slot. It needs no goroutine.
 type waitingPoll struct {
 	arrival uint64
 	start   func()
 }
 
 func newPollSlots(n int) *pollSlots {
-	return &pollSlots{free: n, share: max(1, min(n-1, n-n/reserve)), queues: map[string]*pollQueue{}}
+	return &pollSlots{free: n, share: max(1, min(n-1, n-n/reserveDivisor)), queues: map[string]*pollQueue{}}
 }
 
-// acquire calls start in a goroutine of its own once there is a slot, which start has to release.
+// acquire calls start in a new goroutine once a slot is free. start must release the slot.
 func (s *pollSlots) acquire(namespace string, start func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -48,7 +48,7 @@ func (s *pollSlots) acquire(namespace string, start func()) {
 	s.assign()
 }
 
-// release gives back a slot of the namespace.
+// release frees a slot of the namespace.
 func (s *pollSlots) release(namespace string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -61,7 +61,7 @@ func (s *pollSlots) release(namespace string) {
 	s.assign()
 }
 
-// assign starts polls while there are slots for them.
+// assign starts waiting polls while slots are free.
 func (s *pollSlots) assign() {
 	for s.free > 0 {
 		next := s.next()
@@ -76,7 +76,7 @@ func (s *pollSlots) assign() {
 	}
 }
 
-// next is the queue to take a poll from; nil when none may start one.
+// next returns the queue to start a poll from; nil if no poll can start.
 func (s *pollSlots) next() *pollQueue {
 	var next *pollQueue
 	for _, queue := range s.queues {
@@ -87,7 +87,7 @@ func (s *pollSlots) next() *pollQueue {
 	return next
 }
 
-// before orders queues: fewer running first, then who has waited longer.
+// before reports whether q is served before other: fewer running polls first, then the longest wait.
 func (q *pollQueue) before(other *pollQueue) bool {
 	if q.running != other.running {
 		return q.running < other.running

@@ -7,12 +7,12 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// TestPollSlots: which polls are started, in which order, and that nothing is left of namespaces without polls.
+// TestPollSlots: which polls start, in which order, and that namespaces without polls are removed.
 func TestPollSlots(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		slots := newPollSlots(4)
 		var started []string
-		ask := func(namespace string, n int) {
+		acquire := func(namespace string, n int) {
 			for range n {
 				slots.acquire(namespace, func() { started = append(started, namespace) })
 				synctest.Wait()
@@ -24,30 +24,30 @@ func TestPollSlots(t *testing.T) {
 			assert.Equal(t, want, started)
 			started = nil
 		}
-		end := func(namespaces ...string) {
+		release := func(namespaces ...string) {
 			for _, namespace := range namespaces {
 				slots.release(namespace)
 				synctest.Wait()
 			}
 		}
 
-		ask("a", 5)
-		expect("a", "a", "a") // a slot is left to others
-		end("a")
+		acquire("a", 5)
+		expect("a", "a", "a") // one slot is reserved for other namespaces
+		release("a")
 		expect("a")
-		ask("b", 3)
-		ask("c", 2)
-		ask("d", 1)
+		acquire("b", 3)
+		acquire("c", 2)
+		acquire("d", 1)
 		expect("b")
-		end("a") // c has none
+		release("a") // c has none
 		expect("c")
-		end("a", "b")
+		release("a", "b")
 		expect("d", "b")
-		end("d", "a") // all have one, and a has waited longest, then b
+		release("d", "a") // all have one, and a has waited longest, then b
 		expect("a", "b")
-		end("a")
+		release("a")
 		expect("c")
-		end("b", "b", "c", "c")
+		release("b", "b", "c", "c")
 		assert.Empty(t, slots.queues)
 		assert.Equal(t, 4, slots.free)
 		for n, share := range map[int]int{1: 1, 2: 1, 3: 2, 100: 75} {

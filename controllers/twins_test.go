@@ -21,101 +21,101 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
 )
 
-// TestTwins: "te-st" and "te.st" are two tests with the same names of objects. While both exist the objects are those of the
-// one that has them; what is left of one that is gone is waited for, with its terminating workers.
+// TestTwins: "te-st" and "te.st" are two tests with the same object names. While both exist the objects belong to the test that
+// created them. After the deletion of one, the other waits for its leftover objects and terminating workers.
 func TestTwins(t *testing.T) {
-	newTwin := func(w *world) *v2.LocustTest {
-		twin := &v2.LocustTest{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "te.st", UID: "2", Generation: 1}, Spec: w.test.Spec}
-		w.test.Name = "te-st"
-		w.test.ResourceVersion = ""
-		w.subject.RefreshInterval = 0
-		require.NoError(w.t, w.client.Create(w.t.Context(), w.test))
+	newTwin := func(f *fixture) *v2.LocustTest {
+		twin := &v2.LocustTest{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "te.st", UID: "2", Generation: 1}, Spec: f.test.Spec}
+		f.test.Name = "te-st"
+		f.test.ResourceVersion = ""
+		f.reconciler.RefreshInterval = 0
+		require.NoError(f.t, f.client.Create(f.t.Context(), f.test))
 		return twin
 	}
-	createService := func(w *world, twin *v2.LocustTest, finalizers ...string) *corev1.Service {
+	createService := func(f *fixture, twin *v2.LocustTest, finalizers ...string) *corev1.Service {
 		service := resources.BuildService(twin)
 		service.Finalizers = finalizers
-		require.NoError(w.t, w.client.Create(w.t.Context(), service))
+		require.NoError(f.t, f.client.Create(f.t.Context(), service))
 		return service
 	}
-	workerOf := func(w *world, twin *v2.LocustTest) *corev1.Pod {
+	workerOf := func(f *fixture, twin *v2.LocustTest) *corev1.Pod {
 		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "te-st-worker-0-x", Finalizers: []string{"x/y"}, Labels: map[string]string{
 			resources.LabelTestName: twin.Name, resources.LabelTestUID: string(twin.UID), resources.LabelPodName: "te-st-worker",
 		}, OwnerReferences: []metav1.OwnerReference{{APIVersion: "batch/v1", Kind: "Job", Name: "te-st-worker", UID: "j", Controller: ptr.To(true)}}}}
-		require.NoError(w.t, w.client.Create(w.t.Context(), pod))
+		require.NoError(f.t, f.client.Create(f.t.Context(), pod))
 		return pod
 	}
-	look := func(w *world) ([]string, ctrl.Result) {
-		written, again, err := w.look()
-		require.NoError(w.t, err)
-		return written, again
+	reconcile := func(f *fixture) ([]string, ctrl.Result) {
+		written, result, err := f.reconcile()
+		require.NoError(f.t, err)
+		return written, result
 	}
 
 	t.Run("both exist", func(t *testing.T) {
-		w := newWorld(t)
-		twin := newTwin(w)
-		require.NoError(t, w.client.Create(t.Context(), twin))
-		createService(w, twin)
-		workerOf(w, twin)
-		look(w)
-		written, again := look(w)
+		f := newFixture(t)
+		twin := newTwin(f)
+		require.NoError(t, f.client.Create(t.Context(), twin))
+		createService(f, twin)
+		workerOf(f, twin)
+		reconcile(f)
+		written, result := reconcile(f)
 		assert.Equal(t, []string{"status"}, written)
-		assert.Contains(t, w.ready().Message, "taken by others: Service te-st-master")
-		assert.Equal(t, retryName, again.RequeueAfter)
+		assert.Contains(t, f.ready().Message, "taken by others: Service te-st-master")
+		assert.Equal(t, retryName, result.RequeueAfter)
 	})
 	t.Run("its Service is being deleted", func(t *testing.T) {
-		w := newWorld(t)
-		twin := newTwin(w)
-		require.NoError(t, w.client.Create(t.Context(), twin))
-		service := createService(w, twin, "x/y")
-		require.NoError(t, w.client.Delete(t.Context(), service))
-		look(w)
-		written, again := look(w)
+		f := newFixture(t)
+		twin := newTwin(f)
+		require.NoError(t, f.client.Create(t.Context(), twin))
+		service := createService(f, twin, "x/y")
+		require.NoError(t, f.client.Delete(t.Context(), service))
+		reconcile(f)
+		written, result := reconcile(f)
 		assert.Equal(t, []string{"status"}, written)
-		assert.Contains(t, w.ready().Message, "Waiting until objects of the same names are gone: Service te-st-master (of test te.st)")
-		assert.Equal(t, twinRetry, again.RequeueAfter, "no event of it is this test's")
+		assert.Contains(t, f.ready().Message, "Waiting until objects of the same names are gone: Service te-st-master (of test te.st)")
+		assert.Equal(t, twinRetry, result.RequeueAfter, "its events do not reconcile this test")
 	})
-	t.Run("it is gone", func(t *testing.T) {
-		w := newWorld(t)
-		twin := newTwin(w)
-		service, pod := createService(w, twin), workerOf(w, twin)
-		look(w)
-		look(w)
-		assert.Contains(t, w.ready().Message, "Service te-st-master (of test te.st), pod te-st-worker-0-x")
-		require.NoError(t, w.client.Delete(t.Context(), service))
-		written, again := look(w)
-		assert.Equal(t, []string{"status"}, written, "a worker is left, which would join the new master")
-		assert.Contains(t, w.ready().Message, "pod te-st-worker-0-x")
-		assert.Equal(t, twinRetry, again.RequeueAfter)
+	t.Run("it is deleted", func(t *testing.T) {
+		f := newFixture(t)
+		twin := newTwin(f)
+		service, pod := createService(f, twin), workerOf(f, twin)
+		reconcile(f)
+		reconcile(f)
+		assert.Contains(t, f.ready().Message, "Service te-st-master (of test te.st), pod te-st-worker-0-x")
+		require.NoError(t, f.client.Delete(t.Context(), service))
+		written, result := reconcile(f)
+		assert.Equal(t, []string{"status"}, written, "the remaining worker would connect to the new master")
+		assert.Contains(t, f.ready().Message, "pod te-st-worker-0-x")
+		assert.Equal(t, twinRetry, result.RequeueAfter)
 
 		pod.Finalizers = nil
-		require.NoError(t, w.client.Update(t.Context(), pod))
-		require.NoError(t, w.client.Delete(t.Context(), pod))
-		written, again = look(w)
+		require.NoError(t, f.client.Update(t.Context(), pod))
+		require.NoError(t, f.client.Delete(t.Context(), pod))
+		written, result = reconcile(f)
 		assert.Equal(t, []string{"status"}, written)
-		assert.Contains(t, w.ready().Message, "DNS")
-		assert.InDelta(t, dnsRest.Seconds(), again.RequeueAfter.Seconds(), 1)
-		w.subject.memories.of(w.test).blocked = time.Now().Add(-dnsRest)
-		written, _ = look(w)
+		assert.Contains(t, f.ready().Message, "DNS")
+		assert.InDelta(t, dnsTTL.Seconds(), result.RequeueAfter.Seconds(), 1)
+		f.reconciler.states.getOrCreate(f.test).predecessorsSeenAt = time.Now().Add(-dnsTTL)
+		written, _ = reconcile(f)
 		assert.Equal(t, []string{"te-st-master", "te-st-master", "te-st-worker"}, written[:3])
 	})
 }
 
-// refusing refuses deletions and patches of objects.
-type refusing struct {
+// refusingClient refuses deletions and patches of objects.
+type refusingClient struct {
 	client.Client
 	deletes, patches bool
 	patched          []string
 }
 
-func (c *refusing) Delete(ctx context.Context, o client.Object, opts ...client.DeleteOption) error {
+func (c *refusingClient) Delete(ctx context.Context, o client.Object, opts ...client.DeleteOption) error {
 	if c.deletes {
 		return errors.New("refused by a policy")
 	}
 	return c.Client.Delete(ctx, o, opts...)
 }
 
-func (c *refusing) Patch(ctx context.Context, o client.Object, p client.Patch, opts ...client.PatchOption) error {
+func (c *refusingClient) Patch(ctx context.Context, o client.Object, p client.Patch, opts ...client.PatchOption) error {
 	c.patched = append(c.patched, o.GetName())
 	if c.patches {
 		return errors.New("refused by a policy")
@@ -123,77 +123,78 @@ func (c *refusing) Patch(ctx context.Context, o client.Object, p client.Patch, o
 	return c.Client.Patch(ctx, o, p, opts...)
 }
 
-// TestEnd_WhateverElseFails: orphaned pods that cannot be deleted, and a Job that cannot be stopped, do not keep other load going.
-func TestEnd_WhateverElseFails(t *testing.T) {
-	w := newWorld(t)
-	w.requireLook("status")
-	w.requireLook("test-master", "test-master", "test-worker")
-	w.requireLook("status")
+// TestEnd_DespiteOtherFailures: orphaned pods that cannot be deleted, and a Job that cannot be stopped, do not prevent stopping
+// the other load.
+func TestEnd_DespiteOtherFailures(t *testing.T) {
+	f := newFixture(t)
+	f.requireWrites("status")
+	f.requireWrites("test-master", "test-master", "test-worker")
+	f.requireWrites("status")
 	for _, name := range []string{"a", "b"} {
-		require.NoError(t, w.client.Create(t.Context(), &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: name, Labels: map[string]string{
+		require.NoError(t, f.client.Create(t.Context(), &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: name, Labels: map[string]string{
 			resources.LabelTestName: "test", resources.LabelTestUID: "1", resources.LabelPodName: "test-worker",
 		}}}))
 	}
-	w.phase()
-	w.test.Status.Phase = v2.PhaseFailed
-	w.test.Status.CompletionTime = ptr.To(metav1.Now())
-	require.NoError(t, w.client.Status().Update(t.Context(), w.test))
-	w.restart()
-	c := &refusing{Client: w.client, deletes: true, patches: true}
-	w.subject.Client = c
-	_, _, err := w.look()
+	f.phase()
+	f.test.Status.Phase = v2.PhaseFailed
+	f.test.Status.CompletionTime = ptr.To(metav1.Now())
+	require.NoError(t, f.client.Status().Update(t.Context(), f.test))
+	f.restart()
+	c := &refusingClient{Client: f.client, deletes: true, patches: true}
+	f.reconciler.Client = c
+	_, _, err := f.reconcile()
 	for _, part := range []string{"pod ns/a: refused", "pod ns/b: refused", "master Job ns/test-master: refused", "worker Job ns/test-worker: refused"} {
 		require.ErrorContains(t, err, part)
 	}
 	assert.Equal(t, []string{"test-master", "test-worker"}, c.patched)
 
 	c.patches, c.patched = false, nil
-	_, _, err = w.look()
+	_, _, err = f.reconcile()
 	require.ErrorContains(t, err, "pod ns/a: refused")
 	for _, name := range []string{"test-master", "test-worker"} {
 		job := &batchv1.Job{}
-		require.NoError(t, w.client.Get(t.Context(), client.ObjectKey{Namespace: "ns", Name: name}, job))
+		require.NoError(t, f.client.Get(t.Context(), client.ObjectKey{Namespace: "ns", Name: name}, job))
 		assert.EqualValues(t, 1, ptr.Deref(job.Spec.ActiveDeadlineSeconds, 0), name)
 	}
 }
 
-// TestEnsureFails_PollsGoOn: an object that cannot be changed for long delays neither polls nor refreshes.
-func TestEnsureFails_PollsGoOn(t *testing.T) {
-	w := newWorld(t)
-	w.requireLook("status")
-	w.requireLook("test-master", "test-master", "test-worker")
-	w.requireLook("status")
+// TestEnsureFails_PollsContinue: an object that cannot be changed delays neither polls nor refreshes.
+func TestEnsureFails_PollsContinue(t *testing.T) {
+	f := newFixture(t)
+	f.requireWrites("status")
+	f.requireWrites("test-master", "test-master", "test-worker")
+	f.requireWrites("status")
 	job := &batchv1.Job{}
-	require.NoError(t, w.client.Get(t.Context(), client.ObjectKey{Namespace: "ns", Name: "test-master"}, job))
+	require.NoError(t, f.client.Get(t.Context(), client.ObjectKey{Namespace: "ns", Name: "test-master"}, job))
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "master", Labels: map[string]string{
 		resources.LabelTestName: "test", resources.LabelTestUID: "1", resources.LabelPodName: "test-master", resources.LabelComponent: "master",
 	}, OwnerReferences: []metav1.OwnerReference{{APIVersion: "batch/v1", Kind: "Job", Name: "test-master", UID: job.UID, Controller: ptr.To(true)}}}}
 	pod.Status = corev1.PodStatus{Phase: corev1.PodRunning, PodIP: "10.0.0.1", ContainerStatuses: []corev1.ContainerStatus{{
 		Name: "test-master", State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.Now()}},
 	}}}
-	require.NoError(t, w.client.Create(t.Context(), pod))
+	require.NoError(t, f.client.Create(t.Context(), pod))
 	job.Status.Active, job.Status.Ready = 1, ptr.To[int32](1)
-	require.NoError(t, w.client.Status().Update(t.Context(), job))
-	require.NoError(t, w.client.Create(t.Context(), &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "orphan", Labels: map[string]string{
+	require.NoError(t, f.client.Status().Update(t.Context(), job))
+	require.NoError(t, f.client.Create(t.Context(), &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "orphan", Labels: map[string]string{
 		resources.LabelTestName: "test", resources.LabelTestUID: "1", resources.LabelPodName: "test-worker",
 	}}}))
-	w.restart()
-	w.subject.Client = &refusing{Client: w.client, deletes: true}
-	w.subject.Settings.PollInterval = 5 * time.Second
-	answer := &report.Report{State: report.StateRunning, Workers: 2, Exact: true, Stats: report.Stats{Requests: 1}}
-	w.subject.Poller = NewPoller(answers(func() (*report.Report, error) { return answer, nil }), 5*time.Second, 1, clock.RealClock{}, nil)
-	w.subject.backOff = newBackOff()
-	request := ctrl.Request{NamespacedName: client.ObjectKeyFromObject(w.test)}
+	f.restart()
+	f.reconciler.Client = &refusingClient{Client: f.client, deletes: true}
+	f.reconciler.Settings.PollInterval = 5 * time.Second
+	response := &report.Report{State: report.StateRunning, Workers: 2, Exact: true, Stats: report.Stats{Requests: 1}}
+	f.reconciler.Poller = NewPoller(statsFunc(func() (*report.Report, error) { return response, nil }), 5*time.Second, 1, clock.RealClock{}, nil)
+	f.reconciler.backOff = newBackOff()
+	request := ctrl.Request{NamespacedName: client.ObjectKeyFromObject(f.test)}
 	for range 5 {
-		_, _, err := w.look()
+		_, _, err := f.reconcile()
 		require.ErrorContains(t, err, "orphan")
-		<-w.subject.Poller.tests
-		_, _, err = w.look()
+		<-f.reconciler.Poller.tests
+		_, _, err = f.reconcile()
 		require.ErrorContains(t, err, "orphan")
-		wait := w.subject.backOff.When(request)
+		wait := f.reconciler.backOff.When(request)
 		assert.LessOrEqual(t, wait, 5500*time.Millisecond)
-		w.subject.memories.of(w.test).poll.known.Asked = time.Time{} // as if that had passed
+		f.reconciler.states.getOrCreate(f.test).poll.known.Asked = time.Time{} // as if the interval had passed
 	}
-	require.Equal(t, v2.PhaseRunning, w.phase())
-	assert.EqualValues(t, 1, w.test.Status.TestResult.TotalRequests)
+	require.Equal(t, v2.PhaseRunning, f.phase())
+	assert.EqualValues(t, 1, f.test.Status.TestResult.TotalRequests)
 }

@@ -59,45 +59,45 @@ func run() error {
 		return fmt.Errorf("invalid settings: %w", err)
 	}
 	if settings.PprofAddress == "" {
-		runtime.MemProfileRate = 0 // the record of allocations takes memory, and nobody could read it
+		runtime.MemProfileRate = 0 // the allocation profile takes memory and cannot be read
 	}
 	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&logOptions)))
 	log := ctrl.Log.WithName("setup")
 	log.Info("Locust Kubernetes Operator", "version", version)
 
-	server, keeper := newWebhookServer(settings)
-	// Every time of the operator is one of the API server, as the times in objects are.
+	server, rotator := newWebhookServer(settings)
+	// The whole operator uses the API server's time, as the times in objects do.
 	now := serverclock.New(clock.RealClock{})
 	mgr, err := newManager(settings, server, now)
 	if err != nil {
 		return err
 	}
 	if settings.WebhookCertificates != config.WebhooksOff {
-		if err := addWebhooks(mgr, keeper); err != nil {
+		if err := addWebhooks(mgr, rotator); err != nil {
 			return err
 		}
 	}
 	ctx := ctrl.SetupSignalHandler()
-	observed := metrics.New()
-	if err := observed.Register(ctrlmetrics.Registry); err != nil {
+	exposed := metrics.New()
+	if err := exposed.Register(ctrlmetrics.Registry); err != nil {
 		return fmt.Errorf("register the metrics: %w", err)
 	}
-	poller, err := newPoller(settings, mgr.GetConfig(), observed, now)
+	poller, err := newPoller(settings, mgr.GetConfig(), exposed, now)
 	if err != nil {
 		return err
 	}
 	reconciler := &controllers.LocustTestReconciler{
-		Client:   mgr.GetClient(),
-		Live:     mgr.GetAPIReader(),
-		Recorder: mgr.GetEventRecorder("locust-k8s-operator"),
-		Clock:    now,
+		Client:    mgr.GetClient(),
+		APIReader: mgr.GetAPIReader(),
+		Recorder:  mgr.GetEventRecorder("locust-k8s-operator"),
+		Clock:     now,
 		Settings: status.Settings{
 			StartupDeadline: settings.StartupDeadline, JobTTL: settings.JobTTL, PollInterval: settings.PollInterval,
 		},
 		RefreshInterval: settings.StatusRefreshInterval,
 		Concurrency:     settings.Concurrency,
 		Poller:          poller,
-		Metrics:         *observed,
+		Metrics:         *exposed,
 	}
 	if err := reconciler.SetupWithManager(ctx, mgr); err != nil {
 		return fmt.Errorf("set up the LocustTest controller: %w", err)
@@ -105,45 +105,46 @@ func run() error {
 	return mgr.Start(ctx)
 }
 
-// newWebhookServer returns the server of the webhooks, and the keeper of its certificate when that is the operator itself.
-func newWebhookServer(settings *config.Config) (ctrlwebhook.Server, *certs.Keeper) {
+// newWebhookServer returns the webhook server, and the Rotator of its certificate if the operator manages that itself.
+func newWebhookServer(settings *config.Config) (ctrlwebhook.Server, *certs.Rotator) {
 	options := ctrlwebhook.Options{Port: settings.WebhookPort, CertDir: settings.WebhookCertDir}
 	if settings.WebhookCertificates != config.WebhooksSelf {
 		return webhook.NewServer(options), nil
 	}
-	keeper := &certs.Keeper{
+	rotator := &certs.Rotator{
 		Clock:         clock.RealClock{},
 		Key:           client.ObjectKey{Namespace: settings.WebhookNamespace, Name: settings.WebhookName},
 		Configuration: settings.WebhookName,
 		CRD:           crdName,
 	}
-	options.TLSOpts = []func(*tls.Config){func(c *tls.Config) { c.GetCertificate = keeper.GetCertificate }}
-	return webhook.NewServer(options), keeper
+	options.TLSOpts = []func(*tls.Config){func(c *tls.Config) { c.GetCertificate = rotator.GetCertificate }}
+	return webhook.NewServer(options), rotator
 }
 
-// addWebhooks serves conversion and admission on every replica, with the certificate that the keeper has or, without
-// one, that of the server's folder.
-func addWebhooks(mgr ctrl.Manager, keeper *certs.Keeper) error {
+// addWebhooks serves conversion and admission on every replica, with the certificate of the Rotator or, if it is nil, that of the
+// server's directory.
+func addWebhooks(mgr ctrl.Manager, rotator *certs.Rotator) error {
 	if err := webhook.SetupWithManager(mgr); err != nil {
 		return fmt.Errorf("set up the webhooks: %w", err)
 	}
 	if err := mgr.AddReadyzCheck("webhooks", webhook.UntilStarted(mgr.GetWebhookServer().StartedChecker())); err != nil {
 		return fmt.Errorf("add /readyz/webhooks: %w", err)
 	}
-	if keeper == nil {
+	if rotator == nil {
 		return nil
 	}
-	keeper.Client, keeper.Live = mgr.GetClient(), mgr.GetAPIReader()
-	if err := keeper.SetupWithManager(mgr); err != nil {
+	rotator.Client, rotator.APIReader = mgr.GetClient(), mgr.GetAPIReader()
+	if err := rotator.SetupWithManager(mgr); err != nil {
 		return err
 	}
-	if err := mgr.AddReadyzCheck("webhook-certificate", keeper.Ready); err != nil {
+	if err := mgr.AddReadyzCheck("webhook-certificate", rotator.Ready); err != nil {
 		return fmt.Errorf("add /readyz/webhook-certificate: %w", err)
 	}
 	return nil
 }
 
-// newPoller asks the masters directly from within a cluster, and through the API server from elsewhere.
+// newPoller returns a Poller that connects to the masters directly in a cluster, and through the API server elsewhere; nil if
+// polling is disabled.
 func newPoller(settings *config.Config, cluster *rest.Config, observed *metrics.Metrics, now clock.PassiveClock) (*controllers.Poller, error) {
 	if settings.PollInterval == 0 {
 		return nil, nil
@@ -153,32 +154,32 @@ func newPoller(settings *config.Config, cluster *rest.Config, observed *metrics.
 		_, err := rest.InClusterConfig()
 		direct = err == nil
 	}
-	asker := locust.NewDirect()
+	locustClient := locust.NewDirect()
 	if !direct {
 		var err error
-		if asker, err = locust.NewProxy(cluster); err != nil {
-			return nil, fmt.Errorf("reach Locust through the API server: %w", err)
+		if locustClient, err = locust.NewProxy(cluster); err != nil {
+			return nil, fmt.Errorf("set up the proxy client for Locust: %w", err)
 		}
 	}
-	return controllers.NewPoller(asker, settings.PollInterval, settings.PollConcurrency, now, observed.Operator), nil
+	return controllers.NewPoller(locustClient, settings.PollInterval, settings.PollConcurrency, now, observed.Operator), nil
 }
 
-// protect lets only those read the metrics who may.
-func protect(cluster *rest.Config, client *http.Client) (metricsserver.Filter, error) {
-	access, err := metrics.NewAccess(cluster, client)
+// authFilter returns a filter that serves the metrics to authorized clients only.
+func authFilter(cluster *rest.Config, client *http.Client) (metricsserver.Filter, error) {
+	filter, err := metrics.NewAuthFilter(cluster, client)
 	if err != nil {
-		return nil, fmt.Errorf("protect the metrics: %w", err)
+		return nil, fmt.Errorf("set up the metrics filter: %w", err)
 	}
 	return func(log logr.Logger, handler http.Handler) (http.Handler, error) {
-		return access.Handler(log, handler), nil
+		return filter.Handler(log, handler), nil
 	}, nil
 }
 
-// watchInterval is how often the cache reads while events of watches come all the time. Nobody sees that a status is a tenth of
-// a second later; it spares up to a fifth of the operator's processor time.
+// watchInterval is the minimum time between reads of a busy watch connection. It delays statuses by at most a tenth of a second
+// and saves up to a fifth of the operator's CPU time.
 const watchInterval = 100 * time.Millisecond
 
-// newCache has a connection of its own, so that no answer to a request waits for events to be gathered.
+// newCache returns a cache with its own connection, so that delayed reads affect no other requests.
 func newCache(cluster *rest.Config, options cache.Options) (cache.Cache, error) {
 	cluster, options.HTTPClient = rest.CopyConfig(cluster), nil
 	dial := cluster.Dial
@@ -190,16 +191,16 @@ func newCache(cluster *rest.Config, options cache.Options) (cache.Cache, error) 
 }
 
 func newManager(settings *config.Config, webhooks ctrlwebhook.Server, now *serverclock.Clock) (ctrl.Manager, error) {
-	// client-go's own scheme is in memory anyway.
+	// Reuse client-go's scheme, which is in memory anyway.
 	scheme := clientgoscheme.Scheme
 	utilruntime.Must(v1.AddToScheme(scheme))
 	utilruntime.Must(v2.AddToScheme(scheme))
 
 	cluster, err := ctrl.GetConfig()
 	if err != nil {
-		return nil, fmt.Errorf("no cluster to work on; run in a pod, or set KUBECONFIG: %w", err)
+		return nil, fmt.Errorf("no cluster configured; run in a pod or set KUBECONFIG: %w", err)
 	}
-	// Compressed watches cost API server and operator more than they spare the network between them.
+	// Compressed watches cost the API server and the operator more than they save on the network between them.
 	cluster.DisableCompression = true
 	cluster.Wrap(now.Observe)
 	if qps := settings.KubeAPIQPS; qps > 0 {
@@ -211,7 +212,7 @@ func newManager(settings *config.Config, webhooks ctrlwebhook.Server, now *serve
 
 	serving := metricsserver.Options{BindAddress: settings.MetricsAddress, SecureServing: settings.MetricsSecure}
 	if settings.MetricsSecure {
-		serving.FilterProvider = protect
+		serving.FilterProvider = authFilter
 	}
 	shutdown := 10 * time.Second
 	mgr, err := ctrl.NewManager(cluster, ctrl.Options{

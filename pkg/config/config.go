@@ -1,5 +1,4 @@
-// Package config holds the operator's own settings: flags, each with an environment variable, validated at
-// start.
+// Package config parses and validates the operator's settings: flags, each with an environment variable.
 package config
 
 import (
@@ -13,111 +12,111 @@ import (
 	"time"
 )
 
-// EnvPrefix is put before the environment variable of a flag: --startup-deadline is
-// LOCUST_OPERATOR_STARTUP_DEADLINE. A flag on the command line wins.
+// EnvPrefix is the prefix of the environment variable of a flag: --startup-deadline is LOCUST_OPERATOR_STARTUP_DEADLINE. A flag
+// on the command line takes precedence.
 const EnvPrefix = "LOCUST_OPERATOR_"
 
-// How Locust's web API is reached.
+// Values of --locust-access.
 const (
 	AccessAuto   = "auto"
 	AccessDirect = "direct"
 	AccessProxy  = "proxy"
 )
 
-// Where the certificate of the webhooks comes from.
+// Values of --webhook-certificates.
 const (
-	// WebhooksOff serves no webhooks: v1 cannot be used, and tests are validated by the reconciler alone.
+	// WebhooksOff disables the webhooks: v1 cannot be used, and only the reconciler validates tests.
 	WebhooksOff = "off"
-	// WebhooksSelf makes and rotates certificate and authority.
+	// WebhooksSelf creates and rotates the certificate and its CA.
 	WebhooksSelf = "self"
-	// WebhooksFiles serves tls.crt and tls.key of a folder, as cert-manager or OLM put them there.
+	// WebhooksFiles serves tls.crt and tls.key of a directory, which cert-manager or OLM writes.
 	WebhooksFiles = "files"
 )
 
-// namespaceFile is where every pod finds the name of its namespace.
+// namespaceFile contains the namespace of the pod.
 const namespaceFile = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 
-// Config are the operator's settings.
+// Config holds the operator's settings.
 type Config struct {
-	// StartupDeadline is how long a test's pods may stay unhealthy before all workers have been connected once;
-	// after it the test is Failed. 0 waits for ever.
+	// StartupDeadline is how long a test's pods may be unhealthy before all workers have been connected once; after it the test
+	// fails. Zero disables it.
 	StartupDeadline time.Duration
-	// JobTTL is put on the Jobs of a finished test (whole seconds); nil keeps them until the test is deleted.
+	// JobTTL is the TTL of the Jobs of a finished test, in whole seconds; nil keeps them until the test is deleted.
 	JobTTL *time.Duration
-	// StatusRefreshInterval is how often counters and messages are written while nothing else changes.
+	// StatusRefreshInterval is the minimum time between status writes that change only counters and messages.
 	StatusRefreshInterval time.Duration
-	// PollInterval is how often the web API of each running test's master is asked; 0 asks none.
+	// PollInterval is the interval between polls of the web API of each running test's master; zero disables polling.
 	PollInterval time.Duration
-	// PollConcurrency is how many masters are asked at the same time.
+	// PollConcurrency is the maximum number of concurrent polls.
 	PollConcurrency int
-	// LocustAccess is how the masters are reached: AccessAuto, AccessDirect or AccessProxy.
+	// LocustAccess is how the operator connects to the masters: AccessAuto, AccessDirect or AccessProxy.
 	LocustAccess string
-	// Concurrency is how many tests are reconciled at the same time.
+	// Concurrency is the maximum number of concurrent reconciles.
 	Concurrency int
-	// KubeAPIQPS and KubeAPIBurst bound the operator's requests to the API server, per second; 0 leaves that to the API
-	// server's priority and fairness, as controller-runtime does by default.
+	// KubeAPIQPS and KubeAPIBurst limit the operator's requests to the API server, per second; zero leaves that to API Priority
+	// and Fairness, as controller-runtime does by default.
 	KubeAPIQPS   float64
 	KubeAPIBurst int
-	// WatchNamespaces are the namespaces whose tests are run; empty means all.
+	// WatchNamespaces are the namespaces of the tests to run; empty means all.
 	WatchNamespaces []string
-	// LeaderElect lets one of several operator pods work at a time.
+	// LeaderElect enables leader election, so that only one of several operator pods is active.
 	LeaderElect bool
-	// LeaderElectionID is the name of the Lease that they compete for.
+	// LeaderElectionID is the name of the Lease.
 	LeaderElectionID string
-	// MetricsAddress and ProbeAddress are listen addresses; "0" turns the metrics off.
+	// MetricsAddress and ProbeAddress are listen addresses; "0" disables the metrics.
 	MetricsAddress, ProbeAddress string
-	// PprofAddress is where Go's profiles are served; empty serves none.
+	// PprofAddress is the listen address of Go's profiles; empty disables them.
 	PprofAddress string
-	// MetricsSecure serves the metrics over TLS to authenticated and authorised clients only.
+	// MetricsSecure serves the metrics over TLS to authenticated and authorized clients only.
 	MetricsSecure bool
-	// WebhookCertificates is where the certificate of the webhooks comes from: WebhooksOff, WebhooksSelf or WebhooksFiles.
+	// WebhookCertificates is the source of the webhook certificate: WebhooksOff, WebhooksSelf or WebhooksFiles.
 	WebhookCertificates string
-	// WebhookPort is where the webhooks are served.
+	// WebhookPort is the port of the webhook server.
 	WebhookPort int
-	// WebhookCertDir is the folder of WebhooksFiles.
+	// WebhookCertDir is the directory for WebhooksFiles.
 	WebhookCertDir string
 	// WebhookName is the name of the webhooks' Service, Secret and ValidatingWebhookConfiguration, for WebhooksSelf.
 	WebhookName string
-	// WebhookNamespace is that of the Service and the Secret, for WebhooksSelf.
+	// WebhookNamespace is the namespace of the Service and the Secret, for WebhooksSelf.
 	WebhookNamespace string
 }
 
-// Load reads the settings from the flags in args and, where a flag is not given, from the environment.
-// Further flags may have been bound to fs before. All errors are told at once, each with its remedy.
+// Load returns the settings from the flags in args and, for flags not given, from the environment. The caller may have added
+// flags to fs. The error lists all invalid settings, each with how to fix it.
 func Load(fs *flag.FlagSet, args []string, getenv func(string) string) (*Config, error) {
 	var c Config
 	var jobTTL, namespaces string
 	fs.DurationVar(&c.StartupDeadline, "startup-deadline", 5*time.Minute,
-		"how long pods may stay unhealthy before all workers have been connected once, or with none left; the test fails after it; 0 waits for ever")
+		"how long pods may be unhealthy before all workers have been connected once, or with no worker left, before the test fails; 0 disables the deadline")
 	fs.StringVar(&jobTTL, "job-ttl", "",
-		"how long the Jobs of a finished test are kept, for example 1h; empty keeps them until the test is deleted")
+		"TTL of the Jobs of a finished test, for example 1h; empty keeps them until the test is deleted")
 	fs.DurationVar(&c.StatusRefreshInterval, "status-refresh-interval", 10*time.Second,
-		"how often counters and messages in a status are written while nothing else changes")
+		"minimum time between status writes that change only counters and messages")
 	fs.DurationVar(&c.PollInterval, "poll-interval", 5*time.Second,
-		"how often Locust's web API is asked for each running test; 0 never asks, workers are then counted from ready pods and only the final result is told")
-	fs.IntVar(&c.PollConcurrency, "poll-concurrency", 100, "how many Locust masters are asked at the same time")
+		"interval between polls of the Locust web API of each running test; 0 disables polling: workers are then counted from ready pods, and only the final result is reported")
+	fs.IntVar(&c.PollConcurrency, "poll-concurrency", 100, "maximum number of concurrent polls")
 	fs.StringVar(&c.LocustAccess, "locust-access", AccessAuto,
-		"how Locust's web API is reached: direct (at its pod's address), proxy (through the API server), auto (direct in a cluster, else proxy)")
-	fs.IntVar(&c.Concurrency, "concurrency", 10, "how many tests are reconciled at the same time")
-	fs.Float64Var(&c.KubeAPIQPS, "kube-api-qps", 0, "requests per second to the API server; 0 leaves that to the API server's priority and fairness")
-	fs.IntVar(&c.KubeAPIBurst, "kube-api-burst", 0, "requests to the API server in a burst, with --kube-api-qps; 0 means twice as many as per second")
+		"how to connect to the Locust web API: direct (pod IP), proxy (through the API server), auto (direct in a cluster, otherwise proxy)")
+	fs.IntVar(&c.Concurrency, "concurrency", 10, "maximum number of concurrent reconciles")
+	fs.Float64Var(&c.KubeAPIQPS, "kube-api-qps", 0, "maximum requests per second to the API server; 0 leaves the limit to API Priority and Fairness")
+	fs.IntVar(&c.KubeAPIBurst, "kube-api-burst", 0, "maximum burst of requests to the API server, with --kube-api-qps; 0 means twice --kube-api-qps")
 	fs.StringVar(&namespaces, "watch-namespace", getenv("WATCH_NAMESPACE"),
-		"comma-separated namespaces whose tests are run; empty means all (default: environment WATCH_NAMESPACE, which OLM sets)")
-	fs.BoolVar(&c.LeaderElect, "leader-elect", false, "let one of several operator pods work at a time")
+		"comma-separated namespaces to watch; empty means all (default: environment variable WATCH_NAMESPACE, which OLM sets)")
+	fs.BoolVar(&c.LeaderElect, "leader-elect", false, "enable leader election, so that only one operator pod is active")
 	fs.StringVar(&c.LeaderElectionID, "leader-election-id", "locust-k8s-operator.locust.io",
-		"name of the Lease that the pods compete for; operators that divide the namespaces between them need one each")
-	fs.StringVar(&c.MetricsAddress, "metrics-bind-address", ":8443", "listen address of the metrics; 0 turns them off")
-	fs.BoolVar(&c.MetricsSecure, "metrics-secure", true, "serve the metrics over TLS to authorised clients only")
+		"name of the leader election Lease; operators that watch different namespaces need different names")
+	fs.StringVar(&c.MetricsAddress, "metrics-bind-address", ":8443", "listen address of the metrics; 0 disables them")
+	fs.BoolVar(&c.MetricsSecure, "metrics-secure", true, "serve the metrics over TLS to authorized clients only")
 	fs.StringVar(&c.ProbeAddress, "health-probe-bind-address", ":8081", "listen address of /healthz and /readyz")
-	fs.StringVar(&c.PprofAddress, "pprof-bind-address", "", "listen address of Go's profiles (/debug/pprof), for everybody who reaches it; empty serves none")
+	fs.StringVar(&c.PprofAddress, "pprof-bind-address", "", "listen address of the pprof profiles (/debug/pprof), without authentication; empty disables them")
 	fs.StringVar(&c.WebhookCertificates, "webhook-certificates", WebhooksOff,
-		"where the certificate of the webhooks comes from: off (no webhooks: v1 cannot be used), self (made and rotated by the operator), files (cert-manager, OLM)")
-	fs.IntVar(&c.WebhookPort, "webhook-port", 9443, "port of the webhooks")
-	fs.StringVar(&c.WebhookCertDir, "webhook-cert-dir", "/tmp/k8s-webhook-server/serving-certs", "folder of tls.crt and tls.key, with --webhook-certificates=files")
+		"source of the webhook certificate: off (no webhooks: v1 cannot be used), self (created and rotated by the operator), files (cert-manager, OLM)")
+	fs.IntVar(&c.WebhookPort, "webhook-port", 9443, "port of the webhook server")
+	fs.StringVar(&c.WebhookCertDir, "webhook-cert-dir", "/tmp/k8s-webhook-server/serving-certs", "directory of tls.crt and tls.key, with --webhook-certificates=files")
 	fs.StringVar(&c.WebhookName, "webhook-name", "locust-k8s-operator-webhook",
 		"name of the webhooks' Service, Secret and ValidatingWebhookConfiguration, with --webhook-certificates=self")
 	fs.StringVar(&c.WebhookNamespace, "webhook-namespace", "",
-		"namespace of the webhooks' Service and Secret, with --webhook-certificates=self; empty means that of the operator's pod")
+		"namespace of the webhooks' Service and Secret, with --webhook-certificates=self; empty means the namespace of the operator's pod")
 	if err := fs.Parse(args); err != nil {
 		return nil, err
 	}
@@ -125,7 +124,7 @@ func Load(fs *flag.FlagSet, args []string, getenv func(string) string) (*Config,
 	if jobTTL != "" {
 		ttl, err := time.ParseDuration(jobTTL)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("--job-ttl %q is not a duration; write for example 30m, or leave it empty to keep the Jobs", jobTTL))
+			errs = append(errs, fmt.Errorf("--job-ttl %q is not a duration; use for example 30m, or leave it empty to keep the Jobs", jobTTL))
 		}
 		c.JobTTL = &ttl
 	}
@@ -146,7 +145,7 @@ func Load(fs *flag.FlagSet, args []string, getenv func(string) string) (*Config,
 	return &c, nil
 }
 
-// fromEnvironment sets the flags that were not given from the environment.
+// fromEnvironment sets the flags that were not given.
 func fromEnvironment(fs *flag.FlagSet, getenv func(string) string) error {
 	given := map[string]bool{}
 	fs.Visit(func(f *flag.Flag) { given[f.Name] = true })
@@ -171,23 +170,23 @@ func (c *Config) validate() error {
 			errs = append(errs, fmt.Errorf(format, args...))
 		}
 	}
-	reject(c.StartupDeadline < 0, "--startup-deadline %s is negative; use 0 to wait for ever", c.StartupDeadline)
+	reject(c.StartupDeadline < 0, "--startup-deadline %s is negative; use 0 to disable the deadline", c.StartupDeadline)
 	reject(c.JobTTL != nil && *c.JobTTL < 0, "--job-ttl must not be negative; leave it empty to keep the Jobs")
-	reject(c.JobTTL != nil && *c.JobTTL%time.Second != 0, "--job-ttl must be whole seconds")
+	reject(c.JobTTL != nil && *c.JobTTL%time.Second != 0, "--job-ttl must be a multiple of 1s")
 	reject(c.JobTTL != nil && *c.JobTTL > math.MaxInt32*time.Second, "--job-ttl is too long; leave it empty to keep the Jobs")
-	reject(c.StatusRefreshInterval < time.Second, "--status-refresh-interval %s is below 1s, which would load the API server", c.StatusRefreshInterval)
-	reject(c.PollInterval != 0 && c.PollInterval < time.Second, "--poll-interval %s is below 1s, which would load the masters; use 0 to ask none", c.PollInterval)
+	reject(c.StatusRefreshInterval < time.Second, "--status-refresh-interval %s is below 1s, which would overload the API server", c.StatusRefreshInterval)
+	reject(c.PollInterval != 0 && c.PollInterval < time.Second, "--poll-interval %s is below 1s, which would overload the masters; use 0 to disable polling", c.PollInterval)
 	reject(c.PollConcurrency < 1, "--poll-concurrency %d is below 1", c.PollConcurrency)
-	reject(!slices.Contains([]string{AccessAuto, AccessDirect, AccessProxy}, c.LocustAccess), "--locust-access %q is none of auto, direct, proxy", c.LocustAccess)
-	reject(!slices.Contains([]string{WebhooksOff, WebhooksSelf, WebhooksFiles}, c.WebhookCertificates), "--webhook-certificates %q is none of off, self, files", c.WebhookCertificates)
-	reject(c.WebhookPort < 1 || c.WebhookPort > math.MaxUint16, "--webhook-port %d is not a port; choose one of 1 to 65535", c.WebhookPort)
-	reject(c.WebhookCertificates == WebhooksFiles && c.WebhookCertDir == "", "--webhook-certificates=files needs --webhook-cert-dir, the folder of tls.crt and tls.key")
-	reject(c.WebhookCertificates == WebhooksSelf && c.WebhookName == "", "--webhook-certificates=self needs --webhook-name, the name of the webhooks' Service")
-	reject(c.WebhookCertificates == WebhooksSelf && c.WebhookNamespace == "", "--webhook-certificates=self needs --webhook-namespace outside a pod")
+	reject(!slices.Contains([]string{AccessAuto, AccessDirect, AccessProxy}, c.LocustAccess), "--locust-access %q must be auto, direct or proxy", c.LocustAccess)
+	reject(!slices.Contains([]string{WebhooksOff, WebhooksSelf, WebhooksFiles}, c.WebhookCertificates), "--webhook-certificates %q must be off, self or files", c.WebhookCertificates)
+	reject(c.WebhookPort < 1 || c.WebhookPort > math.MaxUint16, "--webhook-port %d must be between 1 and 65535", c.WebhookPort)
+	reject(c.WebhookCertificates == WebhooksFiles && c.WebhookCertDir == "", "--webhook-certificates=files requires --webhook-cert-dir, the directory of tls.crt and tls.key")
+	reject(c.WebhookCertificates == WebhooksSelf && c.WebhookName == "", "--webhook-certificates=self requires --webhook-name, the name of the webhooks' Service")
+	reject(c.WebhookCertificates == WebhooksSelf && c.WebhookNamespace == "", "--webhook-certificates=self requires --webhook-namespace outside a pod")
 	reject(c.Concurrency < 1, "--concurrency %d is below 1", c.Concurrency)
-	reject(c.LeaderElect && c.LeaderElectionID == "", "--leader-elect needs --leader-election-id, the name of a Lease")
-	reject(c.KubeAPIQPS < 0 || c.KubeAPIBurst < 0, "--kube-api-qps and --kube-api-burst must not be negative; use 0 for no bound")
-	reject(c.KubeAPIBurst > 0 && c.KubeAPIQPS == 0, "--kube-api-burst needs --kube-api-qps")
+	reject(c.LeaderElect && c.LeaderElectionID == "", "--leader-elect requires --leader-election-id, the name of a Lease")
+	reject(c.KubeAPIQPS < 0 || c.KubeAPIBurst < 0, "--kube-api-qps and --kube-api-burst must not be negative; use 0 for no limit")
+	reject(c.KubeAPIBurst > 0 && c.KubeAPIQPS == 0, "--kube-api-burst requires --kube-api-qps")
 	reject(c.KubeAPIBurst > 0 && float64(c.KubeAPIBurst) < c.KubeAPIQPS, "--kube-api-burst %d is below --kube-api-qps %g; raise it", c.KubeAPIBurst, c.KubeAPIQPS)
 	return errors.Join(errs...)
 }

@@ -36,15 +36,15 @@ func TestLoad_FlagWinsOverEnvironment(t *testing.T) {
 	assert.Equal(t, []string{"a", "b"}, c.WatchNamespaces)
 }
 
-func TestLoad_RejectsEverythingWrongAtOnce(t *testing.T) {
+func TestLoad_ReportsAllErrors(t *testing.T) {
 	_, err := load(t, map[string]string{"LOCUST_OPERATOR_CONCURRENCY": "many"}, "--job-ttl=soon", "--startup-deadline=-1s", "--status-refresh-interval=1ms", "--kube-api-burst=1")
 	require.Error(t, err)
-	for _, words := range []string{"LOCUST_OPERATOR_CONCURRENCY", "--job-ttl", "--startup-deadline", "--status-refresh-interval", "--kube-api-burst"} {
-		assert.ErrorContains(t, err, words)
+	for _, name := range []string{"LOCUST_OPERATOR_CONCURRENCY", "--job-ttl", "--startup-deadline", "--status-refresh-interval", "--kube-api-burst"} {
+		assert.ErrorContains(t, err, name)
 	}
 }
 
-func TestLoad_RejectsOddTTL(t *testing.T) {
+func TestLoad_RejectsInvalidTTL(t *testing.T) {
 	for _, ttl := range []string{"-1s", "1500ms", "9999999h"} {
 		_, err := load(t, nil, "--job-ttl="+ttl)
 		assert.ErrorContains(t, err, "--job-ttl", ttl)
@@ -54,7 +54,7 @@ func TestLoad_RejectsOddTTL(t *testing.T) {
 func TestLoad_Webhooks(t *testing.T) {
 	c, err := load(t, nil)
 	require.NoError(t, err)
-	assert.Equal(t, WebhooksOff, c.WebhookCertificates, "outside a cluster nobody can call them")
+	assert.Equal(t, WebhooksOff, c.WebhookCertificates, "no API server can reach them outside a cluster")
 
 	c, err = load(t, map[string]string{"LOCUST_OPERATOR_WEBHOOK_NAMESPACE": "operators"}, "--webhook-certificates=self")
 	require.NoError(t, err)

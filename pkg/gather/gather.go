@@ -1,8 +1,7 @@
-// Package gather reads connections on which small pieces come all the time, as events of watches do, in gatherings.
+// Package gather delays reads of a busy connection so that many small watch events wake the process once.
 //
-// Each piece that is read when it comes wakes the process: system calls, thread switches and a run of Go's scheduler, which
-// together cost more than the piece itself. Pieces that are read together cost that once. Network cards do the same
-// (interrupt coalescing).
+// Each read of a small piece costs system calls, thread switches and a run of Go's scheduler, more than the piece itself.
+// Network cards do the same (interrupt coalescing).
 package gather
 
 import (
@@ -11,14 +10,14 @@ import (
 	"time"
 )
 
-// bufferSize is the most that is read at once, in bytes.
+// bufferSize is the maximum size of one read, in bytes.
 const bufferSize = 64 << 10
 
 // Dial is a function that opens connections, as in net.Dialer.DialContext and rest.Config.
 type Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
-// Every makes dial open connections that are read at most once in an interval while little comes: what comes after a rest is
-// read at once, what follows it within the interval at the interval's end. Whatever comes in bulk is not slowed.
+// Every returns a Dial whose connections are read at most once in an interval while little data arrives: the first data after a
+// pause is read immediately, further data at the end of the interval. Bulk data is not delayed.
 func Every(interval time.Duration, dial Dial) Dial {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		plain, err := dial(ctx, network, address)
@@ -29,17 +28,17 @@ func Every(interval time.Duration, dial Dial) Dial {
 	}
 }
 
-// conn is a connection with one reader, as TLS has.
+// conn is a connection with one reader, as in TLS.
 type conn struct {
 	net.Conn
 	interval time.Duration
-	// next is when to read again; the zero time is at once.
+	// next is when to read again; zero means now.
 	next time.Time
-	// unread is the part of the buffer that nobody has got yet.
+	// unread is the part of the buffer that Read has not returned yet.
 	buffer, unread []byte
 }
 
-// Read gives what was gathered, or waits for more.
+// Read returns buffered data, or waits for more.
 func (c *conn) Read(p []byte) (int, error) {
 	if len(c.unread) == 0 {
 		time.Sleep(time.Until(c.next))

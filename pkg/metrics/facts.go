@@ -10,7 +10,7 @@ import (
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 )
 
-// fact is one number that a status tells.
+// fact is an index of one number of a status.
 type fact int
 
 const (
@@ -30,14 +30,14 @@ const (
 	progressRatio
 	startTime
 	completionTime
-	// facts is how many there are.
+	// facts is the number of facts.
 	facts
 )
 
-// values holds a number for each fact; NaN where it is not known.
+// values holds a number for each fact; NaN if unknown.
 type values [facts]float64
 
-// exposition is how a fact is exposed.
+// exposition describes how a fact is exposed.
 type exposition struct {
 	desc     *prometheus.Desc
 	kind     prometheus.ValueType
@@ -57,30 +57,30 @@ func expositions() [facts]exposition {
 	}
 	return [facts]exposition{
 		workersConnected:    gauge("workers_connected", "Workers connected to the master; only while the load may run."),
-		workersExpected:     gauge("workers_expected", "Workers that the test asks for; until the load has ended."),
+		workersExpected:     gauge("workers_expected", "Workers requested by the test; until the load has stopped."),
 		users:               gauge("users", "Users that Locust simulates; only while the load may run."),
-		usersTarget:         gauge("users_target", "Users that the test asks for; only while the load may run, and only where it is known."),
+		usersTarget:         gauge("users_target", "Users requested by the test; only while the load may run, and only if known."),
 		requestsTotal:       counter("requests_total", "Requests of the test, failed ones included."),
 		failedRequestsTotal: counter("failed_requests_total", "Failed requests of the test."),
-		failureRatio:        gauge("failure_ratio", "Failed requests as a part of all requests of the test, 0 to 1; absent before the first request."),
+		failureRatio:        gauge("failure_ratio", "Failed requests as a fraction of all requests of the test, 0 to 1; absent before the first request."),
 		requestsPerSecond:   gauge("requests_per_second", "Requests per second of the last seconds; only while the load may run."),
 		responseTimeP50:     quantile("0.5"),
 		responseTimeP90:     quantile("0.9"),
 		responseTimeP95:     quantile("0.95"),
 		responseTimeP99:     quantile("0.99"),
 		responseTimeAverage: gauge("response_time_average_seconds", "Average response time of all requests of the test."),
-		progressRatio:       gauge("progress_ratio", "Elapsed run time as a part of the run time asked for, 0 to 1; absent without one."),
+		progressRatio:       gauge("progress_ratio", "Elapsed run time as a fraction of the requested run time, 0 to 1; absent without a run time."),
 		startTime:           gauge("start_time_seconds", "Unix time when the test became Running."),
 		completionTime:      gauge("completion_time_seconds", "Unix time when the test ended."),
 	}
 }
 
-// testDesc describes a metric of a test.
+// testDesc returns the description of a metric of a test.
 func testDesc(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc("locust_test_"+name, help, append([]string{"namespace", "name"}, labels...), nil)
 }
 
-// read takes the facts from a status.
+// read returns the facts of a status.
 func read(s *v2.LocustTestStatus) values {
 	var v values
 	for i := range v {
@@ -96,8 +96,8 @@ func read(s *v2.LocustTestStatus) values {
 	return v
 }
 
-// readLoad takes what is true of the load at this moment. Statuses freeze some of it when the load ends; as a series
-// it would look like a load that goes on.
+// readLoad reads the facts that describe the running load. A status keeps some of them after the load has stopped; as a series
+// that would look like running load.
 func (v *values) readLoad(s *v2.LocustTestStatus) {
 	if s.IsTerminal() || s.TestResult != nil && s.TestResult.Final {
 		return
@@ -120,7 +120,7 @@ func (v *values) readLoad(s *v2.LocustTestStatus) {
 	}
 }
 
-// readResult takes what Locust measured over the whole test.
+// readResult reads the measurements of the whole test.
 func (v *values) readResult(r *v2.TestResult) {
 	if r == nil {
 		return
@@ -137,7 +137,7 @@ func (v *values) readResult(r *v2.TestResult) {
 	v[responseTimeAverage] = seconds(r.AverageResponseTime)
 }
 
-// number reads a decimal number; NaN when it is none.
+// number parses a decimal number; NaN if it is invalid.
 func number(text string) float64 {
 	n, err := strconv.ParseFloat(text, 64)
 	if err != nil || math.IsInf(n, 0) {
@@ -146,7 +146,7 @@ func number(text string) float64 {
 	return n
 }
 
-// seconds is a duration in seconds; NaN without one.
+// seconds returns a duration in seconds; NaN if it is nil.
 func seconds(d *metav1.Duration) float64 {
 	if d == nil {
 		return math.NaN()
@@ -154,7 +154,7 @@ func seconds(d *metav1.Duration) float64 {
 	return d.Seconds()
 }
 
-// unix is a time in seconds since 1970; NaN without one.
+// unix returns a time in seconds since 1970; NaN if it is nil.
 func unix(t *metav1.Time) float64 {
 	if t.IsZero() {
 		return math.NaN()

@@ -1,8 +1,7 @@
-// Package metrics tells Prometheus what the operator knows: of each test what its status says (Tests), and of the
-// operator itself how its work goes (Operator).
+// Package metrics exposes the statuses of the tests (Tests) and the operator's own work (Operator) to Prometheus.
 //
-// Nothing here is global: New makes the metrics, Register adds them to a registry. How long a reconciliation takes is
-// not here, because controller-runtime measures it: controller_runtime_reconcile_time_seconds{controller="locusttest"}.
+// There is no global state: New creates the metrics, Register adds them to a registry. controller-runtime measures the duration
+// of reconciles: controller_runtime_reconcile_time_seconds{controller="locusttest"}.
 package metrics
 
 import (
@@ -13,30 +12,29 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Metrics are all metrics of this package.
+// Metrics holds all metrics of this package.
 type Metrics struct {
-	// Tests is told about the tests.
+	// Tests exposes the tests.
 	Tests *Tests
-	// Operator is told about the operator's own work.
+	// Operator exposes the operator's own work.
 	Operator *Operator
 }
 
-// New makes the metrics. They are not exposed until they are registered.
+// New returns new metrics. They are not exposed until they are registered.
 func New() *Metrics {
 	return &Metrics{Tests: newTests(), Operator: newOperator()}
 }
 
-// Register adds the metrics to a registry, for example controller-runtime's metrics.Registry. It fails when one of
-// the names is taken there.
+// Register adds the metrics to a registry, for example controller-runtime's metrics.Registry. It returns an error if one of the
+// names is already registered.
 func (m *Metrics) Register(registry prometheus.Registerer) error {
 	return errors.Join(registry.Register(m.Tests), registry.Register(m.Operator))
 }
 
-// fullName finds the name in a description, which tells it only as text.
+// fullName matches the metric name in the text of a description, which has no getter for it.
 var fullName = regexp.MustCompile(`fqName: "([^"]+)"`)
 
-// Names are the names of all metrics that this package exposes, sorted. A histogram counts once, by the name that its
-// series start with.
+// Names returns the names of all metrics of this package, sorted. A histogram is one name, the prefix of its series.
 func Names() []string {
 	m := New()
 	descs := make(chan *prometheus.Desc)

@@ -29,19 +29,19 @@ var update = flag.Bool("update", false, "write the golden files in testdata")
 
 var t0 = time.Date(2026, time.January, 2, 3, 4, 5, 0, time.UTC)
 
-// named is a test whose status tells nothing yet.
+// named returns a test with an empty status.
 func named(name string) *v2.LocustTest {
 	return &v2.LocustTest{ObjectMeta: metav1.ObjectMeta{Namespace: "load", Name: name, UID: types.UID("uid of " + name)}}
 }
 
-// pending has been seen once.
+// pending returns a test that has been observed once.
 func pending(name string) *v2.LocustTest {
 	test := named(name)
 	test.Status = v2.LocustTestStatus{Phase: v2.PhasePending, ExpectedWorkers: 3, Workers: "0/3"}
 	return delivering(test, metav1.ConditionUnknown, v2.ReasonLoadNotStarted)
 }
 
-// delivering gives a test the condition LoadDelivered, beside another one.
+// delivering adds the condition LoadDelivered to a test, beside another one.
 func delivering(test *v2.LocustTest, status metav1.ConditionStatus, reason string) *v2.LocustTest {
 	test.Status.Conditions = []metav1.Condition{
 		{Type: v2.ConditionTypeReady, Status: metav1.ConditionTrue, Reason: v2.ReasonResourcesCreated},
@@ -50,7 +50,7 @@ func delivering(test *v2.LocustTest, status metav1.ConditionStatus, reason strin
 	return test
 }
 
-// running tells every fact but the end.
+// running returns a test with every fact except the completion time.
 func running(name string) *v2.LocustTest {
 	test := pending(name)
 	s := &test.Status
@@ -63,7 +63,7 @@ func running(name string) *v2.LocustTest {
 	return delivering(test, metav1.ConditionTrue, v2.ReasonLoadAsPlanned)
 }
 
-// finished has its final result; like any status it keeps the last users and workers.
+// finished returns a test with a final result. Like any status it keeps the last users and workers.
 func finished(name, phase string) *v2.LocustTest {
 	test := running(name)
 	test.Status.Phase, test.Status.CompletionTime = phase, at(time.Minute)
@@ -129,17 +129,17 @@ func matches(t *testing.T, c prometheus.Collector, golden string) {
 	assert.Equal(t, string(want), got)
 }
 
-// scrape is what Prometheus gets to read: the HTTP status and the text.
+// scrape returns the HTTP status and the text of a scrape.
 func scrape(t *testing.T, c prometheus.Collector) (code int, text string) {
 	t.Helper()
 	registry := prometheus.NewPedanticRegistry()
 	require.NoError(t, registry.Register(c))
-	answer := httptest.NewRecorder()
-	promhttp.HandlerFor(registry, promhttp.HandlerOpts{}).ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/metrics", http.NoBody))
-	return answer.Code, answer.Body.String()
+	response := httptest.NewRecorder()
+	promhttp.HandlerFor(registry, promhttp.HandlerOpts{}).ServeHTTP(response, httptest.NewRequest(http.MethodGet, "/metrics", http.NoBody))
+	return response.Code, response.Body.String()
 }
 
-func TestTests_NothingIsInherited(t *testing.T) {
+func TestTests_Recreated(t *testing.T) {
 	m := newTests()
 	m.Observe(finished("again", v2.PhaseFailed))
 	recreated := pending("again")
@@ -159,7 +159,7 @@ func TestTests_Forget(t *testing.T) {
 
 	m.Forget("load", "shop")
 	matches(t, m, "new")
-	assert.Empty(t, m.latest, "nothing is kept of tests that are gone")
+	assert.Empty(t, m.latest, "nothing is kept of deleted tests")
 }
 
 func TestTests_DoesNotKeepTheTest(t *testing.T) {
@@ -221,7 +221,7 @@ func TestOperator_Golden(t *testing.T) {
 	o.StatusWrite(KindTransition, ResultError)
 	o.Poll(20*time.Millisecond, nil)
 	o.Poll(30*time.Millisecond, nil)
-	o.Poll(2*time.Second, errors.New("no answer"))
+	o.Poll(2*time.Second, errors.New("no response"))
 	matches(t, o, "operator-busy")
 }
 
@@ -236,7 +236,7 @@ func TestNil_IsNoPanic(*testing.T) {
 func TestRegister(t *testing.T) {
 	registry := prometheus.NewPedanticRegistry()
 	require.NoError(t, full().Register(registry))
-	assert.Error(t, New().Register(registry), "the names are taken")
+	assert.Error(t, New().Register(registry), "the names are already registered")
 
 	families, err := registry.Gather()
 	require.NoError(t, err)
@@ -244,10 +244,10 @@ func TestRegister(t *testing.T) {
 	for _, family := range families {
 		exposed = append(exposed, family.GetName())
 	}
-	assert.Equal(t, exposed, Names(), "everything described is exposed, by the same name")
+	assert.Equal(t, exposed, Names(), "each described metric is exposed by the same name")
 }
 
-// full exposes every metric.
+// full returns metrics with all series.
 func full() *Metrics {
 	m := New()
 	m.Tests.Observe(running("shop"))
@@ -262,13 +262,13 @@ func TestLint(t *testing.T) {
 	require.NoError(t, err)
 	problems, err := promlint.NewWithMetricFamilies(families).Lint()
 	require.NoError(t, err)
-	var told []string
+	var found []string
 	for _, p := range problems {
-		told = append(told, p.Metric+": "+p.Text)
+		found = append(found, p.Metric+": "+p.Text)
 	}
-	// A summary would also have to tell the sum of all response times. Locust tells an average, rounded: made from it,
-	// the sum would fall now and then, and a falling sum reads as a restart.
-	assert.Equal(t, []string{`locust_test_response_time_seconds: non-summary metrics should not have "quantile" label`}, slices.Compact(told))
+	// A summary would need the sum of all response times. Locust reports a rounded average: a sum computed from it would
+	// decrease now and then, and Prometheus takes a decrease for a restart.
+	assert.Equal(t, []string{`locust_test_response_time_seconds: non-summary metrics should not have "quantile" label`}, slices.Compact(found))
 }
 
 func BenchmarkObserve(b *testing.B) {
@@ -280,7 +280,7 @@ func BenchmarkObserve(b *testing.B) {
 	}
 }
 
-// BenchmarkScrape1000 answers scrapes of 1,000 running tests.
+// BenchmarkScrape1000 serves scrapes of 1,000 running tests.
 func BenchmarkScrape1000(b *testing.B) {
 	m := New()
 	for i := range 1000 {
@@ -291,8 +291,8 @@ func BenchmarkScrape1000(b *testing.B) {
 	handler := promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
 	b.ReportAllocs()
 	for b.Loop() {
-		answer := httptest.NewRecorder()
-		handler.ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/metrics", http.NoBody))
-		b.SetBytes(int64(answer.Body.Len()))
+		response := httptest.NewRecorder()
+		handler.ServeHTTP(response, httptest.NewRequest(http.MethodGet, "/metrics", http.NoBody))
+		b.SetBytes(int64(response.Body.Len()))
 	}
 }

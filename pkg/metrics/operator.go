@@ -6,10 +6,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// WriteKind is why a status was written.
+// WriteKind is the reason of a status write.
 type WriteKind string
 
-// WriteResult is what became of the write.
+// WriteResult is the result of a status write.
 type WriteResult string
 
 const (
@@ -18,11 +18,11 @@ const (
 	// KindRefresh is a write for counters and messages.
 	KindRefresh WriteKind = "refresh"
 
-	// ResultWritten is a write that the API server took.
+	// ResultWritten is a successful write.
 	ResultWritten WriteResult = "written"
-	// ResultConflict is a write that came after somebody else's; it is tried again, and no error.
+	// ResultConflict is a write that conflicted with another client's. It is retried and not an error.
 	ResultConflict WriteResult = "conflict"
-	// ResultError is a write that failed otherwise.
+	// ResultError is a write that failed for another reason.
 	ResultError WriteResult = "error"
 )
 
@@ -31,13 +31,13 @@ const (
 	pollError = "error"
 )
 
-// Operator counts the operator's own work. A nil Operator counts nothing.
+// Operator counts the operator's own work. A nil Operator discards all calls.
 type Operator struct {
 	// StatusWrites counts status writes by kind and result.
 	StatusWrites *prometheus.CounterVec
 	// Polls counts requests to the web API of Locust's masters, by result: ok or error.
 	Polls *prometheus.CounterVec
-	// PollSeconds is how long those requests take, failed ones included.
+	// PollSeconds observes the duration of those requests, failed ones included.
 	PollSeconds prometheus.Histogram
 }
 
@@ -61,7 +61,7 @@ func newOperator() *Operator {
 	return o
 }
 
-// start exposes every counter at 0. Prometheus sees no increase in a series that begins with its first event.
+// start initializes every counter to 0. Prometheus sees no increase if a series starts with its first event.
 func (o *Operator) start() {
 	for _, kind := range []WriteKind{KindTransition, KindRefresh} {
 		for _, result := range []WriteResult{ResultWritten, ResultConflict, ResultError} {
@@ -72,7 +72,7 @@ func (o *Operator) start() {
 	o.Polls.WithLabelValues(pollError)
 }
 
-// StatusWrite counts one write of a status.
+// StatusWrite counts one status write.
 func (o *Operator) StatusWrite(kind WriteKind, result WriteResult) {
 	if o == nil {
 		return
@@ -80,8 +80,7 @@ func (o *Operator) StatusWrite(kind WriteKind, result WriteResult) {
 	o.StatusWrites.WithLabelValues(string(kind), string(result)).Inc()
 }
 
-// Poll counts one request to the web API of a Locust master: how long it took, and the error that it ended with, nil
-// when it was answered.
+// Poll counts one request to the web API of a Locust master, with its duration and its error, nil if it succeeded.
 func (o *Operator) Poll(took time.Duration, err error) {
 	if o == nil {
 		return

@@ -12,10 +12,10 @@ import (
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 )
 
-// Tests exposes what the statuses of the tests say. It keeps the newest status of each test and makes the series when
-// it is scraped: a test that is gone leaves none behind, and a fact that is not known has none.
+// Tests exposes the statuses of the tests. It keeps the latest status of each test and creates the series at each scrape:
+// deleted tests and unknown facts have no series.
 //
-// Any number of goroutines may use it. A nil Tests takes what it is told and forgets it.
+// Tests is safe for concurrent use. A nil Tests discards all calls.
 type Tests struct {
 	phase         *prometheus.Desc
 	loadDelivered *prometheus.Desc
@@ -25,14 +25,14 @@ type Tests struct {
 	latest map[types.NamespacedName]reading
 }
 
-// reading is what is exposed of one test.
+// reading holds the exposed values of one test.
 type reading struct {
 	phase  string
 	load   loadDelivered
 	values values
 }
 
-// loadDelivered is the condition of that name. Without a reason the status does not have it yet.
+// loadDelivered is the condition LoadDelivered. An empty reason means that the status does not have it yet.
 type loadDelivered struct {
 	reason string
 	value  float64
@@ -53,7 +53,7 @@ func readLoadDelivered(s *v2.LocustTestStatus) loadDelivered {
 	}
 }
 
-// observed is a reading with the test that it belongs to.
+// observed is a reading and its test.
 type observed struct {
 	test types.NamespacedName
 	reading
@@ -69,8 +69,8 @@ func newTests() *Tests {
 	}
 }
 
-// Observe takes the newest status of a test in place of all that was known of its name: a test that was deleted and
-// created again inherits nothing. The test is not kept, so it may be changed afterwards.
+// Observe replaces the values of the test by those of its latest status; a recreated test inherits nothing. The test is not
+// retained and may be modified afterwards.
 func (t *Tests) Observe(test *v2.LocustTest) {
 	if t == nil {
 		return
@@ -81,7 +81,7 @@ func (t *Tests) Observe(test *v2.LocustTest) {
 	t.latest[types.NamespacedName{Namespace: test.Namespace, Name: test.Name}] = now
 }
 
-// Forget removes the series of a test. It does nothing when there are none.
+// Forget removes the series of a test, if any.
 func (t *Tests) Forget(namespace, name string) {
 	if t == nil {
 		return
@@ -124,7 +124,7 @@ func (t *Tests) Collect(metrics chan<- prometheus.Metric) {
 	}
 }
 
-// snapshot copies all readings, so that a slow scrape does not hold up Observe.
+// snapshot copies all readings, so that a slow scrape does not block Observe.
 func (t *Tests) snapshot() []observed {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -135,8 +135,7 @@ func (t *Tests) snapshot() []observed {
 	return all
 }
 
-// constant makes one series. A label that Prometheus cannot take fails the scrape and says so there, where a panic
-// would end the operator.
+// constant returns one series. An invalid label fails the scrape with an error instead of a panic.
 func constant(desc *prometheus.Desc, kind prometheus.ValueType, value float64, labels ...string) prometheus.Metric {
 	metric, err := prometheus.NewConstMetric(desc, kind, value, labels...)
 	if err != nil {

@@ -11,35 +11,35 @@ import (
 	clocktesting "k8s.io/utils/clock/testing"
 )
 
-// TestClock: answers that take up to 3 s, from an API server whose clock is ahead of the machine's or behind it.
+// TestClock: responses that take up to 3 s, from an API server whose clock is ahead of the machine's or behind it.
 func TestClock(t *testing.T) {
 	start := time.Date(2026, 1, 2, 3, 4, 5, 600_000_000, time.UTC)
 	for _, ahead := range []time.Duration{0, time.Hour, -time.Hour, 10 * time.Second, -10 * time.Second} {
 		t.Run(ahead.String(), func(t *testing.T) {
 			machine := clocktesting.NewFakePassiveClock(start)
 			c := New(machine)
-			pass := func(d time.Duration) { machine.SetTime(machine.Now().Add(d)) }
+			advance := func(d time.Duration) { machine.SetTime(machine.Now().Add(d)) }
 			before, after := time.Duration(0), time.Duration(0)
 			server := roundTripper(func(*http.Request) (*http.Response, error) {
-				pass(before)
+				advance(before)
 				date := machine.Now().Add(ahead).UTC().Format(http.TimeFormat)
-				pass(after)
+				advance(after)
 				return &http.Response{Body: http.NoBody, Header: http.Header{"Date": {date}, auditHeader: {"id"}}}, nil
 			})
 			for _, delay := range [][2]time.Duration{{0, 0}, {3 * time.Second, 0}, {0, 3 * time.Second}, {time.Second, 100 * time.Millisecond}} {
 				before, after = delay[0], delay[1]
-				ask(t, c, server, "/api/v1/pods")
+				roundTrip(t, c, server, "/api/v1/pods")
 				if ahead.Abs() > jump && c.Ahead() == 0 {
-					ask(t, c, server, "/api/v1/pods") // the second answer confirms a jump
+					roundTrip(t, c, server, "/api/v1/pods") // the second response confirms a jump
 				}
-				assert.InDelta(t, ahead.Seconds(), c.Ahead().Seconds(), 1, "after an answer with the delays %v", delay)
-				pass(700 * time.Millisecond)
+				assert.InDelta(t, ahead.Seconds(), c.Ahead().Seconds(), 1, "after a response with the delays %v", delay)
+				advance(700 * time.Millisecond)
 			}
 			if ahead == 0 {
-				assert.Zero(t, c.Ahead(), "a clock that is right is left as it is")
+				assert.Zero(t, c.Ahead(), "a correct clock is not changed")
 			}
 			was := c.Now()
-			pass(time.Minute)
+			advance(time.Minute)
 			assert.Equal(t, time.Minute, c.Since(was))
 		})
 	}
@@ -51,29 +51,29 @@ func request(t *testing.T, path string) *http.Request {
 	return r
 }
 
-func ask(t *testing.T, c *Clock, server http.RoundTripper, path string) {
-	answer, err := c.Observe(server).RoundTrip(request(t, path))
+func roundTrip(t *testing.T, c *Clock, server http.RoundTripper, path string) {
+	response, err := c.Observe(server).RoundTrip(request(t, path))
 	require.NoError(t, err)
-	require.NoError(t, answer.Body.Close())
+	require.NoError(t, response.Body.Close())
 }
 
-// TestClock_Proxy: a pod's answer that comes through the API server has the pod's date.
+// TestClock_Proxy: a pod's response through the API server has the pod's date.
 func TestClock_Proxy(t *testing.T) {
 	c := New(clocktesting.NewFakePassiveClock(time.Now()))
-	answer := &http.Response{Body: http.NoBody, Header: http.Header{"Date": {time.Now().Add(time.Hour).UTC().Format(http.TimeFormat)}, auditHeader: {"id"}}}
-	server := roundTripper(func(*http.Request) (*http.Response, error) { return answer, nil })
+	response := &http.Response{Body: http.NoBody, Header: http.Header{"Date": {time.Now().Add(time.Hour).UTC().Format(http.TimeFormat)}, auditHeader: {"id"}}}
+	server := roundTripper(func(*http.Request) (*http.Response, error) { return response, nil })
 	for range 2 {
-		ask(t, c, server, "/api/v1/namespaces/load/pods/http:shop-master-0:8089/proxy/stats/requests")
-		ask(t, c, server, "/api/v1/namespaces/load/services/shop-master/proxy")
+		roundTrip(t, c, server, "/api/v1/namespaces/load/pods/http:shop-master-0:8089/proxy/stats/requests")
+		roundTrip(t, c, server, "/api/v1/namespaces/load/services/shop-master/proxy")
 	}
 	assert.Zero(t, c.Ahead())
 	for range 2 {
-		ask(t, c, server, "/api/v1/namespaces/proxy/pods/proxy/status")
+		roundTrip(t, c, server, "/api/v1/namespaces/proxy/pods/proxy/status")
 	}
 	assert.InDelta(t, time.Hour, c.Ahead(), float64(2*time.Second), "a namespace may have this name")
 }
 
-// TestClock_WrongDates: one answer with a wrong date, and those that are not the API server's, do not move the clock.
+// TestClock_WrongDates: one response with a wrong date, and responses that are not the API server's, do not change the clock.
 func TestClock_WrongDates(t *testing.T) {
 	machine := clocktesting.NewFakePassiveClock(time.Now())
 	c := New(machine)
@@ -85,22 +85,22 @@ func TestClock_WrongDates(t *testing.T) {
 	}
 	own := func() http.Header { return http.Header{auditHeader: {"id"}} }
 	for range 3 {
-		ask(t, c, dated(time.Hour, http.Header{}), "/api/v1/pods")
+		roundTrip(t, c, dated(time.Hour, http.Header{}), "/api/v1/pods")
 	}
 	for _, ahead := range []time.Duration{time.Hour, 0, time.Hour, 0, -time.Hour, time.Hour} {
-		ask(t, c, dated(ahead, own()), "/api/v1/pods")
+		roundTrip(t, c, dated(ahead, own()), "/api/v1/pods")
 		assert.Zero(t, c.Ahead())
 	}
-	ask(t, c, dated(time.Hour, own()), "/api/v1/pods")
+	roundTrip(t, c, dated(time.Hour, own()), "/api/v1/pods")
 	assert.InDelta(t, time.Hour.Seconds(), c.Ahead().Seconds(), 1)
 }
 
-// TestClock_NoDate: answers without a date, and requests without an answer, change nothing.
+// TestClock_NoDate: responses without a date, and failed requests, do not change the clock.
 func TestClock_NoDate(t *testing.T) {
 	c := New(clocktesting.NewFakePassiveClock(time.Now()))
 	for _, date := range []string{"", "yesterday"} {
-		answer := &http.Response{Body: http.NoBody, Header: http.Header{"Date": {date}, auditHeader: {"id"}}}
-		ask(t, c, roundTripper(func(*http.Request) (*http.Response, error) { return answer, nil }), "/api/v1/pods")
+		response := &http.Response{Body: http.NoBody, Header: http.Header{"Date": {date}, auditHeader: {"id"}}}
+		roundTrip(t, c, roundTripper(func(*http.Request) (*http.Response, error) { return response, nil }), "/api/v1/pods")
 	}
 	refuses := roundTripper(func(*http.Request) (*http.Response, error) { return nil, errors.New("refused") })
 	_, err := c.Observe(refuses).RoundTrip(request(t, "/api/v1/pods")) //nolint:bodyclose // there is none

@@ -1,9 +1,9 @@
-// Package webhook tells users what is wrong with a LocustTest when they write it, and serves the conversion between the
-// versions of the API. What is wrong or odd is decided in pkg/resources; the reconciler asks the same again, so that a
-// cluster without the webhook is not less safe, only less helpful.
+// Package webhook validates LocustTests at admission and serves the conversion between the versions of the API. The rules are in
+// pkg/resources. The reconciler applies the same rules, so a cluster without the webhook is as safe, but users see their errors
+// later.
 //
-// That is why the failure policy of the admission webhook is Ignore: an operator that is down, or being upgraded, must not
-// keep people, GitOps tools or the namespace controller from writing tests.
+// The failure policy of the admission webhook is Ignore, because an unavailable operator must not block writes of users, GitOps
+// tools or the namespace controller.
 //
-// v1 is announced as deprecated by the CRD itself, in every answer of the API server, reads included.
+// The CRD marks v1 as deprecated, so every response of the API server for v1 has a warning, reads included.
 package webhook

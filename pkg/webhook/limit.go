@@ -23,45 +23,44 @@ import (
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 )
 
-// The server cannot identify its clients: whatever reaches the port can send requests, and a request takes several times
-// its size in memory while it is answered. These bounds hold for all clients together.
+// The server cannot authenticate its clients: any pod that reaches the port can send requests, and a request needs several
+// times its size in memory. These limits apply to all clients together.
 const (
-	// maxConnections is the largest number of open connections. The API server keeps a few for each of its replicas.
+	// maxConnections is the maximum number of open connections. The API server keeps a few for each of its replicas.
 	maxConnections = 256
-	// maxHeader is the largest size of a request's headers in bytes, and headerTimeout how long a client may take to
-	// send them. A connection without a request is closed after idleTimeout.
+	// maxHeader is the maximum size of a request's headers in bytes, and headerTimeout the time to send them. A connection
+	// without a request is closed after idleTimeout.
 	maxHeader     = 16 << 10
 	headerTimeout = 2 * time.Second
 	idleTimeout   = 90 * time.Second
 
-	// maxBody is the largest request body in bytes. The API server accepts objects of 3 MiB from clients, and an
-	// admission review has two of them. It converts objects one by one.
+	// maxBody is the maximum size of a request body in bytes. The API server accepts objects of 3 MiB from clients; an
+	// admission review contains two objects. Objects are converted one by one.
 	maxBody = 7 << 20
-	// smallBody is the largest body of a small request. Small requests do not wait for large ones.
+	// smallBody is the maximum body size of a small request, in bytes. Small requests do not wait for large ones.
 	smallBody = 512 << 10
 
-	// maxValues is the largest number of JSON values in the upper maxDepth levels of a body, above the fields of an
-	// object's metadata and spec.
+	// maxValues is the maximum number of JSON values in the upper maxDepth levels of a body, above the fields of an object's
+	// metadata and spec.
 	maxValues, maxDepth = 10_000, 4
-	// maxReviewValues is the largest number of JSON values in all levels of a body. A conversion of no more than
-	// fewObjects may have more: the decoders bound each object, but not their sum.
+	// maxReviewValues is the maximum number of JSON values in all levels of a body. It does not apply to a conversion of at
+	// most fewObjects objects, because the decoders limit each object, but not their sum.
 	maxReviewValues, fewObjects = 200_000, 5
 
-	// largeAtOnce and smallAtOnce are how many requests are answered at the same time, and readAtOnce of how many small
-	// ones the body is read.
-	largeAtOnce = 1
-	smallAtOnce = 16
-	readAtOnce  = 128
+	// maxLargeRequests and maxSmallRequests are the maximum numbers of concurrent requests, and maxReads that of small requests
+	// whose body is being read.
+	maxLargeRequests = 1
+	maxSmallRequests = 16
+	maxReads         = 128
 
-	// readTimeout is how long a client may take to send a body, and waitTimeout how long a request waits for its turn. The
-	// API server waits 5 s for admission.
+	// readTimeout is how long a client may take to send a body, and waitTimeout how long a request may wait for a slot. The API
+	// server waits 5 s for admission.
 	readTimeout = time.Second
 	waitTimeout = 2 * time.Second
 )
 
-// Server is a webhook server that bounds the connections and requests that it serves at the same time. It speaks HTTP/1.1
-// only: the requests of one HTTP/2 connection share a window, so that large ones that wait for their turn would keep small
-// ones from being sent.
+// Server is a webhook server that limits concurrent connections and requests. It serves HTTP/1.1 only: the requests of one
+// HTTP/2 connection share a window, so large requests waiting for a slot would block small ones.
 type Server struct {
 	ctrlwebhook.Server
 
@@ -72,14 +71,14 @@ type Server struct {
 
 var _ ctrlwebhook.Server = &Server{}
 
-// slots are taken by sending and given back by receiving.
+// slots are acquired by sending and released by receiving.
 type slots chan struct{}
 
 // NewServer returns a Server with the given options. CertName, KeyName and ClientCAName are not used.
 func NewServer(options ctrlwebhook.Options) *Server {
 	return &Server{
 		Server: ctrlwebhook.NewServer(options), options: options,
-		reading: make(slots, readAtOnce), small: make(slots, smallAtOnce), large: make(slots, largeAtOnce),
+		reading: make(slots, maxReads), small: make(slots, maxSmallRequests), large: make(slots, maxLargeRequests),
 	}
 }
 
@@ -88,7 +87,7 @@ func (s *Server) Register(path string, hook http.Handler) {
 	s.Server.Register(path, s.limit(path, hook))
 }
 
-// Start implements ctrlwebhook.Server. Controller-runtime's own server bounds neither connections nor headers well.
+// Start implements ctrlwebhook.Server. The server of controller-runtime does not limit connections and headers sufficiently.
 func (s *Server) Start(ctx context.Context) error {
 	config := &tls.Config{NextProtos: []string{"http/1.1"}, MinVersion: tls.VersionTLS12}
 	for _, change := range s.options.TLSOpts {
@@ -97,10 +96,10 @@ func (s *Server) Start(ctx context.Context) error {
 	if config.GetCertificate == nil {
 		watcher, err := certwatcher.New(filepath.Join(s.options.CertDir, "tls.crt"), filepath.Join(s.options.CertDir, "tls.key"))
 		if err != nil {
-			return fmt.Errorf("read the certificate of the webhooks: %w", err)
+			return fmt.Errorf("read the webhook certificate: %w", err)
 		}
 		config.GetCertificate = watcher.GetCertificate
-		go func() { _ = watcher.Start(ctx) }() // it ends with the context
+		go func() { _ = watcher.Start(ctx) }() // ends with the context
 	}
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", net.JoinHostPort(s.options.Host, strconv.Itoa(s.options.Port)))
 	if err != nil {
@@ -128,7 +127,7 @@ func (s *Server) Start(ctx context.Context) error {
 func (s *Server) StartedChecker() healthz.Checker {
 	return func(*http.Request) error {
 		if !s.listening.Load() {
-			return errors.New("the webhook server does not listen yet")
+			return errors.New("the webhook server is not listening yet")
 		}
 		return nil
 	}
@@ -140,19 +139,19 @@ func (s *Server) limit(path string, hook http.Handler) http.Handler {
 			refuseSize(w)
 			return
 		}
-		// Large bodies are read one by one. A client that is slow with a small one takes no turn.
-		reading, turn := s.reading, s.small
+		// Large bodies are read one by one. A slow client with a small body holds no slot for handling.
+		reading, handling := s.reading, s.small
 		if r.ContentLength > smallBody || r.ContentLength < 0 {
-			reading, turn = s.large, nil
+			reading, handling = s.large, nil
 		}
 		ctx, cancel := context.WithTimeout(r.Context(), waitTimeout)
 		defer cancel()
-		if !reading.take(ctx) {
-			refuseNow(w)
+		if !reading.acquire(ctx) {
+			refuseBusy(w)
 			return
 		}
 		body, err := readBody(w, r)
-		if turn != nil {
+		if handling != nil {
 			<-reading
 		} else {
 			defer func() { <-reading }()
@@ -163,23 +162,23 @@ func (s *Server) limit(path string, hook http.Handler) http.Handler {
 			refuseSize(w)
 			return
 		case err != nil:
-			http.Error(w, "the request body could not be read: "+err.Error(), http.StatusBadRequest)
+			http.Error(w, "cannot read the request body: "+err.Error(), http.StatusBadRequest)
 			return
 		}
-		if turn != nil {
-			if !turn.take(ctx) {
-				refuseNow(w)
+		if handling != nil {
+			if !handling.acquire(ctx) {
+				refuseBusy(w)
 				return
 			}
-			defer func() { <-turn }()
+			defer func() { <-handling }()
 		}
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		hook.ServeHTTP(w, r)
 	})
 }
 
-// take takes a slot, and reports whether there was one before the context ended.
-func (s slots) take(ctx context.Context) bool {
+// acquire acquires a slot. It reports whether one was free before the context ended.
+func (s slots) acquire(ctx context.Context) bool {
 	select {
 	case s <- struct{}{}:
 		return true
@@ -192,14 +191,14 @@ func hasTooManyValues(path string, body []byte) bool {
 	if v2.CountValues(body, maxDepth) > maxValues {
 		return true
 	}
-	// In a conversion there are seven values above the objects.
+	// A ConversionReview has seven values above its objects.
 	if path == conversionPath && v2.CountValues(body, 3) <= 7+fewObjects {
 		return false
 	}
 	return v2.CountValues(body, math.MaxInt) > maxReviewValues
 }
 
-// conversionPath is where controller-runtime registers the conversion webhook.
+// conversionPath is the path at which controller-runtime registers the conversion webhook.
 const conversionPath = "/convert"
 
 // readBody reads the body within readTimeout.
@@ -208,7 +207,7 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	if err := connection.SetReadDeadline(time.Now().Add(readTimeout)); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return nil, err
 	}
-	// The buffer grows as the body comes: a client has to send what it wants to be kept.
+	// The buffer grows with the received data: a client cannot reserve memory by announcing a large body.
 	var body bytes.Buffer
 	if _, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, maxBody)); err != nil {
 		return nil, err
@@ -224,8 +223,8 @@ func refuseSize(w http.ResponseWriter) {
 		http.StatusRequestEntityTooLarge)
 }
 
-// refuseNow asks the client to come back, which the API server's client does.
-func refuseNow(w http.ResponseWriter) {
+// refuseBusy responds 503 with Retry-After, so that the API server's client retries.
+func refuseBusy(w http.ResponseWriter) {
 	w.Header().Set("Retry-After", "1")
-	http.Error(w, "too many requests at the same time; try again", http.StatusServiceUnavailable)
+	http.Error(w, "too many concurrent requests; try again", http.StatusServiceUnavailable)
 }

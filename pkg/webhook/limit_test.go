@@ -91,7 +91,7 @@ func TestLimit_Size(t *testing.T) {
 				if code != http.StatusServiceUnavailable {
 					break
 				}
-				code, text = postTo(t, server, path, row.body()) // a slow machine may still be at the request before
+				code, text = postTo(t, server, path, row.body()) // a slow machine may still be handling the previous request
 			}
 			assert.Equal(t, row.code, code, text)
 			if code == 413 {
@@ -101,7 +101,7 @@ func TestLimit_Size(t *testing.T) {
 	}
 }
 
-// TestLimit_Concurrency: large requests are answered one by one, and small ones do not wait for them.
+// TestLimit_Concurrency: large requests are handled one by one, and small ones do not wait for them.
 func TestLimit_Concurrency(t *testing.T) {
 	var mu sync.Mutex
 	active, most := 0, 0
@@ -123,21 +123,21 @@ func TestLimit_Concurrency(t *testing.T) {
 	for range 4 {
 		group.Go(func() { post(t, server, bytes.NewReader(make([]byte, smallBody+1))) })
 	}
-	require.Eventually(t, func() bool { mu.Lock(); defer mu.Unlock(); return active == largeAtOnce }, 10*time.Second, time.Millisecond)
-	for range smallAtOnce + 1 { // large ones are being served
+	require.Eventually(t, func() bool { mu.Lock(); defer mu.Unlock(); return active == maxLargeRequests }, 10*time.Second, time.Millisecond)
+	for range maxSmallRequests + 1 { // while large ones are being handled
 		code, text := post(t, server, strings.NewReader("{}"))
 		assert.Equal(t, 200, code, text)
 	}
 	close(release)
 	group.Wait()
-	assert.Equal(t, largeAtOnce, most)
+	assert.Equal(t, maxLargeRequests, most)
 }
 
-// TestLimit_Waiting: a request whose turn does not come is refused.
+// TestLimit_Waiting: a request that gets no slot in time is refused.
 func TestLimit_Waiting(t *testing.T) {
 	release := make(chan struct{})
 	server := serve(t, func(http.ResponseWriter, *http.Request) { <-release })
-	codes := make(chan int, largeAtOnce+1)
+	codes := make(chan int, maxLargeRequests+1)
 	for range cap(codes) {
 		go func() {
 			response, err := server.Client().Post(server.URL, "application/json", bytes.NewReader(make([]byte, smallBody+1)))
@@ -154,7 +154,7 @@ func TestLimit_Waiting(t *testing.T) {
 	assert.Equal(t, 200, <-codes)
 }
 
-// TestLimit_SlowBody: a client that does not send the body that it announced is cut off.
+// TestLimit_SlowBody: the connection of a client that does not send the announced body is closed.
 func TestLimit_SlowBody(t *testing.T) {
 	server := serve(t, func(http.ResponseWriter, *http.Request) { t.Error("the body was never complete") })
 	reader, writer := io.Pipe()
@@ -171,13 +171,13 @@ func TestLimit_SlowBody(t *testing.T) {
 	assert.Equal(t, http.StatusBadRequest, response.StatusCode)
 }
 
-// TestLimit_SlowClients: clients that are slow to send their bodies take no turn from others.
+// TestLimit_SlowClients: clients that send their bodies slowly hold no slots that others need.
 func TestLimit_SlowClients(t *testing.T) {
 	server := serve(t, func(http.ResponseWriter, *http.Request) {})
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var group sync.WaitGroup
-	for range 2 * smallAtOnce {
+	for range 2 * maxSmallRequests {
 		reader, writer := io.Pipe()
 		group.Go(func() { _, _ = writer.Write([]byte("{")); <-ctx.Done(); _ = writer.Close() })
 		group.Go(func() {
@@ -200,7 +200,7 @@ func TestLimit_SlowClients(t *testing.T) {
 	group.Wait()
 }
 
-// TestServer: connections and headers are bounded, and the server ends with its context.
+// TestServer: connections and headers are limited, and the server stops with its context.
 func TestServer(t *testing.T) {
 	example := httptest.NewUnstartedServer(nil)
 	example.StartTLS()
@@ -253,5 +253,5 @@ func TestServer(t *testing.T) {
 	assert.NoError(t, <-ended)
 
 	missing := NewServer(ctrlwebhook.Options{Host: "127.0.0.1", Port: port, CertDir: t.TempDir()})
-	assert.ErrorContains(t, missing.Start(t.Context()), "read the certificate of the webhooks")
+	assert.ErrorContains(t, missing.Start(t.Context()), "read the webhook certificate")
 }

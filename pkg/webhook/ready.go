@@ -7,9 +7,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 )
 
-// UntilStarted asks whether the server of the webhooks has started until it says so. Controller-runtime's check makes a TLS
-// connection to it each time, every few seconds for as long as the operator lives. A server that stops with an error ends the
-// process; one that hangs is no longer noticed here, but by the API server, whose requests to it fail.
+// UntilStarted returns a checker that calls check until it succeeds once. Controller-runtime's check opens a TLS connection on
+// each call, every few seconds during the whole lifetime of the operator. A server that stops with an error ends the process;
+// one that no longer responds is noticed by the API server, whose requests fail.
 func UntilStarted(check healthz.Checker) healthz.Checker {
 	var started atomic.Bool
 	return func(req *http.Request) error {

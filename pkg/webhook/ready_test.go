@@ -9,17 +9,17 @@ import (
 )
 
 func TestUntilStarted(t *testing.T) {
-	asked := 0
-	answer := errors.New("not yet")
+	calls := 0
+	result := errors.New("not yet")
 	check := UntilStarted(func(*http.Request) error {
-		asked++
-		return answer
+		calls++
+		return result
 	})
-	assert.Equal(t, answer, check(nil))
-	assert.Equal(t, answer, check(nil), "an error is not remembered")
-	answer = nil
+	assert.Equal(t, result, check(nil))
+	assert.Equal(t, result, check(nil), "errors are not cached")
+	result = nil
 	assert.NoError(t, check(nil))
-	answer = errors.New("must not be asked")
+	result = errors.New("must not be called")
 	assert.NoError(t, check(nil))
-	assert.Equal(t, 3, asked)
+	assert.Equal(t, 3, calls)
 }

@@ -26,31 +26,31 @@ func SetupWithManager(mgr ctrl.Manager) error {
 	return ctrl.NewWebhookManagedBy(mgr, &v2.LocustTest{}).WithValidator(Validator{}).Complete()
 }
 
-// Validator refuses LocustTests that cannot run, with all errors at once, and warns of what is odd. What was written in
-// v1 reaches it as v2.
+// Validator rejects LocustTests that cannot run, with all errors at once, and warns about questionable ones. It gets objects
+// written in v1 as v2.
 type Validator struct{}
 
 var _ admission.Validator[*v2.LocustTest] = Validator{}
 
-// ValidateCreate checks a new test.
+// ValidateCreate validates a new test.
 func (Validator) ValidateCreate(ctx context.Context, test *v2.LocustTest) (admission.Warnings, error) {
-	return tell(ctx, warnings(test)), check(ctx, test)
+	return limitWarnings(ctx, warnings(test)), validate(ctx, test)
 }
 
-// ValidateUpdate checks a changed spec. An update that leaves the spec alone always passes: a test may be older than a
-// rule, and it must be possible to label, to finish and to delete it.
+// ValidateUpdate validates a changed spec. Other updates are always allowed: a test may be older than a rule, and labeling and
+// deleting it must be possible.
 func (Validator) ValidateUpdate(ctx context.Context, before, test *v2.LocustTest) (admission.Warnings, error) {
 	if test.DeletionTimestamp != nil || sameSpec(before, test) {
 		return nil, nil
 	}
 	found := warnings(test)
-	if hasBegun(&before.Status) {
+	if hasStarted(&before.Status) {
 		found = append([]string{resources.ChangeIgnored}, found...)
 	}
-	return tell(ctx, found), check(ctx, test)
+	return limitWarnings(ctx, found), validate(ctx, test)
 }
 
-// warnings are none for a test that cannot be decoded: its spec is empty.
+// warnings returns the warnings for a test; none if it cannot be decoded, because its spec is empty then.
 func warnings(test *v2.LocustTest) []string {
 	if problem(test) != nil {
 		return nil
@@ -58,13 +58,13 @@ func warnings(test *v2.LocustTest) []string {
 	return resources.Warnings(test)
 }
 
-// ValidateDelete is never called: the webhook is not registered for it.
+// ValidateDelete implements admission.Validator. It is not called: the webhook is not registered for deletions.
 func (Validator) ValidateDelete(context.Context, *v2.LocustTest) (admission.Warnings, error) {
 	return nil, nil
 }
 
-// hasBegun tells whether the objects of the run have been made: from then on the spec does not count any more.
-func hasBegun(status *v2.LocustTestStatus) bool {
+// hasStarted reports whether the objects of the run have been created. The spec is no longer used then.
+func hasStarted(status *v2.LocustTestStatus) bool {
 	return meta.IsStatusConditionTrue(status.Conditions, v2.ConditionTypeReady) ||
 		status.Phase == v2.PhaseRunning || status.IsTerminal()
 }
@@ -78,7 +78,7 @@ func sameSpec(before, test *v2.LocustTest) bool {
 	return was != nil && is != nil && *was == *is
 }
 
-// problem is what cannot be decoded in a test; nil when all can.
+// problem returns the decode error of a test; nil if there is none.
 func problem(test *v2.LocustTest) *v2.DecodeError {
 	if test.DecodeError != nil {
 		return test.DecodeError
@@ -86,40 +86,40 @@ func problem(test *v2.LocustTest) *v2.DecodeError {
 	return v1.CheckAnnotation(test)
 }
 
-func check(ctx context.Context, test *v2.LocustTest) error {
-	errs := validate(test)
+func validate(ctx context.Context, test *v2.LocustTest) error {
+	errs := validationErrors(test)
 	if len(errs) == 0 {
 		return nil
 	}
-	if wroteV1(ctx) {
+	if requestedAsV1(ctx) {
 		for _, err := range errs {
-			err.Field, err.Detail = inV1(err.Field), inV1(err.Detail)
+			err.Field, err.Detail = toV1FieldPaths(err.Field), toV1FieldPaths(err.Detail)
 		}
 	}
 	return apierrors.NewInvalid(schema.GroupKind{Group: v2.GroupVersion.Group, Kind: "LocustTest"}, test.Name, errs)
 }
 
-func validate(test *v2.LocustTest) field.ErrorList {
+func validationErrors(test *v2.LocustTest) field.ErrorList {
 	if bad := problem(test); bad != nil {
 		return field.ErrorList{bad.FieldError()}
 	}
 	return resources.Validate(test)
 }
 
-// Bounds of what the API server passes on: it cuts a warning at 256 characters, and all of them at 4 KiB.
+// The API server truncates a warning to 256 characters, and all warnings together to 4 KiB.
 const (
 	maxWarnings     = 12
 	maxWarningBytes = 250
 )
 
-// tell makes warnings fit for the API server, and for who wrote the test.
-func tell(ctx context.Context, warnings []string) admission.Warnings {
+// limitWarnings truncates the warnings to the limits of the API server. If the request was in v1, they contain v1 field paths.
+func limitWarnings(ctx context.Context, warnings []string) admission.Warnings {
 	if more := len(warnings) - maxWarnings; more > 0 {
 		warnings = append(warnings[:maxWarnings-1:maxWarnings-1], fmt.Sprintf("and %d more warnings", more+1))
 	}
 	for i, warning := range warnings {
-		if wroteV1(ctx) {
-			warning = inV1(warning)
+		if requestedAsV1(ctx) {
+			warning = toV1FieldPaths(warning)
 		}
 		if len(warning) > maxWarningBytes {
 			warning = strings.ToValidUTF8(warning[:maxWarningBytes], "") + "..."
@@ -129,12 +129,12 @@ func tell(ctx context.Context, warnings []string) admission.Warnings {
 	return warnings
 }
 
-func wroteV1(ctx context.Context) bool {
+func requestedAsV1(ctx context.Context) bool {
 	request, err := admission.RequestFromContext(ctx)
 	return err == nil && request.RequestKind != nil && request.RequestKind.Version == v1.GroupVersion.Version
 }
 
-// fieldsOfV1 are the names that v1 has for fields of v2.
+// fieldsOfV1 maps v2 field paths to v1.
 var fieldsOfV1 = strings.NewReplacer(
 	"spec.master.command", "spec.masterCommandSeed",
 	"spec.worker.command", "spec.workerCommandSeed",
@@ -149,11 +149,11 @@ var fieldsOfV1 = strings.NewReplacer(
 	"spec.scheduling.tolerations", "spec.tolerations",
 )
 
-// pullSecret is a field of v2 whose items are plain names in v1.
+// pullSecret matches a v2 field whose items are plain strings in v1.
 var pullSecret = regexp.MustCompile(`(spec\.imagePullSecrets\[\d+])\.name`)
 
-// inV1 names fields as someone who writes v1 knows them. Those that v1 does not have keep their names of v2: they come
-// from the annotation, or are the reason to move to v2.
-func inV1(text string) string {
+// toV1FieldPaths replaces v2 field paths by those of v1. Fields that v1 does not have keep their v2 path: they come from the
+// annotation, or are the reason to move to v2.
+func toV1FieldPaths(text string) string {
 	return pullSecret.ReplaceAllString(fieldsOfV1.Replace(text), "$1")
 }

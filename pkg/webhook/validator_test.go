@@ -46,7 +46,7 @@ func TestValidator_Create(t *testing.T) {
 }
 
 func TestValidator_Update(t *testing.T) {
-	begun := func(test *v2.LocustTest) {
+	started := func(test *v2.LocustTest) {
 		test.Status.Conditions = []metav1.Condition{{Type: v2.ConditionTypeReady, Status: metav1.ConditionTrue}}
 	}
 	for name, row := range map[string]struct {
@@ -56,16 +56,16 @@ func TestValidator_Update(t *testing.T) {
 	}{
 		"nothing":                  {nil, func(*v2.LocustTest) {}, 0, false},
 		"before the run":           {nil, func(test *v2.LocustTest) { test.Spec.Worker.Replicas = 7 }, 0, false},
-		"to something wrong":       {nil, func(test *v2.LocustTest) { test.Spec.Worker.Replicas = 501 }, 0, true},
-		"in the run":               {begun, func(test *v2.LocustTest) { test.Spec.Worker.Replicas = 7 }, 1, false},
+		"to an invalid spec":       {nil, func(test *v2.LocustTest) { test.Spec.Worker.Replicas = 501 }, 0, true},
+		"in the run":               {started, func(test *v2.LocustTest) { test.Spec.Worker.Replicas = 7 }, 1, false},
 		"after the run":            {func(test *v2.LocustTest) { test.Status.Phase = v2.PhaseFailed }, func(test *v2.LocustTest) { test.Spec.Worker.Replicas = 7 }, 1, false},
-		"while it was a label":     {begun, func(test *v2.LocustTest) { test.Labels = map[string]string{"a": "b"} }, 0, false},
-		"a default is written out": {begun, func(test *v2.LocustTest) { test.Spec.Master.Autostart = new(true) }, 0, false},
-		"while it is being deleted": {begun, func(test *v2.LocustTest) {
+		"only a label":             {started, func(test *v2.LocustTest) { test.Labels = map[string]string{"a": "b"} }, 0, false},
+		"a default is written out": {started, func(test *v2.LocustTest) { test.Spec.Master.Autostart = new(true) }, 0, false},
+		"while it is being deleted": {started, func(test *v2.LocustTest) {
 			test.DeletionTimestamp = &metav1.Time{Time: time.Unix(1, 0)}
 			test.Spec.Image = ""
 		}, 0, false},
-		"to an image without a version": {begun, func(test *v2.LocustTest) { test.Spec.Image = "locust" }, 2, false},
+		"to an image without a version": {started, func(test *v2.LocustTest) { test.Spec.Image = "locust" }, 2, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			before := makeTest()
@@ -81,14 +81,14 @@ func TestValidator_Update(t *testing.T) {
 	}
 
 	old := makeTest()
-	old.Spec.Worker.Replicas = 501 // admitted before there was such a rule
-	labelled := old.DeepCopy()
-	labelled.Labels = map[string]string{"a": "b"}
-	_, err := Validator{}.ValidateUpdate(t.Context(), old, labelled)
+	old.Spec.Worker.Replicas = 501 // admitted before the rule existed
+	labeled := old.DeepCopy()
+	labeled.Labels = map[string]string{"a": "b"}
+	_, err := Validator{}.ValidateUpdate(t.Context(), old, labeled)
 	assert.NoError(t, err)
 }
 
-// TestValidator_WarningsBounded: the API server passes on as much as this, and cuts the rest somewhere.
+// TestValidator_WarningsBounded: the warnings keep the limits of the API server.
 func TestValidator_WarningsBounded(t *testing.T) {
 	test := makeTest()
 	test.Spec.Image = strings.Repeat("ö", 300)
@@ -107,7 +107,7 @@ func TestValidator_WarningsBounded(t *testing.T) {
 	assert.Less(t, total, 4096)
 }
 
-// TestValidator_V1: the fields are named as the one who wrote them knows them.
+// TestValidator_V1: errors and warnings for a v1 request contain v1 field paths.
 func TestValidator_V1(t *testing.T) {
 	bad := makeTest()
 	bad.Spec.Master.Labels = map[string]string{"managed-by": "me"}

@@ -238,7 +238,7 @@ func (op *operator) launch(ctx context.Context, namespace string, options ...opt
 	})
 	require.NoError(op.t, err)
 	r := &controllers.LocustTestReconciler{
-		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Recorder: mgr.GetEventRecorder("locust-k8s-operator"), Clock: clock.RealClock{},
+		Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Recorder: mgr.GetEventRecorder("locust-k8s-operator"), Clock: clock.RealClock{},
 		Settings:        status.Settings{StartupDeadline: 5 * time.Minute},
 		RefreshInterval: 10 * time.Second, Concurrency: 4,
 	}

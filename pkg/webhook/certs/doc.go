@@ -1,13 +1,11 @@
-// Package certs keeps the serving certificate of the operator's webhooks, and its authority in what names the webhooks:
-// the CRD (conversion) and the ValidatingWebhookConfiguration (admission). It is for clusters without cert-manager or OLM,
-// which do the same from outside.
+// Package certs manages the serving certificate of the operator's webhooks, and the CA bundles of the CRD (conversion) and the
+// ValidatingWebhookConfiguration (admission). It is for clusters without cert-manager or OLM, which do the same.
 //
-// The order in which things change is what makes a rotation unnoticed. A new authority is first added to the bundles that
-// the API server trusts, beside the old one; only when that has had time to reach every API server, the certificate
-// that it signed is served; and the old authority is dropped long after. At any moment every certificate that is served is
-// trusted. Every replica of the operator does this by itself, from the same Secret.
+// The order of the steps makes a rotation seamless: every served certificate is trusted at any time. A new CA is first added to
+// the bundles, beside the old one. Its certificate is served only after the bundles had time to reach every API server. The old
+// CA is dropped long after. Every replica of the operator does this independently, from the same Secret.
 //
-// Keys, signatures and their verification are cert-controller's. Its own controller is not used: it replaces an
-// authority at once, and serves the new certificate when the kubelet has brought it into a mounted volume, up to
-// minutes later. Requests in between would fail.
+// cert-controller creates and verifies keys and certificates. Its own controller is not used: it replaces a CA at once, and
+// serves the new certificate only after the kubelet has updated a mounted volume, up to minutes later. Requests in between
+// would fail.
 package certs

@@ -16,7 +16,7 @@ var (
 	hosts = []string{"hook.operator.svc", "hook.operator.svc.cluster.local"}
 )
 
-func made(t *testing.T, before map[string][]byte, at time.Time) map[string][]byte {
+func mustRenew(t *testing.T, before map[string][]byte, at time.Time) map[string][]byte {
 	t.Helper()
 	data, err := renew(before, hosts, at)
 	require.NoError(t, err)
@@ -24,8 +24,8 @@ func made(t *testing.T, before map[string][]byte, at time.Time) map[string][]byt
 }
 
 func TestRenew(t *testing.T) {
-	good := made(t, nil, start)
-	other := made(t, nil, start)
+	good := mustRenew(t, nil, start)
+	other := mustRenew(t, nil, start)
 	without := func(keys ...string) map[string][]byte {
 		data := maps.Clone(good)
 		for _, key := range keys {
@@ -39,38 +39,38 @@ func TestRenew(t *testing.T) {
 		return data
 	}
 	for name, c := range map[string]struct {
-		data                         map[string][]byte
-		after                        time.Duration
-		newAuthority, newCertificate bool
+		data                  map[string][]byte
+		after                 time.Duration
+		newCA, newCertificate bool
 	}{
-		"good":                          {data: good},
-		"good for 90 days more":         {data: good, after: serverLifetime - renewBefore - time.Hour},
-		"the certificate ends soon":     {data: good, after: serverLifetime - renewBefore + time.Hour, newCertificate: true},
-		"the certificate has ended":     {data: good, after: 2 * serverLifetime, newCertificate: true},
-		"the authority ends soon":       {data: good, after: caLifetime - renewBefore + time.Hour, newAuthority: true, newCertificate: true},
-		"nothing":                       {newAuthority: true, newCertificate: true},
-		"no certificate":                {data: without(corev1.TLSCertKey), newCertificate: true},
-		"no key":                        {data: without(corev1.TLSPrivateKeyKey), newCertificate: true},
-		"no authority's key":            {data: without(keyCAKey), newAuthority: true, newCertificate: true},
-		"no authority":                  {data: without(keyCACert), newAuthority: true, newCertificate: true},
-		"nonsense for an authority":     {data: with(keyCACert, []byte("nonsense")), newAuthority: true, newCertificate: true},
-		"another authority's key":       {data: with(keyCAKey, other[keyCAKey]), newAuthority: true, newCertificate: true},
-		"another certificate's key":     {data: with(corev1.TLSPrivateKeyKey, other[corev1.TLSPrivateKeyKey]), newCertificate: true},
-		"another authority's signature": {data: with(corev1.TLSCertKey, other[corev1.TLSCertKey]), newCertificate: true},
+		"good":                         {data: good},
+		"good for 90 days more":        {data: good, after: serverLifetime - renewBefore - time.Hour},
+		"the certificate expires soon": {data: good, after: serverLifetime - renewBefore + time.Hour, newCertificate: true},
+		"the certificate has expired":  {data: good, after: 2 * serverLifetime, newCertificate: true},
+		"the CA expires soon":          {data: good, after: caLifetime - renewBefore + time.Hour, newCA: true, newCertificate: true},
+		"nothing":                      {newCA: true, newCertificate: true},
+		"no certificate":               {data: without(corev1.TLSCertKey), newCertificate: true},
+		"no key":                       {data: without(corev1.TLSPrivateKeyKey), newCertificate: true},
+		"no CA key":                    {data: without(keyCAKey), newCA: true, newCertificate: true},
+		"no CA":                        {data: without(keyCACert), newCA: true, newCertificate: true},
+		"invalid CA":                   {data: with(keyCACert, []byte("nonsense")), newCA: true, newCertificate: true},
+		"key of another CA":            {data: with(keyCAKey, other[keyCAKey]), newCA: true, newCertificate: true},
+		"key of another certificate":   {data: with(corev1.TLSPrivateKeyKey, other[corev1.TLSPrivateKeyKey]), newCertificate: true},
+		"signature of another CA":      {data: with(corev1.TLSCertKey, other[corev1.TLSCertKey]), newCertificate: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			now := start.Add(c.after)
-			data := made(t, c.data, now)
-			assert.Equal(t, c.newAuthority, !bytes.Equal(data[keyCACert], c.data[keyCACert]), "a new authority")
+			data := mustRenew(t, c.data, now)
+			assert.Equal(t, c.newCA, !bytes.Equal(data[keyCACert], c.data[keyCACert]), "a new CA")
 			assert.Equal(t, c.newCertificate, !bytes.Equal(data[corev1.TLSCertKey], c.data[corev1.TLSCertKey]), "a new certificate")
-			assert.True(t, servesAll(data, hosts, now.Add(renewBefore)), "the certificate is good for long enough")
-			assert.Equal(t, data, made(t, data, now), "nothing changes twice")
+			assert.True(t, servesAll(data, hosts, now.Add(renewBefore)), "the certificate is valid for long enough")
+			assert.Equal(t, data, mustRenew(t, data, now), "no second change")
 		})
 	}
 }
 
 func TestRenew_OtherHosts(t *testing.T) {
-	good := made(t, nil, start)
+	good := mustRenew(t, nil, start)
 	moved, err := renew(good, []string{"hook.elsewhere.svc"}, start)
 	require.NoError(t, err)
 	assert.Equal(t, good[keyCACert], moved[keyCACert])
@@ -78,32 +78,32 @@ func TestRenew_OtherHosts(t *testing.T) {
 }
 
 func TestRenew_KeepsForeignKeys(t *testing.T) {
-	assert.Equal(t, []byte("kept"), made(t, map[string][]byte{"note": []byte("kept")}, start)["note"])
+	assert.Equal(t, []byte("kept"), mustRenew(t, map[string][]byte{"note": []byte("kept")}, start)["note"])
 }
 
 func TestBundle(t *testing.T) {
 	var all [10][]byte
 	for i := range all {
-		all[i] = made(t, nil, start.Add(time.Duration(i)*time.Minute))[keyCACert]
+		all[i] = mustRenew(t, nil, start.Add(time.Duration(i)*time.Minute))[keyCACert]
 	}
 	join := func(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
 	now := start.Add(10 * time.Minute)
 	later := now.Add(time.Minute)
 
 	assert.Equal(t, all[0], bundle(all[0], nil, later, now), "the first")
-	assert.Equal(t, join(all[1], all[0]), bundle(all[1], all[0], later, now), "the authority before is kept")
-	assert.Equal(t, join(all[1], all[0]), bundle(all[1], join(all[0], all[1]), later, now), "and none twice")
+	assert.Equal(t, join(all[1], all[0]), bundle(all[1], all[0], later, now), "the old CA is kept")
+	assert.Equal(t, join(all[1], all[0]), bundle(all[1], join(all[0], all[1]), later, now), "without duplicates")
 	assert.Equal(t, join(all[9], join(all[:7]...)), bundle(all[9], join(all[:9]...), later, now), "a bundle is bounded")
-	assert.Equal(t, all[1], bundle(all[1], []byte("nonsense"), later, now), "nonsense is left out")
-	assert.Equal(t, all[1], bundle(all[1], join(all[0], all[1]), now, now), "when its time is over the old one goes")
-	assert.Equal(t, all[1], bundle(nil, all[1], later, now), "without an authority nothing changes")
+	assert.Equal(t, all[1], bundle(all[1], []byte("nonsense"), later, now), "invalid data is dropped")
+	assert.Equal(t, all[1], bundle(all[1], join(all[0], all[1]), now, now), "the old CA is dropped after its period")
+	assert.Equal(t, all[1], bundle(nil, all[1], later, now), "no change without a CA")
 }
 
 func TestRenewAt(t *testing.T) {
-	data := made(t, nil, start)
-	until := start.Add(keptFor)
-	assert.Equal(t, until, renewAt(data, until, start), "the bundles become smaller")
-	assert.Equal(t, until.Add(time.Hour+renewBefore), renewAt(data, until, until.Add(time.Hour)), "it is looked at now and then")
+	data := mustRenew(t, nil, start)
+	until := start.Add(oldCAPeriod)
+	assert.Equal(t, until, renewAt(data, until, start), "CAs are dropped")
+	assert.Equal(t, until.Add(time.Hour+renewBefore), renewAt(data, until, until.Add(time.Hour)), "it is checked regularly")
 	near := start.Add(serverLifetime - renewBefore - time.Hour)
 	assert.WithinDuration(t, near.Add(time.Hour), renewAt(data, until, near), time.Second, "the certificate is due")
 }

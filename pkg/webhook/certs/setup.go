@@ -18,55 +18,54 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 )
 
-// SetupWithManager registers the keeper and its watches. It runs on every replica, leader or not.
-func (k *Keeper) SetupWithManager(mgr ctrl.Manager) error {
+// SetupWithManager registers the Rotator and its watches. It runs on every replica, with or without leadership.
+func (r *Rotator) SetupWithManager(mgr ctrl.Manager) error {
 	secret := &corev1.Secret{}
 	crd := metadata(schema.GroupVersionKind{Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinition"})
 	configuration := metadata(admissionregistrationv1.SchemeGroupVersion.WithKind("ValidatingWebhookConfiguration"))
 	named := func(name string) fields.Selector { return fields.OneTermEqualSelector("metadata.name", name) }
-	// A cache of its own: the operator's own one has no need for these, and may be limited to other namespaces.
+	// Use a separate cache: the manager's does not need these objects, and may be limited to other namespaces.
 	watched, err := cache.New(mgr.GetConfig(), cache.Options{
 		Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(), HTTPClient: mgr.GetHTTPClient(),
 		DefaultTransform: cache.TransformStripManagedFields(),
 		ByObject: map[client.Object]cache.ByObject{
-			secret:        {Namespaces: map[string]cache.Config{k.Key.Namespace: {}}, Field: named(k.Key.Name)},
-			crd:           {Field: named(k.CRD)},
-			configuration: {Field: named(k.Configuration)},
+			secret:        {Namespaces: map[string]cache.Config{r.Key.Namespace: {}}, Field: named(r.Key.Name)},
+			crd:           {Field: named(r.CRD)},
+			configuration: {Field: named(r.Configuration)},
 		},
 	})
 	if err != nil {
-		return fmt.Errorf("set up the cache of the webhooks' certificate: %w", err)
+		return fmt.Errorf("set up the cache for the webhook certificate: %w", err)
 	}
-	if err := mgr.Add(everywhere{watched}); err != nil {
-		return fmt.Errorf("add the cache of the webhooks' certificate: %w", err)
+	if err := mgr.Add(allReplicasCache{watched}); err != nil {
+		return fmt.Errorf("add the cache for the webhook certificate: %w", err)
 	}
-	keeper, err := controller.New("webhook-certificate", mgr, controller.Options{
-		Reconciler: k, NeedLeaderElection: new(false), MaxConcurrentReconciles: 1,
+	c, err := controller.New("webhook-certificate", mgr, controller.Options{
+		Reconciler: r, NeedLeaderElection: new(false), MaxConcurrentReconciles: 1,
 	})
 	if err != nil {
-		return fmt.Errorf("set up the controller of the webhooks' certificate: %w", err)
+		return fmt.Errorf("set up the controller for the webhook certificate: %w", err)
 	}
 	for _, object := range []client.Object{secret, crd, configuration} {
-		if err := keeper.Watch(source.Kind(watched, object, handler.TypedEnqueueRequestsFromMapFunc(k.always))); err != nil {
-			return fmt.Errorf("watch for the webhooks' certificate: %w", err)
+		if err := c.Watch(source.Kind(watched, object, handler.TypedEnqueueRequestsFromMapFunc(r.singleRequest))); err != nil {
+			return fmt.Errorf("watch for the webhook certificate: %w", err)
 		}
 	}
 	return nil
 }
 
-// everywhere tells the manager that this is a cache. Anything else that it is given starts on the leader only, and a
-// replica that waits for the lead would have no certificate.
-type everywhere struct{ cache.Cache }
+// allReplicasCache makes the manager start this cache without leader election, because every replica needs a certificate.
+type allReplicasCache struct{ cache.Cache }
 
-// GetCache is what a manager knows a cache by.
-func (e everywhere) GetCache() cache.Cache { return e }
+// GetCache implements the interface by which the manager recognizes a cache (hasCache).
+func (e allReplicasCache) GetCache() cache.Cache { return e }
 
-// always maps whatever happened to the one request there is.
-func (k *Keeper) always(context.Context, client.Object) []reconcile.Request {
-	return []reconcile.Request{{NamespacedName: k.Key}}
+// singleRequest maps every event to the same request.
+func (r *Rotator) singleRequest(context.Context, client.Object) []reconcile.Request {
+	return []reconcile.Request{{NamespacedName: r.Key}}
 }
 
-// metadata is watched where content is not needed.
+// metadata returns an object for a metadata-only watch.
 func metadata(kind schema.GroupVersionKind) *metav1.PartialObjectMetadata {
 	object := &metav1.PartialObjectMetadata{}
 	object.SetGroupVersionKind(kind)

@@ -12,45 +12,45 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 )
 
-// found is what the bundles were like before they were changed.
-type found struct {
-	// others: some other authority was in any of them.
-	others bool
+// bundleState describes the bundles before an update.
+type bundleState struct {
+	// otherCAs is set if any bundle contained another CA.
+	otherCAs bool
 }
 
-func (f *found) see(bundle, authority []byte) {
-	all := authorities(bundle)
-	f.others = f.others || len(all) > 1 || len(all) == 1 && !trusts(bundle, authority)
+func (s *bundleState) inspect(bundle, ca []byte) {
+	all := parseCerts(bundle)
+	s.otherCAs = s.otherCAs || len(all) > 1 || len(all) == 1 && !trusts(bundle, ca)
 }
 
-// ensureTrust puts the authority into the bundles.
-func (k *Keeper) ensureTrust(ctx context.Context, authority []byte) (found, error) {
-	var before found
-	// The others are kept until this process has known for long enough that the authority is in use. Its age does not tell: it
-	// may come from a backup.
-	now := k.Clock.Now()
-	until := now.Add(keptFor)
-	if k.trust.authority == string(authority) {
-		until = k.trust.until()
+// ensureTrust adds the CA to the bundles and returns their state before.
+func (r *Rotator) ensureTrust(ctx context.Context, ca []byte) (bundleState, error) {
+	var before bundleState
+	// Keep the other CAs until this process has seen the CA in use for long enough. The age of the CA does not show that,
+	// because it may come from a backup.
+	now := r.Clock.Now()
+	until := now.Add(oldCAPeriod)
+	if r.trust.ca == string(ca) {
+		until = r.trust.until()
 	}
-	wanted := func(old []byte) []byte { return bundle(authority, old, until, now) }
-	if err := k.trustConversion(ctx, authority, wanted, &before); err != nil {
+	wanted := func(old []byte) []byte { return bundle(ca, old, until, now) }
+	if err := r.trustConversion(ctx, ca, wanted, &before); err != nil {
 		return before, err
 	}
-	return before, k.trustAdmission(ctx, authority, wanted, &before)
+	return before, r.trustAdmission(ctx, ca, wanted, &before)
 }
 
-// trustConversion reads the CRD without its Go type: all of its schema would be decoded for one field.
-func (k *Keeper) trustConversion(ctx context.Context, authority []byte, bundleOf func(old []byte) []byte, before *found) error {
+// trustConversion updates the CRD without its Go type, which would decode the whole schema for one field.
+func (r *Rotator) trustConversion(ctx context.Context, ca []byte, bundleOf func(old []byte) []byte, before *bundleState) error {
 	crd := &unstructured.Unstructured{}
 	crd.SetAPIVersion("apiextensions.k8s.io/v1")
 	crd.SetKind("CustomResourceDefinition")
-	if err := k.Live.Get(ctx, client.ObjectKey{Name: k.CRD}, crd); err != nil {
+	if err := r.APIReader.Get(ctx, client.ObjectKey{Name: r.CRD}, crd); err != nil {
 		return fmt.Errorf("read the CustomResourceDefinition: %w", err)
 	}
 	path := []string{"spec", "conversion", "webhook", "clientConfig"}
 	if _, ok, _ := unstructured.NestedMap(crd.Object, path...); !ok {
-		return fmt.Errorf("CustomResourceDefinition %s has no conversion webhook, so that v1 cannot be served; apply config/crd of this release", k.CRD)
+		return fmt.Errorf("CustomResourceDefinition %s has no conversion webhook, so v1 cannot be served; apply config/crd of this release", r.CRD)
 	}
 	path = append(path, "caBundle")
 	encoded, _, _ := unstructured.NestedString(crd.Object, path...)
@@ -58,7 +58,7 @@ func (k *Keeper) trustConversion(ctx context.Context, authority []byte, bundleOf
 	if err != nil {
 		old = nil
 	}
-	before.see(old, authority)
+	before.inspect(old, ca)
 	wanted := bundleOf(old)
 	if bytes.Equal(wanted, old) {
 		return nil
@@ -66,23 +66,23 @@ func (k *Keeper) trustConversion(ctx context.Context, authority []byte, bundleOf
 	if err := unstructured.SetNestedField(crd.Object, base64.StdEncoding.EncodeToString(wanted), path...); err != nil {
 		return err
 	}
-	if err := k.Client.Update(ctx, crd); err != nil {
-		return fmt.Errorf("write the bundle of the CustomResourceDefinition: %w", err)
+	if err := r.Client.Update(ctx, crd); err != nil {
+		return fmt.Errorf("update the CA bundle of the CustomResourceDefinition: %w", err)
 	}
-	log.FromContext(ctx).Info("the CustomResourceDefinition trusts the webhooks' authority", "authorities", len(authorities(wanted)))
+	log.FromContext(ctx).Info("updated the CA bundle of the CustomResourceDefinition", "certificates", len(parseCerts(wanted)))
 	return nil
 }
 
-func (k *Keeper) trustAdmission(ctx context.Context, authority []byte, bundleOf func(old []byte) []byte, before *found) error {
+func (r *Rotator) trustAdmission(ctx context.Context, ca []byte, bundleOf func(old []byte) []byte, before *bundleState) error {
 	configuration := &admissionregistrationv1.ValidatingWebhookConfiguration{}
-	if err := k.Live.Get(ctx, client.ObjectKey{Name: k.Configuration}, configuration); err != nil {
-		// Without it tests are not validated at admission. That is for the cluster's owner to decide.
+	if err := r.APIReader.Get(ctx, client.ObjectKey{Name: r.Configuration}, configuration); err != nil {
+		// Without it tests are not validated at admission, which is the cluster administrator's decision.
 		return client.IgnoreNotFound(err)
 	}
 	changed := false
 	for i := range configuration.Webhooks {
 		config := &configuration.Webhooks[i].ClientConfig
-		before.see(config.CABundle, authority)
+		before.inspect(config.CABundle, ca)
 		wanted := bundleOf(config.CABundle)
 		changed = changed || !bytes.Equal(wanted, config.CABundle)
 		config.CABundle = wanted
@@ -90,9 +90,9 @@ func (k *Keeper) trustAdmission(ctx context.Context, authority []byte, bundleOf 
 	if !changed {
 		return nil
 	}
-	if err := k.Client.Update(ctx, configuration); err != nil {
-		return fmt.Errorf("write the bundle of the ValidatingWebhookConfiguration: %w", err)
+	if err := r.Client.Update(ctx, configuration); err != nil {
+		return fmt.Errorf("update the CA bundle of the ValidatingWebhookConfiguration: %w", err)
 	}
-	log.FromContext(ctx).Info("the ValidatingWebhookConfiguration trusts the webhooks' authority")
+	log.FromContext(ctx).Info("updated the CA bundle of the ValidatingWebhookConfiguration")
 	return nil
 }

@@ -154,7 +154,7 @@ func run() error {
 	}
 	ctx := ctrl.SetupSignalHandler()
 	reconciler := &controllers.LocustTestReconciler{
-		Client: newFaultyClient(mgr.GetClient(), direct, f), Live: mgr.GetAPIReader(), Recorder: mgr.GetEventRecorder("locust-k8s-operator"), Clock: clock.RealClock{},
+		Client: newFaultyClient(mgr.GetClient(), direct, f), APIReader: mgr.GetAPIReader(), Recorder: mgr.GetEventRecorder("locust-k8s-operator"), Clock: clock.RealClock{},
 		Settings: status.Settings{StartupDeadline: 5 * time.Minute}, RefreshInterval: 10 * time.Second, Concurrency: 4,
 	}
 	if err := reconciler.SetupWithManager(ctx, mgr); err != nil {

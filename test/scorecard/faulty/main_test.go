@@ -57,9 +57,10 @@ func statusWithFault(t *testing.T, f fault) *v2.LocustTestStatus {
 		},
 	}
 	c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(test).WithStatusSubresource(test).
-		WithIndex(&corev1.Pod{}, "test", func(client.Object) []string { return nil }).Build()
+		WithIndex(&corev1.Pod{}, "test", func(client.Object) []string { return nil }).
+		WithIndex(&corev1.Pod{}, "service", func(client.Object) []string { return nil }).Build()
 	reconciler := &controllers.LocustTestReconciler{
-		Client: newFaultyClient(c, c, f), Live: c, Recorder: events.NewFakeRecorder(100), Clock: clock.RealClock{}, RefreshInterval: 10 * time.Second,
+		Client: newFaultyClient(c, c, f), APIReader: c, Recorder: events.NewFakeRecorder(100), Clock: clock.RealClock{}, RefreshInterval: 10 * time.Second,
 	}
 	_, err := reconciler.Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKeyFromObject(test)})
 	require.NoError(t, err)

@@ -22,67 +22,67 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/status"
 )
 
-// News are gathered, so that one look serves a burst of them: the pods of a test are created, scheduled, started and ended
-// together. Those of pods that go well decide nothing: tests start and end by their Jobs, and counts are written seldom anyway.
-// They wait until nothing more urgent is to be done, unless a look at the test is due anyway: the queue makes one look of
-// several, as early and as urgent as any of them.
+// Requests are delayed, so that one reconcile serves a burst of changes: the pods of a test are created, scheduled, started and
+// ended together. Changes of healthy pods decide nothing, because tests start and end with their Jobs, and counters are written
+// rarely. They are queued at low priority unless the test is due anyway: the queue deduplicates requests and keeps the earliest
+// time and the highest priority.
 const (
-	gatherTrouble = 200 * time.Millisecond
-	gatherOthers  = 5 * time.Second
+	batchDelay = 200 * time.Millisecond
+	idleDelay  = 5 * time.Second
 )
 
-// urgency is how soon a test is looked at because something of it has changed.
+// urgency is how soon a change of an object reconciles its test.
 type urgency int
 
 const (
-	never urgency = iota
-	later
-	soon
-	atOnce
+	enqueueNever urgency = iota
+	enqueueWhenIdle
+	enqueueBatched
+	enqueueImmediately
 )
 
-// news asks for looks at the test that a changed object belongs to. How soon, compare says of an update, which is given the
-// objects as the cache keeps them, and gone of a deletion.
-func news(compare func(was, is client.Object) urgency, gone urgency) handler.Funcs {
+// enqueueTest enqueues the LocustTest that owns the object. compare decides the delay on updates, gone on deletions. The
+// objects are passed to compare as the cache keeps them.
+func enqueueTest(compare func(was, is client.Object) urgency, gone urgency) handler.Funcs {
 	type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
-	whenIdle := priorityqueue.AddOpts{After: gatherOthers, Priority: ptr.To(handler.LowPriority)}
-	look := func(o client.Object, q queue, when urgency) {
+	whenIdle := priorityqueue.AddOpts{After: idleDelay, Priority: ptr.To(handler.LowPriority)}
+	enqueue := func(o client.Object, q queue, when urgency) {
 		name := testOf(o)
 		if name == "" {
 			return
 		}
 		request := reconcile.Request{NamespacedName: types.NamespacedName{Namespace: o.GetNamespace(), Name: name}}
 		switch when {
-		case later:
+		case enqueueWhenIdle:
 			q.(priorityqueue.PriorityQueue[reconcile.Request]).AddWithOpts(whenIdle, request)
-		case soon:
-			q.AddAfter(request, gatherTrouble)
-		case atOnce:
+		case enqueueBatched:
+			q.AddAfter(request, batchDelay)
+		case enqueueImmediately:
 			q.Add(request)
 		}
 	}
 	return handler.Funcs{
-		// What the operator created itself is no news, and what it finds when it starts is looked at with its test. After a watch
-		// was broken a pod may come up that is in trouble already.
+		// Objects that the operator created itself, and those of the initial list, need no immediate reconcile. A pod that
+		// appears after a broken watch may have failed already.
 		CreateFunc: func(_ context.Context, e event.CreateEvent, q queue) {
-			when := later
+			when := enqueueWhenIdle
 			if pod, ok := e.Object.(*corev1.Pod); ok && !e.IsInInitialList && !status.GoesWell(pod) {
-				when = soon
+				when = enqueueBatched
 			}
-			look(e.Object, q, when)
+			enqueue(e.Object, q, when)
 		},
 		UpdateFunc: func(_ context.Context, e event.UpdateEvent, q queue) {
-			look(e.ObjectNew, q, compare(e.ObjectOld, e.ObjectNew))
+			enqueue(e.ObjectNew, q, compare(e.ObjectOld, e.ObjectNew))
 			if testOf(e.ObjectOld) != testOf(e.ObjectNew) {
-				look(e.ObjectOld, q, atOnce) // it has lost the object
+				enqueue(e.ObjectOld, q, enqueueImmediately) // the previous owner
 			}
 		},
-		DeleteFunc: func(_ context.Context, e event.DeleteEvent, q queue) { look(e.Object, q, gone) },
+		DeleteFunc: func(_ context.Context, e event.DeleteEvent, q queue) { enqueue(e.Object, q, gone) },
 	}
 }
 
-// testOf names the test of an object: its owner, or, for pods, which a Job owns, what the label says. Objects of an earlier
-// test of that name count too: the new test waits until they are gone.
+// testOf returns the name of the object's test: its owner or, for pods, which a Job owns, that of the label. Objects of an
+// earlier test of the same name count too, because the new test waits for their deletion.
 func testOf(o client.Object) string {
 	owner := metav1.GetControllerOfNoCopy(o)
 	if owner != nil && owner.Kind == testKind {
@@ -95,42 +95,42 @@ func comparePods(was, is client.Object) urgency {
 	a, b := was.(*corev1.Pod), is.(*corev1.Pod)
 	switch {
 	case samePod(a, b):
-		return never
+		return enqueueNever
 	case status.EndsRun(a, b):
-		return atOnce
+		return enqueueImmediately
 	case sameMeta(a, b) && status.GoesWell(a) && status.GoesWell(b):
-		return later
+		return enqueueWhenIdle
 	}
-	return soon
+	return enqueueBatched
 }
 
-// compareJobs: by a Job's conditions, and by its first and its last ready pod, tests start and end. Where the Job controller
-// does not report ready pods, active ones count.
+// compareJobs enqueues immediately on changes that start or end a test: conditions, and the first and the last ready pod. If
+// the Job controller does not report ready pods, active pods count.
 func compareJobs(was, is client.Object) urgency {
 	a, b := was.(*batchv1.Job), is.(*batchv1.Job)
 	switch {
 	case sameJob(a, b):
-		return never
+		return enqueueNever
 	case !sameMeta(a, b) || !slices.Equal(a.Status.Conditions, b.Status.Conditions) || !ptr.Equal(a.Spec.Suspend, b.Spec.Suspend) ||
 		!ptr.Equal(a.Spec.Parallelism, b.Spec.Parallelism):
-		return atOnce
+		return enqueueImmediately
 	case ready(b) > ready(a) && (ready(a) == 0 || ready(b) == ptr.Deref(b.Spec.Parallelism, 1)):
-		return atOnce
+		return enqueueImmediately
 	}
-	return later
+	return enqueueWhenIdle
 }
 
 func ready(job *batchv1.Job) int32 { return ptr.Deref(job.Status.Ready, job.Status.Active) }
 
 func compareServices(was, is client.Object) urgency {
 	if sameMeta(was, is) {
-		return never
+		return enqueueNever
 	}
-	return atOnce
+	return enqueueImmediately
 }
 
-// The comparisons know the fields that strip keeps, which is much cheaper than reflection. What belongs to an object for good
-// and its resource version are not compared.
+// The comparisons list the fields that strip keeps, which is much cheaper than reflection. Immutable fields and the resource
+// version are not compared.
 
 func samePod(a, b *corev1.Pod) bool {
 	return sameMeta(a, b) &&

@@ -15,15 +15,15 @@ import (
 	clienttesting "k8s.io/client-go/testing"
 )
 
-// reviewer is an API server that knows the tokens "reader" and "guest", of which the reader may get /metrics.
-type reviewer struct {
+// fakeAPIServer authenticates the tokens "reader" and "guest", and authorizes the reader to get /metrics.
+type fakeAPIServer struct {
 	tokens, accesses int
-	broken           error
-	// trouble is what the authenticator says.
-	trouble string
+	err              error
+	// authError is the error in the status of a TokenReview.
+	authError string
 }
 
-func (s *reviewer) access() *Access {
+func (s *fakeAPIServer) filter() *AuthFilter {
 	set := fake.NewClientset()
 	set.PrependReactor("create", "tokenreviews", func(action clienttesting.Action) (bool, runtime.Object, error) {
 		s.tokens++
@@ -31,24 +31,24 @@ func (s *reviewer) access() *Access {
 		token := review.Spec.Token
 		review.Status.Authenticated = token == "reader" || token == "guest"
 		review.Status.User = authenticationv1.UserInfo{Username: token, Groups: []string{"all"}, Extra: map[string]authenticationv1.ExtraValue{"scope": {"a"}}}
-		review.Status.Error = s.trouble
-		return true, review, s.broken
+		review.Status.Error = s.authError
+		return true, review, s.err
 	})
 	set.PrependReactor("create", "subjectaccessreviews", func(action clienttesting.Action) (bool, runtime.Object, error) {
 		s.accesses++
 		review := action.(clienttesting.CreateAction).GetObject().(*authorizationv1.SubjectAccessReview).DeepCopy()
-		asked := review.Spec.NonResourceAttributes
+		attributes := review.Spec.NonResourceAttributes
 		review.Status.Allowed = review.Spec.User == "reader" && len(review.Spec.Groups) == 1 && len(review.Spec.Extra["scope"]) == 1 &&
-			asked != nil && asked.Path == "/metrics" && asked.Verb == "get"
+			attributes != nil && attributes.Path == "/metrics" && attributes.Verb == "get"
 		return true, review, nil
 	})
-	return newAccess(set.AuthenticationV1().TokenReviews(), set.AuthorizationV1().SubjectAccessReviews())
+	return newAuthFilter(set.AuthenticationV1().TokenReviews(), set.AuthorizationV1().SubjectAccessReviews())
 }
 
-func TestAccess(t *testing.T) {
-	s := &reviewer{}
-	handler := s.access().Handler(logr.Discard(), http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("metrics")) }))
-	ask := func(method, path, header string) *httptest.ResponseRecorder {
+func TestAuthFilter(t *testing.T) {
+	s := &fakeAPIServer{}
+	handler := s.filter().Handler(logr.Discard(), http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("metrics")) }))
+	request := func(method, path, header string) *httptest.ResponseRecorder {
 		request := httptest.NewRequest(method, path, http.NoBody)
 		if header != "" {
 			request.Header.Set("Authorization", header)
@@ -61,10 +61,10 @@ func TestAccess(t *testing.T) {
 		name, method, path, header string
 		code                       int
 	}{
-		{"nobody", http.MethodGet, "/metrics", "", http.StatusUnauthorized},
+		{"no header", http.MethodGet, "/metrics", "", http.StatusUnauthorized},
 		{"no token", http.MethodGet, "/metrics", "Bearer ", http.StatusUnauthorized},
 		{"another scheme", http.MethodGet, "/metrics", "Basic reader", http.StatusUnauthorized},
-		{"an unknown token", http.MethodGet, "/metrics", "Bearer thief", http.StatusUnauthorized},
+		{"an unknown token", http.MethodGet, "/metrics", "Bearer unknown", http.StatusUnauthorized},
 		{"without the right", http.MethodGet, "/metrics", "Bearer guest", http.StatusForbidden},
 		{"the reader", http.MethodGet, "/metrics", "Bearer reader", http.StatusOK},
 		{"any case", http.MethodGet, "/metrics", "bearer  reader", http.StatusOK},
@@ -72,36 +72,36 @@ func TestAccess(t *testing.T) {
 		{"another path", http.MethodGet, "/debug", "Bearer reader", http.StatusForbidden},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			got := ask(row.method, row.path, row.header)
+			got := request(row.method, row.path, row.header)
 			assert.Equal(t, row.code, got.Code)
-			assert.Equal(t, row.code == http.StatusOK, got.Body.String() == "metrics", "nothing is served to the others")
+			assert.Equal(t, row.code == http.StatusOK, got.Body.String() == "metrics", "nothing is served to others")
 		})
 	}
 	tokens, accesses := s.tokens, s.accesses
-	for _, header := range []string{"Bearer reader", "Bearer guest", "Bearer thief"} {
-		ask(http.MethodGet, "/metrics", header)
+	for _, header := range []string{"Bearer reader", "Bearer guest", "Bearer unknown"} {
+		request(http.MethodGet, "/metrics", header)
 	}
-	assert.Equal(t, []int{tokens, accesses}, []int{s.tokens, s.accesses}, "answers are remembered, also bad ones")
+	assert.Equal(t, []int{tokens, accesses}, []int{s.tokens, s.accesses}, "all decisions are cached")
 
-	s.broken = errors.New("no connection to 10.96.0.1")
-	refused := ask(http.MethodGet, "/metrics", "Bearer new")
-	assert.Equal(t, http.StatusServiceUnavailable, refused.Code, "in doubt nothing is served")
-	assert.NotContains(t, refused.Body.String(), "10.96", "strangers are not told what the operator knows")
-	s.broken, s.trouble = nil, "invalid bearer token" // as a real API server says
-	assert.Equal(t, http.StatusUnauthorized, ask(http.MethodGet, "/metrics", "Bearer new").Code, "what could not be asked is not remembered")
+	s.err = errors.New("no connection to 10.96.0.1")
+	refused := request(http.MethodGet, "/metrics", "Bearer new")
+	assert.Equal(t, http.StatusServiceUnavailable, refused.Code, "fails closed")
+	assert.NotContains(t, refused.Body.String(), "10.96", "the response does not contain the error")
+	s.err, s.authError = nil, "invalid bearer token" // as a real API server reports
+	assert.Equal(t, http.StatusUnauthorized, request(http.MethodGet, "/metrics", "Bearer new").Code, "failed reviews are not cached")
 }
 
-// TestAccess_Flood: invented tokens do not become as many requests to the API server.
-func TestAccess_Flood(t *testing.T) {
-	s := &reviewer{}
-	access := s.access()
-	for range accessAtOnce {
-		access.slots <- struct{}{}
+// TestAuthFilter_Flood: a flood of unknown tokens does not become a flood of requests to the API server.
+func TestAuthFilter_Flood(t *testing.T) {
+	s := &fakeAPIServer{}
+	filter := s.filter()
+	for range maxConcurrentReviews {
+		filter.slots <- struct{}{}
 	}
 	request := httptest.NewRequest(http.MethodGet, "/metrics", http.NoBody)
-	request.Header.Set("Authorization", "Bearer invented")
+	request.Header.Set("Authorization", "Bearer unknown")
 	recorder := httptest.NewRecorder()
-	access.Handler(logr.Discard(), http.NotFoundHandler()).ServeHTTP(recorder, request)
+	filter.Handler(logr.Discard(), http.NotFoundHandler()).ServeHTTP(recorder, request)
 	assert.Equal(t, http.StatusServiceUnavailable, recorder.Code)
-	assert.Zero(t, s.tokens, "nobody is asked")
+	assert.Zero(t, s.tokens, "no reviews")
 }

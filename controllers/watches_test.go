@@ -22,8 +22,8 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
 )
 
-// unnoticed are the fields that no news come from: what an object has for good, its version, and details of its owner.
-var unnoticed = map[string]bool{
+// ignoredFields are the fields whose changes enqueue nothing: immutable ones, the version, and details of the owner.
+var ignoredFields = map[string]bool{
 	".ObjectMeta.Name": true, ".ObjectMeta.Namespace": true, ".ObjectMeta.ResourceVersion": true,
 	".ObjectMeta.CreationTimestamp.Time":                true,
 	".ObjectMeta.OwnerReferences[0].APIVersion":         true,
@@ -32,8 +32,8 @@ var unnoticed = map[string]bool{
 	".ObjectMeta.OwnerReferences[0].BlockOwnerDeletion": true,
 }
 
-// full makes an object of which everything is set that the cache keeps.
-func full[T client.Object](t *testing.T, o T) T {
+// filled returns an object with all fields set that the cache keeps.
+func filled[T client.Object](t *testing.T, o T) T {
 	t.Helper()
 	randfill.NewWithSeed(1).NilChance(0).NumElements(1, 1).Funcs(
 		func(at *metav1.Time, c randfill.Continue) { at.Time = time.Unix(c.Int63n(1e9), 0) },
@@ -47,7 +47,7 @@ func full[T client.Object](t *testing.T, o T) T {
 			m.Annotations = map[string]string{resources.AnnotationRunSpec: "{}", resources.AnnotationRunGeneration: "1"}
 		},
 		func(*metav1.FieldsV1, randfill.Continue) {},
-		func(*metav1.TypeMeta, randfill.Continue) {}, // decoded objects have none
+		func(*metav1.TypeMeta, randfill.Continue) {}, // empty in decoded objects
 	).Fill(o)
 	kept, err := strip(o)
 	require.NoError(t, err)
@@ -95,141 +95,141 @@ func leaves(path string, v reflect.Value, visit func(path string, change func())
 func testEveryField[T client.Object](t *testing.T, full T, compare func(was, is client.Object) urgency) {
 	t.Helper()
 	was := full.DeepCopyObject().(T)
-	assert.Equal(t, never, compare(was, full.DeepCopyObject().(T)), "the same")
+	assert.Equal(t, enqueueNever, compare(was, full.DeepCopyObject().(T)), "the same")
 	seen := 0
 	leaves("", reflect.ValueOf(full).Elem(), func(path string, change func()) {
 		seen++
 		change()
-		if unnoticed[path] {
-			assert.Equal(t, never, compare(was, full), path)
+		if ignoredFields[path] {
+			assert.Equal(t, enqueueNever, compare(was, full), path)
 		} else {
-			assert.NotEqual(t, never, compare(was, full), "a change of %s is not noticed", path)
+			assert.NotEqual(t, enqueueNever, compare(was, full), "a change of %s is not noticed", path)
 		}
 		was = full.DeepCopyObject().(T)
 	})
 	assert.Greater(t, seen, 5, "fields that the cache keeps")
 }
 
-// Whatever else strip keeps one day must be compared too.
-func TestEveryFieldThatTheCacheKeepsIsNews(t *testing.T) {
-	t.Run("pod", func(t *testing.T) { testEveryField(t, full(t, &corev1.Pod{}), comparePods) })
-	t.Run("job", func(t *testing.T) { testEveryField(t, full(t, &batchv1.Job{}), compareJobs) })
-	t.Run("service", func(t *testing.T) { testEveryField(t, full(t, &corev1.Service{}), compareServices) })
+// TestCompare_EveryCachedField: each field that strip keeps must be compared.
+func TestCompare_EveryCachedField(t *testing.T) {
+	t.Run("pod", func(t *testing.T) { testEveryField(t, filled(t, &corev1.Pod{}), comparePods) })
+	t.Run("job", func(t *testing.T) { testEveryField(t, filled(t, &batchv1.Job{}), compareJobs) })
+	t.Run("service", func(t *testing.T) { testEveryField(t, filled(t, &corev1.Service{}), compareServices) })
 }
 
-func TestJobNewsAreUrgentWhenTheyDecide(t *testing.T) {
+func TestCompareJobs(t *testing.T) {
 	job := func(change func(*batchv1.Job)) *batchv1.Job {
-		one := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Name: "test-master", UID: "1"}}
+		j := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Name: "test-master", UID: "1"}}
 		if change != nil {
-			change(one)
+			change(j)
 		}
-		return one
+		return j
 	}
 	for name, c := range map[string]struct {
 		was, is *batchv1.Job
 		want    urgency
 	}{
-		"nothing":      {job(nil), job(nil), never},
-		"version only": {job(nil), job(func(j *batchv1.Job) { j.ResourceVersion = "2" }), never},
+		"nothing":      {job(nil), job(nil), enqueueNever},
+		"version only": {job(nil), job(func(j *batchv1.Job) { j.ResourceVersion = "2" }), enqueueNever},
 		"counters": {
 			job(func(j *batchv1.Job) { j.Status.Ready = ptr.To[int32](0) }),
-			job(func(j *batchv1.Job) { j.Status.Active, j.Status.Ready = 1, ptr.To[int32](0) }), later,
+			job(func(j *batchv1.Job) { j.Status.Active, j.Status.Ready = 1, ptr.To[int32](0) }), enqueueWhenIdle,
 		},
-		"first active pod where ready ones are not told": {job(nil), job(func(j *batchv1.Job) { j.Status.Active = 1 }), atOnce},
+		"first active pod without reported ready pods": {job(nil), job(func(j *batchv1.Job) { j.Status.Active = 1 }), enqueueImmediately},
 		"first ready pod": {job(nil), job(func(j *batchv1.Job) {
 			j.Spec.Parallelism, j.Status.Ready = ptr.To[int32](3), ptr.To[int32](1)
-		}), atOnce},
+		}), enqueueImmediately},
 		"another ready pod": {
 			job(func(j *batchv1.Job) { j.Spec.Parallelism, j.Status.Ready = ptr.To[int32](3), ptr.To[int32](1) }),
-			job(func(j *batchv1.Job) { j.Spec.Parallelism, j.Status.Ready = ptr.To[int32](3), ptr.To[int32](2) }), later,
+			job(func(j *batchv1.Job) { j.Spec.Parallelism, j.Status.Ready = ptr.To[int32](3), ptr.To[int32](2) }), enqueueWhenIdle,
 		},
 		"last ready pod": {
 			job(func(j *batchv1.Job) { j.Spec.Parallelism, j.Status.Ready = ptr.To[int32](3), ptr.To[int32](2) }),
-			job(func(j *batchv1.Job) { j.Spec.Parallelism, j.Status.Ready = ptr.To[int32](3), ptr.To[int32](3) }), atOnce,
+			job(func(j *batchv1.Job) { j.Spec.Parallelism, j.Status.Ready = ptr.To[int32](3), ptr.To[int32](3) }), enqueueImmediately,
 		},
-		"a pod less": {job(func(j *batchv1.Job) { j.Status.Ready = ptr.To[int32](1) }), job(nil), later},
+		"one ready pod less": {job(func(j *batchv1.Job) { j.Status.Ready = ptr.To[int32](1) }), job(nil), enqueueWhenIdle},
 		"end": {job(nil), job(func(j *batchv1.Job) {
 			j.Status.Conditions = []batchv1.JobCondition{{Type: batchv1.JobComplete, Status: corev1.ConditionTrue}}
-		}), atOnce},
-		"deletion": {job(nil), job(func(j *batchv1.Job) { j.DeletionTimestamp = &metav1.Time{Time: time.Unix(1, 0)} }), atOnce},
+		}), enqueueImmediately},
+		"deletion": {job(nil), job(func(j *batchv1.Job) { j.DeletionTimestamp = &metav1.Time{Time: time.Unix(1, 0)} }), enqueueImmediately},
 	} {
 		assert.Equal(t, c.want, compareJobs(c.was, c.is), name)
 	}
 }
 
-func TestPodNewsAreUrgentWhenSomethingIsWrong(t *testing.T) {
+func TestComparePods(t *testing.T) {
 	fine := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "test-worker-0", UID: "1"}}
 	runs, failed := fine.DeepCopy(), fine.DeepCopy()
 	runs.Status.Phase, failed.Status.Phase = corev1.PodRunning, corev1.PodFailed
-	assert.Equal(t, never, comparePods(fine, fine.DeepCopy()))
-	assert.Equal(t, later, comparePods(fine, runs))
-	assert.Equal(t, soon, comparePods(runs, failed))
-	assert.Equal(t, soon, comparePods(failed, runs), "what is mended has to be told too")
+	assert.Equal(t, enqueueNever, comparePods(fine, fine.DeepCopy()))
+	assert.Equal(t, enqueueWhenIdle, comparePods(fine, runs))
+	assert.Equal(t, enqueueBatched, comparePods(runs, failed))
+	assert.Equal(t, enqueueBatched, comparePods(failed, runs), "a recovered pod is reported too")
 	owned := runs.DeepCopy()
 	owned.OwnerReferences = []metav1.OwnerReference{{UID: "2", Controller: ptr.To(true)}}
-	assert.Equal(t, soon, comparePods(owned, runs), "an orphan makes load that nobody asked for")
+	assert.Equal(t, enqueueBatched, comparePods(owned, runs), "an orphan makes unwanted load")
 }
 
-// looks are what a handler asked the queue for.
-type looks struct {
+// fakeQueue records the requests of a handler.
+type fakeQueue struct {
 	priorityqueue.PriorityQueue[reconcile.Request]
-	asked    map[string]time.Duration
+	delays   map[string]time.Duration
 	whenIdle map[string]bool
 }
 
-func (q *looks) Add(r reconcile.Request) { q.asked[r.Name] = 0 }
+func (q *fakeQueue) Add(r reconcile.Request) { q.delays[r.Name] = 0 }
 
-func (q *looks) AddAfter(r reconcile.Request, wait time.Duration) { q.asked[r.Name] = wait }
+func (q *fakeQueue) AddAfter(r reconcile.Request, wait time.Duration) { q.delays[r.Name] = wait }
 
-func (q *looks) AddWithOpts(o priorityqueue.AddOpts, requests ...reconcile.Request) {
+func (q *fakeQueue) AddWithOpts(o priorityqueue.AddOpts, requests ...reconcile.Request) {
 	for _, r := range requests {
-		q.asked[r.Name] = o.After
+		q.delays[r.Name] = o.After
 		q.whenIdle[r.Name] = ptr.Deref(o.Priority, 0) < 0
 	}
 }
 
-func TestNewsReachTheTestThatHasLostAnObject(t *testing.T) {
+func TestEnqueueTest(t *testing.T) {
 	job := func(owner string) *batchv1.Job {
 		return &batchv1.Job{ObjectMeta: metav1.ObjectMeta{OwnerReferences: []metav1.OwnerReference{
 			{Kind: testKind, Name: owner, UID: types.UID(owner), Controller: ptr.To(true)},
 		}}}
 	}
-	q := &looks{asked: map[string]time.Duration{}, whenIdle: map[string]bool{}}
-	handle := news(compareJobs, atOnce)
+	q := &fakeQueue{delays: map[string]time.Duration{}, whenIdle: map[string]bool{}}
+	handle := enqueueTest(compareJobs, enqueueImmediately)
 	handle.UpdateFunc(t.Context(), event.UpdateEvent{ObjectOld: job("a"), ObjectNew: job("b")}, q)
-	assert.Equal(t, map[string]time.Duration{"a": 0, "b": 0}, q.asked)
+	assert.Equal(t, map[string]time.Duration{"a": 0, "b": 0}, q.delays)
 
-	clear(q.asked)
+	clear(q.delays)
 	handle.UpdateFunc(t.Context(), event.UpdateEvent{ObjectOld: job("a"), ObjectNew: job("a")}, q)
-	assert.Empty(t, q.asked, "nothing has changed")
+	assert.Empty(t, q.delays, "nothing has changed")
 
 	handle.CreateFunc(t.Context(), event.CreateEvent{Object: job("a")}, q)
 	handle.DeleteFunc(t.Context(), event.DeleteEvent{Object: job("b")}, q)
-	assert.Equal(t, map[string]time.Duration{"a": gatherOthers, "b": 0}, q.asked)
-	assert.Equal(t, map[string]bool{"a": true}, q.whenIdle, "what decides nothing waits for what does")
+	assert.Equal(t, map[string]time.Duration{"a": idleDelay, "b": 0}, q.delays)
+	assert.Equal(t, map[string]bool{"a": true}, q.whenIdle, "Jobs that decide nothing have low priority")
 
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{resources.LabelTestName: "c"}}}
-	news(comparePods, soon).DeleteFunc(t.Context(), event.DeleteEvent{Object: pod}, q)
-	assert.Equal(t, gatherTrouble, q.asked["c"])
+	enqueueTest(comparePods, enqueueBatched).DeleteFunc(t.Context(), event.DeleteEvent{Object: pod}, q)
+	assert.Equal(t, batchDelay, q.delays["c"])
 
 	created := func(e event.CreateEvent) time.Duration {
-		news(comparePods, soon).CreateFunc(t.Context(), e, q)
-		return q.asked["c"]
+		enqueueTest(comparePods, enqueueBatched).CreateFunc(t.Context(), e, q)
+		return q.delays["c"]
 	}
-	assert.Equal(t, gatherOthers, created(event.CreateEvent{Object: pod}))
+	assert.Equal(t, idleDelay, created(event.CreateEvent{Object: pod}))
 	pod.Status.Phase = corev1.PodFailed
-	assert.Equal(t, gatherTrouble, created(event.CreateEvent{Object: pod}), "the watch was broken when it failed")
-	assert.Equal(t, gatherOthers, created(event.CreateEvent{Object: pod, IsInInitialList: true}), "its test is looked at anyway")
+	assert.Equal(t, batchDelay, created(event.CreateEvent{Object: pod}), "the watch was broken when it failed")
+	assert.Equal(t, idleDelay, created(event.CreateEvent{Object: pod, IsInInitialList: true}), "its test is reconciled anyway")
 }
 
 func TestTestOf(t *testing.T) {
 	owned := func(kind, name string) *batchv1.Job {
 		return &batchv1.Job{ObjectMeta: metav1.ObjectMeta{
-			Labels:          map[string]string{resources.LabelTestName: "labelled"},
+			Labels:          map[string]string{resources.LabelTestName: "labeled"},
 			OwnerReferences: []metav1.OwnerReference{{Kind: kind, Name: name, Controller: ptr.To(true)}},
 		}}
 	}
 	assert.Equal(t, "owner", testOf(owned("LocustTest", "owner")))
-	assert.Equal(t, "labelled", testOf(owned("Job", "owner")), "a pod's owner is the Job")
+	assert.Equal(t, "labeled", testOf(owned("Job", "owner")), "a pod's owner is the Job")
 	assert.Empty(t, testOf(&corev1.Pod{}))
 }
