@@ -74,9 +74,9 @@ func (r *LocustTestReconciler) observeEvents(test *v2.LocustTest, mem *memory, o
 	if r.explainer == nil {
 		return
 	}
-	silence := status.Silent(&test.Status, obs, r.Clock.Now())
-	known := r.explainer.about(client.ObjectKeyFromObject(test), silence.Objects)
-	mem.eventsKnown = mem.eventsKnown || len(silence.Objects) == 0 || !known.at.IsZero()
+	silence := status.FindStuckObjects(&test.Status, obs, r.Clock.Now())
+	known := r.explainer.about(client.ObjectKeyFromObject(test), silence.UIDs)
+	mem.eventsKnown = mem.eventsKnown || len(silence.UIDs) == 0 || !known.at.IsZero()
 	obs.Events, obs.EventsAt, obs.EventsUnread = known.events, known.at, !mem.eventsKnown
 }
 
@@ -146,7 +146,7 @@ func (x *explainer) round(namespace string) ([]string, error) {
 	began, of := x.clock.Now(), map[types.UID][]corev1.Event{}
 	wanted := x.wanted(namespace)
 	err := x.read(namespace, corev1.EventTypeWarning, func(e *corev1.Event) {
-		if uid := e.InvolvedObject.UID; wanted[uid] && status.Complains(e.Reason) {
+		if uid := e.InvolvedObject.UID; wanted[uid] && status.IsFailureEvent(e.Reason) {
 			of[uid] = append(of[uid], slim(e))
 		}
 	})
@@ -155,7 +155,7 @@ func (x *explainer) round(namespace string) ([]string, error) {
 	}
 	if len(of) > 0 {
 		err := x.read(namespace, corev1.EventTypeNormal, func(e *corev1.Event) {
-			if uid := e.InvolvedObject.UID; len(of[uid]) > 0 && status.ShowsProgress(e.Reason) {
+			if uid := e.InvolvedObject.UID; len(of[uid]) > 0 && status.IsProgressEvent(e.Reason) {
 				of[uid] = append(of[uid], slim(e))
 			}
 		})

@@ -91,7 +91,7 @@ func (r *LocustTestReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 	if err != nil {
 		return again, first(err, ensured)
 	}
-	due := soonest(derived.WakeUp, plan.Again, wait, next, mem.recheck, mem.forgetIn(&derived.Status))
+	due := soonest(derived.RequeueAfter, plan.RequeueAfter, wait, next, mem.recheck, mem.forgetIn(&derived.Status))
 	if ensured != nil {
 		// What cannot be ensured now delays neither polls nor refreshes.
 		r.backOff.dueIn(req, due)

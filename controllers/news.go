@@ -66,7 +66,7 @@ func news(compare func(was, is client.Object) urgency, gone urgency) handler.Fun
 		// was broken a pod may come up that is in trouble already.
 		CreateFunc: func(_ context.Context, e event.CreateEvent, q queue) {
 			when := later
-			if pod, ok := e.Object.(*corev1.Pod); ok && !e.IsInInitialList && !status.GoesWell(pod) {
+			if pod, ok := e.Object.(*corev1.Pod); ok && !e.IsInInitialList && !status.IsHealthy(pod) {
 				when = soon
 			}
 			look(e.Object, q, when)
@@ -98,7 +98,7 @@ func comparePods(was, is client.Object) urgency {
 		return never
 	case status.EndsRun(a, b):
 		return atOnce
-	case sameMeta(a, b) && status.GoesWell(a) && status.GoesWell(b):
+	case sameMeta(a, b) && status.IsHealthy(a) && status.IsHealthy(b):
 		return later
 	}
 	return soon

@@ -38,7 +38,7 @@ const (
 // observe gathers what is known of the test: from the cache, from what was just written, from those who ask apart, and from
 // the API server only where something is missing that should be there.
 func (r *LocustTestReconciler) observe(ctx context.Context, test *v2.LocustTest, mem *memory) (*status.Observation, error) {
-	obs := &status.Observation{Test: test, Unwatched: !mem.looked}
+	obs := &status.Observation{Test: test, FirstObservation: !mem.looked}
 	if err := r.observeObjects(ctx, test, mem, obs); err != nil {
 		return nil, err
 	}
@@ -237,7 +237,7 @@ func (r *LocustTestReconciler) observeSettling(mem *memory, obs *status.Observat
 	case len(obs.Predecessors) > 0:
 		mem.blocked = now
 	case !mem.blocked.IsZero():
-		obs.Settling = max(dnsRest-now.Sub(mem.blocked), 0)
+		obs.DNSCacheWait = max(dnsRest-now.Sub(mem.blocked), 0)
 	}
 }
 

@@ -66,7 +66,7 @@ func (r *LocustTestReconciler) observeLocust(test *v2.LocustTest, mem *memory, o
 		return
 	}
 	if api := resources.WebAPIOf(&obs.Run.Spec); api.Unreachable != "" {
-		obs.Locust = &status.Locust{Hopeless: true, Trouble: api.Unreachable}
+		obs.Locust = &status.Locust{Unreachable: true, LastError: api.Unreachable}
 		return
 	}
 	mem.poll.mu.Lock()
@@ -77,7 +77,7 @@ func (r *LocustTestReconciler) observeLocust(test *v2.LocustTest, mem *memory, o
 
 // ask has the test's master asked when it is time, and tells when it will be; 0 when the answer will tell.
 func (r *LocustTestReconciler) ask(test *v2.LocustTest, mem *memory, obs *status.Observation, derived *status.Derivation) time.Duration {
-	wait, ask := status.PollIn(&derived.Status, obs, r.Settings, r.Clock.Now())
+	wait, ask := status.NextPoll(&derived.Status, obs, r.Settings, r.Clock.Now())
 	if !ask {
 		mem.poll.aim(locust.Target{})
 		return 0
@@ -141,11 +141,11 @@ func (p *Poller) poll(one *masterPoll, test types.NamespacedName) {
 	one.mu.Lock()
 	one.busy = false
 	one.jitter = time.Duration((2*rand.Float64() - 1) * float64(p.spread))
-	one.known.Took = now.Sub(began)
+	one.known.PollDuration = now.Sub(began)
 	if err != nil {
-		one.known.Unanswered(locust.Reason(err), errors.Is(err, locust.ErrRefused), now)
+		one.known.RecordFailure(locust.Reason(err), errors.Is(err, locust.ErrRefused), now)
 	} else {
-		one.known.Answered(answer, now)
+		one.known.RecordReport(answer, now)
 	}
 	one.mu.Unlock()
 	p.wake(test)

@@ -77,13 +77,13 @@ func TestPoller_Known(t *testing.T) {
 		err = errors.New("something else")
 		known = ask()
 		assert.Equal(t, began, known.RefusedAt, "of the refusal before")
-		assert.Equal(t, "the request failed", known.Trouble)
+		assert.Equal(t, "the request failed", known.LastError)
 		assert.Equal(t, 2, known.Failures)
 
 		answer, err = &report.Report{Workers: 2}, nil
 		known = ask()
 		assert.Equal(t, answer, known.Report)
-		assert.Empty(t, known.Trouble)
+		assert.Empty(t, known.LastError)
 		assert.Zero(t, known.Failures)
 	})
 }

@@ -192,7 +192,7 @@ func TestEnsureFails_PollsGoOn(t *testing.T) {
 		require.ErrorContains(t, err, "orphan")
 		wait := w.subject.backOff.When(request)
 		assert.LessOrEqual(t, wait, 5500*time.Millisecond)
-		w.subject.memories.of(w.test).poll.known.Asked = time.Time{} // as if that had passed
+		w.subject.memories.of(w.test).poll.known.PolledAt = time.Time{} // as if that had passed
 	}
 	require.Equal(t, v2.PhaseRunning, w.phase())
 	assert.EqualValues(t, 1, w.test.Status.TestResult.TotalRequests)

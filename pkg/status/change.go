@@ -24,14 +24,14 @@ func Compare(prev, next *v2.LocustTestStatus) Change {
 	if equality.Semantic.DeepEqual(prev, next) {
 		return NoChange
 	}
-	if equality.Semantic.DeepEqual(essence(prev), essence(next)) {
+	if equality.Semantic.DeepEqual(withoutVolatileFields(prev), withoutVolatileFields(next)) {
 		return Refresh
 	}
 	return Transition
 }
 
-// essence is the status without what only needs a refresh now and then.
-func essence(s *v2.LocustTestStatus) *v2.LocustTestStatus {
+// withoutVolatileFields is the status without what only needs a refresh now and then.
+func withoutVolatileFields(s *v2.LocustTestStatus) *v2.LocustTestStatus {
 	e := s.DeepCopy()
 	e.ConnectedWorkers, e.Workers, e.MasterPod = 0, "", ""
 	e.Progress = nil

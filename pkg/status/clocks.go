@@ -39,7 +39,7 @@ func (c *Clocks) Observe(obs *Observation, now time.Time) {
 		times++
 		key := objectTime{object, at.UnixNano()}
 		if _, known := c.local[key]; !known {
-			c.local[key] = seenAt(at, c.observed, now).UnixNano()
+			c.local[key] = toOperatorClock(at, c.observed, now).UnixNano()
 		}
 	})
 	c.observed = now
@@ -58,8 +58,8 @@ func (c *Clocks) forget(obs *Observation) {
 	c.local = current
 }
 
-// seenAt is a time of another clock by the operator's: the time itself if that is possible, else now.
-func seenAt(at, before, now time.Time) time.Time {
+// toOperatorClock is a time of another clock by the operator's: the time itself if that is possible, else now.
+func toOperatorClock(at, before, now time.Time) time.Time {
 	if at.After(now) || !before.IsZero() && at.Before(before.Add(-watchLag)) {
 		return now
 	}
@@ -110,12 +110,12 @@ func (o *Observation) local(object types.UID, at time.Time) time.Time {
 		return time.Unix(0, local)
 	}
 	// It is of an object that was created after the observation.
-	return seenAt(at, c.observed, c.observed)
+	return toOperatorClock(at, c.observed, c.observed)
 }
 
-// ahead is how far the operator's clock is ahead of the one that the Job's creation was recorded by: that of the API server,
+// clockOffset is how far the operator's clock is ahead of the one that the Job's creation was recorded by: that of the API server,
 // and as a rule of the Job controller.
-func (o *Observation) ahead(job *batchv1.Job) time.Duration {
+func (o *Observation) clockOffset(job *batchv1.Job) time.Duration {
 	created := job.CreationTimestamp.Time
 	return o.local(job.UID, created).Sub(created)
 }

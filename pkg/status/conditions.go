@@ -63,7 +63,7 @@ func setReady(s *v2.LocustTestStatus, obs *Observation, now time.Time, cause str
 	case len(obs.Predecessors) > 0:
 		status, reason, message = metav1.ConditionFalse, v2.ReasonResourcesCreating,
 			"Waiting until objects of the same names are gone: "+joinSome(obs.Predecessors, 5)
-	case obs.Settling > 0 && obs.Service == nil:
+	case obs.DNSCacheWait > 0 && obs.Service == nil:
 		status, reason, message = metav1.ConditionFalse, v2.ReasonResourcesCreating,
 			"Waiting until DNS has forgotten the Service of an earlier test of the same name"
 	default:

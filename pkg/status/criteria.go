@@ -18,8 +18,8 @@ const (
 	// ratioDigits and rateDigits are the digits after the point in the status.
 	ratioDigits = 6
 	rateDigits  = 2
-	// roundedBy is the most by which a rate in the status is less than the one that was measured.
-	roundedBy = 0.005
+	// maxRoundingError is the most by which a rate in the status is less than the one that was measured.
+	maxRoundingError = 0.005
 )
 
 // criteria are the success criteria of the run; nil when it has none.
@@ -97,7 +97,7 @@ func requestsPerSecond(r *v2.TestResult, stats *report.Stats, limit float64) (me
 		return exact(stats.RequestsPerSecond, limit, rateDigits), stats.RequestsPerSecond >= limit
 	}
 	rounded, _ := decimal(r.RequestsPerSecond)
-	return r.RequestsPerSecond, rounded+roundedBy >= limit
+	return r.RequestsPerSecond, rounded+maxRoundingError >= limit
 }
 
 // exact formats a measured number with the given digits after the point, and more as far as it takes to show on which side
@@ -123,24 +123,24 @@ func decimal(text string) (value float64, given bool) {
 	return value, text != "" && err == nil
 }
 
-// hopeless tells why a running test cannot keep its criteria any more and is to be aborted; empty when it can, or is
+// criteriaUnreachable tells why a running test cannot keep its criteria any more and is to be aborted; empty when it can, or is
 // not to be.
-func hopeless(prev *v2.LocustTestStatus, obs *Observation, settings Settings, now time.Time) string {
+func criteriaUnreachable(prev *v2.LocustTestStatus, obs *Observation, settings Settings, now time.Time) string {
 	c := obs.criteria()
-	r := obs.Locust.fresh(settings, now)
+	r := obs.Locust.freshReport(settings, now)
 	if c == nil || !c.AbortOnViolation || r == nil || !r.State.Loading() || r.Requests == 0 {
 		return ""
 	}
 	elapsed := obs.Locust.At.Sub(loadStart(prev, obs).Time)
 	limit, given := decimal(c.MaxFailureRatio)
-	if !given || elapsed < abortGrace(c) || float64(r.Failures)/expectedRequests(obs, r, elapsed) <= limit {
+	if !given || elapsed < abortGracePeriod(c) || float64(r.Failures)/expectedRequests(obs, r, elapsed) <= limit {
 		return ""
 	}
 	return fmt.Sprintf("aborted after %s, because the success criteria can no longer be met: maxFailureRatio is %s, measured %s (%d of %d requests failed)",
 		elapsed.Truncate(time.Second), c.MaxFailureRatio, exactRatio(r.Failures, r.Requests, limit), r.Failures, r.Requests)
 }
 
-func abortGrace(c *v2.SuccessCriteria) time.Duration {
+func abortGracePeriod(c *v2.SuccessCriteria) time.Duration {
 	if c.AbortGracePeriod == nil {
 		return resources.DefaultAbortGrace
 	}
@@ -150,7 +150,7 @@ func abortGrace(c *v2.SuccessCriteria) time.Duration {
 // expectedRequests is how many requests the whole run would make if it went on as before; those so far when it is not
 // known how long it is to run.
 func expectedRequests(obs *Observation, r *report.Report, elapsed time.Duration) float64 {
-	runTime := loadOf(obs, r).RunTime
+	runTime := targetLoad(obs, r).RunTime
 	if runTime == nil || elapsed <= 0 || *runTime <= elapsed {
 		return float64(r.Requests)
 	}

@@ -9,9 +9,9 @@ import (
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 )
 
-// foreignEvery is how often a test looks again for a name that somebody else holds: nothing tells when it
+// foreignRecheckInterval is how often a test looks again for a name that somebody else holds: nothing tells when it
 // becomes free.
-const foreignEvery = 30 * time.Second
+const foreignRecheckInterval = 30 * time.Second
 
 // Derivation is what an observation means.
 type Derivation struct {
@@ -19,8 +19,8 @@ type Derivation struct {
 	Status v2.LocustTestStatus
 	// Events are to be emitted once the status has been written.
 	Events []Event
-	// WakeUp is when to look again although nothing may happen meanwhile; 0 means never.
-	WakeUp time.Duration
+	// RequeueAfter is when to look again although nothing may happen meanwhile; 0 means never.
+	RequeueAfter time.Duration
 }
 
 // Derive turns the previous status and an observation into the next status. The same input gives the same
@@ -31,14 +31,14 @@ func Derive(prev v2.LocustTestStatus, obs Observation, settings Settings, now ti
 	}
 	if prev.Phase == "" {
 		// What the run needs is created once this has been written.
-		return Derivation{Status: InitializeStatus(obs.Test, now), WakeUp: time.Nanosecond}
+		return Derivation{Status: InitializeStatus(obs.Test, now), RequeueAfter: time.Nanosecond}
 	}
 	next := prev.DeepCopy()
 	next.ObservedGeneration = obs.Test.Generation
 
-	v := judge(&prev, &obs, now)
+	v := diagnosePods(&prev, &obs, now)
 	load := assessLoad(&prev, &obs, settings, now)
-	decided := decide(&prev, &obs, settings, v, &load, now)
+	decided := decidePhase(&prev, &obs, settings, v, &load, now)
 	next.Phase = decided.phase
 	setTimes(next, &obs, decided, now)
 	setMasterPod(next, &obs)
@@ -47,15 +47,15 @@ func Derive(prev v2.LocustTestStatus, obs Observation, settings Settings, now ti
 	setReady(next, &obs, now, decided.cause)
 	setLoadDelivered(next, &load, now)
 	setTestCompleted(next, now, decided, &load)
-	again := soonest(load.again, setWorkers(next, &prev, &obs, settings, now))
+	again := soonest(load.requeueAfter, setWorkers(next, &prev, &obs, settings, now))
 	setResult(next, &prev, &obs)
 	again = soonest(again, setPodsHealthy(next, &obs, v, now))
 	setKstatus(next, &obs, now, decided.cause)
 
 	return Derivation{
-		Status: *next,
-		Events: transitions(&prev, next, &obs),
-		WakeUp: wakeUp(next, &prev, &obs, settings, decided, again, now),
+		Status:       *next,
+		Events:       transitions(&prev, next, &obs),
+		RequeueAfter: requeueAfter(next, &prev, &obs, settings, decided, again, now),
 	}
 }
 
@@ -82,26 +82,26 @@ func setMasterPod(next *v2.LocustTestStatus, obs *Observation) {
 	}
 }
 
-// wakeUp is when the observation may mean something else by time alone.
-func wakeUp(next, prev *v2.LocustTestStatus, obs *Observation, settings Settings, decided outcome, again time.Duration, now time.Time) time.Duration {
+// requeueAfter is when the observation may mean something else by time alone.
+func requeueAfter(next, prev *v2.LocustTestStatus, obs *Observation, settings Settings, decided outcome, again time.Duration, now time.Time) time.Duration {
 	if next.IsTerminal() {
 		// The load is stopped, and the Jobs expire, once the end has been written.
 		return time.Nanosecond
 	}
-	wake := soonest(decided.wait, again)
-	wake = soonest(wake, Silent(prev, obs, now).Again)
+	wake := soonest(decided.requeueAfter, again)
+	wake = soonest(wake, FindStuckObjects(prev, obs, now).RequeueAfter)
 	if len(obs.Foreign) > 0 {
-		wake = soonest(wake, foreignEvery)
+		wake = soonest(wake, foreignRecheckInterval)
 	}
-	if since := unhealthySince(next); !since.IsZero() && settings.StartupDeadline > 0 && !underWay(next, next.ConnectedWorkers) {
+	if since := unhealthySince(next); !since.IsZero() && settings.StartupDeadline > 0 && !isStartupOver(next, next.ConnectedWorkers) {
 		// soonest takes no notice of a deadline that has passed.
 		wake = soonest(wake, settings.StartupDeadline-now.Sub(since))
 	}
 	return wake
 }
 
-// restamp keeps a condition as it is, but for the generation it was observed at.
-func restamp(s *v2.LocustTestStatus, conditionType string) {
+// updateConditionGeneration keeps a condition as it is, but for the generation it was observed at.
+func updateConditionGeneration(s *v2.LocustTestStatus, conditionType string) {
 	if c := meta.FindStatusCondition(s.Conditions, conditionType); c != nil {
 		c.ObservedGeneration = s.ObservedGeneration
 	}

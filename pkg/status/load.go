@@ -16,14 +16,14 @@ import (
 const (
 	// noRequestsAfter is how long a load may run without a finished request until that is reported.
 	noRequestsAfter = 30 * time.Second
-	// workersGoneFor is how long a load that lost all its workers may take to start again before the run is Failed.
-	workersGoneFor = 30 * time.Second
-	// cutShortBy is how much too early a load has to end to count as cut short, in addition to two poll intervals, where
+	// workersGoneTimeout is how long a load that lost all its workers may take to start again before the run is Failed.
+	workersGoneTimeout = 30 * time.Second
+	// cutShortTolerance is how much too early a load has to end to count as cut short, in addition to two poll intervals, where
 	// only its duration is known.
-	cutShortBy = 5 * time.Second
-	// saturatedAt is the part of the processor time that a worker may have from which on its measurements are those of
+	cutShortTolerance = 5 * time.Second
+	// saturationRatio is the part of the processor time that a worker may have from which on its measurements are those of
 	// the generator too.
-	saturatedAt = 0.9
+	saturationRatio = 0.9
 	// endAccuracy is how exactly the ends of workers and of the load can be compared: the kubelet reports whole seconds,
 	// the web API may be two seconds old (locust/web.py, memoize).
 	endAccuracy = 2 * time.Second
@@ -44,8 +44,8 @@ type loadAssessment struct {
 	workersGone bool
 	// undecided is true while pods of workers may still show that they ended well.
 	undecided bool
-	// again is when to assess again because time alone changes the result; zero means never.
-	again time.Duration
+	// requeueAfter is when to assess again because time alone changes the result; zero means never.
+	requeueAfter time.Duration
 }
 
 // assessLoad reports whether the load was delivered: by the reporter's final report, by what the master answers while it
@@ -54,14 +54,14 @@ func assessLoad(prev *v2.LocustTestStatus, obs *Observation, settings Settings, 
 	masterEnded := endedMaster(obs) != nil || obs.MasterJob != nil && isFinished(obs.MasterJob)
 	final := finalReport(obs)
 	switch {
-	case final != nil && (masterEnded || masterGoes(obs)):
+	case final != nil && (masterEnded || isMasterTerminating(obs)):
 		return assessView(prev, obs, settings, now, finalView(obs, final))
 	case fromReporter(prev.TestResult):
 		return previousLoad(prev) // the pod with the final report is gone
 	case masterEnded:
 		return assessWithoutReport(prev, obs, settings, now)
 	}
-	if obs.Locust.fresh(settings, now) == nil || RunningMaster(obs) == nil {
+	if obs.Locust.freshReport(settings, now) == nil || RunningMaster(obs) == nil {
 		return assessUnreachable(prev, obs, now)
 	}
 	view := liveView(prev, obs)
@@ -80,8 +80,8 @@ func assessUnreachable(prev *v2.LocustTestStatus, obs *Observation, now time.Tim
 	switch l := obs.Locust; {
 	case l == nil:
 		return notObserved("Locust's web API is not polled")
-	case l.silent(prev, obs, now):
-		return notObserved("Locust's web API cannot be reached: " + l.trouble())
+	case l.isUnreachable(prev, obs, now):
+		return notObserved("Locust's web API cannot be reached: " + l.lastError())
 	}
 	return known
 }
@@ -97,19 +97,19 @@ func assessWithoutReport(prev *v2.LocustTestStatus, obs *Observation, settings S
 		return previousLoad(prev)
 	case end != nil && report.IsFinal(end.Message):
 		return notObserved(withoutFinalReport(obs))
-	case end != nil && reports(obs):
+	case end != nil && runsReporter(obs):
 		// The reporter writes when Locust quits with code 0, and during the load.
-		return assessView(prev, obs, settings, now, loadView{masterEnded: true, workersLeft: -1, elapsed: -1, atMost: -1})
-	case end == nil && reports(obs):
+		return assessView(prev, obs, settings, now, loadView{masterEnded: true, workersLeft: -1, elapsed: -1, maxElapsed: -1})
+	case end == nil && runsReporter(obs):
 		return notObserved("the master's pod was gone before its result could be read")
-	case obs.Locust != nil && obs.Locust.Trouble != "":
-		return notObserved("there is no final report of the reporter, and Locust's web API could not be reached: " + obs.Locust.trouble())
+	case obs.Locust != nil && obs.Locust.LastError != "":
+		return notObserved("there is no final report of the reporter, and Locust's web API could not be reached: " + obs.Locust.lastError())
 	}
 	return notObserved("there is no final report of the reporter, and Locust's web API reported no end of the load")
 }
 
-// reports reports whether the master runs the reporter. The 2.x operator knows none.
-func reports(obs *Observation) bool {
+// runsReporter reports whether the master runs the reporter. The 2.x operator knows none.
+func runsReporter(obs *Observation) bool {
 	if obs.Run == nil || obs.MasterJob == nil || obs.MasterJob.Annotations[resources.AnnotationRunGeneration] == "" {
 		return false
 	}
@@ -147,21 +147,21 @@ func assessView(prev *v2.LocustTestStatus, obs *Observation, settings Settings, 
 	}
 	problems[v2.ReasonLoadCutShort] = cut
 	lost := workersLost(obs, view)
-	if lost > 0 && (view.lostSettled || lostPods(obs, view) > 0) {
+	if lost > 0 && (view.lossConfirmed || lostPods(obs, view) > 0) {
 		problems[v2.ReasonWorkersLost] = plural(int(lost), "worker was", "workers were") + " lost during the load, with what was measured since the last report"
 	}
-	if load.ended && (byWorkers(view) && !quitWell(obs, view) || lost > 0) {
-		load.undecided = awaitsWorkers(obs, view)
+	if load.ended && (endedByWorkersQuit(view) && !workersQuitCleanly(obs, view) || lost > 0) {
+		load.undecided = awaitsWorkersEnd(obs, view)
 	}
-	if load.undecided && !view.masterEnded && now.Sub(view.endedAt) < settleTime {
+	if load.undecided && !view.masterEnded && now.Sub(view.endedAt) < podStatusTimeout {
 		// The pods of workers that have quit do not show it yet.
 		delete(problems, v2.ReasonLoadCutShort)
 		delete(problems, v2.ReasonWorkersLost)
-		load.again = settleTime - now.Sub(view.endedAt)
+		load.requeueAfter = podStatusTimeout - now.Sub(view.endedAt)
 	}
 	if problems[v2.ReasonLoadCutShort] != "" && !view.masterEnded && workersGone(obs, view) {
 		load.workersGone = true
-		load.again = soonest(load.again, workersGoneFor-now.Sub(view.endedAt))
+		load.requeueAfter = soonest(load.requeueAfter, workersGoneTimeout-now.Sub(view.endedAt))
 	}
 	carryOver(problems, prev, view)
 	load.status, load.reason, load.message = summarize(problems)
@@ -253,7 +253,7 @@ func (l *loadAssessment) remark() string {
 
 // workersLostForGood returns why a run is Failed that lost all its workers; empty when it has not, or may yet go on.
 func workersLostForGood(obs *Observation, load *loadAssessment, now time.Time) string {
-	if !load.workersGone || now.Sub(obs.Locust.EndedSince) < workersGoneFor {
+	if !load.workersGone || now.Sub(obs.Locust.EndedSince) < workersGoneTimeout {
 		return ""
 	}
 	return load.undelivered(obs)

@@ -17,7 +17,7 @@ func noRequests(obs *Observation, view loadView) string {
 	text := "Locust ended without having started a load"
 	switch {
 	case view.masterEnded && !view.started:
-	case view.masterEnded, view.ended && obs.Locust.final(), !view.ended && view.elapsed >= noRequestsAfter:
+	case view.masterEnded, view.ended && obs.Locust.isFinal(), !view.ended && view.elapsed >= noRequestsAfter:
 		text = "no request has finished"
 		if view.elapsed >= 0 {
 			text += " in " + view.elapsed.Truncate(time.Second).String()
@@ -87,7 +87,7 @@ func cutShort(obs *Observation, settings Settings, view loadView) (why string, u
 		return allLost(obs, after), false
 	case view.elapsed < 0, view.shape, view.runTime == nil:
 		return "", unknown
-	case view.atMost < *view.runTime-cutShortBy-2*settings.PollInterval:
+	case view.maxElapsed < *view.runTime-cutShortTolerance-2*settings.PollInterval:
 		if workersGone(obs, view) {
 			return allLost(obs, after), false
 		}
@@ -105,32 +105,32 @@ func allLost(obs *Observation, after string) string {
 	return text
 }
 
-// byWorkers reports whether Locust ended the load because its last worker has quit.
-func byWorkers(view loadView) bool {
+// endedByWorkersQuit reports whether Locust ended the load because its last worker has quit.
+func endedByWorkersQuit(view loadView) bool {
 	return view.delivery != nil && view.delivery.EndedBy == report.EndedByWorkersQuit
 }
 
-// quitWell reports whether workers quit by their own code, after requests: the last one that ended did so by itself, with
+// workersQuitCleanly reports whether workers quit by their own code, after requests: the last one that ended did so by itself, with
 // code 0, when the load ended.
-func quitWell(obs *Observation, view loadView) bool {
+func workersQuitCleanly(obs *Observation, view loadView) bool {
 	var last time.Time
 	well := false
 	for _, pod := range obs.podsOf(obs.WorkerJob) {
 		started, ended := view.podTimes(obs, pod)
-		if !started.Before(view.endedAt) || ended.IsZero() || ended.Before(last) || ended.After(view.endedAt.Add(leaveGrace)) {
+		if !started.Before(view.endedAt) || ended.IsZero() || ended.Before(last) || ended.After(view.endedAt.Add(workerExitGracePeriod)) {
 			continue
 		}
-		well = leftByItself(pod) || well && ended.Equal(last)
+		well = exitedCleanly(pod) || well && ended.Equal(last)
 		last = ended
 	}
-	return view.requests > 0 && well && !last.Before(view.endedAt.Add(-leaveGrace))
+	return view.requests > 0 && well && !last.Before(view.endedAt.Add(-workerExitGracePeriod))
 }
 
 // podTimes are when a pod's Locust container started, and when it ended or before that the pod was deleted, by the clock of
 // the view; zero where that is not so.
 func (view *loadView) podTimes(obs *Observation, pod *corev1.Pod) (started, ended time.Time) {
 	local := func(at time.Time) time.Time {
-		if view.ofMaster {
+		if view.masterClock {
 			return at
 		}
 		return obs.local(pod.UID, at)
@@ -148,10 +148,10 @@ func (view *loadView) podTimes(obs *Observation, pod *corev1.Pod) (started, ende
 // them is left.
 func workersGone(obs *Observation, view loadView) bool {
 	if d := view.delivery; d != nil {
-		return d.EndedBy == report.EndedByWorkersMissing || byWorkers(view) && !quitWell(obs, view)
+		return d.EndedBy == report.EndedByWorkersMissing || endedByWorkersQuit(view) && !workersQuitCleanly(obs, view)
 	}
 	if view.workersLeft >= 0 { // an older reporter's
-		return view.workersLeft == 0 && !quitWell(obs, view)
+		return view.workersLeft == 0 && !workersQuitCleanly(obs, view)
 	}
 	if view.masterEnded || obs.Locust == nil || obs.Locust.Report == nil || obs.Locust.Report.State != report.StateStopped {
 		return false
@@ -162,8 +162,8 @@ func workersGone(obs *Observation, view loadView) bool {
 	}) == 0
 }
 
-// awaitsWorkers reports whether pods of workers that the load had are not known to have ended.
-func awaitsWorkers(obs *Observation, view loadView) bool {
+// awaitsWorkersEnd reports whether pods of workers that the load had are not known to have ended.
+func awaitsWorkersEnd(obs *Observation, view loadView) bool {
 	return countPods(obs, func(pod *corev1.Pod) bool {
 		started, _ := view.podTimes(obs, pod)
 		return isLive(pod) && !started.IsZero() && (view.endedAt.IsZero() || started.Before(view.endedAt))
@@ -189,12 +189,12 @@ func workersLost(obs *Observation, view loadView) int32 {
 		return lost
 	}
 	until := view.endedAt.Add(-endAccuracy)
-	if byWorkers(view) {
-		until = view.endedAt.Add(leaveGrace)
+	if endedByWorkersQuit(view) {
+		until = view.endedAt.Add(workerExitGracePeriod)
 	}
 	left := countWorkersIn(obs, func(pod *corev1.Pod) bool {
 		started, ended := view.podTimes(obs, pod)
-		return leftByItself(pod) && started.Before(view.endedAt) && !ended.After(until)
+		return exitedCleanly(pod) && started.Before(view.endedAt) && !ended.After(until)
 	})
 	return max(lost, view.delivery.WorkersLost-left)
 }
@@ -207,7 +207,7 @@ func lostPods(obs *Observation, view loadView) int32 {
 	until := view.endedAt.Add(-endAccuracy)
 	return countPods(obs, func(pod *corev1.Pod) bool {
 		started, ended := view.podTimes(obs, pod)
-		return !started.IsZero() && ended.Sub(started) >= joinTime && !leftByItself(pod) &&
+		return !started.IsZero() && ended.Sub(started) >= connectTime && !exitedCleanly(pod) &&
 			ended.After(view.startedAt.Add(endAccuracy)) && ended.Before(until)
 	})
 }
@@ -221,7 +221,7 @@ func saturated(obs *Observation, view loadView) string {
 	if limit, limited := obs.spec().Worker.Resources.Limits[corev1.ResourceCPU]; limited && !limit.IsZero() {
 		cores = min(cores, limit.AsApproximateFloat64()/float64(obs.perPod()))
 	}
-	if view.busiest.Percent <= 100*saturatedAt*cores {
+	if view.busiest.Percent <= 100*saturationRatio*cores {
 		return ""
 	}
 	return fmt.Sprintf("worker %s used %.0f %% of a core, more than 90 %% of the %.0f %% that it may use: response times include waiting in the generator",

@@ -11,13 +11,13 @@ import (
 type loadView struct {
 	started, ended bool
 	// startedAt and endedAt are zero when they are not known. They are of the operator's clock, or of the master's if
-	// ofMaster is true.
+	// masterClock is true.
 	startedAt, endedAt time.Time
-	ofMaster           bool
+	masterClock        bool
 	// elapsed is how long the load has run; negative when it is not known.
 	elapsed time.Duration
-	// atMost is how long the load can have run where its start was not seen; negative when that is not known.
-	atMost time.Duration
+	// maxElapsed is how long the load can have run where its start was not seen; negative when that is not known.
+	maxElapsed time.Duration
 	// runTime is what Locust itself has; nil without a limit, and when it is not known.
 	runTime *time.Duration
 	// requests have finished.
@@ -28,8 +28,8 @@ type loadView struct {
 	busiest  *report.ProcessorUse
 	// workersLeft is how many workers the master had at the end of the load; -1 when it is not known.
 	workersLeft int32
-	// lostSettled is true when the workers that the reporter counts as lost have had the time to show how they ended.
-	lostSettled bool
+	// lossConfirmed is true when the workers that the reporter counts as lost have had the time to show how they ended.
+	lossConfirmed bool
 	// masterEnded is true once the master has ended, and endUnseen when the delivery was reported before the load ended.
 	masterEnded, endUnseen bool
 }
@@ -37,19 +37,19 @@ type loadView struct {
 // finalView is the load in the reporter's final report.
 func finalView(obs *Observation, final *report.Final) loadView {
 	view := loadView{
-		started: !final.LoadStart.IsZero(), ended: true, masterEnded: true, lostSettled: true,
-		startedAt: final.LoadStart, endedAt: final.LoadEnd, ofMaster: true, elapsed: -1,
+		started: !final.LoadStart.IsZero(), ended: true, masterEnded: true, lossConfirmed: true,
+		startedAt: final.LoadStart, endedAt: final.LoadEnd, masterClock: true, elapsed: -1,
 		requests: final.Requests, workersLeft: final.Workers, delivery: final.Delivery,
 	}
 	if final.LoadEnd.After(final.LoadStart) {
 		view.elapsed = final.LoadEnd.Sub(final.LoadStart)
 	}
-	view.atMost = view.elapsed
+	view.maxElapsed = view.elapsed
 	if view.endedAt.IsZero() {
 		// A snapshot of a master that was killed.
 		view.endedAt = masterEnd(obs).FinishedAt.Time
 	}
-	view.runTime, view.shape = loadOf(obs, &final.Report).RunTime, final.Target != nil && final.Target.Shape
+	view.runTime, view.shape = targetLoad(obs, &final.Report).RunTime, final.Target != nil && final.Target.Shape
 	if view.delivery != nil {
 		view.busiest = view.delivery.Busiest
 	}
@@ -62,8 +62,8 @@ func liveView(prev *v2.LocustTestStatus, obs *Observation) loadView {
 	r := l.Report
 	view := loadView{
 		ended: r.State.Ended(), requests: r.Requests, workersLeft: -1, elapsed: -1,
-		delivery: r.Delivery, busiest: l.Busiest, lostSettled: l.At.Sub(l.LostChanged) >= settleTime,
-		runTime: loadOf(obs, r).RunTime, shape: r.Target != nil && r.Target.Shape,
+		delivery: r.Delivery, busiest: l.Busiest, lossConfirmed: l.At.Sub(l.LostWorkersChangedAt) >= podStatusTimeout,
+		runTime: targetLoad(obs, r).RunTime, shape: r.Target != nil && r.Target.Shape,
 	}
 	if view.delivery != nil {
 		view.busiest = view.delivery.Busiest
@@ -82,21 +82,21 @@ func liveView(prev *v2.LocustTestStatus, obs *Observation) loadView {
 			view.elapsed = max(l.EndedSince.Sub(view.startedAt), 0)
 		}
 	}
-	view.atMost = view.elapsed
-	if start := masterStart(obs); l.LoadSeen.IsZero() && !start.IsZero() {
-		view.atMost = max(view.endedAt.Sub(start), 0)
+	view.maxElapsed = view.elapsed
+	if start := masterStart(obs); l.LoadSeenAt.IsZero() && !start.IsZero() {
+		view.maxElapsed = max(view.endedAt.Sub(start), 0)
 	}
 	return view
 }
 
-// lateWatch is how late a pod's start may be observed at most. Clocks that differ do so by more.
-const lateWatch = 10 * time.Minute
+// maxObservationDelay is how late a pod's start may be observed at most. Clocks that differ do so by more.
+const maxObservationDelay = 10 * time.Minute
 
 // masterStart is when the master's container started at the earliest, by the operator's clock; zero when its pod is gone.
 func masterStart(obs *Observation) time.Time {
 	if pod := startedMaster(obs); pod != nil {
 		at := startedAt(pod)
-		if local := obs.local(pod.UID, at); local.Before(at) || local.Sub(at) > lateWatch {
+		if local := obs.local(pod.UID, at); local.Before(at) || local.Sub(at) > maxObservationDelay {
 			return local
 		}
 		return at
@@ -106,10 +106,10 @@ func masterStart(obs *Observation) time.Time {
 
 // lastView is the load of a master that has ended, by what it answered last.
 func lastView(prev *v2.LocustTestStatus, obs *Observation, result *v2.TestResult) loadView {
-	view := loadView{masterEnded: true, workersLeft: -1, elapsed: -1, atMost: -1}
+	view := loadView{masterEnded: true, workersLeft: -1, elapsed: -1, maxElapsed: -1}
 	if l := obs.Locust; l != nil && l.Report != nil {
 		view = liveView(prev, obs)
-		view.masterEnded, view.lostSettled = true, true
+		view.masterEnded, view.lossConfirmed = true, true
 	}
 	atWork := !view.ended
 	view.endUnseen = atWork
@@ -130,10 +130,10 @@ func lastView(prev *v2.LocustTestStatus, obs *Observation, result *v2.TestResult
 		view.endedAt = masterFinish(obs)
 		view.elapsed = max(view.endedAt.Sub(view.startedAt), 0)
 	}
-	view.atMost = view.elapsed
-	if start := masterStart(obs); (obs.Locust == nil || obs.Locust.LoadSeen.IsZero()) && !start.IsZero() && view.elapsed >= 0 {
+	view.maxElapsed = view.elapsed
+	if start := masterStart(obs); (obs.Locust == nil || obs.Locust.LoadSeenAt.IsZero()) && !start.IsZero() && view.elapsed >= 0 {
 		// Another operator may have seen the start, or none.
-		view.atMost = max(view.endedAt.Sub(start), view.elapsed)
+		view.maxElapsed = max(view.endedAt.Sub(start), view.elapsed)
 	}
 	return view
 }

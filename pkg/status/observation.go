@@ -47,8 +47,8 @@ type Observation struct {
 	// Predecessors name the objects whose names this test needs and that are still going away: those of an earlier
 	// test of the same name, and its own that are being deleted.
 	Predecessors []string
-	// Settling is how long the test's names should still rest after the predecessors have gone; 0 when they need not.
-	Settling time.Duration
+	// DNSCacheWait is how long the test's names should still rest after the predecessors have gone; 0 when they need not.
+	DNSCacheWait time.Duration
 	// OldOrphans are pods of an earlier test of the same name that nobody owns any more.
 	OldOrphans []corev1.Pod
 	// Foreign names the objects that have a name this test needs and belong to somebody else.
@@ -60,8 +60,8 @@ type Observation struct {
 	// Clocks converts the objects' times to the operator's clock; nil where all clocks agree.
 	Clocks *Clocks
 
-	// Unwatched is true on the first look since this operator started: what happened before is unknown.
-	Unwatched bool
+	// FirstObservation is true on the first look since this operator started: what happened before is unknown.
+	FirstObservation bool
 
 	// Created names the objects that were created in this pass.
 	Created []string

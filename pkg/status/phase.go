@@ -15,15 +15,15 @@ import (
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 )
 
-// settleTime is how long a failed master Job waits for its pod's own words: Jobs and pods are seen
+// podStatusTimeout is how long a failed master Job waits for its pod's own words: Jobs and pods are seen
 // through two watches, and the cause is in the pod.
-const settleTime = 5 * time.Second
+const podStatusTimeout = 5 * time.Second
 
-// nodeGrace is how long after a deleted master pod should have ended its node may take to report that it has.
-const nodeGrace = 30 * time.Second
+// nodeReportTimeout is how long after a deleted master pod should have ended its node may take to report that it has.
+const nodeReportTimeout = 30 * time.Second
 
-// takeoverTime is how long an operator that was killed may take to be replaced by another one: its Lease has to expire.
-const takeoverTime = time.Minute
+// failoverTimeout is how long an operator that was killed may take to be replaced by another one: its Lease has to expire.
+const failoverTimeout = time.Minute
 
 // outcome is the decided phase with what belongs to it.
 type outcome struct {
@@ -34,8 +34,8 @@ type outcome struct {
 	remark string
 	// completion is when the test ended; zero while it has not.
 	completion time.Time
-	// wait asks to look again after this time, because the objects do not tell yet.
-	wait time.Duration
+	// requeueAfter asks to look again after this time, because the objects do not tell yet.
+	requeueAfter time.Duration
 }
 
 // derivePhaseFromJob is the phase that the master Job alone tells.
@@ -56,8 +56,8 @@ func derivePhaseFromJob(job *batchv1.Job) string {
 	return v2.PhasePending
 }
 
-// decide is the phase that the whole observation tells. Phases only move forward.
-func decide(prev *v2.LocustTestStatus, obs *Observation, settings Settings, verdict *verdict, load *loadAssessment, now time.Time) outcome {
+// decidePhase is the phase that the whole observation tells. Phases only move forward.
+func decidePhase(prev *v2.LocustTestStatus, obs *Observation, settings Settings, verdict *podProblem, load *loadAssessment, now time.Time) outcome {
 	if obs.Failure != nil && obs.Failure.Final {
 		return failed(now, obs.Failure.Message)
 	}
@@ -89,7 +89,7 @@ func decide(prev *v2.LocustTestStatus, obs *Observation, settings Settings, verd
 	for _, check := range []func() string{
 		func() string { return workersFailed(prev, obs) },
 		func() string { return startupFailed(prev, obs, settings, verdict, now) },
-		func() string { return hopeless(prev, obs, settings, now) },
+		func() string { return criteriaUnreachable(prev, obs, settings, now) },
 		func() string { return workersLostForGood(obs, load, now) },
 	} {
 		if cause := check(); cause != "" {
@@ -129,12 +129,12 @@ func HasOutcome(obs *Observation) bool {
 func masterEnded(prev *v2.LocustTestStatus, obs *Observation, pod *corev1.Pod, load *loadAssessment, now time.Time) outcome {
 	at := finishedAt(pod)
 	switch {
-	case load.undecided && settling(obs.local(pod.UID, at), now):
-		return outcome{phase: prev.Phase, wait: settleTime / 10}
-	case endedWell(pod):
-		return endedWith0(prev, obs, load, at)
+	case load.undecided && withinPodStatusTimeout(obs.local(pod.UID, at), now):
+		return outcome{phase: prev.Phase, requeueAfter: podStatusTimeout / 10}
+	case exitedZero(pod):
+		return masterExitedZero(prev, obs, load, at)
 	}
-	return endedInFailure(prev, obs, pod, load, at)
+	return masterExitedNonZero(prev, obs, pod, load, at)
 }
 
 // EndsRun reports whether an update of a pod shows that the Locust container of a master has ended.
@@ -155,11 +155,11 @@ func lostRun(prev *v2.LocustTestStatus, obs *Observation, now time.Time) string 
 		return name + " was deleted during the run"
 	case masterStarted(obs) || prev.MasterPod != "":
 		return name + " was deleted after its pod had started"
-	case obs.Unwatched && (obs.WorkerJob != nil || meta.IsStatusConditionTrue(prev.Conditions, v2.ConditionTypeReady)):
+	case obs.FirstObservation && (obs.WorkerJob != nil || meta.IsStatusConditionTrue(prev.Conditions, v2.ConditionTypeReady)):
 		// The worker Job is created after the master Job: where it exists, or Ready was True, the master Job
 		// had existed, and what became of it nobody saw.
 		return name + " was deleted while the operator was not running; the test may have run already"
-	case obs.Unwatched && serviceIsOld(obs, now) && !creationRefused(prev):
+	case obs.FirstObservation && serviceIsOld(obs, now) && !creationRefused(prev):
 		return name + " is missing although the Service exists, and the operator was not running meanwhile; the test may have run already"
 	}
 	return ""
@@ -168,7 +168,7 @@ func lostRun(prev *v2.LocustTestStatus, obs *Observation, now time.Time) string 
 // serviceIsOld reports whether the Service has existed for so long that the master Job, which is created right after it, must
 // have existed too. An operator that ended between the two has a successor by then.
 func serviceIsOld(obs *Observation, now time.Time) bool {
-	return obs.Service != nil && now.Sub(obs.local(obs.Service.UID, obs.Service.CreationTimestamp.Time)) >= takeoverTime
+	return obs.Service != nil && now.Sub(obs.local(obs.Service.UID, obs.Service.CreationTimestamp.Time)) >= failoverTimeout
 }
 
 // creationRefused reports whether an object of the test could not be created, by its status: then the Service has no master Job.
@@ -197,14 +197,14 @@ func startedMaster(obs *Observation) *corev1.Pod {
 // masterSucceeded is the end of a master whose Job is complete and whose pod does not show how it ended.
 func masterSucceeded(prev *v2.LocustTestStatus, obs *Observation, load *loadAssessment, now time.Time) outcome {
 	at := finishTime(obs.MasterJob, now)
-	if settling(obs.local(obs.MasterJob.UID, at), now) && awaitsEnd(obs) {
-		return outcome{phase: prev.Phase, wait: settleTime / 10}
+	if withinPodStatusTimeout(obs.local(obs.MasterJob.UID, at), now) && awaitsPodEnd(obs) {
+		return outcome{phase: prev.Phase, requeueAfter: podStatusTimeout / 10}
 	}
-	return endedWith0(prev, obs, load, at)
+	return masterExitedZero(prev, obs, load, at)
 }
 
-// endedWith0 is the end of a master with exit code 0: what the load and the success criteria make of it.
-func endedWith0(prev *v2.LocustTestStatus, obs *Observation, load *loadAssessment, at time.Time) outcome {
+// masterExitedZero is the end of a master with exit code 0: what the load and the success criteria make of it.
+func masterExitedZero(prev *v2.LocustTestStatus, obs *Observation, load *loadAssessment, at time.Time) outcome {
 	causes := []string{load.undelivered(obs)}
 	if c := obs.criteria(); c != nil {
 		causes = append(causes, violated(c, prev, obs))
@@ -216,9 +216,9 @@ func endedWith0(prev *v2.LocustTestStatus, obs *Observation, load *loadAssessmen
 	return outcome{phase: v2.PhaseSucceeded, completion: at, remark: load.remark()}
 }
 
-// awaitsEnd tells whether the pod of a master that has finished is not known to have ended yet: Jobs and pods are seen
+// awaitsPodEnd tells whether the pod of a master that has finished is not known to have ended yet: Jobs and pods are seen
 // through two watches, and the result is in the pod.
-func awaitsEnd(obs *Observation) bool {
+func awaitsPodEnd(obs *Observation) bool {
 	for _, pod := range obs.podsOf(obs.MasterJob) {
 		if isLive(pod) {
 			return true
@@ -227,11 +227,11 @@ func awaitsEnd(obs *Observation) bool {
 	return false
 }
 
-// endedInFailure is the end of a master with another exit code. Where failed requests alone gave it, the success criteria
-// decide.
-func endedInFailure(prev *v2.LocustTestStatus, obs *Observation, pod *corev1.Pod, load *loadAssessment, at time.Time) outcome {
+// masterExitedNonZero is the end of a master with another exit code. Where failed requests alone gave it, the success criteria
+// decidePhase.
+func masterExitedNonZero(prev *v2.LocustTestStatus, obs *Observation, pod *corev1.Pod, load *loadAssessment, at time.Time) outcome {
 	if obs.criteria() != nil && failedRequestsOnly(obs, resultAtEnd(prev, obs)) {
-		return endedWith0(prev, obs, load, at)
+		return masterExitedZero(prev, obs, load, at)
 	}
 	return failed(at, "master "+exitCause(obs, pod))
 }
@@ -248,8 +248,8 @@ func masterFailed(prev *v2.LocustTestStatus, obs *Observation, now time.Time) ou
 			return failed(at, "master "+cause)
 		}
 	}
-	if settling(obs.local(obs.MasterJob.UID, at), now) && awaitsWords(pods) {
-		return outcome{phase: prev.Phase, wait: settleTime / 10}
+	if withinPodStatusTimeout(obs.local(obs.MasterJob.UID, at), now) && awaitsExitStatus(pods) {
+		return outcome{phase: prev.Phase, requeueAfter: podStatusTimeout / 10}
 	}
 	for _, pod := range pods {
 		if pod.DeletionTimestamp != nil {
@@ -259,7 +259,7 @@ func masterFailed(prev *v2.LocustTestStatus, obs *Observation, now time.Time) ou
 	if len(pods) == 0 && jobReason(obs.MasterJob) == batchv1.JobReasonBackoffLimitExceeded {
 		return failed(at, "the master pod was deleted")
 	}
-	return failed(at, "master Job failed: "+jobWords(obs.MasterJob))
+	return failed(at, "master Job failed: "+jobMessage(obs.MasterJob))
 }
 
 // lostWithNode is the end of a master whose pod was deleted and whose node does not report that it ended; nil when that is not so.
@@ -284,19 +284,21 @@ func lostWithNode(prev *v2.LocustTestStatus, obs *Observation, now time.Time) *o
 	}
 	requested := deletionRequestedAt(last)
 	due := obs.local(last.UID, requested).Add(last.DeletionTimestamp.Sub(requested))
-	if wait := nodeGrace - now.Sub(due); wait > 0 {
-		return &outcome{phase: prev.Phase, wait: wait}
+	if wait := nodeReportTimeout - now.Sub(due); wait > 0 {
+		return &outcome{phase: prev.Phase, requeueAfter: wait}
 	}
 	end := failed(last.DeletionTimestamp.Time, fmt.Sprintf("master pod %s was deleted, and its node does not report that it ended", last.Name))
 	return &end
 }
 
-// settling reports whether what belongs to a Job that has just finished may not have been seen yet.
-func settling(finished, now time.Time) bool { return now.Sub(finished) < settleTime }
+// withinPodStatusTimeout reports whether what belongs to a Job that has just finished may not have been seen yet.
+func withinPodStatusTimeout(finished, now time.Time) bool {
+	return now.Sub(finished) < podStatusTimeout
+}
 
-// awaitsWords tells whether the master's pod may still tell why it ended. One that was deleted does so while it is ending:
+// awaitsExitStatus tells whether the master's pod may still tell why it ended. One that was deleted does so while it is ending:
 // it may leave its report.
-func awaitsWords(pods []*corev1.Pod) bool {
+func awaitsExitStatus(pods []*corev1.Pod) bool {
 	return !slices.ContainsFunc(pods, func(pod *corev1.Pod) bool {
 		return pod.DeletionTimestamp != nil && (isFinishedPod(pod) || startedAt(pod).IsZero())
 	})
@@ -366,19 +368,19 @@ func workersFailed(prev *v2.LocustTestStatus, obs *Observation) string {
 	}
 	for _, pod := range obs.podsOf(obs.WorkerJob) {
 		if cause := exitCause(obs, pod); cause != "" {
-			return fmt.Sprintf("worker pod %s %s\nthe worker Job failed: %s", pod.Name, cause, jobWords(obs.WorkerJob))
+			return fmt.Sprintf("worker pod %s %s\nthe worker Job failed: %s", pod.Name, cause, jobMessage(obs.WorkerJob))
 		}
 	}
-	return "the worker Job failed: " + jobWords(obs.WorkerJob)
+	return "the worker Job failed: " + jobMessage(obs.WorkerJob)
 }
 
 // startupFailed tells why the start-up took too long: pods unhealthy without a break for the whole
 // deadline, while the test has not got going. Empty when that is not so.
-func startupFailed(prev *v2.LocustTestStatus, obs *Observation, settings Settings, verdict *verdict, now time.Time) string {
-	if verdict == nil || verdict.standing || settings.StartupDeadline <= 0 || suspendedJobs(obs) != "" {
+func startupFailed(prev *v2.LocustTestStatus, obs *Observation, settings Settings, verdict *podProblem, now time.Time) string {
+	if verdict == nil || verdict.carriedOver || settings.StartupDeadline <= 0 || suspendedJobs(obs) != "" {
 		return ""
 	}
-	if workers := countWorkers(prev, obs, settings, now); underWay(prev, workers.connected) {
+	if workers := countWorkers(prev, obs, settings, now); isStartupOver(prev, workers.connected) {
 		return ""
 	}
 	since := unhealthySince(prev)
@@ -445,8 +447,8 @@ func jobReason(job *batchv1.Job) string {
 	return ""
 }
 
-// jobWords are the Job controller's own words on a failed Job.
-func jobWords(job *batchv1.Job) string {
+// jobMessage are the Job controller's own words on a failed Job.
+func jobMessage(job *batchv1.Job) string {
 	c := jobCondition(job, batchv1.JobFailed)
 	if c == nil {
 		return "no reason given"

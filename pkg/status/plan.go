@@ -15,11 +15,11 @@ import (
 )
 
 const (
-	// endGrace is how long workers may take to end after their master has finished well, before they are stopped.
-	endGrace = 5 * time.Second
-	// sidecarGrace is how long the pods of a Job may take to end after Locust has ended in all of them: a little more than
+	// workerShutdownGracePeriod is how long workers may take to end after their master has finished well, before they are stopped.
+	workerShutdownGracePeriod = 5 * time.Second
+	// sidecarGracePeriod is how long the pods of a Job may take to end after Locust has ended in all of them: a little more than
 	// the 30 s that sidecars have to terminate. Stopping a Job deletes its running pods, and their logs.
-	sidecarGrace = 35 * time.Second
+	sidecarGracePeriod = 35 * time.Second
 	// stopDeadline, in seconds, as a Job's activeDeadlineSeconds stops it at once. Longer ones are not the operator's.
 	stopDeadline = 1
 	// maxCompletions bounds how far the worker Job grows: indexes have at most four digits, which is what
@@ -47,8 +47,8 @@ type Plan struct {
 	Expire []*batchv1.Job
 	// Orphans are pods that nobody owns any more and that would go on for ever.
 	Orphans []corev1.Pod
-	// Again is when to plan again because time alone changes the plan; 0 when it does not.
-	Again time.Duration
+	// RequeueAfter is when to plan again because time alone changes the plan; 0 when it does not.
+	RequeueAfter time.Duration
 }
 
 // Creates tells whether the plan creates anything.
@@ -102,8 +102,8 @@ func planRun(prev *v2.LocustTestStatus, obs *Observation, _ Settings, now time.T
 	if len(obs.Predecessors) > 0 || len(obs.Foreign) > 0 {
 		return plan
 	}
-	if obs.Settling > 0 && obs.Service == nil {
-		plan.Again = obs.Settling
+	if obs.DNSCacheWait > 0 && obs.Service == nil {
+		plan.RequeueAfter = obs.DNSCacheWait
 		return plan
 	}
 	if obs.MasterJob == nil && lostRun(prev, obs, now) != "" {
@@ -133,41 +133,41 @@ func planWorkers(plan *Plan, prev *v2.LocustTestStatus, obs *Observation, now ti
 		plan.ReplaceWorkerJob = waitsForMaster(prev, obs)
 		return
 	}
-	taken, again := takenWorkers(obs, now)
-	plan.Again = again
+	taken, again := deletedWorkers(obs, now)
+	plan.RequeueAfter = again
 	if jobCondition(job, batchv1.JobComplete) != nil {
 		// A finished Job cannot grow, even where it was asked to a moment too late. At the end of a test as many
 		// workers as are expected have left by themselves.
-		plan.ReplaceWorkerJob = job.Status.Succeeded-taken < obs.expectedPods() && !sentHome(obs)
+		plan.ReplaceWorkerJob = job.Status.Succeeded-taken < obs.expectedPods() && !finishedByMaster(obs)
 		return
 	}
-	if want := min(obs.expectedPods()+taken, mostCompletions(obs, now)); want > *job.Spec.Completions {
+	if want := min(obs.expectedPods()+taken, completionsLimit(obs, now)); want > *job.Spec.Completions {
 		plan.WorkerCompletions = want
 	}
 }
 
-// mostCompletions is how far the worker Job may grow.
-func mostCompletions(obs *Observation, now time.Time) int32 {
+// completionsLimit is how far the worker Job may grow.
+func completionsLimit(obs *Observation, now time.Time) int32 {
 	expected := obs.expectedPods()
 	age := max(now.Sub(obs.local(obs.WorkerJob.UID, obs.WorkerJob.CreationTimestamp.Time)), 0)
 	rounds := maxRounds + int32(min(age/roundTime, maxCompletions))
 	return max(expected, min(max(rounds*expected, minCompletions), maxCompletions))
 }
 
-// mayNotGrow reports whether workers that were lost are not replaced because the worker Job has grown to its bound.
-func mayNotGrow(obs *Observation, now time.Time) bool {
+// isAtCompletionsLimit reports whether workers that were lost are not replaced because the worker Job has grown to its bound.
+func isAtCompletionsLimit(obs *Observation, now time.Time) bool {
 	job := obs.WorkerJob
-	if job == nil || job.Spec.Completions == nil || *job.Spec.Completions < mostCompletions(obs, now) {
+	if job == nil || job.Spec.Completions == nil || *job.Spec.Completions < completionsLimit(obs, now) {
 		return false
 	}
-	taken, _ := takenWorkers(obs, now)
-	return obs.expectedPods()+taken > mostCompletions(obs, now)
+	taken, _ := deletedWorkers(obs, now)
+	return obs.expectedPods()+taken > completionsLimit(obs, now)
 }
 
-// takenWorkers is how many of the Job's completed indexes belong to workers that were taken away while the
+// deletedWorkers is how many of the Job's completed indexes belong to workers that were taken away while the
 // master runs: their pods were deleted, or they left by themselves while others stayed. Workers that all
 // leave together were sent home by the master: the test ends.
-func takenWorkers(obs *Observation, now time.Time) (taken int32, again time.Duration) {
+func deletedWorkers(obs *Observation, now time.Time) (taken int32, again time.Duration) {
 	left := map[int]*corev1.Pod{}
 	staying := false
 	for _, pod := range obs.podsOf(obs.WorkerJob) {
@@ -175,7 +175,7 @@ func takenWorkers(obs *Observation, now time.Time) (taken int32, again time.Dura
 			staying = true
 		}
 		if index, err := strconv.Atoi(pod.Labels[batchv1.JobCompletionIndexAnnotation]); err == nil && pod.DeletionTimestamp == nil {
-			if known := left[index]; known == nil || endedWell(pod) {
+			if known := left[index]; known == nil || exitedZero(pod) {
 				left[index] = pod
 			}
 		}
@@ -185,8 +185,8 @@ func takenWorkers(obs *Observation, now time.Time) (taken int32, again time.Dura
 		switch {
 		case pod == nil:
 			taken++
-		case staying && leftByItself(pod):
-			if wait := leaveGrace - now.Sub(obs.local(pod.UID, finishedAt(pod))); wait > 0 {
+		case staying && exitedCleanly(pod):
+			if wait := workerExitGracePeriod - now.Sub(obs.local(pod.UID, finishedAt(pod))); wait > 0 {
 				again = soonest(again, wait)
 			} else {
 				taken++
@@ -196,9 +196,9 @@ func takenWorkers(obs *Observation, now time.Time) (taken int32, again time.Dura
 	return taken, again
 }
 
-// sentHome tells whether workers of the finished worker Job left by themselves: the test ends.
-func sentHome(obs *Observation) bool {
-	return slices.ContainsFunc(obs.podsOf(obs.WorkerJob), leftByItself)
+// finishedByMaster tells whether workers of the finished worker Job left by themselves: the test ends.
+func finishedByMaster(obs *Observation) bool {
+	return slices.ContainsFunc(obs.podsOf(obs.WorkerJob), exitedCleanly)
 }
 
 // completedIndexes reads the Job's list of completed indexes, for example "0,2-4".
@@ -236,8 +236,8 @@ func planEnd(prev *v2.LocustTestStatus, obs *Observation, settings Settings, now
 			}
 		case isStopped(job):
 		default:
-			if wait := graceLeft(prev, obs, job, now); wait > 0 {
-				plan.Again = soonest(plan.Again, wait)
+			if wait := shutdownGraceLeft(prev, obs, job, now); wait > 0 {
+				plan.RequeueAfter = soonest(plan.RequeueAfter, wait)
 			} else {
 				plan.Stop = append(plan.Stop, job)
 			}
@@ -265,14 +265,14 @@ func StopPatch(settings Settings) map[string]any {
 	return spec
 }
 
-// graceLeft is how long a Job of a test that has ended may still end by itself, not positive when it has to be stopped.
-func graceLeft(prev *v2.LocustTestStatus, obs *Observation, job *batchv1.Job, now time.Time) time.Duration {
+// shutdownGraceLeft is how long a Job of a test that has ended may still end by itself, not positive when it has to be stopped.
+func shutdownGraceLeft(prev *v2.LocustTestStatus, obs *Observation, job *batchv1.Job, now time.Time) time.Duration {
 	ended := locustEndedAt(obs, job)
 	switch {
 	case !ended.IsZero() && (job == obs.MasterJob || slices.ContainsFunc(obs.podsOf(job), isHeldOpen)):
-		return sidecarGrace - max(now.Sub(ended), 0)
+		return sidecarGracePeriod - max(now.Sub(ended), 0)
 	case prev.Phase == v2.PhaseSucceeded && prev.CompletionTime != nil:
-		return endGrace - max(now.Sub(runEndedAt(prev, obs)), 0)
+		return workerShutdownGracePeriod - max(now.Sub(runEndedAt(prev, obs)), 0)
 	}
 	return 0
 }

@@ -21,24 +21,24 @@ import (
 )
 
 const (
-	// silenceBefore is how long pods may hang, or Jobs be without pods, before their Events are asked:
+	// stuckThreshold is how long pods may hang, or Jobs be without pods, before their Events are asked:
 	// a good start is quicker, so that it costs no request.
-	silenceBefore = 5 * time.Second
-	// judgeEvery is how often a verdict by Events is looked into again: by time alone they may mean something else, and an
+	stuckThreshold = 5 * time.Second
+	// recheckInterval is how often a verdict by Events is looked into again: by time alone they may mean something else, and an
 	// operator that has just started may have read them meanwhile.
-	judgeEvery = 5 * time.Second
-	// eventsValid is how old a Job's complaint may be when it is read: the Job controller repeats it at least every minute.
-	eventsValid = 2 * time.Minute
-	// passingFor is how long a kubelet's complaint about itself is taken for one that passes.
-	passingFor = time.Minute
+	recheckInterval = 5 * time.Second
+	// jobEventMaxAge is how old a Job's complaint may be when it is read: the Job controller repeats it at least every minute.
+	jobEventMaxAge = 2 * time.Minute
+	// transientPeriod is how long a kubelet's complaint about itself is taken for one that passes.
+	transientPeriod = time.Minute
 )
 
-// verdict is what is wrong with the test's pods.
-type verdict struct {
+// podProblem is what is wrong with the test's pods.
+type podProblem struct {
 	reason  string
 	message string
-	// standing is true of a verdict that was found before, and that nobody has looked into again yet.
-	standing bool
+	// carriedOver is true of a verdict that was found before, and that nobody has looked into again yet.
+	carriedOver bool
 }
 
 // severity orders the verdicts: what a user has to mend comes before what may pass by itself.
@@ -82,57 +82,57 @@ var eventReasons = map[string]string{
 // progressReasons are the reasons of Events that tell that a pod, or a Job, got past its trouble.
 var progressReasons = map[string]bool{"Pulling": true, "Pulled": true, "Created": true, "Started": true, "SuccessfulCreate": true}
 
-// Complains tells whether Events of a reason explain why something hangs.
-func Complains(reason string) bool { return eventReasons[reason] != "" }
+// IsFailureEvent tells whether Events of a reason explain why something hangs.
+func IsFailureEvent(reason string) bool { return eventReasons[reason] != "" }
 
-// ShowsProgress tells whether Events of a reason take back what earlier ones complained of.
-func ShowsProgress(reason string) bool { return progressReasons[reason] }
+// IsProgressEvent tells whether Events of a reason take back what earlier ones complained of.
+func IsProgressEvent(reason string) bool { return progressReasons[reason] }
 
-// passingWords are a busy kubelet's complaints about its own caches, not about the pod: it tries again, and it finds what
+// transientMessages are a busy kubelet's complaints about its own caches, not about the pod: it tries again, and it finds what
 // it did not know yet (k8s.io/kubernetes/pkg/kubelet/util/manager).
-var passingWords = []string{"failed to sync configmap cache", "failed to sync secret cache", "not registered"}
+var transientMessages = []string{"failed to sync configmap cache", "failed to sync secret cache", "not registered"}
 
-func passes(message string) bool {
-	return slices.ContainsFunc(passingWords, func(words string) bool { return strings.Contains(message, words) })
+func isTransient(message string) bool {
+	return slices.ContainsFunc(transientMessages, func(words string) bool { return strings.Contains(message, words) })
 }
 
-// askedPods is how many pods of a Job are asked what they hang on: they mostly share their cause.
-const askedPods = 3
+// stuckPodsPerJob is how many pods of a Job are asked what they hang on: they mostly share their cause.
+const stuckPodsPerJob = 3
 
-// Silence names what hangs without a word in its own status.
-type Silence struct {
-	// Objects are the UIDs of the Jobs and pods whose Events tell more: the Jobs and a few pods of each.
-	Objects []types.UID
-	// Again is when something hangs that does not yet, or when to judge once more; 0 for neither.
-	Again time.Duration
+// StuckObjects names what hangs without a word in its own status.
+type StuckObjects struct {
+	// UIDs are the UIDs of the Jobs and pods whose Events tell more: the Jobs and a few pods of each.
+	UIDs []types.UID
+	// RequeueAfter is when something hangs that does not yet, or when to judge once more; 0 for neither.
+	RequeueAfter time.Duration
 }
 
-// Silent tells whose Events have to be read to know what is wrong: missing ConfigMaps, Secrets and volumes
+// FindStuckObjects tells whose Events have to be read to know what is wrong: missing ConfigMaps, Secrets and volumes
 // show only in the pod's Events, a quota only in the Job's.
-func Silent(prev *v2.LocustTestStatus, obs *Observation, now time.Time) Silence {
-	var s Silence
+func FindStuckObjects(prev *v2.LocustTestStatus, obs *Observation, now time.Time) StuckObjects {
+	var s StuckObjects
 	if prev.IsTerminal() {
 		return s
 	}
 	hangs := func(since time.Time) bool {
 		silent := now.Sub(since)
-		if wait := silenceBefore - silent; wait > 0 {
-			s.Again = soonest(s.Again, wait)
+		if wait := stuckThreshold - silent; wait > 0 {
+			s.RequeueAfter = soonest(s.RequeueAfter, wait)
 			return false
 		}
-		if len(obs.Events) > 0 || (obs.EventsUnread && standing(prev) != nil) {
-			s.Again = soonest(s.Again, judgeEvery)
+		if len(obs.Events) > 0 || (obs.EventsUnread && problemBeforeRestart(prev) != nil) {
+			s.RequeueAfter = soonest(s.RequeueAfter, recheckInterval)
 		}
 		return true
 	}
 	for _, job := range []*batchv1.Job{obs.MasterJob, obs.WorkerJob} {
 		if lacksPods(obs, job) && hangs(obs.local(job.UID, job.CreationTimestamp.Time)) {
-			s.Objects = append(s.Objects, job.UID)
+			s.UIDs = append(s.UIDs, job.UID)
 		}
 		asked := 0
 		for _, pod := range obs.podsOf(job) {
-			if since, silent := silentSince(obs, pod); silent && hangs(since) && asked < askedPods {
-				s.Objects = append(s.Objects, pod.UID)
+			if since, silent := stuckSince(obs, pod); silent && hangs(since) && asked < stuckPodsPerJob {
+				s.UIDs = append(s.UIDs, pod.UID)
 				asked++
 			}
 		}
@@ -140,10 +140,10 @@ func Silent(prev *v2.LocustTestStatus, obs *Observation, now time.Time) Silence 
 	return s
 }
 
-// silentSince tells since when a scheduled pod waits without saying why.
-func silentSince(obs *Observation, pod *corev1.Pod) (time.Time, bool) {
+// stuckSince tells since when a scheduled pod waits without saying why.
+func stuckSince(obs *Observation, pod *corev1.Pod) (time.Time, bool) {
 	at, scheduled := scheduledAt(pod)
-	if !isLive(pod) || pod.Status.Phase != corev1.PodPending || !scheduled || podVerdict(pod) != nil {
+	if !isLive(pod) || pod.Status.Phase != corev1.PodPending || !scheduled || podStatusProblem(pod) != nil {
 		return time.Time{}, false
 	}
 	return obs.local(pod.UID, at), true
@@ -176,33 +176,33 @@ func lacksPods(obs *Observation, job *batchv1.Job) bool {
 	return len(known) < int(*job.Spec.Parallelism)
 }
 
-// judge is the worst verdict over all pods; nil when there is none.
-func judge(prev *v2.LocustTestStatus, obs *Observation, now time.Time) *verdict {
+// diagnosePods is the worst verdict over all pods; nil when there is none.
+func diagnosePods(prev *v2.LocustTestStatus, obs *Observation, now time.Time) *podProblem {
 	if obs.Failure != nil && !obs.Failure.Final {
-		return &verdict{reason: v2.ReasonCreationError, message: obs.Failure.Message}
+		return &podProblem{reason: v2.ReasonCreationError, message: obs.Failure.Message}
 	}
 	if len(obs.Foreign) > 0 {
-		return &verdict{reason: v2.ReasonCreationError, message: foreignMessage(obs)}
+		return &podProblem{reason: v2.ReasonCreationError, message: foreignMessage(obs)}
 	}
-	found := findings{}
+	found := problems{}
 	for i := range obs.Pods {
 		pod := &obs.Pods[i]
-		if v := podVerdict(pod); v != nil {
+		if v := podStatusProblem(pod); v != nil {
 			found.add(v.reason, v.message, "pod "+pod.Name)
 		}
 	}
 	collectEvents(obs, found, now)
 	collectCrashes(obs, found, now)
-	var before *verdict
-	if obs.EventsUnread && len(Silent(prev, obs, now).Objects) > 0 {
-		before = standing(prev)
+	var before *podProblem
+	if obs.EventsUnread && len(FindStuckObjects(prev, obs, now).UIDs) > 0 {
+		before = problemBeforeRestart(prev)
 	}
 	for _, reason := range severity {
 		if before != nil && before.reason == reason {
 			return before
 		}
 		if words := found[reason]; len(words) > 0 {
-			return &verdict{reason: reason, message: words.String()}
+			return &podProblem{reason: reason, message: words.String()}
 		}
 	}
 	return nil
@@ -213,38 +213,38 @@ func foreignMessage(obs *Observation) string {
 	return fmt.Sprintf("names that this test needs are taken by others: %s; delete those objects, or delete this test and create it under another name", strings.Join(obs.Foreign, ", "))
 }
 
-// standing is the verdict by Events that the operator before told, until this one has read them too; nil when there is none.
-func standing(prev *v2.LocustTestStatus) *verdict {
+// problemBeforeRestart is the verdict by Events that the operator before told, until this one has read them too; nil when there is none.
+func problemBeforeRestart(prev *v2.LocustTestStatus) *podProblem {
 	c := meta.FindStatusCondition(prev.Conditions, v2.ConditionTypePodsHealthy)
 	if c == nil || c.Status != metav1.ConditionFalse || !slices.Contains(slices.Collect(maps.Values(eventReasons)), c.Reason) {
 		return nil
 	}
-	return &verdict{reason: c.Reason, message: c.Message, standing: true}
+	return &podProblem{reason: c.Reason, message: c.Message, carriedOver: true}
 }
 
-// findings are what is wrong, by verdict: the words, and whom they are about.
-type findings map[string]complaints
+// problems are what is wrong, by verdict: the words, and whom they are about.
+type problems map[string]messageObjects
 
-type complaints map[string][]string
+type messageObjects map[string][]string
 
-func (f findings) add(reason, words, object string) {
+func (f problems) add(reason, words, object string) {
 	if f[reason] == nil {
-		f[reason] = complaints{}
+		f[reason] = messageObjects{}
 	}
 	f[reason][words] = append(f[reason][words], object)
 }
 
 // String names the objects of each complaint, and says each thing once. Where it would get too long for a condition, it names
 // one object of each and counts the others.
-func (c complaints) String() string {
-	text := c.naming(3)
+func (c messageObjects) String() string {
+	text := c.format(3)
 	if utf8.RuneCountInString(text) > maxHeadline {
-		text = c.naming(1)
+		text = c.format(1)
 	}
 	return text
 }
 
-func (c complaints) naming(objectsOfEach int) string {
+func (c messageObjects) format(objectsOfEach int) string {
 	var parts []string
 	for words, objects := range c {
 		sort.Strings(objects)
@@ -254,19 +254,19 @@ func (c complaints) naming(objectsOfEach int) string {
 	return strings.Join(parts, "; ")
 }
 
-// podVerdict is the problem that the pod's own status shows; nil when there is none. Once Locust runs, other containers that end or
+// podStatusProblem is the problem that the pod's own status shows; nil when there is none. Once Locust runs, other containers that end or
 // crash are not its trouble.
-func podVerdict(pod *corev1.Pod) *verdict {
+func podStatusProblem(pod *corev1.Pod) *podProblem {
 	if !isLive(pod) {
 		return nil
 	}
 	if c := podCondition(pod, corev1.PodScheduled); c != nil && c.Status == corev1.ConditionFalse && c.Reason == corev1.PodReasonUnschedulable {
 		// Whether preemption would help is of interest only where priorities are.
 		why, _, _ := strings.Cut(c.Message, " preemption: ")
-		return &verdict{reason: v2.ReasonSchedulingError, message: strings.TrimSuffix(why, " no new claims to deallocate,")}
+		return &podProblem{reason: v2.ReasonSchedulingError, message: strings.TrimSuffix(why, " no new claims to deallocate,")}
 	}
 	if started := startedAt(pod); !started.IsZero() {
-		return besideVerdict(pod)
+		return sidecarProblem(pod)
 	}
 	for i := range pod.Status.InitContainerStatuses {
 		c := &pod.Status.InitContainerStatuses[i]
@@ -274,59 +274,59 @@ func podVerdict(pod *corev1.Pod) *verdict {
 			switch waitingReasons[w.Reason] {
 			case "":
 			case v2.ReasonCrashLoopBackOff:
-				return &verdict{reason: v2.ReasonInitializationError, message: containerWords("init container "+c.Name+": ", c)}
+				return &podProblem{reason: v2.ReasonInitializationError, message: containerMessage("init container "+c.Name+": ", c)}
 			default:
-				return &verdict{reason: waitingReasons[w.Reason], message: containerWords("init container "+c.Name+": ", c)}
+				return &podProblem{reason: waitingReasons[w.Reason], message: containerMessage("init container "+c.Name+": ", c)}
 			}
 		}
 		if end := c.State.Terminated; end != nil && end.ExitCode != 0 {
-			return &verdict{reason: v2.ReasonInitializationError, message: containerWords("init container "+c.Name+": ", c)}
+			return &podProblem{reason: v2.ReasonInitializationError, message: containerMessage("init container "+c.Name+": ", c)}
 		}
 	}
 	for i := range pod.Status.ContainerStatuses {
 		c := &pod.Status.ContainerStatuses[i]
 		if w := c.State.Waiting; w != nil && waitingReasons[w.Reason] != "" {
-			return &verdict{reason: waitingReasons[w.Reason], message: containerWords("", c)}
+			return &podProblem{reason: waitingReasons[w.Reason], message: containerMessage("", c)}
 		}
 	}
 	return nil
 }
 
-// besideVerdict is what is wrong with the containers beside Locust's that have never started; nil when nothing is.
-func besideVerdict(pod *corev1.Pod) *verdict {
+// sidecarProblem is what is wrong with the containers beside Locust's that have never started; nil when nothing is.
+func sidecarProblem(pod *corev1.Pod) *podProblem {
 	for i := range pod.Status.ContainerStatuses {
 		c := &pod.Status.ContainerStatuses[i]
 		w := c.State.Waiting
 		if w == nil || waitingReasons[w.Reason] == "" || waitingReasons[w.Reason] == v2.ReasonCrashLoopBackOff {
 			continue
 		}
-		return &verdict{reason: waitingReasons[w.Reason], message: containerWords("container "+c.Name+": ", c)}
+		return &podProblem{reason: waitingReasons[w.Reason], message: containerMessage("container "+c.Name+": ", c)}
 	}
 	return nil
 }
 
-// GoesWell tells whether a pod is on the way that every good pod takes, from being scheduled to its end: nothing about it
+// IsHealthy tells whether a pod is on the way that every good pod takes, from being scheduled to its end: nothing about it
 // has to be told soon.
-func GoesWell(pod *corev1.Pod) bool {
+func IsHealthy(pod *corev1.Pod) bool {
 	disrupted := podCondition(pod, corev1.DisruptionTarget)
 	if pod.DeletionTimestamp != nil || pod.Status.Phase == corev1.PodFailed || pod.Status.Reason != "" ||
-		(disrupted != nil && disrupted.Status == corev1.ConditionTrue) || podVerdict(pod) != nil {
+		(disrupted != nil && disrupted.Status == corev1.ConditionTrue) || podStatusProblem(pod) != nil {
 		return false
 	}
-	return !slices.ContainsFunc(pod.Status.InitContainerStatuses, stumbled) && !slices.ContainsFunc(pod.Status.ContainerStatuses, stumbled)
+	return !slices.ContainsFunc(pod.Status.InitContainerStatuses, failedOrRestarted) && !slices.ContainsFunc(pod.Status.ContainerStatuses, failedOrRestarted)
 }
 
-// stumbled tells whether a container has ended with an error, or was started again.
-func stumbled(c corev1.ContainerStatus) bool {
+// failedOrRestarted tells whether a container has ended with an error, or was started again.
+func failedOrRestarted(c corev1.ContainerStatus) bool {
 	return c.LastTerminationState.Terminated != nil || (c.State.Terminated != nil && c.State.Terminated.ExitCode != 0)
 }
 
-// containerWords are the kubelet's own words on a container that waits or has ended.
-func containerWords(prefix string, c *corev1.ContainerStatus) string {
+// containerMessage are the kubelet's own words on a container that waits or has ended.
+func containerMessage(prefix string, c *corev1.ContainerStatus) string {
 	var words string
 	switch {
 	case c.State.Waiting != nil:
-		words = waitingWords(c.State.Waiting)
+		words = waitingMessage(c.State.Waiting)
 	case c.State.Terminated != nil:
 		words = fmt.Sprintf("exited with code %d", c.State.Terminated.ExitCode)
 	}
@@ -339,9 +339,9 @@ func containerWords(prefix string, c *corev1.ContainerStatus) string {
 	return prefix + words
 }
 
-// waitingWords says the same while the kubelet alternates between trying to pull an image and waiting before the
+// waitingMessage says the same while the kubelet alternates between trying to pull an image and waiting before the
 // next try: otherwise the status would change for ever.
-func waitingWords(w *corev1.ContainerStateWaiting) string {
+func waitingMessage(w *corev1.ContainerStateWaiting) string {
 	const pullError = "ErrImagePull: "
 	if _, cause, found := strings.Cut(w.Message, pullError); found && w.Reason == "ImagePullBackOff" {
 		return pullError + cause
@@ -351,9 +351,9 @@ func waitingWords(w *corev1.ContainerStateWaiting) string {
 
 // collectEvents adds what Events tell about pods and Jobs that are silent themselves. The Events of a
 // cause that has been mended stay for an hour, so only what still hangs is believed, and only its latest Event.
-func collectEvents(obs *Observation, found findings, now time.Time) {
+func collectEvents(obs *Observation, found problems, now time.Time) {
 	note := func(e *corev1.Event, object string) {
-		if !ShowsProgress(e.Reason) {
+		if !IsProgressEvent(e.Reason) {
 			found.add(eventReasons[e.Reason], e.Reason+": "+strings.TrimSpace(e.Message), object)
 		}
 	}
@@ -361,7 +361,7 @@ func collectEvents(obs *Observation, found findings, now time.Time) {
 	for i := range obs.Events {
 		e := &obs.Events[i]
 		key := e.InvolvedObject.UID
-		if !Complains(e.Reason) && !ShowsProgress(e.Reason) {
+		if !IsFailureEvent(e.Reason) && !IsProgressEvent(e.Reason) {
 			continue
 		}
 		if known := latest[key]; known == nil || eventTime(known).Before(eventTime(e)) {
@@ -370,9 +370,9 @@ func collectEvents(obs *Observation, found findings, now time.Time) {
 	}
 	for i := range obs.Pods {
 		pod := &obs.Pods[i]
-		since, silent := silentSince(obs, pod)
+		since, silent := stuckSince(obs, pod)
 		e := latest[pod.UID]
-		if !silent || e == nil || (passes(e.Message) && now.Sub(since) < passingFor) {
+		if !silent || e == nil || (isTransient(e.Message) && now.Sub(since) < transientPeriod) {
 			continue
 		}
 		note(e, "pod "+pod.Name)
@@ -381,7 +381,7 @@ func collectEvents(obs *Observation, found findings, now time.Time) {
 		if !lacksPods(obs, job) {
 			continue
 		}
-		if e := latest[job.UID]; e != nil && obs.EventsAt.Sub(eventTime(e).Add(obs.ahead(job))) < eventsValid {
+		if e := latest[job.UID]; e != nil && obs.EventsAt.Sub(eventTime(e).Add(obs.clockOffset(job))) < jobEventMaxAge {
 			note(e, "Job "+job.Name)
 		}
 	}
@@ -404,12 +404,12 @@ func eventTime(e *corev1.Event) time.Time {
 
 // collectCrashes adds the workers that end with an error and that their Job starts again. A crash counts until the
 // worker that took its place has stood for a while; pods lost with their node are not their own fault.
-func collectCrashes(obs *Observation, found findings, now time.Time) {
+func collectCrashes(obs *Observation, found problems, now time.Time) {
 	if obs.WorkerJob == nil || isFinished(obs.WorkerJob) {
 		return
 	}
 	for _, pods := range byIndex(obs.podsOf(obs.WorkerJob)) {
-		if crash := lastCrash(pods); crash != nil && !replaced(obs, pods, now) {
+		if crash := lastCrash(pods); crash != nil && !hasReplacement(obs, pods, now) {
 			found.add(v2.ReasonCrashLoopBackOff, headline(exitCause(obs, crash)), "pod "+crash.Name)
 		}
 	}
@@ -434,17 +434,17 @@ func byIndex(pods []*corev1.Pod) map[string][]*corev1.Pod {
 // lastCrash is the newest pod of one index that ended with an error of its own; nil when none did.
 func lastCrash(pods []*corev1.Pod) *corev1.Pod {
 	for i := len(pods) - 1; i >= 0; i-- {
-		if p := pods[i]; isFinishedPod(p) && !wasDisrupted(p) && p.DeletionTimestamp == nil && endedBadly(p) {
+		if p := pods[i]; isFinishedPod(p) && !wasDisrupted(p) && p.DeletionTimestamp == nil && exitedNonZero(p) {
 			return p
 		}
 	}
 	return nil
 }
 
-// replaced tells whether a worker stands in the place of one that crashed.
-func replaced(obs *Observation, pods []*corev1.Pod, now time.Time) bool {
+// hasReplacement tells whether a worker stands in the place of one that crashed.
+func hasReplacement(obs *Observation, pods []*corev1.Pod, now time.Time) bool {
 	for _, pod := range pods {
-		if leftByItself(pod) || (isReady(pod) && now.Sub(obs.local(pod.UID, startedAt(pod))) >= crashGrace) {
+		if exitedCleanly(pod) || (isReady(pod) && now.Sub(obs.local(pod.UID, startedAt(pod))) >= restartedConnectTime) {
 			return true
 		}
 	}
@@ -457,12 +457,12 @@ func allPodsRun(phase string, obs *Observation, now time.Time) (bool, time.Durat
 	if obs.WorkerJob == nil || phase != v2.PhaseRunning {
 		return false, 0
 	}
-	count, again := readyForLong(obs, now)
+	count, again := likelyConnectedPods(obs, now)
 	return count >= obs.expectedPods(), again
 }
 
 // setPodsHealthy returns when to look again because the condition changes by time alone (0: never).
-func setPodsHealthy(next *v2.LocustTestStatus, obs *Observation, v *verdict, now time.Time) time.Duration {
+func setPodsHealthy(next *v2.LocustTestStatus, obs *Observation, v *podProblem, now time.Time) time.Duration {
 	run, again := allPodsRun(next.Phase, obs, now)
 	switch {
 	case next.Phase == v2.PhaseSucceeded:
@@ -473,7 +473,7 @@ func setPodsHealthy(next *v2.LocustTestStatus, obs *Observation, v *verdict, now
 		setCondition(next, now, v2.ConditionTypePodsHealthy, metav1.ConditionFalse, v.reason, headline(v.message))
 	case next.Phase == v2.PhaseFailed:
 		// What was known before the end stays: pods that go because the test ended are not a finding.
-		restamp(next, v2.ConditionTypePodsHealthy)
+		updateConditionGeneration(next, v2.ConditionTypePodsHealthy)
 	case run:
 		setCondition(next, now, v2.ConditionTypePodsHealthy, metav1.ConditionTrue, v2.ReasonPodsHealthy, "All pods run")
 	default:
@@ -484,7 +484,7 @@ func setPodsHealthy(next *v2.LocustTestStatus, obs *Observation, v *verdict, now
 }
 
 // suspendedMessage says which Jobs are suspended, and what is wrong besides.
-func suspendedMessage(obs *Observation, v *verdict) string {
+func suspendedMessage(obs *Observation, v *podProblem) string {
 	words := suspendedJobs(obs)
 	message := strings.ToUpper(words[:1]) + words[1:] + "; the test goes on when what suspended them resumes them"
 	if v != nil {

@@ -66,9 +66,9 @@ func isFinishedPod(pod *corev1.Pod) bool {
 	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed || !finishedAt(pod).IsZero()
 }
 
-// endedWell reports whether Locust has ended with code 0, whatever became of the pod's other containers. Without a
+// exitedZero reports whether Locust has ended with code 0, whatever became of the pod's other containers. Without a
 // container status the pod's phase decides.
-func endedWell(pod *corev1.Pod) bool {
+func exitedZero(pod *corev1.Pod) bool {
 	if c := mainContainer(pod); c != nil && c.State.Terminated != nil {
 		return c.State.Terminated.ExitCode == 0
 	}
@@ -131,9 +131,9 @@ func wasDisrupted(pod *corev1.Pod) bool {
 	return c != nil && c.Status == corev1.ConditionTrue
 }
 
-// endedBadly reports whether the pod has ended, and not with code 0.
-func endedBadly(pod *corev1.Pod) bool {
-	return isFinishedPod(pod) && !endedWell(pod)
+// exitedNonZero reports whether the pod has ended, and not with code 0.
+func exitedNonZero(pod *corev1.Pod) bool {
+	return isFinishedPod(pod) && !exitedZero(pod)
 }
 
 // exitCause says how a pod ended that did not end well: "exited with code 1: …", and on further lines what the cause was

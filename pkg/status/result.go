@@ -21,7 +21,7 @@ func setResult(next *v2.LocustTestStatus, prev *v2.LocustTestStatus, obs *Observ
 	case next.IsTerminal():
 		next.TestResult = resultAtEnd(prev, obs)
 		next.Progress = progressAtEnd(prev, obs)
-	case next.Phase == v2.PhaseRunning && masterGoes(obs) && finalReport(obs) != nil:
+	case next.Phase == v2.PhaseRunning && isMasterTerminating(obs) && finalReport(obs) != nil:
 		// Its Job does not say yet that the master has ended, and when it does, the pod is gone.
 		next.TestResult = resultAtEnd(prev, obs)
 		next.Progress = progressAtEnd(prev, obs)
@@ -31,8 +31,8 @@ func setResult(next *v2.LocustTestStatus, prev *v2.LocustTestStatus, obs *Observ
 	}
 }
 
-// masterGoes tells whether the master's pod is being deleted.
-func masterGoes(obs *Observation) bool {
+// isMasterTerminating tells whether the master's pod is being deleted.
+func isMasterTerminating(obs *Observation) bool {
 	return slices.ContainsFunc(obs.podsOf(obs.MasterJob), func(pod *corev1.Pod) bool { return pod.DeletionTimestamp != nil })
 }
 
@@ -45,7 +45,7 @@ func liveResult(prev *v2.LocustTestStatus, l *Locust) *v2.TestResult {
 	if r.Requests == 0 && !r.State.Loading() && !r.State.Ended() {
 		return prev.TestResult
 	}
-	return resultOf(&r.Stats, v2.ResultSourceWebAPI, l.final())
+	return resultOf(&r.Stats, v2.ResultSourceWebAPI, l.isFinal())
 }
 
 // resultAtEnd is the reporter's word, or what the master told last.
@@ -153,7 +153,7 @@ func endedAfter(prev *v2.LocustTestStatus, last *v2.Progress, planned *metav1.Du
 // loadStart is when the load was first seen at work; that of a new load when the one before had ended.
 func loadStart(prev *v2.LocustTestStatus, obs *Observation) *metav1.Time {
 	ended := prev.TestResult != nil && prev.TestResult.Final
-	if prev.Progress != nil && prev.Progress.StartTime != nil && !ended && !obs.Locust.LoadSeen.After(prev.Progress.StartTime.Add(time.Second)) {
+	if prev.Progress != nil && prev.Progress.StartTime != nil && !ended && !obs.Locust.LoadSeenAt.After(prev.Progress.StartTime.Add(time.Second)) {
 		return prev.Progress.StartTime
 	}
 	at := metav1.NewTime(obs.Locust.At.Truncate(time.Second))
@@ -177,14 +177,14 @@ func progressAtEnd(prev *v2.LocustTestStatus, obs *Observation) *v2.Progress {
 }
 
 func setTargets(p *v2.Progress, obs *Observation, r *report.Report) {
-	load := loadOf(obs, r)
+	load := targetLoad(obs, r)
 	p.TargetUsers = load.Users
 	p.Duration = duration(load.RunTime)
 }
 
-// loadOf is how much load is asked for, and for how long: by Locust's own word once a load has begun, which may have been
+// targetLoad is how much load is asked for, and for how long: by Locust's own word once a load has begun, which may have been
 // asked for in the web UI, and by the arguments until then. With a load shape neither is known.
-func loadOf(obs *Observation, r *report.Report) resources.Load {
+func targetLoad(obs *Observation, r *report.Report) resources.Load {
 	var load resources.Load
 	t := r.Target
 	if t != nil && t.Shape {

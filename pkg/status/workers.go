@@ -15,28 +15,28 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/locust/report"
 )
 
-// leaveGrace is how long workers that ended by themselves with code 0 still count as connected while the
+// workerExitGracePeriod is how long workers that ended by themselves with code 0 still count as connected while the
 // master runs on. At the end of a test the master sends its workers home about a second before it ends
 // itself: that is no loss.
-const leaveGrace = 10 * time.Second
+const workerExitGracePeriod = 10 * time.Second
 
 const (
-	// missGrace is how long a worker whose pod is well may be missed by the master before it counts as missing.
-	missGrace = 6 * time.Second
-	// settledAfter is how long a pod must have been running for that.
-	settledAfter = 15 * time.Second
-	// joinTime is how long a worker's container has to run before it counts as connected: Locust needs a second or
+	// heartbeatGracePeriod is how long a worker whose pod is well may be missed by the master before it counts as missing.
+	heartbeatGracePeriod = 6 * time.Second
+	// longReadyAge is how long a pod must have been running for that.
+	longReadyAge = 15 * time.Second
+	// connectTime is how long a worker's container has to run before it counts as connected: Locust needs a second or
 	// two to load the locustfile and to connect, or to fail at it.
-	joinTime = 3 * time.Second
-	// crashGrace is the same for a worker that takes the place of one that ended with an error.
-	crashGrace = 15 * time.Second
+	connectTime = 3 * time.Second
+	// restartedConnectTime is the same for a worker that takes the place of one that ended with an error.
+	restartedConnectTime = 15 * time.Second
 )
 
 // sourceReadyPods tells users where the number of workers comes from, when it is not Locust's master.
 const sourceReadyPods = "counted from the worker Job's ready pods"
 
-// sourceNone tells users that nobody has told yet.
-const sourceNone = " (Locust's web API has not answered yet)"
+// sourceUnknown tells users that nobody has told yet.
+const sourceUnknown = " (Locust's web API has not answered yet)"
 
 // notReplaced tells users that the worker Job has grown to its bound.
 const notReplaced = "; lost workers are not replaced any more"
@@ -46,32 +46,32 @@ type workerCount struct {
 	connected int32
 	// source tells users where the number comes from; empty when it is the word of Locust's master.
 	source string
-	// again is when to look again because the number, or its source, changes by time alone; 0: never.
-	again time.Duration
+	// requeueAfter is when to look again because the number, or its source, changes by time alone; 0: never.
+	requeueAfter time.Duration
 }
 
 // countWorkers takes the word of Locust's master. The pods are counted only while it does not answer: a pod is ready
 // when its process runs, connected or not.
 func countWorkers(prev *v2.LocustTestStatus, obs *Observation, settings Settings, now time.Time) workerCount {
-	if r := obs.Locust.fresh(settings, now); r != nil {
+	if r := obs.Locust.freshReport(settings, now); r != nil {
 		count := reportedWorkers(prev, obs, r, now)
-		count.again = soonest(count.again, settings.reportValid()-now.Sub(obs.Locust.At))
+		count.requeueAfter = soonest(count.requeueAfter, settings.reportMaxAge()-now.Sub(obs.Locust.At))
 		return count
 	}
-	if l := obs.Locust; l != nil && !l.silent(prev, obs, now) {
+	if l := obs.Locust; l != nil && !l.isUnreachable(prev, obs, now) {
 		// No answer is no news: it was not asked yet, or its start excuses it.
 		count := workerCount{connected: prev.ConnectedWorkers, source: prevSource(prev)}
-		if l.Trouble != "" {
-			count.again = l.excused(prev, obs, now)
+		if l.LastError != "" {
+			count.requeueAfter = l.startupGraceLeft(prev, obs, now)
 		}
 		return count
 	}
 	count := workerCount{source: " (" + sourceReadyPods + ")"}
 	if obs.Locust != nil {
-		count.source = " (" + sourceReadyPods + ", because Locust's web API cannot be reached: " + obs.Locust.trouble() + ")"
+		count.source = " (" + sourceReadyPods + ", because Locust's web API cannot be reached: " + obs.Locust.lastError() + ")"
 	}
-	pods, again := readyForLong(obs, now)
-	count.connected, count.again = pods*obs.perPod(), again
+	pods, again := likelyConnectedPods(obs, now)
+	count.connected, count.requeueAfter = pods*obs.perPod(), again
 	return count
 }
 
@@ -79,11 +79,11 @@ func countWorkers(prev *v2.LocustTestStatus, obs *Observation, settings Settings
 func prevSource(prev *v2.LocustTestStatus) string {
 	c := meta.FindStatusCondition(prev.Conditions, v2.ConditionTypeWorkersConnected)
 	if c == nil {
-		return sourceNone
+		return sourceUnknown
 	}
 	_, source, told := strings.Cut(c.Message, " workers connected")
 	if !told {
-		return sourceNone
+		return sourceUnknown
 	}
 	source, _, _ = strings.Cut(source, notReplaced)
 	return source
@@ -96,21 +96,21 @@ func prevSource(prev *v2.LocustTestStatus) string {
 // been well for some time, it is believed to be there for missGrace.
 func reportedWorkers(prev *v2.LocustTestStatus, obs *Observation, r *report.Report, now time.Time) workerCount {
 	if r.State.Ended() {
-		return workerCount{connected: max(r.Workers, min(prev.ConnectedWorkers, readyWorkers(obs)+leftWorkers(obs)))}
+		return workerCount{connected: max(r.Workers, min(prev.ConnectedWorkers, readyWorkers(obs)+cleanlyExitedWorkers(obs)))}
 	}
-	here := min(prev.ConnectedWorkers, settledWorkers(obs, now))
-	if left := missGrace - now.Sub(obs.Locust.WorkersChanged); left > 0 && here > r.Workers {
-		return workerCount{connected: here, again: left}
+	here := min(prev.ConnectedWorkers, longReadyWorkers(obs, now))
+	if left := heartbeatGracePeriod - now.Sub(obs.Locust.WorkersChangedAt); left > 0 && here > r.Workers {
+		return workerCount{connected: here, requeueAfter: left}
 	}
 	// The master takes as long to miss a worker that was killed; whose process is gone is not connected.
-	return workerCount{connected: min(r.Workers, startedWorkers(obs)+leftWorkers(obs))}
+	return workerCount{connected: min(r.Workers, startedWorkers(obs)+cleanlyExitedWorkers(obs))}
 }
 
-// readyForLong is how many worker pods have been ready for long enough to be connected, and when to look again because
+// likelyConnectedPods is how many worker pods have been ready for long enough to be connected, and when to look again because
 // the number changes by time alone (0: never).
 //
 // No worker is connected to a master that does not run yet, however many worker pods are ready.
-func readyForLong(obs *Observation, now time.Time) (count int32, again time.Duration) {
+func likelyConnectedPods(obs *Observation, now time.Time) (count int32, again time.Duration) {
 	if obs.WorkerJob == nil {
 		return 0, 0
 	}
@@ -118,11 +118,11 @@ func readyForLong(obs *Observation, now time.Time) (count int32, again time.Dura
 	if len(pods) == 0 {
 		return readyCount(obs.WorkerJob), 0
 	}
-	home := allLeft(pods)
+	home := allEnded(pods)
 	for _, group := range byIndex(pods) {
-		needed := joinTime
+		needed := connectTime
 		if lastCrash(group) != nil {
-			needed = crashGrace
+			needed = restartedConnectTime
 		}
 		for _, pod := range group {
 			switch {
@@ -132,10 +132,10 @@ func readyForLong(obs *Observation, now time.Time) (count int32, again time.Dura
 				} else {
 					count++
 				}
-			case leftByItself(pod) && home:
+			case exitedCleanly(pod) && home:
 				count++
-			case leftByItself(pod):
-				if left := leaveGrace - now.Sub(obs.local(pod.UID, finishedAt(pod))); left > 0 {
+			case exitedCleanly(pod):
+				if left := workerExitGracePeriod - now.Sub(obs.local(pod.UID, finishedAt(pod))); left > 0 {
 					count++
 					again = soonest(again, left)
 				}
@@ -150,16 +150,16 @@ func startedWorkers(obs *Observation) int32 {
 	return countWorkersIn(obs, func(pod *corev1.Pod) bool { return isLive(pod) && !startedAt(pod).IsZero() })
 }
 
-// settledWorkers is how many worker pods are ready and had the time to connect; one that took the place of another, a
+// longReadyWorkers is how many worker pods are ready and had the time to connect; one that took the place of another, a
 // moment ago, has yet to show that it does.
-func settledWorkers(obs *Observation, now time.Time) int32 {
+func longReadyWorkers(obs *Observation, now time.Time) int32 {
 	return countWorkersIn(obs, func(pod *corev1.Pod) bool {
-		return isReady(pod) && now.Sub(obs.local(pod.UID, startedAt(pod))) >= settledAfter
+		return isReady(pod) && now.Sub(obs.local(pod.UID, startedAt(pod))) >= longReadyAge
 	})
 }
 
-// leftWorkers is how many workers have ended by themselves.
-func leftWorkers(obs *Observation) int32 { return countWorkersIn(obs, leftByItself) }
+// cleanlyExitedWorkers is how many workers have ended by themselves.
+func cleanlyExitedWorkers(obs *Observation) int32 { return countWorkersIn(obs, exitedCleanly) }
 
 // countWorkersIn counts the workers of worker pods.
 func countWorkersIn(obs *Observation, fits func(*corev1.Pod) bool) int32 {
@@ -177,14 +177,14 @@ func countPods(obs *Observation, fits func(*corev1.Pod) bool) int32 {
 	return n
 }
 
-// allLeft tells whether no worker is left: those that ended by themselves were sent home by the master, and the test ends.
-func allLeft(pods []*corev1.Pod) bool {
+// allEnded tells whether no worker is left: those that ended by themselves were sent home by the master, and the test ends.
+func allEnded(pods []*corev1.Pod) bool {
 	return !slices.ContainsFunc(pods, isLive)
 }
 
-// lastedLongEnough tells whether the workers can have been connected to the master: one that ended well had them, and
+// ranLongEnoughToConnect tells whether the workers can have been connected to the master: one that ended well had them, and
 // one that failed at once had not.
-func lastedLongEnough(next *v2.LocustTestStatus, obs *Observation) bool {
+func ranLongEnoughToConnect(next *v2.LocustTestStatus, obs *Observation) bool {
 	if next.StartTime.IsZero() || next.CompletionTime == nil {
 		return false
 	}
@@ -192,12 +192,12 @@ func lastedLongEnough(next *v2.LocustTestStatus, obs *Observation) bool {
 	if pod := startedMaster(obs); pod != nil {
 		started = obs.local(pod.UID, startedAt(pod))
 	}
-	return next.Phase == v2.PhaseSucceeded || runEndedAt(next, obs).Sub(started) >= 2*joinTime
+	return next.Phase == v2.PhaseSucceeded || runEndedAt(next, obs).Sub(started) >= 2*connectTime
 }
 
-// leftByItself tells whether the worker ended with code 0 without having been deleted.
-func leftByItself(pod *corev1.Pod) bool {
-	return endedWell(pod) && pod.DeletionTimestamp == nil && !wasDisrupted(pod)
+// exitedCleanly tells whether the worker ended with code 0 without having been deleted.
+func exitedCleanly(pod *corev1.Pod) bool {
+	return exitedZero(pod) && pod.DeletionTimestamp == nil && !wasDisrupted(pod)
 }
 
 // workersAtEnd is how many workers were with the master when the test ended, by the operator's clock, read from the pods
@@ -212,7 +212,7 @@ func workersAtEnd(obs *Observation, end time.Time) int32 {
 		if finished.IsZero() && pod.DeletionTimestamp != nil {
 			continue
 		}
-		if finished.IsZero() || !finished.Before(end.Add(-leaveGrace)) {
+		if finished.IsZero() || !finished.Before(end.Add(-workerExitGracePeriod)) {
 			count++
 		}
 	}
@@ -232,9 +232,9 @@ func allConnectedOnce(prev *v2.LocustTestStatus) bool {
 	return c != nil && c.Reason != v2.ReasonWaitingForWorkers
 }
 
-// underWay tells whether the start-up is over: all workers have been connected once, and not all of them are gone. A
+// isStartupOver tells whether the start-up is over: all workers have been connected once, and not all of them are gone. A
 // worker that takes its time to fail may have counted as connected before.
-func underWay(s *v2.LocustTestStatus, connected int32) bool {
+func isStartupOver(s *v2.LocustTestStatus, connected int32) bool {
 	return allConnectedOnce(s) && connected > 0
 }
 
@@ -247,12 +247,12 @@ func frozenWorkers(next *v2.LocustTestStatus, prev *v2.LocustTestStatus, obs *Ob
 		return workerCount{connected: min(final.Workers, most)}
 	}
 	count := workerCount{connected: prev.ConnectedWorkers, source: prevSource(prev)}
-	if count.source == sourceNone {
+	if count.source == sourceUnknown {
 		count.source = " (Locust's web API never answered)"
 	}
 	// What was observed counts, and so does that nobody listened until a master failed: it may have failed to load.
-	observed := obs.Locust != nil && obs.Locust.Report != nil || next.Phase == v2.PhaseFailed && obs.Locust.unheard()
-	if !observed && lastedLongEnough(next, obs) {
+	observed := obs.Locust != nil && obs.Locust.Report != nil || next.Phase == v2.PhaseFailed && obs.Locust.neverListened()
+	if !observed && ranLongEnoughToConnect(next, obs) {
 		if left := workersAtEnd(obs, runEndedAt(next, obs)); left > count.connected {
 			count = workerCount{connected: left, source: " (" + sourceReadyPods + ")"}
 		}
@@ -280,14 +280,14 @@ func setWorkers(next *v2.LocustTestStatus, prev *v2.LocustTestStatus, obs *Obser
 		reason = v2.ReasonWorkersMissing
 	}
 	message := next.Workers + " workers connected" + count.source
-	if next.Phase == v2.PhaseRunning && next.ConnectedWorkers < next.ExpectedWorkers && mayNotGrow(obs, now) {
-		message += fmt.Sprintf("%s, because %d have ended or been deleted; their logs show why", notReplaced, mostCompletions(obs, now)-obs.expectedPods())
+	if next.Phase == v2.PhaseRunning && next.ConnectedWorkers < next.ExpectedWorkers && isAtCompletionsLimit(obs, now) {
+		message += fmt.Sprintf("%s, because %d have ended or been deleted; their logs show why", notReplaced, completionsLimit(obs, now)-obs.expectedPods())
 	}
 	if next.StartTime.IsZero() && next.ConnectedWorkers == 0 {
 		message = "Waiting for workers to connect"
 	}
 	setCondition(next, now, v2.ConditionTypeWorkersConnected, status, reason, message)
-	return count.again
+	return count.requeueAfter
 }
 
 func workersColumn(connected, expected int32) string {
