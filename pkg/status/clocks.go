@@ -7,29 +7,29 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// watchLag is how long a change may take from its own time, which has whole seconds, to the operator's cache.
+// watchLag bounds how late the operator's cache shows a change; it includes the rounding of the change's time to seconds.
 const watchLag = 2 * time.Second
 
-// Clocks converts the times in a test's objects to the operator's clock. They come from the clocks of the API server, of
-// controllers and of nodes, which may differ from it; ages are differences of two times of one clock.
+// Clocks converts the times in a test's objects to the operator's clock, so that ages are differences of two times of one
+// clock. The times are set by the API server, controllers and nodes, whose clocks may differ from the operator's.
 //
-// A time that an observation shows for the first time is that of something that has happened since the observation before.
-// Where clocks agree it is between the two, and is left as it is; otherwise clocks differ, and it counts from the observation
-// that shows it first. In the first observation since the operator started only times in the future do.
+// A time that an observation contains for the first time belongs to a change since the previous observation. If it is between
+// the two observations, it is kept; otherwise the clocks differ, and it is replaced by the time of the observation that
+// contains it first. The first observation since the operator started replaces only times in the future.
 type Clocks struct {
-	// observed is when the newest observation was made.
+	// observed is the time of the newest observation.
 	observed time.Time
-	// local has the converted times.
+	// local maps an object's time to the operator's clock, in nanoseconds.
 	local map[objectTime]int64
 }
 
-// objectTime is one time in one object, in nanoseconds.
+// objectTime is a time in an object, in nanoseconds.
 type objectTime struct {
 	object types.UID
 	at     int64
 }
 
-// Observe takes the times of an observation made now.
+// Observe records the times of an observation made now.
 func (c *Clocks) Observe(obs *Observation, now time.Time) {
 	if c.local == nil {
 		c.local = map[objectTime]int64{}
@@ -48,7 +48,7 @@ func (c *Clocks) Observe(obs *Observation, now time.Time) {
 	}
 }
 
-// forget drops what the observation does not show any more.
+// forget drops the times that the observation no longer contains.
 func (c *Clocks) forget(obs *Observation) {
 	current := map[objectTime]int64{}
 	eachTime(obs, func(object types.UID, at time.Time) {
@@ -58,7 +58,7 @@ func (c *Clocks) forget(obs *Observation) {
 	c.local = current
 }
 
-// toOperatorClock is a time of another clock by the operator's: the time itself if that is possible, else now.
+// toOperatorClock converts a time of another clock: it returns the time itself if it is possible, else now.
 func toOperatorClock(at, before, now time.Time) time.Time {
 	if at.After(now) || !before.IsZero() && at.Before(before.Add(-watchLag)) {
 		return now
@@ -66,7 +66,7 @@ func toOperatorClock(at, before, now time.Time) time.Time {
 	return at
 }
 
-// eachTime calls found for each time of the observation's objects from which an age is measured.
+// eachTime calls found for each time in the observation's objects from which an age is measured.
 func eachTime(obs *Observation, found func(object types.UID, at time.Time)) {
 	if obs.Service != nil {
 		found(obs.Service.UID, obs.Service.CreationTimestamp.Time)
@@ -100,7 +100,7 @@ func eachTime(obs *Observation, found func(object types.UID, at time.Time)) {
 	}
 }
 
-// local is a time of an object by the operator's clock.
+// local converts a time of an object to the operator's clock.
 func (o *Observation) local(object types.UID, at time.Time) time.Time {
 	c := o.Clocks
 	if c == nil || at.IsZero() {
@@ -109,12 +109,12 @@ func (o *Observation) local(object types.UID, at time.Time) time.Time {
 	if local, known := c.local[objectTime{object, at.UnixNano()}]; known {
 		return time.Unix(0, local)
 	}
-	// It is of an object that was created after the observation.
+	// The object was created after the observation.
 	return toOperatorClock(at, c.observed, c.observed)
 }
 
-// clockOffset is how far the operator's clock is ahead of the one that the Job's creation was recorded by: that of the API server,
-// and as a rule of the Job controller.
+// clockOffset returns how far the operator's clock is ahead of the API server's, by the Job's creation time. The Job controller
+// usually has the same clock as the API server.
 func (o *Observation) clockOffset(job *batchv1.Job) time.Duration {
 	created := job.CreationTimestamp.Time
 	return o.local(job.UID, created).Sub(created)

@@ -9,7 +9,7 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/locust/report"
 )
 
-// noRequests returns why the load counts as one without requests; empty when it does not.
+// noRequests returns the message of NoRequests; empty if the reason does not apply.
 func noRequests(obs *Observation, view loadView) string {
 	if view.requests > 0 {
 		return ""
@@ -38,7 +38,7 @@ func noRequests(obs *Observation, view loadView) string {
 	return text + "; check --host, the target and the workers' logs (users that fire no request events need spec.loadGuarantee: None)"
 }
 
-// workerCause is why a worker ended with an error, in one line; empty when none did.
+// workerCause returns in one line why a worker failed; empty if none did.
 func workerCause(obs *Observation) string {
 	for _, pod := range obs.podsOf(obs.WorkerJob) {
 		if cause := exitCause(obs, pod); cause != "" {
@@ -48,8 +48,8 @@ func workerCause(obs *Observation) string {
 	return ""
 }
 
-// cutShort returns why the load ended before its end; empty when it did not. Where neither the reporter nor the run time
-// shows who ended it, unknown is true.
+// cutShort returns why the load ended early; empty if it did not. unknown is true if neither the reporter nor the run time shows
+// what ended the load.
 func cutShort(obs *Observation, settings Settings, view loadView) (why string, unknown bool) {
 	after := ""
 	if view.elapsed >= 0 {
@@ -73,12 +73,12 @@ func cutShort(obs *Observation, settings Settings, view loadView) (why string, u
 			if view.masterEnded {
 				return "the master's process ended during the load" + after, false
 			}
-			return "", false // the state is older than the rest of the answer
+			return "", false // the cached state is older than the rest of the report
 		case report.EndedByRunTime, report.EndedByShape, report.EndedByWebUI, report.EndedByLocustfile:
 			return "", false
 		case report.EndedByMain:
 		default:
-			view.endUnseen = true // a later reporter's, or the user's own
+			view.endUnseen = true // of a newer reporter, or the user's own
 		}
 	}
 	unknown = view.masterEnded && (view.delivery == nil || view.endUnseen)
@@ -96,7 +96,7 @@ func cutShort(obs *Observation, settings Settings, view loadView) (why string, u
 	return "", false
 }
 
-// allLost is the cause of a load that ended for want of workers.
+// allLost returns the cause of a load that ended because it had no workers left.
 func allLost(obs *Observation, after string) string {
 	text := "all workers were lost, and so Locust ended the load" + after
 	if cause := workerCause(obs); cause != "" {
@@ -110,24 +110,24 @@ func endedByWorkersQuit(view loadView) bool {
 	return view.delivery != nil && view.delivery.EndedBy == report.EndedByWorkersQuit
 }
 
-// workersQuitCleanly reports whether workers quit by their own code, after requests: the last one that ended did so by itself, with
-// code 0, when the load ended.
+// workersQuitCleanly reports whether the locustfile ended the workers after requests: the last worker that ended exited cleanly
+// when the load ended.
 func workersQuitCleanly(obs *Observation, view loadView) bool {
 	var last time.Time
-	well := false
+	clean := false
 	for _, pod := range obs.podsOf(obs.WorkerJob) {
 		started, ended := view.podTimes(obs, pod)
 		if !started.Before(view.endedAt) || ended.IsZero() || ended.Before(last) || ended.After(view.endedAt.Add(workerExitGracePeriod)) {
 			continue
 		}
-		well = exitedCleanly(pod) || well && ended.Equal(last)
+		clean = exitedCleanly(pod) || clean && ended.Equal(last)
 		last = ended
 	}
-	return view.requests > 0 && well && !last.Before(view.endedAt.Add(-workerExitGracePeriod))
+	return view.requests > 0 && clean && !last.Before(view.endedAt.Add(-workerExitGracePeriod))
 }
 
-// podTimes are when a pod's Locust container started, and when it ended or before that the pod was deleted, by the clock of
-// the view; zero where that is not so.
+// podTimes returns when a pod's Locust container started, and when it ended or, if earlier, its pod was deleted, by the clock of
+// the view; zero for times that have not come.
 func (view *loadView) podTimes(obs *Observation, pod *corev1.Pod) (started, ended time.Time) {
 	local := func(at time.Time) time.Time {
 		if view.masterClock {
@@ -144,13 +144,12 @@ func (view *loadView) podTimes(obs *Observation, pod *corev1.Pod) (started, ende
 	return started, ended
 }
 
-// workersGone reports whether the load ended because its workers were lost. Without the reporter that is so when none of
-// them is left.
+// workersGone reports whether the load ended because its workers were lost. Without a reporter it checks that none is left.
 func workersGone(obs *Observation, view loadView) bool {
 	if d := view.delivery; d != nil {
 		return d.EndedBy == report.EndedByWorkersMissing || endedByWorkersQuit(view) && !workersQuitCleanly(obs, view)
 	}
-	if view.workersLeft >= 0 { // an older reporter's
+	if view.workersLeft >= 0 { // from an older reporter
 		return view.workersLeft == 0 && !workersQuitCleanly(obs, view)
 	}
 	if view.masterEnded || obs.Locust == nil || obs.Locust.Report == nil || obs.Locust.Report.State != report.StateStopped {
@@ -162,7 +161,7 @@ func workersGone(obs *Observation, view loadView) bool {
 	}) == 0
 }
 
-// awaitsWorkersEnd reports whether pods of workers that the load had are not known to have ended.
+// awaitsWorkersEnd reports whether the end of some of the load's worker pods has not been observed yet.
 func awaitsWorkersEnd(obs *Observation, view loadView) bool {
 	return countPods(obs, func(pod *corev1.Pod) bool {
 		started, _ := view.podTimes(obs, pod)
@@ -170,7 +169,7 @@ func awaitsWorkersEnd(obs *Observation, view loadView) bool {
 	}) > 0
 }
 
-// usersMissing returns how many users were missing; empty when none were, or it is not known.
+// usersMissing returns the message of UsersMissing; empty if no users were missing, or it is not known.
 func usersMissing(view loadView) string {
 	if view.delivery == nil || view.delivery.Missing == nil || view.shape {
 		return ""
@@ -179,7 +178,7 @@ func usersMissing(view loadView) string {
 	return fmt.Sprintf("for 30s or more only %d of %d users were at work", m.Users, m.Due)
 }
 
-// workersLost is how many workers were lost during the load. Those that ended by themselves with code 0 were not.
+// workersLost returns how many workers were lost during the load. Workers that exited cleanly are not lost.
 func workersLost(obs *Observation, view loadView) int32 {
 	if !view.started {
 		return 0
@@ -199,7 +198,7 @@ func workersLost(obs *Observation, view loadView) int32 {
 	return max(lost, view.delivery.WorkersLost-left)
 }
 
-// lostPods is how many pods of workers ended during the load, other than by themselves with code 0.
+// lostPods returns how many worker pods ended during the load and did not exit cleanly.
 func lostPods(obs *Observation, view loadView) int32 {
 	if view.startedAt.IsZero() || view.endedAt.IsZero() {
 		return 0
@@ -212,7 +211,7 @@ func lostPods(obs *Observation, view loadView) int32 {
 	})
 }
 
-// saturated returns which worker used more processor time than measurements allow; empty when none did.
+// saturated returns the message of GeneratorSaturated; empty if the reason does not apply.
 func saturated(obs *Observation, view loadView) string {
 	if view.busiest == nil || !view.started {
 		return ""

@@ -7,34 +7,35 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/locust/report"
 )
 
-// loadView is what is known of the latest load.
+// loadView is the observed state of the latest load.
 type loadView struct {
 	started, ended bool
-	// startedAt and endedAt are zero when they are not known. They are of the operator's clock, or of the master's if
+	// startedAt and endedAt are zero if they are not known. They are times of the operator's clock, or of the master's if
 	// masterClock is true.
 	startedAt, endedAt time.Time
 	masterClock        bool
-	// elapsed is how long the load has run; negative when it is not known.
+	// elapsed is how long the load has run; negative if it is not known.
 	elapsed time.Duration
-	// maxElapsed is how long the load can have run where its start was not seen; negative when that is not known.
+	// maxElapsed bounds how long the load can have run if its start was not observed; negative if it is not known.
 	maxElapsed time.Duration
-	// runTime is what Locust itself has; nil without a limit, and when it is not known.
+	// runTime is Locust's run time; nil if there is none, or it is not known.
 	runTime *time.Duration
-	// requests have finished.
+	// requests is the number of finished requests.
 	requests int64
-	shape    bool
-	// delivery is what the reporter reports; nil without it.
+	// shape is true for a load shape.
+	shape bool
+	// delivery is the reporter's account of the load; nil without a reporter.
 	delivery *report.Delivery
 	busiest  *report.ProcessorUse
-	// workersLeft is how many workers the master had at the end of the load; -1 when it is not known.
+	// workersLeft is how many workers the master had at the end of the load; -1 if it is not known.
 	workersLeft int32
-	// lossConfirmed is true when the workers that the reporter counts as lost have had the time to show how they ended.
+	// lossConfirmed is true if the pods of the workers that the reporter counts as lost had time to show how they ended.
 	lossConfirmed bool
-	// masterEnded is true once the master has ended, and endUnseen when the delivery was reported before the load ended.
+	// masterEnded is true once the master has ended, endUnseen if the delivery was reported before the load ended.
 	masterEnded, endUnseen bool
 }
 
-// finalView is the load in the reporter's final report.
+// finalView returns the load in the reporter's final report.
 func finalView(obs *Observation, final *report.Final) loadView {
 	view := loadView{
 		started: !final.LoadStart.IsZero(), ended: true, masterEnded: true, lossConfirmed: true,
@@ -46,7 +47,7 @@ func finalView(obs *Observation, final *report.Final) loadView {
 	}
 	view.maxElapsed = view.elapsed
 	if view.endedAt.IsZero() {
-		// A snapshot of a master that was killed.
+		// The report is a snapshot: its master was killed.
 		view.endedAt = masterEnd(obs).FinishedAt.Time
 	}
 	view.runTime, view.shape = targetLoad(obs, &final.Report).RunTime, final.Target != nil && final.Target.Shape
@@ -56,7 +57,7 @@ func finalView(obs *Observation, final *report.Final) loadView {
 	return view
 }
 
-// liveView is the load as the master reported it last.
+// liveView returns the load in the master's newest report.
 func liveView(prev *v2.LocustTestStatus, obs *Observation) loadView {
 	l := obs.Locust
 	r := l.Report
@@ -68,8 +69,8 @@ func liveView(prev *v2.LocustTestStatus, obs *Observation) loadView {
 	if view.delivery != nil {
 		view.busiest = view.delivery.Busiest
 	}
-	seen := prev.Progress != nil && prev.Progress.StartTime != nil
-	view.started = r.State.Loading() || view.ended && (seen || r.Requests > 0 || r.Delivery != nil && r.Delivery.EndedBy != "")
+	startKnown := prev.Progress != nil && prev.Progress.StartTime != nil
+	view.started = r.State.Loading() || view.ended && (startKnown || r.Requests > 0 || r.Delivery != nil && r.Delivery.EndedBy != "")
 	switch {
 	case r.State.Loading():
 		view.startedAt = loadStart(prev, obs).Time
@@ -77,7 +78,7 @@ func liveView(prev *v2.LocustTestStatus, obs *Observation) loadView {
 		view.elapsed = l.At.Sub(view.startedAt)
 	case view.ended:
 		view.endedAt = l.EndedSince
-		if seen {
+		if startKnown {
 			view.startedAt = prev.Progress.StartTime.Time
 			view.elapsed = max(l.EndedSince.Sub(view.startedAt), 0)
 		}
@@ -89,10 +90,10 @@ func liveView(prev *v2.LocustTestStatus, obs *Observation) loadView {
 	return view
 }
 
-// maxObservationDelay is how late a pod's start may be observed at most. Clocks that differ do so by more.
+// maxObservationDelay bounds how late a pod's start is observed. A longer delay means that the clocks differ.
 const maxObservationDelay = 10 * time.Minute
 
-// masterStart is when the master's container started at the earliest, by the operator's clock; zero when its pod is gone.
+// masterStart returns when the master's container started at the earliest, by the operator's clock; zero if its pod is gone.
 func masterStart(obs *Observation) time.Time {
 	if pod := startedMaster(obs); pod != nil {
 		at := startedAt(pod)
@@ -104,15 +105,15 @@ func masterStart(obs *Observation) time.Time {
 	return time.Time{}
 }
 
-// lastView is the load of a master that has ended, by what it answered last.
+// lastView returns the load of a master that has ended, by its last report.
 func lastView(prev *v2.LocustTestStatus, obs *Observation, result *v2.TestResult) loadView {
 	view := loadView{masterEnded: true, workersLeft: -1, elapsed: -1, maxElapsed: -1}
 	if l := obs.Locust; l != nil && l.Report != nil {
 		view = liveView(prev, obs)
 		view.masterEnded, view.lossConfirmed = true, true
 	}
-	atWork := !view.ended
-	view.endUnseen = atWork
+	endUnseen := !view.ended
+	view.endUnseen = endUnseen
 	view.started, view.ended, view.requests = true, true, result.TotalRequests
 	p := prev.Progress
 	if p == nil || p.StartTime == nil {
@@ -126,19 +127,19 @@ func lastView(prev *v2.LocustTestStatus, obs *Observation, result *v2.TestResult
 	case result.Final && p.Elapsed != nil:
 		view.elapsed = p.Elapsed.Duration
 		view.endedAt = view.startedAt.Add(view.elapsed)
-	case atWork:
+	case endUnseen:
 		view.endedAt = masterFinish(obs)
 		view.elapsed = max(view.endedAt.Sub(view.startedAt), 0)
 	}
 	view.maxElapsed = view.elapsed
 	if start := masterStart(obs); (obs.Locust == nil || obs.Locust.LoadSeenAt.IsZero()) && !start.IsZero() && view.elapsed >= 0 {
-		// Another operator may have seen the start, or none.
+		// This operator did not observe the start of the load.
 		view.maxElapsed = max(view.endedAt.Sub(start), view.elapsed)
 	}
 	return view
 }
 
-// masterFinish is when the master ended, by the operator's clock.
+// masterFinish returns when the master ended, by the operator's clock.
 func masterFinish(obs *Observation) time.Time {
 	for _, pod := range obs.podsOf(obs.MasterJob) {
 		if at := finishedAt(pod); !at.IsZero() {

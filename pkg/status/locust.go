@@ -11,73 +11,70 @@ import (
 )
 
 const (
-	// apiStartupGracePeriod is how long the master may take to serve its web API before that is worth a word.
+	// apiStartupGracePeriod is how long a started master may be unreachable before the status reports it.
 	apiStartupGracePeriod = 15 * time.Second
-	// apiListenGracePeriod is the most that it may take while nobody listens there: it still loads the locustfile, and as a rule no
-	// worker is connected to it meanwhile. A master whose configuration file says headless never listens.
+	// apiListenGracePeriod extends apiStartupGracePeriod while the master refuses connections: it loads the locustfile, and
+	// usually has no workers connected. A master whose configuration file sets headless never listens.
 	apiListenGracePeriod = time.Minute
-	// fastPollPeriod is how long a master that waits for its workers is asked often.
+	// fastPollPeriod is how long after its start a master that waits for its workers is polled fast.
 	fastPollPeriod = 2 * time.Minute
-	// fastPollAfterChange is how long the master is asked often after a worker pod has started, or after its count of workers
-	// has changed to something else than what the pods tell.
+	// fastPollAfterChange is how long the master is polled fast after a worker pod has started, or after its number of workers
+	// has changed to one that differs from the pods.
 	fastPollAfterChange = 30 * time.Second
-	// fastPollFactor is how many times as often the master is asked while its workers come and go, but not oftener than every
-	// minPollInterval.
+	// fastPollFactor divides the poll interval while workers connect or leave; minPollInterval bounds the result.
 	fastPollFactor  = 5
 	minPollInterval = time.Second
-	// maxPollInterval is the longest time between two questions to a master that does not answer.
+	// maxPollInterval bounds the back-off for a master that does not answer.
 	maxPollInterval = 30 * time.Second
-	// lastStatsDelay is how long the last statistics of the workers may take: they send them every 3 s, and the master says
-	// that the load has stopped before (locust/stats.py, runners.py); its web API may be 2 s behind.
+	// lastStatsDelay is how late the last statistics of the workers may arrive: workers send them every 3 s, the master reports
+	// the end of the load before it has them (locust/stats.py, runners.py), and its web API caches for 2 s.
 	lastStatsDelay = 5 * time.Second
-	// slowResponse is how long an answer may take, its reading included, without the master being asked less often. Beyond it,
-	// slowFactor times as long passes until the next question: a slow master takes a tenth of a slot at most.
+	// slowResponse is how long a poll may take, including reading the body, before the master is polled less often: slowFactor
+	// times the duration of the last poll then passes until the next one, so that a slow master uses a tenth of a poll slot.
 	slowResponse = 500 * time.Millisecond
 	slowFactor   = 10
-	// useSampleInterval is how far apart two samples of a worker's use of its processor are: Locust takes them every 5 or 10 s.
+	// useSampleInterval is the time between two samples of a worker's processor use: Locust refreshes it every 5 or 10 s.
 	useSampleInterval = 10 * time.Second
 )
 
-// Locust is what the web API of the test's master told.
+// Locust is the state of a test's master by its web API.
 type Locust struct {
-	// Report is the newest answer, nil when there was none, and At is when it came.
+	// Report is the newest report, nil without one, and At is when it was received.
 	Report *report.Report
 	At     time.Time
-	// PolledAt is when the master was last asked, answered or not; zero when it was not.
+	// PolledAt is when the master was last polled, with or without a report; zero before the first poll.
 	PolledAt time.Time
-	// WorkersChangedAt is when the number of workers was last told to be another one.
+	// WorkersChangedAt is when the reported number of workers last changed.
 	WorkersChangedAt time.Time
-	// CountersUnchangedSince is since when the answers have told the same numbers of requests and failures.
+	// CountersUnchangedSince is since when the reported numbers of requests and failures have not changed.
 	CountersUnchangedSince time.Time
-	// EndedSince is since when the answers have reported that the load has ended; zero while it has not.
+	// EndedSince is since when the reports have shown that the load has ended; zero while it has not.
 	EndedSince time.Time
-	// StoppedSince is since when the answers have reported that no user is at work any more; zero while they have not.
+	// StoppedSince is since when the reports have shown that no users are running; zero while they have not.
 	StoppedSince time.Time
-	// LoadSeenAt is when the answers first reported a load at work after they had reported none; zero when a load was at work
-	// from the first answer on.
+	// LoadSeenAt is when a report first showed a running load after one without; zero if the first report showed a running load.
 	LoadSeenAt time.Time
-	// LostWorkersChangedAt is when the reporter last counted another number of lost workers.
+	// LostWorkersChangedAt is when the reporter's number of lost workers last changed.
 	LostWorkersChangedAt time.Time
-	// Busiest is the most that one worker used of a processor in two answers at least usePause apart, by the web API alone;
-	// nil when none was the busiest in both.
+	// Busiest is the highest processor use of a worker that was the busiest in two reports at least useSampleInterval apart, by the
+	// web API alone; nil if no worker was the busiest in both.
 	Busiest *report.ProcessorUse
-	// lastUse is the busiest worker at busyAt.
+	// lastUse is the last sample of the busiest worker, taken at lastUseAt.
 	lastUse   *report.ProcessorUse
 	lastUseAt time.Time
-	// PollDuration is how long the last question took, answered or not.
+	// PollDuration is the duration of the last poll, with or without a report.
 	PollDuration time.Duration
-	// LastError is why the last question was not answered; empty when it was. It does not change from one failure to the
-	// next unless the cause does.
+	// LastError is the error of the last poll; empty if it succeeded. It is the same text for the same cause.
 	LastError string
-	// RefusedAt is when nobody listened where a question went, the last time; zero when that never was.
+	// RefusedAt is when a connection was last refused; zero if none was.
 	RefusedAt time.Time
-	// Failures is how many questions in a row were not answered.
+	// Failures is the number of failed polls since the last report.
 	Failures int
-	// Unreachable is true when the master cannot be asked at all, by its own arguments; Trouble tells why.
+	// Unreachable is true if the master's arguments make its web API unreachable; LastError contains the reason.
 	Unreachable bool
 }
 
-// RecordReport takes an answer, which is not changed by anybody: it is shared.
+// RecordReport records a successful poll. The report is shared and must not be modified.
 func (l *Locust) RecordReport(r *report.Report, now time.Time) {
 	l.PolledAt = now
 	if l.Report == nil || l.Report.Workers != r.Workers {
@@ -109,7 +106,7 @@ func (l *Locust) RecordReport(r *report.Report, now time.Time) {
 	l.LastError, l.Failures = "", 0
 }
 
-// lostWorkers is how many lost workers the reporter counts.
+// lostWorkers returns the reporter's number of lost workers.
 func lostWorkers(r *report.Report) int32 {
 	if r.Delivery == nil {
 		return 0
@@ -117,7 +114,7 @@ func lostWorkers(r *report.Report) int32 {
 	return r.Delivery.WorkersLost
 }
 
-// recordProcessorUse takes a sample of the busiest worker's use of its processor.
+// recordProcessorUse samples the processor use of the busiest worker.
 func (l *Locust) recordProcessorUse(r *report.Report, now time.Time) {
 	if !r.State.Loading() || r.Busiest == nil {
 		l.lastUse = nil
@@ -134,26 +131,26 @@ func (l *Locust) recordProcessorUse(r *report.Report, now time.Time) {
 	l.lastUse, l.lastUseAt = r.Busiest, now
 }
 
-// RecordFailure notes that a question was not answered, why, and whether because nobody listened.
-func (l *Locust) RecordFailure(trouble string, refused bool, now time.Time) {
-	l.PolledAt, l.LastError, l.Failures = now, trouble, l.Failures+1
+// RecordFailure records a failed poll; refused is true if the connection was refused.
+func (l *Locust) RecordFailure(reason string, refused bool, now time.Time) {
+	l.PolledAt, l.LastError, l.Failures = now, reason, l.Failures+1
 	if refused {
 		l.RefusedAt = now
 	}
 }
 
-// neverListened tells that the master has never answered, and that nobody listened when it was asked: as far as is known no
-// worker has been connected to it.
+// neverListened reports whether the master has refused connections and has never answered: no worker is known to have been
+// connected to it.
 func (l *Locust) neverListened() bool { return l != nil && l.Report == nil && !l.RefusedAt.IsZero() }
 
-// apiStartupDeadline is when the master that runs should have started to serve its web API: later while nobody listens.
+// apiStartupDeadline returns when the running master should serve its web API; later while it refuses connections.
 func (l *Locust) apiStartupDeadline(obs *Observation) time.Time {
 	start := masterRunningSince(obs)
 	until := start.Add(apiStartupGracePeriod)
 	if !l.neverListened() {
 		return until
 	}
-	late := l.RefusedAt.Add(apiStartupGracePeriod) // its first answer may be late as well
+	late := l.RefusedAt.Add(apiStartupGracePeriod) // its first response may be slow as well
 	if most := start.Add(apiListenGracePeriod); late.After(most) {
 		late = most
 	}
@@ -163,9 +160,8 @@ func (l *Locust) apiStartupDeadline(obs *Observation) time.Time {
 	return until
 }
 
-// startupGraceLeft is how long from now on the master's start excuses its silence, not positive when it does not. Once something has
-// been told of the workers, by the master or without its word, it does not become unknown again; a master that ends
-// before leaves it unknown.
+// startupGraceLeft returns how much of the startup grace period remains; not positive if none. After a number of workers has been
+// reported, only the short period applies: the number does not become unknown again. A master that ends before leaves it unknown.
 func (l *Locust) startupGraceLeft(prev *v2.LocustTestStatus, obs *Observation, now time.Time) time.Duration {
 	start := masterRunningSince(obs)
 	switch {
@@ -177,7 +173,7 @@ func (l *Locust) startupGraceLeft(prev *v2.LocustTestStatus, obs *Observation, n
 	return l.apiStartupDeadline(obs).Sub(now)
 }
 
-// freshReport is the newest report while it is not too old to be true; nil otherwise.
+// freshReport returns the newest report; nil if it is older than reportMaxAge.
 func (l *Locust) freshReport(settings Settings, now time.Time) *report.Report {
 	if l == nil || l.Report == nil || now.Sub(l.At) >= settings.reportMaxAge() {
 		return nil
@@ -185,16 +181,16 @@ func (l *Locust) freshReport(settings Settings, now time.Time) *report.Report {
 	return l.Report
 }
 
-// reportMaxAge is how long a report is believed while no newer one comes: one lost answer is no news.
+// reportMaxAge returns how long a report is valid; a single failed poll does not invalidate it.
 func (s Settings) reportMaxAge() time.Duration { return max(3*s.PollInterval, 10*time.Second) }
 
-// isUnreachable tells that the master does not answer, and that its start is no excuse. It does not answer either when it has
-// not been asked for long, for example because its pod has no IP address.
+// isUnreachable reports whether the master does not answer and its startup grace period has passed. That includes a master that
+// has not been polled recently, for example because its pod has no IP address.
 func (l *Locust) isUnreachable(prev *v2.LocustTestStatus, obs *Observation, now time.Time) bool {
 	return l.Unreachable || ((l.LastError != "" || l.Report != nil) && l.startupGraceLeft(prev, obs, now) <= 0)
 }
 
-// lastError is why the master does not answer.
+// lastError returns why the master does not answer.
 func (l *Locust) lastError() string {
 	if l.LastError == "" {
 		return "it has not been asked lately"
@@ -202,13 +198,13 @@ func (l *Locust) lastError() string {
 	return l.LastError
 }
 
-// isFinal tells whether the newest report is the result of the whole run: the load has stopped, and no more comes in.
+// isFinal reports whether the newest report is the result of the whole run: the load has stopped, and the counters are stable.
 func (l *Locust) isFinal() bool {
 	return l.Report.State == report.StateStopped && l.Report.Exact && l.At.Sub(l.CountersUnchangedSince) >= lastStatsDelay && l.At.Sub(l.StoppedSince) >= lastStatsDelay
 }
 
-// awaitsFinal reports whether the load has ended and its final result is due. It may never come, as where the CSV is larger
-// than what is read, or the workers' users do not stop.
+// awaitsFinal reports whether the load has ended and its final result is pending. It may never arrive, for example if the CSV is
+// larger than the read limit, or users do not stop.
 func (l *Locust) awaitsFinal(now time.Time) bool {
 	since := l.StoppedSince
 	if since.IsZero() {
@@ -217,9 +213,9 @@ func (l *Locust) awaitsFinal(now time.Time) bool {
 	return l.Report.State.Ended() && !l.isFinal() && now.Sub(since) < fastPollAfterChange
 }
 
-// NextPoll tells when to ask the master of a running test again: now when it is not positive. ask is false when there
-// is no use in asking, as of a master that has no IP address yet: the API server would not find it either.
-func NextPoll(s *v2.LocustTestStatus, obs *Observation, settings Settings, now time.Time) (wait time.Duration, ask bool) {
+// NextPoll returns how long to wait before the next poll of a running test's master; not positive means that it is due. poll is
+// false if polling is useless, for example before the pod has an IP address: the API server's proxy could not connect either.
+func NextPoll(s *v2.LocustTestStatus, obs *Observation, settings Settings, now time.Time) (wait time.Duration, poll bool) {
 	l := obs.Locust
 	if l == nil || l.Unreachable || s.Phase != v2.PhaseRunning {
 		return 0, false
@@ -227,40 +223,40 @@ func NextPoll(s *v2.LocustTestStatus, obs *Observation, settings Settings, now t
 	if master := RunningMaster(obs); master == nil || master.Status.PodIP == "" {
 		return 0, false
 	}
-	every := pollInterval(s, obs, settings, now)
+	interval := pollInterval(s, obs, settings, now)
 	if l.PollDuration > slowResponse && l.Failures == 0 {
-		every = max(every, min(slowFactor*l.PollDuration, settings.slowPollInterval()))
+		interval = max(interval, min(slowFactor*l.PollDuration, settings.slowPollInterval()))
 	}
-	return l.PolledAt.Add(every).Sub(now), true
+	return l.PolledAt.Add(interval).Sub(now), true
 }
 
-// slowPollInterval is how often a master that answers is asked at least: its last report is still fresh when the next one comes.
+// slowPollInterval bounds the poll interval of a slow master that answers: its last report is still valid at the next poll.
 func (s Settings) slowPollInterval() time.Duration { return max(s.PollInterval, s.reportMaxAge()*2/3) }
 
 func pollInterval(s *v2.LocustTestStatus, obs *Observation, settings Settings, now time.Time) time.Duration {
 	l := obs.Locust
-	often := max(settings.PollInterval/fastPollFactor, minPollInterval)
+	fast := max(settings.PollInterval/fastPollFactor, minPollInterval)
 	age := now.Sub(masterRunningSince(obs))
 	young := age < fastPollPeriod
 	switch {
 	case l.neverListened() && age >= apiStartupGracePeriod && now.Before(l.apiStartupDeadline(obs)):
-		return min(settings.PollInterval, apiStartupGracePeriod/3) // a refusal excuses it until the next question, not longer
+		return min(settings.PollInterval, apiStartupGracePeriod/3) // a refusal extends the grace period only until the next poll
 	case l.Failures > 0 && age >= apiStartupGracePeriod:
 		most := maxPollInterval
 		if l.Report == nil {
-			// It starts slowly; how often it was asked while it started says nothing.
+			// It starts slowly: polls during its startup do not count for the back-off.
 			most = min(now.Sub(l.apiStartupDeadline(obs)), maxPollInterval)
 		}
 		return max(settings.PollInterval, min(settings.PollInterval<<min(l.Failures-1, 16), most))
 	case l.Report == nil, young && !allConnectedOnce(s), l.awaitsFinal(now):
-		return often
+		return fast
 	case l.Report.Workers != readyWorkers(obs) && now.Sub(l.WorkersChangedAt) < fastPollAfterChange, areWorkerPodsChanging(obs, now):
-		return often
+		return fast
 	}
 	return settings.PollInterval
 }
 
-// areWorkerPodsChanging tells whether worker pods come or go.
+// areWorkerPodsChanging reports whether a worker pod is starting or terminating.
 func areWorkerPodsChanging(obs *Observation, now time.Time) bool {
 	return slices.ContainsFunc(obs.podsOf(obs.WorkerJob), func(pod *corev1.Pod) bool {
 		since := startedAt(pod)
@@ -271,7 +267,7 @@ func areWorkerPodsChanging(obs *Observation, now time.Time) bool {
 	})
 }
 
-// RunningMaster is the pod of the master that runs, the newest when there are several; nil when none runs.
+// RunningMaster returns the newest running master pod; nil if none runs.
 func RunningMaster(obs *Observation) *corev1.Pod {
 	var newest *corev1.Pod
 	for _, pod := range obs.podsOf(obs.MasterJob) {
@@ -282,7 +278,7 @@ func RunningMaster(obs *Observation) *corev1.Pod {
 	return newest
 }
 
-// masterRunningSince is when the master that runs has started, by the operator's clock; zero when none runs.
+// masterRunningSince returns when the running master started, by the operator's clock; zero if none runs.
 func masterRunningSince(obs *Observation) time.Time {
 	master := RunningMaster(obs)
 	if master == nil {
@@ -291,10 +287,10 @@ func masterRunningSince(obs *Observation) time.Time {
 	return obs.local(master.UID, startedAt(master))
 }
 
-// readyWorkers is how many workers the ready worker pods have.
+// readyWorkers returns the number of workers in ready pods.
 func readyWorkers(obs *Observation) int32 { return countWorkersIn(obs, isReady) }
 
-// masterEnd is how the master's container ended; nil when it runs, or its pod is gone.
+// masterEnd returns the terminated state of the master's container; nil while it runs, or if its pod is gone.
 func masterEnd(obs *Observation) *corev1.ContainerStateTerminated {
 	for _, pod := range obs.podsOf(obs.MasterJob) {
 		if c := mainContainer(pod); c != nil && c.State.Terminated != nil {
@@ -304,8 +300,7 @@ func masterEnd(obs *Observation) *corev1.ContainerStateTerminated {
 	return nil
 }
 
-// finalReport is what the reporter left in the master's termination message; nil when it left nothing that can be
-// read.
+// finalReport returns the reporter's final report from the master's termination message; nil if there is none, or it is invalid.
 func finalReport(obs *Observation) *report.Final {
 	final, err := decodeFinal(obs)
 	if err != nil {
@@ -314,7 +309,7 @@ func finalReport(obs *Observation) *report.Final {
 	return final
 }
 
-// decodeFinal is finalReport, or why it cannot be read. Both are nil when there is none.
+// decodeFinal is like finalReport, and returns an error for an invalid report. Both results are nil without a report.
 func decodeFinal(obs *Observation) (*report.Final, error) {
 	end := masterEnd(obs)
 	if end == nil || !report.IsFinal(end.Message) {
