@@ -75,9 +75,9 @@ func (r *LocustTestReconciler) observeEvents(test *v2.LocustTest, mem *testState
 	if r.eventReader == nil {
 		return
 	}
-	stuck := status.Silent(&test.Status, obs, r.Clock.Now())
-	known := r.eventReader.latest(client.ObjectKeyFromObject(test), stuck.Objects)
-	mem.eventsKnown = mem.eventsKnown || len(stuck.Objects) == 0 || !known.at.IsZero()
+	stuck := status.FindStuckObjects(&test.Status, obs, r.Clock.Now())
+	known := r.eventReader.latest(client.ObjectKeyFromObject(test), stuck.UIDs)
+	mem.eventsKnown = mem.eventsKnown || len(stuck.UIDs) == 0 || !known.at.IsZero()
 	obs.Events, obs.EventsAt, obs.EventsUnread = known.events, known.at, !mem.eventsKnown
 }
 
@@ -147,7 +147,7 @@ func (x *eventReader) readNamespace(namespace string) ([]string, error) {
 	began, byObject := x.clock.Now(), map[types.UID][]corev1.Event{}
 	wanted := x.stuckObjects(namespace)
 	err := x.read(namespace, corev1.EventTypeWarning, func(e *corev1.Event) {
-		if uid := e.InvolvedObject.UID; wanted[uid] && status.Complains(e.Reason) {
+		if uid := e.InvolvedObject.UID; wanted[uid] && status.IsFailureEvent(e.Reason) {
 			byObject[uid] = append(byObject[uid], stripEvent(e))
 		}
 	})
@@ -156,7 +156,7 @@ func (x *eventReader) readNamespace(namespace string) ([]string, error) {
 	}
 	if len(byObject) > 0 {
 		err := x.read(namespace, corev1.EventTypeNormal, func(e *corev1.Event) {
-			if uid := e.InvolvedObject.UID; len(byObject[uid]) > 0 && status.ShowsProgress(e.Reason) {
+			if uid := e.InvolvedObject.UID; len(byObject[uid]) > 0 && status.IsProgressEvent(e.Reason) {
 				byObject[uid] = append(byObject[uid], stripEvent(e))
 			}
 		})

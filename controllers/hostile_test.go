@@ -179,7 +179,7 @@ func (p *polledTest) reconcile(poller *Poller) time.Duration {
 	known := p.poll.known
 	p.poll.mu.Unlock()
 	p.obs.Locust = &known
-	wait, _ := status.PollIn(&p.status, &p.obs, status.Settings{PollInterval: pollInterval}, time.Now())
+	wait, _ := status.NextPoll(&p.status, &p.obs, status.Settings{PollInterval: pollInterval}, time.Now())
 	p.poll.setTarget(targetOf(&p.test, &p.obs))
 	return poller.schedule(&p.poll, &p.test, wait)
 }
@@ -272,7 +272,7 @@ func pollNeighbours(t *testing.T, m *masterServer, hostile, namespaces int, last
 	}
 	for i := range honest {
 		p := newPolledTest(fmt.Sprintf("honest%d", i%5), "honest", fmt.Sprintf("good%d", i))
-		p.poll.known.Answered(&report.Report{State: report.StateRunning, Workers: 2}, time.Now().Add(-time.Minute)) // with all workers
+		p.poll.known.RecordReport(&report.Report{State: report.StateRunning, Workers: 2}, time.Now().Add(-time.Minute)) // with all workers
 		tests = append(tests, p)
 	}
 	began := time.Now()
@@ -339,7 +339,7 @@ func TestPoller_Memory(t *testing.T) {
 	t.Logf("heap growth %s", most)
 	most.below(t, 40)
 	for _, p := range tests {
-		if p.poll.known.Trouble == "" {
+		if p.poll.known.LastError == "" {
 			assert.Contains(t, []report.State{report.StateRunning, report.StateStopped}, p.poll.known.Report.State)
 		}
 	}

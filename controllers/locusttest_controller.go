@@ -90,7 +90,7 @@ func (r *LocustTestReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 	if err != nil {
 		return result, first(err, ensured)
 	}
-	due := soonest(derived.WakeUp, plan.Again, refreshIn, pollIn, mem.recheck, mem.forgetIn(&derived.Status))
+	due := soonest(derived.RequeueAfter, plan.RequeueAfter, refreshIn, pollIn, mem.recheck, mem.forgetIn(&derived.Status))
 	if ensured != nil {
 		// A failed write must delay neither polls nor status refreshes.
 		r.backOff.dueIn(req, due)

@@ -38,7 +38,7 @@ const (
 // observe collects the state of the test: from the cache, from recent writes, from the background observers, and from the API
 // server only if an expected object is missing from the cache.
 func (r *LocustTestReconciler) observe(ctx context.Context, test *v2.LocustTest, mem *testState) (*status.Observation, error) {
-	obs := &status.Observation{Test: test, Unwatched: !mem.observedBefore}
+	obs := &status.Observation{Test: test, FirstObservation: !mem.observedBefore}
 	if err := r.observeObjects(ctx, test, mem, obs); err != nil {
 		return nil, err
 	}
@@ -237,7 +237,7 @@ func (r *LocustTestReconciler) observeDNSWait(mem *testState, obs *status.Observ
 	case len(obs.Predecessors) > 0:
 		mem.predecessorsSeenAt = now
 	case !mem.predecessorsSeenAt.IsZero():
-		obs.Settling = max(dnsTTL-now.Sub(mem.predecessorsSeenAt), 0)
+		obs.DNSCacheWait = max(dnsTTL-now.Sub(mem.predecessorsSeenAt), 0)
 	}
 }
 

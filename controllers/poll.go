@@ -65,7 +65,7 @@ func (r *LocustTestReconciler) observeLocust(test *v2.LocustTest, mem *testState
 		return
 	}
 	if api := resources.WebAPIFor(&obs.Run.Spec); api.Unreachable != "" {
-		obs.Locust = &status.Locust{Hopeless: true, Trouble: api.Unreachable}
+		obs.Locust = &status.Locust{Unreachable: true, LastError: api.Unreachable}
 		return
 	}
 	mem.poll.mu.Lock()
@@ -76,7 +76,7 @@ func (r *LocustTestReconciler) observeLocust(test *v2.LocustTest, mem *testState
 
 // poll starts a poll if one is due and returns the time until the next; zero if the result will trigger the reconcile.
 func (r *LocustTestReconciler) poll(test *v2.LocustTest, mem *testState, obs *status.Observation, derived *status.Derivation) time.Duration {
-	wait, wanted := status.PollIn(&derived.Status, obs, r.Settings, r.Clock.Now())
+	wait, wanted := status.NextPoll(&derived.Status, obs, r.Settings, r.Clock.Now())
 	if !wanted {
 		mem.poll.setTarget(locust.Target{})
 		return 0
@@ -141,11 +141,11 @@ func (p *Poller) poll(state *masterPoll, test types.NamespacedName) {
 	state.mu.Lock()
 	state.busy = false
 	state.jitter = time.Duration((2*rand.Float64() - 1) * float64(p.spread))
-	state.known.Took = took
+	state.known.PollDuration = took
 	if err != nil {
-		state.known.Unanswered(locust.Reason(err), errors.Is(err, locust.ErrRefused), now)
+		state.known.RecordFailure(locust.Reason(err), errors.Is(err, locust.ErrRefused), now)
 	} else {
-		state.known.Answered(stats, now)
+		state.known.RecordReport(stats, now)
 	}
 	state.mu.Unlock()
 	p.enqueue(test)

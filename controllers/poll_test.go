@@ -77,13 +77,13 @@ func TestPoller_Known(t *testing.T) {
 		err = errors.New("something else")
 		known = poll()
 		assert.Equal(t, began, known.RefusedAt, "the time of the earlier refusal")
-		assert.Equal(t, "the request failed", known.Trouble)
+		assert.Equal(t, "the request failed", known.LastError)
 		assert.Equal(t, 2, known.Failures)
 
 		response, err = &report.Report{Workers: 2}, nil
 		known = poll()
 		assert.Equal(t, response, known.Report)
-		assert.Empty(t, known.Trouble)
+		assert.Empty(t, known.LastError)
 		assert.Zero(t, known.Failures)
 	})
 }

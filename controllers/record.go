@@ -49,10 +49,10 @@ func (r *LocustTestReconciler) record(ctx context.Context, test *v2.LocustTest, 
 	r.Metrics.Operator.StatusWrite(writeLabels(change, err))
 	switch {
 	case apierrors.IsNotFound(err):
-		derived.WakeUp = 0
+		derived.RequeueAfter = 0
 		return 0, r.explainNotFound(ctx, test, err)
 	case apierrors.IsConflict(err):
-		derived.WakeUp = 0
+		derived.RequeueAfter = 0
 		return conflictWait, nil
 	case err != nil:
 		return 0, fmt.Errorf("write status of test %s/%s: %w", test.Namespace, test.Name, err)

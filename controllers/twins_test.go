@@ -193,7 +193,7 @@ func TestEnsureFails_PollsContinue(t *testing.T) {
 		require.ErrorContains(t, err, "orphan")
 		wait := f.reconciler.backOff.When(request)
 		assert.LessOrEqual(t, wait, 5500*time.Millisecond)
-		f.reconciler.states.getOrCreate(f.test).poll.known.Asked = time.Time{} // as if the interval had passed
+		f.reconciler.states.getOrCreate(f.test).poll.known.PolledAt = time.Time{} // as if the interval had passed
 	}
 	require.Equal(t, v2.PhaseRunning, f.phase())
 	assert.EqualValues(t, 1, f.test.Status.TestResult.TotalRequests)

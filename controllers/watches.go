@@ -66,7 +66,7 @@ func enqueueTest(compare func(was, is client.Object) urgency, gone urgency) hand
 		// appears after a broken watch may have failed already.
 		CreateFunc: func(_ context.Context, e event.CreateEvent, q queue) {
 			when := enqueueWhenIdle
-			if pod, ok := e.Object.(*corev1.Pod); ok && !e.IsInInitialList && !status.GoesWell(pod) {
+			if pod, ok := e.Object.(*corev1.Pod); ok && !e.IsInInitialList && !status.IsHealthy(pod) {
 				when = enqueueBatched
 			}
 			enqueue(e.Object, q, when)
@@ -98,7 +98,7 @@ func comparePods(was, is client.Object) urgency {
 		return enqueueNever
 	case status.EndsRun(a, b):
 		return enqueueImmediately
-	case sameMeta(a, b) && status.GoesWell(a) && status.GoesWell(b):
+	case sameMeta(a, b) && status.IsHealthy(a) && status.IsHealthy(b):
 		return enqueueWhenIdle
 	}
 	return enqueueBatched

@@ -8,8 +8,8 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
 )
 
-// grow gives a running scene so many workers.
-func (s *scene) grow(workers int) *scene {
+// scaleWorkers gives a running scene so many workers.
+func (s *fixture) scaleWorkers(workers int) *fixture {
 	n := int32(workers)
 	s.obs.Test.Spec.Worker.Replicas, s.obs.Run.Spec.Worker.Replicas = n, n
 	s.obs.WorkerJob.Spec.Completions, s.obs.WorkerJob.Spec.Parallelism = &n, &n
@@ -24,7 +24,7 @@ func (s *scene) grow(workers int) *scene {
 // BenchmarkDerive is what one reconcile thinks: plan, derivation and comparison.
 func BenchmarkDerive(b *testing.B) {
 	for _, workers := range []int{5, 20, 100} {
-		for name, s := range map[string]*scene{"running": running(b).grow(workers), "starting": created(b)} {
+		for name, s := range map[string]*fixture{"running": running(b).scaleWorkers(workers), "starting": created(b)} {
 			if name == "starting" && workers != 5 {
 				continue
 			}

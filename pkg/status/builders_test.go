@@ -21,8 +21,8 @@ var t0 = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
 var settings = Settings{StartupDeadline: 5 * time.Minute, PollInterval: 5 * time.Second}
 
-// scene is a test with its objects; each test changes only what matters to it.
-type scene struct {
+// fixture is a test with its objects; each test changes only what matters to it.
+type fixture struct {
 	t    testing.TB
 	obs  Observation
 	prev v2.LocustTestStatus
@@ -30,19 +30,19 @@ type scene struct {
 	keepEventsAt bool
 }
 
-// fresh is a test that nothing has been done about, with 3 workers.
-func fresh(t testing.TB) *scene {
+// newFixture is a test that nothing has been done about, with 3 workers.
+func newFixture(t testing.TB) *fixture {
 	test := &v2.LocustTest{ObjectMeta: metav1.ObjectMeta{Name: "shop", Namespace: "load", UID: "test-uid", Generation: 1, CreationTimestamp: metav1.NewTime(t0)}}
 	test.Spec.Image = "locust"
 	test.Spec.Master.Command = "--locustfile /lotest/src/t.py"
 	test.Spec.Worker.Command = "--locustfile /lotest/src/t.py"
 	test.Spec.Worker.Replicas = 3
-	return &scene{t: t, obs: Observation{Test: test}}
+	return &fixture{t: t, obs: Observation{Test: test}}
 }
 
 // created is a test whose objects exist, and nothing runs.
-func created(t testing.TB) *scene {
-	s := fresh(t)
+func created(t testing.TB) *fixture {
+	s := newFixture(t)
 	s.prev = InitializeStatus(s.obs.Test, t0)
 	s.obs.Run = &resources.Run{Spec: *s.obs.Test.Spec.DeepCopy(), Generation: 1}
 	s.obs.Service = &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "shop-master"}}
@@ -57,7 +57,7 @@ func created(t testing.TB) *scene {
 }
 
 // running is a test whose pods all run, since t0+10s.
-func running(t testing.TB) *scene {
+func running(t testing.TB) *fixture {
 	s := created(t)
 	s.runMaster(t0.Add(10 * time.Second))
 	for i := range 3 {
@@ -69,7 +69,7 @@ func running(t testing.TB) *scene {
 }
 
 // derive moves the scene on: the next status becomes the previous one.
-func (s *scene) derive(now time.Time) Derivation {
+func (s *fixture) derive(now time.Time) Derivation {
 	s.t.Helper()
 	before := s.prev.DeepCopy()
 	if !s.keepEventsAt {
@@ -83,7 +83,7 @@ func (s *scene) derive(now time.Time) Derivation {
 	return d
 }
 
-func (s *scene) job(name string, parallelism int32) *batchv1.Job {
+func (s *fixture) job(name string, parallelism int32) *batchv1.Job {
 	zero := int32(0)
 	return &batchv1.Job{
 		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "load", UID: types.UID(name + "-uid"), CreationTimestamp: metav1.NewTime(t0)},
@@ -92,7 +92,7 @@ func (s *scene) job(name string, parallelism int32) *batchv1.Job {
 	}
 }
 
-func (s *scene) pod(role resources.Role, index int) *corev1.Pod {
+func (s *fixture) pod(role resources.Role, index int) *corev1.Pod {
 	job := "shop-" + string(role)
 	name := job + "-" + strconv.Itoa(index)
 	yes := true
@@ -114,24 +114,24 @@ func (s *scene) pod(role resources.Role, index int) *corev1.Pod {
 	return &s.obs.Pods[len(s.obs.Pods)-1]
 }
 
-func (s *scene) master() *corev1.Pod { return &s.obs.Pods[0] }
+func (s *fixture) master() *corev1.Pod { return &s.obs.Pods[0] }
 
-func (s *scene) worker(i int) *corev1.Pod { return &s.obs.Pods[1+i] }
+func (s *fixture) worker(i int) *corev1.Pod { return &s.obs.Pods[1+i] }
 
-func (s *scene) runMaster(at time.Time) {
+func (s *fixture) runMaster(at time.Time) {
 	one := int32(1)
 	s.obs.MasterJob.Status.Ready = &one
 	s.runPod(s.master(), at)
 	s.master().Status.PodIP = "10.244.1.7"
 }
 
-func (s *scene) runPod(pod *corev1.Pod, at time.Time) {
+func (s *fixture) runPod(pod *corev1.Pod, at time.Time) {
 	pod.Status.Phase = corev1.PodRunning
 	pod.Status.Conditions = append(pod.Status.Conditions, corev1.PodCondition{Type: corev1.PodReady, Status: corev1.ConditionTrue})
 	pod.Status.ContainerStatuses[0].State = corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(at)}}
 }
 
-func (s *scene) endPod(pod *corev1.Pod, at time.Time, code int32, words string) {
+func (s *fixture) endPod(pod *corev1.Pod, at time.Time, code int32, words string) {
 	pod.Status.Phase = corev1.PodSucceeded
 	if code != 0 {
 		pod.Status.Phase = corev1.PodFailed
@@ -142,11 +142,11 @@ func (s *scene) endPod(pod *corev1.Pod, at time.Time, code int32, words string) 
 	}}
 }
 
-func (s *scene) waitPod(pod *corev1.Pod, reason, message string) {
+func (s *fixture) waitPod(pod *corev1.Pod, reason, message string) {
 	pod.Status.ContainerStatuses[0].State = corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: reason, Message: message}}
 }
 
-func (s *scene) endJob(job *batchv1.Job, condition batchv1.JobConditionType, at time.Time) {
+func (s *fixture) endJob(job *batchv1.Job, condition batchv1.JobConditionType, at time.Time) {
 	when := metav1.NewTime(at)
 	job.Status.Active = 0
 	job.Status.Conditions = append(job.Status.Conditions, batchv1.JobCondition{Type: condition, Status: corev1.ConditionTrue, LastTransitionTime: when, Reason: "BackoffLimitExceeded", Message: "too many failures"})
@@ -155,7 +155,7 @@ func (s *scene) endJob(job *batchv1.Job, condition batchv1.JobConditionType, at 
 	}
 }
 
-func (s *scene) dropPod(pod *corev1.Pod) {
+func (s *fixture) dropPod(pod *corev1.Pod) {
 	var kept []corev1.Pod
 	for _, p := range s.obs.Pods {
 		if p.UID != pod.UID {

@@ -7,36 +7,36 @@ import (
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 )
 
-// Change is how much two statuses differ.
+// Change classifies the difference between two statuses.
 type Change int
 
 const (
-	// NoChange is not worth a write.
+	// NoChange needs no write.
 	NoChange Change = iota
-	// Refresh is worth a write now and then: counters, messages, and that all pods run.
+	// Refresh is written at a limited rate: counters, messages, and the reason PodsHealthy.
 	Refresh
-	// Transition is worth a write at once: the phase, a condition, the generation.
+	// Transition is written immediately: the phase, a condition, the generation.
 	Transition
 )
 
-// Compare tells how much next differs from prev.
+// Compare returns the kind of change from prev to next.
 func Compare(prev, next *v2.LocustTestStatus) Change {
 	if equality.Semantic.DeepEqual(prev, next) {
 		return NoChange
 	}
-	if equality.Semantic.DeepEqual(essence(prev), essence(next)) {
+	if equality.Semantic.DeepEqual(withoutVolatileFields(prev), withoutVolatileFields(next)) {
 		return Refresh
 	}
 	return Transition
 }
 
-// essence is the status without what only needs a refresh now and then.
-func essence(s *v2.LocustTestStatus) *v2.LocustTestStatus {
+// withoutVolatileFields returns a copy of the status without the fields whose change is only a Refresh.
+func withoutVolatileFields(s *v2.LocustTestStatus) *v2.LocustTestStatus {
 	e := s.DeepCopy()
 	e.ConnectedWorkers, e.Workers, e.MasterPod = 0, "", ""
 	e.Progress = nil
 	if fromReporter(e.TestResult) {
-		// It comes once, and its pod may be gone a moment later.
+		// The final report must not be lost: its pod may be gone soon.
 		e.TestResult = &v2.TestResult{Source: e.TestResult.Source, Final: e.TestResult.Final}
 	} else {
 		e.TestResult = nil
@@ -45,7 +45,7 @@ func essence(s *v2.LocustTestStatus) *v2.LocustTestStatus {
 	for i, c := range e.Conditions {
 		c.Message = ""
 		if c.Reason == v2.ReasonPodsHealthy {
-			// As good as PodsStarting, and the connection of the workers, which is written at once, follows in a moment.
+			// Equal to PodsStarting: AllWorkersConnected, which is written immediately, follows within seconds.
 			c.Reason = v2.ReasonPodsStarting
 		}
 		conditions[i] = c

@@ -13,8 +13,8 @@ import (
 
 var phaseOrder = map[string]int{"": 0, v2.PhasePending: 1, v2.PhaseRunning: 2, v2.PhaseSucceeded: 3, v2.PhaseFailed: 3}
 
-// CheckTransition tells whether next may follow prev: the invariants that hold for any two statuses observed
-// one after the other. Unit tests, the watcher of the suites and the scorecard use it; all breaches are told.
+// CheckTransition checks the invariants of two statuses that were observed one after the other, and returns all violations.
+// Unit tests, the watcher of the test suites and the scorecard use it.
 func CheckTransition(prev, next *v2.LocustTestStatus) error {
 	if prev.IsTerminal() {
 		if !equality.Semantic.DeepEqual(prev, next) {
@@ -59,7 +59,7 @@ func CheckGuarantee(guarantee v2.LoadGuarantee, s *v2.LocustTestStatus) error {
 	return nil
 }
 
-// CheckStatus tells whether a status obeys the contract by itself.
+// CheckStatus checks the invariants of a single status, and returns all violations.
 func CheckStatus(s *v2.LocustTestStatus) error {
 	if s.Phase == "" {
 		if !equality.Semantic.DeepEqual(s, &v2.LocustTestStatus{}) {
@@ -83,7 +83,7 @@ func CheckStatus(s *v2.LocustTestStatus) error {
 		breach(c.Message == "", "condition %s has no message", c.Type)
 	}
 	for _, conditionType := range PermanentTypes {
-		// A test that was terminal before the operator knew of the condition never gets it.
+		// A test that was terminal before the upgrade to this version never gets the condition.
 		old := conditionType == v2.ConditionTypeLoadDelivered && s.IsTerminal()
 		breach(!seen[conditionType] && !old, "condition %s is absent", conditionType)
 	}

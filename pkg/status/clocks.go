@@ -7,11 +7,11 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// maxWatchDelay is how late a change may reach the operator. Times that are older when they are first observed are those of
+// maxWatchDelay bounds how late the operator's cache shows a change. A time that is older when it is first observed was set by
 // a clock that is behind.
 const maxWatchDelay = 2 * time.Minute
 
-// The clocks that the times in objects come from; the name of a node's ends with its own.
+// The clocks that set the times in objects. The clock of a node has its name as a suffix.
 const (
 	serverClock        = "server"
 	jobControllerClock = "job controller"
@@ -19,28 +19,28 @@ const (
 	nodeClock          = "node/"
 )
 
-// Clocks converts the times in a test's objects to the operator's clock. They come from the clocks of the API server, of
-// controllers and of nodes, which may differ from it; ages are differences of two times of one clock.
+// Clocks converts the times in a test's objects to the operator's clock, so that ages are differences of two times of one
+// clock. The times are set by the API server, controllers and nodes, whose clocks may differ from the operator's.
 //
-// A time that an observation shows for the first time is that of a change since the observation before. If it is in the
-// future, or more than maxWatchDelay before that observation, the clocks differ, and the change is taken for one of this
-// moment. All times of one clock are converted alike, so that their order and their differences stay. The first observation
-// since the operator started shows only clocks that are ahead.
+// A time that an observation contains for the first time belongs to a change since the previous observation. If it is in the
+// future, or more than maxWatchDelay before the previous observation, the clocks differ, and the change counts as happening now.
+// All times of one clock are shifted by the same offset, so that their order and their differences stay. The first observation
+// since the operator started detects only clocks that are ahead.
 type Clocks struct {
-	// observed is when the newest observation was made.
+	// observed is the time of the newest observation.
 	observed time.Time
 	clocks   map[string]otherClock
 }
 
-// otherClock is one of the clocks that times in objects come from.
+// otherClock is the state of one of the clocks.
 type otherClock struct {
-	// newest is its newest time that was observed.
+	// newest is the newest observed time of the clock.
 	newest time.Time
-	// behind is how far it is behind the operator's clock; negative when it is ahead.
+	// behind is how far the clock is behind the operator's; negative if it is ahead.
 	behind time.Duration
 }
 
-// Observe learns from the times of an observation made now.
+// Observe updates the offsets by the times of an observation made now.
 func (c *Clocks) Observe(obs *Observation, now time.Time) {
 	if c.clocks == nil {
 		c.clocks = map[string]otherClock{}
@@ -58,14 +58,14 @@ func (c *Clocks) Observe(obs *Observation, now time.Time) {
 	c.observed = now
 }
 
-// learn takes the newest time of one clock.
+// learn updates the offset of one clock by its newest time.
 func (c *Clocks) learn(clock string, at, now time.Time) {
 	if at.After(c.clocks[clock].newest) {
 		c.clocks[clock] = otherClock{newest: at, behind: c.behind(clock, at, now)}
 	}
 }
 
-// behind is how far a clock is behind the operator's, by one of its times as well.
+// behind returns how far a clock is behind the operator's, taking into account one of its times.
 func (c *Clocks) behind(clock string, at, now time.Time) time.Duration {
 	behind := c.known(clock)
 	local := at.Add(behind)
@@ -75,7 +75,8 @@ func (c *Clocks) behind(clock string, at, now time.Time) time.Duration {
 	return behind
 }
 
-// known is how far a clock is behind the operator's by what was observed; as far as the API server's if nothing was.
+// known returns how far a clock is behind the operator's, by the observations so far. A clock without observed times is assumed
+// to agree with the API server's.
 func (c *Clocks) known(clock string) time.Duration {
 	if known, observed := c.clocks[clock]; observed {
 		return known.behind
@@ -83,7 +84,7 @@ func (c *Clocks) known(clock string) time.Duration {
 	return c.clocks[serverClock].behind
 }
 
-// eachTime calls found for each time of the observation's objects from which an age is measured.
+// eachTime calls found for each time in the observation's objects from which an age is measured.
 func eachTime(obs *Observation, found func(clock string, at time.Time)) {
 	if obs.Service != nil {
 		found(serverClock, obs.Service.CreationTimestamp.Time)
@@ -108,20 +109,21 @@ func eachTime(obs *Observation, found func(clock string, at time.Time)) {
 	}
 }
 
-// clockOf is the clock that the times of a pod's containers come from, and those in what its processes report.
+// clockOf returns the name of the clock that sets the times of a pod's containers, and those in reports of its processes.
 func clockOf(pod *corev1.Pod) string { return nodeClock + pod.Spec.NodeName }
 
-// nodeTime is a time that the pod's node or its processes reported, by the operator's clock.
+// nodeTime converts a time set by the pod's node or its processes to the operator's clock.
 func (o *Observation) nodeTime(pod *corev1.Pod, at time.Time) time.Time {
 	return o.local(clockOf(pod), at)
 }
 
-// jobControllerTime is a time that the Job controller reported, by the operator's clock.
+// jobControllerTime converts a time set by the Job controller to the operator's clock.
 func (o *Observation) jobControllerTime(at time.Time) time.Time {
 	return o.local(jobControllerClock, at)
 }
 
-// jobControllerEvent is when an Event of the Job controller was, which may be long before it is read, by the operator's clock.
+// jobControllerEvent converts the time of an Event of the Job controller, which may be read long after it, to the operator's
+// clock.
 func (o *Observation) jobControllerEvent(at time.Time) time.Time {
 	if o.Clocks == nil {
 		return at
@@ -129,10 +131,10 @@ func (o *Observation) jobControllerEvent(at time.Time) time.Time {
 	return at.Add(o.Clocks.known(jobControllerClock))
 }
 
-// schedulerTime is a time that the scheduler reported, by the operator's clock.
+// schedulerTime converts a time set by the scheduler to the operator's clock.
 func (o *Observation) schedulerTime(at time.Time) time.Time { return o.local(schedulerClock, at) }
 
-// serverTime is a time that the API server set, by the operator's clock.
+// serverTime converts a time set by the API server to the operator's clock.
 func (o *Observation) serverTime(at time.Time) time.Time { return o.local(serverClock, at) }
 
 func (o *Observation) local(clock string, at time.Time) time.Time {
@@ -140,6 +142,6 @@ func (o *Observation) local(clock string, at time.Time) time.Time {
 	if c == nil || at.IsZero() {
 		return at
 	}
-	// Objects that were created after the observation are as old as that.
+	// Objects created after the observation are as old as the observation.
 	return at.Add(c.behind(clock, at, c.observed))
 }

@@ -32,14 +32,14 @@ type clockCase struct {
 
 type clockChange struct {
 	at     time.Duration
-	change func(s *scene, at time.Time)
+	change func(s *fixture, at time.Time)
 }
 
 // clockShifts are how far the clocks of the operator, and of the nodes, are ahead of that of the API server.
 type clockShifts struct{ operator, nodes time.Duration }
 
-// looked is something that the operator has found or decided, and when that was by the clock of the API server.
-type looked struct {
+// finding is something that the operator has found or decided, and when that was by the clock of the API server.
+type finding struct {
 	at   time.Duration
 	what string
 }
@@ -49,7 +49,7 @@ type looked struct {
 func TestClocks(t *testing.T) {
 	for name, c := range clockCases() {
 		t.Run(name, func(t *testing.T) {
-			want, phase := c.play(t, clockShifts{})
+			want, phase := c.run(t, clockShifts{})
 			require.Equal(t, c.end, phase)
 			for _, shifts := range []clockShifts{
 				{operator: time.Hour}, {operator: -time.Hour}, {operator: -20 * time.Second},
@@ -59,8 +59,8 @@ func TestClocks(t *testing.T) {
 					continue
 				}
 				t.Run(fmt.Sprintf("operator %s, nodes %s ahead", shifts.operator, shifts.nodes), func(t *testing.T) {
-					got, _ := c.play(t, shifts)
-					require.Equal(t, story(want), story(got))
+					got, _ := c.run(t, shifts)
+					require.Equal(t, descriptions(want), descriptions(got))
 					for i := range want {
 						assert.InDelta(t, want[i].at.Seconds(), got[i].at.Seconds(), 1, want[i].what)
 					}
@@ -70,7 +70,7 @@ func TestClocks(t *testing.T) {
 	}
 }
 
-func story(all []looked) []string {
+func descriptions(all []finding) []string {
 	lines := make([]string, 0, len(all))
 	for _, l := range all {
 		lines = append(lines, l.what)
@@ -78,7 +78,7 @@ func story(all []looked) []string {
 	return lines
 }
 
-func (c *clockCase) play(t *testing.T, shifts clockShifts) ([]looked, string) {
+func (c *clockCase) run(t *testing.T, shifts clockShifts) ([]finding, string) {
 	s := created(t)
 	s.prev = InitializeStatus(s.obs.Test, t0.Add(shifts.operator))
 	s.obs.Clocks = &Clocks{}
@@ -86,7 +86,7 @@ func (c *clockCase) play(t *testing.T, shifts clockShifts) ([]looked, string) {
 	if c.answer != nil {
 		s.obs.Locust = &Locust{}
 	}
-	var all []looked
+	var all []finding
 	tell := func(at time.Duration, format string, args ...any) {
 		what := fmt.Sprintf(format, args...)
 		for i := len(all) - 1; i >= 0; i-- {
@@ -97,7 +97,7 @@ func (c *clockCase) play(t *testing.T, shifts clockShifts) ([]looked, string) {
 				break
 			}
 		}
-		all = append(all, looked{at, what})
+		all = append(all, finding{at, what})
 	}
 	changes := c.changes
 	for at, looks := time.Duration(0), 0; at <= c.until; looks++ {
@@ -112,18 +112,18 @@ func (c *clockCase) play(t *testing.T, shifts clockShifts) ([]looked, string) {
 		carryOut(s, &plan, func(what string) { tell(at, "plan: %s", what) })
 		d := s.derive(now)
 		tell(at, "status: %s", summary(&s.prev))
-		wait, ask := PollIn(&s.prev, &s.obs, settings, now)
+		wait, ask := NextPoll(&s.prev, &s.obs, settings, now)
 		if c.answer != nil && ask && wait <= 0 {
 			l := *s.obs.Locust
 			if r := c.answer(at); r != nil {
-				l.Answered(r, now)
+				l.RecordReport(r, now)
 			} else {
-				l.Unanswered("connection refused", true, now)
+				l.RecordFailure("connection refused", true, now)
 			}
 			s.obs.Locust = &l
 			wait = time.Millisecond
 		}
-		next := soonest(soonest(d.WakeUp, plan.Again), wait)
+		next := soonest(soonest(d.RequeueAfter, plan.RequeueAfter), wait)
 		if len(changes) > 0 {
 			next = soonest(next, changes[0].at-at)
 		}
@@ -136,7 +136,7 @@ func (c *clockCase) play(t *testing.T, shifts clockShifts) ([]looked, string) {
 }
 
 // carryOut does what the plan says, and reports it.
-func carryOut(s *scene, plan *Plan, did func(string)) {
+func carryOut(s *fixture, plan *Plan, did func(string)) {
 	for _, job := range plan.Stop {
 		did("stop " + job.Name)
 		job.Spec.ActiveDeadlineSeconds, job.Spec.Parallelism = ptr.To[int64](stopDeadline), ptr.To[int32](0)
@@ -163,14 +163,14 @@ func summary(s *v2.LocustTestStatus) string {
 }
 
 func clockCases() map[string]clockCase {
-	runAll := clockChange{10 * time.Second, func(s *scene, at time.Time) {
+	runAll := clockChange{10 * time.Second, func(s *fixture, at time.Time) {
 		s.runMaster(at)
 		for i := range 3 {
 			s.runPod(s.worker(i), at)
 		}
 	}}
 	workersLeave := func(at time.Duration) clockChange {
-		return clockChange{at, func(s *scene, at time.Time) {
+		return clockChange{at, func(s *fixture, at time.Time) {
 			for i := range 3 {
 				s.endPod(s.worker(i), at, 0, "")
 			}
@@ -195,95 +195,97 @@ func clockCases() map[string]clockCase {
 			return &report.Report{State: report.StateStopped, Exact: true, Stats: report.Stats{Requests: int64(end / time.Second)}, Delivery: &report.Delivery{EndedBy: by, WorkersLost: lost}}
 		}
 	}
-	repeated := func(s *scene, at time.Time) { s.obs.Events[0].LastTimestamp = metav1.NewTime(at) }
+	repeated := func(s *fixture, at time.Time) { s.obs.Events[0].LastTimestamp = metav1.NewTime(at) }
 	cases := map[string]clockCase{
 		"good run": {end: v2.PhaseSucceeded, until: 10 * time.Minute, answer: ended(35*time.Second, report.EndedByRunTime, 0), sameNodes: true, changes: []clockChange{
 			runAll,
-			{37 * time.Second, func(s *scene, at time.Time) { s.endMaster(at, 0, finalMessage(true, 3, 100, 0, delivered("run-time"))) }},
+			{37 * time.Second, func(s *fixture, at time.Time) {
+				s.endMaster(at, 0, finalMessage(true, 3, 100, 0, delivered("run-time")))
+			}},
 		}},
 		"good run, its pod is gone": {end: v2.PhaseSucceeded, until: 10 * time.Minute, answer: ended(35*time.Second, report.EndedByRunTime, 0), changes: []clockChange{
 			runAll, workersLeave(36 * time.Second),
-			{45 * time.Second, func(s *scene, at time.Time) {
+			{45 * time.Second, func(s *fixture, at time.Time) {
 				s.endJob(s.obs.MasterJob, batchv1.JobComplete, at)
 				s.dropPod(s.master())
 			}},
 		}},
 		"good run, the Job is seen first": {end: v2.PhaseSucceeded, until: 10 * time.Minute, changes: []clockChange{
 			runAll,
-			{45 * time.Second, func(s *scene, at time.Time) { s.endJob(s.obs.MasterJob, batchv1.JobComplete, at) }},
+			{45 * time.Second, func(s *fixture, at time.Time) { s.endJob(s.obs.MasterJob, batchv1.JobComplete, at) }},
 		}},
 		"failed run": {end: v2.PhaseFailed, until: 10 * time.Minute, answer: loads, changes: []clockChange{
 			runAll,
-			{40 * time.Second, func(s *scene, at time.Time) { s.endMaster(at, 2, "boom") }},
+			{40 * time.Second, func(s *fixture, at time.Time) { s.endMaster(at, 2, "boom") }},
 		}},
 		"failed run, the Job is seen first": {end: v2.PhaseFailed, until: 10 * time.Minute, changes: []clockChange{
 			runAll,
-			{40 * time.Second, func(s *scene, at time.Time) { s.endJob(s.obs.MasterJob, batchv1.JobFailed, at) }},
+			{40 * time.Second, func(s *fixture, at time.Time) { s.endJob(s.obs.MasterJob, batchv1.JobFailed, at) }},
 		}},
 		"failed at once": {end: v2.PhaseFailed, until: 10 * time.Minute, answer: func(time.Duration) *report.Report { return nil }, changes: []clockChange{
 			runAll,
-			{12 * time.Second, func(s *scene, at time.Time) { s.endMaster(at, 1, "no such file") }},
+			{12 * time.Second, func(s *fixture, at time.Time) { s.endMaster(at, 1, "no such file") }},
 		}},
 		"sidecar": {end: v2.PhaseSucceeded, until: 10 * time.Minute, changes: []clockChange{
-			{10 * time.Second, func(s *scene, at time.Time) { runAll.change(s, at); s.inject(runs) }},
-			{60 * time.Second, func(s *scene, at time.Time) {
+			{10 * time.Second, func(s *fixture, at time.Time) { runAll.change(s, at); s.inject(runs) }},
+			{60 * time.Second, func(s *fixture, at time.Time) {
 				for i := range 3 {
 					s.endLocust(s.worker(i), at, 0)
 				}
 			}},
-			{61 * time.Second, func(s *scene, at time.Time) { s.endLocust(s.master(), at, 0) }},
+			{61 * time.Second, func(s *fixture, at time.Time) { s.endLocust(s.master(), at, 0) }},
 		}},
 		"a worker leaves": {end: v2.PhaseRunning, until: 5 * time.Minute, answer: loads, changes: []clockChange{
 			runAll,
-			{60 * time.Second, func(s *scene, at time.Time) {
+			{60 * time.Second, func(s *fixture, at time.Time) {
 				s.endPod(s.worker(0), at, 0, "")
 				s.obs.WorkerJob.Status.CompletedIndexes, s.obs.WorkerJob.Status.Succeeded = "0", 1
 			}},
 		}},
 		"deleted workers": {end: v2.PhaseRunning, until: 5 * time.Minute, changes: []clockChange{
 			runAll,
-			{60 * time.Second, func(s *scene, _ time.Time) {
+			{60 * time.Second, func(s *fixture, _ time.Time) {
 				s.dropPod(s.worker(0))
 				s.obs.WorkerJob.Status.CompletedIndexes, s.obs.WorkerJob.Status.Succeeded = "0", 1
 			}},
-			{61 * time.Second, func(s *scene, _ time.Time) { s.pod("worker", 3) }},
-			{64 * time.Second, func(s *scene, at time.Time) { s.runPod(&s.obs.Pods[len(s.obs.Pods)-1], at) }},
+			{61 * time.Second, func(s *fixture, _ time.Time) { s.pod("worker", 3) }},
+			{64 * time.Second, func(s *fixture, at time.Time) { s.runPod(&s.obs.Pods[len(s.obs.Pods)-1], at) }},
 		}},
 		"crashing worker": {end: v2.PhaseRunning, until: 5 * time.Minute, changes: []clockChange{
 			runAll,
-			{60 * time.Second, func(s *scene, at time.Time) { s.endPod(s.worker(0), at, 1, "boom") }},
-			{70 * time.Second, func(s *scene, at time.Time) {
+			{60 * time.Second, func(s *fixture, at time.Time) { s.endPod(s.worker(0), at, 1, "boom") }},
+			{70 * time.Second, func(s *fixture, at time.Time) {
 				pod := s.pod("worker", 0)
 				pod.Name, pod.UID, pod.CreationTimestamp = "again", "again", metav1.NewTime(t0.Add(70*time.Second))
 				s.runPod(pod, at)
 			}},
 		}},
 		"quota": {end: v2.PhaseFailed, until: 10 * time.Minute, sameNodes: true, changes: []clockChange{
-			{0, func(s *scene, _ time.Time) { s.obs.Pods, s.obs.MasterJob.Status.Active = nil, 0 }},
-			{6 * time.Second, func(s *scene, _ time.Time) {
+			{0, func(s *fixture, _ time.Time) { s.obs.Pods, s.obs.MasterJob.Status.Active = nil, 0 }},
+			{6 * time.Second, func(s *fixture, _ time.Time) {
 				s.obs.Events = []corev1.Event{warning("shop-worker-uid", "FailedCreate", "exceeded quota", t0.Add(time.Second))}
 			}},
 			{60 * time.Second, repeated}, {2 * time.Minute, repeated}, {3 * time.Minute, repeated}, {4 * time.Minute, repeated}, {5 * time.Minute, repeated},
 		}},
 		"an old complaint of the Job controller": {end: v2.PhasePending, until: 10 * time.Minute, changes: []clockChange{
-			{0, func(s *scene, _ time.Time) { s.obs.Pods, s.obs.MasterJob.Status.Active = nil, 0 }},
-			{6 * time.Second, func(s *scene, _ time.Time) {
-				s.obs.Events = []corev1.Event{warning("shop-worker-uid", "FailedCreate", "exceeded quota", t0.Add(-eventsValid))}
+			{0, func(s *fixture, _ time.Time) { s.obs.Pods, s.obs.MasterJob.Status.Active = nil, 0 }},
+			{6 * time.Second, func(s *fixture, _ time.Time) {
+				s.obs.Events = []corev1.Event{warning("shop-worker-uid", "FailedCreate", "exceeded quota", t0.Add(-jobEventMaxAge))}
 			}},
 		}},
 		"missing volume": {end: v2.PhaseFailed, until: 10 * time.Minute, changes: []clockChange{
-			{6 * time.Second, func(s *scene, at time.Time) {
+			{6 * time.Second, func(s *fixture, at time.Time) {
 				s.obs.Events = []corev1.Event{warning("shop-master-0", "FailedMount", "configmap not found", at)}
 			}},
 		}},
 		"busy kubelet": {end: v2.PhaseFailed, until: 10 * time.Minute, changes: []clockChange{
-			{6 * time.Second, func(s *scene, at time.Time) {
+			{6 * time.Second, func(s *fixture, at time.Time) {
 				s.obs.Events = []corev1.Event{warning("shop-master-0", "FailedMount", "failed to sync configmap cache", at)}
 			}},
 		}},
 		"all workers lost": {end: v2.PhaseFailed, until: 10 * time.Minute, answer: ended(60*time.Second, report.EndedByWorkersMissing, 3), changes: []clockChange{
 			runAll,
-			{55 * time.Second, func(s *scene, at time.Time) {
+			{55 * time.Second, func(s *fixture, at time.Time) {
 				for i := range 3 {
 					s.endPod(s.worker(i), at, 137, "")
 				}
@@ -299,9 +301,9 @@ func clockCases() map[string]clockCase {
 			}
 			return r
 		}, changes: []clockChange{
-			{0, func(s *scene, _ time.Time) { s.obs.Run.Spec.Master.Command += " --run-time 8h" }},
+			{0, func(s *fixture, _ time.Time) { s.obs.Run.Spec.Master.Command += " --run-time 8h" }},
 			runAll,
-			{55 * time.Second, func(s *scene, at time.Time) {
+			{55 * time.Second, func(s *fixture, at time.Time) {
 				for i := range 3 {
 					s.endPod(s.worker(i), at, 137, "")
 				}
@@ -314,14 +316,14 @@ func clockCases() map[string]clockCase {
 			}
 			return nil
 		}, changes: []clockChange{
-			{0, func(s *scene, _ time.Time) { s.obs.Run.Spec.Master.Command += " --run-time 60s" }},
+			{0, func(s *fixture, _ time.Time) { s.obs.Run.Spec.Master.Command += " --run-time 60s" }},
 			runAll,
-			{50 * time.Second, func(s *scene, at time.Time) { s.endPod(s.worker(0), at, 137, "") }},
-			{81 * time.Second, func(s *scene, at time.Time) { s.endMaster(at, 0, "") }},
+			{50 * time.Second, func(s *fixture, at time.Time) { s.endPod(s.worker(0), at, 137, "") }},
+			{81 * time.Second, func(s *fixture, at time.Time) { s.endMaster(at, 0, "") }},
 		}},
 		"suspended": {end: v2.PhaseFailed, until: 10 * time.Minute, answer: loads, changes: []clockChange{
-			{0, func(s *scene, _ time.Time) { s.suspend(s.obs.MasterJob); s.suspend(s.obs.WorkerJob) }},
-			{2 * time.Minute, func(s *scene, at time.Time) {
+			{0, func(s *fixture, _ time.Time) { s.suspend(s.obs.MasterJob); s.suspend(s.obs.WorkerJob) }},
+			{2 * time.Minute, func(s *fixture, at time.Time) {
 				s.obs.MasterJob.Spec.Suspend, s.obs.MasterJob.Status.Active = nil, 1
 				s.obs.WorkerJob.Spec.Suspend = nil
 				s.pod("master", 0)
@@ -330,15 +332,15 @@ func clockCases() map[string]clockCase {
 				}
 				runAll.change(s, at)
 			}},
-			{4 * time.Minute, func(s *scene, _ time.Time) { s.suspend(s.obs.MasterJob) }},
+			{4 * time.Minute, func(s *fixture, _ time.Time) { s.suspend(s.obs.MasterJob) }},
 		}},
 		"not observed": {end: v2.PhaseSucceeded, until: 10 * time.Minute, answer: func(time.Duration) *report.Report { return nil }, changes: []clockChange{
 			runAll,
-			{3 * time.Minute, func(s *scene, at time.Time) { s.endMaster(at, 0, "") }},
+			{3 * time.Minute, func(s *fixture, at time.Time) { s.endMaster(at, 0, "") }},
 		}},
 		"node of the master lost": {end: v2.PhaseFailed, until: 10 * time.Minute, changes: []clockChange{
 			runAll,
-			{60 * time.Second, func(s *scene, _ time.Time) {
+			{60 * time.Second, func(s *fixture, _ time.Time) {
 				gone := metav1.NewTime(t0.Add(90 * time.Second))
 				s.master().DeletionTimestamp, s.master().DeletionGracePeriodSeconds = &gone, ptr.To[int64](30)
 				s.obs.MasterJob.Status.Active = 0
@@ -437,8 +439,8 @@ func TestClocks_NewObject(t *testing.T) {
 		s.obs.Clocks = &Clocks{}
 		s.obs.Clocks.Observe(&Observation{}, now)
 		s.obs.Pods = nil
-		wake := Silent(&s.prev, &s.obs, now).Again
+		wake := FindStuckObjects(&s.prev, &s.obs, now).RequeueAfter
 		assert.Positive(t, wake)
-		assert.LessOrEqual(t, wake, silenceBefore)
+		assert.LessOrEqual(t, wake, stuckThreshold)
 	}
 }

@@ -12,25 +12,24 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
 )
 
-// maxMessage bounds a condition's message in bytes, far below the API's limit of 32768, so that a
-// status stays small whatever a pod prints.
+// maxMessage bounds a condition's message in bytes, far below the API's limit of 32768, so that a status stays small whatever
+// a pod prints.
 const maxMessage = 4096
 
-// setCondition sets one condition; lastTransitionTime moves to now only when the status flips
-// (API conventions, "Typical status properties").
+// setCondition sets a condition; lastTransitionTime changes only with the status (API conventions, "Typical status properties").
 func setCondition(s *v2.LocustTestStatus, now time.Time, conditionType string, status metav1.ConditionStatus, reason, message string) {
 	meta.SetStatusCondition(&s.Conditions, metav1.Condition{
 		Type:    conditionType,
 		Status:  status,
 		Reason:  reason,
 		Message: clip(message, maxMessage),
-		// Times in a status have whole seconds.
+		// metav1.Time is serialized with whole seconds.
 		LastTransitionTime: metav1.NewTime(now.Truncate(time.Second)),
 		ObservedGeneration: s.ObservedGeneration,
 	})
 }
 
-// InitializeStatus is the first status of a test: Pending, nothing created, nothing known.
+// InitializeStatus returns the first status of a test: Pending, with no objects created.
 func InitializeStatus(test *v2.LocustTest, now time.Time) v2.LocustTestStatus {
 	s := v2.LocustTestStatus{
 		ObservedGeneration: test.Generation,
@@ -54,7 +53,7 @@ func setReady(s *v2.LocustTestStatus, obs *Observation, now time.Time, cause str
 	case s.Phase == v2.PhaseFailed:
 		status, reason, message = metav1.ConditionFalse, v2.ReasonResourcesFailed, cause
 	case s.Phase == v2.PhaseSucceeded:
-		// Objects that are gone by now have done their work.
+		// The run no longer needs its objects.
 	case obs.Failure != nil:
 		status, reason, message = metav1.ConditionFalse, v2.ReasonResourcesFailed, obs.Failure.Message
 	case len(obs.Foreign) > 0:
@@ -63,7 +62,7 @@ func setReady(s *v2.LocustTestStatus, obs *Observation, now time.Time, cause str
 	case len(obs.Predecessors) > 0:
 		status, reason, message = metav1.ConditionFalse, v2.ReasonResourcesCreating,
 			"Waiting until objects of the same names are gone: "+joinSome(obs.Predecessors, 5)
-	case obs.Settling > 0 && obs.Service == nil:
+	case obs.DNSCacheWait > 0 && obs.Service == nil:
 		status, reason, message = metav1.ConditionFalse, v2.ReasonResourcesCreating,
 			"Waiting until DNS has forgotten the Service of an earlier test of the same name"
 	default:
@@ -98,8 +97,8 @@ func setSpecDrifted(s *v2.LocustTestStatus, obs *Observation, now time.Time) {
 			"Change it back, or delete the test and create it again to run the new spec")
 }
 
-// setKstatus keeps the two abnormal-true conditions of the kstatus convention
-// (sigs.k8s.io/cli-utils/pkg/kstatus): they are absent when they do not hold.
+// setKstatus sets or removes the two abnormal-true conditions of the kstatus convention (sigs.k8s.io/cli-utils/pkg/kstatus):
+// Reconciling and Stalled are absent unless they are True.
 func setKstatus(s *v2.LocustTestStatus, obs *Observation, now time.Time, cause string) {
 	switch s.Phase {
 	case v2.PhasePending:
@@ -119,8 +118,7 @@ func setKstatus(s *v2.LocustTestStatus, obs *Observation, now time.Time, cause s
 	}
 }
 
-// clip shortens text to at most limit bytes, in the middle of which nothing is cut: it keeps the start,
-// and marks the cut.
+// clip shortens text to at most limit bytes. It keeps the start and marks the cut.
 func clip(text string, limit int) string {
 	if len(text) <= limit {
 		return text
@@ -129,7 +127,7 @@ func clip(text string, limit int) string {
 	return strings.ToValidUTF8(text[:limit-len(mark)], "") + mark
 }
 
-// joinSome lists at most limit items, and how many more there are.
+// joinSome lists at most limit items and the number of the others.
 func joinSome(items []string, limit int) string {
 	if len(items) <= limit {
 		return strings.Join(items, ", ")

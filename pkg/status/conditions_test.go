@@ -49,7 +49,7 @@ func TestSetCondition_BoundsTheMessage(t *testing.T) {
 }
 
 func TestInitializeStatus(t *testing.T) {
-	test := fresh(t).obs.Test
+	test := newFixture(t).obs.Test
 	s := InitializeStatus(test, t0.Add(300*time.Millisecond))
 	assert.Equal(t, v2.PhasePending, s.Phase)
 	assert.EqualValues(t, 3, s.ExpectedWorkers)
@@ -103,8 +103,8 @@ func TestSpecDrifted(t *testing.T) {
 	requireCondition(t, &s.prev, v2.ConditionTypeSpecDrifted, metav1.ConditionFalse, v2.ReasonSpecInSync)
 }
 
-func TestReady_NamesWhatIsInTheWay(t *testing.T) {
-	s := fresh(t)
+func TestReady_NamesConflictingObjects(t *testing.T) {
+	s := newFixture(t)
 	s.prev = InitializeStatus(s.obs.Test, t0)
 	s.obs.Predecessors = []string{"pod shop-worker-0-x"}
 	s.derive(t0.Add(time.Second))
@@ -112,16 +112,16 @@ func TestReady_NamesWhatIsInTheWay(t *testing.T) {
 	plan := PlanFor(&s.prev, &s.obs, settings, t0)
 	assert.False(t, plan.Creates(), "no new master while old workers could connect to it")
 
-	s.obs.Predecessors, s.obs.Settling = nil, 4*time.Second
+	s.obs.Predecessors, s.obs.DNSCacheWait = nil, 4*time.Second
 	s.derive(t0.Add(time.Second))
 	requireCondition(t, &s.prev, v2.ConditionTypeReady, metav1.ConditionFalse, v2.ReasonResourcesCreating, "DNS")
-	assert.Equal(t, Plan{Again: 4 * time.Second}, PlanFor(&s.prev, &s.obs, settings, t0))
+	assert.Equal(t, Plan{RequeueAfter: 4 * time.Second}, PlanFor(&s.prev, &s.obs, settings, t0))
 
-	s.obs.Settling, s.obs.Foreign = 0, []string{"Service shop-master"}
+	s.obs.DNSCacheWait, s.obs.Foreign = 0, []string{"Service shop-master"}
 	d := s.derive(t0.Add(2 * time.Second))
 	requireCondition(t, &s.prev, v2.ConditionTypeReady, metav1.ConditionFalse, v2.ReasonResourcesFailed, "Service shop-master", "delete those objects")
 	assert.Equal(t, v2.PhasePending, s.prev.Phase)
-	assert.Equal(t, foreignEvery, d.WakeUp)
+	assert.Equal(t, foreignRecheckInterval, d.RequeueAfter)
 
 	s.obs.Foreign = nil
 	s.obs.Failure = &Failure{Message: "Service shop-master could not be created: exceeded quota"}

@@ -15,14 +15,14 @@ import (
 )
 
 const (
-	// ratioDigits and rateDigits are the digits after the point in the status.
+	// ratioDigits and rateDigits are the numbers of decimals in the status.
 	ratioDigits = 6
 	rateDigits  = 2
-	// roundedBy is the most by which a rate in the status is less than the one that was measured.
-	roundedBy = 0.005
+	// maxRoundingError bounds how much less a rate in the status may be than the measured one.
+	maxRoundingError = 0.005
 )
 
-// criteria are the success criteria of the run; nil when it has none.
+// criteria returns the success criteria of the run; nil if it has none.
 func (o *Observation) criteria() *v2.SuccessCriteria {
 	if o.Run != nil {
 		return o.Run.Spec.SuccessCriteria
@@ -30,7 +30,7 @@ func (o *Observation) criteria() *v2.SuccessCriteria {
 	return o.Test.Spec.SuccessCriteria
 }
 
-// violated reports which criteria the run does not meet, or why they cannot be checked; empty when it meets all.
+// violated returns which criteria the run does not meet, or why they cannot be checked; empty if it meets all.
 func violated(c *v2.SuccessCriteria, prev *v2.LocustTestStatus, obs *Observation) string {
 	r, stats := measuredAtEnd(prev, obs)
 	if r == nil || !r.Final {
@@ -39,7 +39,7 @@ func violated(c *v2.SuccessCriteria, prev *v2.LocustTestStatus, obs *Observation
 	return violations(c, r, stats)
 }
 
-// withoutFinalReport is why there is no final report.
+// withoutFinalReport returns why there is no final report.
 func withoutFinalReport(obs *Observation) string {
 	if _, err := decodeFinal(obs); err != nil {
 		return "the final report cannot be read: " + err.Error()
@@ -47,8 +47,8 @@ func withoutFinalReport(obs *Observation) string {
 	return "the master left no final report"
 }
 
-// violations reports the criteria that do not hold on a result: criterion, limit and measured value. Stats are what the
-// result was made of, as far as they are known. Empty when all hold.
+// violations returns the criteria that a result does not meet, each with its limit and the measured value; empty if it meets all.
+// Stats are the unrounded statistics of the result; nil if they are not known.
 func violations(c *v2.SuccessCriteria, r *v2.TestResult, stats *report.Stats) string {
 	var broken []string
 	breach := func(format string, args ...any) { broken = append(broken, fmt.Sprintf(format, args...)) }
@@ -90,21 +90,21 @@ func violations(c *v2.SuccessCriteria, r *v2.TestResult, stats *report.Stats) st
 	return "success criteria not met: " + strings.Join(broken, "; ")
 }
 
-// requestsPerSecond returns the measured rate and whether it reaches the limit. Where only the status knows the rate, it is
-// rounded: a run does not fail then for what rounding may have taken away.
+// requestsPerSecond returns the measured rate, and whether it reaches the limit. Without stats the rate is the rounded one of
+// the status; a difference that rounding explains does not fail the run.
 func requestsPerSecond(r *v2.TestResult, stats *report.Stats, limit float64) (measured string, ok bool) {
 	if stats != nil {
 		return exact(stats.RequestsPerSecond, limit, rateDigits), stats.RequestsPerSecond >= limit
 	}
 	rounded, _ := decimal(r.RequestsPerSecond)
 	if r.TotalRequests > 0 {
-		rounded += roundedBy
+		rounded += maxRoundingError
 	}
 	return r.RequestsPerSecond, rounded >= limit
 }
 
-// exact formats a measured number with the given digits after the point, and more as far as it takes to show on which side
-// of the limit it is.
+// exact formats a measured number with the given number of decimals, or with as many more as show on which side of the limit
+// it is.
 func exact(measured, limit float64, digits int) string {
 	for ; ; digits++ {
 		text := strconv.FormatFloat(measured, 'f', digits, 64)
@@ -115,53 +115,52 @@ func exact(measured, limit float64, digits int) string {
 	}
 }
 
-// exactRatio is ratio with the digits that show on which side of the limit it is.
+// exactRatio is like ratio, with the decimals that show on which side of the limit it is.
 func exactRatio(part, whole int64, limit float64) string {
 	return trimZeros(exact(float64(part)/float64(whole), limit, ratioDigits))
 }
 
-// decimal reads a decimal number that the schema has checked.
+// decimal parses a decimal number that the schema has validated.
 func decimal(text string) (value float64, given bool) {
 	value, err := strconv.ParseFloat(text, 64)
 	return value, text != "" && err == nil
 }
 
-// hopeless tells why a running test cannot keep its criteria any more and is to be aborted; empty when it can, or is
-// not to be.
-func hopeless(prev *v2.LocustTestStatus, obs *Observation, settings Settings, now time.Time) string {
+// criteriaUnreachable returns why a running test can no longer meet its criteria and is aborted; empty if it can, or must not
+// be aborted.
+func criteriaUnreachable(prev *v2.LocustTestStatus, obs *Observation, settings Settings, now time.Time) string {
 	c := obs.criteria()
-	r := obs.Locust.fresh(settings, now)
+	r := obs.Locust.freshReport(settings, now)
 	if c == nil || !c.AbortOnViolation || r == nil || !r.State.Loading() || r.Requests == 0 {
 		return ""
 	}
 	elapsed := obs.Locust.At.Sub(loadStart(prev, obs).Time)
 	limit, given := decimal(c.MaxFailureRatio)
-	if !given || elapsed < abortGrace(c) || float64(r.Failures)/expectedRequests(obs, r, elapsed) <= limit {
+	if !given || elapsed < abortGracePeriod(c) || float64(r.Failures)/expectedRequests(obs, r, elapsed) <= limit {
 		return ""
 	}
 	return fmt.Sprintf("aborted after %s, because the success criteria can no longer be met: maxFailureRatio is %s, measured %s (%d of %d requests failed)",
 		elapsed.Truncate(time.Second), c.MaxFailureRatio, exactRatio(r.Failures, r.Requests, limit), r.Failures, r.Requests)
 }
 
-func abortGrace(c *v2.SuccessCriteria) time.Duration {
+func abortGracePeriod(c *v2.SuccessCriteria) time.Duration {
 	if c.AbortGracePeriod == nil {
 		return resources.DefaultAbortGrace
 	}
 	return c.AbortGracePeriod.Duration
 }
 
-// expectedRequests is how many requests the whole run would make if it went on as before; those so far when it is not
-// known how long it is to run.
+// expectedRequests extrapolates the number of requests to the whole run; without a known run time it returns the requests so far.
 func expectedRequests(obs *Observation, r *report.Report, elapsed time.Duration) float64 {
-	runTime := loadOf(obs, r).RunTime
+	runTime := targetLoad(obs, r).RunTime
 	if runTime == nil || elapsed <= 0 || *runTime <= elapsed {
 		return float64(r.Requests)
 	}
 	return float64(r.Requests) * runTime.Seconds() / elapsed.Seconds()
 }
 
-// failedRequestsOnly tells whether the master ended in failure for nothing but failed requests: Locust then exits with
-// the code of --exit-code-on-error (locust/main.py, shutdown).
+// failedRequestsOnly reports whether the master failed only because of failed requests: Locust then exits with the code of
+// --exit-code-on-error (locust/main.py, shutdown).
 func failedRequestsOnly(obs *Observation, r *v2.TestResult) bool {
 	end := masterEnd(obs)
 	if end == nil || r == nil || !r.Final || r.FailedRequests == 0 || obs.Run == nil {

@@ -155,7 +155,7 @@ func TestCriteria_Decide(t *testing.T) {
 		code     int32
 		message  string
 		ratio    string
-		change   func(s *scene)
+		change   func(s *fixture)
 		phase    string
 		because  []string
 		complete bool
@@ -164,7 +164,7 @@ func TestCriteria_Decide(t *testing.T) {
 		"good run, criterion broken":             {code: 0, message: finalMessage(true, 3, 100, 20), ratio: "0.1", phase: v2.PhaseFailed, because: []string{"maxFailureRatio is 0.1, measured 0.2"}},
 		"failed requests, criteria hold":         {code: 1, message: finalMessage(true, 3, 100, 5), ratio: "0.1", phase: v2.PhaseSucceeded},
 		"failed requests, criterion broken":      {code: 1, message: finalMessage(true, 3, 100, 20), ratio: "0.1", phase: v2.PhaseFailed, because: []string{"maxFailureRatio is 0.1, measured 0.2"}},
-		"failed requests, another code for them": {code: 9, message: finalMessage(true, 3, 100, 5), ratio: "0.1", change: func(s *scene) { s.obs.Run.Spec.Master.ExtraArgs = []string{"--exit-code-on-error", "9"} }, phase: v2.PhaseSucceeded},
+		"failed requests, another code for them": {code: 9, message: finalMessage(true, 3, 100, 5), ratio: "0.1", change: func(s *fixture) { s.obs.Run.Spec.Master.ExtraArgs = []string{"--exit-code-on-error", "9"} }, phase: v2.PhaseSucceeded},
 		"a code that is not for failed requests": {code: 2, message: finalMessage(true, 3, 100, 5), ratio: "0.1", phase: v2.PhaseFailed, because: []string{"exited with code 2"}},
 		"no failed requests, yet code 1":         {code: 1, message: finalMessage(true, 3, 100, 0), ratio: "0.1", phase: v2.PhaseFailed, because: []string{"exited with code 1"}},
 		"the locustfile's own code":              {code: 1, message: finalMessage(true, 3, 100, 5, `"custom_exit":true`), ratio: "0.1", phase: v2.PhaseFailed, because: []string{"exited with code 1"}},
@@ -176,16 +176,16 @@ func TestCriteria_Decide(t *testing.T) {
 		"a negative response time":         {code: 0, message: strings.Replace(finalMessage(true, 3, 100, 0), `12.345`, `-1.0`, 2), ratio: "0.1", phase: v2.PhaseSucceeded},
 		"an odd endpoint":                  {code: 0, message: strings.Replace(finalMessage(true, 3, 100, 0), `"name":"/a","requests":100`, `"name":"/a","requests":-1`, 1), ratio: "0.1", phase: v2.PhaseSucceeded},
 		"failed requests, no final result": {code: 1, message: "", ratio: "0.1", phase: v2.PhaseFailed, because: []string{"exited with code 1"}},
-		"a report that cannot be read": {code: 1, message: `{"locust.io/report":1,`, ratio: "0.1", change: func(s *scene) {
+		"a report that cannot be read": {code: 1, message: `{"locust.io/report":1,`, ratio: "0.1", change: func(s *fixture) {
 			s.obs.Locust.Report = &report.Report{State: report.StateStopped, Exact: true, Stats: report.Stats{Requests: 100, Failures: 5}}
 			s.obs.Locust.At = t0.Add(time.Minute)
 		}, phase: v2.PhaseFailed, because: []string{"exited with code 1"}},
 		"no criteria, failed requests": {code: 1, message: finalMessage(true, 3, 100, 5), phase: v2.PhaseFailed, because: []string{"exited with code 1", "5 of 100 requests failed"}},
-		"no reporter, but the web API told the end": {code: 1, message: "", ratio: "0.1", change: func(s *scene) {
-			s.obs.Locust = &Locust{Report: &report.Report{State: report.StateStopped, Exact: true, Stats: report.Stats{Requests: 100, Failures: 5}}, At: t0.Add(39 * time.Second), SameSince: t0.Add(30 * time.Second)}
+		"no reporter, but the web API told the end": {code: 1, message: "", ratio: "0.1", change: func(s *fixture) {
+			s.obs.Locust = &Locust{Report: &report.Report{State: report.StateStopped, Exact: true, Stats: report.Stats{Requests: 100, Failures: 5}}, At: t0.Add(39 * time.Second), CountersUnchangedSince: t0.Add(30 * time.Second)}
 		}, phase: v2.PhaseSucceeded},
-		"the master's pod was deleted while it ran":  {code: 1, message: finalMessage(true, 3, 100, 5), ratio: "0.1", change: func(s *scene) { at := metav1.NewTime(t0); s.master().DeletionTimestamp = &at }, phase: v2.PhaseFailed, because: []string{"exited with code 1"}},
-		"the spec's criteria, not the changed one's": {code: 0, message: finalMessage(true, 3, 100, 20), ratio: "0.1", change: func(s *scene) { s.obs.Test.Spec.SuccessCriteria = nil }, phase: v2.PhaseFailed},
+		"the master's pod was deleted while it ran":  {code: 1, message: finalMessage(true, 3, 100, 5), ratio: "0.1", change: func(s *fixture) { at := metav1.NewTime(t0); s.master().DeletionTimestamp = &at }, phase: v2.PhaseFailed, because: []string{"exited with code 1"}},
+		"the spec's criteria, not the changed one's": {code: 0, message: finalMessage(true, 3, 100, 20), ratio: "0.1", change: func(s *fixture) { s.obs.Test.Spec.SuccessCriteria = nil }, phase: v2.PhaseFailed},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := polled(t)
@@ -227,8 +227,8 @@ func TestAbort(t *testing.T) {
 			s := polled(t)
 			s.obs.Run.Spec.Master.Command += " " + tc.command
 			s.obs.Run.Spec.SuccessCriteria = &tc.criteria
-			s.tell(t0.Add(20*time.Second), 3, report.StateSpawning, report.Stats{})
-			s.tell(t0.Add(20*time.Second+tc.after), 3, report.StateRunning, report.Stats{Requests: 1000, Failures: tc.failures})
+			s.answer(t0.Add(20*time.Second), 3, report.StateSpawning, report.Stats{})
+			s.answer(t0.Add(20*time.Second+tc.after), 3, report.StateRunning, report.Stats{Requests: 1000, Failures: tc.failures})
 			if !tc.aborted {
 				assert.Equal(t, v2.PhaseRunning, s.prev.Phase)
 				return
@@ -256,8 +256,8 @@ func TestAbort_RunTime(t *testing.T) {
 			s := polled(t)
 			s.obs.Run.Spec.Master.Command += " --run-time 1000s"
 			s.obs.Run.Spec.SuccessCriteria = &v2.SuccessCriteria{MaxFailureRatio: "0.1", AbortOnViolation: true}
-			s.aim(t0.Add(20*time.Second), report.StateSpawning, tc.target, report.Stats{})
-			s.aim(t0.Add(70*time.Second), report.StateRunning, tc.target, report.Stats{Requests: 1000, Failures: 200})
+			s.answerWithTarget(t0.Add(20*time.Second), report.StateSpawning, tc.target, report.Stats{})
+			s.answerWithTarget(t0.Add(70*time.Second), report.StateRunning, tc.target, report.Stats{Requests: 1000, Failures: 200})
 			assert.Equal(t, tc.aborted, s.prev.Phase == v2.PhaseFailed)
 		})
 	}

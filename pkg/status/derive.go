@@ -9,36 +9,35 @@ import (
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 )
 
-// foreignEvery is how often a test looks again for a name that somebody else holds: nothing tells when it
-// becomes free.
-const foreignEvery = 30 * time.Second
+// foreignRecheckInterval is how often a test checks whether a name that another owner's object has is free: no watch reports it.
+const foreignRecheckInterval = 30 * time.Second
 
-// Derivation is what an observation means.
+// Derivation is the result of Derive.
 type Derivation struct {
-	// Status is the next status; the previous one is not touched.
+	// Status is the next status; the previous one is not modified.
 	Status v2.LocustTestStatus
-	// Events are to be emitted once the status has been written.
+	// Events must be emitted only after the status has been written.
 	Events []Event
-	// WakeUp is when to look again although nothing may happen meanwhile; 0 means never.
-	WakeUp time.Duration
+	// RequeueAfter is when to derive again without a watch event; zero means no requeue.
+	RequeueAfter time.Duration
 }
 
-// Derive turns the previous status and an observation into the next status. The same input gives the same
-// output; a terminal status is returned as it is.
+// Derive returns the next status for the previous status and an observation. The same input gives the same output; a terminal
+// status is returned unchanged.
 func Derive(prev v2.LocustTestStatus, obs Observation, settings Settings, now time.Time) Derivation {
 	if prev.IsTerminal() {
 		return Derivation{Status: *prev.DeepCopy()}
 	}
 	if prev.Phase == "" {
-		// What the run needs is created once this has been written.
-		return Derivation{Status: InitializeStatus(obs.Test, now), WakeUp: time.Nanosecond}
+		// The run's objects are created after this status has been written.
+		return Derivation{Status: InitializeStatus(obs.Test, now), RequeueAfter: time.Nanosecond}
 	}
 	next := prev.DeepCopy()
 	next.ObservedGeneration = obs.Test.Generation
 
-	v := judge(&prev, &obs, now)
+	problem := diagnosePods(&prev, &obs, now)
 	load := assessLoad(&prev, &obs, settings, now)
-	decided := decide(&prev, &obs, settings, v, &load, now)
+	decided := decidePhase(&prev, &obs, settings, problem, &load, now)
 	next.Phase = decided.phase
 	setTimes(next, &obs, decided, now)
 	setMasterPod(next, &obs)
@@ -47,15 +46,15 @@ func Derive(prev v2.LocustTestStatus, obs Observation, settings Settings, now ti
 	setReady(next, &obs, now, decided.cause)
 	setLoadDelivered(next, &load, now)
 	setTestCompleted(next, now, decided, &load)
-	again := soonest(load.again, setWorkers(next, &prev, &obs, settings, now))
+	after := soonest(load.requeueAfter, setWorkers(next, &prev, &obs, settings, now))
 	setResult(next, &prev, &obs)
-	again = soonest(again, setPodsHealthy(next, &obs, v, now))
+	after = soonest(after, setPodsHealthy(next, &obs, problem, now))
 	setKstatus(next, &obs, now, decided.cause)
 
 	return Derivation{
-		Status: *next,
-		Events: transitions(&prev, next, &obs),
-		WakeUp: wakeUp(next, &prev, &obs, settings, decided, again, now),
+		Status:       *next,
+		Events:       transitions(&prev, next, &obs),
+		RequeueAfter: requeueAfter(next, &prev, &obs, settings, decided, after, now),
 	}
 }
 
@@ -68,40 +67,40 @@ func setTimes(next *v2.LocustTestStatus, obs *Observation, decided outcome, now 
 	if !decided.completion.IsZero() {
 		at := metav1.NewTime(decided.completion.Truncate(time.Second))
 		if at.Before(next.StartTime) {
-			// The clocks of two machines differ.
+			// Node clocks may differ.
 			at = *next.StartTime
 		}
 		next.CompletionTime = &at
 	}
 }
 
-// setMasterPod records the first master pod that started; it stays that of the run.
+// setMasterPod records the first master pod that started. It never changes during the run.
 func setMasterPod(next *v2.LocustTestStatus, obs *Observation) {
 	if pod := startedMaster(obs); next.MasterPod == "" && pod != nil {
 		next.MasterPod = pod.Name
 	}
 }
 
-// wakeUp is when the observation may mean something else by time alone.
-func wakeUp(next, prev *v2.LocustTestStatus, obs *Observation, settings Settings, decided outcome, again time.Duration, now time.Time) time.Duration {
+// requeueAfter returns when the status may change by time alone; zero means never.
+func requeueAfter(next, prev *v2.LocustTestStatus, obs *Observation, settings Settings, decided outcome, after time.Duration, now time.Time) time.Duration {
 	if next.IsTerminal() {
-		// The load is stopped, and the Jobs expire, once the end has been written.
+		// The load is stopped and the Jobs get their TTL after the end has been written.
 		return time.Nanosecond
 	}
-	wake := soonest(decided.wait, again)
-	wake = soonest(wake, Silent(prev, obs, now).Again)
+	after = soonest(decided.requeueAfter, after)
+	after = soonest(after, FindStuckObjects(prev, obs, now).RequeueAfter)
 	if len(obs.Foreign) > 0 {
-		wake = soonest(wake, foreignEvery)
+		after = soonest(after, foreignRecheckInterval)
 	}
-	if since := unhealthySince(next); !since.IsZero() && settings.StartupDeadline > 0 && !underWay(next, next.ConnectedWorkers) {
-		// soonest takes no notice of a deadline that has passed.
-		wake = soonest(wake, settings.StartupDeadline-now.Sub(since))
+	if since := unhealthySince(next); !since.IsZero() && settings.StartupDeadline > 0 && !isStartupOver(next, next.ConnectedWorkers) {
+		// soonest ignores a deadline that has passed.
+		after = soonest(after, settings.StartupDeadline-now.Sub(since))
 	}
-	return wake
+	return after
 }
 
-// restamp keeps a condition as it is, but for the generation it was observed at.
-func restamp(s *v2.LocustTestStatus, conditionType string) {
+// updateConditionGeneration sets only the observed generation of a condition.
+func updateConditionGeneration(s *v2.LocustTestStatus, conditionType string) {
 	if c := meta.FindStatusCondition(s.Conditions, conditionType); c != nil {
 		c.ObservedGeneration = s.ObservedGeneration
 	}

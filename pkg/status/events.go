@@ -10,13 +10,13 @@ import (
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 )
 
-// ReasonTestStarted is the reason of the Event that tells that the phase became Running.
+// ReasonTestStarted is the reason of the Event for the phase Running.
 const ReasonTestStarted = "TestStarted"
 
-// ReasonResourceRecreated is the reason of the Event that tells that a lost object was created again.
+// ReasonResourceRecreated is the reason of the Event for a deleted object that was recreated.
 const ReasonResourceRecreated = "ResourceRecreated"
 
-// Event is what users are told about one transition.
+// Event reports one transition to users.
 type Event struct {
 	// Type is Normal or Warning.
 	Type string
@@ -26,22 +26,22 @@ type Event struct {
 	Message string
 }
 
-// maxEventMessage is the API's limit of an Event's note, in bytes.
+// maxEventMessage is the API's limit for an Event's note, in bytes.
 const maxEventMessage = 1000
 
-// transitions are the Events for what changed from prev to next: once per transition.
+// transitions returns the Events for the changes from prev to next, one for each transition.
 func transitions(prev, next *v2.LocustTestStatus, obs *Observation) []Event {
 	var events []Event
-	tell := func(eventType, reason, message string) {
+	emit := func(eventType, reason, message string) {
 		events = append(events, Event{eventType, reason, clip(message, maxEventMessage)})
 	}
 	if len(obs.Created) > 0 && meta.IsStatusConditionTrue(prev.Conditions, v2.ConditionTypeReady) {
 		for _, name := range obs.Created {
-			tell(corev1.EventTypeWarning, ReasonResourceRecreated, name+" was lost and has been created again")
+			emit(corev1.EventTypeWarning, ReasonResourceRecreated, name+" was lost and has been created again")
 		}
 	}
 	if prev.Phase != next.Phase && next.Phase == v2.PhaseRunning {
-		tell(corev1.EventTypeNormal, ReasonTestStarted, fmt.Sprintf("Master runs, %d workers expected", next.ExpectedWorkers))
+		emit(corev1.EventTypeNormal, ReasonTestStarted, fmt.Sprintf("Master runs, %d workers expected", next.ExpectedWorkers))
 	}
 	for _, conditionType := range PermanentTypes {
 		was, is := meta.FindStatusCondition(prev.Conditions, conditionType), meta.FindStatusCondition(next.Conditions, conditionType)
@@ -49,13 +49,13 @@ func transitions(prev, next *v2.LocustTestStatus, obs *Observation) []Event {
 			continue
 		}
 		if eventType := eventTypeOf(was, is, next.IsTerminal()); eventType != "" {
-			tell(eventType, is.Reason, headline(is.Message))
+			emit(eventType, is.Reason, headline(is.Message))
 		}
 	}
 	return events
 }
 
-// eventTypeOf is the type of the Event for one condition's transition; empty when it is not worth one.
+// eventTypeOf returns the type of the Event for a condition's transition; empty if the transition has no Event.
 func eventTypeOf(was, is *metav1.Condition, terminal bool) string {
 	switch is.Reason {
 	case v2.ReasonTestSucceeded:
@@ -64,7 +64,7 @@ func eventTypeOf(was, is *metav1.Condition, terminal bool) string {
 		return corev1.EventTypeWarning
 	}
 	if terminal {
-		// The end has its own Event.
+		// TestSucceeded or TestFailed is the only Event for the end.
 		return ""
 	}
 	switch is.Reason {

@@ -26,7 +26,7 @@ func FuzzDerive(f *testing.F) {
 		s.obs.Clocks = &Clocks{}
 		for _, step := range steps {
 			now = now.Add(time.Duration(step) * 700 * time.Millisecond)
-			happen(s, step, now)
+			applyStep(s, step, now)
 			s.obs.Clocks.Observe(&s.obs, now)
 			plan := PlanFor(&s.prev, &s.obs, settings, now)
 			if s.prev.IsTerminal() && (plan.Creates() || plan.WorkerCompletions > 0 || plan.ReplaceWorkerJob) {
@@ -44,7 +44,7 @@ func FuzzDerive(f *testing.F) {
 	})
 }
 
-func happen(s *scene, step byte, now time.Time) {
+func applyStep(s *fixture, step byte, now time.Time) {
 	at := metav1.NewTime(now)
 	if len(s.obs.Pods) == 0 {
 		return
@@ -87,13 +87,13 @@ func happen(s *scene, step byte, now time.Time) {
 	case 13:
 		s.obs.Failure = nil
 	case 14:
-		s.obs.Unwatched = !s.obs.Unwatched
+		s.obs.FirstObservation = !s.obs.FirstObservation
 	case 15:
 		if s.obs.WorkerJob != nil {
 			s.obs.WorkerJob.Status.CompletedIndexes = "0-1"
 		}
 	case 17, 18:
-		s.obs.Locust = &Locust{At: now, Asked: now, Report: &report.Report{
+		s.obs.Locust = &Locust{At: now, PolledAt: now, Report: &report.Report{
 			State:   []report.State{report.StateReady, report.StateSpawning, report.StateRunning, report.StateStopped}[step/22%4],
 			Workers: int32(step / 64), Stats: report.Stats{Requests: int64(step) &^ 1, Failures: int64(step) / 3}, Delivery: anyDelivery(step),
 		}}
@@ -102,7 +102,7 @@ func happen(s *scene, step byte, now time.Time) {
 		}
 	case 19:
 		s.obs.Locust = &Locust{}
-		s.obs.Locust.Unanswered("no answer", step/22%2 == 0, now)
+		s.obs.Locust.RecordFailure("no answer", step/22%2 == 0, now)
 		s.obs.Locust.Failures = int(step)
 	case 20:
 		more := []string{}

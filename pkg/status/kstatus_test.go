@@ -16,7 +16,7 @@ import (
 )
 
 // kstatus is what Argo CD, Flux and other tools that read any resource by the kstatus convention make of it.
-func kstatus(t *testing.T, s *scene) status.Status {
+func kstatus(t *testing.T, s *fixture) status.Status {
 	t.Helper()
 	test := s.obs.Test.DeepCopy()
 	test.Status = s.prev
@@ -29,7 +29,7 @@ func kstatus(t *testing.T, s *scene) status.Status {
 }
 
 func TestKstatus(t *testing.T) {
-	s := fresh(t)
+	s := newFixture(t)
 	s.derive(t0)
 	assert.Equal(t, status.InProgressStatus, kstatus(t, s), "initialised")
 	s = created(t)
@@ -46,8 +46,8 @@ func TestKstatus(t *testing.T) {
 
 	// A load that is not delivered is no matter of kstatus until it decides the phase.
 	s = polled(t)
-	s.heard(t0.Add(15*time.Second), report.StateRunning, 0, report.Delivery{})
-	s.heard(t0.Add(60*time.Second), report.StateRunning, 0, report.Delivery{})
+	s.answerWithDelivery(t0.Add(15*time.Second), report.StateRunning, 0, report.Delivery{})
+	s.answerWithDelivery(t0.Add(60*time.Second), report.StateRunning, 0, report.Delivery{})
 	requireLoad(t, s, v2.ReasonNoRequests)
 	assert.Equal(t, status.CurrentStatus, kstatus(t, s), "no requests, and there may be some yet")
 	s.endMaster(t0.Add(time.Hour), 0, finalMessage(true, 3, 0, 0, delivered("run-time")))

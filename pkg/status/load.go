@@ -14,18 +14,18 @@ import (
 )
 
 const (
-	// noRequestsAfter is how long a load may run without a finished request until that is reported.
+	// noRequestsAfter is how long a load may run without a finished request before the status reports it.
 	noRequestsAfter = 30 * time.Second
-	// workersGoneFor is how long a load that lost all its workers may take to start again before the run is Failed.
-	workersGoneFor = 30 * time.Second
-	// cutShortBy is how much too early a load has to end to count as cut short, in addition to two poll intervals, where
-	// only its duration is known.
-	cutShortBy = 5 * time.Second
-	// saturatedAt is the part of the processor time that a worker may have from which on its measurements are those of
-	// the generator too.
-	saturatedAt = 0.9
-	// endAccuracy is how exactly the ends of workers and of the load can be compared: the kubelet reports whole seconds,
-	// the web API may be two seconds old (locust/web.py, memoize).
+	// workersGoneTimeout is how long a load that lost all its workers may take to start again before the run fails.
+	workersGoneTimeout = 30 * time.Second
+	// cutShortTolerance is how early a load must end to count as cut short, in addition to two poll intervals, if only its
+	// duration is known.
+	cutShortTolerance = 5 * time.Second
+	// saturationRatio is the fraction of a worker's available processor time above which its measurements include delays of the
+	// generator.
+	saturationRatio = 0.9
+	// endAccuracy is the accuracy with which the ends of workers and of the load can be compared: the kubelet reports whole
+	// seconds, the web API caches for two seconds (locust/web.py, memoize).
 	endAccuracy = 2 * time.Second
 )
 
@@ -34,34 +34,34 @@ var loadReasons = []string{
 	v2.ReasonNoRequests, v2.ReasonLoadCutShort, v2.ReasonUsersMissing, v2.ReasonWorkersLost, v2.ReasonGeneratorSaturated,
 }
 
-// loadAssessment is whether the load that was asked for was delivered.
+// loadAssessment is the state of the condition LoadDelivered, and what the phase needs of it.
 type loadAssessment struct {
 	status          metav1.ConditionStatus
 	reason, message string
-	// ended is true when the load has ended, though the master may go on.
+	// ended is true if the load has ended; the master may keep running.
 	ended bool
-	// workersGone is true when the load has ended because all workers were lost.
+	// workersGone is true if the load has ended because all workers were lost.
 	workersGone bool
-	// undecided is true while pods of workers may still show that they ended well.
+	// undecided is true while worker pods may still show that they exited cleanly.
 	undecided bool
-	// again is when to assess again because time alone changes the result; zero means never.
-	again time.Duration
+	// requeueAfter is when the assessment may change by time alone; zero means no requeue.
+	requeueAfter time.Duration
 }
 
-// assessLoad reports whether the load was delivered: by the reporter's final report, by what the master answers while it
-// runs, or by what it answered last. Without news the previous assessment stays.
+// assessLoad assesses the load by the reporter's final report, by the reports of the running master, or by the last one. Without
+// a new report the previous assessment stays.
 func assessLoad(prev *v2.LocustTestStatus, obs *Observation, settings Settings, now time.Time) loadAssessment {
 	masterEnded := endedMaster(obs) != nil || obs.MasterJob != nil && isFinished(obs.MasterJob)
 	final := finalReport(obs)
 	switch {
-	case final != nil && (masterEnded || masterGoes(obs)):
+	case final != nil && (masterEnded || isMasterTerminating(obs)):
 		return assessView(prev, obs, settings, now, finalView(obs, final))
 	case fromReporter(prev.TestResult):
 		return previousLoad(prev) // the pod with the final report is gone
 	case masterEnded:
 		return assessWithoutReport(prev, obs, settings, now)
 	}
-	if obs.Locust.fresh(settings, now) == nil || RunningMaster(obs) == nil {
+	if obs.Locust.freshReport(settings, now) == nil || RunningMaster(obs) == nil {
 		return assessUnreachable(prev, obs, now)
 	}
 	view := liveView(prev, obs)
@@ -80,8 +80,8 @@ func assessUnreachable(prev *v2.LocustTestStatus, obs *Observation, now time.Tim
 	switch l := obs.Locust; {
 	case l == nil:
 		return notObserved("Locust's web API is not polled")
-	case l.silent(prev, obs, now):
-		return notObserved("Locust's web API cannot be reached: " + l.trouble())
+	case l.isUnreachable(prev, obs, now):
+		return notObserved("Locust's web API cannot be reached: " + l.lastError())
 	}
 	return known
 }
@@ -97,19 +97,19 @@ func assessWithoutReport(prev *v2.LocustTestStatus, obs *Observation, settings S
 		return previousLoad(prev)
 	case end != nil && report.IsFinal(end.Message):
 		return notObserved(withoutFinalReport(obs))
-	case end != nil && reports(obs):
-		// The reporter writes when Locust quits with code 0, and during the load.
-		return assessView(prev, obs, settings, now, loadView{masterEnded: true, workersLeft: -1, elapsed: -1, atMost: -1})
-	case end == nil && reports(obs):
+	case end != nil && runsReporter(obs):
+		// Without a load: the reporter writes a report during the load, and when Locust quits with code 0.
+		return assessView(prev, obs, settings, now, loadView{masterEnded: true, workersLeft: -1, elapsed: -1, maxElapsed: -1})
+	case end == nil && runsReporter(obs):
 		return notObserved("the master's pod was gone before its result could be read")
-	case obs.Locust != nil && obs.Locust.Trouble != "":
-		return notObserved("there is no final report of the reporter, and Locust's web API could not be reached: " + obs.Locust.trouble())
+	case obs.Locust != nil && obs.Locust.LastError != "":
+		return notObserved("there is no final report of the reporter, and Locust's web API could not be reached: " + obs.Locust.lastError())
 	}
 	return notObserved("there is no final report of the reporter, and Locust's web API reported no end of the load")
 }
 
-// reports reports whether the master runs the reporter. The 2.x operator knows none.
-func reports(obs *Observation) bool {
+// runsReporter reports whether the master runs the reporter. Jobs of the 2.x operator have none.
+func runsReporter(obs *Observation) bool {
 	if obs.Run == nil || obs.MasterJob == nil || obs.MasterJob.Annotations[resources.AnnotationRunGeneration] == "" {
 		return false
 	}
@@ -120,7 +120,7 @@ func notObserved(why string) loadAssessment {
 	return loadAssessment{status: metav1.ConditionUnknown, reason: v2.ReasonNotObserved, message: "The load was not observed: " + why}
 }
 
-// previousLoad is the assessment in the previous status.
+// previousLoad returns the assessment in the previous status.
 func previousLoad(prev *v2.LocustTestStatus) loadAssessment {
 	if c := meta.FindStatusCondition(prev.Conditions, v2.ConditionTypeLoadDelivered); c != nil {
 		return loadAssessment{status: c.Status, reason: c.Reason, message: c.Message, ended: prev.TestResult != nil && prev.TestResult.Final}
@@ -128,12 +128,12 @@ func previousLoad(prev *v2.LocustTestStatus) loadAssessment {
 	return loadAssessment{status: metav1.ConditionUnknown, reason: v2.ReasonLoadNotStarted, message: "No load has started yet"}
 }
 
-// isLoadKnown reports whether something has been observed of the load before.
+// isLoadKnown reports whether the load has been observed before.
 func isLoadKnown(prev *v2.LocustTestStatus) bool {
 	return previousLoad(prev).status != metav1.ConditionUnknown
 }
 
-// assessView assesses a load that has started, or whose master has ended.
+// assessView assesses a load that has started or whose master has ended.
 func assessView(prev *v2.LocustTestStatus, obs *Observation, settings Settings, now time.Time, view loadView) loadAssessment {
 	load := loadAssessment{ended: view.started && view.ended}
 	problems := map[string]string{
@@ -147,21 +147,21 @@ func assessView(prev *v2.LocustTestStatus, obs *Observation, settings Settings, 
 	}
 	problems[v2.ReasonLoadCutShort] = cut
 	lost := workersLost(obs, view)
-	if lost > 0 && (view.lostSettled || lostPods(obs, view) > 0) {
+	if lost > 0 && (view.lossConfirmed || lostPods(obs, view) > 0) {
 		problems[v2.ReasonWorkersLost] = plural(int(lost), "worker was", "workers were") + " lost during the load, with what was measured since the last report"
 	}
-	if load.ended && (byWorkers(view) && !quitWell(obs, view) || lost > 0) {
-		load.undecided = awaitsWorkers(obs, view)
+	if load.ended && (endedByWorkersQuit(view) && !workersQuitCleanly(obs, view) || lost > 0) {
+		load.undecided = awaitsWorkersEnd(obs, view)
 	}
-	if load.undecided && !view.masterEnded && now.Sub(view.endedAt) < settleTime {
-		// The pods of workers that have quit do not show it yet.
+	if load.undecided && !view.masterEnded && now.Sub(view.endedAt) < podStatusTimeout {
+		// The pods of workers that have quit may not show it yet.
 		delete(problems, v2.ReasonLoadCutShort)
 		delete(problems, v2.ReasonWorkersLost)
-		load.again = settleTime - now.Sub(view.endedAt)
+		load.requeueAfter = podStatusTimeout - now.Sub(view.endedAt)
 	}
 	if problems[v2.ReasonLoadCutShort] != "" && !view.masterEnded && workersGone(obs, view) {
 		load.workersGone = true
-		load.again = soonest(load.again, workersGoneFor-now.Sub(view.endedAt))
+		load.requeueAfter = soonest(load.requeueAfter, workersGoneTimeout-now.Sub(view.endedAt))
 	}
 	carryOver(problems, prev, view)
 	load.status, load.reason, load.message = summarize(problems)
@@ -178,15 +178,15 @@ func assessView(prev *v2.LocustTestStatus, obs *Observation, settings Settings, 
 	return load
 }
 
-// carryOver keeps what was reported before: apart from NoRequests a problem stays for the rest of the run, and LoadCutShort
-// for the rest of the load. The status keeps one reason, so a problem that comes before it takes its place.
+// carryOver keeps the previously reported problem: problems other than NoRequests stay for the rest of the run, and LoadCutShort
+// for the rest of the load. The status has one reason, so a problem that comes before it replaces it.
 func carryOver(problems map[string]string, prev *v2.LocustTestStatus, view loadView) {
 	c := meta.FindStatusCondition(prev.Conditions, v2.ConditionTypeLoadDelivered)
 	if c == nil || c.Status != metav1.ConditionFalse || c.Reason == v2.ReasonNoRequests {
 		return
 	}
 	if c.Reason == v2.ReasonLoadCutShort && (view.delivery != nil || view.workersLeft >= 0 || !view.ended) {
-		return // it is known better now, or of an earlier load
+		return // the new view is more accurate, or of another load
 	}
 	_, first, _ := summarize(problems)
 	if first != "" && slices.Index(loadReasons, first) <= slices.Index(loadReasons, c.Reason) {
@@ -194,11 +194,11 @@ func carryOver(problems map[string]string, prev *v2.LocustTestStatus, view loadV
 	}
 	problems[c.Reason] = c.Message
 	if first != "" {
-		problems[c.Reason], _, _ = strings.Cut(c.Message, "; ") // without those after it
+		problems[c.Reason], _, _ = strings.Cut(c.Message, "; ") // without the messages of later problems
 	}
 }
 
-// summarize is the first problem with the messages of all; the reason is empty without any.
+// summarize returns the reason of the first problem and the messages of all; the reason is empty without problems.
 func summarize(problems map[string]string) (status metav1.ConditionStatus, reason, message string) {
 	var messages []string
 	for _, r := range loadReasons {
@@ -213,7 +213,7 @@ func summarize(problems map[string]string) (status metav1.ConditionStatus, reaso
 	return metav1.ConditionFalse, reason, strings.Join(messages, "; ")
 }
 
-// guarantee is what of the condition LoadDelivered decides the phase.
+// guarantee returns which reasons of the condition LoadDelivered decide the phase.
 func (o *Observation) guarantee() v2.LoadGuarantee {
 	if g := o.spec().LoadGuarantee; g != "" {
 		return g
@@ -221,7 +221,7 @@ func (o *Observation) guarantee() v2.LoadGuarantee {
 	return v2.LoadGuaranteeBasic
 }
 
-// FailsRun reports whether a reason of the condition LoadDelivered makes a run Failed whose master ended with code 0.
+// FailsRun reports whether a reason of the condition LoadDelivered fails a run whose master exited with code 0.
 func FailsRun(guarantee v2.LoadGuarantee, reason string) bool {
 	switch guarantee {
 	case v2.LoadGuaranteeNone:
@@ -232,7 +232,7 @@ func FailsRun(guarantee v2.LoadGuarantee, reason string) bool {
 	return reason == v2.ReasonNoRequests || reason == v2.ReasonLoadCutShort
 }
 
-// undelivered returns why the load makes the run Failed; empty when it does not.
+// undelivered returns why the load fails the run; empty if it does not.
 func (l *loadAssessment) undelivered(obs *Observation) string {
 	if !FailsRun(obs.guarantee(), l.reason) {
 		return ""
@@ -240,7 +240,7 @@ func (l *loadAssessment) undelivered(obs *Observation) string {
 	return "load not delivered (" + l.reason + "): " + l.message
 }
 
-// remark is what is worth a word of the load of a run that succeeded; mostly empty.
+// remark returns the problem of the load of a run that succeeded; usually empty.
 func (l *loadAssessment) remark() string {
 	switch {
 	case l.reason == v2.ReasonNotObserved:
@@ -251,9 +251,9 @@ func (l *loadAssessment) remark() string {
 	return ""
 }
 
-// workersLostForGood returns why a run is Failed that lost all its workers; empty when it has not, or may yet go on.
+// workersLostForGood returns why a run that lost all its workers fails; empty if it lost none, or a load may still start again.
 func workersLostForGood(obs *Observation, load *loadAssessment, now time.Time) string {
-	if !load.workersGone || now.Sub(obs.Locust.EndedSince) < workersGoneFor {
+	if !load.workersGone || now.Sub(obs.Locust.EndedSince) < workersGoneTimeout {
 		return ""
 	}
 	return load.undelivered(obs)
@@ -264,7 +264,7 @@ func setLoadDelivered(next *v2.LocustTestStatus, load *loadAssessment, now time.
 	setCondition(next, now, v2.ConditionTypeLoadDelivered, load.status, load.reason, load.message)
 }
 
-// loadReason is the reason of the condition LoadDelivered; empty when it is absent.
+// loadReason returns the reason of the condition LoadDelivered; empty if it is absent.
 func loadReason(s *v2.LocustTestStatus) string {
 	if c := meta.FindStatusCondition(s.Conditions, v2.ConditionTypeLoadDelivered); c != nil {
 		return c.Reason

@@ -9,7 +9,7 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/locust/report"
 )
 
-// noRequests returns why the load counts as one without requests; empty when it does not.
+// noRequests returns the message of NoRequests; empty if the reason does not apply.
 func noRequests(obs *Observation, view loadView) string {
 	if view.requests > 0 {
 		return ""
@@ -17,7 +17,7 @@ func noRequests(obs *Observation, view loadView) string {
 	text := "Locust ended without having started a load"
 	switch {
 	case view.masterEnded && !view.started:
-	case view.masterEnded, view.ended && obs.Locust.final(), !view.ended && view.elapsed >= noRequestsAfter:
+	case view.masterEnded, view.ended && obs.Locust.isFinal(), !view.ended && view.elapsed >= noRequestsAfter:
 		text = "no request has finished"
 		if view.elapsed >= 0 {
 			text += " in " + view.elapsed.Truncate(time.Second).String()
@@ -38,7 +38,7 @@ func noRequests(obs *Observation, view loadView) string {
 	return text + "; check --host, the target and the workers' logs (users that fire no request events need spec.loadGuarantee: None)"
 }
 
-// workerCause is why a worker ended with an error, in one line; empty when none did.
+// workerCause returns in one line why a worker failed; empty if none did.
 func workerCause(obs *Observation) string {
 	for _, pod := range obs.podsOf(obs.WorkerJob) {
 		if cause := exitCause(obs, pod); cause != "" {
@@ -48,8 +48,8 @@ func workerCause(obs *Observation) string {
 	return ""
 }
 
-// cutShort returns why the load ended before its end; empty when it did not. Where neither the reporter nor the run time
-// shows who ended it, unknown is true.
+// cutShort returns why the load ended early; empty if it did not. unknown is true if neither the reporter nor the run time shows
+// what ended the load.
 func cutShort(obs *Observation, settings Settings, view loadView) (why string, unknown bool) {
 	after := ""
 	if view.elapsed >= 0 {
@@ -73,12 +73,12 @@ func cutShort(obs *Observation, settings Settings, view loadView) (why string, u
 			if view.masterEnded {
 				return "the master's process ended during the load" + after, false
 			}
-			return "", false // the state is older than the rest of the answer
+			return "", false // the cached state is older than the rest of the report
 		case report.EndedByRunTime, report.EndedByShape, report.EndedByWebUI, report.EndedByLocustfile:
 			return "", false
 		case report.EndedByMain:
 		default:
-			view.endUnseen = true // a later reporter's, or the user's own
+			view.endUnseen = true // of a newer reporter, or the user's own
 		}
 	}
 	unknown = view.masterEnded && (view.delivery == nil || view.endUnseen)
@@ -87,7 +87,7 @@ func cutShort(obs *Observation, settings Settings, view loadView) (why string, u
 		return allLost(obs, after), false
 	case view.elapsed < 0, view.shape, view.runTime == nil:
 		return "", unknown
-	case view.atMost < *view.runTime-cutShortBy-2*obs.Locust.pollGap(settings):
+	case view.maxElapsed < *view.runTime-cutShortTolerance-2*obs.Locust.pollGap(settings):
 		if workersGone(obs, view) {
 			return allLost(obs, after), false
 		}
@@ -96,7 +96,7 @@ func cutShort(obs *Observation, settings Settings, view loadView) (why string, u
 	return "", false
 }
 
-// allLost is the cause of a load that ended for want of workers.
+// allLost returns the cause of a load that ended because it had no workers left.
 func allLost(obs *Observation, after string) string {
 	text := "all workers were lost, and so Locust ended the load" + after
 	if cause := workerCause(obs); cause != "" {
@@ -105,29 +105,29 @@ func allLost(obs *Observation, after string) string {
 	return text
 }
 
-// byWorkers reports whether Locust ended the load because its last worker has quit.
-func byWorkers(view loadView) bool {
+// endedByWorkersQuit reports whether Locust ended the load because its last worker has quit.
+func endedByWorkersQuit(view loadView) bool {
 	return view.delivery != nil && view.delivery.EndedBy == report.EndedByWorkersQuit
 }
 
-// quitWell reports whether workers quit by their own code, after requests: the last one that ended did so by itself, with
-// code 0, when the load ended.
-func quitWell(obs *Observation, view loadView) bool {
+// workersQuitCleanly reports whether the locustfile ended the workers after requests: the last worker that ended exited cleanly
+// when the load ended.
+func workersQuitCleanly(obs *Observation, view loadView) bool {
 	var last time.Time
-	well := false
+	clean := false
 	for _, pod := range obs.podsOf(obs.WorkerJob) {
 		started, ended := podTimes(obs, pod)
-		if !started.Before(view.endedAt) || ended.IsZero() || ended.Before(last) || ended.After(view.endedAt.Add(leaveGrace)) {
+		if !started.Before(view.endedAt) || ended.IsZero() || ended.Before(last) || ended.After(view.endedAt.Add(workerExitGracePeriod)) {
 			continue
 		}
-		well = leftByItself(pod) || well && ended.Equal(last)
+		clean = exitedCleanly(pod) || clean && ended.Equal(last)
 		last = ended
 	}
-	return view.requests > 0 && well && !last.Before(view.endedAt.Add(-leaveGrace))
+	return view.requests > 0 && clean && !last.Before(view.endedAt.Add(-workerExitGracePeriod))
 }
 
-// podTimes are when a pod's Locust container started, and when it ended or before that the pod was deleted, by the operator's
-// clock; zero where that is not so.
+// podTimes returns when a pod's Locust container started, and when it ended or, if earlier, its pod was deleted, by the operator's
+// clock; zero for times that have not come.
 func podTimes(obs *Observation, pod *corev1.Pod) (started, ended time.Time) {
 	started, ended = obs.nodeTime(pod, startedAt(pod)), obs.nodeTime(pod, finishedAt(pod))
 	if pod.DeletionTimestamp != nil && pod.DeletionGracePeriodSeconds != nil {
@@ -138,14 +138,13 @@ func podTimes(obs *Observation, pod *corev1.Pod) (started, ended time.Time) {
 	return started, ended
 }
 
-// workersGone reports whether the load ended because its workers were lost. Without the reporter that is so when none of
-// them is left.
+// workersGone reports whether the load ended because its workers were lost. Without a reporter it checks that none is left.
 func workersGone(obs *Observation, view loadView) bool {
 	if d := view.delivery; d != nil {
-		return d.EndedBy == report.EndedByWorkersMissing || byWorkers(view) && !quitWell(obs, view)
+		return d.EndedBy == report.EndedByWorkersMissing || endedByWorkersQuit(view) && !workersQuitCleanly(obs, view)
 	}
-	if view.workersLeft >= 0 { // an older reporter's
-		return view.workersLeft == 0 && !quitWell(obs, view)
+	if view.workersLeft >= 0 { // from an older reporter
+		return view.workersLeft == 0 && !workersQuitCleanly(obs, view)
 	}
 	if view.masterEnded || obs.Locust == nil || obs.Locust.Report == nil || obs.Locust.Report.State != report.StateStopped {
 		return false
@@ -156,15 +155,15 @@ func workersGone(obs *Observation, view loadView) bool {
 	}) == 0
 }
 
-// awaitsWorkers reports whether pods of workers that the load had are not known to have ended.
-func awaitsWorkers(obs *Observation, view loadView) bool {
+// awaitsWorkersEnd reports whether the end of some of the load's worker pods has not been observed yet.
+func awaitsWorkersEnd(obs *Observation, view loadView) bool {
 	return countPods(obs, func(pod *corev1.Pod) bool {
 		started, _ := podTimes(obs, pod)
 		return isLive(pod) && !started.IsZero() && (view.endedAt.IsZero() || started.Before(view.endedAt))
 	}) > 0
 }
 
-// usersMissing returns how many users were missing; empty when none were, or it is not known.
+// usersMissing returns the message of UsersMissing; empty if no users were missing, or it is not known.
 func usersMissing(view loadView) string {
 	if view.delivery == nil || view.delivery.Missing == nil || view.shape {
 		return ""
@@ -173,7 +172,7 @@ func usersMissing(view loadView) string {
 	return fmt.Sprintf("for 30s or more only %d of %d users were at work", m.Users, m.Due)
 }
 
-// workersLost is how many workers were lost during the load. Those that ended by themselves with code 0 were not.
+// workersLost returns how many workers were lost during the load. Workers that exited cleanly are not lost.
 func workersLost(obs *Observation, view loadView) int32 {
 	if !view.started {
 		return 0
@@ -183,17 +182,17 @@ func workersLost(obs *Observation, view loadView) int32 {
 		return lost
 	}
 	until := view.endedAt.Add(-endAccuracy)
-	if byWorkers(view) {
-		until = view.endedAt.Add(leaveGrace)
+	if endedByWorkersQuit(view) {
+		until = view.endedAt.Add(workerExitGracePeriod)
 	}
 	left := countWorkersIn(obs, func(pod *corev1.Pod) bool {
 		started, ended := podTimes(obs, pod)
-		return leftByItself(pod) && started.Before(view.endedAt) && !ended.After(until)
+		return exitedCleanly(pod) && started.Before(view.endedAt) && !ended.After(until)
 	})
 	return max(lost, view.delivery.WorkersLost-left)
 }
 
-// lostPods is how many pods of workers ended during the load, other than by themselves with code 0.
+// lostPods returns how many worker pods ended during the load and did not exit cleanly.
 func lostPods(obs *Observation, view loadView) int32 {
 	if view.startedAt.IsZero() || view.endedAt.IsZero() {
 		return 0
@@ -201,12 +200,12 @@ func lostPods(obs *Observation, view loadView) int32 {
 	until := view.endedAt.Add(-endAccuracy)
 	return countPods(obs, func(pod *corev1.Pod) bool {
 		started, ended := podTimes(obs, pod)
-		return !started.IsZero() && ended.Sub(started) >= joinTime && !leftByItself(pod) &&
+		return !started.IsZero() && ended.Sub(started) >= connectTime && !exitedCleanly(pod) &&
 			ended.After(view.startedAt.Add(endAccuracy)) && ended.Before(until)
 	})
 }
 
-// saturated returns which worker used more processor time than measurements allow; empty when none did.
+// saturated returns the message of GeneratorSaturated; empty if the reason does not apply.
 func saturated(obs *Observation, view loadView) string {
 	if view.busiest == nil || !view.started {
 		return ""
@@ -215,7 +214,7 @@ func saturated(obs *Observation, view loadView) string {
 	if limit, limited := obs.spec().Worker.Resources.Limits[corev1.ResourceCPU]; limited && !limit.IsZero() {
 		cores = min(cores, limit.AsApproximateFloat64()/float64(obs.perPod()))
 	}
-	if view.busiest.Percent <= 100*saturatedAt*cores {
+	if view.busiest.Percent <= 100*saturationRatio*cores {
 		return ""
 	}
 	return fmt.Sprintf("worker %s used %.0f %% of a core, more than 90 %% of the %.0f %% that it may use: response times include waiting in the generator",

@@ -35,12 +35,12 @@ func delivered(endedBy string, more ...string) string {
 	return text[1:]
 }
 
-// own marks the master Job as one of this operator, whose spec is recorded.
-func (s *scene) own() {
+// recordSpec marks the master Job as one of this operator, whose spec is recorded.
+func (s *fixture) recordSpec() {
 	s.obs.MasterJob.Annotations = map[string]string{resources.AnnotationRunGeneration: "1"}
 }
 
-func requireLoad(t *testing.T, s *scene, reason string, words ...string) {
+func requireLoad(t *testing.T, s *fixture, reason string, words ...string) {
 	t.Helper()
 	status := map[string]metav1.ConditionStatus{
 		v2.ReasonNotObserved: metav1.ConditionUnknown, v2.ReasonLoadNotStarted: metav1.ConditionUnknown, v2.ReasonLoadAsPlanned: metav1.ConditionTrue,
@@ -55,7 +55,7 @@ func requireLoad(t *testing.T, s *scene, reason string, words ...string) {
 func TestLoad_AtEnd(t *testing.T) {
 	for name, tc := range map[string]struct {
 		message string
-		change  func(*scene)
+		change  func(*fixture)
 		reason  string
 		words   []string
 		strict  bool // Succeeded unless the guarantee is Strict
@@ -72,7 +72,7 @@ func TestLoad_AtEnd(t *testing.T) {
 		"process ended":        {message: finalMessage(false, 3, 100, 0, delivered("")), reason: v2.ReasonLoadCutShort, words: []string{"the master's process ended during the load"}},
 		"no requests":          {message: finalMessage(true, 3, 0, 0, delivered("run-time")), reason: v2.ReasonNoRequests, words: []string{"no request has finished in 20s", "check --host"}},
 		"no requests, raised":  {message: finalMessage(true, 3, 0, 0, delivered("run-time", "exceptions", `[{"error":"no basket","count":7}]`)), reason: v2.ReasonNoRequests, words: []string{`"no basket" (7 times)`}},
-		"no requests, a worker's cause": {message: finalMessage(true, 3, 0, 0, delivered("run-time")), change: func(s *scene) {
+		"no requests, a worker's cause": {message: finalMessage(true, 3, 0, 0, delivered("run-time")), change: func(s *fixture) {
 			s.endPod(s.worker(1), t0.Add(36*time.Second), 2, "locust.exception.LocustError: You must specify the base host.")
 		}, reason: v2.ReasonNoRequests, words: []string{"worker pod shop-worker-1 exited with code 2: locust.exception.LocustError: You must specify the base host", "give --host"}},
 		"two reasons":           {message: finalMessage(true, 0, 0, 0, delivered("workers-missing")), reason: v2.ReasonNoRequests, words: []string{"no request has finished", "; all workers were lost"}},
@@ -85,9 +85,9 @@ func TestLoad_AtEnd(t *testing.T) {
 		"more than a core":      {message: finalMessage(true, 3, 100, 0, delivered("run-time", "cpu", `[80,"shop-worker-1"]`)), change: limitCPU("4"), reason: v2.ReasonLoadAsPlanned},
 
 		"no load":                     {message: `{"locust.io/report":1,"complete":true,"state":"ready","users":0,"workers":3,"start":0,"end":0,"requests":0,"failures":0,"avg":0,"rps":0,"endpoints":[],"errors":[],"exceptions":[],"log":[],` + delivered("") + `}`, reason: v2.ReasonNoRequests, words: []string{"without having started a load"}},
-		"no report":                   {change: (*scene).own, reason: v2.ReasonNoRequests, words: []string{"without having started a load"}},
+		"no report":                   {change: (*fixture).recordSpec, reason: v2.ReasonNoRequests, words: []string{"without having started a load"}},
 		"no report of another's Job":  {reason: v2.ReasonNotObserved, words: []string{"not observed"}},
-		"no reporter":                 {change: func(s *scene) { s.own(); s.obs.Run.Spec.Master.Reporter = new(bool) }, reason: v2.ReasonNotObserved},
+		"no reporter":                 {change: func(s *fixture) { s.recordSpec(); s.obs.Run.Spec.Master.Reporter = new(bool) }, reason: v2.ReasonNotObserved},
 		"a report that is unreadable": {message: `{"locust.io/report":1,`, reason: v2.ReasonNotObserved, words: []string{"cannot be read"}},
 
 		"older reporter":                {message: finalMessage(true, 3, 100, 0, `"target_users":12,"run_time":20,"shape":false`), reason: v2.ReasonLoadAsPlanned},
@@ -128,14 +128,14 @@ func TestLoad_AtEnd(t *testing.T) {
 	}
 }
 
-func killWorkers(s *scene) {
+func killWorkers(s *fixture) {
 	for i := range 3 {
 		s.endPod(s.worker(i), t0.Add(32*time.Second), 137, "")
 	}
 }
 
-func limitCPU(cores string) func(*scene) {
-	return func(s *scene) {
+func limitCPU(cores string) func(*fixture) {
+	return func(s *fixture) {
 		s.obs.Run.Spec.Worker.Resources.Limits = corev1.ResourceList{corev1.ResourceCPU: resource.MustParse(cores)}
 	}
 }
@@ -143,8 +143,8 @@ func limitCPU(cores string) func(*scene) {
 // TestLoad_WorkersQuit: workers that quit by their own code, after requests, are no loss; others are.
 func TestLoad_WorkersQuit(t *testing.T) {
 	quit := finalMessage(true, 0, 100, 0, delivered("workers-quit", "lost", "3", "run_time", "3600"))
-	end := func(code int32) func(*scene) {
-		return func(s *scene) {
+	end := func(code int32) func(*fixture) {
+		return func(s *fixture) {
 			for i := range 3 {
 				s.endPod(s.worker(i), t0.Add(34*time.Second), code, "")
 			}
@@ -152,26 +152,26 @@ func TestLoad_WorkersQuit(t *testing.T) {
 	}
 	for name, tc := range map[string]struct {
 		message string
-		happen  func(*scene)
+		happen  func(*fixture)
 		reason  string
 	}{
 		"by themselves":     {quit, end(0), v2.ReasonLoadAsPlanned},
 		"without a request": {finalMessage(true, 0, 0, 0, delivered("workers-quit", "lost", "3")), end(0), v2.ReasonNoRequests},
 		"with an error":     {quit, end(1), v2.ReasonLoadCutShort},
-		"deleted": {quit, func(s *scene) {
+		"deleted": {quit, func(s *fixture) {
 			end(0)(s)
 			at, grace := metav1.NewTime(t0.Add(63*time.Second)), int64(30)
 			for i := range 3 {
 				s.worker(i).DeletionTimestamp, s.worker(i).DeletionGracePeriodSeconds = &at, &grace
 			}
 		}, v2.ReasonLoadCutShort},
-		"gone": {quit, func(s *scene) { s.obs.Pods = s.obs.Pods[:1] }, v2.ReasonLoadCutShort},
-		"replaced": {quit, func(s *scene) {
+		"gone": {quit, func(s *fixture) { s.obs.Pods = s.obs.Pods[:1] }, v2.ReasonLoadCutShort},
+		"replaced": {quit, func(s *fixture) {
 			for i := range 3 {
 				s.runPod(s.worker(i), t0.Add(37*time.Second))
 			}
 		}, v2.ReasonLoadCutShort},
-		"one long before the others were deleted": {quit, func(s *scene) {
+		"one long before the others were deleted": {quit, func(s *fixture) {
 			end(0)(s)
 			s.endPod(s.worker(0), t0.Add(20*time.Second), 0, "")
 			at, grace := metav1.NewTime(t0.Add(63*time.Second)), int64(30)
@@ -179,11 +179,11 @@ func TestLoad_WorkersQuit(t *testing.T) {
 				s.worker(1+i).DeletionTimestamp, s.worker(1+i).DeletionGracePeriodSeconds = &at, &grace
 			}
 		}, v2.ReasonLoadCutShort},
-		"one long before the others went": {quit, func(s *scene) {
+		"one long before the others went": {quit, func(s *fixture) {
 			s.endPod(s.worker(0), t0.Add(20*time.Second), 0, "")
 			s.obs.Pods = s.obs.Pods[:2]
 		}, v2.ReasonLoadCutShort},
-		"one was lost": {finalMessage(true, 0, 100, 0, delivered("workers-quit", "lost", "3")), func(s *scene) {
+		"one was lost": {finalMessage(true, 0, 100, 0, delivered("workers-quit", "lost", "3")), func(s *fixture) {
 			end(0)(s)
 			s.endPod(s.worker(1), t0.Add(30*time.Second), 137, "")
 		}, v2.ReasonWorkersLost},
@@ -202,41 +202,41 @@ func TestLoad_WorkersQuit(t *testing.T) {
 	s.endMaster(t0.Add(36*time.Second), 0, quit)
 	d := s.derive(t0.Add(37 * time.Second))
 	assert.Equal(t, v2.PhaseRunning, s.prev.Phase)
-	assert.Positive(t, d.WakeUp)
-	assert.LessOrEqual(t, d.WakeUp, settleTime)
+	assert.Positive(t, d.RequeueAfter)
+	assert.LessOrEqual(t, d.RequeueAfter, podStatusTimeout)
 	end(0)(s)
 	s.derive(t0.Add(38 * time.Second))
 	assert.Equal(t, v2.PhaseSucceeded, s.prev.Phase)
 	requireLoad(t, s, v2.ReasonLoadAsPlanned)
 }
 
-// heard is an answer of a master with a reporter.
-func (s *scene) heard(at time.Time, state report.State, requests int64, d report.Delivery) Derivation {
+// answerWithDelivery is an answer of a master with a reporter.
+func (s *fixture) answerWithDelivery(at time.Time, state report.State, requests int64, d report.Delivery) Derivation {
 	s.t.Helper()
 	l := *s.obs.Locust
-	l.Answered(&report.Report{State: state, Users: 12, Workers: 3, Stats: report.Stats{Requests: requests}, Exact: state == report.StateStopped, Delivery: &d}, at)
+	l.RecordReport(&report.Report{State: state, Users: 12, Workers: 3, Stats: report.Stats{Requests: requests}, Exact: state == report.StateStopped, Delivery: &d}, at)
 	s.obs.Locust = &l
 	return s.derive(at)
 }
 
 // TestLoad_Live: from the start to the end of a load that goes as planned.
 func TestLoad_Live(t *testing.T) {
-	s := fresh(t)
+	s := newFixture(t)
 	s.prev = InitializeStatus(s.obs.Test, t0)
 	requireLoad(t, s, v2.ReasonLoadNotStarted)
 
 	s = polled(t)
 	requireLoad(t, s, v2.ReasonLoadNotStarted)
-	s.heard(t0.Add(14*time.Second), report.StateReady, 0, report.Delivery{})
+	s.answerWithDelivery(t0.Add(14*time.Second), report.StateReady, 0, report.Delivery{})
 	requireLoad(t, s, v2.ReasonLoadNotStarted)
-	s.heard(t0.Add(15*time.Second), report.StateSpawning, 0, report.Delivery{})
+	s.answerWithDelivery(t0.Add(15*time.Second), report.StateSpawning, 0, report.Delivery{})
 	requireLoad(t, s, v2.ReasonLoadAsPlanned, "The load runs as planned")
-	s.fail(t0.Add(5*time.Minute), "no answer within 2 s")
+	s.failPoll(t0.Add(5*time.Minute), "no answer within 2 s")
 	requireLoad(t, s, v2.ReasonLoadAsPlanned)
-	s.heard(t0.Add(6*time.Minute), report.StateStopped, 90, report.Delivery{EndedBy: report.EndedByWebUI})
+	s.answerWithDelivery(t0.Add(6*time.Minute), report.StateStopped, 90, report.Delivery{EndedBy: report.EndedByWebUI})
 	requireLoad(t, s, v2.ReasonLoadAsPlanned, "The load was delivered as planned")
 	requireCondition(t, &s.prev, v2.ConditionTypeTestCompleted, metav1.ConditionFalse, v2.ReasonTestInProgress, "The load has ended; the master has not")
-	s.heard(t0.Add(7*time.Minute), report.StateSpawning, 3, report.Delivery{})
+	s.answerWithDelivery(t0.Add(7*time.Minute), report.StateSpawning, 3, report.Delivery{})
 	requireCondition(t, &s.prev, v2.ConditionTypeTestCompleted, metav1.ConditionFalse, v2.ReasonTestInProgress, "Test is running")
 }
 
@@ -246,7 +246,7 @@ func TestLoad_NotObserved(t *testing.T) {
 	requireLoad(t, s, v2.ReasonNotObserved, "not polled")
 
 	s = created(t)
-	s.obs.Locust = &Locust{Hopeless: true, Trouble: "Locust runs with --headless, which has no web API"}
+	s.obs.Locust = &Locust{Unreachable: true, LastError: "Locust runs with --headless, which has no web API"}
 	s.runMaster(t0.Add(10 * time.Second))
 	s.derive(t0.Add(12 * time.Second))
 	requireLoad(t, s, v2.ReasonNotObserved, "--headless")
@@ -256,7 +256,7 @@ func TestLoad_NotObserved(t *testing.T) {
 
 	// A complete Job whose pod is gone.
 	s = running(t)
-	s.own()
+	s.recordSpec()
 	s.endJob(s.obs.MasterJob, batchv1.JobComplete, t0.Add(40*time.Second))
 	s.obs.Pods = s.obs.Pods[1:]
 	s.derive(t0.Add(time.Minute))
@@ -267,39 +267,39 @@ func TestLoad_NotObserved(t *testing.T) {
 // TestLoad_NoRequestsLive: reported 30 s after the start, and cleared by the first request.
 func TestLoad_NoRequestsLive(t *testing.T) {
 	s := polled(t)
-	s.heard(t0.Add(15*time.Second), report.StateRunning, 0, report.Delivery{})
-	s.heard(t0.Add(44*time.Second), report.StateRunning, 0, report.Delivery{})
+	s.answerWithDelivery(t0.Add(15*time.Second), report.StateRunning, 0, report.Delivery{})
+	s.answerWithDelivery(t0.Add(44*time.Second), report.StateRunning, 0, report.Delivery{})
 	requireLoad(t, s, v2.ReasonLoadAsPlanned)
-	d := s.heard(t0.Add(45*time.Second), report.StateRunning, 0, report.Delivery{Exceptions: []report.Error{{Text: "no basket", Occurrences: 3}}})
+	d := s.answerWithDelivery(t0.Add(45*time.Second), report.StateRunning, 0, report.Delivery{Exceptions: []report.Error{{Text: "no basket", Occurrences: 3}}})
 	requireLoad(t, s, v2.ReasonNoRequests, "no request has finished in 30s", `"no basket" (3 times)`)
 	require.Len(t, d.Events, 1)
 	assert.Equal(t, v2.ReasonNoRequests, d.Events[0].Reason)
 	assert.Equal(t, v2.PhaseRunning, s.prev.Phase)
-	s.fail(t0.Add(5*time.Minute), "no answer within 2 s")
+	s.failPoll(t0.Add(5*time.Minute), "no answer within 2 s")
 	requireLoad(t, s, v2.ReasonNoRequests)
-	s.heard(t0.Add(6*time.Minute), report.StateRunning, 1, report.Delivery{})
+	s.answerWithDelivery(t0.Add(6*time.Minute), report.StateRunning, 1, report.Delivery{})
 	requireLoad(t, s, v2.ReasonLoadAsPlanned)
 
 	// The load has ended, and its last statistics are in.
 	s = polled(t)
-	s.heard(t0.Add(15*time.Second), report.StateRunning, 0, report.Delivery{})
-	s.heard(t0.Add(20*time.Second), report.StateStopped, 0, report.Delivery{EndedBy: report.EndedByRunTime})
+	s.answerWithDelivery(t0.Add(15*time.Second), report.StateRunning, 0, report.Delivery{})
+	s.answerWithDelivery(t0.Add(20*time.Second), report.StateStopped, 0, report.Delivery{EndedBy: report.EndedByRunTime})
 	requireLoad(t, s, v2.ReasonLoadAsPlanned)
-	s.heard(t0.Add(25*time.Second), report.StateStopped, 0, report.Delivery{EndedBy: report.EndedByRunTime})
+	s.answerWithDelivery(t0.Add(25*time.Second), report.StateStopped, 0, report.Delivery{EndedBy: report.EndedByRunTime})
 	requireLoad(t, s, v2.ReasonNoRequests)
 }
 
 // TestLoad_AllWorkersLost: the run does not wait for the run time of a load that cannot come back.
 func TestLoad_AllWorkersLost(t *testing.T) {
-	lostAll := func(guarantee v2.LoadGuarantee, d report.Delivery) *scene {
+	lostAll := func(guarantee v2.LoadGuarantee, d report.Delivery) *fixture {
 		s := polled(t)
 		s.obs.Run.Spec.LoadGuarantee = guarantee
 		s.obs.Run.Spec.Master.Command += " --run-time 8h"
-		s.heard(t0.Add(20*time.Second), report.StateRunning, 90, report.Delivery{})
+		s.answerWithDelivery(t0.Add(20*time.Second), report.StateRunning, 90, report.Delivery{})
 		for i := range 3 {
 			s.endPod(s.worker(i), t0.Add(40*time.Second), 137, "")
 		}
-		s.heard(t0.Add(45*time.Second), report.StateStopped, 90, d)
+		s.answerWithDelivery(t0.Add(45*time.Second), report.StateStopped, 90, d)
 		requireLoad(t, s, v2.ReasonLoadCutShort, "all workers were lost, and so Locust ended the load after 25s of 8h0m0s (worker pod shop-worker-0 exited with code 137)")
 		assert.Equal(t, v2.PhaseRunning, s.prev.Phase)
 		return s
@@ -309,9 +309,9 @@ func TestLoad_AllWorkersLost(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := lostAll("", d)
-			s.heard(t0.Add(74*time.Second), report.StateStopped, 90, d)
+			s.answerWithDelivery(t0.Add(74*time.Second), report.StateStopped, 90, d)
 			assert.Equal(t, v2.PhaseRunning, s.prev.Phase)
-			s.heard(t0.Add(75*time.Second), report.StateStopped, 90, d)
+			s.answerWithDelivery(t0.Add(75*time.Second), report.StateStopped, 90, d)
 			assert.Equal(t, v2.PhaseFailed, s.prev.Phase)
 			requireCondition(t, &s.prev, v2.ConditionTypeTestCompleted, metav1.ConditionTrue, v2.ReasonTestFailed, "load not delivered (LoadCutShort): all workers were lost")
 			plan := PlanFor(&s.prev, &s.obs, settings, t0.Add(75*time.Second))
@@ -321,14 +321,14 @@ func TestLoad_AllWorkersLost(t *testing.T) {
 	d := report.Delivery{EndedBy: report.EndedByWorkersMissing, WorkersLost: 3}
 	t.Run("none guaranteed", func(t *testing.T) {
 		s := lostAll(v2.LoadGuaranteeNone, d)
-		s.heard(t0.Add(3*time.Minute), report.StateStopped, 90, d)
+		s.answerWithDelivery(t0.Add(3*time.Minute), report.StateStopped, 90, d)
 		assert.Equal(t, v2.PhaseRunning, s.prev.Phase)
 		requireLoad(t, s, v2.ReasonLoadCutShort)
 	})
 	t.Run("another load", func(t *testing.T) {
 		s := lostAll("", d)
-		s.heard(t0.Add(60*time.Second), report.StateRunning, 1, report.Delivery{WorkersLost: 3})
-		s.heard(t0.Add(3*time.Minute), report.StateRunning, 50, report.Delivery{WorkersLost: 3})
+		s.answerWithDelivery(t0.Add(60*time.Second), report.StateRunning, 1, report.Delivery{WorkersLost: 3})
+		s.answerWithDelivery(t0.Add(3*time.Minute), report.StateRunning, 50, report.Delivery{WorkersLost: 3})
 		assert.Equal(t, v2.PhaseRunning, s.prev.Phase)
 		requireLoad(t, s, v2.ReasonWorkersLost)
 	})
@@ -336,17 +336,17 @@ func TestLoad_AllWorkersLost(t *testing.T) {
 
 // TestLoad_WebAPIAlone: without a reporter time decides, the pods, and the answers.
 func TestLoad_WebAPIAlone(t *testing.T) {
-	begun := func(t *testing.T, command string) *scene {
+	begun := func(t *testing.T, command string) *fixture {
 		s := polled(t)
 		s.obs.Run.Spec.Master.Command += command
 		s.obs.Run.Spec.Master.Reporter = new(bool)
-		s.tell(t0.Add(20*time.Second), 3, report.StateRunning, report.Stats{Requests: 90})
+		s.answer(t0.Add(20*time.Second), 3, report.StateRunning, report.Stats{Requests: 90})
 		requireLoad(t, s, v2.ReasonLoadAsPlanned)
 		return s
 	}
 	t.Run("early", func(t *testing.T) {
 		s := begun(t, " --run-time 60s")
-		s.tell(t0.Add(40*time.Second), 3, report.StateStopped, report.Stats{Requests: 90})
+		s.answer(t0.Add(40*time.Second), 3, report.StateStopped, report.Stats{Requests: 90})
 		requireLoad(t, s, v2.ReasonLoadCutShort, "the load ended after 20s of 1m0s")
 		s.endMaster(t0.Add(50*time.Second), 0, "")
 		s.derive(t0.Add(51 * time.Second))
@@ -360,7 +360,7 @@ func TestLoad_WebAPIAlone(t *testing.T) {
 	})
 	t.Run("in time", func(t *testing.T) {
 		s := begun(t, " --run-time 60s")
-		s.tell(t0.Add(78*time.Second), 3, report.StateStopped, report.Stats{Requests: 90})
+		s.answer(t0.Add(78*time.Second), 3, report.StateStopped, report.Stats{Requests: 90})
 		s.endMaster(t0.Add(90*time.Second), 0, "")
 		s.derive(t0.Add(91 * time.Second))
 		requireLoad(t, s, v2.ReasonLoadAsPlanned)
@@ -368,7 +368,7 @@ func TestLoad_WebAPIAlone(t *testing.T) {
 	})
 	t.Run("no run time", func(t *testing.T) {
 		s := begun(t, "")
-		s.tell(t0.Add(40*time.Second), 3, report.StateStopped, report.Stats{Requests: 90})
+		s.answer(t0.Add(40*time.Second), 3, report.StateStopped, report.Stats{Requests: 90})
 		requireLoad(t, s, v2.ReasonLoadAsPlanned)
 		s.endMaster(t0.Add(50*time.Second), 0, "")
 		s.derive(t0.Add(51 * time.Second))
@@ -378,14 +378,14 @@ func TestLoad_WebAPIAlone(t *testing.T) {
 	t.Run("a worker lost", func(t *testing.T) {
 		s := begun(t, " --run-time 60s")
 		s.endPod(s.worker(1), t0.Add(30*time.Second), 137, "")
-		s.tell(t0.Add(31*time.Second), 2, report.StateRunning, report.Stats{Requests: 120})
+		s.answer(t0.Add(31*time.Second), 2, report.StateRunning, report.Stats{Requests: 120})
 		requireLoad(t, s, v2.ReasonLoadAsPlanned)
-		s.tell(t0.Add(35*time.Second), 2, report.StateRunning, report.Stats{Requests: 120})
+		s.answer(t0.Add(35*time.Second), 2, report.StateRunning, report.Stats{Requests: 120})
 		requireLoad(t, s, v2.ReasonWorkersLost, "1 worker was lost")
 		s.dropPod(s.worker(1))
-		s.tell(t0.Add(40*time.Second), 2, report.StateRunning, report.Stats{Requests: 120})
+		s.answer(t0.Add(40*time.Second), 2, report.StateRunning, report.Stats{Requests: 120})
 		requireLoad(t, s, v2.ReasonWorkersLost, "1 worker was lost")
-		s.tell(t0.Add(80*time.Second), 2, report.StateStopped, report.Stats{Requests: 120})
+		s.answer(t0.Add(80*time.Second), 2, report.StateStopped, report.Stats{Requests: 120})
 		s.endMaster(t0.Add(90*time.Second), 0, "")
 		s.derive(t0.Add(91 * time.Second))
 		requireLoad(t, s, v2.ReasonWorkersLost, "1 worker was lost")
@@ -397,9 +397,9 @@ func TestLoad_WebAPIAlone(t *testing.T) {
 		for i := range 3 {
 			s.endPod(s.worker(i), t0.Add(30*time.Second), 137, "")
 		}
-		s.tell(t0.Add(40*time.Second), 0, report.StateStopped, report.Stats{Requests: 120})
+		s.answer(t0.Add(40*time.Second), 0, report.StateStopped, report.Stats{Requests: 120})
 		requireLoad(t, s, v2.ReasonLoadCutShort, "all workers were lost")
-		s.tell(t0.Add(70*time.Second), 0, report.StateStopped, report.Stats{Requests: 120})
+		s.answer(t0.Add(70*time.Second), 0, report.StateStopped, report.Stats{Requests: 120})
 		assert.Equal(t, v2.PhaseFailed, s.prev.Phase)
 	})
 	t.Run("saturated", func(t *testing.T) {
@@ -407,13 +407,13 @@ func TestLoad_WebAPIAlone(t *testing.T) {
 		for i, percent := range []float64{99, 50, 95} {
 			l := *s.obs.Locust
 			at := t0.Add(time.Duration(30+10*i) * time.Second)
-			l.Answered(&report.Report{State: report.StateRunning, Users: 9, Workers: 3, Stats: report.Stats{Requests: 90}, Busiest: &report.ProcessorUse{Worker: "shop-worker-2", Percent: percent}}, at)
+			l.RecordReport(&report.Report{State: report.StateRunning, Users: 9, Workers: 3, Stats: report.Stats{Requests: 90}, Busiest: &report.ProcessorUse{Worker: "shop-worker-2", Percent: percent}}, at)
 			s.obs.Locust = &l
 			s.derive(at)
 			requireLoad(t, s, v2.ReasonLoadAsPlanned)
 		}
 		l := *s.obs.Locust
-		l.Answered(&report.Report{State: report.StateRunning, Users: 9, Workers: 3, Stats: report.Stats{Requests: 90}, Busiest: &report.ProcessorUse{Worker: "shop-worker-2", Percent: 93}}, t0.Add(time.Minute))
+		l.RecordReport(&report.Report{State: report.StateRunning, Users: 9, Workers: 3, Stats: report.Stats{Requests: 90}, Busiest: &report.ProcessorUse{Worker: "shop-worker-2", Percent: 93}}, t0.Add(time.Minute))
 		s.obs.Locust = &l
 		s.derive(t0.Add(time.Minute))
 		requireLoad(t, s, v2.ReasonGeneratorSaturated, "worker shop-worker-2 used 93 %")
@@ -431,10 +431,10 @@ func TestLoad_EndNotSeen(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := polled(t)
-			s.own()
+			s.recordSpec()
 			s.obs.Run.Spec.Master.Command += tc.command
-			s.heard(t0.Add(14*time.Second), report.StateReady, 0, report.Delivery{})
-			s.heard(t0.Add(15*time.Second), report.StateRunning, 90, report.Delivery{})
+			s.answerWithDelivery(t0.Add(14*time.Second), report.StateReady, 0, report.Delivery{})
+			s.answerWithDelivery(t0.Add(15*time.Second), report.StateRunning, 90, report.Delivery{})
 			s.endJob(s.obs.MasterJob, batchv1.JobComplete, t0.Add(38*time.Second))
 			s.obs.Pods = s.obs.Pods[1:]
 			s.derive(t0.Add(time.Minute))
@@ -447,8 +447,8 @@ func TestLoad_EndNotSeen(t *testing.T) {
 func TestLoad_StartNotSeen(t *testing.T) {
 	s := polled(t)
 	s.obs.Run.Spec.Master.Command += " --run-time 10m"
-	s.tell(t0.Add(6*time.Minute), 3, report.StateRunning, report.Stats{Requests: 90})
-	s.tell(t0.Add(10*time.Minute), 3, report.StateStopped, report.Stats{Requests: 200})
+	s.answer(t0.Add(6*time.Minute), 3, report.StateRunning, report.Stats{Requests: 90})
+	s.answer(t0.Add(10*time.Minute), 3, report.StateStopped, report.Stats{Requests: 200})
 	requireLoad(t, s, v2.ReasonLoadAsPlanned)
 	s.endMaster(t0.Add(11*time.Minute), 0, "")
 	s.derive(t0.Add(11 * time.Minute))
@@ -456,24 +456,24 @@ func TestLoad_StartNotSeen(t *testing.T) {
 
 	s = polled(t)
 	s.obs.Run.Spec.Master.Command += " --run-time 10m"
-	s.tell(t0.Add(3*time.Minute), 3, report.StateRunning, report.Stats{Requests: 90})
-	s.tell(t0.Add(8*time.Minute), 3, report.StateStopped, report.Stats{Requests: 200})
+	s.answer(t0.Add(3*time.Minute), 3, report.StateRunning, report.Stats{Requests: 90})
+	s.answer(t0.Add(8*time.Minute), 3, report.StateStopped, report.Stats{Requests: 200})
 	requireLoad(t, s, v2.ReasonLoadCutShort)
 }
 
 // TestLoad_StateOlderThanTheReporter: Locust keeps an answer for two seconds, and the reporter's part of it is new.
 func TestLoad_StateOlderThanTheReporter(t *testing.T) {
 	s := polled(t)
-	s.heard(t0.Add(15*time.Second), report.StateRunning, 90, report.Delivery{})
-	s.heard(t0.Add(40*time.Second), report.StateStopped, 90, report.Delivery{EndedBy: report.EndedByWebUI})
-	s.heard(t0.Add(50*time.Second), report.StateStopped, 90, report.Delivery{})
+	s.answerWithDelivery(t0.Add(15*time.Second), report.StateRunning, 90, report.Delivery{})
+	s.answerWithDelivery(t0.Add(40*time.Second), report.StateStopped, 90, report.Delivery{EndedBy: report.EndedByWebUI})
+	s.answerWithDelivery(t0.Add(50*time.Second), report.StateStopped, 90, report.Delivery{})
 	requireLoad(t, s, v2.ReasonLoadAsPlanned)
 }
 
 // TestLoad_PodGone: what the final report said stays when its pod is gone, before the Job has ended.
 func TestLoad_PodGone(t *testing.T) {
 	s := polled(t)
-	s.heard(t0.Add(15*time.Second), report.StateRunning, 90, report.Delivery{})
+	s.answerWithDelivery(t0.Add(15*time.Second), report.StateRunning, 90, report.Delivery{})
 	at, grace := metav1.NewTime(t0.Add(66*time.Second)), int64(30)
 	s.master().DeletionTimestamp, s.master().DeletionGracePeriodSeconds = &at, &grace
 	s.endPod(s.master(), t0.Add(37*time.Second), 0, finalMessage(true, 3, 100, 0, delivered("signal")))
@@ -493,12 +493,12 @@ func TestLoad_PodGone(t *testing.T) {
 // TestLoad_SecondLoad: the time without a request counts from the start of the load that runs.
 func TestLoad_SecondLoad(t *testing.T) {
 	s := polled(t)
-	s.heard(t0.Add(14*time.Second), report.StateReady, 0, report.Delivery{})
-	s.heard(t0.Add(15*time.Second), report.StateRunning, 90, report.Delivery{})
-	s.heard(t0.Add(60*time.Second), report.StateStopped, 99, report.Delivery{EndedBy: report.EndedByWebUI})
-	s.heard(t0.Add(62*time.Second), report.StateSpawning, 0, report.Delivery{})
+	s.answerWithDelivery(t0.Add(14*time.Second), report.StateReady, 0, report.Delivery{})
+	s.answerWithDelivery(t0.Add(15*time.Second), report.StateRunning, 90, report.Delivery{})
+	s.answerWithDelivery(t0.Add(60*time.Second), report.StateStopped, 99, report.Delivery{EndedBy: report.EndedByWebUI})
+	s.answerWithDelivery(t0.Add(62*time.Second), report.StateSpawning, 0, report.Delivery{})
 	requireLoad(t, s, v2.ReasonLoadAsPlanned)
-	s.heard(t0.Add(92*time.Second), report.StateRunning, 0, report.Delivery{})
+	s.answerWithDelivery(t0.Add(92*time.Second), report.StateRunning, 0, report.Delivery{})
 	requireLoad(t, s, v2.ReasonNoRequests, "in 30s")
 }
 

@@ -7,69 +7,70 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/locust/report"
 )
 
-// loadView is what is known of the latest load.
+// loadView is the observed state of the latest load.
 type loadView struct {
 	started, ended bool
-	// startedAt and endedAt are by the operator's clock; zero when they are not known.
+	// startedAt and endedAt are times of the operator's clock; zero if they are not known.
 	startedAt, endedAt time.Time
-	// elapsed is how long the load has run; negative when it is not known.
+	// elapsed is how long the load has run; negative if it is not known.
 	elapsed time.Duration
-	// atMost is how long the load can have run where its start was not seen; negative when that is not known.
-	atMost time.Duration
-	// runTime is what Locust itself has; nil without a limit, and when it is not known.
+	// maxElapsed bounds how long the load can have run if its start was not observed; negative if it is not known.
+	maxElapsed time.Duration
+	// runTime is Locust's run time; nil if there is none, or it is not known.
 	runTime *time.Duration
-	// requests have finished.
+	// requests is the number of finished requests.
 	requests int64
-	shape    bool
-	// delivery is what the reporter reports; nil without it.
+	// shape is true for a load shape.
+	shape bool
+	// delivery is the reporter's account of the load; nil without a reporter.
 	delivery *report.Delivery
 	busiest  *report.ProcessorUse
-	// workersLeft is how many workers the master had at the end of the load; -1 when it is not known.
+	// workersLeft is how many workers the master had at the end of the load; -1 if it is not known.
 	workersLeft int32
-	// lostSettled is true when the workers that the reporter counts as lost have had the time to show how they ended.
-	lostSettled bool
-	// masterEnded is true once the master has ended, and endUnseen when the delivery was reported before the load ended.
+	// lossConfirmed is true if the pods of the workers that the reporter counts as lost had time to show how they ended.
+	lossConfirmed bool
+	// masterEnded is true once the master has ended, endUnseen if the delivery was reported before the load ended.
 	masterEnded, endUnseen bool
 }
 
-// finalView is the load in the reporter's final report.
+// finalView returns the load in the reporter's final report.
 func finalView(obs *Observation, final *report.Final) loadView {
 	view := loadView{
-		started: !final.LoadStart.IsZero(), ended: true, masterEnded: true, lostSettled: true,
+		started: !final.LoadStart.IsZero(), ended: true, masterEnded: true, lossConfirmed: true,
 		elapsed:  -1,
 		requests: final.Requests, workersLeft: final.Workers, delivery: final.Delivery,
 	}
 	if final.LoadEnd.After(final.LoadStart) {
 		view.elapsed = final.LoadEnd.Sub(final.LoadStart)
 	}
-	view.atMost = view.elapsed
+	view.maxElapsed = view.elapsed
 	pod := terminatedMaster(obs)
 	view.startedAt, view.endedAt = obs.nodeTime(pod, final.LoadStart), obs.nodeTime(pod, final.LoadEnd)
 	if view.endedAt.IsZero() {
-		// A snapshot of a master that was killed.
+		// The report is a snapshot: its master was killed.
 		view.endedAt = masterFinish(obs)
 	}
-	view.runTime, view.shape = loadOf(obs, &final.Report).RunTime, final.Target != nil && final.Target.Shape
+	view.runTime, view.shape = targetLoad(obs, &final.Report).RunTime, final.Target != nil && final.Target.Shape
 	if view.delivery != nil {
 		view.busiest = view.delivery.Busiest
 	}
 	return view
 }
 
-// liveView is the load as the master reported it last.
+// liveView returns the load in the master's newest report.
 func liveView(prev *v2.LocustTestStatus, obs *Observation) loadView {
 	l := obs.Locust
 	r := l.Report
 	view := loadView{
 		ended: r.State.Ended(), requests: r.Requests, workersLeft: -1, elapsed: -1,
-		delivery: r.Delivery, busiest: l.Busiest, lostSettled: l.At.Sub(l.LostChanged) >= settleTime,
-		runTime: loadOf(obs, r).RunTime, shape: r.Target != nil && r.Target.Shape,
+		delivery: r.Delivery, busiest: l.Busiest, lossConfirmed: l.At.Sub(l.LostWorkersChangedAt) >= podStatusTimeout,
+		runTime: targetLoad(obs, r).RunTime, shape: r.Target != nil && r.Target.Shape,
 	}
 	if view.delivery != nil {
 		view.busiest = view.delivery.Busiest
 	}
-	seen := prev.Progress != nil && prev.Progress.StartTime != nil
-	view.started = r.State.Loading() || view.ended && (seen || r.Requests > 0 || r.Delivery != nil && r.Delivery.EndedBy != "")
+	startKnown := prev.Progress != nil && prev.Progress.StartTime != nil
+	view.started = r.State.Loading() || view.ended && (startKnown || r.Requests > 0 || r.Delivery != nil && r.Delivery.EndedBy != "")
 	switch {
 	case r.State.Loading():
 		view.startedAt = loadStart(prev, obs).Time
@@ -77,19 +78,19 @@ func liveView(prev *v2.LocustTestStatus, obs *Observation) loadView {
 		view.elapsed = l.At.Sub(view.startedAt)
 	case view.ended:
 		view.endedAt = l.EndedSince
-		if seen {
+		if startKnown {
 			view.startedAt = prev.Progress.StartTime.Time
 			view.elapsed = max(l.EndedSince.Sub(view.startedAt), 0)
 		}
 	}
-	view.atMost = view.elapsed
-	if start := masterStart(obs); l.LoadSeen.IsZero() && !start.IsZero() {
-		view.atMost = max(view.endedAt.Sub(start), 0)
+	view.maxElapsed = view.elapsed
+	if start := masterStart(obs); l.LoadSeenAt.IsZero() && !start.IsZero() {
+		view.maxElapsed = max(view.endedAt.Sub(start), 0)
 	}
 	return view
 }
 
-// masterStart is when the master's container started, by the operator's clock; zero when its pod is gone.
+// masterStart returns when the master's container started, by the operator's clock; zero if its pod is gone.
 func masterStart(obs *Observation) time.Time {
 	if pod := startedMaster(obs); pod != nil {
 		return obs.nodeTime(pod, startedAt(pod))
@@ -97,15 +98,15 @@ func masterStart(obs *Observation) time.Time {
 	return time.Time{}
 }
 
-// lastView is the load of a master that has ended, by what it answered last.
+// lastView returns the load of a master that has ended, by its last report.
 func lastView(prev *v2.LocustTestStatus, obs *Observation, result *v2.TestResult) loadView {
-	view := loadView{masterEnded: true, workersLeft: -1, elapsed: -1, atMost: -1}
+	view := loadView{masterEnded: true, workersLeft: -1, elapsed: -1, maxElapsed: -1}
 	if l := obs.Locust; l != nil && l.Report != nil {
 		view = liveView(prev, obs)
-		view.masterEnded, view.lostSettled = true, true
+		view.masterEnded, view.lossConfirmed = true, true
 	}
-	atWork := !view.ended
-	view.endUnseen = atWork
+	endUnseen := !view.ended
+	view.endUnseen = endUnseen
 	view.started, view.ended, view.requests = true, true, result.TotalRequests
 	p := prev.Progress
 	if p == nil || p.StartTime == nil {
@@ -119,19 +120,19 @@ func lastView(prev *v2.LocustTestStatus, obs *Observation, result *v2.TestResult
 	case result.Final && p.Elapsed != nil:
 		view.elapsed = p.Elapsed.Duration
 		view.endedAt = view.startedAt.Add(view.elapsed)
-	case atWork:
+	case endUnseen:
 		view.endedAt = masterFinish(obs)
 		view.elapsed = max(view.endedAt.Sub(view.startedAt), 0)
 	}
-	view.atMost = view.elapsed
-	if start := masterStart(obs); (obs.Locust == nil || obs.Locust.LoadSeen.IsZero()) && !start.IsZero() && view.elapsed >= 0 {
-		// Another operator may have seen the start, or none.
-		view.atMost = max(view.endedAt.Sub(start), view.elapsed)
+	view.maxElapsed = view.elapsed
+	if start := masterStart(obs); (obs.Locust == nil || obs.Locust.LoadSeenAt.IsZero()) && !start.IsZero() && view.elapsed >= 0 {
+		// This operator did not observe the start of the load.
+		view.maxElapsed = max(view.endedAt.Sub(start), view.elapsed)
 	}
 	return view
 }
 
-// masterFinish is when the master ended, by the operator's clock.
+// masterFinish returns when the master ended, by the operator's clock.
 func masterFinish(obs *Observation) time.Time {
 	if pod := terminatedMaster(obs); pod != nil {
 		return obs.nodeTime(pod, finishedAt(pod))

@@ -11,80 +11,77 @@ import (
 )
 
 const (
-	// apiGrace is how long the master may take to serve its web API before that is worth a word.
-	apiGrace = 15 * time.Second
-	// listenGrace is the most that it may take while nobody listens there: it still loads the locustfile, and as a rule no
-	// worker is connected to it meanwhile. A master whose configuration file says headless never listens.
-	listenGrace = time.Minute
-	// youngFor is how long a master that waits for its workers is asked often.
-	youngFor = 2 * time.Minute
-	// unsettledFor is how long the master is asked often after a worker pod has started, or after its count of workers
-	// has changed to something else than what the pods tell.
-	unsettledFor = 30 * time.Second
-	// oftener is how many times as often the master is asked while its workers come and go, but not oftener than every
-	// leastPoll.
-	oftener   = 5
-	leastPoll = time.Second
-	// mostPoll is the longest time between two questions to a master that does not answer.
-	mostPoll = 30 * time.Second
-	// lastReports is how long the last statistics of the workers may take: they send them every 3 s, and the master says
-	// that the load has stopped before (locust/stats.py, runners.py); its web API may be 2 s behind.
-	lastReports = 5 * time.Second
-	// slowAnswer is how long an answer may take, its reading included, without the master being asked less often. Beyond it,
-	// slowFactor times as long passes until the next question: a slow master takes a tenth of a slot at most.
-	slowAnswer = 500 * time.Millisecond
-	slowFactor = 10
-	// usePause is how far apart two samples of a worker's use of its processor are: Locust takes them every 5 or 10 s.
-	usePause = 10 * time.Second
+	// apiStartupGracePeriod is how long a started master may be unreachable before the status reports it.
+	apiStartupGracePeriod = 15 * time.Second
+	// apiListenGracePeriod extends apiStartupGracePeriod while the master refuses connections: it loads the locustfile, and
+	// usually has no workers connected. A master whose configuration file sets headless never listens.
+	apiListenGracePeriod = time.Minute
+	// fastPollPeriod is how long after its start a master that waits for its workers is polled fast.
+	fastPollPeriod = 2 * time.Minute
+	// fastPollAfterChange is how long the master is polled fast after a worker pod has started, or after its number of workers
+	// has changed to one that differs from the pods.
+	fastPollAfterChange = 30 * time.Second
+	// fastPollFactor divides the poll interval while workers connect or leave; minPollInterval bounds the result.
+	fastPollFactor  = 5
+	minPollInterval = time.Second
+	// maxPollInterval bounds the back-off for a master that does not answer.
+	maxPollInterval = 30 * time.Second
+	// lastStatsDelay is how late the last statistics of the workers may arrive: workers send them every 3 s, the master reports
+	// the end of the load before it has them (locust/stats.py, runners.py), and its web API caches for 2 s.
+	lastStatsDelay = 5 * time.Second
+	// slowResponse is how long a poll may take, including reading the body, before the master is polled less often: slowFactor
+	// times the duration of the last poll then passes until the next one, so that a slow master uses a tenth of a poll slot.
+	slowResponse = 500 * time.Millisecond
+	slowFactor   = 10
+	// useSampleInterval is the time between two samples of a worker's processor use: Locust refreshes it every 5 or 10 s.
+	useSampleInterval = 10 * time.Second
 )
 
-// Locust is what the web API of the test's master told.
+// Locust is the state of a test's master by its web API.
 type Locust struct {
-	// Report is the newest answer, nil when there was none, and At is when it came.
+	// Report is the newest report, nil without one, and At is when it was received.
 	Report *report.Report
 	At     time.Time
-	// Asked is when the master was last asked, answered or not; zero when it was not.
-	Asked time.Time
-	// WorkersChanged is when the number of workers was last told to be another one.
-	WorkersChanged time.Time
-	// SameSince is since when the answers have told the same numbers of requests and failures.
-	SameSince time.Time
-	// EndedSince is since when the answers have reported that the load has ended; zero while it has not.
+	// PolledAt is when the master was last polled, with or without a report; zero before the first poll.
+	PolledAt time.Time
+	// WorkersChangedAt is when the reported number of workers last changed.
+	WorkersChangedAt time.Time
+	// CountersUnchangedSince is since when the reported numbers of requests and failures have not changed.
+	CountersUnchangedSince time.Time
+	// EndedSince is since when the reports have shown that the load has ended; zero while it has not.
 	EndedSince time.Time
-	// StoppedSince is since when the answers have reported that no user is at work any more; zero while they have not.
+	// StoppedSince is since when the reports have shown that no users are running; zero while they have not.
 	StoppedSince time.Time
-	// LoadSeen is when the answers first reported a load at work after they had reported none; zero when a load was at work
-	// from the first answer on.
-	LoadSeen time.Time
-	// LostChanged is when the reporter last counted another number of lost workers.
-	LostChanged time.Time
-	// Busiest is the most that one worker used of a processor in two answers at least usePause apart, by the web API alone;
-	// nil when none was the busiest in both.
+	// LoadSeenAt is when a report first showed a running load after one without; zero if the first report showed a running load.
+	LoadSeenAt time.Time
+	// LostWorkersChangedAt is when the reporter's number of lost workers last changed.
+	LostWorkersChangedAt time.Time
+	// Busiest is the highest processor use of a worker that was the busiest in two reports at least useSampleInterval apart, by the
+	// web API alone; nil if no worker was the busiest in both.
 	Busiest *report.ProcessorUse
-	// busy is the busiest worker at busyAt.
-	busy   *report.ProcessorUse
-	busyAt time.Time
-	// Took is how long the last question took, answered or not.
-	Took time.Duration
-	// Trouble is why the last question was not answered; empty when it was. It does not change from one failure to the
-	// next unless the cause does.
-	Trouble string
-	// RefusedAt is when nobody listened where a question went, the last time; zero when that never was.
+	// lastUse is the last sample of the busiest worker, taken at lastUseAt.
+	lastUse   *report.ProcessorUse
+	lastUseAt time.Time
+	// PollDuration is the duration of the last poll, with or without a report.
+	PollDuration time.Duration
+	// LastError is the error of the last poll; empty if it succeeded. It is the same text for the same cause.
+	LastError string
+	// RefusedAt is when a connection was last refused; zero if none was.
 	RefusedAt time.Time
-	// Failures is how many questions in a row were not answered.
+	// Failures is the number of failed polls since the last report.
 	Failures int
-	// Hopeless is true when the master cannot be asked at all, by its own arguments; Trouble tells why.
-	Hopeless bool
+	// Unreachable is true if the master's arguments make its web API unreachable; LastError contains the reason.
+	Unreachable bool
 }
 
-// Answered takes an answer, which is not changed by anybody: it is shared.
-func (l *Locust) Answered(r *report.Report, now time.Time) {
-	l.Asked = now
+// RecordReport records a successful poll. The report is shared and must not be modified.
+func (l *Locust) RecordReport(r *report.Report, now time.Time) {
+	l.PolledAt = now
 	if l.Report == nil || l.Report.Workers != r.Workers {
-		l.WorkersChanged = now
+		l.WorkersChangedAt = now
 	}
 	if l.Report == nil || l.Report.Requests != r.Requests || l.Report.Failures != r.Failures {
-		l.SameSince = now
+		l.CountersUnchangedSince = now
 	}
 	switch {
 	case !r.State.Ended():
@@ -99,62 +96,62 @@ func (l *Locust) Answered(r *report.Report, now time.Time) {
 		l.StoppedSince = now
 	}
 	if l.Report != nil && !l.Report.State.Loading() && r.State.Loading() {
-		l.LoadSeen = now
+		l.LoadSeenAt = now
 	}
-	if l.Report == nil || lost(l.Report) != lost(r) {
-		l.LostChanged = now
+	if l.Report == nil || lostWorkers(l.Report) != lostWorkers(r) {
+		l.LostWorkersChangedAt = now
 	}
-	l.noteUse(r, now)
+	l.recordProcessorUse(r, now)
 	l.Report, l.At = r, now
-	l.Trouble, l.Failures = "", 0
+	l.LastError, l.Failures = "", 0
 }
 
-// lost is how many lost workers the reporter counts.
-func lost(r *report.Report) int32 {
+// lostWorkers returns the reporter's number of lost workers.
+func lostWorkers(r *report.Report) int32 {
 	if r.Delivery == nil {
 		return 0
 	}
 	return r.Delivery.WorkersLost
 }
 
-// noteUse takes a sample of the busiest worker's use of its processor.
-func (l *Locust) noteUse(r *report.Report, now time.Time) {
+// recordProcessorUse samples the processor use of the busiest worker.
+func (l *Locust) recordProcessorUse(r *report.Report, now time.Time) {
 	if !r.State.Loading() || r.Busiest == nil {
-		l.busy = nil
+		l.lastUse = nil
 		return
 	}
-	if l.busy != nil && now.Sub(l.busyAt) < usePause {
+	if l.lastUse != nil && now.Sub(l.lastUseAt) < useSampleInterval {
 		return
 	}
-	if l.busy != nil && l.busy.Worker == r.Busiest.Worker {
-		if use := min(l.busy.Percent, r.Busiest.Percent); l.Busiest == nil || use > l.Busiest.Percent {
+	if l.lastUse != nil && l.lastUse.Worker == r.Busiest.Worker {
+		if use := min(l.lastUse.Percent, r.Busiest.Percent); l.Busiest == nil || use > l.Busiest.Percent {
 			l.Busiest = &report.ProcessorUse{Worker: r.Busiest.Worker, Percent: use}
 		}
 	}
-	l.busy, l.busyAt = r.Busiest, now
+	l.lastUse, l.lastUseAt = r.Busiest, now
 }
 
-// Unanswered notes that a question was not answered, why, and whether because nobody listened.
-func (l *Locust) Unanswered(trouble string, refused bool, now time.Time) {
-	l.Asked, l.Trouble, l.Failures = now, trouble, l.Failures+1
+// RecordFailure records a failed poll; refused is true if the connection was refused.
+func (l *Locust) RecordFailure(reason string, refused bool, now time.Time) {
+	l.PolledAt, l.LastError, l.Failures = now, reason, l.Failures+1
 	if refused {
 		l.RefusedAt = now
 	}
 }
 
-// unheard tells that the master has never answered, and that nobody listened when it was asked: as far as is known no
-// worker has been connected to it.
-func (l *Locust) unheard() bool { return l != nil && l.Report == nil && !l.RefusedAt.IsZero() }
+// neverListened reports whether the master has refused connections and has never answered: no worker is known to have been
+// connected to it.
+func (l *Locust) neverListened() bool { return l != nil && l.Report == nil && !l.RefusedAt.IsZero() }
 
-// startsUntil is when the master that runs should have started to serve its web API: later while nobody listens.
-func (l *Locust) startsUntil(obs *Observation) time.Time {
-	start := masterSince(obs)
-	until := start.Add(apiGrace)
-	if !l.unheard() {
+// apiStartupDeadline returns when the running master should serve its web API; later while it refuses connections.
+func (l *Locust) apiStartupDeadline(obs *Observation) time.Time {
+	start := masterRunningSince(obs)
+	until := start.Add(apiStartupGracePeriod)
+	if !l.neverListened() {
 		return until
 	}
-	late := l.RefusedAt.Add(apiGrace) // its first answer may be late as well
-	if most := start.Add(listenGrace); late.After(most) {
+	late := l.RefusedAt.Add(apiStartupGracePeriod) // its first response may be slow as well
+	if most := start.Add(apiListenGracePeriod); late.After(most) {
 		late = most
 	}
 	if late.After(until) {
@@ -163,123 +160,122 @@ func (l *Locust) startsUntil(obs *Observation) time.Time {
 	return until
 }
 
-// excused is how long from now on the master's start excuses its silence, not positive when it does not. Once something has
-// been told of the workers, by the master or without its word, it does not become unknown again; a master that ends
-// before leaves it unknown.
-func (l *Locust) excused(prev *v2.LocustTestStatus, obs *Observation, now time.Time) time.Duration {
-	start := masterSince(obs)
+// startupGraceLeft returns how much of the startup grace period remains; not positive if none. After a number of workers has been
+// reported, only the short period applies: the number does not become unknown again. A master that ends before leaves it unknown.
+func (l *Locust) startupGraceLeft(prev *v2.LocustTestStatus, obs *Observation, now time.Time) time.Duration {
+	start := masterRunningSince(obs)
 	switch {
-	case prevSource(prev) != sourceNone:
-		return start.Add(apiGrace).Sub(now)
-	case start.IsZero() && l.unheard():
-		return listenGrace
+	case prevSource(prev) != sourceUnknown:
+		return start.Add(apiStartupGracePeriod).Sub(now)
+	case start.IsZero() && l.neverListened():
+		return apiListenGracePeriod
 	}
-	return l.startsUntil(obs).Sub(now)
+	return l.apiStartupDeadline(obs).Sub(now)
 }
 
-// fresh is the newest report while it is not too old to be true; nil otherwise.
-func (l *Locust) fresh(settings Settings, now time.Time) *report.Report {
-	if l == nil || l.Report == nil || now.Sub(l.At) >= settings.reportValid() {
+// freshReport returns the newest report; nil if it is older than reportMaxAge.
+func (l *Locust) freshReport(settings Settings, now time.Time) *report.Report {
+	if l == nil || l.Report == nil || now.Sub(l.At) >= settings.reportMaxAge() {
 		return nil
 	}
 	return l.Report
 }
 
-// reportValid is how long a report is believed while no newer one comes: one lost answer is no news.
-func (s Settings) reportValid() time.Duration { return max(3*s.PollInterval, 10*time.Second) }
+// reportMaxAge returns how long a report is valid; a single failed poll does not invalidate it.
+func (s Settings) reportMaxAge() time.Duration { return max(3*s.PollInterval, 10*time.Second) }
 
-// silent tells that the master does not answer, and that its start is no excuse. It does not answer either when it has
-// not been asked for long, for example because its pod has no IP address.
-func (l *Locust) silent(prev *v2.LocustTestStatus, obs *Observation, now time.Time) bool {
-	return l.Hopeless || ((l.Trouble != "" || l.Report != nil) && l.excused(prev, obs, now) <= 0)
+// isUnreachable reports whether the master does not answer and its startup grace period has passed. That includes a master that
+// has not been polled recently, for example because its pod has no IP address.
+func (l *Locust) isUnreachable(prev *v2.LocustTestStatus, obs *Observation, now time.Time) bool {
+	return l.Unreachable || ((l.LastError != "" || l.Report != nil) && l.startupGraceLeft(prev, obs, now) <= 0)
 }
 
-// trouble is why the master does not answer.
-func (l *Locust) trouble() string {
-	if l.Trouble == "" {
+// lastError returns why the master does not answer.
+func (l *Locust) lastError() string {
+	if l.LastError == "" {
 		return "it has not been asked lately"
 	}
-	return l.Trouble
+	return l.LastError
 }
 
-// final tells whether the newest report is the result of the whole run: the load has stopped, and no more comes in.
-func (l *Locust) final() bool {
-	return l.Report.State == report.StateStopped && l.Report.Exact && l.At.Sub(l.SameSince) >= lastReports && l.At.Sub(l.StoppedSince) >= lastReports
+// isFinal reports whether the newest report is the result of the whole run: the load has stopped, and the counters are stable.
+func (l *Locust) isFinal() bool {
+	return l.Report.State == report.StateStopped && l.Report.Exact && l.At.Sub(l.CountersUnchangedSince) >= lastStatsDelay && l.At.Sub(l.StoppedSince) >= lastStatsDelay
 }
 
-// awaitsFinal reports whether the load has ended and its final result is due. It may never come, as where the CSV is larger
-// than what is read, or the workers' users do not stop.
+// awaitsFinal reports whether the load has ended and its final result is pending. It may never arrive, for example if the CSV is
+// larger than the read limit, or users do not stop.
 func (l *Locust) awaitsFinal(now time.Time) bool {
 	since := l.StoppedSince
 	if since.IsZero() {
 		since = l.EndedSince
 	}
-	return l.Report.State.Ended() && !l.final() && now.Sub(since) < unsettledFor
+	return l.Report.State.Ended() && !l.isFinal() && now.Sub(since) < fastPollAfterChange
 }
 
-// PollIn tells when to ask the master of a running test again: now when it is not positive. ask is false when there
-// is no use in asking, as of a master that has no IP address yet: the API server would not find it either.
-func PollIn(s *v2.LocustTestStatus, obs *Observation, settings Settings, now time.Time) (wait time.Duration, ask bool) {
+// NextPoll returns how long to wait before the next poll of a running test's master; not positive means that it is due. poll is
+// false if polling is useless, for example before the pod has an IP address: the API server's proxy could not connect either.
+func NextPoll(s *v2.LocustTestStatus, obs *Observation, settings Settings, now time.Time) (wait time.Duration, poll bool) {
 	l := obs.Locust
-	if l == nil || l.Hopeless || s.Phase != v2.PhaseRunning {
+	if l == nil || l.Unreachable || s.Phase != v2.PhaseRunning {
 		return 0, false
 	}
 	if master := RunningMaster(obs); master == nil || master.Status.PodIP == "" {
 		return 0, false
 	}
-	every := pollEvery(s, obs, settings, now)
-	if l.Took > slowAnswer && l.Failures == 0 && !l.awaitsFinal(now) {
-		every = max(every, min(slowFactor*l.Took, settings.slowPoll()))
+	interval := pollInterval(s, obs, settings, now)
+	if l.PollDuration > slowResponse && l.Failures == 0 && !l.awaitsFinal(now) {
+		interval = max(interval, min(slowFactor*l.PollDuration, settings.slowPollInterval()))
 	}
-	return l.Asked.Add(every).Sub(now), true
+	return l.PolledAt.Add(interval).Sub(now), true
 }
 
-// slowPoll is how often a master that answers is asked at least: its last report is still fresh when the next one comes.
-func (s Settings) slowPoll() time.Duration { return max(s.PollInterval, s.reportValid()*2/3) }
+// slowPollInterval bounds the poll interval of a slow master that answers: its last report is still valid at the next poll.
+func (s Settings) slowPollInterval() time.Duration { return max(s.PollInterval, s.reportMaxAge()*2/3) }
 
-// pollGap is how far apart two answers of the master are while its load runs.
+// pollGap bounds the time between two reports of a master under load.
 func (l *Locust) pollGap(settings Settings) time.Duration {
-	if l != nil && l.Took > slowAnswer {
-		return settings.slowPoll()
+	if l != nil && l.PollDuration > slowResponse {
+		return settings.slowPollInterval()
 	}
 	return settings.PollInterval
 }
 
-func pollEvery(s *v2.LocustTestStatus, obs *Observation, settings Settings, now time.Time) time.Duration {
+func pollInterval(s *v2.LocustTestStatus, obs *Observation, settings Settings, now time.Time) time.Duration {
 	l := obs.Locust
-	often := max(settings.PollInterval/oftener, leastPoll)
-	age := now.Sub(masterSince(obs))
-	young := age < youngFor
+	fast := max(settings.PollInterval/fastPollFactor, minPollInterval)
+	age := now.Sub(masterRunningSince(obs))
+	young := age < fastPollPeriod
 	switch {
-	case l.unheard() && age >= apiGrace && now.Before(l.startsUntil(obs)):
-		return min(settings.PollInterval, apiGrace/3) // a refusal excuses it until the next question, not longer
-	case l.Failures > 0 && age >= apiGrace:
-		most := mostPoll
+	case l.neverListened() && age >= apiStartupGracePeriod && now.Before(l.apiStartupDeadline(obs)):
+		return min(settings.PollInterval, apiStartupGracePeriod/3) // a refusal extends the grace period only until the next poll
+	case l.Failures > 0 && age >= apiStartupGracePeriod:
+		most := maxPollInterval
 		if l.Report == nil {
-			// It starts slowly; how often it was asked while it started says nothing.
-			most = min(now.Sub(l.startsUntil(obs)), mostPoll)
+			// It starts slowly: polls during its startup do not count for the back-off.
+			most = min(now.Sub(l.apiStartupDeadline(obs)), maxPollInterval)
 		}
 		return max(settings.PollInterval, min(settings.PollInterval<<min(l.Failures-1, 16), most))
 	case l.Report == nil, young && !allConnectedOnce(s), l.awaitsFinal(now):
-		return often
-	case l.Report.Workers != readyWorkers(obs) && now.Sub(l.WorkersChanged) < unsettledFor, podsUnsettled(obs, now):
-		return often
+		return fast
+	case l.Report.Workers != readyWorkers(obs) && now.Sub(l.WorkersChangedAt) < fastPollAfterChange, areWorkerPodsChanging(obs, now):
+		return fast
 	}
 	return settings.PollInterval
 }
 
-// podsUnsettled tells whether worker pods come or go.
-func podsUnsettled(obs *Observation, now time.Time) bool {
+// areWorkerPodsChanging reports whether a worker pod is starting or terminating.
+func areWorkerPodsChanging(obs *Observation, now time.Time) bool {
 	return slices.ContainsFunc(obs.podsOf(obs.WorkerJob), func(pod *corev1.Pod) bool {
 		since := obs.nodeTime(pod, startedAt(pod))
 		if since.IsZero() {
 			since = obs.serverTime(pod.CreationTimestamp.Time)
 		}
-		return !isFinishedPod(pod) && (pod.DeletionTimestamp != nil || now.Sub(since) < unsettledFor)
+		return !isFinishedPod(pod) && (pod.DeletionTimestamp != nil || now.Sub(since) < fastPollAfterChange)
 	})
 }
 
-// RunningMaster is the pod of the master that runs, the newest when there are several; nil when none runs.
+// RunningMaster returns the newest running master pod; nil if none runs.
 func RunningMaster(obs *Observation) *corev1.Pod {
 	var newest *corev1.Pod
 	for _, pod := range obs.podsOf(obs.MasterJob) {
@@ -290,8 +286,8 @@ func RunningMaster(obs *Observation) *corev1.Pod {
 	return newest
 }
 
-// masterSince is when the master that runs has started, by the operator's clock; zero when none runs.
-func masterSince(obs *Observation) time.Time {
+// masterRunningSince returns when the running master started, by the operator's clock; zero if none runs.
+func masterRunningSince(obs *Observation) time.Time {
 	master := RunningMaster(obs)
 	if master == nil {
 		return time.Time{}
@@ -299,10 +295,10 @@ func masterSince(obs *Observation) time.Time {
 	return obs.nodeTime(master, startedAt(master))
 }
 
-// readyWorkers is how many workers the ready worker pods have.
+// readyWorkers returns the number of workers in ready pods.
 func readyWorkers(obs *Observation) int32 { return countWorkersIn(obs, isReady) }
 
-// masterEnd is how the master's container ended; nil when it runs, or its pod is gone.
+// masterEnd returns the terminated state of the master's container; nil while it runs, or if its pod is gone.
 func masterEnd(obs *Observation) *corev1.ContainerStateTerminated {
 	if pod := terminatedMaster(obs); pod != nil {
 		return mainContainer(pod).State.Terminated
@@ -320,8 +316,7 @@ func terminatedMaster(obs *Observation) *corev1.Pod {
 	return nil
 }
 
-// finalReport is what the reporter left in the master's termination message; nil when it left nothing that can be
-// read.
+// finalReport returns the reporter's final report from the master's termination message; nil if there is none, or it is invalid.
 func finalReport(obs *Observation) *report.Final {
 	final, err := decodeFinal(obs)
 	if err != nil {
@@ -330,7 +325,7 @@ func finalReport(obs *Observation) *report.Final {
 	return final
 }
 
-// decodeFinal is finalReport, or why it cannot be read. Both are nil when there is none.
+// decodeFinal is like finalReport, and returns an error for an invalid report. Both results are nil without a report.
 func decodeFinal(obs *Observation) (*report.Final, error) {
 	end := masterEnd(obs)
 	if end == nil || !report.IsFinal(end.Message) {

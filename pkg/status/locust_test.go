@@ -16,7 +16,7 @@ import (
 )
 
 // polled is a running test whose pods have been ready since t0+10s and whose master is asked, but has not answered.
-func polled(t *testing.T) *scene {
+func polled(t *testing.T) *fixture {
 	s := created(t)
 	s.obs.Locust = &Locust{}
 	s.runMaster(t0.Add(10 * time.Second))
@@ -28,65 +28,65 @@ func polled(t *testing.T) *scene {
 	return s
 }
 
-// tell is an answer of the master.
-func (s *scene) tell(at time.Time, workers int32, state report.State, stats report.Stats) Derivation {
+// answer is an answer of the master.
+func (s *fixture) answer(at time.Time, workers int32, state report.State, stats report.Stats) Derivation {
 	s.t.Helper()
 	l := *s.obs.Locust
-	l.Answered(&report.Report{State: state, Users: 10, Workers: workers, Stats: stats, Exact: state == report.StateStopped}, at)
+	l.RecordReport(&report.Report{State: state, Users: 10, Workers: workers, Stats: stats, Exact: state == report.StateStopped}, at)
 	s.obs.Locust = &l
 	return s.derive(at)
 }
 
-// fail is a question without an answer.
-func (s *scene) fail(at time.Time, trouble string) Derivation {
+// failPoll is a question without an answer.
+func (s *fixture) failPoll(at time.Time, trouble string) Derivation {
 	s.t.Helper()
 	l := *s.obs.Locust
-	l.Unanswered(trouble, strings.Contains(trouble, "refused"), at)
+	l.RecordFailure(trouble, strings.Contains(trouble, "refused"), at)
 	s.obs.Locust = &l
 	return s.derive(at)
 }
 
-func TestWorkers_TheMastersWord(t *testing.T) {
+func TestWorkers_ReportedByMaster(t *testing.T) {
 	s := polled(t)
 	s.derive(t0.Add(20 * time.Second))
 	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionFalse, v2.ReasonWaitingForWorkers, "0/3 workers connected (Locust's web API has not answered yet)")
 
-	s.tell(t0.Add(21*time.Second), 2, report.StateReady, report.Stats{})
+	s.answer(t0.Add(21*time.Second), 2, report.StateReady, report.Stats{})
 	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionFalse, v2.ReasonWaitingForWorkers, "2/3 workers connected")
-	s.tell(t0.Add(22*time.Second), 3, report.StateSpawning, report.Stats{})
+	s.answer(t0.Add(22*time.Second), 3, report.StateSpawning, report.Stats{})
 	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionTrue, v2.ReasonAllWorkersConnected)
 	assert.Equal(t, "3/3 workers connected", workersMessage(&s.prev))
 
 	// One hangs: its pod is as ready as before.
-	d := s.tell(t0.Add(30*time.Second), 2, report.StateRunning, report.Stats{})
+	d := s.answer(t0.Add(30*time.Second), 2, report.StateRunning, report.Stats{})
 	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionTrue, v2.ReasonAllWorkersConnected, "3/3")
-	assert.Equal(t, missGrace, d.WakeUp, "it may be late with its heartbeat")
+	assert.Equal(t, heartbeatGracePeriod, d.RequeueAfter, "it may be late with its heartbeat")
 	s.derive(t0.Add(36 * time.Second))
 	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionFalse, v2.ReasonWorkersMissing, "2/3 workers connected")
 	assert.Equal(t, int32(3), readyWorkers(&s.obs))
-	s.tell(t0.Add(40*time.Second), 3, report.StateRunning, report.Stats{})
+	s.answer(t0.Add(40*time.Second), 3, report.StateRunning, report.Stats{})
 	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionTrue, v2.ReasonAllWorkersConnected)
 }
 
 func TestWorkers_Unreachable(t *testing.T) {
 	s := polled(t)
-	s.fail(t0.Add(13*time.Second), "connection refused")
+	s.failPoll(t0.Add(13*time.Second), "connection refused")
 	assert.Zero(t, s.prev.ConnectedWorkers, "the master may still be starting")
-	s.tell(t0.Add(14*time.Second), 3, report.StateRunning, report.Stats{})
+	s.answer(t0.Add(14*time.Second), 3, report.StateRunning, report.Stats{})
 
 	// One lost answer is no news, an old report is not believed.
-	s.fail(t0.Add(19*time.Second), "no answer within 2 s")
+	s.failPoll(t0.Add(19*time.Second), "no answer within 2 s")
 	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionTrue, v2.ReasonAllWorkersConnected)
 	assert.Equal(t, "3/3 workers connected", workersMessage(&s.prev))
-	d := s.fail(t0.Add(28*time.Second), "no answer within 2 s")
-	assert.Equal(t, time.Second, d.WakeUp, "when the report is too old")
+	d := s.failPoll(t0.Add(28*time.Second), "no answer within 2 s")
+	assert.Equal(t, time.Second, d.RequeueAfter, "when the report is too old")
 	d = s.derive(t0.Add(29 * time.Second))
 	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionTrue, v2.ReasonAllWorkersConnected,
 		"3/3 workers connected (counted from the worker Job's ready pods, because Locust's web API cannot be reached: no answer within 2 s)")
 	assert.Empty(t, d.Events)
 
 	// It heals.
-	s.tell(t0.Add(60*time.Second), 2, report.StateRunning, report.Stats{})
+	s.answer(t0.Add(60*time.Second), 2, report.StateRunning, report.Stats{})
 	s.derive(t0.Add(66 * time.Second))
 	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionFalse, v2.ReasonWorkersMissing)
 	assert.Equal(t, "2/3 workers connected", workersMessage(&s.prev))
@@ -94,13 +94,13 @@ func TestWorkers_Unreachable(t *testing.T) {
 
 func TestWorkers_NeverReachable(t *testing.T) {
 	s := polled(t)
-	d := s.fail(t0.Add(13*time.Second), "no answer within 2 s")
-	assert.Equal(t, 12*time.Second, d.WakeUp, "when its start is no excuse any more")
+	d := s.failPoll(t0.Add(13*time.Second), "no answer within 2 s")
+	assert.Equal(t, 12*time.Second, d.RequeueAfter, "when its start is no excuse any more")
 	s.derive(t0.Add(25 * time.Second))
 	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionTrue, v2.ReasonAllWorkersConnected, "counted from", "no answer")
 
 	s = polled(t)
-	s.obs.Locust = &Locust{Hopeless: true, Trouble: "Locust runs with --headless"}
+	s.obs.Locust = &Locust{Unreachable: true, LastError: "Locust runs with --headless"}
 	s.derive(t0.Add(14 * time.Second))
 	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionTrue, v2.ReasonAllWorkersConnected, "counted from", "--headless")
 }
@@ -110,43 +110,43 @@ func TestWorkers_NeverReachable(t *testing.T) {
 func TestWorkers_Loading(t *testing.T) {
 	unknown := "0/3 workers connected (Locust's web API has not answered yet)"
 	s := polled(t)
-	d := s.fail(t0.Add(40*time.Second), "connection refused")
+	d := s.failPoll(t0.Add(40*time.Second), "connection refused")
 	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionFalse, v2.ReasonWaitingForWorkers, unknown)
-	assert.Equal(t, 15*time.Second, d.WakeUp, "if it is not refused again")
+	assert.Equal(t, 15*time.Second, d.RequeueAfter, "if it is not refused again")
 
 	// A first answer that is late.
-	d = s.fail(t0.Add(44*time.Second), "no answer within 2 s")
+	d = s.failPoll(t0.Add(44*time.Second), "no answer within 2 s")
 	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionFalse, v2.ReasonWaitingForWorkers, unknown)
-	assert.Equal(t, 11*time.Second, d.WakeUp)
-	s.tell(t0.Add(46*time.Second), 1, report.StateReady, report.Stats{})
+	assert.Equal(t, 11*time.Second, d.RequeueAfter)
+	s.answer(t0.Add(46*time.Second), 1, report.StateReady, report.Stats{})
 	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionFalse, v2.ReasonWaitingForWorkers, "1/3 workers connected")
 	// Once it has answered, a refusal is no start.
-	s.fail(t0.Add(62*time.Second), "connection refused")
+	s.failPoll(t0.Add(62*time.Second), "connection refused")
 	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionTrue, v2.ReasonAllWorkersConnected, "counted from", "connection refused")
 
 	// One that never listens: the pods are counted after a minute, and it stays so.
 	s = polled(t)
-	d = s.fail(t0.Add(60*time.Second), "connection refused")
-	assert.Equal(t, 10*time.Second, d.WakeUp)
+	d = s.failPoll(t0.Add(60*time.Second), "connection refused")
+	assert.Equal(t, 10*time.Second, d.RequeueAfter)
 	s.derive(t0.Add(70 * time.Second))
 	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionTrue, v2.ReasonAllWorkersConnected, "counted from", "connection refused")
 	s.dropPod(s.worker(2))
-	s.fail(t0.Add(71*time.Second), "connection refused")
+	s.failPoll(t0.Add(71*time.Second), "connection refused")
 	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionFalse, v2.ReasonWorkersMissing, "2/3 workers connected", "connection refused")
 
 	// It was silent, and the pods were counted: that it refuses now does not bring the unknown back.
 	s = polled(t)
-	s.fail(t0.Add(26*time.Second), "no answer within 2 s")
+	s.failPoll(t0.Add(26*time.Second), "no answer within 2 s")
 	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionTrue, v2.ReasonAllWorkersConnected, "no answer")
 	s.dropPod(s.worker(2))
-	s.fail(t0.Add(31*time.Second), "connection refused")
+	s.failPoll(t0.Add(31*time.Second), "connection refused")
 	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionFalse, v2.ReasonWorkersMissing, "2/3 workers connected", "connection refused")
 }
 
 // TestWorkers_FailedToLoad: a master that ends before it has listened had no workers, whatever their pods say.
 func TestWorkers_FailedToLoad(t *testing.T) {
 	s := polled(t)
-	s.fail(t0.Add(30*time.Second), "connection refused")
+	s.failPoll(t0.Add(30*time.Second), "connection refused")
 	s.endPod(s.master(), t0.Add(31*time.Second), 1, "")
 	s.derive(t0.Add(31 * time.Second))
 	require.Equal(t, v2.PhaseFailed, s.prev.Phase)
@@ -156,7 +156,7 @@ func TestWorkers_FailedToLoad(t *testing.T) {
 
 	// Without a web API that the operator knows of it may end well, and then it had them.
 	s = polled(t)
-	s.fail(t0.Add(30*time.Second), "connection refused")
+	s.failPoll(t0.Add(30*time.Second), "connection refused")
 	s.endPod(s.master(), t0.Add(40*time.Second), 0, "")
 	s.endJob(s.obs.MasterJob, batchv1.JobComplete, t0.Add(41*time.Second))
 	s.derive(t0.Add(41 * time.Second))
@@ -167,57 +167,57 @@ func TestWorkers_FailedToLoad(t *testing.T) {
 // TestWorkers_OperatorRestarted: nothing flaps until the master was asked again.
 func TestWorkers_OperatorRestarted(t *testing.T) {
 	s := polled(t)
-	s.tell(t0.Add(20*time.Second), 2, report.StateReady, report.Stats{})
+	s.answer(t0.Add(20*time.Second), 2, report.StateReady, report.Stats{})
 	was := s.prev.DeepCopy()
 	s.obs.Locust = &Locust{}
 	s.derive(t0.Add(50 * time.Second))
 	assert.Equal(t, NoChange, Compare(was, &s.prev))
 }
 
-// TestWorkers_SentHome: at the end the master sends its workers away, which is no loss.
-func TestWorkers_SentHome(t *testing.T) {
+// TestWorkers_QuitAtEnd: at the end the master sends its workers away, which is no loss.
+func TestWorkers_QuitAtEnd(t *testing.T) {
 	s := polled(t)
-	s.tell(t0.Add(20*time.Second), 3, report.StateRunning, report.Stats{})
+	s.answer(t0.Add(20*time.Second), 3, report.StateRunning, report.Stats{})
 	for i := range 3 {
 		s.endPod(s.worker(i), t0.Add(30*time.Second), 0, "")
 	}
-	s.tell(t0.Add(31*time.Second), 0, report.StateStopped, report.Stats{})
+	s.answer(t0.Add(31*time.Second), 0, report.StateStopped, report.Stats{})
 	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionTrue, v2.ReasonAllWorkersConnected)
 
 	// However long it takes: the machine may be busy.
 	s.derive(t0.Add(44 * time.Second))
 	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionTrue, v2.ReasonAllWorkersConnected)
 	requireCondition(t, &s.prev, v2.ConditionTypePodsHealthy, metav1.ConditionTrue, v2.ReasonPodsHealthy)
-	s.fail(t0.Add(80*time.Second), "connection refused")
+	s.failPoll(t0.Add(80*time.Second), "connection refused")
 	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionTrue, v2.ReasonAllWorkersConnected, "connection refused")
 
 	// A worker that was taken away while the master runs is missing at once.
 	s = polled(t)
-	s.tell(t0.Add(20*time.Second), 3, report.StateRunning, report.Stats{})
+	s.answer(t0.Add(20*time.Second), 3, report.StateRunning, report.Stats{})
 	s.dropPod(s.worker(2))
-	s.tell(t0.Add(21*time.Second), 2, report.StateRunning, report.Stats{})
+	s.answer(t0.Add(21*time.Second), 2, report.StateRunning, report.Stats{})
 	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionFalse, v2.ReasonWorkersMissing)
 
 	// So is one that was killed, which its master has not noticed.
 	s = polled(t)
-	s.tell(t0.Add(20*time.Second), 3, report.StateRunning, report.Stats{})
+	s.answer(t0.Add(20*time.Second), 3, report.StateRunning, report.Stats{})
 	s.dropPod(s.worker(2))
 	s.derive(t0.Add(21 * time.Second))
 	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionFalse, v2.ReasonWorkersMissing, "2/3 workers connected")
 
 	// So is one whose place has been taken already.
 	s = polled(t)
-	s.tell(t0.Add(20*time.Second), 3, report.StateRunning, report.Stats{})
+	s.answer(t0.Add(20*time.Second), 3, report.StateRunning, report.Stats{})
 	s.runPod(s.worker(2), t0.Add(38*time.Second))
-	s.tell(t0.Add(40*time.Second), 2, report.StateRunning, report.Stats{})
+	s.answer(t0.Add(40*time.Second), 2, report.StateRunning, report.Stats{})
 	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionFalse, v2.ReasonWorkersMissing)
 
 	// A worker that was taken away while the master waits for autoquit is missing.
 	s = polled(t)
-	s.tell(t0.Add(20*time.Second), 3, report.StateRunning, report.Stats{})
-	s.tell(t0.Add(30*time.Second), 3, report.StateStopped, report.Stats{})
+	s.answer(t0.Add(20*time.Second), 3, report.StateRunning, report.Stats{})
+	s.answer(t0.Add(30*time.Second), 3, report.StateStopped, report.Stats{})
 	s.dropPod(s.worker(2))
-	s.tell(t0.Add(31*time.Second), 2, report.StateStopped, report.Stats{})
+	s.answer(t0.Add(31*time.Second), 2, report.StateStopped, report.Stats{})
 	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionFalse, v2.ReasonWorkersMissing)
 }
 
@@ -235,7 +235,7 @@ func TestWorkers_FrozenAtEnd(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := polled(t)
-			s.tell(t0.Add(20*time.Second), 2, report.StateRunning, report.Stats{})
+			s.answer(t0.Add(20*time.Second), 2, report.StateRunning, report.Stats{})
 			s.obs.Locust = tc.locust
 			s.endMaster(t0.Add(40*time.Second), 0, tc.message)
 			s.derive(t0.Add(41 * time.Second))
@@ -245,102 +245,108 @@ func TestWorkers_FrozenAtEnd(t *testing.T) {
 	}
 }
 
-func TestPollIn(t *testing.T) {
+func TestNextPoll(t *testing.T) {
 	asking := Settings{PollInterval: 5 * time.Second}
 	now := t0.Add(60 * time.Second)
-	connected := func(s *scene) { s.tell(t0.Add(14*time.Second), 3, report.StateRunning, report.Stats{}) }
+	connected := func(s *fixture) { s.answer(t0.Add(14*time.Second), 3, report.StateRunning, report.Stats{}) }
 	for name, tc := range map[string]struct {
-		change func(s *scene)
+		change func(s *fixture)
 		now    time.Time
 		wait   time.Duration
 		ask    bool
 	}{
-		"never asked":     {func(*scene) {}, now, -time.Hour, true},
-		"all well":        {func(s *scene) { s.tell(t0.Add(44*time.Second), 3, report.StateRunning, report.Stats{}) }, t0.Add(46 * time.Second), 3 * time.Second, true},
-		"due":             {func(s *scene) { s.tell(t0.Add(44*time.Second), 3, report.StateRunning, report.Stats{}) }, t0.Add(49 * time.Second), 0, true},
+		"never asked":     {func(*fixture) {}, now, -time.Hour, true},
+		"all well":        {func(s *fixture) { s.answer(t0.Add(44*time.Second), 3, report.StateRunning, report.Stats{}) }, t0.Add(46 * time.Second), 3 * time.Second, true},
+		"due":             {func(s *fixture) { s.answer(t0.Add(44*time.Second), 3, report.StateRunning, report.Stats{}) }, t0.Add(49 * time.Second), 0, true},
 		"workers are new": {connected, t0.Add(16 * time.Second), -time.Second, true},
-		"a worker is told to go": {func(s *scene) {
-			s.tell(t0.Add(44*time.Second), 3, report.StateRunning, report.Stats{})
+		"a worker is told to go": {func(s *fixture) {
+			s.answer(t0.Add(44*time.Second), 3, report.StateRunning, report.Stats{})
 			at := metav1.NewTime(t0)
 			s.worker(1).DeletionTimestamp = &at
 		}, t0.Add(46 * time.Second), -time.Second, true},
-		"a worker is replaced": {func(s *scene) {
-			s.tell(t0.Add(44*time.Second), 3, report.StateRunning, report.Stats{})
+		"a worker is replaced": {func(s *fixture) {
+			s.answer(t0.Add(44*time.Second), 3, report.StateRunning, report.Stats{})
 			s.pod("worker", 1).CreationTimestamp = metav1.NewTime(t0.Add(45 * time.Second))
 		}, t0.Add(46 * time.Second), -time.Second, true},
-		"workers come":        {func(s *scene) { s.tell(t0.Add(14*time.Second), 2, report.StateReady, report.Stats{}) }, t0.Add(14 * time.Second), time.Second, true},
-		"workers do not come": {func(s *scene) { s.tell(t0.Add(140*time.Second), 2, report.StateReady, report.Stats{}) }, t0.Add(171 * time.Second), -26 * time.Second, true},
-		"a worker went":       {func(s *scene) { connected(s); s.tell(t0.Add(20*time.Second), 2, report.StateRunning, report.Stats{}) }, t0.Add(20 * time.Second), time.Second, true},
-		"a worker hangs":      {func(s *scene) { connected(s); s.tell(t0.Add(20*time.Second), 2, report.StateRunning, report.Stats{}) }, t0.Add(50 * time.Second), -25 * time.Second, true},
-		"starting":            {func(s *scene) { s.fail(t0.Add(13*time.Second), "refused") }, t0.Add(13 * time.Second), time.Second, true},
-		"starting slowly": {func(s *scene) {
+		"workers come":        {func(s *fixture) { s.answer(t0.Add(14*time.Second), 2, report.StateReady, report.Stats{}) }, t0.Add(14 * time.Second), time.Second, true},
+		"workers do not come": {func(s *fixture) { s.answer(t0.Add(140*time.Second), 2, report.StateReady, report.Stats{}) }, t0.Add(171 * time.Second), -26 * time.Second, true},
+		"a worker went": {func(s *fixture) {
+			connected(s)
+			s.answer(t0.Add(20*time.Second), 2, report.StateRunning, report.Stats{})
+		}, t0.Add(20 * time.Second), time.Second, true},
+		"a worker hangs": {func(s *fixture) {
+			connected(s)
+			s.answer(t0.Add(20*time.Second), 2, report.StateRunning, report.Stats{})
+		}, t0.Add(50 * time.Second), -25 * time.Second, true},
+		"starting": {func(s *fixture) { s.failPoll(t0.Add(13*time.Second), "refused") }, t0.Add(13 * time.Second), time.Second, true},
+		"starting slowly": {func(s *fixture) {
 			s.obs.Locust.Failures = 20
-			s.fail(t0.Add(29*time.Second), "x")
+			s.failPoll(t0.Add(29*time.Second), "x")
 		}, t0.Add(29 * time.Second), 5 * time.Second, true},
-		"starting, and refuses": {func(s *scene) { s.fail(t0.Add(24*time.Second), "refused") }, t0.Add(24 * time.Second), time.Second, true},
-		"loading": {func(s *scene) {
+		"starting, and refuses": {func(s *fixture) { s.failPoll(t0.Add(24*time.Second), "refused") }, t0.Add(24 * time.Second), time.Second, true},
+		"loading": {func(s *fixture) {
 			s.obs.Locust.Failures = 50
-			s.fail(t0.Add(65*time.Second), "refused")
+			s.failPoll(t0.Add(65*time.Second), "refused")
 		}, t0.Add(65 * time.Second), 5 * time.Second, true},
-		"not up after all": {func(s *scene) {
+		"not up after all": {func(s *fixture) {
 			s.obs.Locust.Failures = 60
-			s.fail(t0.Add(72*time.Second), "refused")
+			s.failPoll(t0.Add(72*time.Second), "refused")
 		}, t0.Add(72 * time.Second), 5 * time.Second, true},
-		"never up": {func(s *scene) {
+		"never up": {func(s *fixture) {
 			s.obs.Locust.Failures = 20
-			s.fail(t0.Add(100*time.Second), "refused")
+			s.failPoll(t0.Add(100*time.Second), "refused")
 		}, t0.Add(100 * time.Second), 30 * time.Second, true},
-		"no answer":          {func(s *scene) { connected(s); s.fail(t0.Add(40*time.Second), "x") }, t0.Add(40 * time.Second), 5 * time.Second, true},
-		"no answer for long": {func(s *scene) { connected(s); s.obs.Locust.Failures = 2; s.fail(t0.Add(40*time.Second), "x") }, t0.Add(40 * time.Second), 20 * time.Second, true},
-		"no answer for ever": {func(s *scene) { connected(s); s.obs.Locust.Failures = 99; s.fail(t0.Add(40*time.Second), "x") }, t0.Add(40 * time.Second), 30 * time.Second, true},
-		"a slow answer": {func(s *scene) {
-			s.obs.Locust.Took = 700 * time.Millisecond
-			s.tell(t0.Add(44*time.Second), 3, report.StateRunning, report.Stats{})
+		"no answer":          {func(s *fixture) { connected(s); s.failPoll(t0.Add(40*time.Second), "x") }, t0.Add(40 * time.Second), 5 * time.Second, true},
+		"no answer for long": {func(s *fixture) { connected(s); s.obs.Locust.Failures = 2; s.failPoll(t0.Add(40*time.Second), "x") }, t0.Add(40 * time.Second), 20 * time.Second, true},
+		"no answer for ever": {func(s *fixture) { connected(s); s.obs.Locust.Failures = 99; s.failPoll(t0.Add(40*time.Second), "x") }, t0.Add(40 * time.Second), 30 * time.Second, true},
+		"a slow answer": {func(s *fixture) {
+			s.obs.Locust.PollDuration = 700 * time.Millisecond
+			s.answer(t0.Add(44*time.Second), 3, report.StateRunning, report.Stats{})
 		}, t0.Add(44 * time.Second), 7 * time.Second, true},
-		"a slow answer while workers come": {func(s *scene) {
-			s.obs.Locust.Took = 600 * time.Millisecond
-			s.tell(t0.Add(14*time.Second), 2, report.StateReady, report.Stats{})
+		"a slow answer while workers come": {func(s *fixture) {
+			s.obs.Locust.PollDuration = 600 * time.Millisecond
+			s.answer(t0.Add(14*time.Second), 2, report.StateReady, report.Stats{})
 		}, t0.Add(14 * time.Second), 6 * time.Second, true},
-		"a very slow answer: the report stays fresh": {func(s *scene) {
-			s.obs.Locust.Took = 1900 * time.Millisecond
-			s.tell(t0.Add(44*time.Second), 3, report.StateRunning, report.Stats{})
+		"a very slow answer: the report stays fresh": {func(s *fixture) {
+			s.obs.Locust.PollDuration = 1900 * time.Millisecond
+			s.answer(t0.Add(44*time.Second), 3, report.StateRunning, report.Stats{})
 		}, t0.Add(44 * time.Second), 10 * time.Second, true},
-		"a slow answer after the load has ended": {func(s *scene) {
+		"a slow answer after the load has ended": {func(s *fixture) {
 			connected(s)
-			s.obs.Locust.Took = 1900 * time.Millisecond
-			s.tell(t0.Add(44*time.Second), 3, report.StateStopped, report.Stats{Requests: 1})
+			s.obs.Locust.PollDuration = 1900 * time.Millisecond
+			s.answer(t0.Add(44*time.Second), 3, report.StateStopped, report.Stats{Requests: 1})
 		}, t0.Add(44 * time.Second), time.Second, true},
-		"a quick answer": {func(s *scene) {
-			s.obs.Locust.Took = 500 * time.Millisecond
-			s.tell(t0.Add(44*time.Second), 3, report.StateRunning, report.Stats{})
+		"a quick answer": {func(s *fixture) {
+			s.obs.Locust.PollDuration = 500 * time.Millisecond
+			s.answer(t0.Add(44*time.Second), 3, report.StateRunning, report.Stats{})
 		}, t0.Add(44 * time.Second), 5 * time.Second, true},
-		"the load has ended": {func(s *scene) {
+		"the load has ended": {func(s *fixture) {
 			connected(s)
-			s.tell(t0.Add(44*time.Second), 3, report.StateStopping, report.Stats{})
-			s.tell(t0.Add(50*time.Second), 3, report.StateStopped, report.Stats{})
+			s.answer(t0.Add(44*time.Second), 3, report.StateStopping, report.Stats{})
+			s.answer(t0.Add(50*time.Second), 3, report.StateStopped, report.Stats{})
 		}, t0.Add(79 * time.Second), -28 * time.Second, true},
-		"its final result does not come": {func(s *scene) {
+		"its final result does not come": {func(s *fixture) {
 			connected(s)
-			s.tell(t0.Add(44*time.Second), 3, report.StateStopped, report.Stats{Requests: 1})
-			s.tell(t0.Add(75*time.Second), 3, report.StateStopped, report.Stats{Requests: 2})
+			s.answer(t0.Add(44*time.Second), 3, report.StateStopped, report.Stats{Requests: 1})
+			s.answer(t0.Add(75*time.Second), 3, report.StateStopped, report.Stats{Requests: 2})
 		}, t0.Add(75 * time.Second), 5 * time.Second, true},
-		"it does not stop": {func(s *scene) {
+		"it does not stop": {func(s *fixture) {
 			connected(s)
-			s.tell(t0.Add(44*time.Second), 3, report.StateStopping, report.Stats{})
-			s.tell(t0.Add(75*time.Second), 3, report.StateStopping, report.Stats{})
+			s.answer(t0.Add(44*time.Second), 3, report.StateStopping, report.Stats{})
+			s.answer(t0.Add(75*time.Second), 3, report.StateStopping, report.Stats{})
 		}, t0.Add(75 * time.Second), 5 * time.Second, true},
-		"not to be asked":         {func(s *scene) { s.obs.Locust = nil }, now, 0, false},
-		"hopeless":                {func(s *scene) { s.obs.Locust.Hopeless = true }, now, 0, false},
-		"a Service plays no part": {func(s *scene) { s.obs.Service = nil }, now, -time.Hour, true},
-		"no address yet":          {func(s *scene) { s.master().Status.PodIP = "" }, now, 0, false},
-		"no master":               {func(s *scene) { s.dropPod(s.master()) }, now, 0, false},
-		"the test has ended":      {func(s *scene) { s.prev.Phase = v2.PhaseSucceeded }, now, 0, false},
-		"the master's pod ended":  {func(s *scene) { s.endPod(s.master(), now, 0, "") }, now, 0, false},
+		"not to be asked":         {func(s *fixture) { s.obs.Locust = nil }, now, 0, false},
+		"hopeless":                {func(s *fixture) { s.obs.Locust.Unreachable = true }, now, 0, false},
+		"a Service plays no part": {func(s *fixture) { s.obs.Service = nil }, now, -time.Hour, true},
+		"no address yet":          {func(s *fixture) { s.master().Status.PodIP = "" }, now, 0, false},
+		"no master":               {func(s *fixture) { s.dropPod(s.master()) }, now, 0, false},
+		"the test has ended":      {func(s *fixture) { s.prev.Phase = v2.PhaseSucceeded }, now, 0, false},
+		"the master's pod ended":  {func(s *fixture) { s.endPod(s.master(), now, 0, "") }, now, 0, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := polled(t)
 			tc.change(s)
-			wait, ask := PollIn(&s.prev, &s.obs, asking, tc.now)
+			wait, ask := NextPoll(&s.prev, &s.obs, asking, tc.now)
 			assert.Equal(t, tc.ask, ask)
 			if tc.wait == -time.Hour {
 				assert.Negative(t, wait)
@@ -352,7 +358,7 @@ func TestPollIn(t *testing.T) {
 }
 
 // endMaster ends the master's pod and Job.
-func (s *scene) endMaster(at time.Time, code int32, message string) {
+func (s *fixture) endMaster(at time.Time, code int32, message string) {
 	s.endPod(s.master(), at, code, message)
 	if code == 0 {
 		s.endJob(s.obs.MasterJob, "Complete", at)
@@ -393,7 +399,7 @@ func TestRunningMaster(t *testing.T) {
 	newer := &s.obs.Pods[len(s.obs.Pods)-1]
 	s.runPod(newer, t0.Add(20*time.Second))
 	assert.Same(t, newer, RunningMaster(&s.obs))
-	assert.Equal(t, t0.Add(20*time.Second), masterSince(&s.obs))
+	assert.Equal(t, t0.Add(20*time.Second), masterRunningSince(&s.obs))
 	s.runPod(s.master(), t0.Add(30*time.Second))
 	assert.Same(t, s.master(), RunningMaster(&s.obs))
 

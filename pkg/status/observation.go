@@ -11,22 +11,22 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
 )
 
-// Settings are the operator's own settings that the derivation depends on.
+// Settings are the operator's settings that the derivation depends on.
 type Settings struct {
-	// StartupDeadline is how long pods may stay unhealthy before all workers have been connected once.
+	// StartupDeadline bounds how long pods may stay unhealthy before all workers have been connected once; zero means no bound.
 	StartupDeadline time.Duration
-	// JobTTL is put on the Jobs of a finished test as ttlSecondsAfterFinished; nil keeps the Jobs.
+	// JobTTL is set on the Jobs of a finished test as ttlSecondsAfterFinished; nil keeps the Jobs.
 	JobTTL *time.Duration
-	// PollInterval is how often the web API of a running master is asked; 0 means never.
+	// PollInterval is how often the web API of a running master is polled; zero means never.
 	PollInterval time.Duration
 }
 
-// Observation is all that is known of a test at one moment. It is read-only for the derivation.
+// Observation is the observed state of a test at one time. The derivation does not modify it.
 type Observation struct {
 	// Test is the LocustTest as stored; its status is ignored (Derive takes the previous status itself).
 	Test *v2.LocustTest
 
-	// Run is what the run was started from, read from the Jobs; nil before there are Jobs.
+	// Run is the spec that the run was started from, read from the Jobs; nil before the Jobs exist.
 	Run *resources.Run
 
 	// Service, MasterJob and WorkerJob are the test's own objects; nil when absent.
@@ -34,50 +34,49 @@ type Observation struct {
 	MasterJob *batchv1.Job
 	WorkerJob *batchv1.Job
 
-	// Pods are the pods of this very test (by UID), reduced to what verdicts need.
+	// Pods are the pods of this test (by UID), reduced to the fields that the derivation reads.
 	Pods []corev1.Pod
-	// Events are those that complain of pods and Jobs that hang without a word (Silent), and those that tell that such a pod
-	// or Job got past its trouble: Complains, ShowsProgress.
+	// Events are the failure and progress Events of stuck pods and Jobs: see FindStuckObjects, IsFailureEvent and IsProgressEvent.
 	Events []corev1.Event
-	// EventsAt is when they were read.
+	// EventsAt is when the Events were read.
 	EventsAt time.Time
-	// EventsUnread is true from the start of this operator until it knows what Events say of what hangs, or that nothing hangs.
+	// EventsUnread is true from the start of this operator until Events have been read once, or no object was stuck.
 	EventsUnread bool
 
-	// Predecessors name the objects whose names this test needs and that are still going away: those of an earlier
-	// test of the same name, and its own that are being deleted.
+	// Predecessors names the terminating objects that have a name this test needs: objects of a previous test of the same
+	// name, and objects of this test.
 	Predecessors []string
-	// Settling is how long the test's names should still rest after the predecessors have gone; 0 when they need not.
-	Settling time.Duration
-	// OldOrphans are pods of an earlier test of the same name that nobody owns any more.
+	// DNSCacheWait is how long to wait for DNS caches to drop the Service of a previous test; zero means no wait.
+	DNSCacheWait time.Duration
+	// OldOrphans are pods of a previous test of the same name that have no owner.
 	OldOrphans []corev1.Pod
-	// Foreign names the objects that have a name this test needs and belong to somebody else.
+	// Foreign names the objects that have a name this test needs and another owner.
 	Foreign []string
 
-	// Locust is what the web API of the running master told; nil when it is not asked.
+	// Locust is the state of the running master by its web API; nil when it is not polled.
 	Locust *Locust
 
-	// Clocks converts the objects' times to the operator's clock; nil where all clocks agree.
+	// Clocks converts the objects' times to the operator's clock; nil means that all clocks agree.
 	Clocks *Clocks
 
-	// Unwatched is true on the first look since this operator started: what happened before is unknown.
-	Unwatched bool
+	// FirstObservation is true for the first observation since this operator started: earlier changes may have been missed.
+	FirstObservation bool
 
-	// Created names the objects that were created in this pass.
+	// Created names the objects that were created in this reconcile.
 	Created []string
-	// Failure is what went wrong when creating objects in this pass; nil when nothing did.
+	// Failure is the error of creating objects in this reconcile; nil without one.
 	Failure *Failure
 }
 
 // Failure is a refused creation or change of one of the test's objects.
 type Failure struct {
-	// Message names the object and carries the API server's or the validation's own words.
+	// Message names the object and contains the error of the API server or of the validation.
 	Message string
-	// Final is true when no retry can mend it.
+	// Final is true if a retry cannot succeed.
 	Final bool
 }
 
-// spec is the running spec.
+// spec returns the running spec.
 func (o *Observation) spec() *v2.LocustTestSpec {
 	if o.Run != nil {
 		return &o.Run.Spec
@@ -85,16 +84,16 @@ func (o *Observation) spec() *v2.LocustTestSpec {
 	return &o.Test.Spec
 }
 
-// expectedPods is the number of worker pods of the running spec.
+// expectedPods returns the number of worker pods of the running spec.
 func (o *Observation) expectedPods() int32 { return o.spec().Worker.Replicas }
 
-// perPod is the number of workers in each worker pod.
+// perPod returns the number of workers in each worker pod.
 func (o *Observation) perPod() int32 { return resources.WorkerProcesses(o.spec()) }
 
-// expectedWorkers is the number of workers of the running spec.
+// expectedWorkers returns the number of workers of the running spec.
 func (o *Observation) expectedWorkers() int32 { return o.expectedPods() * o.perPod() }
 
-// Stopped reports whether no Job of the test can have pods any more.
+// Stopped reports whether all Jobs of the test are finished or gone, so that the test gets no more pods.
 func (o *Observation) Stopped() bool {
 	for _, job := range []*batchv1.Job{o.MasterJob, o.WorkerJob} {
 		if job != nil && !isFinished(job) {
@@ -104,12 +103,12 @@ func (o *Observation) Stopped() bool {
 	return true
 }
 
-// complete tells whether all three objects exist.
+// complete reports whether all three objects exist.
 func (o *Observation) complete() bool {
 	return o.Service != nil && o.MasterJob != nil && o.WorkerJob != nil
 }
 
-// podsOf are the pods of one Job, by owner.
+// podsOf returns the pods that a Job owns.
 func (o *Observation) podsOf(job *batchv1.Job) []*corev1.Pod {
 	if job == nil {
 		return nil
@@ -123,8 +122,8 @@ func (o *Observation) podsOf(job *batchv1.Job) []*corev1.Pod {
 	return pods
 }
 
-// IsOrphan tells whether nobody owns the pod any more. A Job that is deleted through the API without a propagation
-// policy leaves its pods behind like this, and they go on.
+// IsOrphan reports whether the pod runs without a controller. A Job that is deleted through the API without a propagation
+// policy orphans its pods, and they keep running.
 func IsOrphan(pod *corev1.Pod) bool {
 	return metav1.GetControllerOf(pod) == nil && isLive(pod)
 }

@@ -15,33 +15,33 @@ import (
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 )
 
-// settleTime is how long a failed master Job waits for its pod's own words: Jobs and pods are seen
-// through two watches, and the cause is in the pod.
-const settleTime = 5 * time.Second
+// podStatusTimeout is how long a finished Job waits for the status of its pod: Jobs and pods have separate watches, and the
+// cause and the result are in the pod.
+const podStatusTimeout = 5 * time.Second
 
-// nodeGrace is how long after a deleted master pod should have ended its node may take to report that it has.
-const nodeGrace = 30 * time.Second
+// nodeReportTimeout is how long after the grace period of a deleted master pod its node may take to report the pod's end.
+const nodeReportTimeout = 30 * time.Second
 
-// takeoverTime is how long an operator that was killed may take to be replaced by another one: its Lease has to expire.
-const takeoverTime = time.Minute
+// failoverTimeout bounds how long the replacement of a killed operator takes: its Lease must expire first.
+const failoverTimeout = time.Minute
 
-// outcome is the decided phase with what belongs to it.
+// outcome is the result of decidePhase.
 type outcome struct {
 	phase string
 	// cause is why the phase is Failed.
 	cause string
-	// remark is what is worth telling of a good end; mostly empty.
+	// remark qualifies the message of a test that succeeded; usually empty.
 	remark string
 	// completion is when the test ended; zero while it has not.
 	completion time.Time
-	// wait asks to look again after this time, because the objects do not tell yet.
-	wait time.Duration
+	// requeueAfter is when to decide again because the objects do not show the outcome yet; zero means no requeue.
+	requeueAfter time.Duration
 }
 
-// derivePhaseFromJob is the phase that the master Job alone tells.
+// derivePhaseFromJob returns the phase by the master Job alone.
 //
-// active alone counts pods that are still pulling an image, that is why ready is asked too where the
-// Job controller reports it; a Job without it counts as running when active.
+// Active counts pods that are still pulling an image, so ready must be positive as well if the Job controller reports it; a Job
+// without it counts as running if active.
 func derivePhaseFromJob(job *batchv1.Job) string {
 	switch {
 	case job == nil:
@@ -56,8 +56,8 @@ func derivePhaseFromJob(job *batchv1.Job) string {
 	return v2.PhasePending
 }
 
-// decide is the phase that the whole observation tells. Phases only move forward.
-func decide(prev *v2.LocustTestStatus, obs *Observation, settings Settings, verdict *verdict, load *loadAssessment, now time.Time) outcome {
+// decidePhase returns the phase by the whole observation. Phases only move forward.
+func decidePhase(prev *v2.LocustTestStatus, obs *Observation, settings Settings, problem *podProblem, load *loadAssessment, now time.Time) outcome {
 	if obs.Failure != nil && obs.Failure.Final {
 		return failed(now, obs.Failure.Message)
 	}
@@ -65,7 +65,7 @@ func decide(prev *v2.LocustTestStatus, obs *Observation, settings Settings, verd
 		if cause := lostRun(prev, obs, now); cause != "" {
 			return failed(now, cause)
 		}
-		if cause := startupFailed(prev, obs, settings, verdict, now); cause != "" {
+		if cause := startupFailed(prev, obs, settings, problem, now); cause != "" {
 			return failed(now, cause)
 		}
 		return outcome{phase: v2.PhasePending}
@@ -88,8 +88,8 @@ func decide(prev *v2.LocustTestStatus, obs *Observation, settings Settings, verd
 	}
 	for _, check := range []func() string{
 		func() string { return workersFailed(prev, obs) },
-		func() string { return startupFailed(prev, obs, settings, verdict, now) },
-		func() string { return hopeless(prev, obs, settings, now) },
+		func() string { return startupFailed(prev, obs, settings, problem, now) },
+		func() string { return criteriaUnreachable(prev, obs, settings, now) },
 		func() string { return workersLostForGood(obs, load, now) },
 	} {
 		if cause := check(); cause != "" {
@@ -99,18 +99,17 @@ func decide(prev *v2.LocustTestStatus, obs *Observation, settings Settings, verd
 	if phase == v2.PhaseRunning || runsBesideUnready(obs) {
 		return outcome{phase: v2.PhaseRunning}
 	}
-	// Once Running, a dip of the Job's ready count does not go back.
+	// Once Running, a lower ready count of the Job does not change the phase back.
 	return outcome{phase: prev.Phase}
 }
 
-// runsBesideUnready reports whether the master runs in a pod that the Job does not count as ready, because of other
-// containers in it.
+// runsBesideUnready reports whether the master runs in a pod that is not ready only because of other containers.
 func runsBesideUnready(obs *Observation) bool {
 	return slices.ContainsFunc(obs.podsOf(obs.MasterJob), othersUnready)
 }
 
-// endedMaster is the master's pod whose Locust container has ended by itself; nil while none has. It decides the run: the
-// Job may go on for a sidecar that does not end, and fails with a sidecar's exit code.
+// endedMaster returns the master pod whose Locust container has ended by itself; nil while none has. That container decides the
+// run: the Job keeps running with a sidecar that does not end, and fails with a sidecar's exit code.
 func endedMaster(obs *Observation) *corev1.Pod {
 	for _, pod := range obs.podsOf(obs.MasterJob) {
 		if endedByItself(pod) {
@@ -120,24 +119,24 @@ func endedMaster(obs *Observation) *corev1.Pod {
 	return nil
 }
 
-// HasOutcome reports whether the master Job of the observation shows how the run ended.
+// HasOutcome reports whether the master Job or its pod shows how the run ended.
 func HasOutcome(obs *Observation) bool {
 	return obs.MasterJob != nil && (isFinished(obs.MasterJob) || endedMaster(obs) != nil)
 }
 
-// masterEnded is the end of the run by the exit code of the master's Locust container.
+// masterEnded returns the outcome by the exit code of the master's Locust container.
 func masterEnded(prev *v2.LocustTestStatus, obs *Observation, pod *corev1.Pod, load *loadAssessment, now time.Time) outcome {
 	at := finishedAt(pod)
 	switch {
-	case load.undecided && settling(obs.nodeTime(pod, at), now):
-		return outcome{phase: prev.Phase, wait: settleTime / 10}
-	case endedWell(pod):
-		return endedWith0(prev, obs, load, at)
+	case load.undecided && withinPodStatusTimeout(obs.nodeTime(pod, at), now):
+		return outcome{phase: prev.Phase, requeueAfter: podStatusTimeout / 10}
+	case exitedZero(pod):
+		return masterExitedZero(prev, obs, load, at)
 	}
-	return endedInFailure(prev, obs, pod, load, at)
+	return masterExitedNonZero(prev, obs, pod, load, at)
 }
 
-// EndsRun reports whether an update of a pod shows that the Locust container of a master has ended.
+// EndsRun reports whether the update of a pod from was to is shows that a master's Locust container has ended.
 func EndsRun(was, is *corev1.Pod) bool {
 	return IsMaster(is) && finishedAt(was).IsZero() && !finishedAt(is).IsZero()
 }
@@ -146,8 +145,8 @@ func failed(at time.Time, cause string) outcome {
 	return outcome{phase: v2.PhaseFailed, cause: cause, completion: at}
 }
 
-// lostRun tells why a test without a master Job must not get another one: a load test is never started a
-// second time behind the user's back. Empty when it has not started yet, so that the Job may be created.
+// lostRun returns why a test without a master Job must not get another one: a load test never runs twice without a request of the
+// user. Empty if the test has not started yet, so that the Job may be created.
 func lostRun(prev *v2.LocustTestStatus, obs *Observation, now time.Time) string {
 	name := "the master Job"
 	switch {
@@ -155,35 +154,36 @@ func lostRun(prev *v2.LocustTestStatus, obs *Observation, now time.Time) string 
 		return name + " was deleted during the run"
 	case masterStarted(obs) || prev.MasterPod != "":
 		return name + " was deleted after its pod had started"
-	case obs.Unwatched && (obs.WorkerJob != nil || meta.IsStatusConditionTrue(prev.Conditions, v2.ConditionTypeReady)):
-		// The worker Job is created after the master Job: where it exists, or Ready was True, the master Job
-		// had existed, and what became of it nobody saw.
+	case obs.FirstObservation && (obs.WorkerJob != nil || meta.IsStatusConditionTrue(prev.Conditions, v2.ConditionTypeReady)):
+		// The worker Job is created after the master Job: if it exists, or Ready was True, the master Job existed, and its
+		// outcome is unknown.
 		return name + " was deleted while the operator was not running; the test may have run already"
-	case obs.Unwatched && serviceIsOld(obs, now) && !creationRefused(prev):
+	case obs.FirstObservation && serviceIsOld(obs, now) && !creationRefused(prev):
 		return name + " is missing although the Service exists, and the operator was not running meanwhile; the test may have run already"
 	}
 	return ""
 }
 
-// serviceIsOld reports whether the Service has existed for so long that the master Job, which is created right after it, must
-// have existed too. An operator that ended between the two has a successor by then.
+// serviceIsOld reports whether the Service is so old that the master Job, which is created right after it, must have existed. An
+// operator that stopped between the two creations has been replaced by then.
 func serviceIsOld(obs *Observation, now time.Time) bool {
-	return obs.Service != nil && now.Sub(obs.serverTime(obs.Service.CreationTimestamp.Time)) >= takeoverTime
+	return obs.Service != nil && now.Sub(obs.serverTime(obs.Service.CreationTimestamp.Time)) >= failoverTimeout
 }
 
-// creationRefused reports whether an object of the test could not be created, by its status: then the Service has no master Job.
+// creationRefused reports whether the previous status shows that an object could not be created: the Service then has no master
+// Job.
 func creationRefused(prev *v2.LocustTestStatus) bool {
 	c := meta.FindStatusCondition(prev.Conditions, v2.ConditionTypePodsHealthy)
 	return c != nil && c.Status == metav1.ConditionFalse && c.Reason == v2.ReasonCreationError
 }
 
-// masterStarted reports whether a master pod of the test's run is known to have run.
+// masterStarted reports whether a master pod of the run is known to have started.
 func masterStarted(obs *Observation) bool {
 	return startedMaster(obs) != nil
 }
 
-// startedMaster is a master pod whose Locust container has started; nil when there is none. Pods of an earlier master Job of
-// the same test, which was lost before it started, are not of the run; without a master Job any master pod counts.
+// startedMaster returns a master pod whose Locust container has started; nil if there is none. Pods of an earlier master Job of
+// the same test do not count, because that Job was lost before it started; without a master Job any master pod counts.
 func startedMaster(obs *Observation) *corev1.Pod {
 	for i := range obs.Pods {
 		pod := &obs.Pods[i]
@@ -194,17 +194,17 @@ func startedMaster(obs *Observation) *corev1.Pod {
 	return nil
 }
 
-// masterSucceeded is the end of a master whose Job is complete and whose pod does not show how it ended.
+// masterSucceeded returns the outcome of a master whose Job is complete and whose pod does not show how it ended.
 func masterSucceeded(prev *v2.LocustTestStatus, obs *Observation, load *loadAssessment, now time.Time) outcome {
 	at := finishTime(obs.MasterJob, now)
-	if settling(obs.jobControllerTime(at), now) && awaitsEnd(obs) {
-		return outcome{phase: prev.Phase, wait: settleTime / 10}
+	if withinPodStatusTimeout(obs.jobControllerTime(at), now) && awaitsPodEnd(obs) {
+		return outcome{phase: prev.Phase, requeueAfter: podStatusTimeout / 10}
 	}
-	return endedWith0(prev, obs, load, at)
+	return masterExitedZero(prev, obs, load, at)
 }
 
-// endedWith0 is the end of a master with exit code 0: what the load and the success criteria make of it.
-func endedWith0(prev *v2.LocustTestStatus, obs *Observation, load *loadAssessment, at time.Time) outcome {
+// masterExitedZero returns the outcome of a master with exit code 0, by the load and the success criteria.
+func masterExitedZero(prev *v2.LocustTestStatus, obs *Observation, load *loadAssessment, at time.Time) outcome {
 	causes := []string{load.undelivered(obs)}
 	if c := obs.criteria(); c != nil {
 		causes = append(causes, violated(c, prev, obs))
@@ -216,9 +216,8 @@ func endedWith0(prev *v2.LocustTestStatus, obs *Observation, load *loadAssessmen
 	return outcome{phase: v2.PhaseSucceeded, completion: at, remark: load.remark()}
 }
 
-// awaitsEnd tells whether the pod of a master that has finished is not known to have ended yet: Jobs and pods are seen
-// through two watches, and the result is in the pod.
-func awaitsEnd(obs *Observation) bool {
+// awaitsPodEnd reports whether the end of a finished master's pod has not been observed yet.
+func awaitsPodEnd(obs *Observation) bool {
 	for _, pod := range obs.podsOf(obs.MasterJob) {
 		if isLive(pod) {
 			return true
@@ -227,16 +226,16 @@ func awaitsEnd(obs *Observation) bool {
 	return false
 }
 
-// endedInFailure is the end of a master with another exit code. Where failed requests alone gave it, the success criteria
-// decide.
-func endedInFailure(prev *v2.LocustTestStatus, obs *Observation, pod *corev1.Pod, load *loadAssessment, at time.Time) outcome {
+// masterExitedNonZero returns the outcome of a master with another exit code. If only failed requests caused it, the success
+// criteria decide.
+func masterExitedNonZero(prev *v2.LocustTestStatus, obs *Observation, pod *corev1.Pod, load *loadAssessment, at time.Time) outcome {
 	if obs.criteria() != nil && failedRequestsOnly(obs, resultAtEnd(prev, obs)) {
-		return endedWith0(prev, obs, load, at)
+		return masterExitedZero(prev, obs, load, at)
 	}
 	return failed(at, "master "+exitCause(obs, pod))
 }
 
-// masterFailed is the end of a master whose Job failed and whose Locust container did not end by itself.
+// masterFailed returns the outcome of a master whose Job failed and whose Locust container did not end by itself.
 func masterFailed(prev *v2.LocustTestStatus, obs *Observation, now time.Time) outcome {
 	at := finishTime(obs.MasterJob, now)
 	pods := obs.podsOf(obs.MasterJob)
@@ -248,8 +247,8 @@ func masterFailed(prev *v2.LocustTestStatus, obs *Observation, now time.Time) ou
 			return failed(at, "master "+cause)
 		}
 	}
-	if settling(obs.jobControllerTime(at), now) && awaitsWords(pods) {
-		return outcome{phase: prev.Phase, wait: settleTime / 10}
+	if withinPodStatusTimeout(obs.jobControllerTime(at), now) && awaitsExitStatus(pods) {
+		return outcome{phase: prev.Phase, requeueAfter: podStatusTimeout / 10}
 	}
 	for _, pod := range pods {
 		if pod.DeletionTimestamp != nil {
@@ -259,12 +258,12 @@ func masterFailed(prev *v2.LocustTestStatus, obs *Observation, now time.Time) ou
 	if len(pods) == 0 && jobReason(obs.MasterJob) == batchv1.JobReasonBackoffLimitExceeded {
 		return failed(at, "the master pod was deleted")
 	}
-	return failed(at, "master Job failed: "+jobWords(obs.MasterJob))
+	return failed(at, "master Job failed: "+jobMessage(obs.MasterJob))
 }
 
-// lostWithNode is the end of a master whose pod was deleted and whose node does not report that it ended; nil when that is not so.
-// The Job controller marks the Job as Failed only when none of its pods is terminating, which a lost node may never report;
-// until then the Job has the condition FailureTarget.
+// lostWithNode returns the outcome of a master whose pod was deleted and whose node does not report the pod's end; nil otherwise.
+// The Job controller marks the Job as Failed only after no pod is terminating, which a lost node may never report; until then
+// the Job has the condition FailureTarget.
 func lostWithNode(prev *v2.LocustTestStatus, obs *Observation, now time.Time) *outcome {
 	if jobCondition(obs.MasterJob, batchv1.JobFailureTarget) == nil {
 		return nil
@@ -284,26 +283,28 @@ func lostWithNode(prev *v2.LocustTestStatus, obs *Observation, now time.Time) *o
 	}
 	requested := deletionRequestedAt(last)
 	due := obs.serverTime(requested).Add(last.DeletionTimestamp.Sub(requested))
-	if wait := nodeGrace - now.Sub(due); wait > 0 {
-		return &outcome{phase: prev.Phase, wait: wait}
+	if wait := nodeReportTimeout - now.Sub(due); wait > 0 {
+		return &outcome{phase: prev.Phase, requeueAfter: wait}
 	}
 	end := failed(last.DeletionTimestamp.Time, fmt.Sprintf("master pod %s was deleted, and its node does not report that it ended", last.Name))
 	return &end
 }
 
-// settling reports whether what belongs to a Job that has just finished may not have been seen yet.
-func settling(finished, now time.Time) bool { return now.Sub(finished) < settleTime }
+// withinPodStatusTimeout reports whether a Job has finished so recently that the status of its pods may not have been observed.
+func withinPodStatusTimeout(finished, now time.Time) bool {
+	return now.Sub(finished) < podStatusTimeout
+}
 
-// awaitsWords tells whether the master's pod may still tell why it ended. One that was deleted does so while it is ending:
-// it may leave its report.
-func awaitsWords(pods []*corev1.Pod) bool {
+// awaitsExitStatus reports whether the master's pod may still show why it ended. A deleted pod may do so while it terminates: its
+// reporter may write the final report.
+func awaitsExitStatus(pods []*corev1.Pod) bool {
 	return !slices.ContainsFunc(pods, func(pod *corev1.Pod) bool {
 		return pod.DeletionTimestamp != nil && (isFinishedPod(pod) || startedAt(pod).IsZero())
 	})
 }
 
-// suspendedRun returns why a run is lost because one of its Jobs was suspended; empty when none was. A suspended Job has
-// no pods, and what is resumed is a second run, not the rest of the first.
+// suspendedRun returns why a run is lost because one of its Jobs was suspended; empty if none was. A suspended Job has no pods,
+// and a resumed Job starts a second run.
 func suspendedRun(prev *v2.LocustTestStatus, obs *Observation) string {
 	switch {
 	case prev.Phase != v2.PhaseRunning && prev.MasterPod == "" && !masterStarted(obs):
@@ -318,15 +319,15 @@ func suspendedRun(prev *v2.LocustTestStatus, obs *Observation) string {
 	return ""
 }
 
-// hasOtherMaster reports whether the master Job has a pod that is not the one of the run.
+// hasOtherMaster reports whether the master Job has a live pod other than the run's.
 func hasOtherMaster(prev *v2.LocustTestStatus, obs *Observation) bool {
 	return prev.MasterPod != "" && slices.ContainsFunc(obs.podsOf(obs.MasterJob), func(pod *corev1.Pod) bool {
 		return pod.Name != prev.MasterPod && isLive(pod)
 	})
 }
 
-// loadStarted reports whether the load of a running test has started: by Locust's word, and where Locust cannot be asked as
-// soon as all workers were connected, because that is what Locust waits for.
+// loadStarted reports whether the load of a running test has started, by Locust's report. Without a report the load counts as
+// started once all workers have been connected, because Locust waits for them.
 func loadStarted(prev *v2.LocustTestStatus, obs *Observation) bool {
 	if obs.Locust != nil && obs.Locust.Report != nil {
 		return prev.Progress != nil && prev.Progress.StartTime != nil || obs.Locust.Report.State.Loading()
@@ -334,12 +335,12 @@ func loadStarted(prev *v2.LocustTestStatus, obs *Observation) bool {
 	return prev.Progress != nil && prev.Progress.StartTime != nil || allConnectedOnce(prev)
 }
 
-// isSuspended reports whether a Job is kept from having pods: it is suspended, or its parallelism is 0.
+// isSuspended reports whether a Job must not have pods: it is suspended, or its parallelism is 0.
 func isSuspended(job *batchv1.Job) bool {
 	return job != nil && !isFinished(job) && (ptr.Deref(job.Spec.Suspend, false) || ptr.Deref(job.Spec.Parallelism, 1) == 0)
 }
 
-// suspendedJobs names the suspended Jobs of the test; empty when there are none.
+// suspendedJobs names the suspended Jobs of the test; empty if there are none.
 func suspendedJobs(obs *Observation) string {
 	master, worker := isSuspended(obs.MasterJob), isSuspended(obs.WorkerJob)
 	switch {
@@ -353,42 +354,42 @@ func suspendedJobs(obs *Observation) string {
 	return ""
 }
 
-// waitsForMaster reports whether the workers have no master yet because its Job is suspended: they fail after some minutes,
-// through no fault of theirs.
+// waitsForMaster reports whether the workers have no master yet because its Job is suspended: they give up after some minutes,
+// which is not a failure of the test.
 func waitsForMaster(prev *v2.LocustTestStatus, obs *Observation) bool {
 	return prev.Phase == v2.PhasePending && isSuspended(obs.MasterJob)
 }
 
-// workersFailed returns why the worker Job failed for good; empty when it has not.
+// workersFailed returns why the worker Job failed; empty if it has not.
 func workersFailed(prev *v2.LocustTestStatus, obs *Observation) string {
 	if obs.WorkerJob == nil || jobCondition(obs.WorkerJob, batchv1.JobFailed) == nil || waitsForMaster(prev, obs) {
 		return ""
 	}
 	for _, pod := range obs.podsOf(obs.WorkerJob) {
 		if cause := exitCause(obs, pod); cause != "" {
-			return fmt.Sprintf("worker pod %s %s\nthe worker Job failed: %s", pod.Name, cause, jobWords(obs.WorkerJob))
+			return fmt.Sprintf("worker pod %s %s\nthe worker Job failed: %s", pod.Name, cause, jobMessage(obs.WorkerJob))
 		}
 	}
-	return "the worker Job failed: " + jobWords(obs.WorkerJob)
+	return "the worker Job failed: " + jobMessage(obs.WorkerJob)
 }
 
-// startupFailed tells why the start-up took too long: pods unhealthy without a break for the whole
-// deadline, while the test has not got going. Empty when that is not so.
-func startupFailed(prev *v2.LocustTestStatus, obs *Observation, settings Settings, verdict *verdict, now time.Time) string {
-	if verdict == nil || verdict.standing || settings.StartupDeadline <= 0 || suspendedJobs(obs) != "" {
+// startupFailed returns why the startup failed: pods were unhealthy for the whole startup deadline, and the startup is not over.
+// Empty if it has not failed.
+func startupFailed(prev *v2.LocustTestStatus, obs *Observation, settings Settings, problem *podProblem, now time.Time) string {
+	if problem == nil || problem.carriedOver || settings.StartupDeadline <= 0 || suspendedJobs(obs) != "" {
 		return ""
 	}
-	if workers := countWorkers(prev, obs, settings, now); underWay(prev, workers.connected) {
+	if workers := countWorkers(prev, obs, settings, now); isStartupOver(prev, workers.connected) {
 		return ""
 	}
 	since := unhealthySince(prev)
 	if since.IsZero() || now.Sub(since) < settings.StartupDeadline {
 		return ""
 	}
-	return fmt.Sprintf("unhealthy past the start-up deadline of %s: %s: %s", settings.StartupDeadline, verdict.reason, verdict.message)
+	return fmt.Sprintf("unhealthy past the start-up deadline of %s: %s: %s", settings.StartupDeadline, problem.reason, problem.message)
 }
 
-// unhealthySince is when PodsHealthy became False; zero when it is not.
+// unhealthySince returns when PodsHealthy became False; zero if it is not.
 func unhealthySince(prev *v2.LocustTestStatus) time.Time {
 	c := meta.FindStatusCondition(prev.Conditions, v2.ConditionTypePodsHealthy)
 	if c == nil || c.Status != metav1.ConditionFalse {
@@ -397,7 +398,7 @@ func unhealthySince(prev *v2.LocustTestStatus) time.Time {
 	return c.LastTransitionTime.Time
 }
 
-// startTime is when the master's container started, by the kubelet's own word; now when no pod tells.
+// startTime returns when the master's container started, as reported by the kubelet; now if no pod shows it.
 func startTime(obs *Observation, now time.Time) time.Time {
 	for _, pod := range obs.podsOf(obs.MasterJob) {
 		if at := startedAt(pod); !at.IsZero() {
@@ -410,7 +411,7 @@ func startTime(obs *Observation, now time.Time) time.Time {
 	return now
 }
 
-// finishTime is when a finished Job ended: its completion time, or when it was marked failed.
+// finishTime returns when a finished Job ended: its completion time, or the transition time of its condition, or now.
 func finishTime(job *batchv1.Job, now time.Time) time.Time {
 	if job.Status.CompletionTime != nil {
 		return job.Status.CompletionTime.Time
@@ -423,7 +424,7 @@ func finishTime(job *batchv1.Job, now time.Time) time.Time {
 	return now
 }
 
-// jobCondition is the Job's condition of a type, when it is True.
+// jobCondition returns the Job's condition of a type; nil unless it is True.
 func jobCondition(job *batchv1.Job, conditionType batchv1.JobConditionType) *batchv1.JobCondition {
 	for i := range job.Status.Conditions {
 		if c := &job.Status.Conditions[i]; c.Type == conditionType && c.Status == corev1.ConditionTrue {
@@ -433,7 +434,7 @@ func jobCondition(job *batchv1.Job, conditionType batchv1.JobConditionType) *bat
 	return nil
 }
 
-// isFinished tells whether the Job is Complete or Failed.
+// isFinished reports whether the Job is Complete or Failed.
 func isFinished(job *batchv1.Job) bool {
 	return jobCondition(job, batchv1.JobComplete) != nil || jobCondition(job, batchv1.JobFailed) != nil
 }
@@ -445,8 +446,8 @@ func jobReason(job *batchv1.Job) string {
 	return ""
 }
 
-// jobWords are the Job controller's own words on a failed Job.
-func jobWords(job *batchv1.Job) string {
+// jobMessage returns the reason and message of a failed Job.
+func jobMessage(job *batchv1.Job) string {
 	c := jobCondition(job, batchv1.JobFailed)
 	if c == nil {
 		return "no reason given"

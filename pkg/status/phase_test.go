@@ -46,10 +46,10 @@ func TestDerivePhaseFromJob_Failed(t *testing.T) {
 }
 
 func TestGoodRun(t *testing.T) {
-	s := fresh(t)
+	s := newFixture(t)
 	d := s.derive(t0)
 	assert.Equal(t, v2.PhasePending, s.prev.Phase)
-	assert.Positive(t, d.WakeUp, "the objects are created once the first status is written")
+	assert.Positive(t, d.RequeueAfter, "the objects are created once the first status is written")
 
 	s = created(t)
 	assert.Equal(t, v2.PhasePending, s.prev.Phase)
@@ -77,7 +77,7 @@ func TestGoodRun(t *testing.T) {
 		before := s.prev.DeepCopy()
 		d = s.derive(end)
 		assert.Equal(t, NoChange, Compare(before, &d.Status), "workers that leave because the test ends are not missing")
-		assert.Empty(t, Silent(before, &s.obs, end).Objects, "and nobody has to be asked about them")
+		assert.Empty(t, FindStuckObjects(before, &s.obs, end).UIDs, "and nobody has to be asked about them")
 	}
 	zero := int32(0)
 	s.obs.MasterJob.Status.Ready = &zero
@@ -105,13 +105,13 @@ func TestRunning_ADipDoesNotGoBack(t *testing.T) {
 
 func TestMissedRun_GivesTheSameEnd(t *testing.T) {
 	end := t0.Add(60 * time.Second)
-	finish := func(s *scene) {
+	finish := func(s *fixture) {
 		for i := range 3 {
 			s.endPod(s.worker(i), end, 0, "")
 		}
 		s.endPod(s.master(), end, 0, "")
 		s.endJob(s.obs.MasterJob, batchv1.JobComplete, end.Add(time.Second))
-		s.obs.Unwatched = true
+		s.obs.FirstObservation = true
 		s.derive(end.Add(10 * time.Minute))
 	}
 	seen := running(t)
@@ -124,7 +124,7 @@ func TestMissedRun_GivesTheSameEnd(t *testing.T) {
 	}
 	finish(missed)
 
-	for _, s := range []*scene{seen, missed} {
+	for _, s := range []*fixture{seen, missed} {
 		for i := range s.prev.Conditions {
 			s.prev.Conditions[i].LastTransitionTime = metav1.Time{}
 		}
@@ -152,34 +152,34 @@ func TestTerminal_Absorbs(t *testing.T) {
 func TestMasterFailed_TellsTheCause(t *testing.T) {
 	end := t0.Add(60 * time.Second)
 	for name, tc := range map[string]struct {
-		change func(s *scene)
+		change func(s *fixture)
 		words  []string
 	}{
-		"exit code and last lines": {func(s *scene) { s.endPod(s.master(), end, 1, "Traceback\nModuleNotFoundError: no module named x") },
+		"exit code and last lines": {func(s *fixture) { s.endPod(s.master(), end, 1, "Traceback\nModuleNotFoundError: no module named x") },
 			[]string{"master exited with code 1", "ModuleNotFoundError"}},
-		"out of memory": {func(s *scene) {
+		"out of memory": {func(s *fixture) {
 			s.endPod(s.master(), end, 137, "")
 			s.master().Status.ContainerStatuses[0].State.Terminated.Reason = "OOMKilled"
 		}, []string{"code 137", "OOMKilled"}},
-		"evicted": {func(s *scene) {
+		"evicted": {func(s *fixture) {
 			s.master().Status = corev1.PodStatus{Phase: corev1.PodFailed, Reason: "Evicted", Message: "node was low on memory"}
 		}, []string{"Evicted", "low on memory"}},
-		"evicted, with the exit code of a signal": {func(s *scene) {
+		"evicted, with the exit code of a signal": {func(s *fixture) {
 			s.endPod(s.master(), end, 137, "")
 			s.master().Status.Reason, s.master().Status.Message = "Evicted", "node was low on memory"
 			s.master().Status.Conditions = []corev1.PodCondition{{Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue, LastTransitionTime: metav1.NewTime(end.Add(-time.Second))}}
 		}, []string{"master failed: Evicted: node was low on memory"}},
-		"preempted, with the exit code of a signal": {func(s *scene) {
+		"preempted, with the exit code of a signal": {func(s *fixture) {
 			s.endPod(s.master(), end, 143, "")
 			s.master().Status.Conditions = []corev1.PodCondition{{Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue,
 				Reason: "PreemptionByScheduler", Message: "preempting to accommodate a higher priority pod", LastTransitionTime: metav1.NewTime(end.Add(-time.Second))}}
 		}, []string{"master was ended: PreemptionByScheduler: preempting to"}},
-		"evicted after its own end": {func(s *scene) {
+		"evicted after its own end": {func(s *fixture) {
 			s.endPod(s.master(), end, 3, "")
 			s.master().Status.Reason = "Evicted"
 			s.master().Status.Conditions = []corev1.PodCondition{{Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue, LastTransitionTime: metav1.NewTime(end.Add(time.Second))}}
 		}, []string{"master exited with code 3"}},
-		"pod deleted": {func(s *scene) {
+		"pod deleted": {func(s *fixture) {
 			now := metav1.NewTime(end)
 			s.endPod(s.master(), end, 0, "")
 			s.master().DeletionTimestamp = &now
@@ -241,7 +241,7 @@ func TestStartupDeadline_WithoutAMasterJob(t *testing.T) {
 	s.obs.MasterJob, s.obs.Foreign = nil, []string{"master Job shop-master"}
 	s.dropPod(s.master())
 	d := s.derive(t0.Add(20 * time.Second))
-	assert.Greater(t, d.WakeUp, time.Second)
+	assert.Greater(t, d.RequeueAfter, time.Second)
 	s.derive(t0.Add(10*time.Second + settings.StartupDeadline))
 	assert.Equal(t, v2.PhaseFailed, s.prev.Phase)
 }
@@ -257,8 +257,8 @@ func TestStartupDeadline_ForeignName(t *testing.T) {
 	require.Equal(t, v2.PhaseRunning, s.prev.Phase)
 	requireCondition(t, &s.prev, v2.ConditionTypeReady, metav1.ConditionFalse, v2.ReasonResourcesFailed, "taken by others: worker Job shop-worker")
 	requireCondition(t, &s.prev, v2.ConditionTypePodsHealthy, metav1.ConditionFalse, v2.ReasonCreationError, "taken by others: worker Job shop-worker")
-	assert.Positive(t, d.WakeUp)
-	assert.LessOrEqual(t, d.WakeUp, foreignEvery, "nothing reports when the name becomes free")
+	assert.Positive(t, d.RequeueAfter)
+	assert.LessOrEqual(t, d.RequeueAfter, foreignRecheckInterval, "nothing reports when the name becomes free")
 	s.derive(at.Add(settings.StartupDeadline - time.Second))
 	require.Equal(t, v2.PhaseRunning, s.prev.Phase)
 	s.derive(at.Add(settings.StartupDeadline))
@@ -273,10 +273,10 @@ func TestMasterFailed_WaitsForThePodsWords(t *testing.T) {
 	s.endJob(s.obs.MasterJob, batchv1.JobFailed, end)
 	d := s.derive(end)
 	assert.Equal(t, v2.PhaseRunning, s.prev.Phase, "the pod's end is seen through another watch")
-	assert.Positive(t, d.WakeUp)
-	assert.Less(t, d.WakeUp, settleTime)
+	assert.Positive(t, d.RequeueAfter)
+	assert.Less(t, d.RequeueAfter, podStatusTimeout)
 
-	s.derive(end.Add(settleTime))
+	s.derive(end.Add(podStatusTimeout))
 	assert.Equal(t, v2.PhaseFailed, s.prev.Phase)
 	requireCondition(t, &s.prev, v2.ConditionTypeTestCompleted, metav1.ConditionTrue, v2.ReasonTestFailed, "BackoffLimitExceeded")
 }
@@ -294,15 +294,15 @@ func TestMasterLostWithItsNode(t *testing.T) {
 	s.obs.MasterJob.Status.Conditions = []batchv1.JobCondition{{Type: batchv1.JobFailureTarget, Status: corev1.ConditionTrue, Reason: "BackoffLimitExceeded"}}
 	d := s.derive(gone.Add(-20 * time.Second))
 	require.Equal(t, v2.PhaseRunning, s.prev.Phase, "it may end in time")
-	assert.Equal(t, 50*time.Second, d.WakeUp)
-	s.derive(gone.Add(nodeGrace - time.Second))
+	assert.Equal(t, 50*time.Second, d.RequeueAfter)
+	s.derive(gone.Add(nodeReportTimeout - time.Second))
 	require.Equal(t, v2.PhaseRunning, s.prev.Phase)
-	s.derive(gone.Add(nodeGrace))
+	s.derive(gone.Add(nodeReportTimeout))
 	require.Equal(t, v2.PhaseFailed, s.prev.Phase)
 	assert.Equal(t, gone, *s.prev.CompletionTime)
 	requireCondition(t, &s.prev, v2.ConditionTypeTestCompleted, metav1.ConditionTrue, v2.ReasonTestFailed,
 		"master pod shop-master-0 was deleted, and its node does not report that it ended")
-	assert.Len(t, PlanFor(&s.prev, &s.obs, settings, gone.Add(nodeGrace)).Stop, 2)
+	assert.Len(t, PlanFor(&s.prev, &s.obs, settings, gone.Add(nodeReportTimeout)).Stop, 2)
 }
 
 func TestWorkerJobFailed_FailsTheTest(t *testing.T) {
@@ -316,54 +316,54 @@ func TestWorkerJobFailed_FailsTheTest(t *testing.T) {
 
 func TestLostMasterJob(t *testing.T) {
 	for name, tc := range map[string]struct {
-		scene func(t testing.TB) *scene
+		setup func(t testing.TB) *fixture
 		lost  string
 	}{
 		"while running":             {running, "was deleted during the run"},
 		"before it started":         {created, ""},
-		"after its pod had started": {func(t testing.TB) *scene { s := created(t); s.runPod(s.master(), t0); return s }, "after its pod had started"},
-		"after its pod had started, and gone": {func(t testing.TB) *scene {
+		"after its pod had started": {func(t testing.TB) *fixture { s := created(t); s.runPod(s.master(), t0); return s }, "after its pod had started"},
+		"after its pod had started, and gone": {func(t testing.TB) *fixture {
 			s := created(t)
 			s.prev.MasterPod = "shop-master-0"
 			return s
 		}, "after its pod had started"},
-		"while the operator was away": {func(t testing.TB) *scene { s := created(t); s.obs.Unwatched = true; return s }, "may have run"},
-		"before Ready, operator crashed": {func(t testing.TB) *scene {
+		"while the operator was away": {func(t testing.TB) *fixture { s := created(t); s.obs.FirstObservation = true; return s }, "may have run"},
+		"before Ready, operator crashed": {func(t testing.TB) *fixture {
 			s := created(t)
-			s.obs.Unwatched = true
+			s.obs.FirstObservation = true
 			s.prev = InitializeStatus(s.obs.Test, t0)
 			return s
 		}, "may have run"},
-		"before Ready, operator crashed, and the worker Job is gone too": {func(t testing.TB) *scene {
+		"before Ready, operator crashed, and the worker Job is gone too": {func(t testing.TB) *fixture {
 			s := created(t)
-			s.obs.Unwatched, s.obs.WorkerJob, s.obs.Pods = true, nil, nil
+			s.obs.FirstObservation, s.obs.WorkerJob, s.obs.Pods = true, nil, nil
 			s.obs.Service.CreationTimestamp = metav1.NewTime(t0)
 			s.prev = InitializeStatus(s.obs.Test, t0)
 			return s
 		}, "may have run"},
-		"operator crashed after it had created the Service": {func(t testing.TB) *scene {
-			s := fresh(t)
-			s.obs.Unwatched, s.prev = true, InitializeStatus(s.obs.Test, t0)
+		"operator crashed after it had created the Service": {func(t testing.TB) *fixture {
+			s := newFixture(t)
+			s.obs.FirstObservation, s.prev = true, InitializeStatus(s.obs.Test, t0)
 			s.obs.Service = &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "shop-master", CreationTimestamp: metav1.NewTime(t0.Add(time.Second))}}
 			return s
 		}, ""},
-		"refused by a quota, operator crashed": {func(t testing.TB) *scene {
-			s := fresh(t)
+		"refused by a quota, operator crashed": {func(t testing.TB) *fixture {
+			s := newFixture(t)
 			s.obs.Service = &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "shop-master", CreationTimestamp: metav1.NewTime(t0)}}
 			s.obs.Failure = &Failure{Message: "exceeded quota"}
 			s.prev = InitializeStatus(s.obs.Test, t0)
 			s.derive(t0.Add(time.Second))
-			s.obs.Unwatched, s.obs.Failure = true, nil
+			s.obs.FirstObservation, s.obs.Failure = true, nil
 			return s
 		}, ""},
-		"never created, operator crashed": {func(t testing.TB) *scene {
-			s := fresh(t)
-			s.obs.Unwatched, s.prev = true, InitializeStatus(s.obs.Test, t0)
+		"never created, operator crashed": {func(t testing.TB) *fixture {
+			s := newFixture(t)
+			s.obs.FirstObservation, s.prev = true, InitializeStatus(s.obs.Test, t0)
 			return s
 		}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := tc.scene(t)
+			s := tc.setup(t)
 			s.obs.MasterJob = nil
 			plan := PlanFor(&s.prev, &s.obs, settings, t0.Add(time.Minute))
 			s.derive(t0.Add(time.Minute))
@@ -410,7 +410,7 @@ func TestStartupDeadline(t *testing.T) {
 	d := s.derive(t0.Add(10 * time.Second))
 	requireCondition(t, &s.prev, v2.ConditionTypePodsHealthy, metav1.ConditionFalse, v2.ReasonImagePullError, "no such image nope:1")
 	requireCondition(t, &s.prev, v2.ConditionTypeReady, metav1.ConditionTrue, v2.ReasonResourcesCreated)
-	assert.Positive(t, d.WakeUp, "nothing else may tell that the deadline has passed")
+	assert.Positive(t, d.RequeueAfter, "nothing else may tell that the deadline has passed")
 
 	s.derive(t0.Add(10*time.Second + settings.StartupDeadline - time.Second))
 	assert.Equal(t, v2.PhasePending, s.prev.Phase)
@@ -452,7 +452,7 @@ func TestStartupDeadline_WithNoWorkerLeft(t *testing.T) {
 	d := s.derive(t0.Add(20 * time.Second))
 	requireCondition(t, &s.prev, v2.ConditionTypePodsHealthy, metav1.ConditionFalse, v2.ReasonCrashLoopBackOff)
 	assert.Equal(t, "0/3", s.prev.Workers)
-	assert.Equal(t, settings.StartupDeadline, d.WakeUp)
+	assert.Equal(t, settings.StartupDeadline, d.RequeueAfter)
 	s.derive(t0.Add(20*time.Second + settings.StartupDeadline))
 	assert.Equal(t, v2.PhaseFailed, s.prev.Phase, "they took seconds to fail and counted as connected; there is no load, and none to come")
 }

@@ -15,47 +15,46 @@ import (
 )
 
 const (
-	// endGrace is how long workers may take to end after their master has finished well, before they are stopped.
-	endGrace = 5 * time.Second
-	// sidecarGrace is how long the pods of a Job may take to end after Locust has ended in all of them: a little more than
-	// the 30 s that sidecars have to terminate. Stopping a Job deletes its running pods, and their logs.
-	sidecarGrace = 35 * time.Second
-	// stopDeadline, in seconds, as a Job's activeDeadlineSeconds stops it at once. Longer ones are not the operator's.
+	// workerShutdownGracePeriod is how long workers may run after the master has succeeded before they are stopped.
+	workerShutdownGracePeriod = 5 * time.Second
+	// sidecarGracePeriod is how long the pods of a Job may run after Locust has ended in all of them: slightly longer than the
+	// 30 s that sidecars have to terminate. Stopping a Job deletes its running pods, and their logs.
+	sidecarGracePeriod = 35 * time.Second
+	// stopDeadline is the activeDeadlineSeconds that stops a Job immediately. The operator sets no longer ones.
 	stopDeadline = 1
-	// maxCompletions bounds how far the worker Job grows: indexes have at most four digits, which is what
-	// generated names leave room for.
+	// maxCompletions bounds the completions of the worker Job: generated pod names have room for indexes of four digits.
 	maxCompletions = 9999
-	// maxRounds and minCompletions bound it for smaller tests, so that workers that end again and again do not leave pods
-	// without end: so many workers for each that is expected, and one more for each roundTime of the run, for example on nodes
-	// that are taken away; but not less than the minimum.
+	// maxRounds and minCompletions bound the completions of smaller tests, so that workers that end again and again do not leave
+	// an unlimited number of pods: maxRounds workers for each expected one, and one more for each roundTime of the run, for example
+	// on preemptible nodes; but at least minCompletions.
 	maxRounds, minCompletions = 10, 100
 	roundTime                 = 5 * time.Minute
 )
 
-// Plan is what the cluster lacks for the test to go on, or to end.
+// Plan contains the changes to the cluster that the test needs to continue or to end.
 type Plan struct {
-	// CreateService, CreateMaster and CreateWorker tell which objects to create, in this order: the worker
-	// Job last, so that it proves that the master Job had existed.
+	// CreateService, CreateMaster and CreateWorker select the objects to create, in this order: the worker Job last, so that it
+	// proves that the master Job existed.
 	CreateService, CreateMaster, CreateWorker bool
-	// ReplaceWorkerJob asks to delete the finished worker Job, so that it is created anew.
+	// ReplaceWorkerJob requests that the finished worker Job is deleted, so that it can be recreated.
 	ReplaceWorkerJob bool
-	// WorkerCompletions is the new number of completions, and parallelism, of the worker Job; 0 leaves it.
+	// WorkerCompletions is the new number of completions, and the parallelism, of the worker Job; zero means no change.
 	WorkerCompletions int32
-	// Stop are Jobs whose pods must end now, because the test has ended.
+	// Stop are the Jobs to stop because the test has ended.
 	Stop []*batchv1.Job
-	// Expire are finished Jobs that get the time to live.
+	// Expire are the finished Jobs that get a TTL.
 	Expire []*batchv1.Job
-	// Orphans are pods that nobody owns any more and that would go on for ever.
+	// Orphans are the pods to delete because they run without an owner.
 	Orphans []corev1.Pod
-	// Again is when to plan again because time alone changes the plan; 0 when it does not.
-	Again time.Duration
+	// RequeueAfter is when to plan again because the plan changes by time alone; zero means no requeue.
+	RequeueAfter time.Duration
 }
 
-// Creates tells whether the plan creates anything.
+// Creates reports whether the plan creates an object.
 func (p *Plan) Creates() bool { return p.CreateService || p.CreateMaster || p.CreateWorker }
 
-// HasMadeAll tells of a plan that was carried out whether it has made all objects of a test that had none, so that nothing else
-// is to be told of the test than that they exist.
+// HasMadeAll reports whether the executed plan has created all objects of a test that had none, so that the status has no other
+// change than their existence.
 func (p *Plan) HasMadeAll(prev *v2.LocustTestStatus, obs *Observation) bool {
 	ready := meta.FindStatusCondition(prev.Conditions, v2.ConditionTypeReady)
 	return p.CreateService && p.CreateMaster && p.CreateWorker &&
@@ -63,10 +62,10 @@ func (p *Plan) HasMadeAll(prev *v2.LocustTestStatus, obs *Observation) bool {
 		ready != nil && ready.Reason == v2.ReasonResourcesCreating
 }
 
-// PlanFor decides what to do about the test's objects.
+// PlanFor returns the changes to the test's objects.
 //
-// Before the first status there is nothing to do: the status is written first, so that what exists can
-// always be told from what was lost.
+// The plan is empty before the first status: the status is written before the objects are created, so that missing objects can be
+// distinguished from lost ones.
 func PlanFor(prev *v2.LocustTestStatus, obs *Observation, settings Settings, now time.Time) Plan {
 	if prev.Phase == "" {
 		return Plan{}
@@ -85,8 +84,8 @@ func PlanFor(prev *v2.LocustTestStatus, obs *Observation, settings Settings, now
 	return p
 }
 
-// PlanDeleted decides what to do about a test that is being deleted while somebody's finalizer holds it: its objects go
-// only when it is gone, so its load is stopped.
+// PlanDeleted returns the changes for a test that is being deleted with a foreign finalizer: its objects are garbage-collected
+// only after it is gone, so its load must be stopped.
 func PlanDeleted(obs *Observation) Plan {
 	var plan Plan
 	for _, job := range []*batchv1.Job{obs.MasterJob, obs.WorkerJob} {
@@ -102,8 +101,8 @@ func planRun(prev *v2.LocustTestStatus, obs *Observation, _ Settings, now time.T
 	if len(obs.Predecessors) > 0 || len(obs.Foreign) > 0 {
 		return plan
 	}
-	if obs.Settling > 0 && obs.Service == nil {
-		plan.Again = obs.Settling
+	if obs.DNSCacheWait > 0 && obs.Service == nil {
+		plan.RequeueAfter = obs.DNSCacheWait
 		return plan
 	}
 	if obs.MasterJob == nil && lostRun(prev, obs, now) != "" {
@@ -119,11 +118,10 @@ func planRun(prev *v2.LocustTestStatus, obs *Observation, _ Settings, now time.T
 	return plan
 }
 
-// planWorkers replaces workers that were deleted.
+// planWorkers replaces deleted workers.
 //
-// A worker that is told to go exits with code 0, and its Job counts it as done. The Job is Indexed, so that
-// completions and parallelism can grow together while it runs (elastic indexed Jobs, KEP-3715): one more for
-// each worker that was taken away.
+// A worker that is terminated exits with code 0, and its Job counts it as succeeded. The Job is Indexed, so that completions and
+// parallelism can grow together while it runs (elastic indexed Jobs, KEP-3715): by one for each deleted worker.
 func planWorkers(plan *Plan, prev *v2.LocustTestStatus, obs *Observation, now time.Time) {
 	job := obs.WorkerJob
 	switch {
@@ -133,92 +131,92 @@ func planWorkers(plan *Plan, prev *v2.LocustTestStatus, obs *Observation, now ti
 		plan.ReplaceWorkerJob = waitsForMaster(prev, obs)
 		return
 	}
-	taken, again := takenWorkers(obs, now)
-	plan.Again = again
+	deleted, requeueAfter := deletedWorkers(obs, now)
+	plan.RequeueAfter = requeueAfter
 	if jobCondition(job, batchv1.JobComplete) != nil {
-		// A finished Job cannot grow, even where it was asked to a moment too late. At the end of a test as many
-		// workers as are expected have left by themselves.
-		plan.ReplaceWorkerJob = job.Status.Succeeded-taken < obs.expectedPods() && !sentHome(obs)
+		// A finished Job cannot grow, even if its completions were increased too late. At the end of a test all expected workers
+		// have exited cleanly.
+		plan.ReplaceWorkerJob = job.Status.Succeeded-deleted < obs.expectedPods() && !finishedByMaster(obs)
 		return
 	}
-	if want := min(obs.expectedPods()+taken, mostCompletions(obs, now)); want > *job.Spec.Completions {
+	if want := min(obs.expectedPods()+deleted, completionsLimit(obs, now)); want > *job.Spec.Completions {
 		plan.WorkerCompletions = want
 	}
 }
 
-// mostCompletions is how far the worker Job may grow.
-func mostCompletions(obs *Observation, now time.Time) int32 {
+// completionsLimit returns the maximum completions of the worker Job.
+func completionsLimit(obs *Observation, now time.Time) int32 {
 	expected := obs.expectedPods()
 	age := max(now.Sub(obs.serverTime(obs.WorkerJob.CreationTimestamp.Time)), 0)
 	rounds := maxRounds + int32(min(age/roundTime, maxCompletions))
 	return max(expected, min(max(rounds*expected, minCompletions), maxCompletions))
 }
 
-// mayNotGrow reports whether workers that were lost are not replaced because the worker Job has grown to its bound.
-func mayNotGrow(obs *Observation, now time.Time) bool {
+// isAtCompletionsLimit reports whether lost workers are not replaced because the worker Job has grown to its limit.
+func isAtCompletionsLimit(obs *Observation, now time.Time) bool {
 	job := obs.WorkerJob
-	if job == nil || job.Spec.Completions == nil || *job.Spec.Completions < mostCompletions(obs, now) {
+	if job == nil || job.Spec.Completions == nil || *job.Spec.Completions < completionsLimit(obs, now) {
 		return false
 	}
-	taken, _ := takenWorkers(obs, now)
-	return obs.expectedPods()+taken > mostCompletions(obs, now)
+	deleted, _ := deletedWorkers(obs, now)
+	return obs.expectedPods()+deleted > completionsLimit(obs, now)
 }
 
-// takenWorkers is how many of the Job's completed indexes belong to workers that were taken away while the
-// master runs: their pods were deleted, or they left by themselves while others stayed. Workers that all
-// leave together were sent home by the master: the test ends.
-func takenWorkers(obs *Observation, now time.Time) (taken int32, again time.Duration) {
-	left := map[int]*corev1.Pod{}
-	staying := false
+// deletedWorkers returns how many of the Job's completed indexes belong to workers that must be replaced while the master runs:
+// their pods were deleted, or they exited cleanly while others kept running. If all exit together, the master has ended them
+// because the test ends. requeueAfter is when the number may change by time alone; zero means no requeue.
+func deletedWorkers(obs *Observation, now time.Time) (count int32, requeueAfter time.Duration) {
+	podByIndex := map[int]*corev1.Pod{}
+	othersRun := false
 	for _, pod := range obs.podsOf(obs.WorkerJob) {
 		if isLive(pod) {
-			staying = true
+			othersRun = true
 		}
 		if index, err := strconv.Atoi(pod.Labels[batchv1.JobCompletionIndexAnnotation]); err == nil && pod.DeletionTimestamp == nil {
-			if known := left[index]; known == nil || endedWell(pod) {
-				left[index] = pod
+			if known := podByIndex[index]; known == nil || exitedZero(pod) {
+				podByIndex[index] = pod
 			}
 		}
 	}
 	for _, index := range completedIndexes(obs.WorkerJob) {
-		pod := left[index]
+		pod := podByIndex[index]
 		switch {
 		case pod == nil:
-			taken++
-		case staying && leftByItself(pod):
+			count++
+		case othersRun && exitedCleanly(pod):
 			at := obs.nodeTime(pod, finishedAt(pod))
-			grace, ended := replaceAfter(obs, at)
+			grace, loadEnded := replacementGracePeriod(obs, at)
 			switch wait := grace - now.Sub(at); {
-			case ended:
+			case loadEnded:
 			case wait > 0:
-				again = soonest(again, wait)
+				requeueAfter = soonest(requeueAfter, wait)
 			default:
-				taken++
+				count++
 			}
 		}
 	}
-	return taken, again
+	return count, requeueAfter
 }
 
-// replaceAfter is how long after a worker left by itself another one takes its place; ended reports whether the master has
-// said since that its load has ended. As long as it has not answered, it may have ended, too, which a busy node reports late.
-func replaceAfter(obs *Observation, left time.Time) (grace time.Duration, ended bool) {
+// replacementGracePeriod returns how long after its exit a worker that exited cleanly is replaced; loadEnded reports whether the
+// master has reported the end of the load since. Until the master answers, its end may not have been observed yet.
+func replacementGracePeriod(obs *Observation, exit time.Time) (grace time.Duration, loadEnded bool) {
 	l := obs.Locust
 	switch {
-	case l == nil || l.Hopeless:
-		return leaveGrace, false
-	case l.Report == nil || !l.At.After(left):
-		return unansweredLeaveGrace, false
+	case l == nil || l.Unreachable:
+		return workerExitGracePeriod, false
+	case l.Report == nil || !l.At.After(exit):
+		return unansweredExitGracePeriod, false
 	}
-	return leaveGrace, l.Report.State.Ended()
+	return workerExitGracePeriod, l.Report.State.Ended()
 }
 
-// sentHome tells whether workers of the finished worker Job left by themselves: the test ends.
-func sentHome(obs *Observation) bool {
-	return slices.ContainsFunc(obs.podsOf(obs.WorkerJob), leftByItself)
+// finishedByMaster reports whether workers of the finished worker Job exited cleanly: the master has ended them.
+func finishedByMaster(obs *Observation) bool {
+	return slices.ContainsFunc(obs.podsOf(obs.WorkerJob), exitedCleanly)
 }
 
-// completedIndexes reads the Job's list of completed indexes, for example "0,2-4".
+// completedIndexes parses the Job's completed indexes, for example "0,2-4".
 func completedIndexes(job *batchv1.Job) []int {
 	var indexes []int
 	for _, part := range strings.Split(job.Status.CompletedIndexes, ",") {
@@ -240,8 +238,8 @@ func completedIndexes(job *batchv1.Job) []int {
 	return indexes
 }
 
-// planEnd stops the load of a test that has ended, and lets its Jobs expire. The master Job gets its time to
-// live only now: had it expired before its outcome was recorded, the outcome would be lost.
+// planEnd stops the load of a test that has ended, and sets the TTL of its Jobs. The master Job gets its TTL only now: if it
+// expired before its outcome was recorded, the outcome would be lost.
 func planEnd(prev *v2.LocustTestStatus, obs *Observation, settings Settings, now time.Time) Plan {
 	var plan Plan
 	for _, job := range []*batchv1.Job{obs.MasterJob, obs.WorkerJob} {
@@ -253,8 +251,8 @@ func planEnd(prev *v2.LocustTestStatus, obs *Observation, settings Settings, now
 			}
 		case isStopped(job):
 		default:
-			if wait := graceLeft(prev, obs, job, now); wait > 0 {
-				plan.Again = soonest(plan.Again, wait)
+			if wait := shutdownGraceLeft(prev, obs, job, now); wait > 0 {
+				plan.RequeueAfter = soonest(plan.RequeueAfter, wait)
 			} else {
 				plan.Stop = append(plan.Stop, job)
 			}
@@ -263,17 +261,17 @@ func planEnd(prev *v2.LocustTestStatus, obs *Observation, settings Settings, now
 	return plan
 }
 
-// isStopped reports whether the operator has stopped the Job. A longer deadline is that of a policy or a user: it does not
-// end the load when the test ends.
+// isStopped reports whether the operator has stopped the Job. A longer deadline was set by a policy or a user: it does not end
+// the load when the test ends.
 func isStopped(job *batchv1.Job) bool {
 	deadline := job.Spec.ActiveDeadlineSeconds
-	stays := !ptr.Deref(job.Spec.Suspend, false) || ptr.Deref(job.Spec.Parallelism, 1) == 0
-	return deadline != nil && *deadline <= stopDeadline && stays
+	staysStopped := !ptr.Deref(job.Spec.Suspend, false) || ptr.Deref(job.Spec.Parallelism, 1) == 0
+	return deadline != nil && *deadline <= stopDeadline && staysStopped
 }
 
-// StopPatch is the change to a Job's spec that ends its pods and keeps it from having others: its deadline has passed, so
-// that it counts as finished, its time to live applies, and it and its finished pods stay for their logs. Without
-// parallelism a suspended Job has no pods for the second that the deadline leaves it when it is resumed.
+// StopPatch returns the patch of a Job's spec that ends its pods and prevents new ones: its deadline has passed, so that it
+// finishes, its TTL applies, and it and its finished pods stay for their logs. The parallelism of 0 keeps a suspended Job from
+// running pods for one second when it is resumed.
 func StopPatch(settings Settings) map[string]any {
 	spec := map[string]any{"activeDeadlineSeconds": stopDeadline, "parallelism": 0}
 	if ttl := settings.JobTTL; ttl != nil {
@@ -282,19 +280,19 @@ func StopPatch(settings Settings) map[string]any {
 	return spec
 }
 
-// graceLeft is how long a Job of a test that has ended may still end by itself, not positive when it has to be stopped.
-func graceLeft(prev *v2.LocustTestStatus, obs *Observation, job *batchv1.Job, now time.Time) time.Duration {
+// shutdownGraceLeft returns how long a Job of a test that has ended may still end by itself; not positive if it must be stopped.
+func shutdownGraceLeft(prev *v2.LocustTestStatus, obs *Observation, job *batchv1.Job, now time.Time) time.Duration {
 	ended := locustEndedAt(obs, job)
 	switch {
 	case !ended.IsZero() && (job == obs.MasterJob || slices.ContainsFunc(obs.podsOf(job), isHeldOpen)):
-		return sidecarGrace - max(now.Sub(ended), 0)
+		return sidecarGracePeriod - max(now.Sub(ended), 0)
 	case prev.Phase == v2.PhaseSucceeded && prev.CompletionTime != nil:
-		return endGrace - max(now.Sub(runEndedAt(prev, obs)), 0)
+		return workerShutdownGracePeriod - max(now.Sub(runEndedAt(prev, obs)), 0)
 	}
 	return 0
 }
 
-// runEndedAt is when a test that has ended did so, by the operator's clock.
+// runEndedAt returns when a test ended, by the operator's clock.
 func runEndedAt(s *v2.LocustTestStatus, obs *Observation) time.Time {
 	at := s.CompletionTime.Time
 	switch pod := endedMaster(obs); {
@@ -303,20 +301,20 @@ func runEndedAt(s *v2.LocustTestStatus, obs *Observation) time.Time {
 	case obs.MasterJob != nil && isFinished(obs.MasterJob):
 		at = obs.jobControllerTime(finishTime(obs.MasterJob, at))
 	}
-	// An operator has recorded the end; by its clock it was before that.
+	// The end was recorded by the operator's clock; it cannot be later than that.
 	if c := meta.FindStatusCondition(s.Conditions, v2.ConditionTypeTestCompleted); c != nil && at.After(c.LastTransitionTime.Time) {
 		return c.LastTransitionTime.Time
 	}
 	return at
 }
 
-// isHeldOpen reports whether other containers run on in a pod whose Locust container has ended.
+// isHeldOpen reports whether other containers keep running in a pod whose Locust container has ended.
 func isHeldOpen(pod *corev1.Pod) bool {
 	return !finishedAt(pod).IsZero() && pod.Status.Phase != corev1.PodSucceeded && pod.Status.Phase != corev1.PodFailed
 }
 
-// locustEndedAt is when Locust had ended in all pods of a Job, by the operator's clock; zero while it has not, or when there
-// are no pods.
+// locustEndedAt returns when Locust had ended in all pods of a Job, by the operator's clock; zero if it has not, or there are no
+// pods.
 func locustEndedAt(obs *Observation, job *batchv1.Job) time.Time {
 	var last time.Time
 	for _, pod := range obs.podsOf(job) {
@@ -331,7 +329,7 @@ func locustEndedAt(obs *Observation, job *batchv1.Job) time.Time {
 	return last
 }
 
-// soonest is the shorter of two waiting times, where 0 means never.
+// soonest returns the shorter of two waiting times; zero means never.
 func soonest(a, b time.Duration) time.Duration {
 	if a <= 0 || (b > 0 && b < a) {
 		return b

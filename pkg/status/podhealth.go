@@ -21,27 +21,27 @@ import (
 )
 
 const (
-	// silenceBefore is how long pods may hang, or Jobs be without pods, before their Events are asked:
-	// a good start is quicker, so that it costs no request.
-	silenceBefore = 5 * time.Second
-	// judgeEvery is how often a verdict by Events is looked into again: by time alone they may mean something else, and an
-	// operator that has just started may have read them meanwhile.
-	judgeEvery = 5 * time.Second
-	// eventsValid is how old a Job's complaint may be when it is read: the Job controller repeats it at least every minute.
-	eventsValid = 2 * time.Minute
-	// passingFor is how long a kubelet's complaint about itself is taken for one that passes.
-	passingFor = time.Minute
+	// stuckThreshold is how long pods may wait, or Jobs may lack pods, before their Events are read: a normal start is faster, and
+	// so costs no request.
+	stuckThreshold = 5 * time.Second
+	// recheckInterval is how often a problem that Events show is evaluated again: its meaning may change by time alone, and a new
+	// operator may have read the Events meanwhile.
+	recheckInterval = 5 * time.Second
+	// jobEventMaxAge is how old a Job's failure Event may be when it is read: the Job controller repeats it at least every minute.
+	jobEventMaxAge = 2 * time.Minute
+	// transientPeriod is how long known-transient kubelet errors are ignored.
+	transientPeriod = time.Minute
 )
 
-// verdict is what is wrong with the test's pods.
-type verdict struct {
+// podProblem is a reason and message of the condition PodsHealthy with the status False.
+type podProblem struct {
 	reason  string
 	message string
-	// standing is true of a verdict that was found before, and that nobody has looked into again yet.
-	standing bool
+	// carriedOver is true for a problem from the previous status whose Events this operator has not read yet.
+	carriedOver bool
 }
 
-// severity orders the verdicts: what a user has to mend comes before what may pass by itself.
+// severity orders the reasons: problems that a user must fix come before those that may pass by themselves.
 var severity = []string{
 	v2.ReasonCreationError,
 	v2.ReasonConfigurationError,
@@ -51,7 +51,7 @@ var severity = []string{
 	v2.ReasonSchedulingError,
 }
 
-// waitingReasons are the kubelet's reasons for a waiting container, by verdict. Sources:
+// waitingReasons maps the kubelet's reasons for a waiting container to the condition's reasons. Sources:
 // k8s.io/kubernetes/pkg/kubelet/images/types.go and pkg/kubelet/kuberuntime (CreateContainer*, RunContainer*).
 var waitingReasons = map[string]string{
 	"ErrImagePull":               v2.ReasonImagePullError,
@@ -70,7 +70,7 @@ var waitingReasons = map[string]string{
 	"CrashLoopBackOff":           v2.ReasonCrashLoopBackOff,
 }
 
-// eventReasons are the reasons of Events that explain a silence, by verdict.
+// eventReasons maps the reasons of failure Events to the condition's reasons.
 var eventReasons = map[string]string{
 	"FailedMount":            v2.ReasonConfigurationError,
 	"FailedAttachVolume":     v2.ReasonConfigurationError,
@@ -79,77 +79,76 @@ var eventReasons = map[string]string{
 	"FailedCreate":           v2.ReasonCreationError,
 }
 
-// progressReasons are the reasons of Events that tell that a pod, or a Job, got past its trouble.
+// progressReasons are the reasons of Events that show that an earlier problem of a pod or a Job is resolved.
 var progressReasons = map[string]bool{"Pulling": true, "Pulled": true, "Created": true, "Started": true, "SuccessfulCreate": true}
 
-// Complains tells whether Events of a reason explain why something hangs.
-func Complains(reason string) bool { return eventReasons[reason] != "" }
+// IsFailureEvent reports whether Events of a reason explain why an object is stuck.
+func IsFailureEvent(reason string) bool { return eventReasons[reason] != "" }
 
-// ShowsProgress tells whether Events of a reason take back what earlier ones complained of.
-func ShowsProgress(reason string) bool { return progressReasons[reason] }
+// IsProgressEvent reports whether Events of a reason show that an earlier failure Event is resolved.
+func IsProgressEvent(reason string) bool { return progressReasons[reason] }
 
-// passingWords are a busy kubelet's complaints about its own caches, not about the pod: it tries again, and it finds what
-// it did not know yet (k8s.io/kubernetes/pkg/kubelet/util/manager).
-var passingWords = []string{"failed to sync configmap cache", "failed to sync secret cache", "not registered"}
+// transientMessages are errors of a busy kubelet's caches (k8s.io/kubernetes/pkg/kubelet/util/manager). They are not problems of
+// the pod: the kubelet retries.
+var transientMessages = []string{"failed to sync configmap cache", "failed to sync secret cache", "not registered"}
 
-func passes(message string) bool {
-	return slices.ContainsFunc(passingWords, func(words string) bool { return strings.Contains(message, words) })
+func isTransient(message string) bool {
+	return slices.ContainsFunc(transientMessages, func(part string) bool { return strings.Contains(message, part) })
 }
 
-// askedPods is how many pods of a Job are asked what they hang on: they mostly share their cause.
-const askedPods = 3
+// stuckPodsPerJob bounds the stuck pods of a Job whose Events are read: they usually share one cause.
+const stuckPodsPerJob = 3
 
-// Silence names what hangs without a word in its own status.
-type Silence struct {
-	// Objects are the UIDs of the Jobs and pods whose Events tell more: the Jobs and a few pods of each.
-	Objects []types.UID
-	// Again is when something hangs that does not yet, or when to judge once more; 0 for neither.
-	Again time.Duration
+// StuckObjects are the objects that make no progress and whose own status does not show why.
+type StuckObjects struct {
+	// UIDs identify the Jobs and pods whose Events must be read: the Jobs, and at most stuckPodsPerJob pods of each.
+	UIDs []types.UID
+	// RequeueAfter is when another object will count as stuck, or when to evaluate again; zero means no requeue.
+	RequeueAfter time.Duration
 }
 
-// Silent tells whose Events have to be read to know what is wrong: missing ConfigMaps, Secrets and volumes
-// show only in the pod's Events, a quota only in the Job's.
-func Silent(prev *v2.LocustTestStatus, obs *Observation, now time.Time) Silence {
-	var s Silence
+// FindStuckObjects returns the objects whose Events must be read to find a problem: missing ConfigMaps, Secrets and volumes
+// appear only in the pod's Events, an exceeded quota only in the Job's.
+func FindStuckObjects(prev *v2.LocustTestStatus, obs *Observation, now time.Time) StuckObjects {
+	var s StuckObjects
 	if prev.IsTerminal() {
 		return s
 	}
-	hangs := func(since time.Time) bool {
-		silent := now.Sub(since)
-		if wait := silenceBefore - silent; wait > 0 {
-			s.Again = soonest(s.Again, wait)
+	isStuck := func(since time.Time) bool {
+		if wait := stuckThreshold - now.Sub(since); wait > 0 {
+			s.RequeueAfter = soonest(s.RequeueAfter, wait)
 			return false
 		}
-		if len(obs.Events) > 0 || (obs.EventsUnread && standing(prev) != nil) {
-			s.Again = soonest(s.Again, judgeEvery)
+		if len(obs.Events) > 0 || (obs.EventsUnread && problemBeforeRestart(prev) != nil) {
+			s.RequeueAfter = soonest(s.RequeueAfter, recheckInterval)
 		}
 		return true
 	}
 	for _, job := range []*batchv1.Job{obs.MasterJob, obs.WorkerJob} {
-		if lacksPods(obs, job) && hangs(obs.serverTime(job.CreationTimestamp.Time)) {
-			s.Objects = append(s.Objects, job.UID)
+		if lacksPods(obs, job) && isStuck(obs.serverTime(job.CreationTimestamp.Time)) {
+			s.UIDs = append(s.UIDs, job.UID)
 		}
-		asked := 0
+		stuckPods := 0
 		for _, pod := range obs.podsOf(job) {
-			if since, silent := silentSince(obs, pod); silent && hangs(since) && asked < askedPods {
-				s.Objects = append(s.Objects, pod.UID)
-				asked++
+			if since, waits := stuckSince(obs, pod); waits && isStuck(since) && stuckPods < stuckPodsPerJob {
+				s.UIDs = append(s.UIDs, pod.UID)
+				stuckPods++
 			}
 		}
 	}
 	return s
 }
 
-// silentSince tells since when a scheduled pod waits without saying why.
-func silentSince(obs *Observation, pod *corev1.Pod) (time.Time, bool) {
+// stuckSince returns when a pod was scheduled that is still Pending and whose status does not show why; false for other pods.
+func stuckSince(obs *Observation, pod *corev1.Pod) (time.Time, bool) {
 	at, scheduled := scheduledAt(pod)
-	if !isLive(pod) || pod.Status.Phase != corev1.PodPending || !scheduled || podVerdict(pod) != nil {
+	if !isLive(pod) || pod.Status.Phase != corev1.PodPending || !scheduled || podStatusProblem(pod) != nil {
 		return time.Time{}, false
 	}
 	return obs.schedulerTime(at), true
 }
 
-// scheduledAt is when the pod got its node, if it has one.
+// scheduledAt returns when the pod was scheduled; false if it was not.
 func scheduledAt(pod *corev1.Pod) (time.Time, bool) {
 	c := podCondition(pod, corev1.PodScheduled)
 	if c == nil || c.Status != corev1.ConditionTrue {
@@ -158,8 +157,8 @@ func scheduledAt(pod *corev1.Pod) (time.Time, bool) {
 	return c.LastTransitionTime.Time, true
 }
 
-// lacksPods tells whether an unfinished Job has no pod at all for some of its indexes. A pod that failed is a reason why
-// its successor is not there yet: its Job waits before it tries again.
+// lacksPods reports whether an unfinished Job has no pod for some of its indexes. A failed pod counts: its Job waits before it
+// creates the replacement.
 func lacksPods(obs *Observation, job *batchv1.Job) bool {
 	if job == nil || isFinished(job) || isSuspended(job) || job.Spec.Parallelism == nil {
 		return false
@@ -176,33 +175,33 @@ func lacksPods(obs *Observation, job *batchv1.Job) bool {
 	return len(known) < int(*job.Spec.Parallelism)
 }
 
-// judge is the worst verdict over all pods; nil when there is none.
-func judge(prev *v2.LocustTestStatus, obs *Observation, now time.Time) *verdict {
+// diagnosePods returns the most severe problem of all pods; nil if there is none.
+func diagnosePods(prev *v2.LocustTestStatus, obs *Observation, now time.Time) *podProblem {
 	if obs.Failure != nil && !obs.Failure.Final {
-		return &verdict{reason: v2.ReasonCreationError, message: obs.Failure.Message}
+		return &podProblem{reason: v2.ReasonCreationError, message: obs.Failure.Message}
 	}
 	if len(obs.Foreign) > 0 {
-		return &verdict{reason: v2.ReasonCreationError, message: foreignMessage(obs)}
+		return &podProblem{reason: v2.ReasonCreationError, message: foreignMessage(obs)}
 	}
-	found := findings{}
+	found := problems{}
 	for i := range obs.Pods {
 		pod := &obs.Pods[i]
-		if v := podVerdict(pod); v != nil {
-			found.add(v.reason, v.message, "pod "+pod.Name)
+		if p := podStatusProblem(pod); p != nil {
+			found.add(p.reason, p.message, "pod "+pod.Name)
 		}
 	}
 	collectEvents(obs, found, now)
 	collectCrashes(obs, found, now)
-	var before *verdict
-	if obs.EventsUnread && len(Silent(prev, obs, now).Objects) > 0 {
-		before = standing(prev)
+	var before *podProblem
+	if obs.EventsUnread && len(FindStuckObjects(prev, obs, now).UIDs) > 0 {
+		before = problemBeforeRestart(prev)
 	}
 	for _, reason := range severity {
 		if before != nil && before.reason == reason {
 			return before
 		}
-		if words := found[reason]; len(words) > 0 {
-			return &verdict{reason: reason, message: words.String()}
+		if messages := found[reason]; len(messages) > 0 {
+			return &podProblem{reason: reason, message: messages.String()}
 		}
 	}
 	return nil
@@ -213,60 +212,62 @@ func foreignMessage(obs *Observation) string {
 	return fmt.Sprintf("names that this test needs are taken by others: %s; delete those objects, or delete this test and create it under another name", strings.Join(obs.Foreign, ", "))
 }
 
-// standing is the verdict by Events that the operator before told, until this one has read them too; nil when there is none.
-func standing(prev *v2.LocustTestStatus) *verdict {
+// problemBeforeRestart returns the problem that the previous status reports by Events, which applies until this operator has read
+// them; nil if there is none.
+func problemBeforeRestart(prev *v2.LocustTestStatus) *podProblem {
 	c := meta.FindStatusCondition(prev.Conditions, v2.ConditionTypePodsHealthy)
 	if c == nil || c.Status != metav1.ConditionFalse || !slices.Contains(slices.Collect(maps.Values(eventReasons)), c.Reason) {
 		return nil
 	}
-	return &verdict{reason: c.Reason, message: c.Message, standing: true}
+	return &podProblem{reason: c.Reason, message: c.Message, carriedOver: true}
 }
 
-// findings are what is wrong, by verdict: the words, and whom they are about.
-type findings map[string]complaints
+// problems maps the condition's reasons to the messages of the problems found.
+type problems map[string]messageObjects
 
-type complaints map[string][]string
+// messageObjects maps a message to the objects that it applies to.
+type messageObjects map[string][]string
 
-func (f findings) add(reason, words, object string) {
-	if f[reason] == nil {
-		f[reason] = complaints{}
+func (p problems) add(reason, message, object string) {
+	if p[reason] == nil {
+		p[reason] = messageObjects{}
 	}
-	f[reason][words] = append(f[reason][words], object)
+	p[reason][message] = append(p[reason][message], object)
 }
 
-// String names the objects of each complaint, and says each thing once. Where it would get too long for a condition, it names
-// one object of each and counts the others.
-func (c complaints) String() string {
-	text := c.naming(3)
+// String returns each message once with the names of its objects. If the text is too long for a condition, it names one object of
+// each message and counts the others.
+func (m messageObjects) String() string {
+	text := m.format(3)
 	if utf8.RuneCountInString(text) > maxHeadline {
-		text = c.naming(1)
+		text = m.format(1)
 	}
 	return text
 }
 
-func (c complaints) naming(objectsOfEach int) string {
+func (m messageObjects) format(maxObjects int) string {
 	var parts []string
-	for words, objects := range c {
+	for message, objects := range m {
 		sort.Strings(objects)
-		parts = append(parts, joinSome(objects, objectsOfEach)+": "+words)
+		parts = append(parts, joinSome(objects, maxObjects)+": "+message)
 	}
 	sort.Strings(parts)
 	return strings.Join(parts, "; ")
 }
 
-// podVerdict is the problem that the pod's own status shows; nil when there is none. Once Locust runs, other containers that end or
-// crash are not its trouble.
-func podVerdict(pod *corev1.Pod) *verdict {
+// podStatusProblem returns the problem that the pod's own status shows; nil if there is none. Once Locust runs, other containers
+// that end or crash are no problem.
+func podStatusProblem(pod *corev1.Pod) *podProblem {
 	if !isLive(pod) {
 		return nil
 	}
 	if c := podCondition(pod, corev1.PodScheduled); c != nil && c.Status == corev1.ConditionFalse && c.Reason == corev1.PodReasonUnschedulable {
-		// Whether preemption would help is of interest only where priorities are.
+		// The preemption result is useful only with priorities.
 		why, _, _ := strings.Cut(c.Message, " preemption: ")
-		return &verdict{reason: v2.ReasonSchedulingError, message: strings.TrimSuffix(why, " no new claims to deallocate,")}
+		return &podProblem{reason: v2.ReasonSchedulingError, message: strings.TrimSuffix(why, " no new claims to deallocate,")}
 	}
 	if started := startedAt(pod); !started.IsZero() {
-		return besideVerdict(pod)
+		return sidecarProblem(pod)
 	}
 	for i := range pod.Status.InitContainerStatuses {
 		c := &pod.Status.InitContainerStatuses[i]
@@ -274,74 +275,73 @@ func podVerdict(pod *corev1.Pod) *verdict {
 			switch waitingReasons[w.Reason] {
 			case "":
 			case v2.ReasonCrashLoopBackOff:
-				return &verdict{reason: v2.ReasonInitializationError, message: containerWords("init container "+c.Name+": ", c)}
+				return &podProblem{reason: v2.ReasonInitializationError, message: containerMessage("init container "+c.Name+": ", c)}
 			default:
-				return &verdict{reason: waitingReasons[w.Reason], message: containerWords("init container "+c.Name+": ", c)}
+				return &podProblem{reason: waitingReasons[w.Reason], message: containerMessage("init container "+c.Name+": ", c)}
 			}
 		}
 		if end := c.State.Terminated; end != nil && end.ExitCode != 0 {
-			return &verdict{reason: v2.ReasonInitializationError, message: containerWords("init container "+c.Name+": ", c)}
+			return &podProblem{reason: v2.ReasonInitializationError, message: containerMessage("init container "+c.Name+": ", c)}
 		}
 	}
 	for i := range pod.Status.ContainerStatuses {
 		c := &pod.Status.ContainerStatuses[i]
 		if w := c.State.Waiting; w != nil && waitingReasons[w.Reason] != "" {
-			return &verdict{reason: waitingReasons[w.Reason], message: containerWords("", c)}
+			return &podProblem{reason: waitingReasons[w.Reason], message: containerMessage("", c)}
 		}
 	}
 	return nil
 }
 
-// besideVerdict is what is wrong with the containers beside Locust's that have never started; nil when nothing is.
-func besideVerdict(pod *corev1.Pod) *verdict {
+// sidecarProblem returns the problem of a container other than Locust's that has never started; nil if there is none.
+func sidecarProblem(pod *corev1.Pod) *podProblem {
 	for i := range pod.Status.ContainerStatuses {
 		c := &pod.Status.ContainerStatuses[i]
 		w := c.State.Waiting
 		if w == nil || waitingReasons[w.Reason] == "" || waitingReasons[w.Reason] == v2.ReasonCrashLoopBackOff {
 			continue
 		}
-		return &verdict{reason: waitingReasons[w.Reason], message: containerWords("container "+c.Name+": ", c)}
+		return &podProblem{reason: waitingReasons[w.Reason], message: containerMessage("container "+c.Name+": ", c)}
 	}
 	return nil
 }
 
-// GoesWell tells whether a pod is on the way that every good pod takes, from being scheduled to its end: nothing about it
-// has to be told soon.
-func GoesWell(pod *corev1.Pod) bool {
+// IsHealthy reports whether a pod shows no problem at its stage between creation and success, so that its changes are not urgent.
+func IsHealthy(pod *corev1.Pod) bool {
 	disrupted := podCondition(pod, corev1.DisruptionTarget)
 	if pod.DeletionTimestamp != nil || pod.Status.Phase == corev1.PodFailed || pod.Status.Reason != "" ||
-		(disrupted != nil && disrupted.Status == corev1.ConditionTrue) || podVerdict(pod) != nil {
+		(disrupted != nil && disrupted.Status == corev1.ConditionTrue) || podStatusProblem(pod) != nil {
 		return false
 	}
-	return !slices.ContainsFunc(pod.Status.InitContainerStatuses, stumbled) && !slices.ContainsFunc(pod.Status.ContainerStatuses, stumbled)
+	return !slices.ContainsFunc(pod.Status.InitContainerStatuses, failedOrRestarted) && !slices.ContainsFunc(pod.Status.ContainerStatuses, failedOrRestarted)
 }
 
-// stumbled tells whether a container has ended with an error, or was started again.
-func stumbled(c corev1.ContainerStatus) bool {
+// failedOrRestarted reports whether a container has failed or was restarted.
+func failedOrRestarted(c corev1.ContainerStatus) bool {
 	return c.LastTerminationState.Terminated != nil || (c.State.Terminated != nil && c.State.Terminated.ExitCode != 0)
 }
 
-// containerWords are the kubelet's own words on a container that waits or has ended.
-func containerWords(prefix string, c *corev1.ContainerStatus) string {
-	var words string
+// containerMessage returns the kubelet's message about a container that is waiting or terminated.
+func containerMessage(prefix string, c *corev1.ContainerStatus) string {
+	var message string
 	switch {
 	case c.State.Waiting != nil:
-		words = waitingWords(c.State.Waiting)
+		message = waitingMessage(c.State.Waiting)
 	case c.State.Terminated != nil:
-		words = fmt.Sprintf("exited with code %d", c.State.Terminated.ExitCode)
+		message = fmt.Sprintf("exited with code %d", c.State.Terminated.ExitCode)
 	}
 	if last := c.LastTerminationState.Terminated; last != nil && last.ExitCode != 0 {
-		words += fmt.Sprintf("; last exit code %d", last.ExitCode)
+		message += fmt.Sprintf("; last exit code %d", last.ExitCode)
 		if why := cause.FromLog(last.Message, cause.Facts{}); why.Line != "" {
-			words += ": " + why.Line
+			message += ": " + why.Line
 		}
 	}
-	return prefix + words
+	return prefix + message
 }
 
-// waitingWords says the same while the kubelet alternates between trying to pull an image and waiting before the
-// next try: otherwise the status would change for ever.
-func waitingWords(w *corev1.ContainerStateWaiting) string {
+// waitingMessage returns the same text while the kubelet alternates between pulling an image and backing off: otherwise the
+// status would never stop changing.
+func waitingMessage(w *corev1.ContainerStateWaiting) string {
 	const pullError = "ErrImagePull: "
 	if _, cause, found := strings.Cut(w.Message, pullError); found && w.Reason == "ImagePullBackOff" {
 		return pullError + cause
@@ -349,11 +349,11 @@ func waitingWords(w *corev1.ContainerStateWaiting) string {
 	return strings.TrimRight(w.Reason+": "+w.Message, ": ")
 }
 
-// collectEvents adds what Events tell about pods and Jobs that are silent themselves. The Events of a
-// cause that has been mended stay for an hour, so only what still hangs is believed, and only its latest Event.
-func collectEvents(obs *Observation, found findings, now time.Time) {
-	note := func(e *corev1.Event, object string) {
-		if !ShowsProgress(e.Reason) {
+// collectEvents adds the problems that Events show. Events of a resolved problem stay for an hour, so only objects that are still
+// stuck count, each with its latest Event.
+func collectEvents(obs *Observation, found problems, now time.Time) {
+	add := func(e *corev1.Event, object string) {
+		if !IsProgressEvent(e.Reason) {
 			found.add(eventReasons[e.Reason], e.Reason+": "+strings.TrimSpace(e.Message), object)
 		}
 	}
@@ -361,7 +361,7 @@ func collectEvents(obs *Observation, found findings, now time.Time) {
 	for i := range obs.Events {
 		e := &obs.Events[i]
 		key := e.InvolvedObject.UID
-		if !Complains(e.Reason) && !ShowsProgress(e.Reason) {
+		if !IsFailureEvent(e.Reason) && !IsProgressEvent(e.Reason) {
 			continue
 		}
 		if known := latest[key]; known == nil || eventTime(known).Before(eventTime(e)) {
@@ -370,24 +370,24 @@ func collectEvents(obs *Observation, found findings, now time.Time) {
 	}
 	for i := range obs.Pods {
 		pod := &obs.Pods[i]
-		since, silent := silentSince(obs, pod)
+		since, waits := stuckSince(obs, pod)
 		e := latest[pod.UID]
-		if !silent || e == nil || (passes(e.Message) && now.Sub(since) < passingFor) {
+		if !waits || e == nil || (isTransient(e.Message) && now.Sub(since) < transientPeriod) {
 			continue
 		}
-		note(e, "pod "+pod.Name)
+		add(e, "pod "+pod.Name)
 	}
 	for _, job := range []*batchv1.Job{obs.MasterJob, obs.WorkerJob} {
 		if !lacksPods(obs, job) {
 			continue
 		}
-		if e := latest[job.UID]; e != nil && obs.EventsAt.Sub(obs.jobControllerEvent(eventTime(e))) < eventsValid {
-			note(e, "Job "+job.Name)
+		if e := latest[job.UID]; e != nil && obs.EventsAt.Sub(obs.jobControllerEvent(eventTime(e))) < jobEventMaxAge {
+			add(e, "Job "+job.Name)
 		}
 	}
 }
 
-// eventTime is when an Event last happened, whichever of its times is set.
+// eventTime returns when an Event last occurred, whichever of its times is set.
 func eventTime(e *corev1.Event) time.Time {
 	at := e.LastTimestamp.Time
 	if e.Series != nil && e.Series.LastObservedTime.After(at) {
@@ -402,20 +402,20 @@ func eventTime(e *corev1.Event) time.Time {
 	return at
 }
 
-// collectCrashes adds the workers that end with an error and that their Job starts again. A crash counts until the
-// worker that took its place has stood for a while; pods lost with their node are not their own fault.
-func collectCrashes(obs *Observation, found findings, now time.Time) {
+// collectCrashes adds the workers that failed and that their Job replaces. A crash counts until the replacement has run for
+// restartedConnectTime; disrupted pods do not count.
+func collectCrashes(obs *Observation, found problems, now time.Time) {
 	if obs.WorkerJob == nil || isFinished(obs.WorkerJob) {
 		return
 	}
 	for _, pods := range byIndex(obs.podsOf(obs.WorkerJob)) {
-		if crash := lastCrash(pods); crash != nil && !replaced(obs, pods, now) {
+		if crash := lastCrash(pods); crash != nil && !hasReplacement(obs, pods, now) {
 			found.add(v2.ReasonCrashLoopBackOff, headline(exitCause(obs, crash)), "pod "+crash.Name)
 		}
 	}
 }
 
-// byIndex groups the pods of an Indexed Job by their completion index, oldest first. Pods without one stand alone.
+// byIndex groups the pods of an Indexed Job by their completion index, oldest first. A pod without an index is its own group.
 func byIndex(pods []*corev1.Pod) map[string][]*corev1.Pod {
 	groups := map[string][]*corev1.Pod{}
 	for _, pod := range pods {
@@ -431,64 +431,64 @@ func byIndex(pods []*corev1.Pod) map[string][]*corev1.Pod {
 	return groups
 }
 
-// lastCrash is the newest pod of one index that ended with an error of its own; nil when none did.
+// lastCrash returns the newest pod of one index that failed by itself; nil if none did.
 func lastCrash(pods []*corev1.Pod) *corev1.Pod {
 	for i := len(pods) - 1; i >= 0; i-- {
-		if p := pods[i]; isFinishedPod(p) && !wasDisrupted(p) && p.DeletionTimestamp == nil && endedBadly(p) {
+		if p := pods[i]; isFinishedPod(p) && !wasDisrupted(p) && p.DeletionTimestamp == nil && exitedNonZero(p) {
 			return p
 		}
 	}
 	return nil
 }
 
-// replaced tells whether a worker stands in the place of one that crashed.
-func replaced(obs *Observation, pods []*corev1.Pod, now time.Time) bool {
+// hasReplacement reports whether a crashed worker has a replacement that has run for restartedConnectTime, or exited cleanly.
+func hasReplacement(obs *Observation, pods []*corev1.Pod, now time.Time) bool {
 	for _, pod := range pods {
-		if leftByItself(pod) || (isReady(pod) && now.Sub(obs.nodeTime(pod, startedAt(pod))) >= crashGrace) {
+		if exitedCleanly(pod) || (isReady(pod) && now.Sub(obs.nodeTime(pod, startedAt(pod))) >= restartedConnectTime) {
 			return true
 		}
 	}
 	return false
 }
 
-// allPodsRun tells whether the master and all expected workers run, and when to look again because that changes by time
-// alone (0: never).
+// allPodsRun reports whether the master and all expected workers run, and returns when that may change by time alone; zero means
+// no requeue.
 func allPodsRun(phase string, obs *Observation, now time.Time) (bool, time.Duration) {
 	if obs.WorkerJob == nil || phase != v2.PhaseRunning {
 		return false, 0
 	}
-	count, again := readyForLong(obs, now)
-	return count >= obs.expectedPods(), again
+	count, requeueAfter := likelyConnectedPods(obs, now)
+	return count >= obs.expectedPods(), requeueAfter
 }
 
-// setPodsHealthy returns when to look again because the condition changes by time alone (0: never).
-func setPodsHealthy(next *v2.LocustTestStatus, obs *Observation, v *verdict, now time.Time) time.Duration {
-	run, again := allPodsRun(next.Phase, obs, now)
+// setPodsHealthy sets the condition PodsHealthy. It returns when the condition may change by time alone; zero means no requeue.
+func setPodsHealthy(next *v2.LocustTestStatus, obs *Observation, problem *podProblem, now time.Time) time.Duration {
+	run, requeueAfter := allPodsRun(next.Phase, obs, now)
 	switch {
 	case next.Phase == v2.PhaseSucceeded:
 		setCondition(next, now, v2.ConditionTypePodsHealthy, metav1.ConditionTrue, v2.ReasonPodsHealthy, "All pods ran")
 	case !next.IsTerminal() && suspendedJobs(obs) != "":
-		setCondition(next, now, v2.ConditionTypePodsHealthy, metav1.ConditionTrue, v2.ReasonSuspended, headline(suspendedMessage(obs, v)))
-	case v != nil:
-		setCondition(next, now, v2.ConditionTypePodsHealthy, metav1.ConditionFalse, v.reason, headline(v.message))
+		setCondition(next, now, v2.ConditionTypePodsHealthy, metav1.ConditionTrue, v2.ReasonSuspended, headline(suspendedMessage(obs, problem)))
+	case problem != nil:
+		setCondition(next, now, v2.ConditionTypePodsHealthy, metav1.ConditionFalse, problem.reason, headline(problem.message))
 	case next.Phase == v2.PhaseFailed:
-		// What was known before the end stays: pods that go because the test ended are not a finding.
-		restamp(next, v2.ConditionTypePodsHealthy)
+		// Keep the condition from before the end: pods that terminate because the test ended are no problem.
+		updateConditionGeneration(next, v2.ConditionTypePodsHealthy)
 	case run:
 		setCondition(next, now, v2.ConditionTypePodsHealthy, metav1.ConditionTrue, v2.ReasonPodsHealthy, "All pods run")
 	default:
 		setCondition(next, now, v2.ConditionTypePodsHealthy, metav1.ConditionTrue, v2.ReasonPodsStarting, "Waiting for pods to run")
-		return again
+		return requeueAfter
 	}
 	return 0
 }
 
-// suspendedMessage says which Jobs are suspended, and what is wrong besides.
-func suspendedMessage(obs *Observation, v *verdict) string {
-	words := suspendedJobs(obs)
-	message := strings.ToUpper(words[:1]) + words[1:] + "; the test goes on when what suspended them resumes them"
-	if v != nil {
-		message += ". " + v.reason + ": " + v.message
+// suspendedMessage names the suspended Jobs, and the problem of the pods if there is one.
+func suspendedMessage(obs *Observation, problem *podProblem) string {
+	jobs := suspendedJobs(obs)
+	message := strings.ToUpper(jobs[:1]) + jobs[1:] + "; the test goes on when what suspended them resumes them"
+	if problem != nil {
+		message += ". " + problem.reason + ": " + problem.message
 	}
 	return message
 }

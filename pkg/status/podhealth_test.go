@@ -20,39 +20,39 @@ func warning(uid types.UID, reason, message string, at time.Time) corev1.Event {
 	return corev1.Event{InvolvedObject: corev1.ObjectReference{UID: uid}, Type: corev1.EventTypeWarning, Reason: reason, Message: message, LastTimestamp: metav1.NewTime(at)}
 }
 
-func TestPodsHealthy_Verdicts(t *testing.T) {
+func TestPodsHealthy_Reasons(t *testing.T) {
 	at := t0.Add(20 * time.Second)
 	for name, tc := range map[string]struct {
-		change func(s *scene)
+		change func(s *fixture)
 		reason string
 		words  []string
 	}{
-		"image":       {func(s *scene) { s.waitPod(s.worker(0), "ErrImagePull", "manifest unknown") }, v2.ReasonImagePullError, []string{"shop-worker-0", "manifest unknown"}},
-		"bad image":   {func(s *scene) { s.waitPod(s.master(), "InvalidImageName", "couldn't parse") }, v2.ReasonImagePullError, []string{"couldn't parse"}},
-		"secret key":  {func(s *scene) { s.waitPod(s.master(), "CreateContainerConfigError", `secret "s" not found`) }, v2.ReasonConfigurationError, []string{`secret "s" not found`}},
-		"start error": {func(s *scene) { s.waitPod(s.master(), "RunContainerError", "exec: no such file") }, v2.ReasonConfigurationError, []string{"no such file"}},
-		"crash loop":  {func(s *scene) { s.waitPod(s.master(), "CrashLoopBackOff", "back-off") }, v2.ReasonCrashLoopBackOff, []string{"back-off"}},
-		"unscheduled": {func(s *scene) {
+		"image":       {func(s *fixture) { s.waitPod(s.worker(0), "ErrImagePull", "manifest unknown") }, v2.ReasonImagePullError, []string{"shop-worker-0", "manifest unknown"}},
+		"bad image":   {func(s *fixture) { s.waitPod(s.master(), "InvalidImageName", "couldn't parse") }, v2.ReasonImagePullError, []string{"couldn't parse"}},
+		"secret key":  {func(s *fixture) { s.waitPod(s.master(), "CreateContainerConfigError", `secret "s" not found`) }, v2.ReasonConfigurationError, []string{`secret "s" not found`}},
+		"start error": {func(s *fixture) { s.waitPod(s.master(), "RunContainerError", "exec: no such file") }, v2.ReasonConfigurationError, []string{"no such file"}},
+		"crash loop":  {func(s *fixture) { s.waitPod(s.master(), "CrashLoopBackOff", "back-off") }, v2.ReasonCrashLoopBackOff, []string{"back-off"}},
+		"unscheduled": {func(s *fixture) {
 			s.master().Status.Conditions[0] = corev1.PodCondition{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: corev1.PodReasonUnschedulable, Message: "0/1 nodes are available"}
 		}, v2.ReasonSchedulingError, []string{"0/1 nodes are available"}},
-		"init crashes": {func(s *scene) {
+		"init crashes": {func(s *fixture) {
 			s.master().Status.InitContainerStatuses = []corev1.ContainerStatus{{Name: "mesh", State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff"}}}}
 		}, v2.ReasonInitializationError, []string{"mesh"}},
-		"init ended": {func(s *scene) {
+		"init ended": {func(s *fixture) {
 			s.master().Status.InitContainerStatuses = []corev1.ContainerStatus{{Name: "mesh", State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 3}}}}
 		}, v2.ReasonInitializationError, []string{"code 3"}},
-		"mount": {func(s *scene) {
+		"mount": {func(s *fixture) {
 			s.obs.Events = []corev1.Event{warning("shop-master-0", "FailedMount", `configmap "x" not found`, at)}
 		}, v2.ReasonConfigurationError, []string{`configmap "x" not found`}},
-		"sandbox": {func(s *scene) {
+		"sandbox": {func(s *fixture) {
 			s.obs.Events = []corev1.Event{warning("shop-worker-2", "FailedCreatePodSandBox", "no network", at)}
 		}, v2.ReasonInitializationError, []string{"no network"}},
-		"quota": {func(s *scene) {
+		"quota": {func(s *fixture) {
 			s.obs.Pods = nil
 			s.obs.Events = []corev1.Event{warning("shop-worker-uid", "FailedCreate", "exceeded quota: none", at)}
 		}, v2.ReasonCreationError, []string{"Job shop-worker", "exceeded quota: none"}},
-		"worker crashes": {func(s *scene) { s.endPod(s.worker(0), at, 1, "SyntaxError: bad") }, v2.ReasonCrashLoopBackOff, []string{"shop-worker-0", "code 1", "SyntaxError"}},
-		"the worst of many": {func(s *scene) {
+		"worker crashes": {func(s *fixture) { s.endPod(s.worker(0), at, 1, "SyntaxError: bad") }, v2.ReasonCrashLoopBackOff, []string{"shop-worker-0", "code 1", "SyntaxError"}},
+		"the worst of many": {func(s *fixture) {
 			s.waitPod(s.worker(0), "ErrImagePull", "manifest unknown")
 			s.waitPod(s.worker(1), "CreateContainerConfigError", `secret "s" not found`)
 		}, v2.ReasonConfigurationError, []string{"shop-worker-1"}},
@@ -69,27 +69,27 @@ func TestPodsHealthy_Verdicts(t *testing.T) {
 	}
 }
 
-func TestPodsHealthy_NotBlamed(t *testing.T) {
+func TestPodsHealthy_Ignored(t *testing.T) {
 	at := t0.Add(20 * time.Second)
-	for name, change := range map[string]func(s *scene){
-		"old events of a pod that runs": func(s *scene) {
+	for name, change := range map[string]func(s *fixture){
+		"old events of a pod that runs": func(s *fixture) {
 			s.runPod(s.master(), at)
 			s.obs.Events = []corev1.Event{warning("shop-master-0", "FailedMount", "x", at)}
 		},
-		"old events of a Job that has pods": func(s *scene) { s.obs.Events = []corev1.Event{warning("shop-worker-uid", "FailedCreate", "x", at)} },
-		"events of other kinds":             func(s *scene) { s.obs.Events = []corev1.Event{warning("shop-master-0", "BackOff", "x", at)} },
-		"a pod that is being deleted": func(s *scene) {
+		"old events of a Job that has pods": func(s *fixture) { s.obs.Events = []corev1.Event{warning("shop-worker-uid", "FailedCreate", "x", at)} },
+		"events of other kinds":             func(s *fixture) { s.obs.Events = []corev1.Event{warning("shop-master-0", "BackOff", "x", at)} },
+		"a pod that is being deleted": func(s *fixture) {
 			s.waitPod(s.worker(0), "ErrImagePull", "x")
 			now := metav1.NewTime(at)
 			s.worker(0).DeletionTimestamp = &now
 		},
-		"a worker that was evicted": func(s *scene) {
+		"a worker that was evicted": func(s *fixture) {
 			s.endPod(s.worker(0), at, 137, "")
 			s.worker(0).Status.Conditions = []corev1.PodCondition{{Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue}}
 		},
-		"a complaint that is long past": func(s *scene) {
+		"a complaint that is long past": func(s *fixture) {
 			s.obs.Pods = nil
-			s.obs.Events = []corev1.Event{warning("shop-worker-uid", "FailedCreate", "x", at.Add(-2*eventsValid))}
+			s.obs.Events = []corev1.Event{warning("shop-worker-uid", "FailedCreate", "x", at.Add(-2*jobEventMaxAge))}
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -101,7 +101,7 @@ func TestPodsHealthy_NotBlamed(t *testing.T) {
 	}
 }
 
-func TestPodsHealthy_MendedMountIsNotBlamed(t *testing.T) {
+func TestPodsHealthy_FixedMountIsIgnored(t *testing.T) {
 	s := created(t)
 	s.obs.Events = []corev1.Event{
 		warning("shop-master-0", "Pulling", "pulling a big image", t0.Add(30*time.Second)),
@@ -152,36 +152,36 @@ func TestCrashingWorkers(t *testing.T) {
 	last := s.pod("worker", 0)
 	last.UID, last.CreationTimestamp = "last", metav1.NewTime(now)
 	s.runPod(last, now)
-	s.derive(now.Add(crashGrace))
+	s.derive(now.Add(restartedConnectTime))
 	requireCondition(t, &s.prev, v2.ConditionTypePodsHealthy, metav1.ConditionTrue, v2.ReasonPodsHealthy)
 	s.dropPod(s.worker(1))
 	s.derive(now.Add(time.Hour))
 	requireCondition(t, &s.prev, v2.ConditionTypePodsHealthy, metav1.ConditionTrue, v2.ReasonPodsStarting)
 }
 
-func TestSilent(t *testing.T) {
+func TestFindStuckObjects(t *testing.T) {
 	s := created(t)
-	silence := Silent(&s.prev, &s.obs, t0.Add(2*time.Second))
-	assert.Empty(t, silence.Objects, "a good start is quicker than that")
-	assert.Equal(t, 3*time.Second, silence.Again)
+	silence := FindStuckObjects(&s.prev, &s.obs, t0.Add(2*time.Second))
+	assert.Empty(t, silence.UIDs, "a good start is quicker than that")
+	assert.Equal(t, 3*time.Second, silence.RequeueAfter)
 
-	silence = Silent(&s.prev, &s.obs, t0.Add(6*time.Second))
-	assert.Equal(t, []types.UID{"shop-master-0", "shop-worker-0", "shop-worker-1", "shop-worker-2"}, silence.Objects, "a few pods of each Job tell for all")
-	assert.Zero(t, silence.Again, "Events that come are told, time alone changes nothing")
+	silence = FindStuckObjects(&s.prev, &s.obs, t0.Add(6*time.Second))
+	assert.Equal(t, []types.UID{"shop-master-0", "shop-worker-0", "shop-worker-1", "shop-worker-2"}, silence.UIDs, "a few pods of each Job tell for all")
+	assert.Zero(t, silence.RequeueAfter, "Events that come are told, time alone changes nothing")
 	s.obs.Events = []corev1.Event{{Reason: "FailedMount"}}
-	assert.Equal(t, judgeEvery, Silent(&s.prev, &s.obs, t0.Add(6*time.Second)).Again, "a complaint that passes is one that stays some day")
+	assert.Equal(t, recheckInterval, FindStuckObjects(&s.prev, &s.obs, t0.Add(6*time.Second)).RequeueAfter, "a complaint that passes is one that stays some day")
 
 	s.obs.Pods = nil
-	silence = Silent(&s.prev, &s.obs, t0.Add(6*time.Second))
-	assert.Equal(t, []types.UID{"shop-master-uid", "shop-worker-uid"}, silence.Objects)
+	silence = FindStuckObjects(&s.prev, &s.obs, t0.Add(6*time.Second))
+	assert.Equal(t, []types.UID{"shop-master-uid", "shop-worker-uid"}, silence.UIDs)
 
 	s = running(t)
-	assert.Equal(t, Silence{}, Silent(&s.prev, &s.obs, t0.Add(time.Hour)), "nobody is asked about a test that runs")
+	assert.Equal(t, StuckObjects{}, FindStuckObjects(&s.prev, &s.obs, t0.Add(time.Hour)), "nobody is asked about a test that runs")
 
 	s = created(t)
 	s.waitPod(s.master(), "ErrImagePull", "x")
-	silence = Silent(&s.prev, &s.obs, t0.Add(6*time.Second))
-	assert.Equal(t, []types.UID{"shop-worker-0", "shop-worker-1", "shop-worker-2"}, silence.Objects, "the master tells by itself")
+	silence = FindStuckObjects(&s.prev, &s.obs, t0.Add(6*time.Second))
+	assert.Equal(t, []types.UID{"shop-worker-0", "shop-worker-1", "shop-worker-2"}, silence.UIDs, "the master tells by itself")
 }
 
 func TestMessage_NamesAFewPodsOnly(t *testing.T) {
@@ -199,14 +199,14 @@ func TestPodsHealthy_ByTimeAlone(t *testing.T) {
 	s := polled(t)
 	young := t0.Add(30 * time.Second)
 	s.runPod(s.worker(0), young)
-	d := s.tell(young.Add(time.Second), 3, report.StateRunning, report.Stats{})
+	d := s.answer(young.Add(time.Second), 3, report.StateRunning, report.Stats{})
 	requireCondition(t, &s.prev, v2.ConditionTypePodsHealthy, metav1.ConditionTrue, v2.ReasonPodsStarting)
-	require.Equal(t, joinTime-time.Second, d.WakeUp)
-	s.tell(young.Add(joinTime), 3, report.StateRunning, report.Stats{})
+	require.Equal(t, connectTime-time.Second, d.RequeueAfter)
+	s.answer(young.Add(connectTime), 3, report.StateRunning, report.Stats{})
 	requireCondition(t, &s.prev, v2.ConditionTypePodsHealthy, metav1.ConditionTrue, v2.ReasonPodsHealthy)
 }
 
-func TestGoesWell(t *testing.T) {
+func TestIsHealthy(t *testing.T) {
 	ended := func(code int32) corev1.ContainerState {
 		return corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: code}}
 	}
@@ -239,18 +239,18 @@ func TestGoesWell(t *testing.T) {
 		"failed":                  {corev1.PodStatus{Phase: corev1.PodFailed}, false},
 		"evicted":                 {corev1.PodStatus{Reason: "Evicted"}, false},
 	} {
-		assert.Equal(t, c.want, GoesWell(&corev1.Pod{Status: c.status}), name)
+		assert.Equal(t, c.want, IsHealthy(&corev1.Pod{Status: c.status}), name)
 	}
 	now := metav1.Now()
-	assert.False(t, GoesWell(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{DeletionTimestamp: &now}}), "being deleted")
+	assert.False(t, IsHealthy(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{DeletionTimestamp: &now}}), "being deleted")
 }
 
-// TestPodsHealthy_StandsUntilEventsAreRead: an operator that has just started has read none.
-func TestPodsHealthy_StandsUntilEventsAreRead(t *testing.T) {
-	complaint := func(s *scene, at time.Time) {
+// TestPodsHealthy_CarriedOverUntilEventsAreRead: an operator that has just started has read none.
+func TestPodsHealthy_CarriedOverUntilEventsAreRead(t *testing.T) {
+	complaint := func(s *fixture, at time.Time) {
 		s.obs.Events = []corev1.Event{warning("shop-master-0", "FailedMount", `configmap "x" not found`, at)}
 	}
-	restarted := func(t *testing.T) *scene {
+	restarted := func(t *testing.T) *fixture {
 		s := created(t)
 		complaint(s, t0.Add(10*time.Second))
 		s.derive(t0.Add(10 * time.Second))
@@ -263,7 +263,7 @@ func TestPodsHealthy_StandsUntilEventsAreRead(t *testing.T) {
 		d := s.derive(t0.Add(20 * time.Second))
 		assert.Equal(t, before, &s.prev)
 		assert.Empty(t, d.Events)
-		assert.Equal(t, judgeEvery, d.WakeUp, "that nothing is said wakes nobody")
+		assert.Equal(t, recheckInterval, d.RequeueAfter, "that nothing is said wakes nobody")
 	})
 	t.Run("read again", func(t *testing.T) {
 		s := restarted(t)
@@ -331,18 +331,18 @@ func TestPodsHealthy_StandsUntilEventsAreRead(t *testing.T) {
 	})
 }
 
-// TestPodsHealthy_JobComplaintAgesUntilItIsRead: what the Job controller repeats every minute may be read more seldom.
-func TestPodsHealthy_JobComplaintAgesUntilItIsRead(t *testing.T) {
+// TestPodsHealthy_JobEventAge: what the Job controller repeats every minute may be read more seldom.
+func TestPodsHealthy_JobEventAge(t *testing.T) {
 	s := created(t)
 	s.obs.Pods = nil
 	read := t0.Add(10 * time.Second)
 	s.obs.Events = []corev1.Event{warning("shop-worker-uid", "FailedCreate", "exceeded quota: none", read)}
 	s.keepEventsAt, s.obs.EventsAt = true, read
-	for _, at := range []time.Time{read, read.Add(eventsValid + time.Second)} {
+	for _, at := range []time.Time{read, read.Add(jobEventMaxAge + time.Second)} {
 		s.derive(at)
 		requireCondition(t, &s.prev, v2.ConditionTypePodsHealthy, metav1.ConditionFalse, v2.ReasonCreationError, "exceeded quota")
 	}
-	s.obs.EventsAt = read.Add(eventsValid)
-	s.derive(read.Add(eventsValid + 2*time.Second))
+	s.obs.EventsAt = read.Add(jobEventMaxAge)
+	s.derive(read.Add(jobEventMaxAge + 2*time.Second))
 	requireCondition(t, &s.prev, v2.ConditionTypePodsHealthy, metav1.ConditionTrue, v2.ReasonPodsStarting)
 }

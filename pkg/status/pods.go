@@ -22,8 +22,8 @@ func IsMaster(pod *corev1.Pod) bool {
 	return pod.Labels[resources.LabelPodName] == resources.MasterName(pod.Labels[resources.LabelTestName])
 }
 
-// mainContainer is the status of the container that runs Locust: it has its Job's name. A pod may have
-// others that a cluster injects.
+// mainContainer returns the status of the container that runs Locust, which has its Job's name; nil if there is none. A pod may
+// have other containers that the cluster injects.
 func mainContainer(pod *corev1.Pod) *corev1.ContainerStatus {
 	name := pod.Labels[resources.LabelPodName]
 	for i := range pod.Status.ContainerStatuses {
@@ -34,7 +34,7 @@ func mainContainer(pod *corev1.Pod) *corev1.ContainerStatus {
 	return nil
 }
 
-// startedAt is when the Locust container started; zero when it has not. For a container that could not be started
+// startedAt returns when the Locust container started; zero if it has not. For a container that could not be started
 // (StartError) the kubelet reports 1970-01-01.
 func startedAt(pod *corev1.Pod) time.Time {
 	c := mainContainer(pod)
@@ -52,7 +52,7 @@ func startedAt(pod *corev1.Pod) time.Time {
 	return at
 }
 
-// finishedAt is when the Locust container ended; zero when it has not.
+// finishedAt returns when the Locust container ended; zero if it has not.
 func finishedAt(pod *corev1.Pod) time.Time {
 	if c := mainContainer(pod); c != nil && c.State.Terminated != nil {
 		return c.State.Terminated.FinishedAt.Time
@@ -60,23 +60,23 @@ func finishedAt(pod *corev1.Pod) time.Time {
 	return time.Time{}
 }
 
-// isFinishedPod tells whether the pod has ended. The kubelet reports the end of the container a moment before the
-// phase; containers of a test are never restarted.
+// isFinishedPod reports whether the pod has ended. The kubelet reports the end of the container before the phase; containers of a
+// test are never restarted.
 func isFinishedPod(pod *corev1.Pod) bool {
 	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed || !finishedAt(pod).IsZero()
 }
 
-// endedWell reports whether Locust has ended with code 0, whatever became of the pod's other containers. Without a
-// container status the pod's phase decides.
-func endedWell(pod *corev1.Pod) bool {
+// exitedZero reports whether Locust has exited with code 0, regardless of the pod's other containers. Without a container status
+// the pod's phase decides.
+func exitedZero(pod *corev1.Pod) bool {
 	if c := mainContainer(pod); c != nil && c.State.Terminated != nil {
 		return c.State.Terminated.ExitCode == 0
 	}
 	return pod.Status.Phase == corev1.PodSucceeded
 }
 
-// endedByItself reports whether Locust has ended before anything outside asked the pod to: a pod that is deleted or evicted
-// ends with the exit code of a terminated process, which may be 0. Within the same second the order is not known.
+// endedByItself reports whether Locust has ended before its pod was deleted or disrupted: the exit code of a terminated process
+// may be 0. Within the same second the order is not known.
 func endedByItself(pod *corev1.Pod) bool {
 	finished := finishedAt(pod)
 	if finished.IsZero() {
@@ -89,12 +89,12 @@ func endedByItself(pod *corev1.Pod) bool {
 	return c == nil || c.Status != corev1.ConditionTrue || finished.Before(c.LastTransitionTime.Time)
 }
 
-// deletionRequestedAt is when the pod was deleted; its deletionTimestamp is when its grace period ends.
+// deletionRequestedAt returns when the pod was deleted; its deletionTimestamp is the end of its grace period.
 func deletionRequestedAt(pod *corev1.Pod) time.Time {
 	return pod.DeletionTimestamp.Add(-time.Duration(ptr.Deref(pod.DeletionGracePeriodSeconds, 0)) * time.Second)
 }
 
-// isLive tells whether the pod runs, or may yet run.
+// isLive reports whether the pod runs or may still start.
 func isLive(pod *corev1.Pod) bool {
 	return !isFinishedPod(pod) && pod.DeletionTimestamp == nil
 }
@@ -115,8 +115,8 @@ func isReady(pod *corev1.Pod) bool {
 	return isLive(pod) && c != nil && (c.Status == corev1.ConditionTrue || othersUnready(pod))
 }
 
-// othersUnready reports whether the pod is not ready only because of containers beside Locust's. The reason is the
-// kubelet's (k8s.io/kubernetes/pkg/kubelet/status/generate.go); it is another one for a pod whose node is lost.
+// othersUnready reports whether the pod is not ready only because of containers other than Locust's. The kubelet sets the reason
+// (k8s.io/kubernetes/pkg/kubelet/status/generate.go); a pod whose node is lost has another one.
 func othersUnready(pod *corev1.Pod) bool {
 	const containersNotReady = "ContainersNotReady"
 	c, main := podCondition(pod, corev1.PodReady), mainContainer(pod)
@@ -124,20 +124,19 @@ func othersUnready(pod *corev1.Pod) bool {
 		main != nil && main.State.Running != nil
 }
 
-// wasDisrupted tells whether the pod was ended from outside: evicted, preempted, or its node was lost
-// (KEP-3329, condition DisruptionTarget).
+// wasDisrupted reports whether the pod was evicted or preempted, or lost its node (KEP-3329, condition DisruptionTarget).
 func wasDisrupted(pod *corev1.Pod) bool {
 	c := podCondition(pod, corev1.DisruptionTarget)
 	return c != nil && c.Status == corev1.ConditionTrue
 }
 
-// endedBadly reports whether the pod has ended, and not with code 0.
-func endedBadly(pod *corev1.Pod) bool {
-	return isFinishedPod(pod) && !endedWell(pod)
+// exitedNonZero reports whether the pod has ended and Locust's exit code was not 0.
+func exitedNonZero(pod *corev1.Pod) bool {
+	return isFinishedPod(pod) && !exitedZero(pod)
 }
 
-// exitCause says how a pod ended that did not end well: "exited with code 1: …", and on further lines what the cause was
-// found in. It is empty when the pod runs, ended with code 0, or does not say.
+// exitCause returns why a pod failed: "exited with code 1: …", and on further lines the text that the cause was found in. It is
+// empty if the pod runs, exited with code 0, or does not show the cause.
 func exitCause(obs *Observation, pod *corev1.Pod) string {
 	if c := mainContainer(pod); c != nil && c.State.Terminated != nil && !endedByEviction(pod) {
 		return containerEnd(obs, c.State.Terminated)
@@ -152,7 +151,7 @@ func exitCause(obs *Observation, pod *corev1.Pod) string {
 }
 
 // endedByEviction reports whether Locust ended because its pod was evicted, preempted or lost its node: the exit code is then
-// that of a signal, and the cause is in the pod's own reason.
+// that of a signal, and the pod's own reason is the cause.
 func endedByEviction(pod *corev1.Pod) bool {
 	if wasDisrupted(pod) {
 		return !endedByItself(pod)
@@ -160,10 +159,10 @@ func endedByEviction(pod *corev1.Pod) bool {
 	return pod.Status.Phase == corev1.PodFailed && pod.Status.Reason == reasonEvicted
 }
 
-// reasonEvicted is the kubelet's reason of a pod that it evicted (k8s.io/kubernetes/pkg/kubelet/eviction/eviction_manager.go).
+// reasonEvicted is the reason of a pod that the kubelet evicted (k8s.io/kubernetes/pkg/kubelet/eviction/eviction_manager.go).
 const reasonEvicted = "Evicted"
 
-// containerEnd says how a container ended; empty for code 0.
+// containerEnd describes how a container ended; empty for code 0.
 func containerEnd(obs *Observation, end *corev1.ContainerStateTerminated) string {
 	if end.ExitCode == 0 {
 		return ""
@@ -182,7 +181,7 @@ func containerEnd(obs *Observation, end *corev1.ContainerStateTerminated) string
 	return text
 }
 
-// terminationCause finds the cause in a termination message: in the report that the reporter left, or in the end of the log.
+// terminationCause finds the cause in a termination message: in the reporter's final report, or in the last log lines.
 func terminationCause(obs *Observation, message string) cause.Cause {
 	facts := causeFacts(obs)
 	if !report.IsFinal(message) {
@@ -195,7 +194,7 @@ func terminationCause(obs *Observation, message string) cause.Cause {
 	return cause.FromReport(final, facts)
 }
 
-// causeFacts are what the remedies of causes depend on.
+// causeFacts returns the facts that the remedies of causes depend on.
 func causeFacts(obs *Observation) cause.Facts {
 	user, chosen := resources.ChosenUser(obs.spec())
 	return cause.Facts{OperatorChoseUser: chosen, User: user}
@@ -204,13 +203,13 @@ func causeFacts(obs *Observation) cause.Facts {
 // maxHeadline bounds the first line of a message in characters.
 const maxHeadline = 200
 
-// headline is the first line of a cause, short enough for every condition.
+// headline returns the first line of a cause, shortened to maxHeadline.
 func headline(text string) string {
 	first, _, _ := strings.Cut(text, "\n")
 	return cause.Shorten(first, maxHeadline)
 }
 
-// fullMessage is a cause with what it was found in. Where the first line had to be cut, it follows in full.
+// fullMessage returns a cause with its details. If the first line is shortened, the details start with all of it.
 func fullMessage(text string) string {
 	first, detail, _ := strings.Cut(text, "\n")
 	line := headline(text)

@@ -14,15 +14,15 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
 )
 
-// setResult sets progress and testResult: live while the master answers, exact at the end. What is not known any
-// more stays as it was last known.
+// setResult sets progress and testResult: live while the master answers, exact at the end. Values that are no longer known stay
+// as last observed.
 func setResult(next *v2.LocustTestStatus, prev *v2.LocustTestStatus, obs *Observation) {
 	switch {
 	case next.IsTerminal():
 		next.TestResult = resultAtEnd(prev, obs)
 		next.Progress = progressAtEnd(prev, obs)
-	case next.Phase == v2.PhaseRunning && masterGoes(obs) && finalReport(obs) != nil:
-		// Its Job does not say yet that the master has ended, and when it does, the pod is gone.
+	case next.Phase == v2.PhaseRunning && isMasterTerminating(obs) && finalReport(obs) != nil:
+		// When the Job shows that the master has ended, the pod with the final report may be gone.
 		next.TestResult = resultAtEnd(prev, obs)
 		next.Progress = progressAtEnd(prev, obs)
 	case next.Phase == v2.PhaseRunning && obs.Locust != nil && obs.Locust.Report != nil && !fromReporter(prev.TestResult):
@@ -31,35 +31,35 @@ func setResult(next *v2.LocustTestStatus, prev *v2.LocustTestStatus, obs *Observ
 	}
 }
 
-// masterGoes tells whether the master's pod is being deleted.
-func masterGoes(obs *Observation) bool {
+// isMasterTerminating reports whether the master's pod is being deleted.
+func isMasterTerminating(obs *Observation) bool {
 	return slices.ContainsFunc(obs.podsOf(obs.MasterJob), func(pod *corev1.Pod) bool { return pod.DeletionTimestamp != nil })
 }
 
-// fromReporter tells whether a result is the reporter's word, which nothing else overrides.
+// fromReporter reports whether a result comes from the reporter. No other source overrides it.
 func fromReporter(r *v2.TestResult) bool { return r != nil && r.Source == v2.ResultSourceReporter }
 
-// liveResult is what the master tells while it runs.
+// liveResult returns the result that the running master reports.
 func liveResult(prev *v2.LocustTestStatus, l *Locust) *v2.TestResult {
 	r := l.Report
 	if r.Requests == 0 && !r.State.Loading() && !r.State.Ended() {
 		return prev.TestResult
 	}
-	return resultOf(&r.Stats, v2.ResultSourceWebAPI, l.final())
+	return resultOf(&r.Stats, v2.ResultSourceWebAPI, l.isFinal())
 }
 
-// resultAtEnd is the reporter's word, or what the master told last.
+// resultAtEnd returns the reporter's final result, or else the last one that the master reported.
 func resultAtEnd(prev *v2.LocustTestStatus, obs *Observation) *v2.TestResult {
 	result, _ := measuredAtEnd(prev, obs)
 	return result
 }
 
-// measuredAtEnd is resultAtEnd with the statistics that it was made of, which are not rounded. They are nil when the result
-// is only known from the status, as after a restart of the operator when the master's pod is gone.
+// measuredAtEnd is like resultAtEnd, and returns the unrounded statistics of the result. They are nil if the result is only known
+// from the status, for example after a restart of the operator when the master's pod is gone.
 func measuredAtEnd(prev *v2.LocustTestStatus, obs *Observation) (*v2.TestResult, *report.Stats) {
 	known, stats := prev.TestResult, (*report.Stats)(nil)
 	if obs.Locust != nil && obs.Locust.Report != nil && !fromReporter(known) {
-		// The last answer may not have been written yet.
+		// The status may not contain the last report yet.
 		if live := liveResult(prev, obs.Locust); live != known {
 			known, stats = live, &obs.Locust.Report.Stats
 		}
@@ -72,7 +72,7 @@ func measuredAtEnd(prev *v2.LocustTestStatus, obs *Observation) (*v2.TestResult,
 	return resultOf(&final.Stats, v2.ResultSourceReporter, final.Complete), &final.Stats
 }
 
-// resultOf puts statistics in the terms of the API.
+// resultOf converts statistics to the API type.
 func resultOf(s *report.Stats, source string, final bool) *v2.TestResult {
 	r := &v2.TestResult{
 		Final: final, Source: source,
@@ -104,7 +104,7 @@ func duration(d *time.Duration) *metav1.Duration {
 	return &metav1.Duration{Duration: *d}
 }
 
-// ratio is part of whole as a decimal number; of nothing nothing has failed.
+// ratio returns part/whole as a decimal number; "0" if whole is 0.
 func ratio(part, whole int64) string {
 	if whole == 0 {
 		return "0"
@@ -112,12 +112,12 @@ func ratio(part, whole int64) string {
 	return trimZeros(strconv.FormatFloat(float64(part)/float64(whole), 'f', ratioDigits, 64))
 }
 
-// trimZeros takes the zeros from the end of a number with a point.
+// trimZeros removes trailing zeros from a decimal number with a point.
 func trimZeros(number string) string {
 	return strings.TrimSuffix(strings.TrimRight(number, "0"), ".")
 }
 
-// liveProgress is how far the load has come by the master's word.
+// liveProgress returns the progress that the running master reports.
 func liveProgress(prev *v2.LocustTestStatus, obs *Observation, r *report.Report) *v2.Progress {
 	p := &v2.Progress{CurrentUsers: r.Users}
 	setTargets(p, obs, r)
@@ -139,7 +139,8 @@ func liveProgress(prev *v2.LocustTestStatus, obs *Observation, r *report.Report)
 	return p
 }
 
-// endedAfter is how long a load that has ended was running; stopping it, and noticing that, takes a moment.
+// endedAfter returns how long an ended load ran. The elapsed time includes stopping the load and observing it, so the planned
+// duration bounds it.
 func endedAfter(prev *v2.LocustTestStatus, last *v2.Progress, planned *metav1.Duration, elapsed time.Duration) time.Duration {
 	if prev.TestResult != nil && prev.TestResult.Final && last.Elapsed != nil {
 		return last.Elapsed.Duration
@@ -150,10 +151,10 @@ func endedAfter(prev *v2.LocustTestStatus, last *v2.Progress, planned *metav1.Du
 	return elapsed
 }
 
-// loadStart is when the load was first seen at work; that of a new load when the one before had ended.
+// loadStart returns when the load was first observed running; a new load after an ended one has its own start.
 func loadStart(prev *v2.LocustTestStatus, obs *Observation) *metav1.Time {
 	ended := prev.TestResult != nil && prev.TestResult.Final
-	if prev.Progress != nil && prev.Progress.StartTime != nil && !ended && !obs.Locust.LoadSeen.After(prev.Progress.StartTime.Add(time.Second)) {
+	if prev.Progress != nil && prev.Progress.StartTime != nil && !ended && !obs.Locust.LoadSeenAt.After(prev.Progress.StartTime.Add(time.Second)) {
 		return prev.Progress.StartTime
 	}
 	at := metav1.NewTime(obs.Locust.At.Truncate(time.Second))
@@ -177,14 +178,14 @@ func progressAtEnd(prev *v2.LocustTestStatus, obs *Observation) *v2.Progress {
 }
 
 func setTargets(p *v2.Progress, obs *Observation, r *report.Report) {
-	load := loadOf(obs, r)
+	load := targetLoad(obs, r)
 	p.TargetUsers = load.Users
 	p.Duration = duration(load.RunTime)
 }
 
-// loadOf is how much load is asked for, and for how long: by Locust's own word once a load has begun, which may have been
-// asked for in the web UI, and by the arguments until then. With a load shape neither is known.
-func loadOf(obs *Observation, r *report.Report) resources.Load {
+// targetLoad returns the requested users and run time: those that Locust reports once a load has started, because it may have been
+// started in the web UI, and those of the arguments until then. With a load shape neither is known.
+func targetLoad(obs *Observation, r *report.Report) resources.Load {
 	var load resources.Load
 	t := r.Target
 	if t != nil && t.Shape {

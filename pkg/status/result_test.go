@@ -18,12 +18,12 @@ func ms(n int) *time.Duration { d := time.Duration(n) * time.Millisecond; return
 func TestResult_Live(t *testing.T) {
 	s := polled(t)
 	s.obs.Run.Spec.Master.Command = "--locustfile /lotest/src/t.py --users 10 --run-time 100s"
-	s.tell(t0.Add(15*time.Second), 3, report.StateReady, report.Stats{})
+	s.answer(t0.Add(15*time.Second), 3, report.StateReady, report.Stats{})
 	assert.Nil(t, s.prev.TestResult, "no load yet")
 	require.NotNil(t, s.prev.Progress)
 	assert.Nil(t, s.prev.Progress.StartTime)
 
-	s.tell(t0.Add(20*time.Second), 3, report.StateSpawning, report.Stats{})
+	s.answer(t0.Add(20*time.Second), 3, report.StateSpawning, report.Stats{})
 	assert.Equal(t, &v2.TestResult{Source: v2.ResultSourceWebAPI, FailureRatio: "0", RequestsPerSecond: "0.00"}, s.prev.TestResult, "no response times of no requests")
 
 	stats := report.Stats{
@@ -32,7 +32,7 @@ func TestResult_Live(t *testing.T) {
 		Endpoints:   []report.Endpoint{{Method: "GET", Name: "/a", Requests: 200, Failures: 3, Average: 1500 * time.Microsecond, P95: ms(7)}},
 		Errors:      []report.Error{{Method: "GET", Name: "/a", Text: "500", Occurrences: 3}},
 	}
-	s.tell(t0.Add(45*time.Second), 3, report.StateRunning, stats)
+	s.answer(t0.Add(45*time.Second), 3, report.StateRunning, stats)
 	want := &v2.TestResult{
 		Source: v2.ResultSourceWebAPI, TotalRequests: 200, FailedRequests: 3, FailureRatio: "0.015", RequestsPerSecond: "12.35",
 		AverageResponseTime: &metav1.Duration{Duration: 1500 * time.Microsecond}, P50: duration(ms(1)), P99: duration(ms(9)),
@@ -48,23 +48,23 @@ func TestResult_Live(t *testing.T) {
 
 	// No answer: what was known last stays.
 	result, progress := s.prev.TestResult, s.prev.Progress
-	s.fail(t0.Add(3*time.Minute), "no answer within 2 s")
+	s.failPoll(t0.Add(3*time.Minute), "no answer within 2 s")
 	assert.Equal(t, result, s.prev.TestResult)
 	assert.Equal(t, progress, s.prev.Progress)
 
 	// The load has stopped, the master waits for autoquit.
 	stats.Requests = 203
-	s.tell(t0.Add(4*time.Minute), 3, report.StateStopped, stats)
+	s.answer(t0.Add(4*time.Minute), 3, report.StateStopped, stats)
 	assert.False(t, s.prev.TestResult.Final, "the workers' last statistics come a moment later")
-	s.tell(t0.Add(4*time.Minute+lastReports), 3, report.StateStopped, stats)
+	s.answer(t0.Add(4*time.Minute+lastStatsDelay), 3, report.StateStopped, stats)
 	assert.True(t, s.prev.TestResult.Final)
 	assert.Equal(t, 100*time.Second, s.prev.Progress.Elapsed.Duration, "not the time until it was noticed")
 	assert.Equal(t, int32(100), *s.prev.Progress.Percent)
-	s.tell(t0.Add(5*time.Minute), 3, report.StateStopped, stats)
+	s.answer(t0.Add(5*time.Minute), 3, report.StateStopped, stats)
 	assert.Equal(t, 100*time.Second, s.prev.Progress.Elapsed.Duration)
 
 	// A user starts another load from the web UI.
-	s.tell(t0.Add(6*time.Minute), 3, report.StateSpawning, report.Stats{})
+	s.answer(t0.Add(6*time.Minute), 3, report.StateSpawning, report.Stats{})
 	assert.False(t, s.prev.TestResult.Final)
 	assert.Equal(t, t0.Add(6*time.Minute).Unix(), s.prev.Progress.StartTime.Unix())
 }
@@ -89,10 +89,10 @@ func TestResult_AtEnd(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := polled(t)
-			s.tell(t0.Add(16*time.Second), 3, report.StateRunning, report.Stats{Requests: 5})
+			s.answer(t0.Add(16*time.Second), 3, report.StateRunning, report.Stats{Requests: 5})
 			s.prev.TestResult.TotalRequests = 5
 			// The last answer has not been written yet.
-			s.obs.Locust = &Locust{Report: &report.Report{State: tc.state, Workers: 3, Stats: live, Exact: true}, At: t0.Add(39 * time.Second), SameSince: t0.Add(30 * time.Second)}
+			s.obs.Locust = &Locust{Report: &report.Report{State: tc.state, Workers: 3, Stats: live, Exact: true}, At: t0.Add(39 * time.Second), CountersUnchangedSince: t0.Add(30 * time.Second)}
 			s.endMaster(t0.Add(40*time.Second), 0, tc.message)
 			s.derive(t0.Add(41 * time.Second))
 			require.Equal(t, v2.PhaseSucceeded, s.prev.Phase)
@@ -107,7 +107,7 @@ func TestResult_AtEnd(t *testing.T) {
 func TestResult_OperatorAway(t *testing.T) {
 	s := created(t)
 	s.obs.Run.Spec.Master.Command += " --users 12 --run-time 20s"
-	s.obs.Unwatched, s.obs.Locust = true, &Locust{}
+	s.obs.FirstObservation, s.obs.Locust = true, &Locust{}
 	s.runPod(s.master(), t0.Add(10*time.Second))
 	for i := range 3 {
 		s.runPod(s.worker(i), t0.Add(10*time.Second))
@@ -131,7 +131,7 @@ func TestResult_WaitsForThePod(t *testing.T) {
 	s.endJob(s.obs.MasterJob, "Complete", t0.Add(40*time.Second))
 	d := s.derive(t0.Add(40 * time.Second))
 	assert.Equal(t, v2.PhaseRunning, s.prev.Phase)
-	assert.Positive(t, d.WakeUp)
+	assert.Positive(t, d.RequeueAfter)
 	s.endPod(s.master(), t0.Add(40*time.Second), 0, finalMessage(true, 3, 100, 0))
 	s.derive(t0.Add(41 * time.Second))
 	assert.Equal(t, v2.PhaseSucceeded, s.prev.Phase)
@@ -141,7 +141,7 @@ func TestResult_WaitsForThePod(t *testing.T) {
 // TestResult_DeletedMaster: the report is read while the pod is there, and stays when it has gone.
 func TestResult_DeletedMaster(t *testing.T) {
 	s := polled(t)
-	s.tell(t0.Add(20*time.Second), 3, report.StateRunning, report.Stats{Requests: 40})
+	s.answer(t0.Add(20*time.Second), 3, report.StateRunning, report.Stats{Requests: 40})
 	at := metav1.NewTime(t0.Add(70 * time.Second))
 	s.master().DeletionTimestamp = &at
 	was := s.prev.DeepCopy()
@@ -161,13 +161,13 @@ func TestResult_DeletedMaster(t *testing.T) {
 	s = polled(t)
 	s.master().DeletionTimestamp = &at
 	s.endJob(s.obs.MasterJob, "Failed", t0.Add(42*time.Second))
-	assert.Positive(t, s.derive(t0.Add(42*time.Second)).WakeUp)
+	assert.Positive(t, s.derive(t0.Add(42*time.Second)).RequeueAfter)
 	assert.Equal(t, v2.PhaseRunning, s.prev.Phase)
 	s.derive(t0.Add(48 * time.Second))
 	assert.Equal(t, v2.PhaseFailed, s.prev.Phase)
 }
 
-func TestFailureWords(t *testing.T) {
+func TestFailureMessages(t *testing.T) {
 	s := polled(t)
 	s.endMaster(t0.Add(40*time.Second), 1, finalMessage(true, 3, 80, 60, `"exceptions":[{"error":"KeyError: x","count":2}]`, `"log":["[host] ERROR/locust: something"]`))
 	s.derive(t0.Add(41 * time.Second))
@@ -180,11 +180,11 @@ func TestFailureWords(t *testing.T) {
 	requireCondition(t, &s.prev, v2.ConditionTypeTestCompleted, metav1.ConditionTrue, v2.ReasonTestFailed, "exited with code 1", "cannot be read")
 }
 
-// aim is an answer of a master whose reporter says what Locust aims at.
-func (s *scene) aim(at time.Time, state report.State, target *report.Target, stats report.Stats) {
+// answerWithTarget is an answer of a master whose reporter says what Locust aims at.
+func (s *fixture) answerWithTarget(at time.Time, state report.State, target *report.Target, stats report.Stats) {
 	s.t.Helper()
 	l := *s.obs.Locust
-	l.Answered(&report.Report{State: state, Users: 5, Workers: 3, Stats: stats, Exact: state == report.StateStopped, Target: target}, at)
+	l.RecordReport(&report.Report{State: state, Users: 5, Workers: 3, Stats: stats, Exact: state == report.StateStopped, Target: target}, at)
 	s.obs.Locust = &l
 	s.derive(at)
 }
@@ -213,11 +213,11 @@ func TestTargets_Live(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := polled(t)
 			s.obs.Run.Spec.Master.Command += " --users 4 --run-time 100s"
-			s.tell(t0.Add(20*time.Second), 3, report.StateSpawning, report.Stats{})
+			s.answer(t0.Add(20*time.Second), 3, report.StateSpawning, report.Stats{})
 			assert.Equal(t, n(4), s.prev.Progress.TargetUsers, "claimed before")
 			assert.NotNil(t, s.prev.Progress.Percent, "claimed before")
 
-			s.aim(t0.Add(45*time.Second), tc.state, tc.target, report.Stats{Requests: 20})
+			s.answerWithTarget(t0.Add(45*time.Second), tc.state, tc.target, report.Stats{Requests: 20})
 			p := s.prev.Progress
 			assert.Equal(t, tc.users, p.TargetUsers)
 			if tc.duration == 0 {
@@ -248,7 +248,7 @@ func TestTargets_AtEnd(t *testing.T) {
 			s := polled(t)
 			s.obs.Run.Spec.Master.Command += " --users 4 --run-time 80s"
 			s.obs.Run.Spec.LoadGuarantee = v2.LoadGuaranteeNone // 20 of 80 s are too few otherwise
-			s.tell(t0.Add(20*time.Second), 3, report.StateRunning, report.Stats{Requests: 9})
+			s.answer(t0.Add(20*time.Second), 3, report.StateRunning, report.Stats{Requests: 9})
 			s.endMaster(t0.Add(40*time.Second), 0, finalMessage(true, 3, 100, 0, tc.members))
 			s.derive(t0.Add(41 * time.Second))
 			require.Equal(t, v2.PhaseSucceeded, s.prev.Phase)
@@ -259,13 +259,13 @@ func TestTargets_AtEnd(t *testing.T) {
 	}
 }
 
-// TestElapsed_OfALoadThatHasEnded: it is bounded by the run time that Locust had, not by that of the arguments.
-func TestElapsed_OfALoadThatHasEnded(t *testing.T) {
+// TestElapsed_EndedLoad: it is bounded by the run time that Locust had, not by that of the arguments.
+func TestElapsed_EndedLoad(t *testing.T) {
 	s := polled(t)
 	s.obs.Run.Spec.Master.Command += " --run-time 10s"
 	target := &report.Target{Users: new(int32(6))}
-	s.aim(t0.Add(20*time.Second), report.StateRunning, target, report.Stats{Requests: 20})
-	s.aim(t0.Add(60*time.Second), report.StateStopped, target, report.Stats{Requests: 40})
+	s.answerWithTarget(t0.Add(20*time.Second), report.StateRunning, target, report.Stats{Requests: 20})
+	s.answerWithTarget(t0.Add(60*time.Second), report.StateStopped, target, report.Stats{Requests: 40})
 	assert.Equal(t, 40*time.Second, s.prev.Progress.Elapsed.Duration)
 }
 

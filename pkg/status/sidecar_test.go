@@ -16,7 +16,7 @@ import (
 )
 
 // inject adds a container beside Locust's to all pods, as an admission webhook does.
-func (s *scene) inject(state corev1.ContainerState) {
+func (s *fixture) inject(state corev1.ContainerState) {
 	for i := range s.obs.Pods {
 		status := &s.obs.Pods[i].Status
 		status.ContainerStatuses = append([]corev1.ContainerStatus{{Name: "mesh", State: state}}, status.ContainerStatuses...)
@@ -24,7 +24,7 @@ func (s *scene) inject(state corev1.ContainerState) {
 }
 
 // endLocust ends the Locust container of a pod, and nothing else of it.
-func (s *scene) endLocust(pod *corev1.Pod, at time.Time, code int32) {
+func (s *fixture) endLocust(pod *corev1.Pod, at time.Time, code int32) {
 	c := mainContainer(pod)
 	c.State = corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
 		ExitCode: code, StartedAt: metav1.NewTime(startedAt(pod)), FinishedAt: metav1.NewTime(at),
@@ -52,8 +52,8 @@ func TestSidecar_NeverEnds(t *testing.T) {
 
 			plan := PlanFor(&s.prev, &s.obs, settings, end.Add(2*time.Second))
 			assert.Empty(t, plan.Stop, "sidecars may end by themselves, so that the logs stay")
-			assert.Equal(t, sidecarGrace-3*time.Second, plan.Again)
-			assert.Equal(t, []*batchv1.Job{s.obs.MasterJob, s.obs.WorkerJob}, PlanFor(&s.prev, &s.obs, settings, end.Add(sidecarGrace)).Stop)
+			assert.Equal(t, sidecarGracePeriod-3*time.Second, plan.RequeueAfter)
+			assert.Equal(t, []*batchv1.Job{s.obs.MasterJob, s.obs.WorkerJob}, PlanFor(&s.prev, &s.obs, settings, end.Add(sidecarGracePeriod)).Stop)
 		})
 	}
 }
@@ -65,9 +65,9 @@ func TestSidecar_WorkersStay(t *testing.T) {
 	s.endLocust(s.master(), end, 0)
 	s.derive(end)
 	assert.Empty(t, PlanFor(&s.prev, &s.obs, settings, end).Stop)
-	assert.Equal(t, []*batchv1.Job{s.obs.WorkerJob}, PlanFor(&s.prev, &s.obs, settings, end.Add(endGrace)).Stop)
+	assert.Equal(t, []*batchv1.Job{s.obs.WorkerJob}, PlanFor(&s.prev, &s.obs, settings, end.Add(workerShutdownGracePeriod)).Stop)
 	assert.Empty(t, PlanFor(&s.prev, &s.obs, settings, end.Add(-time.Hour)).Stop, "a clock that is behind")
-	assert.Equal(t, endGrace, PlanFor(&s.prev, &s.obs, settings, end.Add(-time.Hour)).Again)
+	assert.Equal(t, workerShutdownGracePeriod, PlanFor(&s.prev, &s.obs, settings, end.Add(-time.Hour)).RequeueAfter)
 
 	s = running(t)
 	s.endLocust(s.master(), end, 1)
@@ -200,7 +200,7 @@ func TestCannotBeCreated(t *testing.T) {
 	requireCondition(t, &s.prev, v2.ConditionTypePodsHealthy, metav1.ConditionFalse, v2.ReasonCreationError, "exceeded quota")
 	requireCondition(t, &s.prev, v2.ConditionTypeReady, metav1.ConditionFalse, v2.ReasonResourcesFailed, "exceeded quota")
 	d := s.derive(t0.Add(4 * time.Second))
-	assert.Equal(t, settings.StartupDeadline-time.Second, d.WakeUp)
+	assert.Equal(t, settings.StartupDeadline-time.Second, d.RequeueAfter)
 	s.derive(t0.Add(4*time.Second + settings.StartupDeadline))
 	require.Equal(t, v2.PhaseFailed, s.prev.Phase)
 	requireCondition(t, &s.prev, v2.ConditionTypeTestCompleted, metav1.ConditionTrue, v2.ReasonTestFailed, "start-up deadline", "exceeded quota")

@@ -18,7 +18,7 @@ import (
 )
 
 // suspend keeps a Job from having pods, as the Job controller does: it removes them.
-func (s *scene) suspend(job *batchv1.Job) {
+func (s *fixture) suspend(job *batchv1.Job) {
 	job.Spec.Suspend = ptr.To(true)
 	job.Status.Active, job.Status.Ready = 0, ptr.To[int32](0)
 	var kept []corev1.Pod
@@ -32,10 +32,10 @@ func (s *scene) suspend(job *batchv1.Job) {
 
 // TestSuspended_BeforeTheStart: a queue's pattern. Nothing is wrong, no deadline runs, and the test starts when it is resumed.
 func TestSuspended_BeforeTheStart(t *testing.T) {
-	for name, suspend := range map[string]func(*scene){
-		"both Jobs": func(s *scene) { s.suspend(s.obs.MasterJob); s.suspend(s.obs.WorkerJob) },
-		"master":    func(s *scene) { s.suspend(s.obs.MasterJob) },
-		"parallelism 0": func(s *scene) {
+	for name, suspend := range map[string]func(*fixture){
+		"both Jobs": func(s *fixture) { s.suspend(s.obs.MasterJob); s.suspend(s.obs.WorkerJob) },
+		"master":    func(s *fixture) { s.suspend(s.obs.MasterJob) },
+		"parallelism 0": func(s *fixture) {
 			s.suspend(s.obs.MasterJob)
 			s.obs.MasterJob.Spec.Suspend, s.obs.MasterJob.Spec.Parallelism = nil, ptr.To[int32](0)
 		},
@@ -50,7 +50,7 @@ func TestSuspended_BeforeTheStart(t *testing.T) {
 				requireCondition(t, &s.prev, v2.ConditionTypePodsHealthy, metav1.ConditionTrue, v2.ReasonSuspended, "master Job", "suspended")
 				requireCondition(t, &s.prev, v2.ConditionTypeReconciling, metav1.ConditionTrue, v2.ReasonSuspended)
 				requireCondition(t, &s.prev, v2.ConditionTypeTestCompleted, metav1.ConditionFalse, v2.ReasonTestInProgress, "has not started")
-				assert.NotContains(t, Silent(&s.prev, &s.obs, t0.Add(at)).Objects, s.obs.MasterJob.UID, "its Events explain nothing")
+				assert.NotContains(t, FindStuckObjects(&s.prev, &s.obs, t0.Add(at)).UIDs, s.obs.MasterJob.UID, "its Events explain nothing")
 				assert.Equal(t, Plan{}, PlanFor(&s.prev, &s.obs, settings, t0.Add(at)))
 			}
 			s.obs.MasterJob.Spec.Suspend, s.obs.MasterJob.Spec.Parallelism = ptr.To(false), ptr.To[int32](1)
@@ -151,9 +151,9 @@ func TestSuspended_Workers(t *testing.T) {
 
 	// All workers are connected, and Locust says that no load has started (autostart: false).
 	s = polled(t)
-	s.tell(t0.Add(20*time.Second), 3, report.StateReady, report.Stats{})
+	s.answer(t0.Add(20*time.Second), 3, report.StateReady, report.Stats{})
 	s.suspend(s.obs.WorkerJob)
-	s.tell(t0.Add(25*time.Second), 0, report.StateReady, report.Stats{})
+	s.answer(t0.Add(25*time.Second), 0, report.StateReady, report.Stats{})
 	require.Equal(t, v2.PhaseRunning, s.prev.Phase)
 	requireCondition(t, &s.prev, v2.ConditionTypePodsHealthy, metav1.ConditionTrue, v2.ReasonSuspended)
 }

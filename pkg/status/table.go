@@ -6,19 +6,19 @@ import (
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 )
 
-// Row is one state that a condition may be in.
+// Row is a state that a condition may have.
 type Row struct {
 	Type   string
 	Status metav1.ConditionStatus
 	Reason string
-	// When tells when the condition is in this state.
+	// When describes when the condition has this state.
 	When string
-	// Do tells the user what to do about it.
+	// Do describes what the user should do about it.
 	Do string
 }
 
-// Table lists every state that a condition of a LocustTest may be in. Unit tests, the watcher of the
-// end-to-end suite and docs/status.md read it; a state that is not in it is a defect.
+// Table lists every state that a condition of a LocustTest may have. Unit tests, the watcher of the end-to-end suite and
+// docs/status.md use it; a state that is not in it is a defect.
 var Table = []Row{
 	{v2.ConditionTypeReady, metav1.ConditionFalse, v2.ReasonResourcesCreating,
 		"The Service, the master Job or the worker Job does not exist yet.",
@@ -134,7 +134,7 @@ var PermanentTypes = []string{
 	v2.ConditionTypeSpecDrifted,
 }
 
-// Known tells whether the table has a row for the condition's type, status and reason.
+// Known reports whether the table has a row for the condition's type, status and reason.
 func Known(c metav1.Condition) bool {
 	for _, row := range Table {
 		if row.Type == c.Type && row.Status == c.Status && row.Reason == c.Reason {

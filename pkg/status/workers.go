@@ -15,105 +15,102 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/locust/report"
 )
 
-// leaveGrace is how long workers that ended by themselves with code 0 still count as connected while the
-// master runs on. At the end of a test the master sends its workers home about a second before it ends
-// itself: that is no loss.
-const leaveGrace = 10 * time.Second
+// workerExitGracePeriod is how long workers that exited cleanly still count as connected while the master runs. At the end of a
+// test the master ends its workers about a second before itself: they are not lost.
+const workerExitGracePeriod = 10 * time.Second
 
-// unansweredLeaveGrace is leaveGrace where the master has a web API and has not answered since.
-const unansweredLeaveGrace = 30 * time.Second
+// unansweredExitGracePeriod replaces workerExitGracePeriod while the master's web API has not answered since the worker's exit.
+const unansweredExitGracePeriod = 30 * time.Second
 
 const (
-	// missGrace is how long a worker whose pod is well may be missed by the master before it counts as missing.
-	missGrace = 6 * time.Second
-	// settledAfter is how long a pod must have been running for that.
-	settledAfter = 15 * time.Second
-	// joinTime is how long a worker's container has to run before it counts as connected: Locust needs a second or
-	// two to load the locustfile and to connect, or to fail at it.
-	joinTime = 3 * time.Second
-	// crashGrace is the same for a worker that takes the place of one that ended with an error.
-	crashGrace = 15 * time.Second
+	// heartbeatGracePeriod is how long the master may not report a worker whose pod is ready before the worker counts as missing.
+	heartbeatGracePeriod = 6 * time.Second
+	// longReadyAge is how long that pod must have been running.
+	longReadyAge = 15 * time.Second
+	// connectTime is how long a worker's container must run before it counts as connected: Locust needs one or two seconds to load
+	// the locustfile and to connect, or to fail.
+	connectTime = 3 * time.Second
+	// restartedConnectTime is the same for the replacement of a worker that failed.
+	restartedConnectTime = 15 * time.Second
 )
 
-// sourceReadyPods tells users where the number of workers comes from, when it is not Locust's master.
+// sourceReadyPods is the source in the message when the number of workers is not reported by Locust's master.
 const sourceReadyPods = "counted from the worker Job's ready pods"
 
-// sourceNone tells users that nobody has told yet.
-const sourceNone = " (Locust's web API has not answered yet)"
+// sourceUnknown is the source in the message before the first report. prevSource compares it: it must not change.
+const sourceUnknown = " (Locust's web API has not answered yet)"
 
-// notReplaced tells users that the worker Job has grown to its bound.
+// notReplaced starts the part of the message that reports a worker Job at its limit. prevSource searches it: it must not change.
 const notReplaced = "; lost workers are not replaced any more"
 
-// workerCount is how many workers are connected while the test runs.
+// workerCount is the number of connected workers.
 type workerCount struct {
 	connected int32
-	// source tells users where the number comes from; empty when it is the word of Locust's master.
+	// source is where the number comes from, as text for the message; empty for Locust's master.
 	source string
-	// again is when to look again because the number, or its source, changes by time alone; 0: never.
-	again time.Duration
+	// requeueAfter is when the number or its source may change by time alone; zero means no requeue.
+	requeueAfter time.Duration
 }
 
-// countWorkers takes the word of Locust's master. The pods are counted only while it does not answer: a pod is ready
-// when its process runs, connected or not.
+// countWorkers returns the number of workers that Locust's master reports. It counts pods only while the master is unreachable: a
+// pod is ready when its process runs, connected or not.
 func countWorkers(prev *v2.LocustTestStatus, obs *Observation, settings Settings, now time.Time) workerCount {
-	if r := obs.Locust.fresh(settings, now); r != nil {
+	if r := obs.Locust.freshReport(settings, now); r != nil {
 		count := reportedWorkers(prev, obs, r, now)
-		count.again = soonest(count.again, settings.reportValid()-now.Sub(obs.Locust.At))
+		count.requeueAfter = soonest(count.requeueAfter, settings.reportMaxAge()-now.Sub(obs.Locust.At))
 		return count
 	}
-	if l := obs.Locust; l != nil && !l.silent(prev, obs, now) {
-		// No answer is no news: it was not asked yet, or its start excuses it.
+	if l := obs.Locust; l != nil && !l.isUnreachable(prev, obs, now) {
+		// The master has not been polled yet, or is in its startup grace period: keep the previous number.
 		count := workerCount{connected: prev.ConnectedWorkers, source: prevSource(prev)}
-		if l.Trouble != "" {
-			count.again = l.excused(prev, obs, now)
+		if l.LastError != "" {
+			count.requeueAfter = l.startupGraceLeft(prev, obs, now)
 		}
 		return count
 	}
 	count := workerCount{source: " (" + sourceReadyPods + ")"}
 	if obs.Locust != nil {
-		count.source = " (" + sourceReadyPods + ", because Locust's web API cannot be reached: " + obs.Locust.trouble() + ")"
+		count.source = " (" + sourceReadyPods + ", because Locust's web API cannot be reached: " + obs.Locust.lastError() + ")"
 	}
-	pods, again := readyForLong(obs, now)
-	count.connected, count.again = pods*obs.perPod(), again
+	pods, requeueAfter := likelyConnectedPods(obs, now)
+	count.connected, count.requeueAfter = pods*obs.perPod(), requeueAfter
 	return count
 }
 
-// prevSource is the source that the message of the condition WorkersConnected told before.
+// prevSource returns the source in the previous message of the condition WorkersConnected.
 func prevSource(prev *v2.LocustTestStatus) string {
 	c := meta.FindStatusCondition(prev.Conditions, v2.ConditionTypeWorkersConnected)
 	if c == nil {
-		return sourceNone
+		return sourceUnknown
 	}
-	_, source, told := strings.Cut(c.Message, " workers connected")
-	if !told {
-		return sourceNone
+	_, source, found := strings.Cut(c.Message, " workers connected")
+	if !found {
+		return sourceUnknown
 	}
 	source, _, _ = strings.Cut(source, notReplaced)
 	return source
 }
 
-// reportedWorkers is the number of workers that the master tells.
+// reportedWorkers returns the number of workers that the master reports, corrected by their pods.
 //
-// When the load has ended the master sends its workers home, before it ends itself: then only workers that were taken
-// away are missing. Before, a worker that is busy may be late with its heartbeat (3 s, locust/runners.py): if its pod has
-// been well for some time, it is believed to be there for missGrace.
+// When the load has ended, the master ends its workers before itself: then only deleted workers are missing. Before that, a busy
+// worker may be late with its heartbeat (3 s, locust/runners.py): if its pod has been ready for longReadyAge, it counts for
+// heartbeatGracePeriod.
 func reportedWorkers(prev *v2.LocustTestStatus, obs *Observation, r *report.Report, now time.Time) workerCount {
 	if r.State.Ended() {
-		return workerCount{connected: max(r.Workers, min(prev.ConnectedWorkers, readyWorkers(obs)+leftWorkers(obs)))}
+		return workerCount{connected: max(r.Workers, min(prev.ConnectedWorkers, readyWorkers(obs)+cleanlyExitedWorkers(obs)))}
 	}
-	here := min(prev.ConnectedWorkers, settledWorkers(obs, now))
-	if left := missGrace - now.Sub(obs.Locust.WorkersChanged); left > 0 && here > r.Workers {
-		return workerCount{connected: here, again: left}
+	here := min(prev.ConnectedWorkers, longReadyWorkers(obs, now))
+	if left := heartbeatGracePeriod - now.Sub(obs.Locust.WorkersChangedAt); left > 0 && here > r.Workers {
+		return workerCount{connected: here, requeueAfter: left}
 	}
-	// The master takes as long to miss a worker that was killed; whose process is gone is not connected.
-	return workerCount{connected: min(r.Workers, startedWorkers(obs)+leftWorkers(obs))}
+	// The master notices a killed worker only after the heartbeat timeout, so never count more workers than running processes.
+	return workerCount{connected: min(r.Workers, startedWorkers(obs)+cleanlyExitedWorkers(obs))}
 }
 
-// readyForLong is how many worker pods have been ready for long enough to be connected, and when to look again because
-// the number changes by time alone (0: never).
-//
-// No worker is connected to a master that does not run yet, however many worker pods are ready.
-func readyForLong(obs *Observation, now time.Time) (count int32, again time.Duration) {
+// likelyConnectedPods returns how many worker pods have been ready for long enough to be connected, and when the number may change
+// by time alone; zero means no requeue. The caller must check that the master runs.
+func likelyConnectedPods(obs *Observation, now time.Time) (count int32, requeueAfter time.Duration) {
 	if obs.WorkerJob == nil {
 		return 0, 0
 	}
@@ -121,55 +118,54 @@ func readyForLong(obs *Observation, now time.Time) (count int32, again time.Dura
 	if len(pods) == 0 {
 		return readyCount(obs.WorkerJob), 0
 	}
-	home := allLeft(pods)
+	endedTogether := allEnded(pods)
 	for _, group := range byIndex(pods) {
-		needed := joinTime
+		needed := connectTime
 		if lastCrash(group) != nil {
-			needed = crashGrace
+			needed = restartedConnectTime
 		}
 		for _, pod := range group {
 			switch {
 			case isReady(pod):
 				if left := needed - now.Sub(obs.nodeTime(pod, startedAt(pod))); left > 0 {
-					again = soonest(again, left)
+					requeueAfter = soonest(requeueAfter, left)
 				} else {
 					count++
 				}
-			case leftByItself(pod) && home:
+			case exitedCleanly(pod) && endedTogether:
 				count++
-			case leftByItself(pod):
-				if left := leaveGrace - now.Sub(obs.nodeTime(pod, finishedAt(pod))); left > 0 {
+			case exitedCleanly(pod):
+				if left := workerExitGracePeriod - now.Sub(obs.nodeTime(pod, finishedAt(pod))); left > 0 {
 					count++
-					again = soonest(again, left)
+					requeueAfter = soonest(requeueAfter, left)
 				}
 			}
 		}
 	}
-	return count, again
+	return count, requeueAfter
 }
 
-// startedWorkers is how many workers' processes run and are not told to go.
+// startedWorkers returns the number of workers whose processes run and whose pods are not being deleted.
 func startedWorkers(obs *Observation) int32 {
 	return countWorkersIn(obs, func(pod *corev1.Pod) bool { return isLive(pod) && !startedAt(pod).IsZero() })
 }
 
-// settledWorkers is how many worker pods are ready and had the time to connect; one that took the place of another, a
-// moment ago, has yet to show that it does.
-func settledWorkers(obs *Observation, now time.Time) int32 {
+// longReadyWorkers returns the number of workers that are ready and had time to connect; a recent replacement does not count yet.
+func longReadyWorkers(obs *Observation, now time.Time) int32 {
 	return countWorkersIn(obs, func(pod *corev1.Pod) bool {
-		return isReady(pod) && now.Sub(obs.nodeTime(pod, startedAt(pod))) >= settledAfter
+		return isReady(pod) && now.Sub(obs.nodeTime(pod, startedAt(pod))) >= longReadyAge
 	})
 }
 
-// leftWorkers is how many workers have ended by themselves.
-func leftWorkers(obs *Observation) int32 { return countWorkersIn(obs, leftByItself) }
+// cleanlyExitedWorkers returns the number of workers that have exited cleanly.
+func cleanlyExitedWorkers(obs *Observation) int32 { return countWorkersIn(obs, exitedCleanly) }
 
-// countWorkersIn counts the workers of worker pods.
+// countWorkersIn returns the number of workers in the worker pods that match.
 func countWorkersIn(obs *Observation, fits func(*corev1.Pod) bool) int32 {
 	return countPods(obs, fits) * obs.perPod()
 }
 
-// countPods counts worker pods.
+// countPods returns the number of worker pods that match.
 func countPods(obs *Observation, fits func(*corev1.Pod) bool) int32 {
 	var n int32
 	for _, pod := range obs.podsOf(obs.WorkerJob) {
@@ -180,14 +176,14 @@ func countPods(obs *Observation, fits func(*corev1.Pod) bool) int32 {
 	return n
 }
 
-// allLeft tells whether no worker is left: those that ended by themselves were sent home by the master, and the test ends.
-func allLeft(pods []*corev1.Pod) bool {
+// allEnded reports whether no worker is live: the master has ended those that exited cleanly, because the test ends.
+func allEnded(pods []*corev1.Pod) bool {
 	return !slices.ContainsFunc(pods, isLive)
 }
 
-// lastedLongEnough tells whether the workers can have been connected to the master: one that ended well had them, and
-// one that failed at once had not.
-func lastedLongEnough(next *v2.LocustTestStatus, obs *Observation) bool {
+// ranLongEnoughToConnect reports whether the workers can have been connected to the master: those of a master that succeeded were,
+// and those of a master that failed immediately were not.
+func ranLongEnoughToConnect(next *v2.LocustTestStatus, obs *Observation) bool {
 	if next.StartTime.IsZero() || next.CompletionTime == nil {
 		return false
 	}
@@ -195,16 +191,16 @@ func lastedLongEnough(next *v2.LocustTestStatus, obs *Observation) bool {
 	if pod := startedMaster(obs); pod != nil {
 		started = obs.nodeTime(pod, startedAt(pod))
 	}
-	return next.Phase == v2.PhaseSucceeded || runEndedAt(next, obs).Sub(started) >= 2*joinTime
+	return next.Phase == v2.PhaseSucceeded || runEndedAt(next, obs).Sub(started) >= 2*connectTime
 }
 
-// leftByItself tells whether the worker ended with code 0 without having been deleted.
-func leftByItself(pod *corev1.Pod) bool {
-	return endedWell(pod) && pod.DeletionTimestamp == nil && !wasDisrupted(pod)
+// exitedCleanly reports whether the worker exited with code 0 and was neither deleted nor disrupted.
+func exitedCleanly(pod *corev1.Pod) bool {
+	return exitedZero(pod) && pod.DeletionTimestamp == nil && !wasDisrupted(pod)
 }
 
-// workersAtEnd is how many workers were with the master when the test ended, by the operator's clock, read from the pods
-// that are left: it is the same whether or not the operator was there to see it.
+// workersAtEnd returns how many workers ran when the test ended, by the operator's clock, according to the remaining pods. The
+// result does not depend on earlier observations.
 func workersAtEnd(obs *Observation, end time.Time) int32 {
 	var count int32
 	for _, pod := range obs.podsOf(obs.WorkerJob) {
@@ -215,7 +211,7 @@ func workersAtEnd(obs *Observation, end time.Time) int32 {
 		if finished.IsZero() && pod.DeletionTimestamp != nil {
 			continue
 		}
-		if finished.IsZero() || !finished.Before(end.Add(-leaveGrace)) {
+		if finished.IsZero() || !finished.Before(end.Add(-workerExitGracePeriod)) {
 			count++
 		}
 	}
@@ -229,40 +225,42 @@ func readyCount(job *batchv1.Job) int32 {
 	return *job.Status.Ready
 }
 
-// allConnectedOnce tells whether all workers have been connected at once before.
+// allConnectedOnce reports whether all workers were connected at the same time before.
 func allConnectedOnce(prev *v2.LocustTestStatus) bool {
 	c := meta.FindStatusCondition(prev.Conditions, v2.ConditionTypeWorkersConnected)
 	return c != nil && c.Reason != v2.ReasonWaitingForWorkers
 }
 
-// underWay tells whether the start-up is over: all workers have been connected once, and not all of them are gone. A
-// worker that takes its time to fail may have counted as connected before.
-func underWay(s *v2.LocustTestStatus, connected int32) bool {
+// isStartupOver reports whether the startup is over: all workers have been connected once, and not all of them are gone. Workers
+// that fail slowly may have counted as connected before.
+func isStartupOver(s *v2.LocustTestStatus, connected int32) bool {
 	return allConnectedOnce(s) && connected > 0
 }
 
-// frozenWorkers is how many workers were with the master while the test ran: by the reporter's word, else as observed
-// last. An operator that was not there asks the pods that are left.
+// frozenWorkers returns how many workers were connected while the test ran: as the reporter reports, else as last observed. An
+// operator that did not observe the run counts the remaining pods.
 func frozenWorkers(next *v2.LocustTestStatus, prev *v2.LocustTestStatus, obs *Observation) workerCount {
 	if final := finalReport(obs); final != nil && !final.LoadStart.IsZero() {
-		// What the user's code could claim is bounded, as it is while the test runs.
-		most := max(obs.expectedWorkers(), prev.ConnectedWorkers, int32(len(obs.podsOf(obs.WorkerJob)))*obs.perPod())
-		return workerCount{connected: min(final.Workers, most)}
+		// The user's code may report any number; bound it as while the test runs.
+		limit := max(obs.expectedWorkers(), prev.ConnectedWorkers, int32(len(obs.podsOf(obs.WorkerJob)))*obs.perPod())
+		return workerCount{connected: min(final.Workers, limit)}
 	}
 	count := workerCount{connected: prev.ConnectedWorkers, source: prevSource(prev)}
-	if count.source == sourceNone {
+	if count.source == sourceUnknown {
 		count.source = " (Locust's web API never answered)"
 	}
-	// What was observed counts, and so does that nobody listened until a master failed: it may have failed to load.
-	observed := obs.Locust != nil && obs.Locust.Report != nil || next.Phase == v2.PhaseFailed && obs.Locust.unheard()
-	if !observed && lastedLongEnough(next, obs) {
-		if left := workersAtEnd(obs, runEndedAt(next, obs)); left > count.connected {
-			count = workerCount{connected: left, source: " (" + sourceReadyPods + ")"}
+	// A master that failed and never listened had no workers: it may have failed to load the locustfile.
+	observed := obs.Locust != nil && obs.Locust.Report != nil || next.Phase == v2.PhaseFailed && obs.Locust.neverListened()
+	if !observed && ranLongEnoughToConnect(next, obs) {
+		if atEnd := workersAtEnd(obs, runEndedAt(next, obs)); atEnd > count.connected {
+			count = workerCount{connected: atEnd, source: " (" + sourceReadyPods + ")"}
 		}
 	}
 	return count
 }
 
+// setWorkers sets the workers' counters and the condition WorkersConnected. It returns when they may change by time alone; zero
+// means no requeue.
 func setWorkers(next *v2.LocustTestStatus, prev *v2.LocustTestStatus, obs *Observation, settings Settings, now time.Time) time.Duration {
 	next.ExpectedWorkers = obs.expectedWorkers()
 	var count workerCount
@@ -283,14 +281,14 @@ func setWorkers(next *v2.LocustTestStatus, prev *v2.LocustTestStatus, obs *Obser
 		reason = v2.ReasonWorkersMissing
 	}
 	message := next.Workers + " workers connected" + count.source
-	if next.Phase == v2.PhaseRunning && next.ConnectedWorkers < next.ExpectedWorkers && mayNotGrow(obs, now) {
-		message += fmt.Sprintf("%s, because %d have ended or been deleted; their logs show why", notReplaced, mostCompletions(obs, now)-obs.expectedPods())
+	if next.Phase == v2.PhaseRunning && next.ConnectedWorkers < next.ExpectedWorkers && isAtCompletionsLimit(obs, now) {
+		message += fmt.Sprintf("%s, because %d have ended or been deleted; their logs show why", notReplaced, completionsLimit(obs, now)-obs.expectedPods())
 	}
 	if next.StartTime.IsZero() && next.ConnectedWorkers == 0 {
 		message = "Waiting for workers to connect"
 	}
 	setCondition(next, now, v2.ConditionTypeWorkersConnected, status, reason, message)
-	return count.again
+	return count.requeueAfter
 }
 
 func workersColumn(connected, expected int32) string {

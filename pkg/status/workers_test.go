@@ -18,7 +18,7 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
 )
 
-func TestWorkers_NobodyIsConnectedToAMasterThatDoesNotRun(t *testing.T) {
+func TestWorkers_NoneConnectedBeforeMasterRuns(t *testing.T) {
 	s := created(t)
 	for i := range 3 {
 		s.runPod(s.worker(i), t0.Add(5*time.Second))
@@ -28,7 +28,7 @@ func TestWorkers_NobodyIsConnectedToAMasterThatDoesNotRun(t *testing.T) {
 	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionFalse, v2.ReasonWaitingForWorkers)
 }
 
-func TestWorkers_FromTheJobWhenNoPodIsKnown(t *testing.T) {
+func TestWorkers_CountedFromJobWithoutPods(t *testing.T) {
 	s := created(t)
 	s.runMaster(t0.Add(5 * time.Second))
 	s.obs.Pods = s.obs.Pods[:1]
@@ -41,7 +41,7 @@ func TestWorkers_FromTheJobWhenNoPodIsKnown(t *testing.T) {
 	assert.Equal(t, "3/3", s.prev.Workers, "an old Job controller reports only active")
 }
 
-func TestWorkers_DeletedOneIsMissingAndReplaced(t *testing.T) {
+func TestWorkers_DeletedIsReplaced(t *testing.T) {
 	s := running(t)
 	at := metav1.NewTime(t0.Add(20 * time.Second))
 	s.worker(1).DeletionTimestamp = &at
@@ -65,29 +65,29 @@ func TestWorkers_DeletedOneIsMissingAndReplaced(t *testing.T) {
 	s.runPod(s.pod("worker", 3), at.Add(2*time.Second))
 	plan = PlanFor(&s.prev, &s.obs, settings, at.Add(6*time.Second))
 	assert.Zero(t, plan.WorkerCompletions, "replaced once")
-	assert.Positive(t, s.derive(at.Add(3*time.Second)).WakeUp, "it has to stand for a moment")
+	assert.Positive(t, s.derive(at.Add(3*time.Second)).RequeueAfter, "it has to stand for a moment")
 	d = s.derive(at.Add(6 * time.Second))
 	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionTrue, v2.ReasonAllWorkersConnected, "3/3")
 	require.Len(t, d.Events, 1)
 	assert.Equal(t, v2.ReasonAllWorkersConnected, d.Events[0].Reason)
 }
 
-func TestWorkers_OneThatLeavesByItselfIsReplacedAfterAWhile(t *testing.T) {
+func TestWorkers_CleanExitIsReplacedAfterGracePeriod(t *testing.T) {
 	s := running(t)
 	at := t0.Add(20 * time.Second)
 	s.endPod(s.worker(0), at, 0, "")
 	s.obs.WorkerJob.Status.CompletedIndexes, s.obs.WorkerJob.Status.Succeeded = "0", 1
 	plan := PlanFor(&s.prev, &s.obs, settings, at)
 	assert.Zero(t, plan.WorkerCompletions, "the test may be ending")
-	assert.Equal(t, leaveGrace, plan.Again)
-	plan = PlanFor(&s.prev, &s.obs, settings, at.Add(leaveGrace))
+	assert.Equal(t, workerExitGracePeriod, plan.RequeueAfter)
+	plan = PlanFor(&s.prev, &s.obs, settings, at.Add(workerExitGracePeriod))
 	assert.EqualValues(t, 4, plan.WorkerCompletions)
-	s.derive(at.Add(leaveGrace))
+	s.derive(at.Add(workerExitGracePeriod))
 	assert.Equal(t, "2/3", s.prev.Workers)
 }
 
-// TestWorkers_OneThatLeavesWhenTheLoadEnds: a worker that left by itself is not replaced while the load may have ended.
-func TestWorkers_OneThatLeavesWhenTheLoadEnds(t *testing.T) {
+// TestWorkers_CleanExitAtLoadEnd: a worker that exited cleanly is not replaced while the load may have ended.
+func TestWorkers_CleanExitAtLoadEnd(t *testing.T) {
 	at := t0.Add(20 * time.Second)
 	for name, tc := range map[string]struct {
 		answered    time.Duration
@@ -95,29 +95,29 @@ func TestWorkers_OneThatLeavesWhenTheLoadEnds(t *testing.T) {
 		replaced    time.Duration
 		unreachable bool
 	}{
-		"the load goes on":       {answered: 2 * time.Second, state: report.StateRunning, replaced: leaveGrace},
-		"no answer since":        {answered: -2 * time.Second, state: report.StateRunning, replaced: unansweredLeaveGrace},
-		"the load has ended":     {answered: 2 * time.Second, state: report.StateStopped},
-		"there is no web API":    {unreachable: true, replaced: leaveGrace},
-		"it has ended and began": {answered: -2 * time.Second, state: report.StateStopped, replaced: unansweredLeaveGrace},
+		"the load continues":             {answered: 2 * time.Second, state: report.StateRunning, replaced: workerExitGracePeriod},
+		"no report since":                {answered: -2 * time.Second, state: report.StateRunning, replaced: unansweredExitGracePeriod},
+		"the load has ended":             {answered: 2 * time.Second, state: report.StateStopped},
+		"there is no web API":            {unreachable: true, replaced: workerExitGracePeriod},
+		"the end was reported before it": {answered: -2 * time.Second, state: report.StateStopped, replaced: unansweredExitGracePeriod},
 	} {
 		s := running(t)
 		s.endPod(s.worker(0), at, 0, "")
 		s.obs.WorkerJob.Status.CompletedIndexes, s.obs.WorkerJob.Status.Succeeded = "0", 1
-		s.obs.Locust = &Locust{Hopeless: tc.unreachable}
+		s.obs.Locust = &Locust{Unreachable: tc.unreachable}
 		if tc.state != "" {
-			s.obs.Locust.Answered(&report.Report{State: tc.state, Workers: 2}, at.Add(tc.answered))
+			s.obs.Locust.RecordReport(&report.Report{State: tc.state, Workers: 2}, at.Add(tc.answered))
 		}
-		for _, after := range []time.Duration{0, leaveGrace, unansweredLeaveGrace} {
+		for _, after := range []time.Duration{0, workerExitGracePeriod, unansweredExitGracePeriod} {
 			plan := PlanFor(&s.prev, &s.obs, settings, at.Add(after))
 			replaced := tc.replaced > 0 && after >= tc.replaced
 			assert.Equal(t, replaced, plan.WorkerCompletions == 4, "%s, %s later", name, after)
-			assert.Equal(t, tc.replaced > 0 && !replaced, plan.Again > 0, "%s, %s later", name, after)
+			assert.Equal(t, tc.replaced > 0 && !replaced, plan.RequeueAfter > 0, "%s, %s later", name, after)
 		}
 	}
 }
 
-func TestWorkers_WhoLeaveTogetherWereSentHome(t *testing.T) {
+func TestWorkers_AllExitAtEnd(t *testing.T) {
 	s := running(t)
 	at := t0.Add(20 * time.Second)
 	for i := range 3 {
@@ -130,7 +130,7 @@ func TestWorkers_WhoLeaveTogetherWereSentHome(t *testing.T) {
 	assert.False(t, plan.ReplaceWorkerJob)
 }
 
-func TestWorkers_AllDeletedNeedANewJob(t *testing.T) {
+func TestWorkers_AllDeletedNeedNewJob(t *testing.T) {
 	s := running(t)
 	for i := 2; i >= 0; i-- {
 		s.dropPod(s.worker(i))
@@ -146,7 +146,7 @@ func TestWorkers_AllDeletedNeedANewJob(t *testing.T) {
 	assert.True(t, plan.ReplaceWorkerJob, "it was asked to grow, and had just finished")
 }
 
-func TestWorkers_AtTheEndNobodyIsReplacedTwice(t *testing.T) {
+func TestWorkers_NotReplacedAtEnd(t *testing.T) {
 	s := running(t)
 	s.dropPod(s.worker(0))
 	s.pod("worker", 3)
@@ -161,7 +161,7 @@ func TestWorkers_AtTheEndNobodyIsReplacedTwice(t *testing.T) {
 	assert.Equal(t, Plan{}, plan, "one was taken away and replaced, then all were sent home")
 }
 
-func TestWorkers_FinishedOnesWipedAtTheEndAreNotReplaced(t *testing.T) {
+func TestWorkers_DeletedAfterFinishAreNotReplaced(t *testing.T) {
 	s := running(t)
 	for i := range 3 {
 		s.endPod(s.worker(i), t0.Add(20*time.Second), 0, "")
@@ -180,7 +180,7 @@ func TestWorkers_BoundedReplacement(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := polled(t)
 			s.obs.Run.Spec.Worker.Replicas = tc.replicas
-			s.tell(t0.Add(20*time.Second), 3, report.StateRunning, report.Stats{Requests: 1})
+			s.answer(t0.Add(20*time.Second), 3, report.StateRunning, report.Stats{Requests: 1})
 			s.obs.Pods = s.obs.Pods[:1]
 			at := t0.Add(30 * time.Second)
 			for completions := tc.replicas; ; {
@@ -195,7 +195,7 @@ func TestWorkers_BoundedReplacement(t *testing.T) {
 			}
 			for range 3 {
 				at = at.Add(10 * time.Second)
-				s.tell(at, 2, report.StateRunning, report.Stats{Requests: 1})
+				s.answer(at, 2, report.StateRunning, report.Stats{Requests: 1})
 				message := workersMessage(&s.prev)
 				assert.Contains(t, message, fmt.Sprintf("; lost workers are not replaced any more, because %d have ended or been deleted", tc.bound-tc.replicas))
 				assert.Equal(t, 1, strings.Count(message, "not replaced"), message)
@@ -228,7 +228,7 @@ func TestOrphans(t *testing.T) {
 	plan = PlanFor(&s.prev, &s.obs, settings, t0.Add(22*time.Second))
 	assert.Len(t, plan.Orphans, 4, "no load after the end")
 
-	s = fresh(t)
+	s = newFixture(t)
 	s.prev = InitializeStatus(s.obs.Test, t0)
 	s.obs.OldOrphans = []corev1.Pod{{ObjectMeta: metav1.ObjectMeta{Name: "old"}}}
 	s.obs.Predecessors = []string{"pod old"}
@@ -288,8 +288,8 @@ func TestPlanEnd(t *testing.T) {
 	plan := PlanFor(&s.prev, &s.obs, kept, end.Add(time.Second))
 	assert.Equal(t, []*batchv1.Job{s.obs.MasterJob}, plan.Expire)
 	assert.Empty(t, plan.Stop, "workers get a moment to go home")
-	assert.Equal(t, endGrace-time.Second, plan.Again)
-	plan = PlanFor(&s.prev, &s.obs, kept, end.Add(endGrace))
+	assert.Equal(t, workerShutdownGracePeriod-time.Second, plan.RequeueAfter)
+	plan = PlanFor(&s.prev, &s.obs, kept, end.Add(workerShutdownGracePeriod))
 	assert.Equal(t, []*batchv1.Job{s.obs.WorkerJob}, plan.Stop, "workers that linger are stopped")
 
 	s = running(t)
@@ -304,12 +304,12 @@ func TestPlanEnd(t *testing.T) {
 	assert.Equal(t, []*batchv1.Job{s.obs.WorkerJob}, plan.Stop, "stopped once")
 }
 
-func TestPlan_BeforeTheFirstStatusNothing(t *testing.T) {
-	s := fresh(t)
+func TestPlan_EmptyBeforeFirstStatus(t *testing.T) {
+	s := newFixture(t)
 	assert.Equal(t, Plan{}, PlanFor(&s.prev, &s.obs, settings, t0))
 }
 
-func TestPlan_RecreatesWhatIsLostWhileRunning(t *testing.T) {
+func TestPlan_RecreatesLostObjects(t *testing.T) {
 	s := running(t)
 	s.obs.Service, s.obs.WorkerJob = nil, nil
 	plan := PlanFor(&s.prev, &s.obs, settings, t0.Add(20*time.Second))
@@ -320,7 +320,7 @@ func TestPlan_RecreatesWhatIsLostWhileRunning(t *testing.T) {
 
 // TestWorkers_Processes: a worker pod with two processes has two workers, by Locust's word and where pods are counted.
 func TestWorkers_Processes(t *testing.T) {
-	s := fresh(t)
+	s := newFixture(t)
 	s.obs.Test.Spec.Worker.Command += " --processes 2"
 	initial := InitializeStatus(s.obs.Test, t0)
 	assert.EqualValues(t, 6, initial.ExpectedWorkers)
@@ -337,7 +337,7 @@ func TestWorkers_Processes(t *testing.T) {
 
 	s = polled(t)
 	s.obs.Run.Spec.Worker.Command += " --processes 2"
-	s.tell(t0.Add(20*time.Second), 6, report.StateRunning, report.Stats{})
+	s.answer(t0.Add(20*time.Second), 6, report.StateRunning, report.Stats{})
 	assert.Equal(t, "6/6", s.prev.Workers)
 	s.endPod(s.master(), t0.Add(60*time.Second), 0, finalMessage(true, 2147483647, 100, 0))
 	s.derive(t0.Add(61 * time.Second))
