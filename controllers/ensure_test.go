@@ -132,7 +132,7 @@ func TestForeignName(t *testing.T) {
 	f.requireWrites("status")
 	result := f.requireWrites("test-master", "status")
 	assert.Equal(t, retryName, result.RequeueAfter)
-	assert.Contains(t, f.ready().Message, "taken by others: Service test-master")
+	assert.Contains(t, f.ready().Message, "not owned by this test: Service test-master")
 	assert.Equal(t, v2.ReasonCreationError, healthy().Reason)
 
 	now.SetTime(now.Now().Add(20 * time.Second))

@@ -60,7 +60,7 @@ func TestTwins(t *testing.T) {
 		reconcile(f)
 		written, result := reconcile(f)
 		assert.Equal(t, []string{"status"}, written)
-		assert.Contains(t, f.ready().Message, "taken by others: Service te-st-master")
+		assert.Contains(t, f.ready().Message, "not owned by this test: Service te-st-master")
 		assert.Equal(t, retryName, result.RequeueAfter)
 	})
 	t.Run("its Service is being deleted", func(t *testing.T) {
@@ -72,7 +72,7 @@ func TestTwins(t *testing.T) {
 		reconcile(f)
 		written, result := reconcile(f)
 		assert.Equal(t, []string{"status"}, written)
-		assert.Contains(t, f.ready().Message, "Waiting until objects of the same names are gone: Service te-st-master (of test te.st)")
+		assert.Contains(t, f.ready().Message, "Waiting for terminating objects with the same names: Service te-st-master (of test te.st)")
 		assert.Equal(t, twinRetry, result.RequeueAfter, "its events do not reconcile this test")
 	})
 	t.Run("it is deleted", func(t *testing.T) {

@@ -44,7 +44,7 @@ func CheckTransition(prev, next *v2.LocustTestStatus) error {
 		moved := !was.LastTransitionTime.Equal(&is.LastTransitionTime)
 		breach(moved && !flipped, "condition %s: lastTransitionTime moved from %v to %v although its status stayed %s", is.Type, was.LastTransitionTime, is.LastTransitionTime, is.Status)
 		kept := slices.Contains([]string{v2.ReasonUsersMissing, v2.ReasonWorkersLost, v2.ReasonGeneratorSaturated}, was.Reason)
-		breach(is.Type == v2.ConditionTypeLoadDelivered && kept && is.Status != was.Status, "condition %s: %s was forgotten", is.Type, was.Reason)
+		breach(is.Type == v2.ConditionTypeLoadDelivered && kept && is.Status != was.Status, "condition %s: %s was lost", is.Type, was.Reason)
 		breach(flipped && is.LastTransitionTime.Before(&was.LastTransitionTime), "condition %s: lastTransitionTime went back", is.Type)
 	}
 	return errors.Join(errs...)
@@ -75,7 +75,7 @@ func CheckStatus(s *v2.LocustTestStatus) error {
 	}
 	seen := map[string]bool{}
 	for _, c := range s.Conditions {
-		breach(seen[c.Type], "condition %s is there twice", c.Type)
+		breach(seen[c.Type], "condition %s appears twice", c.Type)
 		seen[c.Type] = true
 		breach(!Known(c), "condition %s=%s with reason %s is not in the table", c.Type, c.Status, c.Reason)
 		breach(c.ObservedGeneration != s.ObservedGeneration, "condition %s was observed at generation %d, the status at %d", c.Type, c.ObservedGeneration, s.ObservedGeneration)
@@ -97,7 +97,7 @@ func CheckStatus(s *v2.LocustTestStatus) error {
 	breach(is(v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected) != (s.ConnectedWorkers >= s.ExpectedWorkers), "WorkersConnected contradicts %s", s.Workers)
 	if p := s.Progress; p != nil {
 		breach(p.CurrentUsers < 0, "progress: %d users", p.CurrentUsers)
-		breach(p.Percent != nil && (*p.Percent < 0 || *p.Percent > 100), "progress: more than all, or less than nothing")
+		breach(p.Percent != nil && (*p.Percent < 0 || *p.Percent > 100), "progress: percent is not between 0 and 100")
 		breach(p.Elapsed != nil && p.StartTime == nil, "progress: elapsed without startTime")
 	}
 	if r := s.TestResult; r != nil {

@@ -61,10 +61,10 @@ func setReady(s *v2.LocustTestStatus, obs *Observation, now time.Time, cause str
 	case obs.complete():
 	case len(obs.Predecessors) > 0:
 		status, reason, message = metav1.ConditionFalse, v2.ReasonResourcesCreating,
-			"Waiting until objects of the same names are gone: "+joinSome(obs.Predecessors, 5)
+			"Waiting for terminating objects with the same names: "+joinSome(obs.Predecessors, 5)
 	case obs.DNSCacheWait > 0 && obs.Service == nil:
 		status, reason, message = metav1.ConditionFalse, v2.ReasonResourcesCreating,
-			"Waiting until DNS has forgotten the Service of an earlier test of the same name"
+			"Waiting for DNS caches to expire after a previous test of the same name"
 	default:
 		status, reason, message = metav1.ConditionFalse, v2.ReasonResourcesCreating, "Creating resources"
 	}
@@ -77,7 +77,7 @@ func setTestCompleted(s *v2.LocustTestStatus, now time.Time, decided outcome, lo
 	case v2.PhaseRunning:
 		message = "Test is running"
 		if load.ended {
-			message = "The load has ended; the master has not"
+			message = "The load has ended; the master is still running"
 		}
 	case v2.PhaseSucceeded:
 		status, reason, message = metav1.ConditionTrue, v2.ReasonTestSucceeded, "Test completed successfully"+decided.remark
@@ -93,8 +93,8 @@ func setSpecDrifted(s *v2.LocustTestStatus, obs *Observation, now time.Time) {
 		return
 	}
 	setCondition(s, now, v2.ConditionTypeSpecDrifted, metav1.ConditionTrue, v2.ReasonSpecChangeIgnored,
-		"The spec was changed after the run's Jobs were created; the run goes on with the spec it was started from. "+
-			"Change it back, or delete the test and create it again to run the new spec")
+		"The spec was changed after the run's Jobs were created; the run continues with the spec it was started from. "+
+			"Revert the change, or delete the test and create it again to run the new spec")
 }
 
 // setKstatus sets or removes the two abnormal-true conditions of the kstatus convention (sigs.k8s.io/cli-utils/pkg/kstatus):
@@ -107,7 +107,7 @@ func setKstatus(s *v2.LocustTestStatus, obs *Observation, now time.Time, cause s
 		case suspendedJobs(obs) != "":
 			reason, message = v2.ReasonSuspended, suspendedMessage(obs, nil)
 		case obs.complete():
-			reason, message = v2.ReasonPodsStarting, "The master does not run yet"
+			reason, message = v2.ReasonPodsStarting, "The master is not running yet"
 		}
 		setCondition(s, now, v2.ConditionTypeReconciling, metav1.ConditionTrue, reason, message)
 	case v2.PhaseFailed:

@@ -79,7 +79,7 @@ func TestTable_CoversEveryReasonOnce(t *testing.T) {
 	}
 	for _, reasons := range []map[string]string{waitingReasons, eventReasons} {
 		for word, reason := range reasons {
-			assert.Contains(t, severity, reason, "the verdict of %s has no severity", word)
+			assert.Contains(t, severity, reason, "the problem of %s has no severity", word)
 		}
 	}
 }
@@ -95,7 +95,7 @@ func TestSpecDrifted(t *testing.T) {
 	require.Len(t, d.Events, 1)
 	assert.Equal(t, v2.ReasonSpecChangeIgnored, d.Events[0].Reason)
 
-	assert.Empty(t, s.derive(t0.Add(21*time.Second)).Events, "told once")
+	assert.Empty(t, s.derive(t0.Add(21*time.Second)).Events, "one Event only")
 
 	s.obs.Test.Generation = 3
 	s.obs.Test.Spec.Worker.Replicas = 3
@@ -108,7 +108,7 @@ func TestReady_NamesConflictingObjects(t *testing.T) {
 	s.prev = InitializeStatus(s.obs.Test, t0)
 	s.obs.Predecessors = []string{"pod shop-worker-0-x"}
 	s.derive(t0.Add(time.Second))
-	requireCondition(t, &s.prev, v2.ConditionTypeReady, metav1.ConditionFalse, v2.ReasonResourcesCreating, "objects of the same names", "shop-worker-0-x")
+	requireCondition(t, &s.prev, v2.ConditionTypeReady, metav1.ConditionFalse, v2.ReasonResourcesCreating, "objects with the same names", "shop-worker-0-x")
 	plan := PlanFor(&s.prev, &s.obs, settings, t0)
 	assert.False(t, plan.Creates(), "no new master while old workers could connect to it")
 
@@ -119,7 +119,7 @@ func TestReady_NamesConflictingObjects(t *testing.T) {
 
 	s.obs.DNSCacheWait, s.obs.Foreign = 0, []string{"Service shop-master"}
 	d := s.derive(t0.Add(2 * time.Second))
-	requireCondition(t, &s.prev, v2.ConditionTypeReady, metav1.ConditionFalse, v2.ReasonResourcesFailed, "Service shop-master", "delete those objects")
+	requireCondition(t, &s.prev, v2.ConditionTypeReady, metav1.ConditionFalse, v2.ReasonResourcesFailed, "Service shop-master", "delete them, or")
 	assert.Equal(t, v2.PhasePending, s.prev.Phase)
 	assert.Equal(t, foreignRecheckInterval, d.RequeueAfter)
 
@@ -127,7 +127,7 @@ func TestReady_NamesConflictingObjects(t *testing.T) {
 	s.obs.Failure = &Failure{Message: "Service shop-master could not be created: exceeded quota"}
 	s.derive(t0.Add(3 * time.Second))
 	requireCondition(t, &s.prev, v2.ConditionTypeReady, metav1.ConditionFalse, v2.ReasonResourcesFailed, "exceeded quota")
-	assert.Equal(t, v2.PhasePending, s.prev.Phase, "a quota can be mended")
+	assert.Equal(t, v2.PhasePending, s.prev.Phase, "a quota can be raised")
 
 	s.obs.Failure = &Failure{Message: "spec.master.command: unbalanced quote", Final: true}
 	s.derive(t0.Add(4 * time.Second))

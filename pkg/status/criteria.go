@@ -44,7 +44,7 @@ func withoutFinalReport(obs *Observation) string {
 	if _, err := decodeFinal(obs); err != nil {
 		return "the final report cannot be read: " + err.Error()
 	}
-	return "the master left no final report"
+	return "the master wrote no final report"
 }
 
 // violations returns the criteria that a result does not meet, each with its limit and the measured value; empty if it meets all.
@@ -62,7 +62,7 @@ func violations(c *v2.SuccessCriteria, r *v2.TestResult, stats *report.Stats) st
 		switch {
 		case limit == nil:
 		case measured == nil && r.TotalRequests == 0:
-			breach("%s is %s, measured nothing (no request was made)", name, limit.Duration)
+			breach("%s is %s, not measured (no request was made)", name, limit.Duration)
 		case measured == nil:
 			breach("%s is %s, not measured", name, limit.Duration)
 		case measured.Duration > limit.Duration:

@@ -47,9 +47,9 @@ func TestViolated(t *testing.T) {
 		"nothing was measured": {
 			criteria: v2.SuccessCriteria{MaxAverageResponseTime: limit(time.Second)},
 			change:   func(r *v2.TestResult) { r.TotalRequests, r.AverageResponseTime = 0, nil },
-			want:     "success criteria not met: maxAverageResponseTime is 1s, measured nothing (no request was made)",
+			want:     "success criteria not met: maxAverageResponseTime is 1s, not measured (no request was made)",
 		},
-		"not told": {criteria: v2.SuccessCriteria{MaxResponseTime: &v2.ResponseTimeLimits{P95: limit(time.Second)}}, change: func(r *v2.TestResult) { r.P95 = nil }, want: "success criteria not met: maxResponseTime.p95 is 1s, not measured"},
+		"not reported": {criteria: v2.SuccessCriteria{MaxResponseTime: &v2.ResponseTimeLimits{P95: limit(time.Second)}}, change: func(r *v2.TestResult) { r.P95 = nil }, want: "success criteria not met: maxResponseTime.p95 is 1s, not measured"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := *result.DeepCopy()
@@ -113,7 +113,7 @@ func TestViolations_Unrounded(t *testing.T) {
 	}
 }
 
-// TestCriteria_Restart: the measured rate is in the master's pod, so the verdict does not depend on what the operator
+// TestCriteria_Restart: the measured rate is in the master's pod, so the outcome does not depend on what the operator
 // remembers. Without the pod the rounded one of the status decides, in favour of the run.
 func TestCriteria_Restart(t *testing.T) {
 	for name, tc := range map[string]struct {
@@ -169,7 +169,7 @@ func TestCriteria_Decide(t *testing.T) {
 		"no failed requests, yet code 1":         {code: 1, message: finalMessage(true, 3, 100, 0), ratio: "0.1", phase: v2.PhaseFailed, because: []string{"exited with code 1"}},
 		"the locustfile's own code":              {code: 1, message: finalMessage(true, 3, 100, 5, `"custom_exit":true`), ratio: "0.1", phase: v2.PhaseFailed, because: []string{"exited with code 1"}},
 		"killed master":                          {code: 137, message: finalMessage(false, 3, 100, 0), ratio: "0.1", phase: v2.PhaseFailed, because: []string{"exited with code 137"}},
-		"no final result":                        {code: 0, message: "", ratio: "0.1", phase: v2.PhaseFailed, because: []string{"the success criteria cannot be checked: there is no final result (the master left no final report, and the master's web API did not report that the load had stopped)"}},
+		"no final result":                        {code: 0, message: "", ratio: "0.1", phase: v2.PhaseFailed, because: []string{"the success criteria cannot be checked: there is no final result (the master wrote no final report, and the master's web API did not report that the load had stopped)"}},
 		"a final report that is refused": {code: 0, message: strings.Replace(finalMessage(true, 3, 100, 0), `"requests":100`, `"requests":-1`, 1), ratio: "0.1", phase: v2.PhaseFailed, because: []string{
 			"the success criteria cannot be checked: there is no final result (the final report cannot be read: requests is negative: -1, and the master's web API did not report that the load had stopped)",
 		}},
@@ -181,7 +181,7 @@ func TestCriteria_Decide(t *testing.T) {
 			s.obs.Locust.At = t0.Add(time.Minute)
 		}, phase: v2.PhaseFailed, because: []string{"exited with code 1"}},
 		"no criteria, failed requests": {code: 1, message: finalMessage(true, 3, 100, 5), phase: v2.PhaseFailed, because: []string{"exited with code 1", "5 of 100 requests failed"}},
-		"no reporter, but the web API told the end": {code: 1, message: "", ratio: "0.1", change: func(s *fixture) {
+		"no reporter, but the web API reported the end": {code: 1, message: "", ratio: "0.1", change: func(s *fixture) {
 			s.obs.Locust = &Locust{Report: &report.Report{State: report.StateStopped, Exact: true, Stats: report.Stats{Requests: 100, Failures: 5}}, At: t0.Add(39 * time.Second), CountersUnchangedSince: t0.Add(30 * time.Second)}
 		}, phase: v2.PhaseSucceeded},
 		"the master's pod was deleted while it ran":  {code: 1, message: finalMessage(true, 3, 100, 5), ratio: "0.1", change: func(s *fixture) { at := metav1.NewTime(t0); s.master().DeletionTimestamp = &at }, phase: v2.PhaseFailed, because: []string{"exited with code 1"}},

@@ -37,11 +37,11 @@ func transitions(prev, next *v2.LocustTestStatus, obs *Observation) []Event {
 	}
 	if len(obs.Created) > 0 && meta.IsStatusConditionTrue(prev.Conditions, v2.ConditionTypeReady) {
 		for _, name := range obs.Created {
-			emit(corev1.EventTypeWarning, ReasonResourceRecreated, name+" was lost and has been created again")
+			emit(corev1.EventTypeWarning, ReasonResourceRecreated, name+" was deleted and has been recreated")
 		}
 	}
 	if prev.Phase != next.Phase && next.Phase == v2.PhaseRunning {
-		emit(corev1.EventTypeNormal, ReasonTestStarted, fmt.Sprintf("Master runs, %d workers expected", next.ExpectedWorkers))
+		emit(corev1.EventTypeNormal, ReasonTestStarted, fmt.Sprintf("Master is running, %d workers expected", next.ExpectedWorkers))
 	}
 	for _, conditionType := range PermanentTypes {
 		was, is := meta.FindStatusCondition(prev.Conditions, conditionType), meta.FindStatusCondition(next.Conditions, conditionType)

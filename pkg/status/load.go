@@ -103,9 +103,9 @@ func assessWithoutReport(prev *v2.LocustTestStatus, obs *Observation, settings S
 	case end == nil && runsReporter(obs):
 		return notObserved("the master's pod was gone before its result could be read")
 	case obs.Locust != nil && obs.Locust.LastError != "":
-		return notObserved("there is no final report of the reporter, and Locust's web API could not be reached: " + obs.Locust.lastError())
+		return notObserved("there is no final report, and Locust's web API could not be reached: " + obs.Locust.lastError())
 	}
-	return notObserved("there is no final report of the reporter, and Locust's web API reported no end of the load")
+	return notObserved("there is no final report, and Locust's web API did not report the end of the load")
 }
 
 // runsReporter reports whether the master runs the reporter. Jobs of the 2.x operator have none.
@@ -168,7 +168,7 @@ func assessView(prev *v2.LocustTestStatus, obs *Observation, settings Settings, 
 	switch {
 	case load.reason != "":
 	case unknown:
-		unobserved := notObserved("it is not known who ended it: neither a reporter nor a run time shows it")
+		unobserved := notObserved("it is not known what ended it: neither a reporter nor a run time shows it")
 		load.status, load.reason, load.message = unobserved.status, unobserved.reason, unobserved.message
 	case load.ended:
 		load.status, load.reason, load.message = metav1.ConditionTrue, v2.ReasonLoadAsPlanned, "The load was delivered as planned"

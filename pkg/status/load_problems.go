@@ -68,7 +68,7 @@ func cutShort(obs *Observation, settings Settings, view loadView) (why string, u
 		case report.EndedBySignal:
 			return "a signal ended the master during the load" + after, false
 		case report.EndedByShapeFailed:
-			return "the load shape failed, and so Locust ended the load" + after, false
+			return "the load shape failed, so Locust ended the load" + after, false
 		case "":
 			if view.masterEnded {
 				return "the master's process ended during the load" + after, false
@@ -98,7 +98,7 @@ func cutShort(obs *Observation, settings Settings, view loadView) (why string, u
 
 // allLost returns the cause of a load that ended because it had no workers left.
 func allLost(obs *Observation, after string) string {
-	text := "all workers were lost, and so Locust ended the load" + after
+	text := "all workers were lost, so Locust ended the load" + after
 	if cause := workerCause(obs); cause != "" {
 		text += " (" + cause + ")"
 	}
@@ -169,7 +169,7 @@ func usersMissing(view loadView) string {
 		return ""
 	}
 	m := view.delivery.Missing
-	return fmt.Sprintf("for 30s or more only %d of %d users were at work", m.Users, m.Due)
+	return fmt.Sprintf("for 30s or more only %d of %d users were running", m.Users, m.Due)
 }
 
 // workersLost returns how many workers were lost during the load. Workers that exited cleanly are not lost.
@@ -217,7 +217,7 @@ func saturated(obs *Observation, view loadView) string {
 	if view.busiest.Percent <= 100*saturationRatio*cores {
 		return ""
 	}
-	return fmt.Sprintf("worker %s used %.0f %% of a core, more than 90 %% of the %.0f %% that it may use: response times include waiting in the generator",
+	return fmt.Sprintf("worker %s used %.0f %% of a core, more than 90 %% of the %.0f %% available to it: response times include delays in the generator",
 		view.busiest.Worker, view.busiest.Percent, 100*cores)
 }
 

@@ -94,7 +94,7 @@ func TestLoad_AtEnd(t *testing.T) {
 		"older reporter, early":         {message: finalMessage(true, 3, 100, 0, `"target_users":12,"run_time":60,"shape":false`), reason: v2.ReasonLoadCutShort, words: []string{"after 20s of 1m0s"}},
 		"older reporter, a little less": {message: finalMessage(true, 3, 100, 0, `"target_users":12,"run_time":35,"shape":false`), reason: v2.ReasonLoadAsPlanned},
 		"older reporter, no workers":    {message: finalMessage(true, 0, 100, 0), change: killWorkers, reason: v2.ReasonLoadCutShort, words: []string{"all workers were lost"}},
-		"older reporter, no run time":   {message: finalMessage(true, 3, 100, 0), reason: v2.ReasonNotObserved, words: []string{"who ended it"}},
+		"older reporter, no run time":   {message: finalMessage(true, 3, 100, 0), reason: v2.ReasonNotObserved, words: []string{"what ended it"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, guarantee := range []v2.LoadGuarantee{"", v2.LoadGuaranteeStrict, v2.LoadGuaranteeNone} {
@@ -235,7 +235,7 @@ func TestLoad_Live(t *testing.T) {
 	requireLoad(t, s, v2.ReasonLoadAsPlanned)
 	s.answerWithDelivery(t0.Add(6*time.Minute), report.StateStopped, 90, report.Delivery{EndedBy: report.EndedByWebUI})
 	requireLoad(t, s, v2.ReasonLoadAsPlanned, "The load was delivered as planned")
-	requireCondition(t, &s.prev, v2.ConditionTypeTestCompleted, metav1.ConditionFalse, v2.ReasonTestInProgress, "The load has ended; the master has not")
+	requireCondition(t, &s.prev, v2.ConditionTypeTestCompleted, metav1.ConditionFalse, v2.ReasonTestInProgress, "The load has ended; the master is still running")
 	s.answerWithDelivery(t0.Add(7*time.Minute), report.StateSpawning, 3, report.Delivery{})
 	requireCondition(t, &s.prev, v2.ConditionTypeTestCompleted, metav1.ConditionFalse, v2.ReasonTestInProgress, "Test is running")
 }
@@ -300,7 +300,7 @@ func TestLoad_AllWorkersLost(t *testing.T) {
 			s.endPod(s.worker(i), t0.Add(40*time.Second), 137, "")
 		}
 		s.answerWithDelivery(t0.Add(45*time.Second), report.StateStopped, 90, d)
-		requireLoad(t, s, v2.ReasonLoadCutShort, "all workers were lost, and so Locust ended the load after 25s of 8h0m0s (worker pod shop-worker-0 exited with code 137)")
+		requireLoad(t, s, v2.ReasonLoadCutShort, "all workers were lost, so Locust ended the load after 25s of 8h0m0s (worker pod shop-worker-0 exited with code 137)")
 		assert.Equal(t, v2.PhaseRunning, s.prev.Phase)
 		return s
 	}
@@ -372,7 +372,7 @@ func TestLoad_WebAPIAlone(t *testing.T) {
 		requireLoad(t, s, v2.ReasonLoadAsPlanned)
 		s.endMaster(t0.Add(50*time.Second), 0, "")
 		s.derive(t0.Add(51 * time.Second))
-		requireLoad(t, s, v2.ReasonNotObserved, "who ended it")
+		requireLoad(t, s, v2.ReasonNotObserved, "what ended it")
 		assert.Equal(t, v2.PhaseSucceeded, s.prev.Phase)
 	})
 	t.Run("a worker lost", func(t *testing.T) {

@@ -193,7 +193,7 @@ func (l *Locust) isUnreachable(prev *v2.LocustTestStatus, obs *Observation, now 
 // lastError returns why the master does not answer.
 func (l *Locust) lastError() string {
 	if l.LastError == "" {
-		return "it has not been asked lately"
+		return "it has not been polled recently"
 	}
 	return l.LastError
 }

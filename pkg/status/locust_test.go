@@ -105,7 +105,7 @@ func TestWorkers_NeverReachable(t *testing.T) {
 	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionTrue, v2.ReasonAllWorkersConnected, "counted from", "--headless")
 }
 
-// TestWorkers_Loading: nobody listens while the master loads its locustfile, and no worker is connected to it, however
+// TestWorkers_Loading: the master does not listen while it loads its locustfile, and no worker is connected to it, however
 // long their pods have been ready.
 func TestWorkers_Loading(t *testing.T) {
 	unknown := "0/3 workers connected (Locust's web API has not answered yet)"
@@ -231,7 +231,7 @@ func TestWorkers_FrozenAtEnd(t *testing.T) {
 		"the reporter's word":     {&Locust{}, finalMessage(true, 3, 100, 0), 3, "3/3 workers connected"},
 		"a snapshot's word":       {&Locust{}, finalMessage(false, 2, 100, 0), 2, "2/3 workers connected"},
 		"the master's last word":  {&Locust{Report: &report.Report{Workers: 2}, At: t0.Add(21 * time.Second)}, "", 2, "2/3 workers connected"},
-		"nobody's: the pods left": {&Locust{}, "", 3, "counted from the worker Job's ready pods"},
+		"no report: the pods remain": {&Locust{}, "", 3, "counted from the worker Job's ready pods"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := polled(t)
@@ -259,7 +259,7 @@ func TestNextPoll(t *testing.T) {
 		"all well":        {func(s *fixture) { s.answer(t0.Add(44*time.Second), 3, report.StateRunning, report.Stats{}) }, t0.Add(46 * time.Second), 3 * time.Second, true},
 		"due":             {func(s *fixture) { s.answer(t0.Add(44*time.Second), 3, report.StateRunning, report.Stats{}) }, t0.Add(49 * time.Second), 0, true},
 		"workers are new": {connected, t0.Add(16 * time.Second), -time.Second, true},
-		"a worker is told to go": {func(s *fixture) {
+		"a worker is deleted": {func(s *fixture) {
 			s.answer(t0.Add(44*time.Second), 3, report.StateRunning, report.Stats{})
 			at := metav1.NewTime(t0)
 			s.worker(1).DeletionTimestamp = &at

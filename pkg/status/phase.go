@@ -240,7 +240,7 @@ func masterFailed(prev *v2.LocustTestStatus, obs *Observation, now time.Time) ou
 	at := finishTime(obs.MasterJob, now)
 	pods := obs.podsOf(obs.MasterJob)
 	if jobReason(obs.MasterJob) == batchv1.JobReasonDeadlineExceeded {
-		return failed(at, "the master Job was ended by its activeDeadlineSeconds, which the operator did not set; remove the deadline from what sets it on Jobs, for example a policy")
+		return failed(at, "the master Job exceeded an activeDeadlineSeconds that the operator did not set; remove the deadline, for example from the policy that sets it")
 	}
 	for _, pod := range pods {
 		if cause := exitCause(obs, pod); cause != "" {

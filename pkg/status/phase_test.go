@@ -77,7 +77,7 @@ func TestGoodRun(t *testing.T) {
 		before := s.prev.DeepCopy()
 		d = s.derive(end)
 		assert.Equal(t, NoChange, Compare(before, &d.Status), "workers that leave because the test ends are not missing")
-		assert.Empty(t, FindStuckObjects(before, &s.obs, end).UIDs, "and nobody has to be asked about them")
+		assert.Empty(t, FindStuckObjects(before, &s.obs, end).UIDs, "and no Events have to be read for them")
 	}
 	zero := int32(0)
 	s.obs.MasterJob.Status.Ready = &zero
@@ -173,7 +173,7 @@ func TestMasterFailed_TellsTheCause(t *testing.T) {
 			s.endPod(s.master(), end, 143, "")
 			s.master().Status.Conditions = []corev1.PodCondition{{Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue,
 				Reason: "PreemptionByScheduler", Message: "preempting to accommodate a higher priority pod", LastTransitionTime: metav1.NewTime(end.Add(-time.Second))}}
-		}, []string{"master was ended: PreemptionByScheduler: preempting to"}},
+		}, []string{"master was terminated: PreemptionByScheduler: preempting to"}},
 		"evicted after its own end": {func(s *fixture) {
 			s.endPod(s.master(), end, 3, "")
 			s.master().Status.Reason = "Evicted"
@@ -208,7 +208,7 @@ func TestMasterFailed_AtOnceHadNoWorkers(t *testing.T) {
 	s.endJob(s.obs.MasterJob, batchv1.JobFailed, t0.Add(11*time.Second))
 	s.derive(t0.Add(12 * time.Second))
 	assert.Equal(t, v2.PhaseFailed, s.prev.Phase)
-	assert.Equal(t, "0/3", s.prev.Workers, "nobody was connected to a master that failed at once")
+	assert.Equal(t, "0/3", s.prev.Workers, "no worker was connected to a master that failed at once")
 }
 
 // TestMasterCouldNotStart: the kubelet reports that a container that could not be started did so in 1970.
@@ -255,8 +255,8 @@ func TestStartupDeadline_ForeignName(t *testing.T) {
 	at := t0.Add(12 * time.Second)
 	d := s.derive(at)
 	require.Equal(t, v2.PhaseRunning, s.prev.Phase)
-	requireCondition(t, &s.prev, v2.ConditionTypeReady, metav1.ConditionFalse, v2.ReasonResourcesFailed, "taken by others: worker Job shop-worker")
-	requireCondition(t, &s.prev, v2.ConditionTypePodsHealthy, metav1.ConditionFalse, v2.ReasonCreationError, "taken by others: worker Job shop-worker")
+	requireCondition(t, &s.prev, v2.ConditionTypeReady, metav1.ConditionFalse, v2.ReasonResourcesFailed, "not owned by this test: worker Job shop-worker")
+	requireCondition(t, &s.prev, v2.ConditionTypePodsHealthy, metav1.ConditionFalse, v2.ReasonCreationError, "not owned by this test: worker Job shop-worker")
 	assert.Positive(t, d.RequeueAfter)
 	assert.LessOrEqual(t, d.RequeueAfter, foreignRecheckInterval, "nothing reports when the name becomes free")
 	s.derive(at.Add(settings.StartupDeadline - time.Second))

@@ -209,7 +209,7 @@ func diagnosePods(prev *v2.LocustTestStatus, obs *Observation, now time.Time) *p
 
 // foreignMessage names the objects that have a name this test needs and another owner.
 func foreignMessage(obs *Observation) string {
-	return fmt.Sprintf("names that this test needs are taken by others: %s; delete those objects, or delete this test and create it under another name", strings.Join(obs.Foreign, ", "))
+	return fmt.Sprintf("objects with required names already exist and are not owned by this test: %s; delete them, or delete this test and create it with another name", strings.Join(obs.Foreign, ", "))
 }
 
 // problemBeforeRestart returns the problem that the previous status reports by Events, which applies until this operator has read
@@ -466,7 +466,7 @@ func setPodsHealthy(next *v2.LocustTestStatus, obs *Observation, problem *podPro
 	run, requeueAfter := allPodsRun(next.Phase, obs, now)
 	switch {
 	case next.Phase == v2.PhaseSucceeded:
-		setCondition(next, now, v2.ConditionTypePodsHealthy, metav1.ConditionTrue, v2.ReasonPodsHealthy, "All pods ran")
+		setCondition(next, now, v2.ConditionTypePodsHealthy, metav1.ConditionTrue, v2.ReasonPodsHealthy, "All pods have run")
 	case !next.IsTerminal() && suspendedJobs(obs) != "":
 		setCondition(next, now, v2.ConditionTypePodsHealthy, metav1.ConditionTrue, v2.ReasonSuspended, headline(suspendedMessage(obs, problem)))
 	case problem != nil:
@@ -475,9 +475,9 @@ func setPodsHealthy(next *v2.LocustTestStatus, obs *Observation, problem *podPro
 		// Keep the condition from before the end: pods that terminate because the test ended are no problem.
 		updateConditionGeneration(next, v2.ConditionTypePodsHealthy)
 	case run:
-		setCondition(next, now, v2.ConditionTypePodsHealthy, metav1.ConditionTrue, v2.ReasonPodsHealthy, "All pods run")
+		setCondition(next, now, v2.ConditionTypePodsHealthy, metav1.ConditionTrue, v2.ReasonPodsHealthy, "All pods are running")
 	default:
-		setCondition(next, now, v2.ConditionTypePodsHealthy, metav1.ConditionTrue, v2.ReasonPodsStarting, "Waiting for pods to run")
+		setCondition(next, now, v2.ConditionTypePodsHealthy, metav1.ConditionTrue, v2.ReasonPodsStarting, "Waiting for pods to start")
 		return requeueAfter
 	}
 	return 0
@@ -486,7 +486,7 @@ func setPodsHealthy(next *v2.LocustTestStatus, obs *Observation, problem *podPro
 // suspendedMessage names the suspended Jobs, and the problem of the pods if there is one.
 func suspendedMessage(obs *Observation, problem *podProblem) string {
 	jobs := suspendedJobs(obs)
-	message := strings.ToUpper(jobs[:1]) + jobs[1:] + "; the test goes on when what suspended them resumes them"
+	message := strings.ToUpper(jobs[:1]) + jobs[1:] + "; the test waits for a resume, for example by a queue"
 	if problem != nil {
 		message += ". " + problem.reason + ": " + problem.message
 	}

@@ -167,7 +167,7 @@ func TestFindStuckObjects(t *testing.T) {
 
 	silence = FindStuckObjects(&s.prev, &s.obs, t0.Add(6*time.Second))
 	assert.Equal(t, []types.UID{"shop-master-0", "shop-worker-0", "shop-worker-1", "shop-worker-2"}, silence.UIDs, "a few pods of each Job tell for all")
-	assert.Zero(t, silence.RequeueAfter, "Events that come are told, time alone changes nothing")
+	assert.Zero(t, silence.RequeueAfter, "new Events trigger a reconcile, time alone changes nothing")
 	s.obs.Events = []corev1.Event{{Reason: "FailedMount"}}
 	assert.Equal(t, recheckInterval, FindStuckObjects(&s.prev, &s.obs, t0.Add(6*time.Second)).RequeueAfter, "a complaint that passes is one that stays some day")
 
@@ -176,7 +176,7 @@ func TestFindStuckObjects(t *testing.T) {
 	assert.Equal(t, []types.UID{"shop-master-uid", "shop-worker-uid"}, silence.UIDs)
 
 	s = running(t)
-	assert.Equal(t, StuckObjects{}, FindStuckObjects(&s.prev, &s.obs, t0.Add(time.Hour)), "nobody is asked about a test that runs")
+	assert.Equal(t, StuckObjects{}, FindStuckObjects(&s.prev, &s.obs, t0.Add(time.Hour)), "no Events are read for a running test")
 
 	s = created(t)
 	s.waitPod(s.master(), "ErrImagePull", "x")
@@ -263,7 +263,7 @@ func TestPodsHealthy_CarriedOverUntilEventsAreRead(t *testing.T) {
 		d := s.derive(t0.Add(20 * time.Second))
 		assert.Equal(t, before, &s.prev)
 		assert.Empty(t, d.Events)
-		assert.Equal(t, recheckInterval, d.RequeueAfter, "that nothing is said wakes nobody")
+		assert.Equal(t, recheckInterval, d.RequeueAfter, "missing Events do not requeue")
 	})
 	t.Run("read again", func(t *testing.T) {
 		s := restarted(t)
@@ -274,7 +274,7 @@ func TestPodsHealthy_CarriedOverUntilEventsAreRead(t *testing.T) {
 		s.derive(t0.Add(11*time.Second + settings.StartupDeadline))
 		assert.Equal(t, v2.PhaseFailed, s.prev.Phase, "the deadline counts from the first complaint")
 	})
-	t.Run("mended meanwhile", func(t *testing.T) {
+	t.Run("fixed meanwhile", func(t *testing.T) {
 		s := restarted(t)
 		s.derive(t0.Add(20 * time.Second))
 		s.obs.EventsUnread = false
@@ -293,7 +293,7 @@ func TestPodsHealthy_CarriedOverUntilEventsAreRead(t *testing.T) {
 	t.Run("the deadline passed meanwhile", func(t *testing.T) {
 		s := restarted(t)
 		s.derive(t0.Add(time.Hour))
-		assert.Equal(t, v2.PhasePending, s.prev.Phase, "nobody knows whether it still hangs on that")
+		assert.Equal(t, v2.PhasePending, s.prev.Phase, "it is not known whether the problem persists")
 	})
 	t.Run("what is milder does not take its place", func(t *testing.T) {
 		s := restarted(t)

@@ -145,7 +145,7 @@ func exitCause(obs *Observation, pod *corev1.Pod) string {
 		return strings.TrimRight(fmt.Sprintf("failed: %s: %s", pod.Status.Reason, pod.Status.Message), ": ")
 	}
 	if c := podCondition(pod, corev1.DisruptionTarget); c != nil && c.Status == corev1.ConditionTrue && isFinishedPod(pod) {
-		return strings.TrimRight(fmt.Sprintf("was ended: %s: %s", c.Reason, c.Message), ": ")
+		return strings.TrimRight(fmt.Sprintf("was terminated: %s: %s", c.Reason, c.Message), ": ")
 	}
 	return ""
 }

@@ -103,7 +103,7 @@ func TestResult_AtEnd(t *testing.T) {
 	}
 }
 
-// TestResult_OperatorAway: nobody saw the run, and nothing of it is lost.
+// TestResult_OperatorAway: no operator observed the run, and its result is complete.
 func TestResult_OperatorAway(t *testing.T) {
 	s := created(t)
 	s.obs.Run.Spec.Master.Command += " --users 12 --run-time 20s"

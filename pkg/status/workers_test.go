@@ -260,7 +260,7 @@ func TestPlan_HasMadeAll(t *testing.T) {
 		"the master is missing":   {func(_ *v2.LocustTestStatus, _ *Plan, obs *Observation) { obs.MasterJob = nil }, false},
 		"the workers are missing": {func(_ *v2.LocustTestStatus, _ *Plan, obs *Observation) { obs.WorkerJob = nil }, false},
 		"something failed":        {func(_ *v2.LocustTestStatus, _ *Plan, obs *Observation) { obs.Failure = &Failure{} }, false},
-		"a failure is mended": {func(prev *v2.LocustTestStatus, _ *Plan, _ *Observation) {
+		"a failure is fixed": {func(prev *v2.LocustTestStatus, _ *Plan, _ *Observation) {
 			prev.Conditions[0].Reason = v2.ReasonResourcesFailed
 		}, false},
 		"before the first status": {func(prev *v2.LocustTestStatus, _ *Plan, _ *Observation) { prev.Conditions = nil }, false},

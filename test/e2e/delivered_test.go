@@ -157,7 +157,7 @@ var unusualLoads = map[string]loadCase{
 		}
 		s.webUI(status.MasterPod, method, "stop", "")
 		s.until(test, "the message reports the end of the load", func(status *v2.LocustTestStatus) bool {
-			return status.Phase == v2.PhaseRunning && condition(status, v2.ConditionTypeTestCompleted).Message == "The load has ended; the master has not"
+			return status.Phase == v2.PhaseRunning && condition(status, v2.ConditionTypeTestCompleted).Message == "The load has ended; the master is still running"
 		})
 	}},
 	"exit-code": {file: "@events.quitting.add_listener\ndef code(environment, **_):\n    environment.process_exit_code = 0\nclass User(HttpUser):\n    host = HOST\n    wait_time = constant(0.25)\n    @task\n    def ask(self):\n        self.client.get('/fail/x')"},

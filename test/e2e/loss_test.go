@@ -116,7 +116,7 @@ func TestLostObjects(t *testing.T) {
 	// Locust ended the load, because the old workers disconnected before the new ones connected.
 	final := s.untilPhase(test, v2.PhaseFailed)
 	assert.Equal(t, v2.ReasonLoadCutShort, condition(final, v2.ConditionTypeLoadDelivered).Reason)
-	assert.Contains(t, condition(final, v2.ConditionTypeTestCompleted).Message, "all workers were lost, and so Locust ended the load after")
+	assert.Contains(t, condition(final, v2.ConditionTypeTestCompleted).Message, "all workers were lost, so Locust ended the load after")
 	assert.Contains(t, watcher.Reasons(test.UID, v2.ConditionTypeWorkersConnected), v2.ReasonWorkersMissing)
 	assert.Less(t, final.CompletionTime.Sub(final.StartTime.Time), 4*time.Minute, "it does not wait for the end of the run time")
 	s.requireNoLoad(test)

@@ -149,7 +149,7 @@ func TestNamesThatMeet(t *testing.T) {
 	second := create(t, newTest(ns, "shop.v1"))
 	s := op.untilReason(second, v2.ConditionTypeReady, v2.ReasonResourcesFailed)
 	assert.Equal(t, v2.PhasePending, s.Phase, "it can be corrected")
-	assert.Contains(t, messageOf(s, v2.ConditionTypeReady), "taken by others: Service shop-v1-master")
+	assert.Contains(t, messageOf(s, v2.ConditionTypeReady), "not owned by this test: Service shop-v1-master")
 }
 
 // TestForeignService checks a name conflict with a Service of another owner, which is not in the operator's cache.
@@ -162,7 +162,7 @@ func TestForeignService(t *testing.T) {
 	op := startOperator(t, ns)
 	test := create(t, newTest(ns, "mine"))
 	s := op.untilReason(test, v2.ConditionTypeReady, v2.ReasonResourcesFailed)
-	assert.Contains(t, messageOf(s, v2.ConditionTypeReady), "taken by others: Service mine-master")
+	assert.Contains(t, messageOf(s, v2.ConditionTypeReady), "not owned by this test: Service mine-master")
 	time.Sleep(3 * time.Second)
 	assert.LessOrEqual(t, op.requests.total("POST services 409"), 2, "%v", op.requests.snapshot())
 
