@@ -228,9 +228,9 @@ func TestWorkers_FrozenAtEnd(t *testing.T) {
 		want    int32
 		words   string
 	}{
-		"the reporter's word":     {&Locust{}, finalMessage(true, 3, 100, 0), 3, "3/3 workers connected"},
-		"a snapshot's word":       {&Locust{}, finalMessage(false, 2, 100, 0), 2, "2/3 workers connected"},
-		"the master's last word":  {&Locust{Report: &report.Report{Workers: 2}, At: t0.Add(21 * time.Second)}, "", 2, "2/3 workers connected"},
+		"the reporter's word":        {&Locust{}, finalMessage(true, 3, 100, 0), 3, "3/3 workers connected"},
+		"a snapshot's word":          {&Locust{}, finalMessage(false, 2, 100, 0), 2, "2/3 workers connected"},
+		"the master's last word":     {&Locust{Report: &report.Report{Workers: 2}, At: t0.Add(21 * time.Second)}, "", 2, "2/3 workers connected"},
 		"no report: the pods remain": {&Locust{}, "", 3, "counted from the worker Job's ready pods"},
 	} {
 		t.Run(name, func(t *testing.T) {
