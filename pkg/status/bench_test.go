@@ -8,7 +8,7 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
 )
 
-// scaleWorkers gives a running scene so many workers.
+// scaleWorkers sets the number of workers of a running fixture.
 func (s *fixture) scaleWorkers(workers int) *fixture {
 	n := int32(workers)
 	s.obs.Test.Spec.Worker.Replicas, s.obs.Run.Spec.Worker.Replicas = n, n
@@ -21,7 +21,7 @@ func (s *fixture) scaleWorkers(workers int) *fixture {
 	return s
 }
 
-// BenchmarkDerive is what one reconcile thinks: plan, derivation and comparison.
+// BenchmarkDerive measures the computation of a reconcile: plan, derivation and comparison.
 func BenchmarkDerive(b *testing.B) {
 	for _, workers := range []int{5, 20, 100} {
 		for name, s := range map[string]*fixture{"running": running(b).scaleWorkers(workers), "starting": created(b)} {

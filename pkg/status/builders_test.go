@@ -16,21 +16,21 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
 )
 
-// t0 is when the test of a test was created.
+// t0 is the creation time of the fixtures' LocustTest.
 var t0 = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
 var settings = Settings{StartupDeadline: 5 * time.Minute, PollInterval: 5 * time.Second}
 
-// fixture is a test with its objects; each test changes only what matters to it.
+// fixture is a LocustTest with its objects; each test changes only the relevant parts.
 type fixture struct {
 	t    testing.TB
 	obs  Observation
 	prev v2.LocustTestStatus
-	// keepEventsAt is true where Events are not read anew each time.
+	// keepEventsAt is true if Events are not read again for each derivation.
 	keepEventsAt bool
 }
 
-// newFixture is a test that nothing has been done about, with 3 workers.
+// newFixture returns a new test with 3 workers and no objects.
 func newFixture(t testing.TB) *fixture {
 	test := &v2.LocustTest{ObjectMeta: metav1.ObjectMeta{Name: "shop", Namespace: "load", UID: "test-uid", Generation: 1, CreationTimestamp: metav1.NewTime(t0)}}
 	test.Spec.Image = "locust"
@@ -40,7 +40,7 @@ func newFixture(t testing.TB) *fixture {
 	return &fixture{t: t, obs: Observation{Test: test}}
 }
 
-// created is a test whose objects exist, and nothing runs.
+// created returns a test whose objects exist and whose pods do not run.
 func created(t testing.TB) *fixture {
 	s := newFixture(t)
 	s.prev = InitializeStatus(s.obs.Test, t0)
@@ -56,7 +56,7 @@ func created(t testing.TB) *fixture {
 	return s
 }
 
-// running is a test whose pods all run, since t0+10s.
+// running returns a test whose pods have all been running since t0+10s.
 func running(t testing.TB) *fixture {
 	s := created(t)
 	s.runMaster(t0.Add(10 * time.Second))
@@ -68,7 +68,7 @@ func running(t testing.TB) *fixture {
 	return s
 }
 
-// derive moves the scene on: the next status becomes the previous one.
+// derive derives the next status, checks it, and makes it the previous one.
 func (s *fixture) derive(now time.Time) Derivation {
 	s.t.Helper()
 	before := s.prev.DeepCopy()
@@ -131,14 +131,14 @@ func (s *fixture) runPod(pod *corev1.Pod, at time.Time) {
 	pod.Status.ContainerStatuses[0].State = corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(at)}}
 }
 
-func (s *fixture) endPod(pod *corev1.Pod, at time.Time, code int32, words string) {
+func (s *fixture) endPod(pod *corev1.Pod, at time.Time, code int32, message string) {
 	pod.Status.Phase = corev1.PodSucceeded
 	if code != 0 {
 		pod.Status.Phase = corev1.PodFailed
 	}
 	pod.Status.Conditions = pod.Status.Conditions[:1]
 	pod.Status.ContainerStatuses[0].State = corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
-		ExitCode: code, StartedAt: metav1.NewTime(startedAt(pod)), FinishedAt: metav1.NewTime(at), Message: words,
+		ExitCode: code, StartedAt: metav1.NewTime(startedAt(pod)), FinishedAt: metav1.NewTime(at), Message: message,
 	}}
 }
 
@@ -165,13 +165,13 @@ func (s *fixture) dropPod(pod *corev1.Pod) {
 	s.obs.Pods = kept
 }
 
-// requireCondition checks one condition of the status, and that its message has the words.
-func requireCondition(t *testing.T, s *v2.LocustTestStatus, conditionType string, status metav1.ConditionStatus, reason string, words ...string) {
+// requireCondition checks a condition of the status, and that its message contains the given texts.
+func requireCondition(t *testing.T, s *v2.LocustTestStatus, conditionType string, status metav1.ConditionStatus, reason string, contains ...string) {
 	t.Helper()
 	c := meta.FindStatusCondition(s.Conditions, conditionType)
 	require.NotNil(t, c, "condition %s is absent", conditionType)
 	require.Equal(t, string(status)+"/"+reason, string(c.Status)+"/"+c.Reason, "condition %s: %s", conditionType, c.Message)
-	for _, w := range words {
-		require.Contains(t, c.Message, w, "message of %s", conditionType)
+	for _, text := range contains {
+		require.Contains(t, c.Message, text, "message of %s", conditionType)
 	}
 }

@@ -21,7 +21,7 @@ func TestCompare(t *testing.T) {
 	assert.Equal(t, NoChange, Compare(prev, &s.prev), "time alone is no change")
 
 	next := prev.DeepCopy()
-	next.ConnectedWorkers, next.Workers, next.Conditions[0].Message = 4, "4/3", "other words"
+	next.ConnectedWorkers, next.Workers, next.Conditions[0].Message = 4, "4/3", "another message"
 	assert.Equal(t, Refresh, Compare(prev, next))
 
 	next = prev.DeepCopy()
@@ -70,7 +70,7 @@ func TestCheckTransition_Catches(t *testing.T) {
 	require.NoError(t, CheckTransition(&s.prev, s.prev.DeepCopy()))
 }
 
-// TestPurity holds the house's rule: the derivation knows no client, no controller-runtime, no logger.
+// TestPurity checks that the derivation imports no client, no controller-runtime and no logger.
 func TestPurity(t *testing.T) {
 	for _, dir := range []string{".", "../resources"} {
 		pkg, err := build.ImportDir(dir, 0)

@@ -17,14 +17,14 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/locust/report"
 )
 
-// clockCase is a scene whose changes come at some times of the cluster; the operator looks at it at once, and whenever it has
-// asked for that.
+// clockCase is a sequence of changes at given times of the cluster; the operator reconciles after each of
+// them and when a requeue is due.
 type clockCase struct {
 	changes []clockChange
-	// answer is what the master answers; nil where it is not asked.
+	// answer returns the master's report; nil if it is not polled.
 	answer func(at time.Duration) *report.Report
 	until  time.Duration
-	// end is the phase in the end.
+	// end is the final phase.
 	end string
 	// sameNodes is true where times that the case gives as those of nodes are of other clocks.
 	sameNodes bool
@@ -35,17 +35,17 @@ type clockChange struct {
 	change func(s *fixture, at time.Time)
 }
 
-// clockShifts are how far the clocks of the operator, and of the nodes, are ahead of that of the API server.
+// clockShifts are how far the clocks of the operator, and of the nodes, are ahead of the API server's.
 type clockShifts struct{ operator, nodes time.Duration }
 
-// finding is something that the operator has found or decided, and when that was by the clock of the API server.
+// finding is a status or plan of the operator, and when it was derived by the API server's clock.
 type finding struct {
 	at   time.Duration
 	what string
 }
 
-// TestClocks: an operator or nodes whose clocks are wrong see the same, do the same, and look again no later. A clock that is
-// ahead by less than the time between two observations cannot be noticed here; pkg/serverclock corrects that.
+// TestClocks: wrong clocks of the operator or of nodes change neither the status, nor the plan, nor when to reconcile. A clock
+// that is ahead by less than the time between two observations cannot be detected here; pkg/serverclock corrects it.
 func TestClocks(t *testing.T) {
 	for name, c := range clockCases() {
 		t.Run(name, func(t *testing.T) {
@@ -82,12 +82,12 @@ func (c *clockCase) run(t *testing.T, shifts clockShifts) ([]finding, string) {
 	s := created(t)
 	s.prev = InitializeStatus(s.obs.Test, t0.Add(shifts.operator))
 	s.obs.Clocks = &Clocks{}
-	s.obs.Clocks.Observe(&Observation{}, t0.Add(shifts.operator)) // before there were objects
+	s.obs.Clocks.Observe(&Observation{}, t0.Add(shifts.operator)) // before the objects exist
 	if c.answer != nil {
 		s.obs.Locust = &Locust{}
 	}
 	var all []finding
-	tell := func(at time.Duration, format string, args ...any) {
+	record := func(at time.Duration, format string, args ...any) {
 		what := fmt.Sprintf(format, args...)
 		for i := len(all) - 1; i >= 0; i-- {
 			if strings.HasPrefix(all[i].what, what[:6]) {
@@ -100,8 +100,8 @@ func (c *clockCase) run(t *testing.T, shifts clockShifts) ([]finding, string) {
 		all = append(all, finding{at, what})
 	}
 	changes := c.changes
-	for at, looks := time.Duration(0), 0; at <= c.until; looks++ {
-		require.Less(t, looks, 5000, "it never rests")
+	for at, reconciles := time.Duration(0), 0; at <= c.until; reconciles++ {
+		require.Less(t, reconciles, 5000, "hot loop")
 		for len(changes) > 0 && changes[0].at <= at {
 			changes[0].change(s, t0.Add(changes[0].at).Add(shifts.nodes))
 			changes = changes[1:]
@@ -109,9 +109,9 @@ func (c *clockCase) run(t *testing.T, shifts clockShifts) ([]finding, string) {
 		now := t0.Add(at).Add(shifts.operator)
 		s.obs.Clocks.Observe(&s.obs, now)
 		plan := PlanFor(&s.prev, &s.obs, settings, now)
-		carryOut(s, &plan, func(what string) { tell(at, "plan: %s", what) })
+		carryOut(s, &plan, func(what string) { record(at, "plan: %s", what) })
 		d := s.derive(now)
-		tell(at, "status: %s", summary(&s.prev))
+		record(at, "status: %s", summary(&s.prev))
 		wait, ask := NextPoll(&s.prev, &s.obs, settings, now)
 		if c.answer != nil && ask && wait <= 0 {
 			l := *s.obs.Locust
@@ -135,7 +135,7 @@ func (c *clockCase) run(t *testing.T, shifts clockShifts) ([]finding, string) {
 	return all, s.prev.Phase
 }
 
-// carryOut does what the plan says, and reports it.
+// carryOut executes the plan and reports its changes.
 func carryOut(s *fixture, plan *Plan, did func(string)) {
 	for _, job := range plan.Stop {
 		did("stop " + job.Name)
@@ -153,7 +153,7 @@ func carryOut(s *fixture, plan *Plan, did func(string)) {
 	}
 }
 
-// summary is the phase, the workers, and the reason of each condition.
+// summary returns the phase, the workers, and the reason of each condition.
 func summary(s *v2.LocustTestStatus) string {
 	text := s.Phase + " " + s.Workers
 	for _, c := range s.Conditions {
@@ -267,7 +267,7 @@ func clockCases() map[string]clockCase {
 			}},
 			{60 * time.Second, repeated}, {2 * time.Minute, repeated}, {3 * time.Minute, repeated}, {4 * time.Minute, repeated}, {5 * time.Minute, repeated},
 		}},
-		"an old complaint of the Job controller": {end: v2.PhasePending, until: 10 * time.Minute, changes: []clockChange{
+		"an old Event of the Job controller": {end: v2.PhasePending, until: 10 * time.Minute, changes: []clockChange{
 			{0, func(s *fixture, _ time.Time) { s.obs.Pods, s.obs.MasterJob.Status.Active = nil, 0 }},
 			{6 * time.Second, func(s *fixture, _ time.Time) {
 				s.obs.Events = []corev1.Event{warning("shop-worker-uid", "FailedCreate", "exceeded quota", t0.Add(-jobEventMaxAge))}
@@ -439,8 +439,8 @@ func TestClocks_NewObject(t *testing.T) {
 		s.obs.Clocks = &Clocks{}
 		s.obs.Clocks.Observe(&Observation{}, now)
 		s.obs.Pods = nil
-		wake := FindStuckObjects(&s.prev, &s.obs, now).RequeueAfter
-		assert.Positive(t, wake)
-		assert.LessOrEqual(t, wake, stuckThreshold)
+		after := FindStuckObjects(&s.prev, &s.obs, now).RequeueAfter
+		assert.Positive(t, after)
+		assert.LessOrEqual(t, after, stuckThreshold)
 	}
 }

@@ -37,7 +37,7 @@ func TestSetCondition_NoChange(t *testing.T) {
 	setCondition(&s, t0.Add(time.Minute), v2.ConditionTypeReady, metav1.ConditionFalse, v2.ReasonResourcesCreating, "Creating resources")
 	assert.Equal(t, *before, s)
 
-	setCondition(&s, t0.Add(time.Minute), v2.ConditionTypeReady, metav1.ConditionFalse, v2.ReasonResourcesFailed, "other words")
+	setCondition(&s, t0.Add(time.Minute), v2.ConditionTypeReady, metav1.ConditionFalse, v2.ReasonResourcesFailed, "another message")
 	assert.Equal(t, metav1.NewTime(t0), s.Conditions[0].LastTransitionTime, "a new reason does not move the time while the status stays")
 }
 
@@ -78,8 +78,8 @@ func TestTable_CoversEveryReasonOnce(t *testing.T) {
 		assert.True(t, Known(metav1.Condition{Type: v2.ConditionTypePodsHealthy, Status: metav1.ConditionFalse, Reason: reason}), reason)
 	}
 	for _, reasons := range []map[string]string{waitingReasons, eventReasons} {
-		for word, reason := range reasons {
-			assert.Contains(t, severity, reason, "the problem of %s has no severity", word)
+		for kind, reason := range reasons {
+			assert.Contains(t, severity, reason, "the problem of %s has no severity", kind)
 		}
 	}
 }

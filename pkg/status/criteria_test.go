@@ -67,7 +67,7 @@ func TestViolations_Unrounded(t *testing.T) {
 		limit    string
 		measured float64
 		want     string
-		// rounded is what the status makes of it alone.
+		// rounded is the result by the status alone.
 		rounded string
 	}{
 		"a slow rate":              {limit: "0.004", measured: 0.0045},
@@ -198,8 +198,8 @@ func TestCriteria_Decide(t *testing.T) {
 			s.endMaster(t0.Add(40*time.Second), tc.code, tc.message)
 			s.derive(t0.Add(41 * time.Second))
 			assert.Equal(t, tc.phase, s.prev.Phase)
-			for _, words := range tc.because {
-				requireCondition(t, &s.prev, v2.ConditionTypeTestCompleted, metav1.ConditionTrue, v2.ReasonTestFailed, words)
+			for _, text := range tc.because {
+				requireCondition(t, &s.prev, v2.ConditionTypeTestCompleted, metav1.ConditionTrue, v2.ReasonTestFailed, text)
 			}
 			assert.Equal(t, t0.Add(40*time.Second).Unix(), s.prev.CompletionTime.Unix())
 		})
@@ -214,7 +214,7 @@ func TestAbort(t *testing.T) {
 		failures int64
 		aborted  bool
 	}{
-		"hopeless":                        {"--run-time 100s", v2.SuccessCriteria{MaxFailureRatio: "0.1", AbortOnViolation: true}, 50 * time.Second, 201, true},
+		"criteria unreachable":            {"--run-time 100s", v2.SuccessCriteria{MaxFailureRatio: "0.1", AbortOnViolation: true}, 50 * time.Second, 201, true},
 		"may still hold":                  {"--run-time 100s", v2.SuccessCriteria{MaxFailureRatio: "0.1", AbortOnViolation: true}, 50 * time.Second, 200, false},
 		"within the grace period":         {"--run-time 100s", v2.SuccessCriteria{MaxFailureRatio: "0.1", AbortOnViolation: true}, 29 * time.Second, 1000, false},
 		"after a grace period of its own": {"--run-time 100s", v2.SuccessCriteria{MaxFailureRatio: "0.1", AbortOnViolation: true, AbortGracePeriod: limit(10 * time.Second)}, 29 * time.Second, 1000, true},
@@ -241,7 +241,7 @@ func TestAbort(t *testing.T) {
 	}
 }
 
-// TestAbort_RunTime: how long Locust runs by its own word decides what may still be made good.
+// TestAbort_RunTime: the run time that Locust reports decides whether the criteria can still be met.
 func TestAbort_RunTime(t *testing.T) {
 	for name, tc := range map[string]struct {
 		target  *report.Target

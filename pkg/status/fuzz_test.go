@@ -12,8 +12,8 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/locust/report"
 )
 
-// FuzzDerive drives a test through any sequence of happenings. Whatever happens, every status obeys the
-// contract (scene.derive checks each transition), and deriving twice from the same observation changes nothing.
+// FuzzDerive drives a test through any sequence of changes. Every status obeys the
+// contract (fixture.derive checks each transition), and deriving twice from the same observation changes nothing.
 func FuzzDerive(f *testing.F) {
 	f.Add([]byte{0, 1, 2, 3, 4, 5})
 	f.Add([]byte{1, 1, 1, 8, 3, 9, 12, 13})
@@ -58,7 +58,7 @@ func applyStep(s *fixture, step byte, now time.Time) {
 	case 1, 2:
 		s.runPod(pod, now)
 	case 3:
-		s.endPod(pod, now, int32(step%3), "words")
+		s.endPod(pod, now, int32(step%3), "message")
 	case 4:
 		pod.DeletionTimestamp = &at
 	case 5:
@@ -81,9 +81,9 @@ func applyStep(s *fixture, step byte, now time.Time) {
 		s.obs.Test.Generation++
 		s.obs.Test.Spec.Worker.Replicas = int32(step%5) + 1
 	case 11:
-		s.waitPod(pod, "ErrImagePull", "words")
+		s.waitPod(pod, "ErrImagePull", "message")
 	case 12:
-		s.obs.Failure = &Failure{Message: "words", Final: step > 128}
+		s.obs.Failure = &Failure{Message: "message", Final: step > 128}
 	case 13:
 		s.obs.Failure = nil
 	case 14:
@@ -122,7 +122,7 @@ func applyStep(s *fixture, step byte, now time.Time) {
 	}
 }
 
-// anyDelivery is what some reporter says of some load; nil for an older one.
+// anyDelivery returns an arbitrary delivery of a reporter; nil for an older reporter.
 func anyDelivery(step byte) *report.Delivery {
 	ends := []report.EndedBy{"", report.EndedByRunTime, report.EndedByWorkersMissing, report.EndedByWorkersQuit, report.EndedBySignal, report.EndedByMain, "new"}
 	d := &report.Delivery{EndedBy: ends[int(step/3)%len(ends)], WorkersLost: int32(step % 4)}

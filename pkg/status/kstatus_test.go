@@ -15,7 +15,7 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/locust/report"
 )
 
-// kstatus is what Argo CD, Flux and other tools that read any resource by the kstatus convention make of it.
+// kstatus returns the status that Argo CD, Flux and other tools compute by the kstatus convention.
 func kstatus(t *testing.T, s *fixture) status.Status {
 	t.Helper()
 	test := s.obs.Test.DeepCopy()
@@ -44,7 +44,7 @@ func TestKstatus(t *testing.T) {
 	s.derive(t0.Add(time.Minute))
 	assert.Equal(t, status.CurrentStatus, kstatus(t, s), "succeeded")
 
-	// A load that is not delivered is no matter of kstatus until it decides the phase.
+	// LoadDelivered does not change the kstatus until it decides the phase.
 	s = polled(t)
 	s.answerWithDelivery(t0.Add(15*time.Second), report.StateRunning, 0, report.Delivery{})
 	s.answerWithDelivery(t0.Add(60*time.Second), report.StateRunning, 0, report.Delivery{})

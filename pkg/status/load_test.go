@@ -17,7 +17,7 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
 )
 
-// delivered is what a reporter of this version adds to a final report; more replaces members.
+// delivered returns the members that a reporter of this version adds to a final report; more replaces members.
 func delivered(endedBy string, more ...string) string {
 	members := map[string]string{
 		"target_users": "12", "run_time": "20", "shape": "false", "lost": "0", "missing": "null", "cpu": `[0,""]`, "ended_by": "null",
@@ -35,12 +35,12 @@ func delivered(endedBy string, more ...string) string {
 	return text[1:]
 }
 
-// recordSpec marks the master Job as one of this operator, whose spec is recorded.
+// recordSpec marks the master Job as created by this operator, with the recorded spec.
 func (s *fixture) recordSpec() {
 	s.obs.MasterJob.Annotations = map[string]string{resources.AnnotationRunGeneration: "1"}
 }
 
-func requireLoad(t *testing.T, s *fixture, reason string, words ...string) {
+func requireLoad(t *testing.T, s *fixture, reason string, contains ...string) {
 	t.Helper()
 	status := map[string]metav1.ConditionStatus{
 		v2.ReasonNotObserved: metav1.ConditionUnknown, v2.ReasonLoadNotStarted: metav1.ConditionUnknown, v2.ReasonLoadAsPlanned: metav1.ConditionTrue,
@@ -48,53 +48,53 @@ func requireLoad(t *testing.T, s *fixture, reason string, words ...string) {
 	if status == "" {
 		status = metav1.ConditionFalse
 	}
-	requireCondition(t, &s.prev, v2.ConditionTypeLoadDelivered, status, reason, words...)
+	requireCondition(t, &s.prev, v2.ConditionTypeLoadDelivered, status, reason, contains...)
 }
 
-// TestLoad_AtEnd: what the final report says of the load, which ran for 20 s, from t0+15s on.
+// TestLoad_AtEnd: the condition by the final report of a load that ran for 20 s from t0+15s.
 func TestLoad_AtEnd(t *testing.T) {
 	for name, tc := range map[string]struct {
-		message string
-		change  func(*fixture)
-		reason  string
-		words   []string
-		strict  bool // Succeeded unless the guarantee is Strict
+		message  string
+		change   func(*fixture)
+		reason   string
+		contains []string
+		strict   bool // Succeeded unless the guarantee is Strict
 	}{
 		"run time":             {message: finalMessage(true, 3, 100, 0, delivered("run-time")), reason: v2.ReasonLoadAsPlanned},
 		"load shape":           {message: finalMessage(true, 3, 100, 0, delivered("shape", "shape", "true", "run_time", "3600")), reason: v2.ReasonLoadAsPlanned},
 		"web UI, early":        {message: finalMessage(true, 3, 100, 0, delivered("web-ui", "run_time", "3600")), reason: v2.ReasonLoadAsPlanned},
 		"locustfile, early":    {message: finalMessage(true, 3, 100, 0, delivered("locustfile", "run_time", "3600")), reason: v2.ReasonLoadAsPlanned},
 		"main function":        {message: finalMessage(true, 3, 100, 0, delivered("main", "run_time", "null")), reason: v2.ReasonLoadAsPlanned},
-		"main function, early": {message: finalMessage(true, 3, 100, 0, delivered("main", "run_time", "60")), reason: v2.ReasonLoadCutShort, words: []string{"the load ended after 20s of 1m0s"}},
-		"workers missing":      {message: finalMessage(true, 0, 100, 0, delivered("workers-missing", "run_time", "120")), reason: v2.ReasonLoadCutShort, words: []string{"all workers were lost", "after 20s of 2m0s"}},
-		"load shape failed":    {message: finalMessage(true, 3, 100, 0, delivered("shape-failed", "shape", "true")), reason: v2.ReasonLoadCutShort, words: []string{"the load shape failed"}},
-		"signal":               {message: finalMessage(true, 3, 100, 0, delivered("signal")), reason: v2.ReasonLoadCutShort, words: []string{"a signal ended the master"}},
-		"process ended":        {message: finalMessage(false, 3, 100, 0, delivered("")), reason: v2.ReasonLoadCutShort, words: []string{"the master's process ended during the load"}},
-		"no requests":          {message: finalMessage(true, 3, 0, 0, delivered("run-time")), reason: v2.ReasonNoRequests, words: []string{"no request has finished in 20s", "check --host"}},
-		"no requests, raised":  {message: finalMessage(true, 3, 0, 0, delivered("run-time", "exceptions", `[{"error":"no basket","count":7}]`)), reason: v2.ReasonNoRequests, words: []string{`"no basket" (7 times)`}},
+		"main function, early": {message: finalMessage(true, 3, 100, 0, delivered("main", "run_time", "60")), reason: v2.ReasonLoadCutShort, contains: []string{"the load ended after 20s of 1m0s"}},
+		"workers missing":      {message: finalMessage(true, 0, 100, 0, delivered("workers-missing", "run_time", "120")), reason: v2.ReasonLoadCutShort, contains: []string{"all workers were lost", "after 20s of 2m0s"}},
+		"load shape failed":    {message: finalMessage(true, 3, 100, 0, delivered("shape-failed", "shape", "true")), reason: v2.ReasonLoadCutShort, contains: []string{"the load shape failed"}},
+		"signal":               {message: finalMessage(true, 3, 100, 0, delivered("signal")), reason: v2.ReasonLoadCutShort, contains: []string{"a signal ended the master"}},
+		"process ended":        {message: finalMessage(false, 3, 100, 0, delivered("")), reason: v2.ReasonLoadCutShort, contains: []string{"the master's process ended during the load"}},
+		"no requests":          {message: finalMessage(true, 3, 0, 0, delivered("run-time")), reason: v2.ReasonNoRequests, contains: []string{"no request has finished in 20s", "check --host"}},
+		"no requests, raised":  {message: finalMessage(true, 3, 0, 0, delivered("run-time", "exceptions", `[{"error":"no basket","count":7}]`)), reason: v2.ReasonNoRequests, contains: []string{`"no basket" (7 times)`}},
 		"no requests, a worker's cause": {message: finalMessage(true, 3, 0, 0, delivered("run-time")), change: func(s *fixture) {
 			s.endPod(s.worker(1), t0.Add(36*time.Second), 2, "locust.exception.LocustError: You must specify the base host.")
-		}, reason: v2.ReasonNoRequests, words: []string{"worker pod shop-worker-1 exited with code 2: locust.exception.LocustError: You must specify the base host", "give --host"}},
-		"two reasons":           {message: finalMessage(true, 0, 0, 0, delivered("workers-missing")), reason: v2.ReasonNoRequests, words: []string{"no request has finished", "; all workers were lost"}},
-		"users missing":         {message: finalMessage(true, 3, 100, 0, delivered("run-time", "missing", "[4,12]")), reason: v2.ReasonUsersMissing, words: []string{"only 4 of 12 users"}, strict: true},
+		}, reason: v2.ReasonNoRequests, contains: []string{"worker pod shop-worker-1 exited with code 2: locust.exception.LocustError: You must specify the base host", "give --host"}},
+		"two reasons":           {message: finalMessage(true, 0, 0, 0, delivered("workers-missing")), reason: v2.ReasonNoRequests, contains: []string{"no request has finished", "; all workers were lost"}},
+		"users missing":         {message: finalMessage(true, 3, 100, 0, delivered("run-time", "missing", "[4,12]")), reason: v2.ReasonUsersMissing, contains: []string{"only 4 of 12 users"}, strict: true},
 		"users of a shape":      {message: finalMessage(true, 3, 100, 0, delivered("shape", "shape", "true", "missing", "[4,12]")), reason: v2.ReasonLoadAsPlanned},
-		"a worker lost":         {message: finalMessage(true, 2, 100, 0, delivered("run-time", "lost", "1")), reason: v2.ReasonWorkersLost, words: []string{"1 worker was lost"}, strict: true},
-		"saturated":             {message: finalMessage(true, 3, 100, 0, delivered("run-time", "cpu", `[97,"shop-worker-1"]`)), reason: v2.ReasonGeneratorSaturated, words: []string{"worker shop-worker-1 used 97 %"}, strict: true},
+		"a worker lost":         {message: finalMessage(true, 2, 100, 0, delivered("run-time", "lost", "1")), reason: v2.ReasonWorkersLost, contains: []string{"1 worker was lost"}, strict: true},
+		"saturated":             {message: finalMessage(true, 3, 100, 0, delivered("run-time", "cpu", `[97,"shop-worker-1"]`)), reason: v2.ReasonGeneratorSaturated, contains: []string{"worker shop-worker-1 used 97 %"}, strict: true},
 		"busy":                  {message: finalMessage(true, 3, 100, 0, delivered("run-time", "cpu", `[90,"shop-worker-1"]`)), reason: v2.ReasonLoadAsPlanned},
-		"saturated by the rest": {message: finalMessage(true, 3, 100, 0, delivered("run-time", "cpu", `[47,"shop-worker-1"]`)), change: limitCPU("500m"), reason: v2.ReasonGeneratorSaturated, words: []string{"47 %", "of the 50 %"}, strict: true},
+		"saturated by the rest": {message: finalMessage(true, 3, 100, 0, delivered("run-time", "cpu", `[47,"shop-worker-1"]`)), change: limitCPU("500m"), reason: v2.ReasonGeneratorSaturated, contains: []string{"47 %", "of the 50 %"}, strict: true},
 		"more than a core":      {message: finalMessage(true, 3, 100, 0, delivered("run-time", "cpu", `[80,"shop-worker-1"]`)), change: limitCPU("4"), reason: v2.ReasonLoadAsPlanned},
 
-		"no load":                     {message: `{"locust.io/report":1,"complete":true,"state":"ready","users":0,"workers":3,"start":0,"end":0,"requests":0,"failures":0,"avg":0,"rps":0,"endpoints":[],"errors":[],"exceptions":[],"log":[],` + delivered("") + `}`, reason: v2.ReasonNoRequests, words: []string{"without having started a load"}},
-		"no report":                   {change: (*fixture).recordSpec, reason: v2.ReasonNoRequests, words: []string{"without having started a load"}},
-		"no report of another's Job":  {reason: v2.ReasonNotObserved, words: []string{"not observed"}},
+		"no load":                     {message: `{"locust.io/report":1,"complete":true,"state":"ready","users":0,"workers":3,"start":0,"end":0,"requests":0,"failures":0,"avg":0,"rps":0,"endpoints":[],"errors":[],"exceptions":[],"log":[],` + delivered("") + `}`, reason: v2.ReasonNoRequests, contains: []string{"without having started a load"}},
+		"no report":                   {change: (*fixture).recordSpec, reason: v2.ReasonNoRequests, contains: []string{"without having started a load"}},
+		"no report of another's Job":  {reason: v2.ReasonNotObserved, contains: []string{"not observed"}},
 		"no reporter":                 {change: func(s *fixture) { s.recordSpec(); s.obs.Run.Spec.Master.Reporter = new(bool) }, reason: v2.ReasonNotObserved},
-		"a report that is unreadable": {message: `{"locust.io/report":1,`, reason: v2.ReasonNotObserved, words: []string{"cannot be read"}},
+		"a report that is unreadable": {message: `{"locust.io/report":1,`, reason: v2.ReasonNotObserved, contains: []string{"cannot be read"}},
 
 		"older reporter":                {message: finalMessage(true, 3, 100, 0, `"target_users":12,"run_time":20,"shape":false`), reason: v2.ReasonLoadAsPlanned},
-		"older reporter, early":         {message: finalMessage(true, 3, 100, 0, `"target_users":12,"run_time":60,"shape":false`), reason: v2.ReasonLoadCutShort, words: []string{"after 20s of 1m0s"}},
+		"older reporter, early":         {message: finalMessage(true, 3, 100, 0, `"target_users":12,"run_time":60,"shape":false`), reason: v2.ReasonLoadCutShort, contains: []string{"after 20s of 1m0s"}},
 		"older reporter, a little less": {message: finalMessage(true, 3, 100, 0, `"target_users":12,"run_time":35,"shape":false`), reason: v2.ReasonLoadAsPlanned},
-		"older reporter, no workers":    {message: finalMessage(true, 0, 100, 0), change: killWorkers, reason: v2.ReasonLoadCutShort, words: []string{"all workers were lost"}},
-		"older reporter, no run time":   {message: finalMessage(true, 3, 100, 0), reason: v2.ReasonNotObserved, words: []string{"what ended it"}},
+		"older reporter, no workers":    {message: finalMessage(true, 0, 100, 0), change: killWorkers, reason: v2.ReasonLoadCutShort, contains: []string{"all workers were lost"}},
+		"older reporter, no run time":   {message: finalMessage(true, 3, 100, 0), reason: v2.ReasonNotObserved, contains: []string{"what ended it"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, guarantee := range []v2.LoadGuarantee{"", v2.LoadGuaranteeStrict, v2.LoadGuaranteeNone} {
@@ -108,21 +108,21 @@ func TestLoad_AtEnd(t *testing.T) {
 				}
 				s.endMaster(t0.Add(40*time.Second), 0, tc.message)
 				s.derive(t0.Add(41 * time.Second))
-				requireLoad(t, s, tc.reason, tc.words...)
+				requireLoad(t, s, tc.reason, tc.contains...)
 				fails := FailsRun(s.obs.guarantee(), tc.reason)
 				assert.Equal(t, fails, s.prev.Phase == v2.PhaseFailed, guarantee)
 				if tc.strict {
 					assert.Equal(t, guarantee == v2.LoadGuaranteeStrict, fails)
 				}
-				words := tc.words
+				contains := tc.contains
 				if fails {
-					words = append([]string{"load not delivered (" + tc.reason + "): "}, words...)
+					contains = append([]string{"load not delivered (" + tc.reason + "): "}, contains...)
 				}
 				status, reason := metav1.ConditionTrue, v2.ReasonTestSucceeded
 				if fails {
 					reason = v2.ReasonTestFailed
 				}
-				requireCondition(t, &s.prev, v2.ConditionTypeTestCompleted, status, reason, words...)
+				requireCondition(t, &s.prev, v2.ConditionTypeTestCompleted, status, reason, contains...)
 			}
 		})
 	}
@@ -140,7 +140,7 @@ func limitCPU(cores string) func(*fixture) {
 	}
 }
 
-// TestLoad_WorkersQuit: workers that quit by their own code, after requests, are no loss; others are.
+// TestLoad_WorkersQuit: workers that the locustfile ended after requests are not lost; others are.
 func TestLoad_WorkersQuit(t *testing.T) {
 	quit := finalMessage(true, 0, 100, 0, delivered("workers-quit", "lost", "3", "run_time", "3600"))
 	end := func(code int32) func(*fixture) {
@@ -197,7 +197,7 @@ func TestLoad_WorkersQuit(t *testing.T) {
 		})
 	}
 
-	// The master's end is seen before those of its workers.
+	// The master's end is observed before its workers' ends.
 	s := running(t)
 	s.endMaster(t0.Add(36*time.Second), 0, quit)
 	d := s.derive(t0.Add(37 * time.Second))
@@ -210,7 +210,7 @@ func TestLoad_WorkersQuit(t *testing.T) {
 	requireLoad(t, s, v2.ReasonLoadAsPlanned)
 }
 
-// answerWithDelivery is an answer of a master with a reporter.
+// answerWithDelivery records a report of a master with a reporter.
 func (s *fixture) answerWithDelivery(at time.Time, state report.State, requests int64, d report.Delivery) Derivation {
 	s.t.Helper()
 	l := *s.obs.Locust
@@ -240,7 +240,7 @@ func TestLoad_Live(t *testing.T) {
 	requireCondition(t, &s.prev, v2.ConditionTypeTestCompleted, metav1.ConditionFalse, v2.ReasonTestInProgress, "Test is running")
 }
 
-// TestLoad_NotObserved: without an answer of the master nothing is known of the load.
+// TestLoad_NotObserved: without a report of the master the load is unknown.
 func TestLoad_NotObserved(t *testing.T) {
 	s := running(t)
 	requireLoad(t, s, v2.ReasonNotObserved, "not polled")
@@ -289,7 +289,7 @@ func TestLoad_NoRequestsLive(t *testing.T) {
 	requireLoad(t, s, v2.ReasonNoRequests)
 }
 
-// TestLoad_AllWorkersLost: the run does not wait for the run time of a load that cannot come back.
+// TestLoad_AllWorkersLost: the run does not wait for the run time of a load that cannot start again.
 func TestLoad_AllWorkersLost(t *testing.T) {
 	lostAll := func(guarantee v2.LoadGuarantee, d report.Delivery) *fixture {
 		s := polled(t)
@@ -334,7 +334,7 @@ func TestLoad_AllWorkersLost(t *testing.T) {
 	})
 }
 
-// TestLoad_WebAPIAlone: without a reporter time decides, the pods, and the answers.
+// TestLoad_WebAPIAlone: without a reporter the time, the pods and the reports decide.
 func TestLoad_WebAPIAlone(t *testing.T) {
 	begun := func(t *testing.T, command string) *fixture {
 		s := polled(t)
@@ -352,7 +352,7 @@ func TestLoad_WebAPIAlone(t *testing.T) {
 		s.derive(t0.Add(51 * time.Second))
 		assert.Equal(t, v2.PhaseFailed, s.prev.Phase)
 	})
-	t.Run("the master ends at work, early", func(t *testing.T) {
+	t.Run("the master ends during the load, early", func(t *testing.T) {
 		s := begun(t, " --run-time 60s")
 		s.endMaster(t0.Add(50*time.Second), 0, "")
 		s.derive(t0.Add(51 * time.Second))
@@ -420,7 +420,7 @@ func TestLoad_WebAPIAlone(t *testing.T) {
 	})
 }
 
-// TestLoad_EndNotSeen: the last answer came while the load was at work.
+// TestLoad_EndNotSeen: the last report showed a running load.
 func TestLoad_EndNotSeen(t *testing.T) {
 	for name, tc := range map[string]struct {
 		command, reason string
@@ -443,7 +443,7 @@ func TestLoad_EndNotSeen(t *testing.T) {
 	}
 }
 
-// TestLoad_StartNotSeen: a load that was at work from the first answer on may have run since the master started.
+// TestLoad_StartNotSeen: a load that the first report shows as running may have run since the master started.
 func TestLoad_StartNotSeen(t *testing.T) {
 	s := polled(t)
 	s.obs.Run.Spec.Master.Command += " --run-time 10m"
@@ -461,7 +461,7 @@ func TestLoad_StartNotSeen(t *testing.T) {
 	requireLoad(t, s, v2.ReasonLoadCutShort)
 }
 
-// TestLoad_StateOlderThanTheReporter: Locust keeps an answer for two seconds, and the reporter's part of it is new.
+// TestLoad_StateOlderThanTheReporter: Locust caches an answer for two seconds, but not the reporter's part of it.
 func TestLoad_StateOlderThanTheReporter(t *testing.T) {
 	s := polled(t)
 	s.answerWithDelivery(t0.Add(15*time.Second), report.StateRunning, 90, report.Delivery{})
@@ -470,7 +470,7 @@ func TestLoad_StateOlderThanTheReporter(t *testing.T) {
 	requireLoad(t, s, v2.ReasonLoadAsPlanned)
 }
 
-// TestLoad_PodGone: what the final report said stays when its pod is gone, before the Job has ended.
+// TestLoad_PodGone: the result of the final report stays when its pod is gone before the Job has ended.
 func TestLoad_PodGone(t *testing.T) {
 	s := polled(t)
 	s.answerWithDelivery(t0.Add(15*time.Second), report.StateRunning, 90, report.Delivery{})
@@ -490,7 +490,7 @@ func TestLoad_PodGone(t *testing.T) {
 	requireLoad(t, s, v2.ReasonLoadCutShort, "a signal ended the master")
 }
 
-// TestLoad_SecondLoad: the time without a request counts from the start of the load that runs.
+// TestLoad_SecondLoad: the time without a request counts from the start of the running load.
 func TestLoad_SecondLoad(t *testing.T) {
 	s := polled(t)
 	s.answerWithDelivery(t0.Add(14*time.Second), report.StateReady, 0, report.Delivery{})

@@ -15,7 +15,7 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/locust/report"
 )
 
-// polled is a running test whose pods have been ready since t0+10s and whose master is asked, but has not answered.
+// polled returns a running test whose pods have been ready since t0+10s and whose master is polled but has not answered.
 func polled(t *testing.T) *fixture {
 	s := created(t)
 	s.obs.Locust = &Locust{}
@@ -28,7 +28,7 @@ func polled(t *testing.T) *fixture {
 	return s
 }
 
-// answer is an answer of the master.
+// answer records a report of the master and derives the status.
 func (s *fixture) answer(at time.Time, workers int32, state report.State, stats report.Stats) Derivation {
 	s.t.Helper()
 	l := *s.obs.Locust
@@ -37,11 +37,11 @@ func (s *fixture) answer(at time.Time, workers int32, state report.State, stats 
 	return s.derive(at)
 }
 
-// failPoll is a question without an answer.
-func (s *fixture) failPoll(at time.Time, trouble string) Derivation {
+// failPoll records a failed poll and derives the status.
+func (s *fixture) failPoll(at time.Time, reason string) Derivation {
 	s.t.Helper()
 	l := *s.obs.Locust
-	l.RecordFailure(trouble, strings.Contains(trouble, "refused"), at)
+	l.RecordFailure(reason, strings.Contains(reason, "refused"), at)
 	s.obs.Locust = &l
 	return s.derive(at)
 }
@@ -57,7 +57,7 @@ func TestWorkers_ReportedByMaster(t *testing.T) {
 	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionTrue, v2.ReasonAllWorkersConnected)
 	assert.Equal(t, "3/3 workers connected", workersMessage(&s.prev))
 
-	// One hangs: its pod is as ready as before.
+	// One is unresponsive: its pod is still ready.
 	d := s.answer(t0.Add(30*time.Second), 2, report.StateRunning, report.Stats{})
 	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionTrue, v2.ReasonAllWorkersConnected, "3/3")
 	assert.Equal(t, heartbeatGracePeriod, d.RequeueAfter, "it may be late with its heartbeat")
@@ -74,7 +74,7 @@ func TestWorkers_Unreachable(t *testing.T) {
 	assert.Zero(t, s.prev.ConnectedWorkers, "the master may still be starting")
 	s.answer(t0.Add(14*time.Second), 3, report.StateRunning, report.Stats{})
 
-	// One lost answer is no news, an old report is not believed.
+	// A single failed poll does not invalidate the report, but an old report is invalid.
 	s.failPoll(t0.Add(19*time.Second), "no answer within 2 s")
 	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionTrue, v2.ReasonAllWorkersConnected)
 	assert.Equal(t, "3/3 workers connected", workersMessage(&s.prev))
@@ -85,7 +85,7 @@ func TestWorkers_Unreachable(t *testing.T) {
 		"3/3 workers connected (counted from the worker Job's ready pods, because Locust's web API cannot be reached: no answer within 2 s)")
 	assert.Empty(t, d.Events)
 
-	// It heals.
+	// The master answers again.
 	s.answer(t0.Add(60*time.Second), 2, report.StateRunning, report.Stats{})
 	s.derive(t0.Add(66 * time.Second))
 	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionFalse, v2.ReasonWorkersMissing)
@@ -114,17 +114,17 @@ func TestWorkers_Loading(t *testing.T) {
 	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionFalse, v2.ReasonWaitingForWorkers, unknown)
 	assert.Equal(t, 15*time.Second, d.RequeueAfter, "if it is not refused again")
 
-	// A first answer that is late.
+	// The first answer is late.
 	d = s.failPoll(t0.Add(44*time.Second), "no answer within 2 s")
 	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionFalse, v2.ReasonWaitingForWorkers, unknown)
 	assert.Equal(t, 11*time.Second, d.RequeueAfter)
 	s.answer(t0.Add(46*time.Second), 1, report.StateReady, report.Stats{})
 	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionFalse, v2.ReasonWaitingForWorkers, "1/3 workers connected")
-	// Once it has answered, a refusal is no start.
+	// After an answer, a refusal does not count as startup.
 	s.failPoll(t0.Add(62*time.Second), "connection refused")
 	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionTrue, v2.ReasonAllWorkersConnected, "counted from", "connection refused")
 
-	// One that never listens: the pods are counted after a minute, and it stays so.
+	// A master that never listens: the pods are counted after a minute, and from then on.
 	s = polled(t)
 	d = s.failPoll(t0.Add(60*time.Second), "connection refused")
 	assert.Equal(t, 10*time.Second, d.RequeueAfter)
@@ -134,7 +134,7 @@ func TestWorkers_Loading(t *testing.T) {
 	s.failPoll(t0.Add(71*time.Second), "connection refused")
 	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionFalse, v2.ReasonWorkersMissing, "2/3 workers connected", "connection refused")
 
-	// It was silent, and the pods were counted: that it refuses now does not bring the unknown back.
+	// The pods were counted because it did not answer: a refusal does not make the number unknown again.
 	s = polled(t)
 	s.failPoll(t0.Add(26*time.Second), "no answer within 2 s")
 	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionTrue, v2.ReasonAllWorkersConnected, "no answer")
@@ -143,7 +143,7 @@ func TestWorkers_Loading(t *testing.T) {
 	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionFalse, v2.ReasonWorkersMissing, "2/3 workers connected", "connection refused")
 }
 
-// TestWorkers_FailedToLoad: a master that ends before it has listened had no workers, whatever their pods say.
+// TestWorkers_FailedToLoad: a master that ends before it has listened had no workers, regardless of their pods.
 func TestWorkers_FailedToLoad(t *testing.T) {
 	s := polled(t)
 	s.failPoll(t0.Add(30*time.Second), "connection refused")
@@ -154,7 +154,7 @@ func TestWorkers_FailedToLoad(t *testing.T) {
 	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionFalse, v2.ReasonWaitingForWorkers,
 		"0/3 workers connected (Locust's web API never answered)")
 
-	// Without a web API that the operator knows of it may end well, and then it had them.
+	// A master without a known web API may succeed, and then it had workers.
 	s = polled(t)
 	s.failPoll(t0.Add(30*time.Second), "connection refused")
 	s.endPod(s.master(), t0.Add(40*time.Second), 0, "")
@@ -164,7 +164,7 @@ func TestWorkers_FailedToLoad(t *testing.T) {
 	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionTrue, v2.ReasonAllWorkersConnected, "counted from")
 }
 
-// TestWorkers_OperatorRestarted: nothing flaps until the master was asked again.
+// TestWorkers_OperatorRestarted: no condition flaps before the next poll.
 func TestWorkers_OperatorRestarted(t *testing.T) {
 	s := polled(t)
 	s.answer(t0.Add(20*time.Second), 2, report.StateReady, report.Stats{})
@@ -174,7 +174,7 @@ func TestWorkers_OperatorRestarted(t *testing.T) {
 	assert.Equal(t, NoChange, Compare(was, &s.prev))
 }
 
-// TestWorkers_QuitAtEnd: at the end the master sends its workers away, which is no loss.
+// TestWorkers_QuitAtEnd: at the end the master ends its workers, which are not lost.
 func TestWorkers_QuitAtEnd(t *testing.T) {
 	s := polled(t)
 	s.answer(t0.Add(20*time.Second), 3, report.StateRunning, report.Stats{})
@@ -184,35 +184,35 @@ func TestWorkers_QuitAtEnd(t *testing.T) {
 	s.answer(t0.Add(31*time.Second), 0, report.StateStopped, report.Stats{})
 	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionTrue, v2.ReasonAllWorkersConnected)
 
-	// However long it takes: the machine may be busy.
+	// Regardless of how long it takes: the machine may be busy.
 	s.derive(t0.Add(44 * time.Second))
 	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionTrue, v2.ReasonAllWorkersConnected)
 	requireCondition(t, &s.prev, v2.ConditionTypePodsHealthy, metav1.ConditionTrue, v2.ReasonPodsHealthy)
 	s.failPoll(t0.Add(80*time.Second), "connection refused")
 	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionTrue, v2.ReasonAllWorkersConnected, "connection refused")
 
-	// A worker that was taken away while the master runs is missing at once.
+	// A worker deleted while the master runs is missing immediately.
 	s = polled(t)
 	s.answer(t0.Add(20*time.Second), 3, report.StateRunning, report.Stats{})
 	s.dropPod(s.worker(2))
 	s.answer(t0.Add(21*time.Second), 2, report.StateRunning, report.Stats{})
 	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionFalse, v2.ReasonWorkersMissing)
 
-	// So is one that was killed, which its master has not noticed.
+	// So is a killed one that its master has not noticed.
 	s = polled(t)
 	s.answer(t0.Add(20*time.Second), 3, report.StateRunning, report.Stats{})
 	s.dropPod(s.worker(2))
 	s.derive(t0.Add(21 * time.Second))
 	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionFalse, v2.ReasonWorkersMissing, "2/3 workers connected")
 
-	// So is one whose place has been taken already.
+	// So is one that has been replaced already.
 	s = polled(t)
 	s.answer(t0.Add(20*time.Second), 3, report.StateRunning, report.Stats{})
 	s.runPod(s.worker(2), t0.Add(38*time.Second))
 	s.answer(t0.Add(40*time.Second), 2, report.StateRunning, report.Stats{})
 	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionFalse, v2.ReasonWorkersMissing)
 
-	// A worker that was taken away while the master waits for autoquit is missing.
+	// A worker deleted while the master waits for autoquit is missing.
 	s = polled(t)
 	s.answer(t0.Add(20*time.Second), 3, report.StateRunning, report.Stats{})
 	s.answer(t0.Add(30*time.Second), 3, report.StateStopped, report.Stats{})
@@ -223,15 +223,15 @@ func TestWorkers_QuitAtEnd(t *testing.T) {
 
 func TestWorkers_FrozenAtEnd(t *testing.T) {
 	for name, tc := range map[string]struct {
-		locust  *Locust
-		message string
-		want    int32
-		words   string
+		locust   *Locust
+		message  string
+		want     int32
+		contains string
 	}{
-		"the reporter's word":        {&Locust{}, finalMessage(true, 3, 100, 0), 3, "3/3 workers connected"},
-		"a snapshot's word":          {&Locust{}, finalMessage(false, 2, 100, 0), 2, "2/3 workers connected"},
-		"the master's last word":     {&Locust{Report: &report.Report{Workers: 2}, At: t0.Add(21 * time.Second)}, "", 2, "2/3 workers connected"},
-		"no report: the pods remain": {&Locust{}, "", 3, "counted from the worker Job's ready pods"},
+		"by the reporter":             {&Locust{}, finalMessage(true, 3, 100, 0), 3, "3/3 workers connected"},
+		"by a snapshot":               {&Locust{}, finalMessage(false, 2, 100, 0), 2, "2/3 workers connected"},
+		"by the master's last report": {&Locust{Report: &report.Report{Workers: 2}, At: t0.Add(21 * time.Second)}, "", 2, "2/3 workers connected"},
+		"no report: the pods remain":  {&Locust{}, "", 3, "counted from the worker Job's ready pods"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := polled(t)
@@ -240,7 +240,7 @@ func TestWorkers_FrozenAtEnd(t *testing.T) {
 			s.endMaster(t0.Add(40*time.Second), 0, tc.message)
 			s.derive(t0.Add(41 * time.Second))
 			assert.Equal(t, tc.want, s.prev.ConnectedWorkers)
-			assert.Contains(t, workersMessage(&s.prev), tc.words)
+			assert.Contains(t, workersMessage(&s.prev), tc.contains)
 		})
 	}
 }
@@ -255,7 +255,7 @@ func TestNextPoll(t *testing.T) {
 		wait   time.Duration
 		ask    bool
 	}{
-		"never asked":     {func(*fixture) {}, now, -time.Hour, true},
+		"never polled":    {func(*fixture) {}, now, -time.Hour, true},
 		"all well":        {func(s *fixture) { s.answer(t0.Add(44*time.Second), 3, report.StateRunning, report.Stats{}) }, t0.Add(46 * time.Second), 3 * time.Second, true},
 		"due":             {func(s *fixture) { s.answer(t0.Add(44*time.Second), 3, report.StateRunning, report.Stats{}) }, t0.Add(49 * time.Second), 0, true},
 		"workers are new": {connected, t0.Add(16 * time.Second), -time.Second, true},
@@ -274,7 +274,7 @@ func TestNextPoll(t *testing.T) {
 			connected(s)
 			s.answer(t0.Add(20*time.Second), 2, report.StateRunning, report.Stats{})
 		}, t0.Add(20 * time.Second), time.Second, true},
-		"a worker hangs": {func(s *fixture) {
+		"a worker is unresponsive": {func(s *fixture) {
 			connected(s)
 			s.answer(t0.Add(20*time.Second), 2, report.StateRunning, report.Stats{})
 		}, t0.Add(50 * time.Second), -25 * time.Second, true},
@@ -335,8 +335,8 @@ func TestNextPoll(t *testing.T) {
 			s.answer(t0.Add(44*time.Second), 3, report.StateStopping, report.Stats{})
 			s.answer(t0.Add(75*time.Second), 3, report.StateStopping, report.Stats{})
 		}, t0.Add(75 * time.Second), 5 * time.Second, true},
-		"not to be asked":         {func(s *fixture) { s.obs.Locust = nil }, now, 0, false},
-		"hopeless":                {func(s *fixture) { s.obs.Locust.Unreachable = true }, now, 0, false},
+		"not polled":              {func(s *fixture) { s.obs.Locust = nil }, now, 0, false},
+		"unreachable":             {func(s *fixture) { s.obs.Locust.Unreachable = true }, now, 0, false},
 		"a Service plays no part": {func(s *fixture) { s.obs.Service = nil }, now, -time.Hour, true},
 		"no address yet":          {func(s *fixture) { s.master().Status.PodIP = "" }, now, 0, false},
 		"no master":               {func(s *fixture) { s.dropPod(s.master()) }, now, 0, false},
@@ -367,7 +367,7 @@ func (s *fixture) endMaster(at time.Time, code int32, message string) {
 	}
 }
 
-// finalMessage is a termination message of the reporter. The load ran from t0+15s to t0+35s.
+// finalMessage returns a termination message of the reporter. The load ran from t0+15s to t0+35s.
 func finalMessage(complete bool, workers, requests, failures int, more ...string) string {
 	extra := ""
 	for _, m := range more {
@@ -388,7 +388,7 @@ func workersMessage(s *v2.LocustTestStatus) string {
 	return ""
 }
 
-// TestRunningMaster: the newest one that runs, whichever comes first in the list.
+// TestRunningMaster: the newest running pod, in any order of the list.
 func TestRunningMaster(t *testing.T) {
 	s := created(t)
 	assert.Nil(t, RunningMaster(&s.obs), "it has not started")

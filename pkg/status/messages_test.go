@@ -32,7 +32,7 @@ func messageOf(s *v2.LocustTestStatus, conditionType string) string {
 	return meta.FindStatusCondition(s.Conditions, conditionType).Message
 }
 
-// TestMessages_Failed: the cause comes first, in one line, and what it was found in stands once.
+// TestMessages_Failed: the first line is the cause, and the details appear once.
 func TestMessages_Failed(t *testing.T) {
 	s := running(t)
 	s.endPod(s.master(), t0.Add(time.Minute), 1, traceback)
@@ -54,7 +54,7 @@ func TestMessages_Failed(t *testing.T) {
 	assert.NotContains(t, d.Events[0].Message, "\n")
 }
 
-// TestMessages_Workers: a worker's crash is reported by its cause alone.
+// TestMessages_Workers: a worker's crash is reported with its cause only.
 func TestMessages_Workers(t *testing.T) {
 	s := created(t)
 	s.runMaster(t0.Add(2 * time.Second))
@@ -68,7 +68,7 @@ func TestMessages_Workers(t *testing.T) {
 	assert.Contains(t, messageOf(&s.prev, v2.ConditionTypeTestCompleted), "unhealthy past the start-up deadline of 5m0s: CrashLoopBackOff: pod shop-worker-0: exited with code 1: ModuleNotFoundError")
 }
 
-// TestMessages_Long: what does not fit into the first line follows it in full, where the detail goes.
+// TestMessages_Long: a shortened first line is followed by its full text in the details.
 func TestMessages_Long(t *testing.T) {
 	s := running(t)
 	s.obs.Failure = &Failure{Message: "spec.master.labels: Invalid value: " + strings.Repeat("x", 300) + ": must not be so long; shorten it", Final: true}
@@ -79,7 +79,7 @@ func TestMessages_Long(t *testing.T) {
 	assert.Equal(t, ready+"\n"+s.obs.Failure.Message, messageOf(&s.prev, v2.ConditionTypeTestCompleted))
 }
 
-// TestMessages_User: a file that the operator's user may not read is a question of the user.
+// TestMessages_User: the remedy for a file that the chosen user may not read is the user.
 func TestMessages_User(t *testing.T) {
 	const denied = "PermissionError: [Errno 13] Permission denied: '/data/users.csv'"
 	s := running(t)

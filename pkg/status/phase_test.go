@@ -64,13 +64,13 @@ func TestGoodRun(t *testing.T) {
 	requireCondition(t, &s.prev, v2.ConditionTypeTestCompleted, metav1.ConditionFalse, v2.ReasonTestInProgress, "Test is running")
 	requireCondition(t, &s.prev, v2.ConditionTypePodsHealthy, metav1.ConditionTrue, v2.ReasonPodsHealthy)
 
-	// The master sends its workers home a moment before it ends itself.
+	// The master ends its workers shortly before itself.
 	end := t0.Add(60 * time.Second)
 	for i := range 3 {
 		s.endPod(s.worker(i), end.Add(-time.Second), 0, "")
 	}
 	for _, phase := range []corev1.PodPhase{corev1.PodRunning, corev1.PodSucceeded} {
-		// The kubelet reports the container's end a moment before the pod's.
+		// The kubelet reports the container's end before the pod's.
 		for i := range 3 {
 			s.worker(i).Status.Phase = phase
 		}
@@ -95,7 +95,7 @@ func TestGoodRun(t *testing.T) {
 	assert.Equal(t, v2.ReasonTestSucceeded, d.Events[0].Reason)
 }
 
-func TestRunning_ADipDoesNotGoBack(t *testing.T) {
+func TestRunning_LowerReadyCountKeepsPhase(t *testing.T) {
 	s := running(t)
 	zero := int32(0)
 	s.obs.MasterJob.Status.Ready = &zero
@@ -149,11 +149,11 @@ func TestTerminal_Absorbs(t *testing.T) {
 	assert.False(t, plan.Creates(), "a terminal test never gets its objects again")
 }
 
-func TestMasterFailed_TellsTheCause(t *testing.T) {
+func TestMasterFailed_ReportsCause(t *testing.T) {
 	end := t0.Add(60 * time.Second)
 	for name, tc := range map[string]struct {
-		change func(s *fixture)
-		words  []string
+		change   func(s *fixture)
+		contains []string
 	}{
 		"exit code and last lines": {func(s *fixture) { s.endPod(s.master(), end, 1, "Traceback\nModuleNotFoundError: no module named x") },
 			[]string{"master exited with code 1", "ModuleNotFoundError"}},
@@ -192,13 +192,13 @@ func TestMasterFailed_TellsTheCause(t *testing.T) {
 			s.derive(end)
 			assert.Equal(t, v2.PhaseFailed, s.prev.Phase)
 			assert.Equal(t, end, s.prev.CompletionTime.Time)
-			requireCondition(t, &s.prev, v2.ConditionTypeTestCompleted, metav1.ConditionTrue, v2.ReasonTestFailed, tc.words...)
-			requireCondition(t, &s.prev, v2.ConditionTypeStalled, metav1.ConditionTrue, v2.ReasonTestFailed, tc.words...)
+			requireCondition(t, &s.prev, v2.ConditionTypeTestCompleted, metav1.ConditionTrue, v2.ReasonTestFailed, tc.contains...)
+			requireCondition(t, &s.prev, v2.ConditionTypeStalled, metav1.ConditionTrue, v2.ReasonTestFailed, tc.contains...)
 		})
 	}
 }
 
-func TestMasterFailed_AtOnceHadNoWorkers(t *testing.T) {
+func TestMasterFailed_ImmediatelyHadNoWorkers(t *testing.T) {
 	s := created(t)
 	for i := range 3 {
 		s.runPod(s.worker(i), t0.Add(9*time.Second))
@@ -247,7 +247,7 @@ func TestStartupDeadline_WithoutAMasterJob(t *testing.T) {
 }
 
 // TestStartupDeadline_ForeignName: a master whose workers cannot be created, because their Job's name has another owner, does
-// not wait for ever.
+// not wait forever.
 func TestStartupDeadline_ForeignName(t *testing.T) {
 	s := created(t)
 	s.runMaster(t0.Add(10 * time.Second))
@@ -267,7 +267,7 @@ func TestStartupDeadline_ForeignName(t *testing.T) {
 	assert.Equal(t, []*batchv1.Job{s.obs.MasterJob}, PlanFor(&s.prev, &s.obs, settings, at.Add(settings.StartupDeadline)).Stop)
 }
 
-func TestMasterFailed_WaitsForThePodsWords(t *testing.T) {
+func TestMasterFailed_WaitsForPodStatus(t *testing.T) {
 	s := running(t)
 	end := t0.Add(60 * time.Second)
 	s.endJob(s.obs.MasterJob, batchv1.JobFailed, end)
@@ -383,7 +383,7 @@ func TestLostMasterJob(t *testing.T) {
 }
 
 // TestLostMasterJob_OldPodStarts: a pod of a master Job that was lost before the run, and that starts while it is being
-// deleted, is not the run of the Job that took its place.
+// deleted, does not belong to the run of the new Job.
 func TestLostMasterJob_OldPodStarts(t *testing.T) {
 	s := created(t)
 	s.obs.MasterJob.UID = "second"
@@ -410,7 +410,7 @@ func TestStartupDeadline(t *testing.T) {
 	d := s.derive(t0.Add(10 * time.Second))
 	requireCondition(t, &s.prev, v2.ConditionTypePodsHealthy, metav1.ConditionFalse, v2.ReasonImagePullError, "no such image nope:1")
 	requireCondition(t, &s.prev, v2.ConditionTypeReady, metav1.ConditionTrue, v2.ReasonResourcesCreated)
-	assert.Positive(t, d.RequeueAfter, "nothing else may tell that the deadline has passed")
+	assert.Positive(t, d.RequeueAfter, "no watch event reports that the deadline has passed")
 
 	s.derive(t0.Add(10*time.Second + settings.StartupDeadline - time.Second))
 	assert.Equal(t, v2.PhasePending, s.prev.Phase)
@@ -420,7 +420,7 @@ func TestStartupDeadline(t *testing.T) {
 	requireCondition(t, &s.prev, v2.ConditionTypePodsHealthy, metav1.ConditionFalse, v2.ReasonImagePullError, "no such image nope:1")
 }
 
-func TestStartupDeadline_HealsBefore(t *testing.T) {
+func TestStartupDeadline_RecoversBefore(t *testing.T) {
 	s := created(t)
 	s.waitPod(s.worker(0), "ErrImagePull", "not found")
 	s.derive(t0.Add(10 * time.Second))

@@ -23,9 +23,9 @@ func warning(uid types.UID, reason, message string, at time.Time) corev1.Event {
 func TestPodsHealthy_Reasons(t *testing.T) {
 	at := t0.Add(20 * time.Second)
 	for name, tc := range map[string]struct {
-		change func(s *fixture)
-		reason string
-		words  []string
+		change   func(s *fixture)
+		reason   string
+		contains []string
 	}{
 		"image":       {func(s *fixture) { s.waitPod(s.worker(0), "ErrImagePull", "manifest unknown") }, v2.ReasonImagePullError, []string{"shop-worker-0", "manifest unknown"}},
 		"bad image":   {func(s *fixture) { s.waitPod(s.master(), "InvalidImageName", "couldn't parse") }, v2.ReasonImagePullError, []string{"couldn't parse"}},
@@ -61,7 +61,7 @@ func TestPodsHealthy_Reasons(t *testing.T) {
 			s := created(t)
 			tc.change(s)
 			d := s.derive(at)
-			requireCondition(t, &s.prev, v2.ConditionTypePodsHealthy, metav1.ConditionFalse, tc.reason, tc.words...)
+			requireCondition(t, &s.prev, v2.ConditionTypePodsHealthy, metav1.ConditionFalse, tc.reason, tc.contains...)
 			require.Len(t, d.Events, 1)
 			assert.Equal(t, corev1.EventTypeWarning, d.Events[0].Type)
 			assert.Equal(t, tc.reason, d.Events[0].Reason)
@@ -87,7 +87,7 @@ func TestPodsHealthy_Ignored(t *testing.T) {
 			s.endPod(s.worker(0), at, 137, "")
 			s.worker(0).Status.Conditions = []corev1.PodCondition{{Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue}}
 		},
-		"a complaint that is long past": func(s *fixture) {
+		"an old Event": func(s *fixture) {
 			s.obs.Pods = nil
 			s.obs.Events = []corev1.Event{warning("shop-worker-uid", "FailedCreate", "x", at.Add(-2*jobEventMaxAge))}
 		},
@@ -111,7 +111,7 @@ func TestPodsHealthy_FixedMountIsIgnored(t *testing.T) {
 	requireCondition(t, &s.prev, v2.ConditionTypePodsHealthy, metav1.ConditionTrue, v2.ReasonPodsStarting)
 }
 
-// TestCrashingWorkers: a worker that dies a moment after its start does not make the status flap.
+// TestCrashingWorkers: a worker that fails soon after its start does not make the status flap.
 func TestCrashingWorkers(t *testing.T) {
 	s := created(t)
 	now := t0.Add(10 * time.Second)
@@ -148,7 +148,7 @@ func TestCrashingWorkers(t *testing.T) {
 	requireCondition(t, &s.prev, v2.ConditionTypePodsHealthy, metav1.ConditionFalse, v2.ReasonCrashLoopBackOff, "SyntaxError")
 	assert.LessOrEqual(t, transitions, 3, "all connected for a moment, then crashing, and no flapping after that")
 
-	// The one that stands ends the blame, whatever is lost later.
+	// A replacement that keeps running clears the problem, whatever is lost later.
 	last := s.pod("worker", 0)
 	last.UID, last.CreationTimestamp = "last", metav1.NewTime(now)
 	s.runPod(last, now)
@@ -161,27 +161,27 @@ func TestCrashingWorkers(t *testing.T) {
 
 func TestFindStuckObjects(t *testing.T) {
 	s := created(t)
-	silence := FindStuckObjects(&s.prev, &s.obs, t0.Add(2*time.Second))
-	assert.Empty(t, silence.UIDs, "a good start is quicker than that")
-	assert.Equal(t, 3*time.Second, silence.RequeueAfter)
+	stuck := FindStuckObjects(&s.prev, &s.obs, t0.Add(2*time.Second))
+	assert.Empty(t, stuck.UIDs, "a normal start is faster")
+	assert.Equal(t, 3*time.Second, stuck.RequeueAfter)
 
-	silence = FindStuckObjects(&s.prev, &s.obs, t0.Add(6*time.Second))
-	assert.Equal(t, []types.UID{"shop-master-0", "shop-worker-0", "shop-worker-1", "shop-worker-2"}, silence.UIDs, "a few pods of each Job tell for all")
-	assert.Zero(t, silence.RequeueAfter, "new Events trigger a reconcile, time alone changes nothing")
+	stuck = FindStuckObjects(&s.prev, &s.obs, t0.Add(6*time.Second))
+	assert.Equal(t, []types.UID{"shop-master-0", "shop-worker-0", "shop-worker-1", "shop-worker-2"}, stuck.UIDs, "a few pods of each Job represent all")
+	assert.Zero(t, stuck.RequeueAfter, "new Events trigger a reconcile, time alone changes nothing")
 	s.obs.Events = []corev1.Event{{Reason: "FailedMount"}}
-	assert.Equal(t, recheckInterval, FindStuckObjects(&s.prev, &s.obs, t0.Add(6*time.Second)).RequeueAfter, "a complaint that passes is one that stays some day")
+	assert.Equal(t, recheckInterval, FindStuckObjects(&s.prev, &s.obs, t0.Add(6*time.Second)).RequeueAfter, "a transient error counts after some time")
 
 	s.obs.Pods = nil
-	silence = FindStuckObjects(&s.prev, &s.obs, t0.Add(6*time.Second))
-	assert.Equal(t, []types.UID{"shop-master-uid", "shop-worker-uid"}, silence.UIDs)
+	stuck = FindStuckObjects(&s.prev, &s.obs, t0.Add(6*time.Second))
+	assert.Equal(t, []types.UID{"shop-master-uid", "shop-worker-uid"}, stuck.UIDs)
 
 	s = running(t)
 	assert.Equal(t, StuckObjects{}, FindStuckObjects(&s.prev, &s.obs, t0.Add(time.Hour)), "no Events are read for a running test")
 
 	s = created(t)
 	s.waitPod(s.master(), "ErrImagePull", "x")
-	silence = FindStuckObjects(&s.prev, &s.obs, t0.Add(6*time.Second))
-	assert.Equal(t, []types.UID{"shop-worker-0", "shop-worker-1", "shop-worker-2"}, silence.UIDs, "the master tells by itself")
+	stuck = FindStuckObjects(&s.prev, &s.obs, t0.Add(6*time.Second))
+	assert.Equal(t, []types.UID{"shop-worker-0", "shop-worker-1", "shop-worker-2"}, stuck.UIDs, "the master's own status shows the problem")
 }
 
 func TestMessage_NamesAFewPodsOnly(t *testing.T) {
@@ -194,7 +194,7 @@ func TestMessage_NamesAFewPodsOnly(t *testing.T) {
 	requireCondition(t, &s.prev, v2.ConditionTypePodsHealthy, metav1.ConditionFalse, v2.ReasonImagePullError, "and 1 more")
 }
 
-// While the master tells who is connected, nothing else asks for the look at which its pods have run for long enough.
+// While the master reports the workers, only this requeue shows when the pods have run for long enough.
 func TestPodsHealthy_ByTimeAlone(t *testing.T) {
 	s := polled(t)
 	young := t0.Add(30 * time.Second)
@@ -231,9 +231,9 @@ func TestIsHealthy(t *testing.T) {
 		"no image":                {container(waiting("ErrImagePull"), corev1.ContainerState{}), false},
 		"running":                 {container(running, corev1.ContainerState{}), true},
 		"running again":           {container(running, ended(0)), false},
-		"ended well":              {container(ended(0), corev1.ContainerState{}), true},
-		"ended badly":             {container(ended(1), corev1.ContainerState{}), false},
-		"initialised badly":       {corev1.PodStatus{InitContainerStatuses: []corev1.ContainerStatus{{State: ended(1)}}}, false},
+		"succeeded":               {container(ended(0), corev1.ContainerState{}), true},
+		"exited nonzero":          {container(ended(1), corev1.ContainerState{}), false},
+		"init failed":             {corev1.PodStatus{InitContainerStatuses: []corev1.ContainerStatus{{State: ended(1)}}}, false},
 		"to be disrupted":         {condition(corev1.DisruptionTarget, corev1.ConditionTrue, ""), false},
 		"not disrupted after all": {condition(corev1.DisruptionTarget, corev1.ConditionFalse, ""), true},
 		"failed":                  {corev1.PodStatus{Phase: corev1.PodFailed}, false},
@@ -245,14 +245,14 @@ func TestIsHealthy(t *testing.T) {
 	assert.False(t, IsHealthy(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{DeletionTimestamp: &now}}), "being deleted")
 }
 
-// TestPodsHealthy_CarriedOverUntilEventsAreRead: an operator that has just started has read none.
+// TestPodsHealthy_CarriedOverUntilEventsAreRead: a new operator has not read any Events.
 func TestPodsHealthy_CarriedOverUntilEventsAreRead(t *testing.T) {
-	complaint := func(s *fixture, at time.Time) {
+	addFailure := func(s *fixture, at time.Time) {
 		s.obs.Events = []corev1.Event{warning("shop-master-0", "FailedMount", `configmap "x" not found`, at)}
 	}
 	restarted := func(t *testing.T) *fixture {
 		s := created(t)
-		complaint(s, t0.Add(10*time.Second))
+		addFailure(s, t0.Add(10*time.Second))
 		s.derive(t0.Add(10 * time.Second))
 		s.obs.Events, s.obs.EventsUnread = nil, true
 		return s
@@ -269,10 +269,10 @@ func TestPodsHealthy_CarriedOverUntilEventsAreRead(t *testing.T) {
 		s := restarted(t)
 		s.derive(t0.Add(20 * time.Second))
 		s.obs.EventsUnread = false
-		complaint(s, t0.Add(10*time.Second))
+		addFailure(s, t0.Add(10*time.Second))
 		assert.Empty(t, s.derive(t0.Add(25*time.Second)).Events)
 		s.derive(t0.Add(11*time.Second + settings.StartupDeadline))
-		assert.Equal(t, v2.PhaseFailed, s.prev.Phase, "the deadline counts from the first complaint")
+		assert.Equal(t, v2.PhaseFailed, s.prev.Phase, "the deadline counts from the first failure Event")
 	})
 	t.Run("fixed meanwhile", func(t *testing.T) {
 		s := restarted(t)
@@ -281,7 +281,7 @@ func TestPodsHealthy_CarriedOverUntilEventsAreRead(t *testing.T) {
 		s.derive(t0.Add(25 * time.Second))
 		requireCondition(t, &s.prev, v2.ConditionTypePodsHealthy, metav1.ConditionTrue, v2.ReasonPodsStarting)
 	})
-	t.Run("nothing hangs any more", func(t *testing.T) {
+	t.Run("nothing is stuck any longer", func(t *testing.T) {
 		s := restarted(t)
 		s.runMaster(t0.Add(20 * time.Second))
 		for i := range 3 {
@@ -331,7 +331,7 @@ func TestPodsHealthy_CarriedOverUntilEventsAreRead(t *testing.T) {
 	})
 }
 
-// TestPodsHealthy_JobEventAge: what the Job controller repeats every minute may be read more seldom.
+// TestPodsHealthy_JobEventAge: Events that the Job controller repeats every minute may be read less often.
 func TestPodsHealthy_JobEventAge(t *testing.T) {
 	s := created(t)
 	s.obs.Pods = nil

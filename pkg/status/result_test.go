@@ -46,7 +46,7 @@ func TestResult_Live(t *testing.T) {
 		Elapsed: &metav1.Duration{Duration: 25 * time.Second}, Duration: &metav1.Duration{Duration: 100 * time.Second},
 	}, s.prev.Progress)
 
-	// No answer: what was known last stays.
+	// A failed poll: the last known values stay.
 	result, progress := s.prev.TestResult, s.prev.Progress
 	s.failPoll(t0.Add(3*time.Minute), "no answer within 2 s")
 	assert.Equal(t, result, s.prev.TestResult)
@@ -91,7 +91,7 @@ func TestResult_AtEnd(t *testing.T) {
 			s := polled(t)
 			s.answer(t0.Add(16*time.Second), 3, report.StateRunning, report.Stats{Requests: 5})
 			s.prev.TestResult.TotalRequests = 5
-			// The last answer has not been written yet.
+			// The status does not contain the last report yet.
 			s.obs.Locust = &Locust{Report: &report.Report{State: tc.state, Workers: 3, Stats: live, Exact: true}, At: t0.Add(39 * time.Second), CountersUnchangedSince: t0.Add(30 * time.Second)}
 			s.endMaster(t0.Add(40*time.Second), 0, tc.message)
 			s.derive(t0.Add(41 * time.Second))
@@ -125,7 +125,7 @@ func TestResult_OperatorAway(t *testing.T) {
 	assert.Equal(t, int32(100), *s.prev.Progress.Percent)
 }
 
-// TestResult_WaitsForThePod: a Job is seen to be complete a moment before its pod.
+// TestResult_WaitsForThePod: a complete Job is observed before its pod has ended.
 func TestResult_WaitsForThePod(t *testing.T) {
 	s := polled(t)
 	s.endJob(s.obs.MasterJob, "Complete", t0.Add(40*time.Second))
@@ -138,7 +138,7 @@ func TestResult_WaitsForThePod(t *testing.T) {
 	assert.True(t, s.prev.TestResult.Final)
 }
 
-// TestResult_DeletedMaster: the report is read while the pod is there, and stays when it has gone.
+// TestResult_DeletedMaster: the report is read while the pod exists, and stays afterwards.
 func TestResult_DeletedMaster(t *testing.T) {
 	s := polled(t)
 	s.answer(t0.Add(20*time.Second), 3, report.StateRunning, report.Stats{Requests: 40})
@@ -157,7 +157,7 @@ func TestResult_DeletedMaster(t *testing.T) {
 	assert.Equal(t, int64(100), s.prev.TestResult.TotalRequests)
 	assert.Equal(t, int32(12), s.prev.Progress.CurrentUsers)
 
-	// The Job is seen to have failed first: the pod has a moment to leave its words.
+	// The failed Job is observed first: the pod still has time to write its report.
 	s = polled(t)
 	s.master().DeletionTimestamp = &at
 	s.endJob(s.obs.MasterJob, "Failed", t0.Add(42*time.Second))
@@ -180,7 +180,7 @@ func TestFailureMessages(t *testing.T) {
 	requireCondition(t, &s.prev, v2.ConditionTypeTestCompleted, metav1.ConditionTrue, v2.ReasonTestFailed, "exited with code 1", "cannot be read")
 }
 
-// answerWithTarget is an answer of a master whose reporter says what Locust aims at.
+// answerWithTarget records a report with Locust's target.
 func (s *fixture) answerWithTarget(at time.Time, state report.State, target *report.Target, stats report.Stats) {
 	s.t.Helper()
 	l := *s.obs.Locust
@@ -189,7 +189,7 @@ func (s *fixture) answerWithTarget(at time.Time, state report.State, target *rep
 	s.derive(at)
 }
 
-// TestTargets_Live: what Locust aims at by its own word, however it was asked for.
+// TestTargets_Live: Locust's own target, however the load was started.
 func TestTargets_Live(t *testing.T) {
 	n := func(n int32) *int32 { return &n }
 	lasting := func(d time.Duration) *time.Duration { return &d }
@@ -201,8 +201,8 @@ func TestTargets_Live(t *testing.T) {
 	}{
 		"no reporter":                     {report.StateRunning, nil, n(4), 100 * time.Second},
 		"no load yet":                     {report.StateReady, &report.Target{Users: n(0)}, n(4), 100 * time.Second},
-		"as the arguments say":            {report.StateSpawning, &report.Target{Users: n(4), RunTime: lasting(100 * time.Second)}, n(4), 100 * time.Second},
-		"asked for in the web UI":         {report.StateRunning, &report.Target{Users: n(6)}, n(6), 0},
+		"as in the arguments":             {report.StateSpawning, &report.Target{Users: n(4), RunTime: lasting(100 * time.Second)}, n(4), 100 * time.Second},
+		"started in the web UI":           {report.StateRunning, &report.Target{Users: n(6)}, n(6), 0},
 		"with a run time from the web UI": {report.StateRunning, &report.Target{Users: n(6), RunTime: lasting(50 * time.Second)}, n(6), 50 * time.Second},
 		"no users any more":               {report.StateRunning, &report.Target{Users: n(0)}, n(0), 0},
 		"users not known":                 {report.StateRunning, &report.Target{RunTime: lasting(100 * time.Second)}, n(4), 100 * time.Second},
@@ -233,7 +233,7 @@ func TestTargets_Live(t *testing.T) {
 	}
 }
 
-// TestTargets_AtEnd: the final report has the last word.
+// TestTargets_AtEnd: the final report takes precedence.
 func TestTargets_AtEnd(t *testing.T) {
 	for name, tc := range map[string]struct {
 		members string
@@ -259,7 +259,7 @@ func TestTargets_AtEnd(t *testing.T) {
 	}
 }
 
-// TestElapsed_EndedLoad: it is bounded by the run time that Locust had, not by that of the arguments.
+// TestElapsed_EndedLoad: it is bounded by the run time of Locust, not by that of the arguments.
 func TestElapsed_EndedLoad(t *testing.T) {
 	s := polled(t)
 	s.obs.Run.Spec.Master.Command += " --run-time 10s"
@@ -269,8 +269,8 @@ func TestElapsed_EndedLoad(t *testing.T) {
 	assert.Equal(t, 40*time.Second, s.prev.Progress.Elapsed.Duration)
 }
 
-// TestResult_ReportFileNotSaved: the load had ended well when Locust could not write its HTML report. The numbers are whole,
-// and the exit code 1 is not that of failed requests.
+// TestResult_ReportFileNotSaved: the load had ended normally when Locust could not write its HTML report. The result is
+// complete, and the exit code 1 is not that of failed requests.
 func TestResult_ReportFileNotSaved(t *testing.T) {
 	s := polled(t)
 	s.obs.Run.Spec.SuccessCriteria = &v2.SuccessCriteria{MaxFailureRatio: "0.5"}

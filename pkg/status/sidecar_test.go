@@ -15,7 +15,7 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
 )
 
-// inject adds a container beside Locust's to all pods, as an admission webhook does.
+// inject adds a container to all pods, as an admission webhook does.
 func (s *fixture) inject(state corev1.ContainerState) {
 	for i := range s.obs.Pods {
 		status := &s.obs.Pods[i].Status
@@ -23,7 +23,7 @@ func (s *fixture) inject(state corev1.ContainerState) {
 	}
 }
 
-// endLocust ends the Locust container of a pod, and nothing else of it.
+// endLocust ends only the Locust container of a pod.
 func (s *fixture) endLocust(pod *corev1.Pod, at time.Time, code int32) {
 	c := mainContainer(pod)
 	c.State = corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
@@ -33,7 +33,7 @@ func (s *fixture) endLocust(pod *corev1.Pod, at time.Time, code int32) {
 
 var runs = corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}
 
-// TestSidecar_NeverEnds: the run ends with Locust, whatever its Jobs say, and then they are stopped.
+// TestSidecar_NeverEnds: the run ends with Locust, regardless of its Jobs, and then they are stopped.
 func TestSidecar_NeverEnds(t *testing.T) {
 	for name, code := range map[string]int32{v2.PhaseSucceeded: 0, v2.PhaseFailed: 1} {
 		t.Run(name, func(t *testing.T) {
@@ -58,7 +58,7 @@ func TestSidecar_NeverEnds(t *testing.T) {
 	}
 }
 
-// TestSidecar_WorkersStay: a worker that goes on after the end is stopped soon, a crashing one at once.
+// TestSidecar_WorkersStay: a worker that keeps running after the end is stopped soon, a crashing one immediately.
 func TestSidecar_WorkersStay(t *testing.T) {
 	s := running(t)
 	end := t0.Add(time.Minute)
@@ -78,7 +78,7 @@ func TestSidecar_WorkersStay(t *testing.T) {
 	assert.Equal(t, []*batchv1.Job{s.obs.WorkerJob}, PlanFor(&s.prev, &s.obs, settings, end).Stop, "its Job would start them again")
 }
 
-// TestSidecar_Fails: the exit code of another container is no failure of the test, at the end or before.
+// TestSidecar_Fails: the exit code of another container does not fail the test, at the end or before.
 func TestSidecar_Fails(t *testing.T) {
 	s := running(t)
 	s.inject(corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 137, Reason: "OOMKilled", FinishedAt: metav1.NewTime(t0.Add(20 * time.Second))}})
@@ -121,7 +121,7 @@ func TestSidecar_NotReady(t *testing.T) {
 	assert.False(t, isReady(s.master()))
 }
 
-// TestSidecar_Native: a native sidecar that crashes keeps Locust from starting, and is no trouble afterwards.
+// TestSidecar_Native: a native sidecar that crashes keeps Locust from starting, and is ignored afterwards.
 func TestSidecar_Native(t *testing.T) {
 	s := created(t)
 	crash := corev1.ContainerStatus{Name: "mesh", State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff"}}}
@@ -133,7 +133,7 @@ func TestSidecar_Native(t *testing.T) {
 	requireCondition(t, &s.prev, v2.ConditionTypePodsHealthy, metav1.ConditionTrue, v2.ReasonPodsStarting)
 }
 
-// TestEndedByItself: what ends because its pod is deleted or evicted has not ended by itself.
+// TestEndedByItself: a container that ends because its pod is deleted or evicted has not ended by itself.
 func TestEndedByItself(t *testing.T) {
 	end := t0.Add(time.Minute)
 	for name, test := range map[string]struct {
@@ -170,7 +170,7 @@ func disruptedAt(at time.Time) func(*corev1.Pod) {
 	}
 }
 
-// TestDeadlineOfOthers: a deadline that a policy sets is not the operator's stop; where it ends the run, the message says so.
+// TestDeadlineOfOthers: a deadline set by a policy is not the operator's stop; if it ends the run, the message reports it.
 func TestDeadlineOfOthers(t *testing.T) {
 	s := running(t)
 	s.obs.MasterJob.Spec.ActiveDeadlineSeconds, s.obs.WorkerJob.Spec.ActiveDeadlineSeconds = ptr.To[int64](86400), ptr.To[int64](86400)
@@ -189,7 +189,7 @@ func TestDeadlineOfOthers(t *testing.T) {
 	requireCondition(t, &s.prev, v2.ConditionTypeTestCompleted, metav1.ConditionTrue, v2.ReasonTestFailed, "activeDeadlineSeconds")
 }
 
-// TestCannotBeCreated: an object that is refused counts like an unhealthy pod.
+// TestCannotBeCreated: an object that cannot be created counts like an unhealthy pod.
 func TestCannotBeCreated(t *testing.T) {
 	s := created(t)
 	s.runMaster(t0.Add(2 * time.Second))

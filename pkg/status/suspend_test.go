@@ -30,7 +30,7 @@ func (s *fixture) suspend(job *batchv1.Job) {
 	s.obs.Pods = kept
 }
 
-// TestSuspended_BeforeTheStart: a queue's pattern. Nothing is wrong, no deadline runs, and the test starts when it is resumed.
+// TestSuspended_BeforeTheStart: as a queue does. No problem is reported, no deadline applies, and the test starts on resume.
 func TestSuspended_BeforeTheStart(t *testing.T) {
 	for name, suspend := range map[string]func(*fixture){
 		"both Jobs": func(s *fixture) { s.suspend(s.obs.MasterJob); s.suspend(s.obs.WorkerJob) },
@@ -99,7 +99,7 @@ func TestSuspended_DuringTheRun(t *testing.T) {
 	assert.Equal(t, map[string]any{"activeDeadlineSeconds": 1, "parallelism": 0}, StopPatch(settings))
 }
 
-// TestSuspended_Unseen: an operator that was away while the Job was suspended and resumed finds another master.
+// TestSuspended_Unseen: an operator that did not run while the Job was suspended and resumed finds another master.
 func TestSuspended_Unseen(t *testing.T) {
 	s := running(t)
 	s.master().Name, s.master().UID = "shop-master-second", types.UID("second")
@@ -118,7 +118,7 @@ func TestSuspended_Unseen(t *testing.T) {
 	assert.Equal(t, "shop-master-x", s.prev.MasterPod)
 }
 
-// TestSuspended_JustStarted: a master that has started is a run, whether or not the phase says so yet.
+// TestSuspended_JustStarted: a master that has started is a run, regardless of the phase.
 func TestSuspended_JustStarted(t *testing.T) {
 	s := created(t)
 	s.runPod(s.master(), t0.Add(2*time.Second)) // the Job does not count it as ready yet
@@ -149,7 +149,7 @@ func TestSuspended_Workers(t *testing.T) {
 	require.Equal(t, v2.PhaseFailed, s.prev.Phase)
 	requireCondition(t, &s.prev, v2.ConditionTypeTestCompleted, metav1.ConditionTrue, v2.ReasonTestFailed, "the worker Job was suspended during the load")
 
-	// All workers are connected, and Locust says that no load has started (autostart: false).
+	// All workers are connected, and Locust reports that no load has started (autostart: false).
 	s = polled(t)
 	s.answer(t0.Add(20*time.Second), 3, report.StateReady, report.Stats{})
 	s.suspend(s.obs.WorkerJob)

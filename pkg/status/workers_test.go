@@ -54,7 +54,7 @@ func TestWorkers_DeletedIsReplaced(t *testing.T) {
 	plan := PlanFor(&s.prev, &s.obs, settings, at.Time)
 	assert.Zero(t, plan.WorkerCompletions, "its Job has not counted it as done; it may still replace it by itself")
 
-	// It exits with code 0: its Job counts it as done.
+	// It exits with code 0: its Job counts it as succeeded.
 	s.dropPod(s.worker(1))
 	s.obs.WorkerJob.Status.CompletedIndexes, s.obs.WorkerJob.Status.Succeeded = "1", 1
 	plan = PlanFor(&s.prev, &s.obs, settings, at.Add(time.Second))
@@ -143,7 +143,7 @@ func TestWorkers_AllDeletedNeedNewJob(t *testing.T) {
 	five := int32(5)
 	s.obs.WorkerJob.Spec.Completions, s.obs.WorkerJob.Spec.Parallelism = &five, &five
 	plan = PlanFor(&s.prev, &s.obs, settings, t0.Add(21*time.Second))
-	assert.True(t, plan.ReplaceWorkerJob, "it was asked to grow, and had just finished")
+	assert.True(t, plan.ReplaceWorkerJob, "its completions were increased when it had just finished")
 }
 
 func TestWorkers_NotReplacedAtEnd(t *testing.T) {
@@ -158,7 +158,7 @@ func TestWorkers_NotReplacedAtEnd(t *testing.T) {
 	s.obs.WorkerJob.Status.CompletedIndexes, s.obs.WorkerJob.Status.Succeeded = "0-3", 4
 	s.endJob(s.obs.WorkerJob, batchv1.JobComplete, t0.Add(20*time.Second))
 	plan := PlanFor(&s.prev, &s.obs, settings, t0.Add(21*time.Second))
-	assert.Equal(t, Plan{}, plan, "one was taken away and replaced, then all were sent home")
+	assert.Equal(t, Plan{}, plan, "one was deleted and replaced, then the master ended all")
 }
 
 func TestWorkers_DeletedAfterFinishAreNotReplaced(t *testing.T) {
@@ -172,7 +172,7 @@ func TestWorkers_DeletedAfterFinishAreNotReplaced(t *testing.T) {
 	assert.Equal(t, Plan{}, PlanFor(&s.prev, &s.obs, settings, t0.Add(21*time.Second)))
 }
 
-// TestWorkers_BoundedReplacement: workers that end again and again do not leave pods without end.
+// TestWorkers_BoundedReplacement: workers that end again and again do not leave an unlimited number of pods.
 func TestWorkers_BoundedReplacement(t *testing.T) {
 	for name, tc := range map[string]struct {
 		replicas, bound int32
@@ -210,7 +210,7 @@ func TestWorkers_BoundedReplacement(t *testing.T) {
 	}
 }
 
-// TestOrphans: a Job deleted through the API without a propagation policy leaves its pods behind, without an owner.
+// TestOrphans: a Job deleted through the API without a propagation policy orphans its pods.
 func TestOrphans(t *testing.T) {
 	s := running(t)
 	s.obs.WorkerJob = nil
@@ -233,7 +233,7 @@ func TestOrphans(t *testing.T) {
 	s.obs.OldOrphans = []corev1.Pod{{ObjectMeta: metav1.ObjectMeta{Name: "old"}}}
 	s.obs.Predecessors = []string{"pod old"}
 	plan = PlanFor(&s.prev, &s.obs, settings, t0)
-	assert.Len(t, plan.Orphans, 1, "or the new test would wait for ever")
+	assert.Len(t, plan.Orphans, 1, "or the new test would wait forever")
 }
 
 func TestPlanDeleted(t *testing.T) {
@@ -287,7 +287,7 @@ func TestPlanEnd(t *testing.T) {
 	s.derive(end)
 	plan := PlanFor(&s.prev, &s.obs, kept, end.Add(time.Second))
 	assert.Equal(t, []*batchv1.Job{s.obs.MasterJob}, plan.Expire)
-	assert.Empty(t, plan.Stop, "workers get a moment to go home")
+	assert.Empty(t, plan.Stop, "workers get a grace period")
 	assert.Equal(t, workerShutdownGracePeriod-time.Second, plan.RequeueAfter)
 	plan = PlanFor(&s.prev, &s.obs, kept, end.Add(workerShutdownGracePeriod))
 	assert.Equal(t, []*batchv1.Job{s.obs.WorkerJob}, plan.Stop, "workers that linger are stopped")
@@ -318,7 +318,7 @@ func TestPlan_RecreatesLostObjects(t *testing.T) {
 	assert.False(t, plan.CreateMaster)
 }
 
-// TestWorkers_Processes: a worker pod with two processes has two workers, by Locust's word and where pods are counted.
+// TestWorkers_Processes: a worker pod with two processes has two workers, as reported by Locust and as counted from pods.
 func TestWorkers_Processes(t *testing.T) {
 	s := newFixture(t)
 	s.obs.Test.Spec.Worker.Command += " --processes 2"
@@ -344,8 +344,8 @@ func TestWorkers_Processes(t *testing.T) {
 	assert.Equal(t, "6/6", s.prev.Workers, "what a locustfile claims is bounded")
 }
 
-// TestWorkers_OfOperator2: pods of the 2.x operator have neither a component nor an index; where Locust is not asked they are
-// counted, and the count is frozen at what it was while the test ran.
+// TestWorkers_OfOperator2: pods of the 2.x operator have neither a component nor an index; if Locust is not polled they are
+// counted, and the number is frozen at its value while the test ran.
 func TestWorkers_OfOperator2(t *testing.T) {
 	s := created(t)
 	s.obs.MasterJob.Spec.Completions, s.obs.WorkerJob.Spec.Completions = nil, nil
