@@ -64,6 +64,9 @@ func dialing(address string) Option {
 	})
 }
 
+// longTimeout is for large responses, which take seconds under the race detector on a busy machine.
+var longTimeout = WithTimeout(time.Minute)
+
 // directTo returns a client that finds the handler at every address.
 func directTo(t *testing.T, handler http.Handler, opts ...Option) *Client {
 	t.Helper()
@@ -250,7 +253,7 @@ func TestStats_Refused(t *testing.T) {
 		"large when packed": {respond(200, zipped(t, bytes.Repeat([]byte(" "), 1<<24)), "Content-Encoding", "gzip"), "the response is not from Locust: the document is not JSON", ErrNotLocust},
 	} {
 		t.Run(name, func(t *testing.T) {
-			for route, client := range map[string]*Client{"direct": directTo(t, row.handler), "proxy": proxyTo(t, row.handler)} {
+			for route, client := range map[string]*Client{"direct": directTo(t, row.handler, longTimeout), "proxy": proxyTo(t, row.handler, longTimeout)} {
 				r, err := client.Stats(t.Context(), shop)
 				assert.Nil(t, r, route)
 				require.Error(t, err, route)
@@ -268,9 +271,9 @@ func TestStats_Refused(t *testing.T) {
 func TestStats_LargestAnswer(t *testing.T) {
 	answer := string(sample(t, "2.47-ready.json"))
 	answer += strings.Repeat(" ", report.MaxResponseBytes-len(answer))
-	_, err := directTo(t, respond(200, answer)).Stats(t.Context(), shop)
+	_, err := directTo(t, respond(200, answer), longTimeout).Stats(t.Context(), shop)
 	require.NoError(t, err)
-	_, err = directTo(t, respond(200, answer+" ")).Stats(t.Context(), shop)
+	_, err = directTo(t, respond(200, answer+" "), longTimeout).Stats(t.Context(), shop)
 	require.ErrorIs(t, err, ErrTooLarge)
 }
 
