@@ -119,8 +119,9 @@ test-unit: ## Run the unit tests, with the race detector if there is a C compile
 	@echo "==> unit tests $(RACE)"
 	@mkdir -p bin/cover
 	@go test $(RACE) -timeout 5m -covermode atomic -coverpkg $(COVERED) -coverprofile bin/cover/unit.out ./... | $(STRIP_COVERAGE)
-	@echo "==> cost of decoding, without the race detector"
+	@echo "==> costs of decoding and polling, without the race detector"
 	@go test ./test/schema
+	@go test -run '^TestPoller_' ./controllers
 
 .PHONY: test-fuzz
 test-fuzz: ## Fuzz each Fuzz function for FUZZTIME

@@ -253,7 +253,7 @@ func TestPoller_HostileNeighbours(t *testing.T) {
 			}
 			responses["honest"] = sampleResponse(t)
 			most := heapGrowth(t, func() {
-				synctest.Test(t, func(t *testing.T) { pollNeighbours(t, m, tc.hostile, tc.namespaces, tc.last, kinds) })
+				synctest.Test(t, func(t *testing.T) { pollNeighbours(t, m, tc.hostile/hostileDivisor, tc.namespaces, tc.last, kinds) })
 			})
 			t.Logf("heap growth %s", most)
 			if tc.hostile <= 100 {

@@ -1,0 +1,5 @@
+//go:build !race
+
+package controllers
+
+const hostileDivisor = 1
