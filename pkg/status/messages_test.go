@@ -65,7 +65,7 @@ func TestMessages_Workers(t *testing.T) {
 	assert.NotContains(t, message, "Traceback")
 	assert.NotContains(t, message, "\n")
 	s.derive(t0.Add(10 * time.Minute))
-	assert.Contains(t, messageOf(&s.prev, v2.ConditionTypeTestCompleted), "unhealthy past the start-up deadline of 5m0s: CrashLoopBackOff: pod shop-worker-0: exited with code 1: ModuleNotFoundError")
+	assert.Contains(t, messageOf(&s.prev, v2.ConditionTypeTestCompleted), "unhealthy past the startup deadline of 5m0s: CrashLoopBackOff: pod shop-worker-0: exited with code 1: ModuleNotFoundError")
 }
 
 // TestMessages_Long: a shortened first line is followed by its full text in the details.

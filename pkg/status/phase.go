@@ -386,7 +386,7 @@ func startupFailed(prev *v2.LocustTestStatus, obs *Observation, settings Setting
 	if since.IsZero() || now.Sub(since) < settings.StartupDeadline {
 		return ""
 	}
-	return fmt.Sprintf("unhealthy past the start-up deadline of %s: %s: %s", settings.StartupDeadline, problem.reason, problem.message)
+	return fmt.Sprintf("unhealthy past the startup deadline of %s: %s: %s", settings.StartupDeadline, problem.reason, problem.message)
 }
 
 // unhealthySince returns when PodsHealthy became False; zero if it is not.

@@ -263,7 +263,7 @@ func TestStartupDeadline_ForeignName(t *testing.T) {
 	require.Equal(t, v2.PhaseRunning, s.prev.Phase)
 	s.derive(at.Add(settings.StartupDeadline))
 	require.Equal(t, v2.PhaseFailed, s.prev.Phase)
-	requireCondition(t, &s.prev, v2.ConditionTypeTestCompleted, metav1.ConditionTrue, v2.ReasonTestFailed, "start-up deadline", "worker Job shop-worker")
+	requireCondition(t, &s.prev, v2.ConditionTypeTestCompleted, metav1.ConditionTrue, v2.ReasonTestFailed, "startup deadline", "worker Job shop-worker")
 	assert.Equal(t, []*batchv1.Job{s.obs.MasterJob}, PlanFor(&s.prev, &s.obs, settings, at.Add(settings.StartupDeadline)).Stop)
 }
 
@@ -416,7 +416,7 @@ func TestStartupDeadline(t *testing.T) {
 	assert.Equal(t, v2.PhasePending, s.prev.Phase)
 	s.derive(t0.Add(10*time.Second + settings.StartupDeadline))
 	assert.Equal(t, v2.PhaseFailed, s.prev.Phase)
-	requireCondition(t, &s.prev, v2.ConditionTypeTestCompleted, metav1.ConditionTrue, v2.ReasonTestFailed, "ImagePullError", "no such image nope:1", "start-up deadline of 5m0s")
+	requireCondition(t, &s.prev, v2.ConditionTypeTestCompleted, metav1.ConditionTrue, v2.ReasonTestFailed, "ImagePullError", "no such image nope:1", "startup deadline of 5m0s")
 	requireCondition(t, &s.prev, v2.ConditionTypePodsHealthy, metav1.ConditionFalse, v2.ReasonImagePullError, "no such image nope:1")
 }
 

@@ -203,7 +203,7 @@ func TestCannotBeCreated(t *testing.T) {
 	assert.Equal(t, settings.StartupDeadline-time.Second, d.RequeueAfter)
 	s.derive(t0.Add(4*time.Second + settings.StartupDeadline))
 	require.Equal(t, v2.PhaseFailed, s.prev.Phase)
-	requireCondition(t, &s.prev, v2.ConditionTypeTestCompleted, metav1.ConditionTrue, v2.ReasonTestFailed, "start-up deadline", "exceeded quota")
+	requireCondition(t, &s.prev, v2.ConditionTypeTestCompleted, metav1.ConditionTrue, v2.ReasonTestFailed, "startup deadline", "exceeded quota")
 	assert.Equal(t, []*batchv1.Job{s.obs.MasterJob}, PlanFor(&s.prev, &s.obs, settings, t0.Add(10*time.Minute)).Stop, "the master does not wait alone")
 
 	// It is created in time.

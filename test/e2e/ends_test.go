@@ -176,7 +176,7 @@ func TestQuotaOnJobs(t *testing.T) {
 	assert.Contains(t, condition(status, v2.ConditionTypePodsHealthy).Message, "exceeded quota: one-job")
 	final := s.untilPhase(test, v2.PhaseFailed)
 	assert.Contains(t, condition(final, v2.ConditionTypeTestCompleted).Message, "exceeded quota: one-job")
-	assert.Contains(t, condition(final, v2.ConditionTypeTestCompleted).Message, "start-up deadline")
+	assert.Contains(t, condition(final, v2.ConditionTypeTestCompleted).Message, "startup deadline")
 	eventually(t, "the master is stopped", func() bool { return len(s.livePods(test, "")) == 0 })
 	if auditLog() != "" {
 		assert.LessOrEqual(t, len(requests(t, s.namespace)), int(time.Since(created).Seconds())+10, "at most one request per second")
