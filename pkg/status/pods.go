@@ -76,13 +76,15 @@ func exitedZero(pod *corev1.Pod) bool {
 }
 
 // endedByItself reports whether Locust has ended before its pod was deleted or disrupted: the exit code of a terminated process
-// may be 0. Within the same second the order is not known.
+// may be 0. Within the same second the order is not known, nor is it with a grace period of 0: when the kubelet has stopped the
+// containers of a deleted pod, it deletes the pod once more without a grace period, and the API server sets that deletion's time
+// (k8s.io/apiserver/pkg/registry/rest/delete.go, BeforeDelete). The Job then shows the outcome.
 func endedByItself(pod *corev1.Pod) bool {
 	finished := finishedAt(pod)
 	if finished.IsZero() {
 		return false
 	}
-	if pod.DeletionTimestamp != nil && (pod.DeletionGracePeriodSeconds == nil || !finished.Before(deletionRequestedAt(pod))) {
+	if pod.DeletionTimestamp != nil && (ptr.Deref(pod.DeletionGracePeriodSeconds, 0) == 0 || !finished.Before(deletionRequestedAt(pod))) {
 		return false
 	}
 	c := podCondition(pod, corev1.DisruptionTarget)

@@ -144,6 +144,7 @@ func TestEndedByItself(t *testing.T) {
 		"deleted before":             {deletedAt(end.Add(-time.Second)), false},
 		"deleted in the same second": {deletedAt(end), false},
 		"deleted after":              {deletedAt(end.Add(time.Second)), true},
+		"deleted by the kubelet":     {deletedByKubeletAt(end.Add(3 * time.Second)), false},
 		"evicted before":             {disruptedAt(end.Add(-time.Second)), false},
 		"evicted after":              {disruptedAt(end.Add(time.Second)), true},
 	} {
@@ -161,6 +162,15 @@ func deletedAt(at time.Time) func(*corev1.Pod) {
 	return func(pod *corev1.Pod) {
 		pod.DeletionGracePeriodSeconds = ptr.To[int64](30)
 		pod.DeletionTimestamp = ptr.To(metav1.NewTime(at.Add(30 * time.Second)))
+	}
+}
+
+// deletedByKubeletAt returns the change of the kubelet, which deletes a pod without a grace period after it has stopped the
+// containers.
+func deletedByKubeletAt(at time.Time) func(*corev1.Pod) {
+	return func(pod *corev1.Pod) {
+		pod.DeletionGracePeriodSeconds = ptr.To[int64](0)
+		pod.DeletionTimestamp = ptr.To(metav1.NewTime(at))
 	}
 }
 
