@@ -92,8 +92,7 @@ func TestWrongWorkerJob(t *testing.T) {
 func TestRefusedDuringRun(t *testing.T) {
 	f := newFixture(t)
 	f.requireWrites("status")
-	f.requireWrites("test-master", "test-master", "test-worker")
-	f.requireWrites("status")
+	f.requireWrites("test-master", "test-master", "test-worker", "status")
 	f.phase()
 	f.test.Status.Phase, f.test.Status.MasterPod = v2.PhaseRunning, "master"
 	started := metav1.Now()

@@ -12,7 +12,6 @@ import (
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/handler"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/metrics"
@@ -78,12 +77,6 @@ func (r *LocustTestReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 	}
 	plan := status.PlanFor(&test.Status, obs, r.Settings, r.Clock.Now())
 	ensured := r.ensure(ctx, test, mem, obs, &plan)
-	if ensured == nil && plan.HasMadeAll(&test.Status, obs) {
-		// Defer the status write to a low-priority reconcile, so that tests still waiting for their Jobs go first.
-		mem.observedBefore = true
-		return ctrl.Result{RequeueAfter: requeueNow, Priority: ptr.To(handler.LowPriority)}, nil
-	}
-
 	derived := status.Derive(test.Status, *obs, r.Settings, r.Clock.Now())
 	refreshIn, err := r.record(ctx, test, mem, &derived)
 	pollIn := r.poll(test, mem, obs, &derived)
@@ -99,9 +92,6 @@ func (r *LocustTestReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 	result.RequeueAfter = due
 	return result, nil
 }
-
-// requeueNow requeues immediately; a zero RequeueAfter would not requeue.
-const requeueNow = time.Nanosecond
 
 // get returns the test with its latest known status, and its state. It returns nil if the test is deleted or being deleted
 // without a foreign finalizer; its objects are garbage-collected.

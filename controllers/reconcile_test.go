@@ -21,7 +21,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
-	"sigs.k8s.io/controller-runtime/pkg/handler"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
@@ -114,15 +113,14 @@ func (f *fixture) requireWrites(want ...string) ctrl.Result {
 }
 
 // The queue keeps the priority of a request that sets none.
-var defaultPriority, lowPriority = ptr.To(0), ptr.To(handler.LowPriority)
+var defaultPriority = ptr.To(0)
 
-func TestReconcile_DefersReadyAfterCreation(t *testing.T) {
+// TestReconcile_ReportsCreationInTheSamePass: once the objects exist, the status says so, so that lost objects can be distinguished from
+// those that were never created.
+func TestReconcile_ReportsCreationInTheSamePass(t *testing.T) {
 	f := newFixture(t)
-	assert.Equal(t, ctrl.Result{RequeueAfter: requeueNow, Priority: defaultPriority}, f.requireWrites("status"))
-	result := f.requireWrites("test-master", "test-master", "test-worker")
-	assert.Equal(t, ctrl.Result{RequeueAfter: requeueNow, Priority: lowPriority}, result, "other tests may wait for their Jobs")
-	assert.Equal(t, v2.ReasonResourcesCreating, f.ready().Reason)
-	assert.Equal(t, defaultPriority, f.requireWrites("status").Priority)
+	assert.Equal(t, ctrl.Result{RequeueAfter: time.Nanosecond, Priority: defaultPriority}, f.requireWrites("status"))
+	assert.Equal(t, defaultPriority, f.requireWrites("test-master", "test-master", "test-worker", "status").Priority)
 	assert.Equal(t, v2.ReasonResourcesCreated, f.ready().Reason)
 }
 
@@ -154,26 +152,33 @@ func TestReconcile_PriorityAfterFailedStatusWrite(t *testing.T) {
 	assert.Equal(t, defaultPriority, result.Priority)
 }
 
-func TestReconcile_ReportsRecreationImmediately(t *testing.T) {
+func TestReconcile_RecreatesLostWorkerJob(t *testing.T) {
 	f := newFixture(t)
 	f.requireWrites("status")
-	f.requireWrites("test-master", "test-master", "test-worker")
+	f.requireWrites("test-master", "test-master", "test-worker", "status")
 	require.NoError(t, f.client.Delete(t.Context(), &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "test-worker"}}))
 	f.restart() // drop the expected writes
-	f.requireWrites("test-worker", "status")
+	f.requireWrites("test-worker")
 	assert.Equal(t, v2.ReasonResourcesCreated, f.ready().Reason)
 }
 
 func TestMasterJobLostBeforeReady(t *testing.T) {
-	for name, started := range map[string]bool{"has not run": false, "may have run": true} {
+	for name, tc := range map[string]struct{ started, restarted bool }{
+		"has not run": {}, "may have run": {started: true}, "is not known to another operator": {restarted: true},
+	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t)
 			f.requireWrites("status")
-			f.restart()
-			f.requireWrites("test-master", "test-master", "test-worker")
+			f.refuses = func(what string) bool { return what == "status" }
+			_, _, err := f.reconcile()
+			require.Error(t, err, "the operator is killed before it reports that the objects exist")
+			f.refuses = func(string) bool { return false }
 			require.NoError(t, f.client.Delete(t.Context(), &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "test-master"}}))
 			f.reconciler.states.getOrCreate(f.test).objects = nil // 5 s later
-			if started {
+			if tc.restarted {
+				f.restart()
+			}
+			if tc.started {
 				pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "master", Labels: map[string]string{
 					resources.LabelTestName: "test", resources.LabelTestUID: "1", resources.LabelPodName: "test-master",
 					resources.LabelComponent: string(resources.RoleMaster),
@@ -185,7 +190,7 @@ func TestMasterJobLostBeforeReady(t *testing.T) {
 			}
 			written, _, err := f.reconcile()
 			require.NoError(t, err)
-			if started {
+			if tc.started || tc.restarted {
 				assert.NotContains(t, written, "test-master", "a load test is never started a second time")
 				assert.Equal(t, v2.ReasonResourcesFailed, f.ready().Reason)
 				return
@@ -215,8 +220,7 @@ func TestMasterJobDeletedAfterItFinished(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t)
 			f.requireWrites("status")
-			f.requireWrites("test-master", "test-master", "test-worker")
-			f.requireWrites("status")
+			f.requireWrites("test-master", "test-master", "test-worker", "status")
 			job := &batchv1.Job{}
 			require.NoError(t, f.client.Get(t.Context(), client.ObjectKey{Namespace: "ns", Name: "test-master"}, job))
 			job.UID = "master-job"

@@ -12,7 +12,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -53,13 +52,11 @@ func (r *LocustTestReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Ma
 	build := ctrl.NewControllerManagedBy(mgr).
 		Named("locusttest").
 		For(&v2.LocustTest{}, builder.WithPredicates(specChanged())).
-		// A deleted Job or Service may have to be recreated; pods are deleted in bursts.
-		Watches(&batchv1.Job{}, enqueueTest(compareJobs, enqueueImmediately)).
-		Watches(&corev1.Service{}, enqueueTest(compareServices, enqueueImmediately)).
-		Watches(&corev1.Pod{}, enqueueTest(comparePods, enqueueBatched)).
+		Watches(&batchv1.Job{}, enqueueTest(changesRun), builder.WithPredicates(changed(sameJob))).
+		Watches(&corev1.Service{}, enqueueTest(always), builder.WithPredicates(changed(sameService))).
+		Watches(&corev1.Pod{}, enqueueTest(endsRun), builder.WithPredicates(changed(samePod))).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: r.Concurrency,
-			UsePriorityQueue:        ptr.To(true), // enqueueTest and Reconcile use several priorities
 			RateLimiter:             r.backOff,
 		})
 	if r.Poller != nil {

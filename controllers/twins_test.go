@@ -128,8 +128,7 @@ func (c *refusingClient) Patch(ctx context.Context, o client.Object, p client.Pa
 func TestEnd_DespiteOtherFailures(t *testing.T) {
 	f := newFixture(t)
 	f.requireWrites("status")
-	f.requireWrites("test-master", "test-master", "test-worker")
-	f.requireWrites("status")
+	f.requireWrites("test-master", "test-master", "test-worker", "status")
 	for _, name := range []string{"a", "b"} {
 		require.NoError(t, f.client.Create(t.Context(), &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: name, Labels: map[string]string{
 			resources.LabelTestName: "test", resources.LabelTestUID: "1", resources.LabelPodName: "test-worker",
@@ -162,8 +161,7 @@ func TestEnd_DespiteOtherFailures(t *testing.T) {
 func TestEnsureFails_PollsContinue(t *testing.T) {
 	f := newFixture(t)
 	f.requireWrites("status")
-	f.requireWrites("test-master", "test-master", "test-worker")
-	f.requireWrites("status")
+	f.requireWrites("test-master", "test-master", "test-worker", "status")
 	job := &batchv1.Job{}
 	require.NoError(t, f.client.Get(t.Context(), client.ObjectKey{Namespace: "ns", Name: "test-master"}, job))
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "master", Labels: map[string]string{

@@ -13,71 +13,51 @@ import (
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/status"
 )
 
-// Requests are delayed, so that one reconcile serves a burst of changes: the pods of a test are created, scheduled, started and
-// ended together. Changes of healthy pods decide nothing, because tests start and end with their Jobs, and counters are written
-// rarely. They are queued at low priority unless the test is due anyway: the queue deduplicates requests and keeps the earliest
-// time and the highest priority.
-const (
-	batchDelay = 200 * time.Millisecond
-	idleDelay  = 5 * time.Second
-)
+// batchPeriod delays reconciles, so that one serves a burst of changes: the pods of a test are created, scheduled, started and
+// ended together. It is the Job controller's syncJobBatchPeriod.
+const batchPeriod = time.Second
 
-// urgency is how soon a change of an object reconciles its test.
-type urgency int
-
-const (
-	enqueueNever urgency = iota
-	enqueueWhenIdle
-	enqueueBatched
-	enqueueImmediately
-)
-
-// enqueueTest enqueues the LocustTest that owns the object. compare decides the delay on updates, gone on deletions. The
-// objects are passed to compare as the cache keeps them.
-func enqueueTest(compare func(was, is client.Object) urgency, gone urgency) handler.Funcs {
+// enqueueTest enqueues the LocustTest that owns the object: immediately if the change may start or end a run, else batched. is
+// is nil on deletion. New objects are batched: the operator has created them itself, or their test is reconciled anyway.
+func enqueueTest(immediate func(was, is client.Object) bool) handler.EventHandler {
 	type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
-	whenIdle := priorityqueue.AddOpts{After: idleDelay, Priority: ptr.To(handler.LowPriority)}
-	enqueue := func(o client.Object, q queue, when urgency) {
+	enqueue := func(o client.Object, q queue, immediately bool) {
 		name := testOf(o)
 		if name == "" {
 			return
 		}
 		request := reconcile.Request{NamespacedName: types.NamespacedName{Namespace: o.GetNamespace(), Name: name}}
-		switch when {
-		case enqueueWhenIdle:
-			q.(priorityqueue.PriorityQueue[reconcile.Request]).AddWithOpts(whenIdle, request)
-		case enqueueBatched:
-			q.AddAfter(request, batchDelay)
-		case enqueueImmediately:
+		if immediately {
 			q.Add(request)
+		} else {
+			q.AddAfter(request, batchPeriod)
 		}
 	}
 	return handler.Funcs{
-		// Objects that the operator created itself, and those of the initial list, need no immediate reconcile. A pod that
-		// appears after a broken watch may have failed already.
-		CreateFunc: func(_ context.Context, e event.CreateEvent, q queue) {
-			when := enqueueWhenIdle
-			if pod, ok := e.Object.(*corev1.Pod); ok && !e.IsInInitialList && !status.IsHealthy(pod) {
-				when = enqueueBatched
-			}
-			enqueue(e.Object, q, when)
-		},
+		CreateFunc: func(_ context.Context, e event.CreateEvent, q queue) { enqueue(e.Object, q, false) },
 		UpdateFunc: func(_ context.Context, e event.UpdateEvent, q queue) {
-			enqueue(e.ObjectNew, q, compare(e.ObjectOld, e.ObjectNew))
+			enqueue(e.ObjectNew, q, immediate(e.ObjectOld, e.ObjectNew))
 			if testOf(e.ObjectOld) != testOf(e.ObjectNew) {
-				enqueue(e.ObjectOld, q, enqueueImmediately) // the previous owner
+				enqueue(e.ObjectOld, q, true) // the previous owner
 			}
 		},
-		DeleteFunc: func(_ context.Context, e event.DeleteEvent, q queue) { enqueue(e.Object, q, gone) },
+		DeleteFunc: func(_ context.Context, e event.DeleteEvent, q queue) { enqueue(e.Object, q, immediate(e.Object, nil)) },
+	}
+}
+
+// changed ignores updates of fields that the cache does not keep.
+func changed[T client.Object](same func(was, is T) bool) predicate.Predicate {
+	return predicate.Funcs{
+		UpdateFunc: func(e event.UpdateEvent) bool { return !same(e.ObjectOld.(T), e.ObjectNew.(T)) },
 	}
 }
 
@@ -91,43 +71,27 @@ func testOf(o client.Object) string {
 	return o.GetLabels()[resources.LabelTestName]
 }
 
-func comparePods(was, is client.Object) urgency {
-	a, b := was.(*corev1.Pod), is.(*corev1.Pod)
-	switch {
-	case samePod(a, b):
-		return enqueueNever
-	case status.EndsRun(a, b):
-		return enqueueImmediately
-	case sameMeta(a, b) && status.IsHealthy(a) && status.IsHealthy(b):
-		return enqueueWhenIdle
-	}
-	return enqueueBatched
+// endsRun reports whether a change of a pod ends a run. Pods are deleted in bursts.
+func endsRun(was, is client.Object) bool {
+	return is != nil && status.EndsRun(was.(*corev1.Pod), is.(*corev1.Pod))
 }
 
-// compareJobs enqueues immediately on changes that start or end a test: conditions, and the first and the last ready pod. If
-// the Job controller does not report ready pods, active pods count.
-func compareJobs(was, is client.Object) urgency {
-	a, b := was.(*batchv1.Job), is.(*batchv1.Job)
-	switch {
-	case sameJob(a, b):
-		return enqueueNever
-	case !sameMeta(a, b) || !slices.Equal(a.Status.Conditions, b.Status.Conditions) || !ptr.Equal(a.Spec.Suspend, b.Spec.Suspend) ||
-		!ptr.Equal(a.Spec.Parallelism, b.Spec.Parallelism):
-		return enqueueImmediately
-	case ready(b) > ready(a) && (ready(a) == 0 || ready(b) == ptr.Deref(b.Spec.Parallelism, 1)):
-		return enqueueImmediately
+// changesRun reports whether a change of a Job may start or end a run: its conditions, its deletion or suspension, and the first
+// and the last ready pod. If the Job controller does not report ready pods, active pods count.
+func changesRun(was, is client.Object) bool {
+	if is == nil {
+		return true
 	}
-	return enqueueWhenIdle
+	a, b := was.(*batchv1.Job), is.(*batchv1.Job)
+	return !sameMeta(a, b) || !slices.Equal(a.Status.Conditions, b.Status.Conditions) ||
+		!ptr.Equal(a.Spec.Suspend, b.Spec.Suspend) || !ptr.Equal(a.Spec.Parallelism, b.Spec.Parallelism) ||
+		ready(b) > ready(a) && (ready(a) == 0 || ready(b) == ptr.Deref(b.Spec.Parallelism, 1))
 }
 
 func ready(job *batchv1.Job) int32 { return ptr.Deref(job.Status.Ready, job.Status.Active) }
 
-func compareServices(was, is client.Object) urgency {
-	if sameMeta(was, is) {
-		return enqueueNever
-	}
-	return enqueueImmediately
-}
+// always is for Services, which change only if another client changes them.
+func always(_, _ client.Object) bool { return true }
 
 // The comparisons list the fields that strip keeps, which is much cheaper than reflection. Immutable fields and the resource
 // version are not compared.
@@ -160,6 +124,8 @@ func sameJob(a, b *batchv1.Job) bool {
 		ptr.Equal(a.Status.StartTime, b.Status.StartTime) && ptr.Equal(a.Status.CompletionTime, b.Status.CompletionTime) &&
 		slices.Equal(a.Status.Conditions, b.Status.Conditions)
 }
+
+func sameService(a, b *corev1.Service) bool { return sameMeta(a, b) }
 
 func sameMeta(a, b client.Object) bool {
 	return a.GetUID() == b.GetUID() && ptr.Equal(a.GetDeletionTimestamp(), b.GetDeletionTimestamp()) &&

@@ -12,9 +12,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/randfill"
@@ -92,32 +92,36 @@ func leaves(path string, v reflect.Value, visit func(path string, change func())
 	})
 }
 
-func testEveryField[T client.Object](t *testing.T, full T, compare func(was, is client.Object) urgency) {
+func testEveryField[T client.Object](t *testing.T, full T, same func(was, is T) bool) {
 	t.Helper()
+	handled := func(was, is T) bool { return changed(same).Update(event.UpdateEvent{ObjectOld: was, ObjectNew: is}) }
 	was := full.DeepCopyObject().(T)
-	assert.Equal(t, enqueueNever, compare(was, full.DeepCopyObject().(T)), "the same")
+	assert.False(t, handled(was, full.DeepCopyObject().(T)), "the same")
 	seen := 0
 	leaves("", reflect.ValueOf(full).Elem(), func(path string, change func()) {
 		seen++
 		change()
 		if ignoredFields[path] {
-			assert.Equal(t, enqueueNever, compare(was, full), path)
+			assert.False(t, handled(was, full), path)
 		} else {
-			assert.NotEqual(t, enqueueNever, compare(was, full), "a change of %s is not noticed", path)
+			assert.True(t, handled(was, full), "a change of %s is not noticed", path)
 		}
 		was = full.DeepCopyObject().(T)
 	})
 	assert.Greater(t, seen, 5, "fields that the cache keeps")
 }
 
-// TestCompare_EveryCachedField: each field that strip keeps must be compared.
-func TestCompare_EveryCachedField(t *testing.T) {
-	t.Run("pod", func(t *testing.T) { testEveryField(t, filled(t, &corev1.Pod{}), comparePods) })
-	t.Run("job", func(t *testing.T) { testEveryField(t, filled(t, &batchv1.Job{}), compareJobs) })
-	t.Run("service", func(t *testing.T) { testEveryField(t, filled(t, &corev1.Service{}), compareServices) })
+// TestChanged_EveryCachedField: each field that strip keeps must be compared.
+func TestChanged_EveryCachedField(t *testing.T) {
+	t.Run("pod", func(t *testing.T) { testEveryField(t, filled(t, &corev1.Pod{}), samePod) })
+	t.Run("job", func(t *testing.T) { testEveryField(t, filled(t, &batchv1.Job{}), sameJob) })
+	t.Run("service", func(t *testing.T) { testEveryField(t, filled(t, &corev1.Service{}), sameService) })
 }
 
-func TestCompareJobs(t *testing.T) {
+// How soon a change is reconciled.
+const ignored, batched, immediately = "ignored", "batched", "immediately"
+
+func TestChangesRun(t *testing.T) {
 	job := func(change func(*batchv1.Job)) *batchv1.Job {
 		j := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Name: "test-master", UID: "1"}}
 		if change != nil {
@@ -127,99 +131,89 @@ func TestCompareJobs(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		was, is *batchv1.Job
-		want    urgency
+		want    string
 	}{
-		"nothing":      {job(nil), job(nil), enqueueNever},
-		"version only": {job(nil), job(func(j *batchv1.Job) { j.ResourceVersion = "2" }), enqueueNever},
+		"nothing":      {job(nil), job(nil), ignored},
+		"version only": {job(nil), job(func(j *batchv1.Job) { j.ResourceVersion = "2" }), ignored},
 		"counters": {
 			job(func(j *batchv1.Job) { j.Status.Ready = ptr.To[int32](0) }),
-			job(func(j *batchv1.Job) { j.Status.Active, j.Status.Ready = 1, ptr.To[int32](0) }), enqueueWhenIdle,
+			job(func(j *batchv1.Job) { j.Status.Active, j.Status.Ready = 1, ptr.To[int32](0) }), batched,
 		},
-		"first active pod without reported ready pods": {job(nil), job(func(j *batchv1.Job) { j.Status.Active = 1 }), enqueueImmediately},
+		"first active pod without reported ready pods": {job(nil), job(func(j *batchv1.Job) { j.Status.Active = 1 }), immediately},
 		"first ready pod": {job(nil), job(func(j *batchv1.Job) {
 			j.Spec.Parallelism, j.Status.Ready = ptr.To[int32](3), ptr.To[int32](1)
-		}), enqueueImmediately},
+		}), immediately},
 		"another ready pod": {
 			job(func(j *batchv1.Job) { j.Spec.Parallelism, j.Status.Ready = ptr.To[int32](3), ptr.To[int32](1) }),
-			job(func(j *batchv1.Job) { j.Spec.Parallelism, j.Status.Ready = ptr.To[int32](3), ptr.To[int32](2) }), enqueueWhenIdle,
+			job(func(j *batchv1.Job) { j.Spec.Parallelism, j.Status.Ready = ptr.To[int32](3), ptr.To[int32](2) }), batched,
 		},
 		"last ready pod": {
 			job(func(j *batchv1.Job) { j.Spec.Parallelism, j.Status.Ready = ptr.To[int32](3), ptr.To[int32](2) }),
-			job(func(j *batchv1.Job) { j.Spec.Parallelism, j.Status.Ready = ptr.To[int32](3), ptr.To[int32](3) }), enqueueImmediately,
+			job(func(j *batchv1.Job) { j.Spec.Parallelism, j.Status.Ready = ptr.To[int32](3), ptr.To[int32](3) }), immediately,
 		},
-		"one ready pod less": {job(func(j *batchv1.Job) { j.Status.Ready = ptr.To[int32](1) }), job(nil), enqueueWhenIdle},
+		"one ready pod less": {job(func(j *batchv1.Job) { j.Status.Ready = ptr.To[int32](1) }), job(nil), batched},
 		"end": {job(nil), job(func(j *batchv1.Job) {
 			j.Status.Conditions = []batchv1.JobCondition{{Type: batchv1.JobComplete, Status: corev1.ConditionTrue}}
-		}), enqueueImmediately},
-		"deletion": {job(nil), job(func(j *batchv1.Job) { j.DeletionTimestamp = &metav1.Time{Time: time.Unix(1, 0)} }), enqueueImmediately},
+		}), immediately},
+		"deletion": {job(nil), job(func(j *batchv1.Job) { j.DeletionTimestamp = &metav1.Time{Time: time.Unix(1, 0)} }), immediately},
 	} {
-		assert.Equal(t, c.want, compareJobs(c.was, c.is), name)
+		got := ignored
+		if changed(sameJob).Update(event.UpdateEvent{ObjectOld: c.was, ObjectNew: c.is}) {
+			got = batched
+			if changesRun(c.was, c.is) {
+				got = immediately
+			}
+		}
+		assert.Equal(t, c.want, got, name)
 	}
+	assert.True(t, changesRun(job(nil), nil), "a deleted Job may have to be recreated")
 }
 
-func TestComparePods(t *testing.T) {
-	fine := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "test-worker-0", UID: "1"}}
-	runs, failed := fine.DeepCopy(), fine.DeepCopy()
-	runs.Status.Phase, failed.Status.Phase = corev1.PodRunning, corev1.PodFailed
-	assert.Equal(t, enqueueNever, comparePods(fine, fine.DeepCopy()))
-	assert.Equal(t, enqueueWhenIdle, comparePods(fine, runs))
-	assert.Equal(t, enqueueBatched, comparePods(runs, failed))
-	assert.Equal(t, enqueueBatched, comparePods(failed, runs), "a recovered pod is reported too")
-	owned := runs.DeepCopy()
+func TestChanged_Pods(t *testing.T) {
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "test-worker-0", UID: "1"}}
+	running := pod.DeepCopy()
+	running.Status.Phase = corev1.PodRunning
+	owned := running.DeepCopy()
 	owned.OwnerReferences = []metav1.OwnerReference{{UID: "2", Controller: ptr.To(true)}}
-	assert.Equal(t, enqueueBatched, comparePods(owned, runs), "an orphan makes unwanted load")
+	assert.True(t, samePod(pod, pod.DeepCopy()))
+	assert.False(t, samePod(pod, running))
+	assert.False(t, samePod(owned, running), "an orphan makes unwanted load")
+	assert.False(t, endsRun(pod, running))
+	assert.False(t, endsRun(running, nil), "pods are deleted in bursts")
 }
 
-// fakeQueue records the requests of a handler.
+// fakeQueue records the delays of a handler's requests.
 type fakeQueue struct {
-	priorityqueue.PriorityQueue[reconcile.Request]
-	delays   map[string]time.Duration
-	whenIdle map[string]bool
+	workqueue.TypedRateLimitingInterface[reconcile.Request]
+	delays map[string]time.Duration
 }
 
 func (q *fakeQueue) Add(r reconcile.Request) { q.delays[r.Name] = 0 }
 
 func (q *fakeQueue) AddAfter(r reconcile.Request, wait time.Duration) { q.delays[r.Name] = wait }
 
-func (q *fakeQueue) AddWithOpts(o priorityqueue.AddOpts, requests ...reconcile.Request) {
-	for _, r := range requests {
-		q.delays[r.Name] = o.After
-		q.whenIdle[r.Name] = ptr.Deref(o.Priority, 0) < 0
-	}
-}
-
 func TestEnqueueTest(t *testing.T) {
-	job := func(owner string) *batchv1.Job {
-		return &batchv1.Job{ObjectMeta: metav1.ObjectMeta{OwnerReferences: []metav1.OwnerReference{
-			{Kind: testKind, Name: owner, UID: types.UID(owner), Controller: ptr.To(true)},
-		}}}
+	job := func(owner string, parallelism int32) *batchv1.Job {
+		return &batchv1.Job{
+			ObjectMeta: metav1.ObjectMeta{OwnerReferences: []metav1.OwnerReference{{Kind: testKind, Name: owner, UID: types.UID(owner), Controller: ptr.To(true)}}},
+			Spec:       batchv1.JobSpec{Parallelism: &parallelism},
+		}
 	}
-	q := &fakeQueue{delays: map[string]time.Duration{}, whenIdle: map[string]bool{}}
-	handle := enqueueTest(compareJobs, enqueueImmediately)
-	handle.UpdateFunc(t.Context(), event.UpdateEvent{ObjectOld: job("a"), ObjectNew: job("b")}, q)
+	q := &fakeQueue{delays: map[string]time.Duration{}}
+	handle := enqueueTest(changesRun)
+	handle.Update(t.Context(), event.UpdateEvent{ObjectOld: job("a", 1), ObjectNew: job("b", 1)}, q)
 	assert.Equal(t, map[string]time.Duration{"a": 0, "b": 0}, q.delays)
 
 	clear(q.delays)
-	handle.UpdateFunc(t.Context(), event.UpdateEvent{ObjectOld: job("a"), ObjectNew: job("a")}, q)
-	assert.Empty(t, q.delays, "nothing has changed")
+	handle.Update(t.Context(), event.UpdateEvent{ObjectOld: job("a", 1), ObjectNew: job("a", 1)}, q)
+	handle.Create(t.Context(), event.CreateEvent{Object: job("b", 1)}, q)
+	handle.Delete(t.Context(), event.DeleteEvent{Object: job("c", 1)}, q)
+	handle.Update(t.Context(), event.UpdateEvent{ObjectOld: job("d", 1), ObjectNew: job("d", 0)}, q)
+	assert.Equal(t, map[string]time.Duration{"a": batchPeriod, "b": batchPeriod, "c": 0, "d": 0}, q.delays)
 
-	handle.CreateFunc(t.Context(), event.CreateEvent{Object: job("a")}, q)
-	handle.DeleteFunc(t.Context(), event.DeleteEvent{Object: job("b")}, q)
-	assert.Equal(t, map[string]time.Duration{"a": idleDelay, "b": 0}, q.delays)
-	assert.Equal(t, map[string]bool{"a": true}, q.whenIdle, "Jobs that decide nothing have low priority")
-
-	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{resources.LabelTestName: "c"}}}
-	enqueueTest(comparePods, enqueueBatched).DeleteFunc(t.Context(), event.DeleteEvent{Object: pod}, q)
-	assert.Equal(t, batchDelay, q.delays["c"])
-
-	created := func(e event.CreateEvent) time.Duration {
-		enqueueTest(comparePods, enqueueBatched).CreateFunc(t.Context(), e, q)
-		return q.delays["c"]
-	}
-	assert.Equal(t, idleDelay, created(event.CreateEvent{Object: pod}))
-	pod.Status.Phase = corev1.PodFailed
-	assert.Equal(t, batchDelay, created(event.CreateEvent{Object: pod}), "the watch was broken when it failed")
-	assert.Equal(t, idleDelay, created(event.CreateEvent{Object: pod, IsInInitialList: true}), "its test is reconciled anyway")
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{resources.LabelTestName: "e"}}}
+	enqueueTest(endsRun).Delete(t.Context(), event.DeleteEvent{Object: pod}, q)
+	assert.Equal(t, batchPeriod, q.delays["e"])
 }
 
 func TestTestOf(t *testing.T) {

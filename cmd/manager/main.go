@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"flag"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"runtime"
@@ -17,7 +16,6 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
@@ -29,7 +27,6 @@ import (
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/controllers"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/config"
-	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/gather"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/locust"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/metrics"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/serverclock"
@@ -175,21 +172,6 @@ func authFilter(cluster *rest.Config, client *http.Client) (metricsserver.Filter
 	}, nil
 }
 
-// watchInterval is the minimum time between reads of a busy watch connection. It delays statuses by at most a tenth of a second
-// and saves up to a fifth of the operator's CPU time.
-const watchInterval = 100 * time.Millisecond
-
-// newCache returns a cache with its own connection, so that delayed reads affect no other requests.
-func newCache(cluster *rest.Config, options cache.Options) (cache.Cache, error) {
-	cluster, options.HTTPClient = rest.CopyConfig(cluster), nil
-	dial := cluster.Dial
-	if dial == nil {
-		dial = (&net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}).DialContext
-	}
-	cluster.Dial = gather.Every(watchInterval, dial)
-	return cache.New(cluster, options)
-}
-
 func newManager(settings *config.Config, webhooks ctrlwebhook.Server, now *serverclock.Clock) (ctrl.Manager, error) {
 	// Reuse client-go's scheme, which is in memory anyway.
 	scheme := clientgoscheme.Scheme
@@ -218,7 +200,6 @@ func newManager(settings *config.Config, webhooks ctrlwebhook.Server, now *serve
 	mgr, err := ctrl.NewManager(cluster, ctrl.Options{
 		Scheme:                        scheme,
 		Cache:                         controllers.CacheOptions(settings.WatchNamespaces),
-		NewCache:                      newCache,
 		Metrics:                       serving,
 		HealthProbeBindAddress:        settings.ProbeAddress,
 		PprofBindAddress:              settings.PprofAddress,

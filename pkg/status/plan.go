@@ -53,15 +53,6 @@ type Plan struct {
 // Creates reports whether the plan creates an object.
 func (p *Plan) Creates() bool { return p.CreateService || p.CreateMaster || p.CreateWorker }
 
-// HasMadeAll reports whether the executed plan has created all objects of a test that had none, so that the status has no other
-// change than their existence.
-func (p *Plan) HasMadeAll(prev *v2.LocustTestStatus, obs *Observation) bool {
-	ready := meta.FindStatusCondition(prev.Conditions, v2.ConditionTypeReady)
-	return p.CreateService && p.CreateMaster && p.CreateWorker &&
-		obs.Service != nil && obs.MasterJob != nil && obs.WorkerJob != nil && obs.Failure == nil &&
-		ready != nil && ready.Reason == v2.ReasonResourcesCreating
-}
-
 // PlanFor returns the changes to the test's objects.
 //
 // The plan is empty before the first status: the status is written before the objects are created, so that missing objects can be

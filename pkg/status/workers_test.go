@@ -247,34 +247,6 @@ func TestCompletedIndexes(t *testing.T) {
 	}
 }
 
-func TestPlan_HasMadeAll(t *testing.T) {
-	for name, c := range map[string]struct {
-		change func(prev *v2.LocustTestStatus, p *Plan, obs *Observation)
-		want   bool
-	}{
-		"all were made":           {func(*v2.LocustTestStatus, *Plan, *Observation) {}, true},
-		"the Service was there":   {func(_ *v2.LocustTestStatus, p *Plan, _ *Observation) { p.CreateService = false }, false},
-		"the master was there":    {func(_ *v2.LocustTestStatus, p *Plan, _ *Observation) { p.CreateMaster = false }, false},
-		"the workers were there":  {func(_ *v2.LocustTestStatus, p *Plan, _ *Observation) { p.CreateWorker = false }, false},
-		"the Service is missing":  {func(_ *v2.LocustTestStatus, _ *Plan, obs *Observation) { obs.Service = nil }, false},
-		"the master is missing":   {func(_ *v2.LocustTestStatus, _ *Plan, obs *Observation) { obs.MasterJob = nil }, false},
-		"the workers are missing": {func(_ *v2.LocustTestStatus, _ *Plan, obs *Observation) { obs.WorkerJob = nil }, false},
-		"something failed":        {func(_ *v2.LocustTestStatus, _ *Plan, obs *Observation) { obs.Failure = &Failure{} }, false},
-		"a failure is fixed": {func(prev *v2.LocustTestStatus, _ *Plan, _ *Observation) {
-			prev.Conditions[0].Reason = v2.ReasonResourcesFailed
-		}, false},
-		"before the first status": {func(prev *v2.LocustTestStatus, _ *Plan, _ *Observation) { prev.Conditions = nil }, false},
-	} {
-		t.Run(name, func(t *testing.T) {
-			prev := &v2.LocustTestStatus{Conditions: []metav1.Condition{{Type: v2.ConditionTypeReady, Reason: v2.ReasonResourcesCreating}}}
-			plan := &Plan{CreateService: true, CreateMaster: true, CreateWorker: true}
-			obs := &Observation{Service: &corev1.Service{}, MasterJob: &batchv1.Job{}, WorkerJob: &batchv1.Job{}}
-			c.change(prev, plan, obs)
-			assert.Equal(t, c.want, plan.HasMadeAll(prev, obs))
-		})
-	}
-}
-
 func TestPlanEnd(t *testing.T) {
 	ttl := 30 * time.Second
 	kept := settings
