@@ -75,34 +75,48 @@ func (r *LocustTestReconciler) observeEvents(test *v2.LocustTest, mem *testState
 	if r.eventReader == nil {
 		return
 	}
-	stuck := status.FindStuckObjects(&test.Status, obs, r.Clock.Now())
-	known := r.eventReader.latest(client.ObjectKeyFromObject(test), stuck.UIDs)
-	mem.eventsKnown = mem.eventsKnown || len(stuck.UIDs) == 0 || !known.at.IsZero()
+	known := r.eventReader.latest(client.ObjectKeyFromObject(test))
+	mem.eventsKnown = mem.eventsKnown || !known.at.IsZero()
 	obs.Events, obs.EventsAt, obs.EventsUnread = known.events, known.at, !mem.eventsKnown
 }
 
-// latest returns the Events of the stuck objects of a test, as last read. It starts reading them in the background, until it is
-// called without objects.
-func (x *eventReader) latest(test types.NamespacedName, objects []types.UID) eventSnapshot {
+// readEventsFor starts reading the Events of stuck objects in the background, or stops it if there are none.
+func (r *LocustTestReconciler) readEventsFor(test *v2.LocustTest, mem *testState, objects []types.UID) {
+	if r.eventReader == nil {
+		return
+	}
+	mem.eventsKnown = mem.eventsKnown || len(objects) == 0
+	r.eventReader.request(client.ObjectKeyFromObject(test), objects)
+}
+
+// latest returns the Events of the stuck objects of a test, as last read.
+func (x *eventReader) latest(test types.NamespacedName) eventSnapshot {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if stuck := x.stuck[test.Namespace][test.Name]; stuck != nil {
+		return stuck.snapshot
+	}
+	return eventSnapshot{}
+}
+
+// request reads the Events of the stuck objects of a test in the background, until it is called without objects.
+func (x *eventReader) request(test types.NamespacedName, objects []types.UID) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	tests := x.stuck[test.Namespace]
 	if len(objects) == 0 {
 		delete(tests, test.Name)
-		return eventSnapshot{}
+		return
 	}
 	if tests == nil {
 		tests = map[string]*stuckTest{}
 		x.stuck[test.Namespace] = tests
 		go x.follow(test.Namespace)
 	}
-	stuck := tests[test.Name]
-	if stuck == nil {
-		stuck = &stuckTest{}
-		tests[test.Name] = stuck
+	if tests[test.Name] == nil {
+		tests[test.Name] = &stuckTest{}
 	}
-	stuck.objects = objects
-	return stuck.snapshot
+	tests[test.Name].objects = objects
 }
 
 // follow reads the Events of a namespace until it has no stuck objects.

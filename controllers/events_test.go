@@ -99,6 +99,12 @@ func eventOf(object types.UID, kind, reason string) corev1.Event {
 	}
 }
 
+// requestAndGet is what a reconcile does: it requests the Events of objects and returns those read last.
+func (x *eventReader) requestAndGet(test types.NamespacedName, objects []types.UID) eventSnapshot {
+	x.request(test, objects)
+	return x.latest(test)
+}
+
 // withEventReader runs a test with an eventReader and its API server. enqueued returns the tests enqueued since its last call.
 func withEventReader(t *testing.T, run func(t *testing.T, s *eventServer, x *eventReader, enqueued func() []string)) {
 	t.Helper()
@@ -148,16 +154,16 @@ func TestEventReader_ReportsNewEvents(t *testing.T) {
 			eventOf("pod-2", corev1.EventTypeWarning, "FailedScheduling"), eventOf("pod-2", corev1.EventTypeNormal, "Pulling"),
 		}
 		one, two := []types.UID{"pod-1"}, []types.UID{"pod-2"}
-		assert.Zero(t, x.latest(named("one"), one), "not read yet, and the call does not block")
-		assert.Zero(t, x.latest(named("two"), two))
+		assert.Zero(t, x.requestAndGet(named("one"), one), "not read yet, and the call does not block")
+		assert.Zero(t, x.requestAndGet(named("two"), two))
 		assert.Equal(t, []string{"one"}, enqueued())
 		assert.Equal(t, []string{warnings, normal}, s.requests(), "shared by all tests")
-		assert.Equal(t, map[types.UID][]string{"pod-1": {"FailedMount", "Pulling"}}, x.latest(named("one"), one).reasons(), "failure and progress Events, from all pages")
+		assert.Equal(t, map[types.UID][]string{"pod-1": {"FailedMount", "Pulling"}}, x.requestAndGet(named("one"), one).reasons(), "failure and progress Events, from all pages")
 
 		time.Sleep(eventsInterval)
 		assert.Empty(t, enqueued(), "no new Events")
 		assert.Len(t, s.requests(), 4)
-		assert.Equal(t, eventSnapshot{at: time.Now()}, x.latest(named("two"), two), "FailedScheduling is ignored")
+		assert.Equal(t, eventSnapshot{at: time.Now()}, x.requestAndGet(named("two"), two), "FailedScheduling is ignored")
 
 		s.update(func() { s.events[2].ResourceVersion = "2" })
 		time.Sleep(eventsInterval)
@@ -165,15 +171,15 @@ func TestEventReader_ReportsNewEvents(t *testing.T) {
 
 		s.update(func() { s.events = append(s.events, eventOf("pod-3", corev1.EventTypeWarning, "FailedMount")) })
 		one = append(one, "pod-3")
-		assert.Len(t, x.latest(named("one"), one).reasons(), 1, "as last read")
+		assert.Len(t, x.requestAndGet(named("one"), one).reasons(), 1, "as last read")
 		time.Sleep(eventsInterval)
 		assert.Equal(t, []string{"one"}, enqueued())
-		assert.Len(t, x.latest(named("one"), one).reasons(), 2)
+		assert.Len(t, x.requestAndGet(named("one"), one).reasons(), 2)
 
 		s.update(func() { s.events = nil })
 		time.Sleep(eventsInterval)
 		assert.Equal(t, []string{"one"}, enqueued(), "the Events expired")
-		assert.Empty(t, x.latest(named("one"), one).events)
+		assert.Empty(t, x.requestAndGet(named("one"), one).events)
 		before := len(s.requests())
 		time.Sleep(eventsInterval)
 		assert.Empty(t, enqueued())
@@ -185,30 +191,30 @@ func TestEventReader_ReportsNewEvents(t *testing.T) {
 func TestEventReader_TestAddedDuringRead(t *testing.T) {
 	withEventReader(t, func(t *testing.T, s *eventServer, x *eventReader, enqueued func() []string) {
 		s.latency = time.Second
-		x.latest(named("one"), []types.UID{"pod-1"})
+		x.requestAndGet(named("one"), []types.UID{"pod-1"})
 		time.Sleep(s.latency / 2)
-		assert.Zero(t, x.latest(named("two"), []types.UID{"pod-2"}))
+		assert.Zero(t, x.requestAndGet(named("two"), []types.UID{"pod-2"}))
 		time.Sleep(s.latency / 2)
 		synctest.Wait()
-		assert.NotZero(t, x.latest(named("one"), []types.UID{"pod-1"}))
-		assert.Zero(t, x.latest(named("two"), []types.UID{"pod-2"}))
+		assert.NotZero(t, x.requestAndGet(named("one"), []types.UID{"pod-1"}))
+		assert.Zero(t, x.requestAndGet(named("two"), []types.UID{"pod-2"}))
 		time.Sleep(eventsIdleFactor*s.latency + s.latency)
 		assert.Empty(t, enqueued(), "no Events of either")
-		assert.NotZero(t, x.latest(named("two"), []types.UID{"pod-2"}))
+		assert.NotZero(t, x.requestAndGet(named("two"), []types.UID{"pod-2"}))
 	})
 }
 
 func TestEventReader_StopsWithoutStuckObjects(t *testing.T) {
 	withEventReader(t, func(t *testing.T, s *eventServer, x *eventReader, enqueued func() []string) {
-		x.latest(named("one"), []types.UID{"pod-1"})
+		x.requestAndGet(named("one"), []types.UID{"pod-1"})
 		enqueued()
-		x.latest(named("one"), nil)
+		x.requestAndGet(named("one"), nil)
 		time.Sleep(time.Hour)
 		assert.Empty(t, enqueued())
 		assert.Len(t, s.requests(), 1, "no requests without stuck objects")
 		assert.Empty(t, x.stuck)
 
-		assert.Zero(t, x.latest(named("one"), []types.UID{"pod-1"}), "nothing is kept, because it may be another test of the same name")
+		assert.Zero(t, x.requestAndGet(named("one"), []types.UID{"pod-1"}), "nothing is kept, because it may be another test of the same name")
 		enqueued()
 		assert.Len(t, s.requests(), 2)
 	})
@@ -221,7 +227,7 @@ func TestEventReader_BacksOff(t *testing.T) {
 		s.events = []corev1.Event{eventOf("pod-1", corev1.EventTypeWarning, "FailedMount")}
 		began := time.Now()
 		for range 1000 {
-			x.latest(named("one"), []types.UID{"pod-1"})
+			x.requestAndGet(named("one"), []types.UID{"pod-1"})
 		}
 		assert.Zero(t, time.Since(began))
 		time.Sleep(12 * time.Second)
@@ -244,7 +250,7 @@ func TestEventReader_ManyTests(t *testing.T) {
 			s.events = append(s.events, eventOf(pod(i), corev1.EventTypeWarning, "FailedMount"))
 		}
 		for i := range 300 {
-			x.latest(named(fmt.Sprint("test-", i)), []types.UID{pod(i)})
+			x.request(named(fmt.Sprint("test-", i)), []types.UID{pod(i)})
 		}
 		names := enqueued()
 		time.Sleep(eventsInterval) // some were added during the first read
@@ -257,9 +263,9 @@ func TestEventReader_ManyTests(t *testing.T) {
 func TestEventReader_Flapping(t *testing.T) {
 	withEventReader(t, func(t *testing.T, s *eventServer, x *eventReader, enqueued func() []string) {
 		for range 10 {
-			x.latest(named("one"), []types.UID{"pod-1"})
+			x.requestAndGet(named("one"), []types.UID{"pod-1"})
 			enqueued()
-			x.latest(named("one"), nil)
+			x.requestAndGet(named("one"), nil)
 			time.Sleep(eventsInterval / 20)
 		}
 		assert.Len(t, s.requests(), 1)
@@ -269,17 +275,17 @@ func TestEventReader_Flapping(t *testing.T) {
 func TestEventReader_KeepsLastResult(t *testing.T) {
 	withEventReader(t, func(t *testing.T, s *eventServer, x *eventReader, enqueued func() []string) {
 		s.events = []corev1.Event{eventOf("pod-1", corev1.EventTypeWarning, "FailedMount")}
-		x.latest(named("one"), []types.UID{"pod-1"})
+		x.requestAndGet(named("one"), []types.UID{"pod-1"})
 		require.Equal(t, []string{"one"}, enqueued())
-		known := x.latest(named("one"), []types.UID{"pod-1"})
+		known := x.requestAndGet(named("one"), []types.UID{"pod-1"})
 		s.update(func() { s.err = errors.New("unavailable") })
 		time.Sleep(time.Minute)
 		assert.Empty(t, enqueued())
-		assert.Equal(t, known, x.latest(named("one"), []types.UID{"pod-1"}))
+		assert.Equal(t, known, x.requestAndGet(named("one"), []types.UID{"pod-1"}))
 		s.update(func() { s.err, s.latency = nil, time.Hour })
 		time.Sleep(10 * time.Minute)
 		assert.Empty(t, enqueued())
-		assert.Equal(t, known, x.latest(named("one"), []types.UID{"pod-1"}))
+		assert.Equal(t, known, x.requestAndGet(named("one"), []types.UID{"pod-1"}))
 		s.update(func() { s.latency, s.events = 0, nil })
 		time.Sleep(10 * time.Minute)
 		assert.Equal(t, []string{"one"}, enqueued(), "reads continue")
@@ -289,7 +295,7 @@ func TestEventReader_KeepsLastResult(t *testing.T) {
 func TestEventReader_StopsWithManager(t *testing.T) {
 	withEventReader(t, func(t *testing.T, s *eventServer, x *eventReader, _ func() []string) {
 		s.latency = time.Hour
-		x.latest(named("one"), []types.UID{"pod-1"})
+		x.requestAndGet(named("one"), []types.UID{"pod-1"})
 		ctx, stop := context.WithCancel(t.Context())
 		time.AfterFunc(time.Second, stop)
 		require.NoError(t, x.trigger.Start(ctx))

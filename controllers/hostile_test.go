@@ -153,7 +153,7 @@ type polledTest struct {
 func newPolledTest(namespace, kind, name string) *polledTest {
 	job := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Name: name + "-master", UID: "job"}}
 	started := metav1.NewTime(time.Now().Add(-time.Hour))
-	return &polledTest{
+	p := &polledTest{
 		test:      v2.LocustTest{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace}},
 		status:    v2.LocustTestStatus{Phase: v2.PhaseRunning},
 		triggered: make(chan struct{}, 1),
@@ -171,6 +171,8 @@ func newPolledTest(namespace, kind, name string) *polledTest {
 			}},
 		},
 	}
+	p.obs.Test = &p.test
+	return p
 }
 
 // reconcile polls if a poll is due, and returns how long to wait; zero until the response.
@@ -179,9 +181,9 @@ func (p *polledTest) reconcile(poller *Poller) time.Duration {
 	known := p.poll.known
 	p.poll.mu.Unlock()
 	p.obs.Locust = &known
-	wait, _ := status.NextPoll(&p.status, &p.obs, status.Settings{PollInterval: pollInterval}, time.Now())
+	derived := status.Derive(p.status, p.obs, status.Settings{PollInterval: pollInterval}, time.Now())
 	p.poll.setTarget(targetOf(&p.test, &p.obs))
-	return poller.schedule(&p.poll, &p.test, wait)
+	return poller.schedule(&p.poll, &p.test, derived.PollIn)
 }
 
 // run polls the tests until ctx ends.

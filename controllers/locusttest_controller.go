@@ -76,6 +76,7 @@ func (r *LocustTestReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 		return result, first(r.ensure(ctx, test, mem, obs, &plan), r.removeCleanupFinalizer(ctx, test))
 	}
 	plan := status.PlanFor(&test.Status, obs, r.Settings, r.Clock.Now())
+	r.readEventsFor(test, mem, plan.EventsFor)
 	ensured := r.ensure(ctx, test, mem, obs, &plan)
 	derived := status.Derive(test.Status, *obs, r.Settings, r.Clock.Now())
 	refreshIn, err := r.record(ctx, test, mem, &derived)
@@ -103,7 +104,7 @@ func (r *LocustTestReconciler) get(ctx context.Context, req ctrl.Request) (*v2.L
 			r.states.forget(req.NamespacedName)
 			r.Metrics.Tests.Forget(req.Namespace, req.Name)
 			if r.eventReader != nil {
-				r.eventReader.latest(req.NamespacedName, nil)
+				r.eventReader.request(req.NamespacedName, nil)
 			}
 		}
 		return nil, nil, client.IgnoreNotFound(err)

@@ -76,13 +76,12 @@ func (r *LocustTestReconciler) observeLocust(test *v2.LocustTest, mem *testState
 
 // poll starts a poll if one is due and returns the time until the next; zero if the result will trigger the reconcile.
 func (r *LocustTestReconciler) poll(test *v2.LocustTest, mem *testState, obs *status.Observation, derived *status.Derivation) time.Duration {
-	wait, wanted := status.NextPoll(&derived.Status, obs, r.Settings, r.Clock.Now())
-	if !wanted {
+	if !derived.Poll {
 		mem.poll.setTarget(locust.Target{})
 		return 0
 	}
 	mem.poll.setTarget(targetOf(test, obs))
-	return r.Poller.schedule(&mem.poll, test, wait)
+	return r.Poller.schedule(&mem.poll, test, derived.PollIn)
 }
 
 // setTarget sets the address of the master. A queued poll uses it too, because its old address may belong to another pod by

@@ -564,6 +564,16 @@ type Progress struct {
 	Percent *int32 `json:"percent,omitempty"`
 }
 
+// Sources of the number of connected workers.
+const (
+	// WorkersSourceWebAPI is the web API of Locust's master.
+	WorkersSourceWebAPI = "WebAPI"
+	// WorkersSourceReporter is the termination message of the master's container.
+	WorkersSourceReporter = "Reporter"
+	// WorkersSourceReadyPods are the ready pods of the worker Job.
+	WorkersSourceReadyPods = "ReadyPods"
+)
+
 // Sources of a test result.
 const (
 	// ResultSourceWebAPI is the web API of Locust's master.
@@ -703,11 +713,17 @@ type LocustTestStatus struct {
 	// +optional
 	ExpectedWorkers int32 `json:"expectedWorkers,omitempty"`
 
-	// ConnectedWorkers is the number of workers connected to the master; the message of the condition
-	// WorkersConnected names the source of the number. Frozen at the end of the test.
+	// ConnectedWorkers is the number of workers connected to the master; connectedWorkersSource is the source of the
+	// number. Frozen at the end of the test.
 	// +operator-sdk:csv:customresourcedefinitions:type=status
 	// +optional
 	ConnectedWorkers int32 `json:"connectedWorkers,omitempty"`
+
+	// ConnectedWorkersSource is the source of connectedWorkers: WebAPI, Reporter, or ReadyPods, which counts the pods that
+	// are ready while the master cannot be asked. Absent until the number is known.
+	// +operator-sdk:csv:customresourcedefinitions:type=status
+	// +optional
+	ConnectedWorkersSource string `json:"connectedWorkersSource,omitempty"`
 
 	// Workers is connectedWorkers/expectedWorkers as text, for example "8/10". For display only.
 	// +operator-sdk:csv:customresourcedefinitions:type=status

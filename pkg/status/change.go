@@ -33,7 +33,7 @@ func Compare(prev, next *v2.LocustTestStatus) Change {
 // withoutVolatileFields returns a copy of the status without the fields whose change is only a Refresh.
 func withoutVolatileFields(s *v2.LocustTestStatus) *v2.LocustTestStatus {
 	e := s.DeepCopy()
-	e.ConnectedWorkers, e.Workers, e.MasterPod = 0, "", ""
+	e.ConnectedWorkers, e.ConnectedWorkersSource, e.Workers, e.MasterPod = 0, "", "", ""
 	e.Progress = nil
 	if fromReporter(e.TestResult) {
 		// The final report must not be lost: its pod may be gone soon.

@@ -94,6 +94,8 @@ func CheckStatus(s *v2.LocustTestStatus) error {
 	breach(s.ObservedGeneration == 0, "observedGeneration is absent")
 	breach(s.ConnectedWorkers < 0 || s.ExpectedWorkers < 1, "workers %d/%d", s.ConnectedWorkers, s.ExpectedWorkers)
 	breach(s.Workers != workersColumn(s.ConnectedWorkers, s.ExpectedWorkers), "workers is %q, but connectedWorkers/expectedWorkers is %d/%d", s.Workers, s.ConnectedWorkers, s.ExpectedWorkers)
+	sources := []string{"", v2.WorkersSourceWebAPI, v2.WorkersSourceReporter, v2.WorkersSourceReadyPods}
+	breach(!slices.Contains(sources, s.ConnectedWorkersSource), "connectedWorkersSource is %q", s.ConnectedWorkersSource)
 	breach(is(v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected) != (s.ConnectedWorkers >= s.ExpectedWorkers), "WorkersConnected contradicts %s", s.Workers)
 	if p := s.Progress; p != nil {
 		breach(p.CurrentUsers < 0, "progress: %d users", p.CurrentUsers)

@@ -7,10 +7,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// maxWatchDelay bounds how late the operator's cache shows a change. A time that is older when it is first observed was set by
-// a clock that is behind.
-const maxWatchDelay = 2 * time.Minute
-
 // The clocks that set the times in objects. The clock of a node has its name as a suffix.
 const (
 	serverClock        = "server"

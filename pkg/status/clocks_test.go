@@ -2,6 +2,7 @@ package status
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -112,8 +113,8 @@ func (c *clockCase) run(t *testing.T, shifts clockShifts) ([]finding, string) {
 		carryOut(s, &plan, func(what string) { record(at, "plan: %s", what) })
 		d := s.derive(now)
 		record(at, "status: %s", summary(&s.prev))
-		wait, ask := NextPoll(&s.prev, &s.obs, settings, now)
-		if c.answer != nil && ask && wait <= 0 {
+		wait := d.PollIn
+		if c.answer != nil && d.Poll && wait <= 0 {
 			l := *s.obs.Locust
 			if r := c.answer(at); r != nil {
 				l.RecordReport(r, now)
@@ -123,14 +124,15 @@ func (c *clockCase) run(t *testing.T, shifts clockShifts) ([]finding, string) {
 			s.obs.Locust = &l
 			wait = time.Millisecond
 		}
-		next := soonest(soonest(d.RequeueAfter, plan.RequeueAfter), wait)
+		waits := []time.Duration{d.RequeueAfter, plan.RequeueAfter, wait}
 		if len(changes) > 0 {
-			next = soonest(next, changes[0].at-at)
+			waits = append(waits, changes[0].at-at)
 		}
-		if next == 0 {
+		waits = slices.DeleteFunc(waits, func(wait time.Duration) bool { return wait <= 0 })
+		if len(waits) == 0 {
 			break
 		}
-		at += max(next, time.Millisecond)
+		at += max(slices.Min(waits), time.Millisecond)
 	}
 	return all, s.prev.Phase
 }
@@ -439,7 +441,7 @@ func TestClocks_NewObject(t *testing.T) {
 		s.obs.Clocks = &Clocks{}
 		s.obs.Clocks.Observe(&Observation{}, now)
 		s.obs.Pods = nil
-		after := FindStuckObjects(&s.prev, &s.obs, now).RequeueAfter
+		after := newFacts(&s.prev, &s.obs, settings, now).requeueAfter
 		assert.Positive(t, after)
 		assert.LessOrEqual(t, after, stuckThreshold)
 	}

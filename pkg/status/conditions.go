@@ -47,36 +47,46 @@ func InitializeStatus(test *v2.LocustTest, now time.Time) v2.LocustTestStatus {
 	return s
 }
 
-func setReady(s *v2.LocustTestStatus, obs *Observation, now time.Time, cause string) {
+// setConditions sets all conditions but WorkersConnected.
+func (f *facts) setConditions(next *v2.LocustTestStatus, decided outcome) {
+	f.setSpecDrifted(next)
+	f.setReady(next, decided.cause)
+	setCondition(next, f.now, v2.ConditionTypeLoadDelivered, f.load.status, f.load.reason, f.load.message)
+	f.setTestCompleted(next, decided)
+	f.setPodsHealthy(next)
+	f.setKstatus(next, decided.cause)
+}
+
+func (f *facts) setReady(s *v2.LocustTestStatus, cause string) {
 	status, reason, message := metav1.ConditionTrue, v2.ReasonResourcesCreated, "Service, master Job and worker Job exist"
 	switch {
 	case s.Phase == v2.PhaseFailed:
 		status, reason, message = metav1.ConditionFalse, v2.ReasonResourcesFailed, cause
 	case s.Phase == v2.PhaseSucceeded:
 		// The run no longer needs its objects.
-	case obs.Failure != nil:
-		status, reason, message = metav1.ConditionFalse, v2.ReasonResourcesFailed, obs.Failure.Message
-	case len(obs.Foreign) > 0:
-		status, reason, message = metav1.ConditionFalse, v2.ReasonResourcesFailed, foreignMessage(obs)
-	case obs.complete():
-	case len(obs.Predecessors) > 0:
+	case f.Failure != nil:
+		status, reason, message = metav1.ConditionFalse, v2.ReasonResourcesFailed, f.Failure.Message
+	case len(f.Foreign) > 0:
+		status, reason, message = metav1.ConditionFalse, v2.ReasonResourcesFailed, f.foreignMessage()
+	case f.complete():
+	case len(f.Predecessors) > 0:
 		status, reason, message = metav1.ConditionFalse, v2.ReasonResourcesCreating,
-			"Waiting for terminating objects with the same names: "+joinSome(obs.Predecessors, 5)
-	case obs.DNSCacheWait > 0 && obs.Service == nil:
+			"Waiting for terminating objects with the same names: "+joinSome(f.Predecessors, 5)
+	case f.DNSCacheWait > 0 && f.Service == nil:
 		status, reason, message = metav1.ConditionFalse, v2.ReasonResourcesCreating,
 			"Waiting for DNS caches to expire after a previous test of the same name"
 	default:
 		status, reason, message = metav1.ConditionFalse, v2.ReasonResourcesCreating, "Creating resources"
 	}
-	setCondition(s, now, v2.ConditionTypeReady, status, reason, headline(message))
+	setCondition(s, f.now, v2.ConditionTypeReady, status, reason, headline(message))
 }
 
-func setTestCompleted(s *v2.LocustTestStatus, now time.Time, decided outcome, load *loadAssessment) {
+func (f *facts) setTestCompleted(s *v2.LocustTestStatus, decided outcome) {
 	status, reason, message := metav1.ConditionFalse, v2.ReasonTestInProgress, "Test has not started"
 	switch s.Phase {
 	case v2.PhaseRunning:
 		message = "Test is running"
-		if load.ended {
+		if f.load.ended {
 			message = "The load has ended; the master is still running"
 		}
 	case v2.PhaseSucceeded:
@@ -84,35 +94,35 @@ func setTestCompleted(s *v2.LocustTestStatus, now time.Time, decided outcome, lo
 	case v2.PhaseFailed:
 		status, reason, message = metav1.ConditionTrue, v2.ReasonTestFailed, fullMessage(decided.cause)
 	}
-	setCondition(s, now, v2.ConditionTypeTestCompleted, status, reason, message)
+	setCondition(s, f.now, v2.ConditionTypeTestCompleted, status, reason, message)
 }
 
-func setSpecDrifted(s *v2.LocustTestStatus, obs *Observation, now time.Time) {
-	if obs.Run == nil || obs.Run.InSync(obs.Test) {
-		setCondition(s, now, v2.ConditionTypeSpecDrifted, metav1.ConditionFalse, v2.ReasonSpecInSync, "The run uses the current spec")
+func (f *facts) setSpecDrifted(s *v2.LocustTestStatus) {
+	if f.Run == nil || f.Run.InSync(f.Test) {
+		setCondition(s, f.now, v2.ConditionTypeSpecDrifted, metav1.ConditionFalse, v2.ReasonSpecInSync, "The run uses the current spec")
 		return
 	}
-	setCondition(s, now, v2.ConditionTypeSpecDrifted, metav1.ConditionTrue, v2.ReasonSpecChangeIgnored,
+	setCondition(s, f.now, v2.ConditionTypeSpecDrifted, metav1.ConditionTrue, v2.ReasonSpecChangeIgnored,
 		"The spec was changed after the run's Jobs were created; the run continues with the spec it was started from. "+
 			"Revert the change, or delete the test and create it again to run the new spec")
 }
 
 // setKstatus sets or removes the two abnormal-true conditions of the kstatus convention (sigs.k8s.io/cli-utils/pkg/kstatus):
 // Reconciling and Stalled are absent unless they are True.
-func setKstatus(s *v2.LocustTestStatus, obs *Observation, now time.Time, cause string) {
+func (f *facts) setKstatus(s *v2.LocustTestStatus, cause string) {
 	switch s.Phase {
 	case v2.PhasePending:
 		reason, message := v2.ReasonResourcesCreating, "Creating resources"
 		switch {
-		case suspendedJobs(obs) != "":
-			reason, message = v2.ReasonSuspended, suspendedMessage(obs, nil)
-		case obs.complete():
+		case f.suspendedJobs() != "":
+			reason, message = v2.ReasonSuspended, f.suspendedMessage(nil)
+		case f.complete():
 			reason, message = v2.ReasonPodsStarting, "The master is not running yet"
 		}
-		setCondition(s, now, v2.ConditionTypeReconciling, metav1.ConditionTrue, reason, message)
+		setCondition(s, f.now, v2.ConditionTypeReconciling, metav1.ConditionTrue, reason, message)
 	case v2.PhaseFailed:
 		meta.RemoveStatusCondition(&s.Conditions, v2.ConditionTypeReconciling)
-		setCondition(s, now, v2.ConditionTypeStalled, metav1.ConditionTrue, v2.ReasonTestFailed, headline(cause))
+		setCondition(s, f.now, v2.ConditionTypeStalled, metav1.ConditionTrue, v2.ReasonTestFailed, headline(cause))
 	default:
 		meta.RemoveStatusCondition(&s.Conditions, v2.ConditionTypeReconciling)
 	}

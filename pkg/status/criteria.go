@@ -30,19 +30,23 @@ func (o *Observation) criteria() *v2.SuccessCriteria {
 	return o.Test.Spec.SuccessCriteria
 }
 
-// violated returns which criteria the run does not meet, or why they cannot be checked; empty if it meets all.
-func violated(c *v2.SuccessCriteria, prev *v2.LocustTestStatus, obs *Observation) string {
-	r, stats := measuredAtEnd(prev, obs)
+// criteriaViolated returns which criteria the run does not meet, or why they cannot be checked; empty if it meets all.
+func (f *facts) criteriaViolated() string {
+	c := f.criteria()
+	if c == nil {
+		return ""
+	}
+	r, stats := f.measuredAtEnd()
 	if r == nil || !r.Final {
-		return "the success criteria cannot be checked: there is no final result (" + withoutFinalReport(obs) + ", and the master's web API did not report that the load had stopped)"
+		return "the success criteria cannot be checked: there is no final result (" + f.withoutFinalReport() + ", and the master's web API did not report that the load had stopped)"
 	}
 	return violations(c, r, stats)
 }
 
 // withoutFinalReport returns why there is no final report.
-func withoutFinalReport(obs *Observation) string {
-	if _, err := decodeFinal(obs); err != nil {
-		return "the final report cannot be read: " + err.Error()
+func (f *facts) withoutFinalReport() string {
+	if f.finalError != nil {
+		return "the final report cannot be read: " + f.finalError.Error()
 	}
 	return "the master wrote no final report"
 }
@@ -128,15 +132,15 @@ func decimal(text string) (value float64, given bool) {
 
 // criteriaUnreachable returns why a running test can no longer meet its criteria and is aborted; empty if it can, or must not
 // be aborted.
-func criteriaUnreachable(prev *v2.LocustTestStatus, obs *Observation, settings Settings, now time.Time) string {
-	c := obs.criteria()
-	r := obs.Locust.freshReport(settings, now)
+func (f *facts) criteriaUnreachable() string {
+	c := f.criteria()
+	r := f.report
 	if c == nil || !c.AbortOnViolation || r == nil || !r.State.Loading() || r.Requests == 0 {
 		return ""
 	}
-	elapsed := obs.Locust.At.Sub(loadStart(prev, obs).Time)
+	elapsed := f.Locust.At.Sub(f.loadStart().Time)
 	limit, given := decimal(c.MaxFailureRatio)
-	if !given || elapsed < abortGracePeriod(c) || float64(r.Failures)/expectedRequests(obs, r, elapsed) <= limit {
+	if !given || elapsed < abortGracePeriod(c) || float64(r.Failures)/f.expectedRequests(r, elapsed) <= limit {
 		return ""
 	}
 	return fmt.Sprintf("aborted after %s, because the success criteria can no longer be met: maxFailureRatio is %s, measured %s (%d of %d requests failed)",
@@ -151,8 +155,8 @@ func abortGracePeriod(c *v2.SuccessCriteria) time.Duration {
 }
 
 // expectedRequests extrapolates the number of requests to the whole run; without a known run time it returns the requests so far.
-func expectedRequests(obs *Observation, r *report.Report, elapsed time.Duration) float64 {
-	runTime := targetLoad(obs, r).RunTime
+func (f *facts) expectedRequests(r *report.Report, elapsed time.Duration) float64 {
+	runTime := f.targetLoad(r).RunTime
 	if runTime == nil || elapsed <= 0 || *runTime <= elapsed {
 		return float64(r.Requests)
 	}
@@ -161,20 +165,20 @@ func expectedRequests(obs *Observation, r *report.Report, elapsed time.Duration)
 
 // failedRequestsOnly reports whether the master failed only because of failed requests: Locust then exits with the code of
 // --exit-code-on-error (locust/main.py, shutdown).
-func failedRequestsOnly(obs *Observation, r *v2.TestResult) bool {
-	end := masterEnd(obs)
-	if end == nil || r == nil || !r.Final || r.FailedRequests == 0 || obs.Run == nil {
+func (f *facts) failedRequestsOnly() bool {
+	end, r := f.masterEnd(), f.resultAtEnd()
+	if end == nil || r == nil || !r.Final || r.FailedRequests == 0 || f.Run == nil {
 		return false
 	}
-	for _, pod := range obs.podsOf(obs.MasterJob) {
+	for _, pod := range f.masters {
 		if pod.DeletionTimestamp != nil || wasDisrupted(pod) {
 			return false
 		}
 	}
 	if report.IsFinal(end.Message) {
-		if final := finalReport(obs); final == nil || final.CustomExit || !final.Complete {
+		if f.final == nil || f.final.CustomExit || !f.final.Complete {
 			return false
 		}
 	}
-	return end.ExitCode == resources.ExitCodeOnError(&obs.Run.Spec)
+	return end.ExitCode == resources.ExitCodeOnError(&f.Run.Spec)
 }

@@ -3,14 +3,10 @@ package status
 import (
 	"time"
 
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 )
-
-// foreignRecheckInterval is how often a test checks whether a name that another owner's object has is free: no watch reports it.
-const foreignRecheckInterval = 30 * time.Second
 
 // Derivation is the result of Derive.
 type Derivation struct {
@@ -20,6 +16,9 @@ type Derivation struct {
 	Events []Event
 	// RequeueAfter is when to derive again without a watch event; zero means no requeue.
 	RequeueAfter time.Duration
+	// Poll is true if the master must be polled after PollIn; not positive means that a poll is due.
+	Poll   bool
+	PollIn time.Duration
 }
 
 // Derive returns the next status for the previous status and an observation. The same input gives the same output; a terminal
@@ -30,38 +29,40 @@ func Derive(prev v2.LocustTestStatus, obs Observation, settings Settings, now ti
 	}
 	if prev.Phase == "" {
 		// The run's objects are created after this status has been written.
-		return Derivation{Status: InitializeStatus(obs.Test, now), RequeueAfter: time.Nanosecond}
+		return Derivation{Status: InitializeStatus(obs.Test, now), RequeueAfter: immediately}
 	}
+	f := newFacts(&prev, &obs, settings, now)
+	f.problem = f.diagnosePods()
+	f.connected = f.countWorkers()
+	f.load = f.assessLoad()
+	decided := f.decidePhase()
+
 	next := prev.DeepCopy()
 	next.ObservedGeneration = obs.Test.Generation
-
-	problem := diagnosePods(&prev, &obs, now)
-	load := assessLoad(&prev, &obs, settings, now)
-	decided := decidePhase(&prev, &obs, settings, problem, &load, now)
 	next.Phase = decided.phase
-	setTimes(next, &obs, decided, now)
-	setMasterPod(next, &obs)
+	f.setTimes(next, decided)
+	f.setConditions(next, decided)
+	f.setWorkers(next)
+	f.setResult(next)
+	f.requeueAtDeadlines(next)
 
-	setSpecDrifted(next, &obs, now)
-	setReady(next, &obs, now, decided.cause)
-	setLoadDelivered(next, &load, now)
-	setTestCompleted(next, now, decided, &load)
-	after := soonest(load.requeueAfter, setWorkers(next, &prev, &obs, settings, now))
-	setResult(next, &prev, &obs)
-	after = soonest(after, setPodsHealthy(next, &obs, problem, now))
-	setKstatus(next, &obs, now, decided.cause)
-
-	return Derivation{
-		Status:       *next,
-		Events:       transitions(&prev, next, &obs),
-		RequeueAfter: requeueAfter(next, &prev, &obs, settings, decided, after, now),
+	derived := Derivation{Status: *next, Events: f.transitions(next), RequeueAfter: f.requeueAfter}
+	if next.IsTerminal() {
+		// The load is stopped and the Jobs get their TTL after the end has been written.
+		derived.RequeueAfter = immediately
 	}
+	derived.PollIn, derived.Poll = f.nextPoll(next)
+	return derived
 }
 
-func setTimes(next *v2.LocustTestStatus, obs *Observation, decided outcome, now time.Time) {
-	started := decided.phase == v2.PhaseRunning || decided.phase == v2.PhaseSucceeded || (decided.phase == v2.PhaseFailed && masterStarted(obs))
+// setTimes sets when the run started and ended, and the first master pod that started, which never changes.
+func (f *facts) setTimes(next *v2.LocustTestStatus, decided outcome) {
+	if next.MasterPod == "" && f.masterStarted() {
+		next.MasterPod = f.startedMaster.Name
+	}
+	started := decided.phase == v2.PhaseRunning || decided.phase == v2.PhaseSucceeded || (decided.phase == v2.PhaseFailed && f.masterStarted())
 	if next.StartTime == nil && started {
-		at := metav1.NewTime(startTime(obs, now).Truncate(time.Second))
+		at := metav1.NewTime(f.startTime().Truncate(time.Second))
 		next.StartTime = &at
 	}
 	if !decided.completion.IsZero() {
@@ -74,34 +75,12 @@ func setTimes(next *v2.LocustTestStatus, obs *Observation, decided outcome, now 
 	}
 }
 
-// setMasterPod records the first master pod that started. It never changes during the run.
-func setMasterPod(next *v2.LocustTestStatus, obs *Observation) {
-	if pod := startedMaster(obs); next.MasterPod == "" && pod != nil {
-		next.MasterPod = pod.Name
+// requeueAtDeadlines requests derivations at the times of the next status.
+func (f *facts) requeueAtDeadlines(next *v2.LocustTestStatus) {
+	if len(f.Foreign) > 0 {
+		f.requeueIn(foreignRecheckInterval)
 	}
-}
-
-// requeueAfter returns when the status may change by time alone; zero means never.
-func requeueAfter(next, prev *v2.LocustTestStatus, obs *Observation, settings Settings, decided outcome, after time.Duration, now time.Time) time.Duration {
-	if next.IsTerminal() {
-		// The load is stopped and the Jobs get their TTL after the end has been written.
-		return time.Nanosecond
-	}
-	after = soonest(decided.requeueAfter, after)
-	after = soonest(after, FindStuckObjects(prev, obs, now).RequeueAfter)
-	if len(obs.Foreign) > 0 {
-		after = soonest(after, foreignRecheckInterval)
-	}
-	if since := unhealthySince(next); !since.IsZero() && settings.StartupDeadline > 0 && !isStartupOver(next, next.ConnectedWorkers) {
-		// soonest ignores a deadline that has passed.
-		after = soonest(after, settings.StartupDeadline-now.Sub(since))
-	}
-	return after
-}
-
-// updateConditionGeneration sets only the observed generation of a condition.
-func updateConditionGeneration(s *v2.LocustTestStatus, conditionType string) {
-	if c := meta.FindStatusCondition(s.Conditions, conditionType); c != nil {
-		c.ObservedGeneration = s.ObservedGeneration
+	if since := unhealthySince(next); !since.IsZero() && f.settings.StartupDeadline > 0 && !isStartupOver(next, next.ConnectedWorkers) {
+		f.requeueIn(f.settings.StartupDeadline - f.now.Sub(since))
 	}
 }

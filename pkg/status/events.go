@@ -29,14 +29,15 @@ type Event struct {
 // maxEventMessage is the API's limit for an Event's note, in bytes.
 const maxEventMessage = 1000
 
-// transitions returns the Events for the changes from prev to next, one for each transition.
-func transitions(prev, next *v2.LocustTestStatus, obs *Observation) []Event {
+// transitions returns the Events for the changes to the next status, one for each transition.
+func (f *facts) transitions(next *v2.LocustTestStatus) []Event {
+	prev := f.prev
 	var events []Event
 	emit := func(eventType, reason, message string) {
 		events = append(events, Event{eventType, reason, clip(message, maxEventMessage)})
 	}
-	if len(obs.Created) > 0 && meta.IsStatusConditionTrue(prev.Conditions, v2.ConditionTypeReady) {
-		for _, name := range obs.Created {
+	if len(f.Created) > 0 && meta.IsStatusConditionTrue(prev.Conditions, v2.ConditionTypeReady) {
+		for _, name := range f.Created {
 			emit(corev1.EventTypeWarning, ReasonResourceRecreated, name+" was deleted and has been recreated")
 		}
 	}

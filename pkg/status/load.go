@@ -3,7 +3,6 @@ package status
 import (
 	"slices"
 	"strings"
-	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -13,21 +12,9 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
 )
 
-const (
-	// noRequestsAfter is how long a load may run without a finished request before the status reports it.
-	noRequestsAfter = 30 * time.Second
-	// workersGoneTimeout is how long a load that lost all its workers may take to start again before the run fails.
-	workersGoneTimeout = 30 * time.Second
-	// cutShortTolerance is how early a load must end to count as cut short, in addition to two poll intervals, if only its
-	// duration is known.
-	cutShortTolerance = 5 * time.Second
-	// saturationRatio is the fraction of a worker's available processor time above which its measurements include delays of the
-	// generator.
-	saturationRatio = 0.9
-	// endAccuracy is the accuracy with which the ends of workers and of the load can be compared: the kubelet reports whole
-	// seconds, the web API caches for two seconds (locust/web.py, memoize).
-	endAccuracy = 2 * time.Second
-)
+// saturationRatio is the fraction of a worker's available processor time above which its measurements include delays of the
+// generator.
+const saturationRatio = 0.9
 
 // loadReasons are the reasons of LoadDelivered that have the status False, in the order in which they are reported.
 var loadReasons = []string{
@@ -40,80 +27,95 @@ type loadAssessment struct {
 	reason, message string
 	// ended is true if the load has ended; the master may keep running.
 	ended bool
-	// workersGone is true if the load has ended because all workers were lost.
+	// failure is why the load fails the run; empty if it does not. remark is the problem of the load of a run that succeeds
+	// nevertheless; usually empty.
+	failure, remark string
+	// workersGone is true if all workers were lost, and the load has not started again.
 	workersGone bool
 	// undecided is true while worker pods may still show that they exited cleanly.
 	undecided bool
-	// requeueAfter is when the assessment may change by time alone; zero means no requeue.
-	requeueAfter time.Duration
 }
 
-// assessLoad assesses the load by the reporter's final report, by the reports of the running master, or by the last one. Without
-// a new report the previous assessment stays.
-func assessLoad(prev *v2.LocustTestStatus, obs *Observation, settings Settings, now time.Time) loadAssessment {
-	masterEnded := endedMaster(obs) != nil || obs.MasterJob != nil && isFinished(obs.MasterJob)
-	final := finalReport(obs)
+// assessLoad returns the state of the load, and what it means for the run.
+func (f *facts) assessLoad() loadAssessment {
+	load := f.observeLoad()
+	if FailsRun(f.guarantee(), load.reason) {
+		load.failure = "load not delivered (" + load.reason + "): " + load.message
+	}
 	switch {
-	case final != nil && (masterEnded || isMasterTerminating(obs)):
-		return assessView(prev, obs, settings, now, finalView(obs, final))
-	case fromReporter(prev.TestResult):
-		return previousLoad(prev) // the pod with the final report is gone
+	case load.reason == v2.ReasonNotObserved:
+		load.remark = "; " + strings.ToLower(load.message[:1]) + load.message[1:]
+	case load.status == metav1.ConditionFalse:
+		load.remark = "; but " + load.message
+	}
+	return load
+}
+
+// observeLoad assesses the load by the reporter's final report, by the reports of the running master, or by the last one. Without
+// a new report the previous assessment stays.
+func (f *facts) observeLoad() loadAssessment {
+	masterEnded := f.hasMasterEnded()
+	switch {
+	case f.final != nil && (masterEnded || f.isMasterTerminating()):
+		return f.assessView(f.finalView())
+	case fromReporter(f.prev.TestResult):
+		return previousLoad(f.prev) // the pod with the final report is gone
 	case masterEnded:
-		return assessWithoutReport(prev, obs, settings, now)
+		return f.assessWithoutReport()
 	}
-	if obs.Locust.freshReport(settings, now) == nil || RunningMaster(obs) == nil {
-		return assessUnreachable(prev, obs, now)
+	if f.report == nil || f.runningMaster == nil {
+		return f.assessUnreachable()
 	}
-	view := liveView(prev, obs)
-	if !view.started && !isLoadKnown(prev) {
+	view := f.liveView()
+	if !view.started && !isLoadKnown(f.prev) {
 		return loadAssessment{status: metav1.ConditionUnknown, reason: v2.ReasonLoadNotStarted, message: "No load has started yet"}
 	}
-	return assessView(prev, obs, settings, now, view)
+	return f.assessView(view)
 }
 
 // assessUnreachable assesses the load of a master that does not answer.
-func assessUnreachable(prev *v2.LocustTestStatus, obs *Observation, now time.Time) loadAssessment {
-	known := previousLoad(prev)
-	if isLoadKnown(prev) || !masterStarted(obs) {
+func (f *facts) assessUnreachable() loadAssessment {
+	known := previousLoad(f.prev)
+	if isLoadKnown(f.prev) || !f.masterStarted() {
 		return known
 	}
-	switch l := obs.Locust; {
+	switch l := f.Locust; {
 	case l == nil:
 		return notObserved("Locust's web API is not polled")
-	case l.isUnreachable(prev, obs, now):
+	case f.isUnreachable():
 		return notObserved("Locust's web API cannot be reached: " + l.lastError())
 	}
 	return known
 }
 
 // assessWithoutReport assesses the load of a master that has ended without a final report.
-func assessWithoutReport(prev *v2.LocustTestStatus, obs *Observation, settings Settings, now time.Time) loadAssessment {
-	result := resultAtEnd(prev, obs)
-	end := masterEnd(obs)
+func (f *facts) assessWithoutReport() loadAssessment {
+	result := f.resultAtEnd()
+	end := f.masterEnd()
 	switch {
 	case result != nil && (result.TotalRequests > 0 || result.Final):
-		return assessView(prev, obs, settings, now, lastView(prev, obs, result))
-	case previousLoad(prev).status == metav1.ConditionFalse:
-		return previousLoad(prev)
+		return f.assessView(f.lastView(result))
+	case previousLoad(f.prev).status == metav1.ConditionFalse:
+		return previousLoad(f.prev)
 	case end != nil && report.IsFinal(end.Message):
-		return notObserved(withoutFinalReport(obs))
-	case end != nil && runsReporter(obs):
+		return notObserved(f.withoutFinalReport())
+	case end != nil && f.runsReporter():
 		// Without a load: the reporter writes a report during the load, and when Locust quits with code 0.
-		return assessView(prev, obs, settings, now, loadView{masterEnded: true, workersLeft: -1, elapsed: -1, maxElapsed: -1})
-	case end == nil && runsReporter(obs):
+		return f.assessView(loadView{masterEnded: true, workersLeft: -1, elapsed: -1, maxElapsed: -1})
+	case end == nil && f.runsReporter():
 		return notObserved("the master's pod was gone before its result could be read")
-	case obs.Locust != nil && obs.Locust.LastError != "":
-		return notObserved("there is no final report, and Locust's web API could not be reached: " + obs.Locust.lastError())
+	case f.Locust != nil && f.Locust.LastError != "":
+		return notObserved("there is no final report, and Locust's web API could not be reached: " + f.Locust.lastError())
 	}
 	return notObserved("there is no final report, and Locust's web API did not report the end of the load")
 }
 
 // runsReporter reports whether the master runs the reporter. Jobs of the 2.x operator have none.
-func runsReporter(obs *Observation) bool {
-	if obs.Run == nil || obs.MasterJob == nil || obs.MasterJob.Annotations[resources.AnnotationRunGeneration] == "" {
+func (f *facts) runsReporter() bool {
+	if f.Run == nil || f.MasterJob == nil || f.MasterJob.Annotations[resources.AnnotationRunGeneration] == "" {
 		return false
 	}
-	return resources.HasReporter(&obs.Run.Spec)
+	return resources.HasReporter(&f.Run.Spec)
 }
 
 func notObserved(why string) loadAssessment {
@@ -134,36 +136,37 @@ func isLoadKnown(prev *v2.LocustTestStatus) bool {
 }
 
 // assessView assesses a load that has started or whose master has ended.
-func assessView(prev *v2.LocustTestStatus, obs *Observation, settings Settings, now time.Time, view loadView) loadAssessment {
+func (f *facts) assessView(view loadView) loadAssessment {
 	load := loadAssessment{ended: view.started && view.ended}
 	problems := map[string]string{
-		v2.ReasonNoRequests:         noRequests(obs, view),
+		v2.ReasonNoRequests:         f.noRequests(view),
 		v2.ReasonUsersMissing:       usersMissing(view),
-		v2.ReasonGeneratorSaturated: saturated(obs, view),
+		v2.ReasonGeneratorSaturated: f.saturated(view),
 	}
 	cut, unknown := "", false
 	if load.ended || view.masterEnded && view.started {
-		cut, unknown = cutShort(obs, settings, view)
+		cut, unknown = f.cutShort(view)
 	}
 	problems[v2.ReasonLoadCutShort] = cut
-	lost := workersLost(obs, view)
-	if lost > 0 && (view.lossConfirmed || lostPods(obs, view) > 0) {
+	lost := f.workersLost(view)
+	if lost > 0 && (view.lossConfirmed || f.lostPods(view) > 0) {
 		problems[v2.ReasonWorkersLost] = plural(int(lost), "worker was", "workers were") + " lost during the load, with what was measured since the last report"
 	}
-	if load.ended && (endedByWorkersQuit(view) && !workersQuitCleanly(obs, view) || lost > 0) {
-		load.undecided = awaitsWorkersEnd(obs, view)
+	if load.ended && (endedByWorkersQuit(view) && !f.workersQuitCleanly(view) || lost > 0) {
+		load.undecided = f.awaitsWorkersEnd(view)
 	}
-	if load.undecided && !view.masterEnded && now.Sub(view.endedAt) < podStatusTimeout {
+	if load.undecided && !view.masterEnded && f.now.Sub(view.endedAt) < podStatusTimeout {
 		// The pods of workers that have quit may not show it yet.
 		delete(problems, v2.ReasonLoadCutShort)
 		delete(problems, v2.ReasonWorkersLost)
-		load.requeueAfter = podStatusTimeout - now.Sub(view.endedAt)
+		f.requeueIn(podStatusTimeout - f.now.Sub(view.endedAt))
 	}
-	if problems[v2.ReasonLoadCutShort] != "" && !view.masterEnded && workersGone(obs, view) {
-		load.workersGone = true
-		load.requeueAfter = soonest(load.requeueAfter, workersGoneTimeout-now.Sub(view.endedAt))
+	if problems[v2.ReasonLoadCutShort] != "" && !view.masterEnded && f.workersGone(view) {
+		left := workersGoneTimeout - f.now.Sub(view.endedAt)
+		load.workersGone = left <= 0
+		f.requeueIn(left)
 	}
-	carryOver(problems, prev, view)
+	carryOver(problems, f.prev, view)
 	load.status, load.reason, load.message = summarize(problems)
 	switch {
 	case load.reason != "":
@@ -232,36 +235,12 @@ func FailsRun(guarantee v2.LoadGuarantee, reason string) bool {
 	return reason == v2.ReasonNoRequests || reason == v2.ReasonLoadCutShort
 }
 
-// undelivered returns why the load fails the run; empty if it does not.
-func (l *loadAssessment) undelivered(obs *Observation) string {
-	if !FailsRun(obs.guarantee(), l.reason) {
-		return ""
-	}
-	return "load not delivered (" + l.reason + "): " + l.message
-}
-
-// remark returns the problem of the load of a run that succeeded; usually empty.
-func (l *loadAssessment) remark() string {
-	switch {
-	case l.reason == v2.ReasonNotObserved:
-		return "; " + strings.ToLower(l.message[:1]) + l.message[1:]
-	case l.status == metav1.ConditionFalse:
-		return "; but " + l.message
-	}
-	return ""
-}
-
 // workersLostForGood returns why a run that lost all its workers fails; empty if it lost none, or a load may still start again.
-func workersLostForGood(obs *Observation, load *loadAssessment, now time.Time) string {
-	if !load.workersGone || now.Sub(obs.Locust.EndedSince) < workersGoneTimeout {
+func (f *facts) workersLostForGood() string {
+	if !f.load.workersGone {
 		return ""
 	}
-	return load.undelivered(obs)
-}
-
-// setLoadDelivered sets the condition LoadDelivered.
-func setLoadDelivered(next *v2.LocustTestStatus, load *loadAssessment, now time.Time) {
-	setCondition(next, now, v2.ConditionTypeLoadDelivered, load.status, load.reason, load.message)
+	return f.load.failure
 }
 
 // loadReason returns the reason of the condition LoadDelivered; empty if it is absent.

@@ -10,14 +10,14 @@ import (
 )
 
 // noRequests returns the message of NoRequests; empty if the reason does not apply.
-func noRequests(obs *Observation, view loadView) string {
+func (f *facts) noRequests(view loadView) string {
 	if view.requests > 0 {
 		return ""
 	}
 	text := "Locust ended without having started a load"
 	switch {
 	case view.masterEnded && !view.started:
-	case view.masterEnded, view.ended && obs.Locust.isFinal(), !view.ended && view.elapsed >= noRequestsAfter:
+	case view.masterEnded, view.ended && f.Locust.isFinal(), !view.ended && view.elapsed >= noRequestsAfter:
 		text = "no request has finished"
 		if view.elapsed >= 0 {
 			text += " in " + view.elapsed.Truncate(time.Second).String()
@@ -29,7 +29,7 @@ func noRequests(obs *Observation, view loadView) string {
 		e := view.delivery.Exceptions[0]
 		text += fmt.Sprintf("; users raised %q (%d times)", e.Text, e.Occurrences)
 	}
-	if cause := workerCause(obs); cause != "" {
+	if cause := f.workerCause(); cause != "" {
 		return text + "; " + cause
 	}
 	if !view.started {
@@ -39,9 +39,9 @@ func noRequests(obs *Observation, view loadView) string {
 }
 
 // workerCause returns in one line why a worker failed; empty if none did.
-func workerCause(obs *Observation) string {
-	for _, pod := range obs.podsOf(obs.WorkerJob) {
-		if cause := exitCause(obs, pod); cause != "" {
+func (f *facts) workerCause() string {
+	for _, pod := range f.workers {
+		if cause := f.exitCause(pod); cause != "" {
 			return "worker pod " + pod.Name + " " + headline(cause)
 		}
 	}
@@ -50,7 +50,7 @@ func workerCause(obs *Observation) string {
 
 // cutShort returns why the load ended early; empty if it did not. unknown is true if neither the reporter nor the run time shows
 // what ended the load.
-func cutShort(obs *Observation, settings Settings, view loadView) (why string, unknown bool) {
+func (f *facts) cutShort(view loadView) (why string, unknown bool) {
 	after := ""
 	if view.elapsed >= 0 {
 		after = " after " + view.elapsed.Truncate(time.Second).String()
@@ -61,8 +61,8 @@ func cutShort(obs *Observation, settings Settings, view loadView) (why string, u
 	if d := view.delivery; d != nil && !view.endUnseen {
 		switch d.EndedBy {
 		case report.EndedByWorkersMissing, report.EndedByWorkersQuit:
-			if workersGone(obs, view) {
-				return allLost(obs, after), false
+			if f.workersGone(view) {
+				return f.allLost(after), false
 			}
 			return "", false
 		case report.EndedBySignal:
@@ -83,13 +83,13 @@ func cutShort(obs *Observation, settings Settings, view loadView) (why string, u
 	}
 	unknown = view.masterEnded && (view.delivery == nil || view.endUnseen)
 	switch {
-	case view.delivery == nil && view.workersLeft == 0 && workersGone(obs, view):
-		return allLost(obs, after), false
+	case view.delivery == nil && view.workersLeft == 0 && f.workersGone(view):
+		return f.allLost(after), false
 	case view.elapsed < 0, view.shape, view.runTime == nil:
 		return "", unknown
-	case view.maxElapsed < *view.runTime-cutShortTolerance-2*obs.Locust.pollGap(settings):
-		if workersGone(obs, view) {
-			return allLost(obs, after), false
+	case view.maxElapsed < *view.runTime-cutShortTolerance-2*f.Locust.pollGap(f.settings):
+		if f.workersGone(view) {
+			return f.allLost(after), false
 		}
 		return "the load ended" + after, false
 	}
@@ -97,9 +97,9 @@ func cutShort(obs *Observation, settings Settings, view loadView) (why string, u
 }
 
 // allLost returns the cause of a load that ended because it had no workers left.
-func allLost(obs *Observation, after string) string {
+func (f *facts) allLost(after string) string {
 	text := "all workers were lost, so Locust ended the load" + after
-	if cause := workerCause(obs); cause != "" {
+	if cause := f.workerCause(); cause != "" {
 		text += " (" + cause + ")"
 	}
 	return text
@@ -112,11 +112,11 @@ func endedByWorkersQuit(view loadView) bool {
 
 // workersQuitCleanly reports whether the locustfile ended the workers after requests: the last worker that ended exited cleanly
 // when the load ended.
-func workersQuitCleanly(obs *Observation, view loadView) bool {
+func (f *facts) workersQuitCleanly(view loadView) bool {
 	var last time.Time
 	clean := false
-	for _, pod := range obs.podsOf(obs.WorkerJob) {
-		started, ended := podTimes(obs, pod)
+	for _, pod := range f.workers {
+		started, ended := f.podTimes(pod)
 		if !started.Before(view.endedAt) || ended.IsZero() || ended.Before(last) || ended.After(view.endedAt.Add(workerExitGracePeriod)) {
 			continue
 		}
@@ -128,10 +128,10 @@ func workersQuitCleanly(obs *Observation, view loadView) bool {
 
 // podTimes returns when a pod's Locust container started, and when it ended or, if earlier, its pod was deleted, by the operator's
 // clock; zero for times that have not come.
-func podTimes(obs *Observation, pod *corev1.Pod) (started, ended time.Time) {
-	started, ended = obs.nodeTime(pod, startedAt(pod)), obs.nodeTime(pod, finishedAt(pod))
+func (f *facts) podTimes(pod *corev1.Pod) (started, ended time.Time) {
+	started, ended = f.nodeTime(pod, startedAt(pod)), f.nodeTime(pod, finishedAt(pod))
 	if pod.DeletionTimestamp != nil && pod.DeletionGracePeriodSeconds != nil {
-		if at := obs.serverTime(deletionRequestedAt(pod)); ended.IsZero() || at.Before(ended) {
+		if at := f.serverTime(deletionRequestedAt(pod)); ended.IsZero() || at.Before(ended) {
 			ended = at
 		}
 	}
@@ -139,26 +139,26 @@ func podTimes(obs *Observation, pod *corev1.Pod) (started, ended time.Time) {
 }
 
 // workersGone reports whether the load ended because its workers were lost. Without a reporter it checks that none is left.
-func workersGone(obs *Observation, view loadView) bool {
+func (f *facts) workersGone(view loadView) bool {
 	if d := view.delivery; d != nil {
-		return d.EndedBy == report.EndedByWorkersMissing || endedByWorkersQuit(view) && !workersQuitCleanly(obs, view)
+		return d.EndedBy == report.EndedByWorkersMissing || endedByWorkersQuit(view) && !f.workersQuitCleanly(view)
 	}
 	if view.workersLeft >= 0 { // from an older reporter
-		return view.workersLeft == 0 && !workersQuitCleanly(obs, view)
+		return view.workersLeft == 0 && !f.workersQuitCleanly(view)
 	}
-	if view.masterEnded || obs.Locust == nil || obs.Locust.Report == nil || obs.Locust.Report.State != report.StateStopped {
+	if view.masterEnded || f.Locust == nil || f.Locust.Report == nil || f.Locust.Report.State != report.StateStopped {
 		return false
 	}
-	return countPods(obs, func(pod *corev1.Pod) bool {
-		started, _ := podTimes(obs, pod)
+	return f.countPods(func(pod *corev1.Pod) bool {
+		started, _ := f.podTimes(pod)
 		return isLive(pod) && !started.IsZero() && started.Before(view.endedAt)
 	}) == 0
 }
 
 // awaitsWorkersEnd reports whether the end of some of the load's worker pods has not been observed yet.
-func awaitsWorkersEnd(obs *Observation, view loadView) bool {
-	return countPods(obs, func(pod *corev1.Pod) bool {
-		started, _ := podTimes(obs, pod)
+func (f *facts) awaitsWorkersEnd(view loadView) bool {
+	return f.countPods(func(pod *corev1.Pod) bool {
+		started, _ := f.podTimes(pod)
 		return isLive(pod) && !started.IsZero() && (view.endedAt.IsZero() || started.Before(view.endedAt))
 	}) > 0
 }
@@ -173,11 +173,11 @@ func usersMissing(view loadView) string {
 }
 
 // workersLost returns how many workers were lost during the load. Workers that exited cleanly are not lost.
-func workersLost(obs *Observation, view loadView) int32 {
+func (f *facts) workersLost(view loadView) int32 {
 	if !view.started {
 		return 0
 	}
-	lost := lostPods(obs, view) * obs.perPod()
+	lost := f.lostPods(view) * f.perPod()
 	if view.delivery == nil {
 		return lost
 	}
@@ -185,34 +185,34 @@ func workersLost(obs *Observation, view loadView) int32 {
 	if endedByWorkersQuit(view) {
 		until = view.endedAt.Add(workerExitGracePeriod)
 	}
-	left := countWorkersIn(obs, func(pod *corev1.Pod) bool {
-		started, ended := podTimes(obs, pod)
+	left := f.countWorkersIn(func(pod *corev1.Pod) bool {
+		started, ended := f.podTimes(pod)
 		return exitedCleanly(pod) && started.Before(view.endedAt) && !ended.After(until)
 	})
 	return max(lost, view.delivery.WorkersLost-left)
 }
 
 // lostPods returns how many worker pods ended during the load and did not exit cleanly.
-func lostPods(obs *Observation, view loadView) int32 {
+func (f *facts) lostPods(view loadView) int32 {
 	if view.startedAt.IsZero() || view.endedAt.IsZero() {
 		return 0
 	}
 	until := view.endedAt.Add(-endAccuracy)
-	return countPods(obs, func(pod *corev1.Pod) bool {
-		started, ended := podTimes(obs, pod)
+	return f.countPods(func(pod *corev1.Pod) bool {
+		started, ended := f.podTimes(pod)
 		return !started.IsZero() && ended.Sub(started) >= connectTime && !exitedCleanly(pod) &&
 			ended.After(view.startedAt.Add(endAccuracy)) && ended.Before(until)
 	})
 }
 
 // saturated returns the message of GeneratorSaturated; empty if the reason does not apply.
-func saturated(obs *Observation, view loadView) string {
+func (f *facts) saturated(view loadView) string {
 	if view.busiest == nil || !view.started {
 		return ""
 	}
 	cores := 1.0
-	if limit, limited := obs.spec().Worker.Resources.Limits[corev1.ResourceCPU]; limited && !limit.IsZero() {
-		cores = min(cores, limit.AsApproximateFloat64()/float64(obs.perPod()))
+	if limit, limited := f.spec().Worker.Resources.Limits[corev1.ResourceCPU]; limited && !limit.IsZero() {
+		cores = min(cores, limit.AsApproximateFloat64()/float64(f.perPod()))
 	}
 	if view.busiest.Percent <= 100*saturationRatio*cores {
 		return ""

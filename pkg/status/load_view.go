@@ -34,7 +34,8 @@ type loadView struct {
 }
 
 // finalView returns the load in the reporter's final report.
-func finalView(obs *Observation, final *report.Final) loadView {
+func (f *facts) finalView() loadView {
+	final := f.final
 	view := loadView{
 		started: !final.LoadStart.IsZero(), ended: true, masterEnded: true, lossConfirmed: true,
 		elapsed:  -1,
@@ -44,13 +45,13 @@ func finalView(obs *Observation, final *report.Final) loadView {
 		view.elapsed = final.LoadEnd.Sub(final.LoadStart)
 	}
 	view.maxElapsed = view.elapsed
-	pod := terminatedMaster(obs)
-	view.startedAt, view.endedAt = obs.nodeTime(pod, final.LoadStart), obs.nodeTime(pod, final.LoadEnd)
+	pod := f.terminatedMaster
+	view.startedAt, view.endedAt = f.nodeTime(pod, final.LoadStart), f.nodeTime(pod, final.LoadEnd)
 	if view.endedAt.IsZero() {
 		// The report is a snapshot: its master was killed.
-		view.endedAt = masterFinish(obs)
+		view.endedAt = f.masterFinish()
 	}
-	view.runTime, view.shape = targetLoad(obs, &final.Report).RunTime, final.Target != nil && final.Target.Shape
+	view.runTime, view.shape = f.targetLoad(&final.Report).RunTime, final.Target != nil && final.Target.Shape
 	if view.delivery != nil {
 		view.busiest = view.delivery.Busiest
 	}
@@ -58,57 +59,57 @@ func finalView(obs *Observation, final *report.Final) loadView {
 }
 
 // liveView returns the load in the master's newest report.
-func liveView(prev *v2.LocustTestStatus, obs *Observation) loadView {
-	l := obs.Locust
+func (f *facts) liveView() loadView {
+	l := f.Locust
 	r := l.Report
 	view := loadView{
 		ended: r.State.Ended(), requests: r.Requests, workersLeft: -1, elapsed: -1,
 		delivery: r.Delivery, busiest: l.Busiest, lossConfirmed: l.At.Sub(l.LostWorkersChangedAt) >= podStatusTimeout,
-		runTime: targetLoad(obs, r).RunTime, shape: r.Target != nil && r.Target.Shape,
+		runTime: f.targetLoad(r).RunTime, shape: r.Target != nil && r.Target.Shape,
 	}
 	if view.delivery != nil {
 		view.busiest = view.delivery.Busiest
 	}
-	startKnown := prev.Progress != nil && prev.Progress.StartTime != nil
+	startKnown := f.prev.Progress != nil && f.prev.Progress.StartTime != nil
 	view.started = r.State.Loading() || view.ended && (startKnown || r.Requests > 0 || r.Delivery != nil && r.Delivery.EndedBy != "")
 	switch {
 	case r.State.Loading():
-		view.startedAt = loadStart(prev, obs).Time
+		view.startedAt = f.loadStart().Time
 		view.endedAt = l.At.Add(-endAccuracy)
 		view.elapsed = l.At.Sub(view.startedAt)
 	case view.ended:
 		view.endedAt = l.EndedSince
 		if startKnown {
-			view.startedAt = prev.Progress.StartTime.Time
+			view.startedAt = f.prev.Progress.StartTime.Time
 			view.elapsed = max(l.EndedSince.Sub(view.startedAt), 0)
 		}
 	}
 	view.maxElapsed = view.elapsed
-	if start := masterStart(obs); l.LoadSeenAt.IsZero() && !start.IsZero() {
+	if start := f.masterStart(); l.LoadSeenAt.IsZero() && !start.IsZero() {
 		view.maxElapsed = max(view.endedAt.Sub(start), 0)
 	}
 	return view
 }
 
 // masterStart returns when the master's container started, by the operator's clock; zero if its pod is gone.
-func masterStart(obs *Observation) time.Time {
-	if pod := startedMaster(obs); pod != nil {
-		return obs.nodeTime(pod, startedAt(pod))
+func (f *facts) masterStart() time.Time {
+	if pod := f.startedMaster; pod != nil {
+		return f.nodeTime(pod, startedAt(pod))
 	}
 	return time.Time{}
 }
 
 // lastView returns the load of a master that has ended, by its last report.
-func lastView(prev *v2.LocustTestStatus, obs *Observation, result *v2.TestResult) loadView {
+func (f *facts) lastView(result *v2.TestResult) loadView {
 	view := loadView{masterEnded: true, workersLeft: -1, elapsed: -1, maxElapsed: -1}
-	if l := obs.Locust; l != nil && l.Report != nil {
-		view = liveView(prev, obs)
+	if l := f.Locust; l != nil && l.Report != nil {
+		view = f.liveView()
 		view.masterEnded, view.lossConfirmed = true, true
 	}
 	endUnseen := !view.ended
 	view.endUnseen = endUnseen
 	view.started, view.ended, view.requests = true, true, result.TotalRequests
-	p := prev.Progress
+	p := f.prev.Progress
 	if p == nil || p.StartTime == nil {
 		return view
 	}
@@ -121,11 +122,11 @@ func lastView(prev *v2.LocustTestStatus, obs *Observation, result *v2.TestResult
 		view.elapsed = p.Elapsed.Duration
 		view.endedAt = view.startedAt.Add(view.elapsed)
 	case endUnseen:
-		view.endedAt = masterFinish(obs)
+		view.endedAt = f.masterFinish()
 		view.elapsed = max(view.endedAt.Sub(view.startedAt), 0)
 	}
 	view.maxElapsed = view.elapsed
-	if start := masterStart(obs); (obs.Locust == nil || obs.Locust.LoadSeenAt.IsZero()) && !start.IsZero() && view.elapsed >= 0 {
+	if start := f.masterStart(); (f.Locust == nil || f.Locust.LoadSeenAt.IsZero()) && !start.IsZero() && view.elapsed >= 0 {
 		// This operator did not observe the start of the load.
 		view.maxElapsed = max(view.endedAt.Sub(start), view.elapsed)
 	}
@@ -133,9 +134,9 @@ func lastView(prev *v2.LocustTestStatus, obs *Observation, result *v2.TestResult
 }
 
 // masterFinish returns when the master ended, by the operator's clock.
-func masterFinish(obs *Observation) time.Time {
-	if pod := terminatedMaster(obs); pod != nil {
-		return obs.nodeTime(pod, finishedAt(pod))
+func (f *facts) masterFinish() time.Time {
+	if pod := f.terminatedMaster; pod != nil {
+		return f.nodeTime(pod, finishedAt(pod))
 	}
-	return obs.jobControllerTime(finishTime(obs.MasterJob, time.Time{}))
+	return f.jobControllerTime(finishTime(f.MasterJob, time.Time{}))
 }

@@ -10,33 +10,6 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/locust/report"
 )
 
-const (
-	// apiStartupGracePeriod is how long a started master may be unreachable before the status reports it.
-	apiStartupGracePeriod = 15 * time.Second
-	// apiListenGracePeriod extends apiStartupGracePeriod while the master refuses connections: it loads the locustfile, and
-	// usually has no workers connected. A master whose configuration file sets headless never listens.
-	apiListenGracePeriod = time.Minute
-	// fastPollPeriod is how long after its start a master that waits for its workers is polled fast.
-	fastPollPeriod = 2 * time.Minute
-	// fastPollAfterChange is how long the master is polled fast after a worker pod has started, or after its number of workers
-	// has changed to one that differs from the pods.
-	fastPollAfterChange = 30 * time.Second
-	// fastPollFactor divides the poll interval while workers connect or leave; minPollInterval bounds the result.
-	fastPollFactor  = 5
-	minPollInterval = time.Second
-	// maxPollInterval bounds the back-off for a master that does not answer.
-	maxPollInterval = 30 * time.Second
-	// lastStatsDelay is how late the last statistics of the workers may arrive: workers send them every 3 s, the master reports
-	// the end of the load before it has them (locust/stats.py, runners.py), and its web API caches for 2 s.
-	lastStatsDelay = 5 * time.Second
-	// slowResponse is how long a poll may take, including reading the body, before the master is polled less often: slowFactor
-	// times the duration of the last poll then passes until the next one, so that a slow master uses a tenth of a poll slot.
-	slowResponse = 500 * time.Millisecond
-	slowFactor   = 10
-	// useSampleInterval is the time between two samples of a worker's processor use: Locust refreshes it every 5 or 10 s.
-	useSampleInterval = 10 * time.Second
-)
-
 // Locust is the state of a test's master by its web API.
 type Locust struct {
 	// Report is the newest report, nil without one, and At is when it was received.
@@ -144,13 +117,13 @@ func (l *Locust) RecordFailure(reason string, refused bool, now time.Time) {
 func (l *Locust) neverListened() bool { return l != nil && l.Report == nil && !l.RefusedAt.IsZero() }
 
 // apiStartupDeadline returns when the running master should serve its web API; later while it refuses connections.
-func (l *Locust) apiStartupDeadline(obs *Observation) time.Time {
-	start := masterRunningSince(obs)
+func (f *facts) apiStartupDeadline() time.Time {
+	start := f.masterRunningSince()
 	until := start.Add(apiStartupGracePeriod)
-	if !l.neverListened() {
+	if !f.Locust.neverListened() {
 		return until
 	}
-	late := l.RefusedAt.Add(apiStartupGracePeriod) // its first response may be slow as well
+	late := f.Locust.RefusedAt.Add(apiStartupGracePeriod) // its first response may be slow as well
 	if most := start.Add(apiListenGracePeriod); late.After(most) {
 		late = most
 	}
@@ -161,16 +134,16 @@ func (l *Locust) apiStartupDeadline(obs *Observation) time.Time {
 }
 
 // startupGraceLeft returns how much of the startup grace period remains; not positive if none. After a number of workers has been
-// reported, only the short period applies: the number does not become unknown again. A master that ends before leaves it unknown.
-func (l *Locust) startupGraceLeft(prev *v2.LocustTestStatus, obs *Observation, now time.Time) time.Duration {
-	start := masterRunningSince(obs)
+// known, only the short period applies: the number does not become unknown again. A master that ends before leaves it unknown.
+func (f *facts) startupGraceLeft() time.Duration {
+	start := f.masterRunningSince()
 	switch {
-	case prevSource(prev) != sourceUnknown:
-		return start.Add(apiStartupGracePeriod).Sub(now)
-	case start.IsZero() && l.neverListened():
+	case f.prev.ConnectedWorkersSource != "":
+		return start.Add(apiStartupGracePeriod).Sub(f.now)
+	case start.IsZero() && f.Locust.neverListened():
 		return apiListenGracePeriod
 	}
-	return l.apiStartupDeadline(obs).Sub(now)
+	return f.apiStartupDeadline().Sub(f.now)
 }
 
 // freshReport returns the newest report; nil if it is older than reportMaxAge.
@@ -186,8 +159,9 @@ func (s Settings) reportMaxAge() time.Duration { return max(3*s.PollInterval, 10
 
 // isUnreachable reports whether the master does not answer and its startup grace period has passed. That includes a master that
 // has not been polled recently, for example because its pod has no IP address.
-func (l *Locust) isUnreachable(prev *v2.LocustTestStatus, obs *Observation, now time.Time) bool {
-	return l.Unreachable || ((l.LastError != "" || l.Report != nil) && l.startupGraceLeft(prev, obs, now) <= 0)
+func (f *facts) isUnreachable() bool {
+	l := f.Locust
+	return l.Unreachable || ((l.LastError != "" || l.Report != nil) && f.startupGraceLeft() <= 0)
 }
 
 // lastError returns why the master does not answer.
@@ -213,21 +187,18 @@ func (l *Locust) awaitsFinal(now time.Time) bool {
 	return l.Report.State.Ended() && !l.isFinal() && now.Sub(since) < fastPollAfterChange
 }
 
-// NextPoll returns how long to wait before the next poll of a running test's master; not positive means that it is due. poll is
+// nextPoll returns how long to wait before the next poll of a running test's master; not positive means that it is due. poll is
 // false if polling is useless, for example before the pod has an IP address: the API server's proxy could not connect either.
-func NextPoll(s *v2.LocustTestStatus, obs *Observation, settings Settings, now time.Time) (wait time.Duration, poll bool) {
-	l := obs.Locust
-	if l == nil || l.Unreachable || s.Phase != v2.PhaseRunning {
+func (f *facts) nextPoll(next *v2.LocustTestStatus) (wait time.Duration, poll bool) {
+	l := f.Locust
+	if l == nil || l.Unreachable || next.Phase != v2.PhaseRunning || f.runningMaster == nil || f.runningMaster.Status.PodIP == "" {
 		return 0, false
 	}
-	if master := RunningMaster(obs); master == nil || master.Status.PodIP == "" {
-		return 0, false
+	interval := f.pollInterval(next)
+	if l.PollDuration > slowResponse && l.Failures == 0 && !l.awaitsFinal(f.now) {
+		interval = max(interval, min(slowFactor*l.PollDuration, f.settings.slowPollInterval()))
 	}
-	interval := pollInterval(s, obs, settings, now)
-	if l.PollDuration > slowResponse && l.Failures == 0 && !l.awaitsFinal(now) {
-		interval = max(interval, min(slowFactor*l.PollDuration, settings.slowPollInterval()))
-	}
-	return l.PolledAt.Add(interval).Sub(now), true
+	return l.PolledAt.Add(interval).Sub(f.now), true
 }
 
 // slowPollInterval bounds the poll interval of a slow master that answers: its last report is still valid at the next poll.
@@ -241,95 +212,40 @@ func (l *Locust) pollGap(settings Settings) time.Duration {
 	return settings.PollInterval
 }
 
-func pollInterval(s *v2.LocustTestStatus, obs *Observation, settings Settings, now time.Time) time.Duration {
-	l := obs.Locust
-	fast := max(settings.PollInterval/fastPollFactor, minPollInterval)
-	age := now.Sub(masterRunningSince(obs))
+// pollInterval returns the time between two polls of a master that answers fast enough.
+func (f *facts) pollInterval(next *v2.LocustTestStatus) time.Duration {
+	l := f.Locust
+	fast := max(f.settings.PollInterval/fastPollFactor, minPollInterval)
+	age := f.now.Sub(f.masterRunningSince())
 	young := age < fastPollPeriod
 	switch {
-	case l.neverListened() && age >= apiStartupGracePeriod && now.Before(l.apiStartupDeadline(obs)):
-		return min(settings.PollInterval, apiStartupGracePeriod/3) // a refusal extends the grace period only until the next poll
+	case l.neverListened() && age >= apiStartupGracePeriod && f.now.Before(f.apiStartupDeadline()):
+		return min(f.settings.PollInterval, apiStartupGracePeriod/3) // a refusal extends the grace period only until the next poll
 	case l.Failures > 0 && age >= apiStartupGracePeriod:
 		most := maxPollInterval
 		if l.Report == nil {
 			// It starts slowly: polls during its startup do not count for the back-off.
-			most = min(now.Sub(l.apiStartupDeadline(obs)), maxPollInterval)
+			most = min(f.now.Sub(f.apiStartupDeadline()), maxPollInterval)
 		}
-		return max(settings.PollInterval, min(settings.PollInterval<<min(l.Failures-1, 16), most))
-	case l.Report == nil, young && !allConnectedOnce(s), l.awaitsFinal(now):
+		return max(f.settings.PollInterval, min(f.settings.PollInterval<<min(l.Failures-1, 16), most))
+	case l.Report == nil, young && !allConnectedOnce(next), l.awaitsFinal(f.now):
 		return fast
-	case l.Report.Workers != readyWorkers(obs) && now.Sub(l.WorkersChangedAt) < fastPollAfterChange, areWorkerPodsChanging(obs, now):
+	case l.Report.Workers != f.readyWorkers() && f.now.Sub(l.WorkersChangedAt) < fastPollAfterChange, f.areWorkerPodsChanging():
 		return fast
 	}
-	return settings.PollInterval
+	return f.settings.PollInterval
 }
 
 // areWorkerPodsChanging reports whether a worker pod is starting or terminating.
-func areWorkerPodsChanging(obs *Observation, now time.Time) bool {
-	return slices.ContainsFunc(obs.podsOf(obs.WorkerJob), func(pod *corev1.Pod) bool {
-		since := obs.nodeTime(pod, startedAt(pod))
+func (f *facts) areWorkerPodsChanging() bool {
+	return slices.ContainsFunc(f.workers, func(pod *corev1.Pod) bool {
+		since := f.nodeTime(pod, startedAt(pod))
 		if since.IsZero() {
-			since = obs.serverTime(pod.CreationTimestamp.Time)
+			since = f.serverTime(pod.CreationTimestamp.Time)
 		}
-		return !isFinishedPod(pod) && (pod.DeletionTimestamp != nil || now.Sub(since) < fastPollAfterChange)
+		return !isFinishedPod(pod) && (pod.DeletionTimestamp != nil || f.now.Sub(since) < fastPollAfterChange)
 	})
 }
 
-// RunningMaster returns the newest running master pod; nil if none runs.
-func RunningMaster(obs *Observation) *corev1.Pod {
-	var newest *corev1.Pod
-	for _, pod := range obs.podsOf(obs.MasterJob) {
-		if isLive(pod) && !startedAt(pod).IsZero() && (newest == nil || startedAt(pod).After(startedAt(newest))) {
-			newest = pod
-		}
-	}
-	return newest
-}
-
-// masterRunningSince returns when the running master started, by the operator's clock; zero if none runs.
-func masterRunningSince(obs *Observation) time.Time {
-	master := RunningMaster(obs)
-	if master == nil {
-		return time.Time{}
-	}
-	return obs.nodeTime(master, startedAt(master))
-}
-
 // readyWorkers returns the number of workers in ready pods.
-func readyWorkers(obs *Observation) int32 { return countWorkersIn(obs, isReady) }
-
-// masterEnd returns the terminated state of the master's container; nil while it runs, or if its pod is gone.
-func masterEnd(obs *Observation) *corev1.ContainerStateTerminated {
-	if pod := terminatedMaster(obs); pod != nil {
-		return mainContainer(pod).State.Terminated
-	}
-	return nil
-}
-
-// terminatedMaster is the master's pod whose Locust container has ended, by whatever; nil when there is none.
-func terminatedMaster(obs *Observation) *corev1.Pod {
-	for _, pod := range obs.podsOf(obs.MasterJob) {
-		if c := mainContainer(pod); c != nil && c.State.Terminated != nil {
-			return pod
-		}
-	}
-	return nil
-}
-
-// finalReport returns the reporter's final report from the master's termination message; nil if there is none, or it is invalid.
-func finalReport(obs *Observation) *report.Final {
-	final, err := decodeFinal(obs)
-	if err != nil {
-		return nil
-	}
-	return final
-}
-
-// decodeFinal is like finalReport, and returns an error for an invalid report. Both results are nil without a report.
-func decodeFinal(obs *Observation) (*report.Final, error) {
-	end := masterEnd(obs)
-	if end == nil || !report.IsFinal(end.Message) {
-		return nil, nil
-	}
-	return report.DecodeFinal(end.Message)
-}
+func (f *facts) readyWorkers() int32 { return f.countWorkersIn(isReady) }

@@ -63,7 +63,7 @@ func TestWorkers_ReportedByMaster(t *testing.T) {
 	assert.Equal(t, heartbeatGracePeriod, d.RequeueAfter, "it may be late with its heartbeat")
 	s.derive(t0.Add(36 * time.Second))
 	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionFalse, v2.ReasonWorkersMissing, "2/3 workers connected")
-	assert.Equal(t, int32(3), readyWorkers(&s.obs))
+	assert.Equal(t, int32(3), newFacts(&s.prev, &s.obs, settings, t0.Add(36*time.Second)).readyWorkers())
 	s.answer(t0.Add(40*time.Second), 3, report.StateRunning, report.Stats{})
 	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionTrue, v2.ReasonAllWorkersConnected)
 }
@@ -226,12 +226,13 @@ func TestWorkers_FrozenAtEnd(t *testing.T) {
 		locust   *Locust
 		message  string
 		want     int32
+		source   string
 		contains string
 	}{
-		"by the reporter":             {&Locust{}, finalMessage(true, 3, 100, 0), 3, "3/3 workers connected"},
-		"by a snapshot":               {&Locust{}, finalMessage(false, 2, 100, 0), 2, "2/3 workers connected"},
-		"by the master's last report": {&Locust{Report: &report.Report{Workers: 2}, At: t0.Add(21 * time.Second)}, "", 2, "2/3 workers connected"},
-		"no report: the pods remain":  {&Locust{}, "", 3, "counted from the worker Job's ready pods"},
+		"by the reporter":             {&Locust{}, finalMessage(true, 3, 100, 0), 3, v2.WorkersSourceReporter, "3/3 workers connected"},
+		"by a snapshot":               {&Locust{}, finalMessage(false, 2, 100, 0), 2, v2.WorkersSourceReporter, "2/3 workers connected"},
+		"by the master's last report": {&Locust{Report: &report.Report{Workers: 2}, At: t0.Add(21 * time.Second)}, "", 2, v2.WorkersSourceWebAPI, "2/3 workers connected"},
+		"no report: the pods remain":  {&Locust{}, "", 3, v2.WorkersSourceReadyPods, "counted from the worker Job's ready pods"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := polled(t)
@@ -240,6 +241,7 @@ func TestWorkers_FrozenAtEnd(t *testing.T) {
 			s.endMaster(t0.Add(40*time.Second), 0, tc.message)
 			s.derive(t0.Add(41 * time.Second))
 			assert.Equal(t, tc.want, s.prev.ConnectedWorkers)
+			assert.Equal(t, tc.source, s.prev.ConnectedWorkersSource)
 			assert.Contains(t, workersMessage(&s.prev), tc.contains)
 		})
 	}
@@ -346,7 +348,7 @@ func TestNextPoll(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := polled(t)
 			tc.change(s)
-			wait, ask := NextPoll(&s.prev, &s.obs, asking, tc.now)
+			wait, ask := newFacts(&s.prev, &s.obs, asking, tc.now).nextPoll(&s.prev)
 			assert.Equal(t, tc.ask, ask)
 			if tc.wait == -time.Hour {
 				assert.Negative(t, wait)
@@ -399,7 +401,7 @@ func TestRunningMaster(t *testing.T) {
 	newer := &s.obs.Pods[len(s.obs.Pods)-1]
 	s.runPod(newer, t0.Add(20*time.Second))
 	assert.Same(t, newer, RunningMaster(&s.obs))
-	assert.Equal(t, t0.Add(20*time.Second), masterRunningSince(&s.obs))
+	assert.Equal(t, t0.Add(20*time.Second), newFacts(&s.prev, &s.obs, settings, t0).masterRunningSince())
 	s.runPod(s.master(), t0.Add(30*time.Second))
 	assert.Same(t, s.master(), RunningMaster(&s.obs))
 

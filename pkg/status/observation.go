@@ -36,7 +36,7 @@ type Observation struct {
 
 	// Pods are the pods of this test (by UID), reduced to the fields that the derivation reads.
 	Pods []corev1.Pod
-	// Events are the failure and progress Events of stuck pods and Jobs: see FindStuckObjects, IsFailureEvent and IsProgressEvent.
+	// Events are the failure and progress Events of stuck pods and Jobs: see Plan.EventsFor, IsFailureEvent and IsProgressEvent.
 	Events []corev1.Event
 	// EventsAt is when the Events were read.
 	EventsAt time.Time

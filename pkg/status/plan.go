@@ -9,17 +9,13 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 )
 
 const (
-	// workerShutdownGracePeriod is how long workers may run after the master has succeeded before they are stopped.
-	workerShutdownGracePeriod = 5 * time.Second
-	// sidecarGracePeriod is how long the pods of a Job may run after Locust has ended in all of them: slightly longer than the
-	// 30 s that sidecars have to terminate. Stopping a Job deletes its running pods, and their logs.
-	sidecarGracePeriod = 35 * time.Second
 	// stopDeadline is the activeDeadlineSeconds that stops a Job immediately. The operator sets no longer ones.
 	stopDeadline = 1
 	// maxCompletions bounds the completions of the worker Job: generated pod names have room for indexes of four digits.
@@ -28,7 +24,6 @@ const (
 	// an unlimited number of pods: maxRounds workers for each expected one, and one more for each roundTime of the run, for example
 	// on preemptible nodes; but at least minCompletions.
 	maxRounds, minCompletions = 10, 100
-	roundTime                 = 5 * time.Minute
 )
 
 // Plan contains the changes to the cluster that the test needs to continue or to end.
@@ -46,6 +41,8 @@ type Plan struct {
 	Expire []*batchv1.Job
 	// Orphans are the pods to delete because they run without an owner.
 	Orphans []corev1.Pod
+	// EventsFor are the Jobs and pods that make no progress and whose own status does not show why: their Events must be read.
+	EventsFor []types.UID
 	// RequeueAfter is when to plan again because the plan changes by time alone; zero means no requeue.
 	RequeueAfter time.Duration
 }
@@ -58,21 +55,24 @@ func (p *Plan) Creates() bool { return p.CreateService || p.CreateMaster || p.Cr
 // The plan is empty before the first status: the status is written before the objects are created, so that missing objects can be
 // distinguished from lost ones.
 func PlanFor(prev *v2.LocustTestStatus, obs *Observation, settings Settings, now time.Time) Plan {
+	var plan Plan
 	if prev.Phase == "" {
-		return Plan{}
+		return plan
 	}
-	plan := planRun
+	f := newFacts(prev, obs, settings, now)
 	if prev.IsTerminal() {
-		plan = planEnd
+		f.planEnd(&plan)
+	} else {
+		f.planRun(&plan)
 	}
-	p := plan(prev, obs, settings, now)
-	p.Orphans = append(p.Orphans, obs.OldOrphans...)
+	plan.Orphans = append(plan.Orphans, obs.OldOrphans...)
 	for i := range obs.Pods {
 		if IsOrphan(&obs.Pods[i]) {
-			p.Orphans = append(p.Orphans, obs.Pods[i])
+			plan.Orphans = append(plan.Orphans, obs.Pods[i])
 		}
 	}
-	return p
+	plan.EventsFor, plan.RequeueAfter = f.stuck, f.requeueAfter
+	return plan
 }
 
 // PlanDeleted returns the changes for a test that is being deleted with a foreign finalizer: its objects are garbage-collected
@@ -87,79 +87,75 @@ func PlanDeleted(obs *Observation) Plan {
 	return plan
 }
 
-func planRun(prev *v2.LocustTestStatus, obs *Observation, _ Settings, now time.Time) Plan {
-	var plan Plan
-	if len(obs.Predecessors) > 0 || len(obs.Foreign) > 0 {
-		return plan
+// planRun creates the missing objects of a test that has not ended, unless its run is lost, and replaces lost workers.
+func (f *facts) planRun(plan *Plan) {
+	switch {
+	case len(f.Predecessors) > 0 || len(f.Foreign) > 0:
+		return
+	case f.DNSCacheWait > 0 && f.Service == nil:
+		f.requeueIn(f.DNSCacheWait)
+		return
+	case f.MasterJob == nil && f.runLost() != "":
+		return
+	case f.MasterJob != nil && (f.hasMasterEnded() || f.runSuspended() != ""):
+		return
 	}
-	if obs.DNSCacheWait > 0 && obs.Service == nil {
-		plan.RequeueAfter = obs.DNSCacheWait
-		return plan
-	}
-	if obs.MasterJob == nil && lostRun(prev, obs, now) != "" {
-		return plan
-	}
-	if obs.MasterJob != nil && (isFinished(obs.MasterJob) || endedMaster(obs) != nil || suspendedRun(prev, obs) != "") {
-		return plan
-	}
-	plan.CreateService = obs.Service == nil
-	plan.CreateMaster = obs.MasterJob == nil
-	plan.CreateWorker = obs.WorkerJob == nil
-	planWorkers(&plan, prev, obs, now)
-	return plan
+	plan.CreateService = f.Service == nil
+	plan.CreateMaster = f.MasterJob == nil
+	plan.CreateWorker = f.WorkerJob == nil
+	f.planWorkers(plan)
 }
 
 // planWorkers replaces deleted workers.
 //
 // A worker that is terminated exits with code 0, and its Job counts it as succeeded. The Job is Indexed, so that completions and
 // parallelism can grow together while it runs (elastic indexed Jobs, KEP-3715): by one for each deleted worker.
-func planWorkers(plan *Plan, prev *v2.LocustTestStatus, obs *Observation, now time.Time) {
-	job := obs.WorkerJob
+func (f *facts) planWorkers(plan *Plan) {
+	job := f.WorkerJob
 	switch {
 	case job == nil || job.Spec.Completions == nil || isSuspended(job):
 		return
 	case jobCondition(job, batchv1.JobFailed) != nil:
-		plan.ReplaceWorkerJob = waitsForMaster(prev, obs)
+		plan.ReplaceWorkerJob = f.waitsForMaster()
 		return
 	}
-	deleted, requeueAfter := deletedWorkers(obs, now)
-	plan.RequeueAfter = requeueAfter
+	deleted := f.deletedWorkers()
 	if jobCondition(job, batchv1.JobComplete) != nil {
 		// A finished Job cannot grow, even if its completions were increased too late. At the end of a test all expected workers
 		// have exited cleanly.
-		plan.ReplaceWorkerJob = job.Status.Succeeded-deleted < obs.expectedPods() && !finishedByMaster(obs)
+		plan.ReplaceWorkerJob = job.Status.Succeeded-deleted < f.expectedPods() && !f.finishedByMaster()
 		return
 	}
-	if want := min(obs.expectedPods()+deleted, completionsLimit(obs, now)); want > *job.Spec.Completions {
+	if want := min(f.expectedPods()+deleted, f.completionsLimit()); want > *job.Spec.Completions {
 		plan.WorkerCompletions = want
 	}
 }
 
 // completionsLimit returns the maximum completions of the worker Job.
-func completionsLimit(obs *Observation, now time.Time) int32 {
-	expected := obs.expectedPods()
-	age := max(now.Sub(obs.serverTime(obs.WorkerJob.CreationTimestamp.Time)), 0)
+func (f *facts) completionsLimit() int32 {
+	expected := f.expectedPods()
+	age := max(f.now.Sub(f.serverTime(f.WorkerJob.CreationTimestamp.Time)), 0)
 	rounds := maxRounds + int32(min(age/roundTime, maxCompletions))
 	return max(expected, min(max(rounds*expected, minCompletions), maxCompletions))
 }
 
 // isAtCompletionsLimit reports whether lost workers are not replaced because the worker Job has grown to its limit.
-func isAtCompletionsLimit(obs *Observation, now time.Time) bool {
-	job := obs.WorkerJob
-	if job == nil || job.Spec.Completions == nil || *job.Spec.Completions < completionsLimit(obs, now) {
+func (f *facts) isAtCompletionsLimit() bool {
+	job := f.WorkerJob
+	if job == nil || job.Spec.Completions == nil || *job.Spec.Completions < f.completionsLimit() {
 		return false
 	}
-	deleted, _ := deletedWorkers(obs, now)
-	return obs.expectedPods()+deleted > completionsLimit(obs, now)
+	return f.expectedPods()+f.deletedWorkers() > f.completionsLimit()
 }
 
 // deletedWorkers returns how many of the Job's completed indexes belong to workers that must be replaced while the master runs:
 // their pods were deleted, or they exited cleanly while others kept running. If all exit together, the master has ended them
-// because the test ends. requeueAfter is when the number may change by time alone; zero means no requeue.
-func deletedWorkers(obs *Observation, now time.Time) (count int32, requeueAfter time.Duration) {
+// because the test ends.
+func (f *facts) deletedWorkers() int32 {
+	var count int32
 	podByIndex := map[int]*corev1.Pod{}
 	othersRun := false
-	for _, pod := range obs.podsOf(obs.WorkerJob) {
+	for _, pod := range f.workers {
 		if isLive(pod) {
 			othersRun = true
 		}
@@ -169,30 +165,30 @@ func deletedWorkers(obs *Observation, now time.Time) (count int32, requeueAfter 
 			}
 		}
 	}
-	for _, index := range completedIndexes(obs.WorkerJob) {
+	for _, index := range completedIndexes(f.WorkerJob) {
 		pod := podByIndex[index]
 		switch {
 		case pod == nil:
 			count++
 		case othersRun && exitedCleanly(pod):
-			at := obs.nodeTime(pod, finishedAt(pod))
-			grace, loadEnded := replacementGracePeriod(obs, at)
-			switch wait := grace - now.Sub(at); {
+			at := f.nodeTime(pod, finishedAt(pod))
+			grace, loadEnded := f.replacementGracePeriod(at)
+			switch wait := grace - f.now.Sub(at); {
 			case loadEnded:
 			case wait > 0:
-				requeueAfter = soonest(requeueAfter, wait)
+				f.requeueIn(wait)
 			default:
 				count++
 			}
 		}
 	}
-	return count, requeueAfter
+	return count
 }
 
 // replacementGracePeriod returns how long after its exit a worker that exited cleanly is replaced; loadEnded reports whether the
 // master has reported the end of the load since. Until the master answers, its end may not have been observed yet.
-func replacementGracePeriod(obs *Observation, exit time.Time) (grace time.Duration, loadEnded bool) {
-	l := obs.Locust
+func (f *facts) replacementGracePeriod(exit time.Time) (grace time.Duration, loadEnded bool) {
+	l := f.Locust
 	switch {
 	case l == nil || l.Unreachable:
 		return workerExitGracePeriod, false
@@ -203,8 +199,8 @@ func replacementGracePeriod(obs *Observation, exit time.Time) (grace time.Durati
 }
 
 // finishedByMaster reports whether workers of the finished worker Job exited cleanly: the master has ended them.
-func finishedByMaster(obs *Observation) bool {
-	return slices.ContainsFunc(obs.podsOf(obs.WorkerJob), exitedCleanly)
+func (f *facts) finishedByMaster() bool {
+	return slices.ContainsFunc(f.workers, exitedCleanly)
 }
 
 // completedIndexes parses the Job's completed indexes, for example "0,2-4".
@@ -231,25 +227,23 @@ func completedIndexes(job *batchv1.Job) []int {
 
 // planEnd stops the load of a test that has ended, and sets the TTL of its Jobs. The master Job gets its TTL only now: if it
 // expired before its outcome was recorded, the outcome would be lost.
-func planEnd(prev *v2.LocustTestStatus, obs *Observation, settings Settings, now time.Time) Plan {
-	var plan Plan
-	for _, job := range []*batchv1.Job{obs.MasterJob, obs.WorkerJob} {
+func (f *facts) planEnd(plan *Plan) {
+	for _, job := range []*batchv1.Job{f.MasterJob, f.WorkerJob} {
 		switch {
 		case job == nil:
 		case isFinished(job):
-			if settings.JobTTL != nil && job.Spec.TTLSecondsAfterFinished == nil {
+			if f.settings.JobTTL != nil && job.Spec.TTLSecondsAfterFinished == nil {
 				plan.Expire = append(plan.Expire, job)
 			}
 		case isStopped(job):
 		default:
-			if wait := shutdownGraceLeft(prev, obs, job, now); wait > 0 {
-				plan.RequeueAfter = soonest(plan.RequeueAfter, wait)
+			if wait := f.shutdownGraceLeft(job); wait > 0 {
+				f.requeueIn(wait)
 			} else {
 				plan.Stop = append(plan.Stop, job)
 			}
 		}
 	}
-	return plan
 }
 
 // isStopped reports whether the operator has stopped the Job. A longer deadline was set by a policy or a user: it does not end
@@ -272,25 +266,25 @@ func StopPatch(settings Settings) map[string]any {
 }
 
 // shutdownGraceLeft returns how long a Job of a test that has ended may still end by itself; not positive if it must be stopped.
-func shutdownGraceLeft(prev *v2.LocustTestStatus, obs *Observation, job *batchv1.Job, now time.Time) time.Duration {
-	ended := locustEndedAt(obs, job)
+func (f *facts) shutdownGraceLeft(job *batchv1.Job) time.Duration {
+	ended := f.locustEndedAt(job)
 	switch {
-	case !ended.IsZero() && (job == obs.MasterJob || slices.ContainsFunc(obs.podsOf(job), isHeldOpen)):
-		return sidecarGracePeriod - max(now.Sub(ended), 0)
-	case prev.Phase == v2.PhaseSucceeded && prev.CompletionTime != nil:
-		return workerShutdownGracePeriod - max(now.Sub(runEndedAt(prev, obs)), 0)
+	case !ended.IsZero() && (job == f.MasterJob || slices.ContainsFunc(f.podsOf(job), isHeldOpen)):
+		return sidecarGracePeriod - max(f.now.Sub(ended), 0)
+	case f.prev.Phase == v2.PhaseSucceeded && f.prev.CompletionTime != nil:
+		return workerShutdownGracePeriod - max(f.now.Sub(f.runEndedAt(f.prev)), 0)
 	}
 	return 0
 }
 
 // runEndedAt returns when a test ended, by the operator's clock.
-func runEndedAt(s *v2.LocustTestStatus, obs *Observation) time.Time {
+func (f *facts) runEndedAt(s *v2.LocustTestStatus) time.Time {
 	at := s.CompletionTime.Time
-	switch pod := endedMaster(obs); {
+	switch pod := f.endedMaster; {
 	case pod != nil:
-		at = obs.nodeTime(pod, finishedAt(pod))
-	case obs.MasterJob != nil && isFinished(obs.MasterJob):
-		at = obs.jobControllerTime(finishTime(obs.MasterJob, at))
+		at = f.nodeTime(pod, finishedAt(pod))
+	case f.MasterJob != nil && isFinished(f.MasterJob):
+		at = f.jobControllerTime(finishTime(f.MasterJob, at))
 	}
 	// The end was recorded by the operator's clock; it cannot be later than that.
 	if c := meta.FindStatusCondition(s.Conditions, v2.ConditionTypeTestCompleted); c != nil && at.After(c.LastTransitionTime.Time) {
@@ -306,10 +300,10 @@ func isHeldOpen(pod *corev1.Pod) bool {
 
 // locustEndedAt returns when Locust had ended in all pods of a Job, by the operator's clock; zero if it has not, or there are no
 // pods.
-func locustEndedAt(obs *Observation, job *batchv1.Job) time.Time {
+func (f *facts) locustEndedAt(job *batchv1.Job) time.Time {
 	var last time.Time
-	for _, pod := range obs.podsOf(job) {
-		at := obs.nodeTime(pod, finishedAt(pod))
+	for _, pod := range f.podsOf(job) {
+		at := f.nodeTime(pod, finishedAt(pod))
 		if at.IsZero() {
 			return time.Time{}
 		}
@@ -318,12 +312,4 @@ func locustEndedAt(obs *Observation, job *batchv1.Job) time.Time {
 		}
 	}
 	return last
-}
-
-// soonest returns the shorter of two waiting times; zero means never.
-func soonest(a, b time.Duration) time.Duration {
-	if a <= 0 || (b > 0 && b < a) {
-		return b
-	}
-	return a
 }

@@ -20,19 +20,6 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/locust/cause"
 )
 
-const (
-	// stuckThreshold is how long pods may wait, or Jobs may lack pods, before their Events are read: a normal start is faster, and
-	// so costs no request.
-	stuckThreshold = 5 * time.Second
-	// recheckInterval is how often a problem that Events show is evaluated again: its meaning may change by time alone, and a new
-	// operator may have read the Events meanwhile.
-	recheckInterval = 5 * time.Second
-	// jobEventMaxAge is how old a Job's failure Event may be when it is read: the Job controller repeats it at least every minute.
-	jobEventMaxAge = 2 * time.Minute
-	// transientPeriod is how long known-transient kubelet errors are ignored.
-	transientPeriod = time.Minute
-)
-
 // podProblem is a reason and message of the condition PodsHealthy with the status False.
 type podProblem struct {
 	reason  string
@@ -99,53 +86,46 @@ func isTransient(message string) bool {
 // stuckPodsPerJob bounds the stuck pods of a Job whose Events are read: they usually share one cause.
 const stuckPodsPerJob = 3
 
-// StuckObjects are the objects that make no progress and whose own status does not show why.
-type StuckObjects struct {
-	// UIDs identify the Jobs and pods whose Events must be read: the Jobs, and at most stuckPodsPerJob pods of each.
-	UIDs []types.UID
-	// RequeueAfter is when another object will count as stuck, or when to evaluate again; zero means no requeue.
-	RequeueAfter time.Duration
-}
-
-// FindStuckObjects returns the objects whose Events must be read to find a problem: missing ConfigMaps, Secrets and volumes
-// appear only in the pod's Events, an exceeded quota only in the Job's.
-func FindStuckObjects(prev *v2.LocustTestStatus, obs *Observation, now time.Time) StuckObjects {
-	var s StuckObjects
-	if prev.IsTerminal() {
-		return s
+// findStuckObjects returns the Jobs and pods whose Events must be read to find a problem: the objects that make no progress and
+// whose own status does not show why, with at most stuckPodsPerJob pods of each Job. Missing ConfigMaps, Secrets and volumes
+// appear only in the pod's Events, missing pods only in the Job's.
+func (f *facts) findStuckObjects() []types.UID {
+	if f.prev.IsTerminal() {
+		return nil
 	}
+	var stuck []types.UID
 	isStuck := func(since time.Time) bool {
-		if wait := stuckThreshold - now.Sub(since); wait > 0 {
-			s.RequeueAfter = soonest(s.RequeueAfter, wait)
+		if wait := stuckThreshold - f.now.Sub(since); wait > 0 {
+			f.requeueIn(wait)
 			return false
 		}
-		if len(obs.Events) > 0 || (obs.EventsUnread && problemBeforeRestart(prev) != nil) {
-			s.RequeueAfter = soonest(s.RequeueAfter, recheckInterval)
+		if len(f.Events) > 0 || (f.EventsUnread && problemBeforeRestart(f.prev) != nil) {
+			f.requeueIn(recheckInterval)
 		}
 		return true
 	}
-	for _, job := range []*batchv1.Job{obs.MasterJob, obs.WorkerJob} {
-		if lacksPods(obs, job) && isStuck(obs.serverTime(job.CreationTimestamp.Time)) {
-			s.UIDs = append(s.UIDs, job.UID)
+	for _, job := range []*batchv1.Job{f.MasterJob, f.WorkerJob} {
+		if f.lacksPods(job) && isStuck(f.serverTime(job.CreationTimestamp.Time)) {
+			stuck = append(stuck, job.UID)
 		}
 		stuckPods := 0
-		for _, pod := range obs.podsOf(job) {
-			if since, waits := stuckSince(obs, pod); waits && isStuck(since) && stuckPods < stuckPodsPerJob {
-				s.UIDs = append(s.UIDs, pod.UID)
+		for _, pod := range f.podsOf(job) {
+			if since, waits := f.stuckSince(pod); waits && isStuck(since) && stuckPods < stuckPodsPerJob {
+				stuck = append(stuck, pod.UID)
 				stuckPods++
 			}
 		}
 	}
-	return s
+	return stuck
 }
 
 // stuckSince returns when a pod was scheduled that is still Pending and whose status does not show why; false for other pods.
-func stuckSince(obs *Observation, pod *corev1.Pod) (time.Time, bool) {
+func (f *facts) stuckSince(pod *corev1.Pod) (time.Time, bool) {
 	at, scheduled := scheduledAt(pod)
 	if !isLive(pod) || pod.Status.Phase != corev1.PodPending || !scheduled || podStatusProblem(pod) != nil {
 		return time.Time{}, false
 	}
-	return obs.schedulerTime(at), true
+	return f.schedulerTime(at), true
 }
 
 // scheduledAt returns when the pod was scheduled; false if it was not.
@@ -159,7 +139,7 @@ func scheduledAt(pod *corev1.Pod) (time.Time, bool) {
 
 // lacksPods reports whether an unfinished Job has no pod for some of its indexes. A failed pod counts: its Job waits before it
 // creates the replacement.
-func lacksPods(obs *Observation, job *batchv1.Job) bool {
+func (f *facts) lacksPods(job *batchv1.Job) bool {
 	if job == nil || isFinished(job) || isSuspended(job) || job.Spec.Parallelism == nil {
 		return false
 	}
@@ -167,8 +147,8 @@ func lacksPods(obs *Observation, job *batchv1.Job) bool {
 	for _, index := range completedIndexes(job) {
 		known[strconv.Itoa(index)] = true
 	}
-	for index, pods := range byIndex(obs.podsOf(job)) {
-		if slices.ContainsFunc(pods, func(pod *corev1.Pod) bool { return pod.DeletionTimestamp == nil || job == obs.MasterJob }) {
+	for index, pods := range byIndex(f.podsOf(job)) {
+		if slices.ContainsFunc(pods, func(pod *corev1.Pod) bool { return pod.DeletionTimestamp == nil || job == f.MasterJob }) {
 			known[index] = true
 		}
 	}
@@ -176,25 +156,25 @@ func lacksPods(obs *Observation, job *batchv1.Job) bool {
 }
 
 // diagnosePods returns the most severe problem of all pods; nil if there is none.
-func diagnosePods(prev *v2.LocustTestStatus, obs *Observation, now time.Time) *podProblem {
-	if obs.Failure != nil && !obs.Failure.Final {
-		return &podProblem{reason: v2.ReasonCreationError, message: obs.Failure.Message}
+func (f *facts) diagnosePods() *podProblem {
+	if f.Failure != nil && !f.Failure.Final {
+		return &podProblem{reason: v2.ReasonCreationError, message: f.Failure.Message}
 	}
-	if len(obs.Foreign) > 0 {
-		return &podProblem{reason: v2.ReasonCreationError, message: foreignMessage(obs)}
+	if len(f.Foreign) > 0 {
+		return &podProblem{reason: v2.ReasonCreationError, message: f.foreignMessage()}
 	}
 	found := problems{}
-	for i := range obs.Pods {
-		pod := &obs.Pods[i]
+	for i := range f.Pods {
+		pod := &f.Pods[i]
 		if p := podStatusProblem(pod); p != nil {
 			found.add(p.reason, p.message, "pod "+pod.Name)
 		}
 	}
-	collectEvents(obs, found, now)
-	collectCrashes(obs, found, now)
+	f.collectEvents(found)
+	f.collectCrashes(found)
 	var before *podProblem
-	if obs.EventsUnread && len(FindStuckObjects(prev, obs, now).UIDs) > 0 {
-		before = problemBeforeRestart(prev)
+	if f.EventsUnread && len(f.stuck) > 0 {
+		before = problemBeforeRestart(f.prev)
 	}
 	for _, reason := range severity {
 		if before != nil && before.reason == reason {
@@ -208,8 +188,8 @@ func diagnosePods(prev *v2.LocustTestStatus, obs *Observation, now time.Time) *p
 }
 
 // foreignMessage names the objects that have a name this test needs and another owner.
-func foreignMessage(obs *Observation) string {
-	return fmt.Sprintf("objects with required names already exist and are not owned by this test: %s; delete them, or delete this test and create it with another name", strings.Join(obs.Foreign, ", "))
+func (f *facts) foreignMessage() string {
+	return fmt.Sprintf("objects with required names already exist and are not owned by this test: %s; delete them, or delete this test and create it with another name", strings.Join(f.Foreign, ", "))
 }
 
 // problemBeforeRestart returns the problem that the previous status reports by Events, which applies until this operator has read
@@ -351,15 +331,15 @@ func waitingMessage(w *corev1.ContainerStateWaiting) string {
 
 // collectEvents adds the problems that Events show. Events of a resolved problem stay for an hour, so only objects that are still
 // stuck count, each with its latest Event.
-func collectEvents(obs *Observation, found problems, now time.Time) {
+func (f *facts) collectEvents(found problems) {
 	add := func(e *corev1.Event, object string) {
 		if !IsProgressEvent(e.Reason) {
 			found.add(eventReasons[e.Reason], e.Reason+": "+strings.TrimSpace(e.Message), object)
 		}
 	}
 	latest := map[types.UID]*corev1.Event{}
-	for i := range obs.Events {
-		e := &obs.Events[i]
+	for i := range f.Events {
+		e := &f.Events[i]
 		key := e.InvolvedObject.UID
 		if !IsFailureEvent(e.Reason) && !IsProgressEvent(e.Reason) {
 			continue
@@ -368,20 +348,20 @@ func collectEvents(obs *Observation, found problems, now time.Time) {
 			latest[key] = e
 		}
 	}
-	for i := range obs.Pods {
-		pod := &obs.Pods[i]
-		since, waits := stuckSince(obs, pod)
+	for i := range f.Pods {
+		pod := &f.Pods[i]
+		since, waits := f.stuckSince(pod)
 		e := latest[pod.UID]
-		if !waits || e == nil || (isTransient(e.Message) && now.Sub(since) < transientPeriod) {
+		if !waits || e == nil || (isTransient(e.Message) && f.now.Sub(since) < transientPeriod) {
 			continue
 		}
 		add(e, "pod "+pod.Name)
 	}
-	for _, job := range []*batchv1.Job{obs.MasterJob, obs.WorkerJob} {
-		if !lacksPods(obs, job) {
+	for _, job := range []*batchv1.Job{f.MasterJob, f.WorkerJob} {
+		if !f.lacksPods(job) {
 			continue
 		}
-		if e := latest[job.UID]; e != nil && obs.EventsAt.Sub(obs.jobControllerEvent(eventTime(e))) < jobEventMaxAge {
+		if e := latest[job.UID]; e != nil && f.EventsAt.Sub(f.jobControllerEvent(eventTime(e))) < jobEventMaxAge {
 			add(e, "Job "+job.Name)
 		}
 	}
@@ -404,13 +384,13 @@ func eventTime(e *corev1.Event) time.Time {
 
 // collectCrashes adds the workers that failed and that their Job replaces. A crash counts until the replacement has run for
 // restartedConnectTime; disrupted pods do not count.
-func collectCrashes(obs *Observation, found problems, now time.Time) {
-	if obs.WorkerJob == nil || isFinished(obs.WorkerJob) {
+func (f *facts) collectCrashes(found problems) {
+	if f.WorkerJob == nil || isFinished(f.WorkerJob) {
 		return
 	}
-	for _, pods := range byIndex(obs.podsOf(obs.WorkerJob)) {
-		if crash := lastCrash(pods); crash != nil && !hasReplacement(obs, pods, now) {
-			found.add(v2.ReasonCrashLoopBackOff, headline(exitCause(obs, crash)), "pod "+crash.Name)
+	for _, pods := range byIndex(f.workers) {
+		if crash := lastCrash(pods); crash != nil && !f.hasReplacement(pods) {
+			found.add(v2.ReasonCrashLoopBackOff, headline(f.exitCause(crash)), "pod "+crash.Name)
 		}
 	}
 }
@@ -442,50 +422,45 @@ func lastCrash(pods []*corev1.Pod) *corev1.Pod {
 }
 
 // hasReplacement reports whether a crashed worker has a replacement that has run for restartedConnectTime, or exited cleanly.
-func hasReplacement(obs *Observation, pods []*corev1.Pod, now time.Time) bool {
+func (f *facts) hasReplacement(pods []*corev1.Pod) bool {
 	for _, pod := range pods {
-		if exitedCleanly(pod) || (isReady(pod) && now.Sub(obs.nodeTime(pod, startedAt(pod))) >= restartedConnectTime) {
+		if exitedCleanly(pod) || (isReady(pod) && f.now.Sub(f.nodeTime(pod, startedAt(pod))) >= restartedConnectTime) {
 			return true
 		}
 	}
 	return false
 }
 
-// allPodsRun reports whether the master and all expected workers run, and returns when that may change by time alone; zero means
-// no requeue.
-func allPodsRun(phase string, obs *Observation, now time.Time) (bool, time.Duration) {
-	if obs.WorkerJob == nil || phase != v2.PhaseRunning {
-		return false, 0
-	}
-	count, requeueAfter := likelyConnectedPods(obs, now)
-	return count >= obs.expectedPods(), requeueAfter
+// allPodsRun reports whether the master and all expected workers run.
+func (f *facts) allPodsRun(phase string) bool {
+	return f.WorkerJob != nil && phase == v2.PhaseRunning && f.likelyConnectedPods() >= f.expectedPods()
 }
 
-// setPodsHealthy sets the condition PodsHealthy. It returns when the condition may change by time alone; zero means no requeue.
-func setPodsHealthy(next *v2.LocustTestStatus, obs *Observation, problem *podProblem, now time.Time) time.Duration {
-	run, requeueAfter := allPodsRun(next.Phase, obs, now)
+// setPodsHealthy sets the condition PodsHealthy.
+func (f *facts) setPodsHealthy(next *v2.LocustTestStatus) {
+	status, reason, message := metav1.ConditionTrue, v2.ReasonPodsStarting, "Waiting for pods to start"
 	switch {
 	case next.Phase == v2.PhaseSucceeded:
-		setCondition(next, now, v2.ConditionTypePodsHealthy, metav1.ConditionTrue, v2.ReasonPodsHealthy, "All pods have run")
-	case !next.IsTerminal() && suspendedJobs(obs) != "":
-		setCondition(next, now, v2.ConditionTypePodsHealthy, metav1.ConditionTrue, v2.ReasonSuspended, headline(suspendedMessage(obs, problem)))
-	case problem != nil:
-		setCondition(next, now, v2.ConditionTypePodsHealthy, metav1.ConditionFalse, problem.reason, headline(problem.message))
+		reason, message = v2.ReasonPodsHealthy, "All pods have run"
+	case !next.IsTerminal() && f.suspendedJobs() != "":
+		reason, message = v2.ReasonSuspended, f.suspendedMessage(f.problem)
+	case f.problem != nil:
+		status, reason, message = metav1.ConditionFalse, f.problem.reason, f.problem.message
 	case next.Phase == v2.PhaseFailed:
 		// Keep the condition from before the end: pods that terminate because the test ended are no problem.
-		updateConditionGeneration(next, v2.ConditionTypePodsHealthy)
-	case run:
-		setCondition(next, now, v2.ConditionTypePodsHealthy, metav1.ConditionTrue, v2.ReasonPodsHealthy, "All pods are running")
-	default:
-		setCondition(next, now, v2.ConditionTypePodsHealthy, metav1.ConditionTrue, v2.ReasonPodsStarting, "Waiting for pods to start")
-		return requeueAfter
+		if c := meta.FindStatusCondition(next.Conditions, v2.ConditionTypePodsHealthy); c != nil {
+			c.ObservedGeneration = next.ObservedGeneration
+		}
+		return
+	case f.allPodsRun(next.Phase):
+		reason, message = v2.ReasonPodsHealthy, "All pods are running"
 	}
-	return 0
+	setCondition(next, f.now, v2.ConditionTypePodsHealthy, status, reason, headline(message))
 }
 
 // suspendedMessage names the suspended Jobs, and the problem of the pods if there is one.
-func suspendedMessage(obs *Observation, problem *podProblem) string {
-	jobs := suspendedJobs(obs)
+func (f *facts) suspendedMessage(problem *podProblem) string {
+	jobs := f.suspendedJobs()
 	message := strings.ToUpper(jobs[:1]) + jobs[1:] + "; the test waits for a resume, for example by a queue"
 	if problem != nil {
 		message += ". " + problem.reason + ": " + problem.message

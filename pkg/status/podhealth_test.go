@@ -161,27 +161,29 @@ func TestCrashingWorkers(t *testing.T) {
 
 func TestFindStuckObjects(t *testing.T) {
 	s := created(t)
-	stuck := FindStuckObjects(&s.prev, &s.obs, t0.Add(2*time.Second))
-	assert.Empty(t, stuck.UIDs, "a normal start is faster")
-	assert.Equal(t, 3*time.Second, stuck.RequeueAfter)
+	f := newFacts(&s.prev, &s.obs, settings, t0.Add(2*time.Second))
+	assert.Empty(t, f.stuck, "a normal start is faster")
+	assert.Equal(t, 3*time.Second, f.requeueAfter)
 
-	stuck = FindStuckObjects(&s.prev, &s.obs, t0.Add(6*time.Second))
-	assert.Equal(t, []types.UID{"shop-master-0", "shop-worker-0", "shop-worker-1", "shop-worker-2"}, stuck.UIDs, "a few pods of each Job represent all")
-	assert.Zero(t, stuck.RequeueAfter, "new Events trigger a reconcile, time alone changes nothing")
+	f = newFacts(&s.prev, &s.obs, settings, t0.Add(6*time.Second))
+	assert.Equal(t, []types.UID{"shop-master-0", "shop-worker-0", "shop-worker-1", "shop-worker-2"}, f.stuck, "a few pods of each Job represent all")
+	assert.Zero(t, f.requeueAfter, "new Events trigger a reconcile, time alone changes nothing")
 	s.obs.Events = []corev1.Event{{Reason: "FailedMount"}}
-	assert.Equal(t, recheckInterval, FindStuckObjects(&s.prev, &s.obs, t0.Add(6*time.Second)).RequeueAfter, "a transient error counts after some time")
+	assert.Equal(t, recheckInterval, newFacts(&s.prev, &s.obs, settings, t0.Add(6*time.Second)).requeueAfter, "a transient error counts after some time")
 
 	s.obs.Pods = nil
-	stuck = FindStuckObjects(&s.prev, &s.obs, t0.Add(6*time.Second))
-	assert.Equal(t, []types.UID{"shop-master-uid", "shop-worker-uid"}, stuck.UIDs)
+	f = newFacts(&s.prev, &s.obs, settings, t0.Add(6*time.Second))
+	assert.Equal(t, []types.UID{"shop-master-uid", "shop-worker-uid"}, f.stuck)
 
 	s = running(t)
-	assert.Equal(t, StuckObjects{}, FindStuckObjects(&s.prev, &s.obs, t0.Add(time.Hour)), "no Events are read for a running test")
+	f = newFacts(&s.prev, &s.obs, settings, t0.Add(time.Hour))
+	assert.Empty(t, f.stuck, "no Events are read for a running test")
+	assert.Zero(t, f.requeueAfter)
 
 	s = created(t)
 	s.waitPod(s.master(), "ErrImagePull", "x")
-	stuck = FindStuckObjects(&s.prev, &s.obs, t0.Add(6*time.Second))
-	assert.Equal(t, []types.UID{"shop-worker-0", "shop-worker-1", "shop-worker-2"}, stuck.UIDs, "the master's own status shows the problem")
+	f = newFacts(&s.prev, &s.obs, settings, t0.Add(6*time.Second))
+	assert.Equal(t, []types.UID{"shop-worker-0", "shop-worker-1", "shop-worker-2"}, f.stuck, "the master's own status shows the problem")
 }
 
 func TestMessage_NamesAFewPodsOnly(t *testing.T) {

@@ -60,6 +60,11 @@ func finishedAt(pod *corev1.Pod) time.Time {
 	return time.Time{}
 }
 
+// EndsRun reports whether the update of a pod from was to is shows that a master's Locust container has ended.
+func EndsRun(was, is *corev1.Pod) bool {
+	return IsMaster(is) && finishedAt(was).IsZero() && !finishedAt(is).IsZero()
+}
+
 // isFinishedPod reports whether the pod has ended. The kubelet reports the end of the container before the phase; containers of a
 // test are never restarted.
 func isFinishedPod(pod *corev1.Pod) bool {
@@ -139,9 +144,9 @@ func exitedNonZero(pod *corev1.Pod) bool {
 
 // exitCause returns why a pod failed: "exited with code 1: …", and on further lines the text that the cause was found in. It is
 // empty if the pod runs, exited with code 0, or does not show the cause.
-func exitCause(obs *Observation, pod *corev1.Pod) string {
+func (f *facts) exitCause(pod *corev1.Pod) string {
 	if c := mainContainer(pod); c != nil && c.State.Terminated != nil && !endedByEviction(pod) {
-		return containerEnd(obs, c.State.Terminated)
+		return f.containerEnd(c.State.Terminated)
 	}
 	if pod.Status.Phase == corev1.PodFailed && pod.Status.Reason != "" {
 		return strings.TrimRight(fmt.Sprintf("failed: %s: %s", pod.Status.Reason, pod.Status.Message), ": ")
@@ -165,7 +170,7 @@ func endedByEviction(pod *corev1.Pod) bool {
 const reasonEvicted = "Evicted"
 
 // containerEnd describes how a container ended; empty for code 0.
-func containerEnd(obs *Observation, end *corev1.ContainerStateTerminated) string {
+func (f *facts) containerEnd(end *corev1.ContainerStateTerminated) string {
 	if end.ExitCode == 0 {
 		return ""
 	}
@@ -173,7 +178,7 @@ func containerEnd(obs *Observation, end *corev1.ContainerStateTerminated) string
 	if end.Reason != "" && end.Reason != "Error" {
 		text += " (" + end.Reason + ")"
 	}
-	why := terminationCause(obs, end.Message)
+	why := f.terminationCause(end.Message)
 	if why.Line != "" {
 		text += ": " + why.Line
 	}
@@ -184,8 +189,8 @@ func containerEnd(obs *Observation, end *corev1.ContainerStateTerminated) string
 }
 
 // terminationCause finds the cause in a termination message: in the reporter's final report, or in the last log lines.
-func terminationCause(obs *Observation, message string) cause.Cause {
-	facts := causeFacts(obs)
+func (f *facts) terminationCause(message string) cause.Cause {
+	facts := f.causeFacts()
 	if !report.IsFinal(message) {
 		return cause.FromLog(message, facts)
 	}
@@ -197,8 +202,8 @@ func terminationCause(obs *Observation, message string) cause.Cause {
 }
 
 // causeFacts returns the facts that the remedies of causes depend on.
-func causeFacts(obs *Observation) cause.Facts {
-	user, chosen := resources.ChosenUser(obs.spec())
+func (f *facts) causeFacts() cause.Facts {
+	user, chosen := resources.ChosenUser(f.spec())
 	return cause.Facts{OperatorChoseUser: chosen, User: user}
 }
 

@@ -1,12 +1,10 @@
 package status
 
 import (
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
@@ -16,24 +14,19 @@ import (
 
 // setResult sets progress and testResult: live while the master answers, exact at the end. Values that are no longer known stay
 // as last observed.
-func setResult(next *v2.LocustTestStatus, prev *v2.LocustTestStatus, obs *Observation) {
+func (f *facts) setResult(next *v2.LocustTestStatus) {
 	switch {
 	case next.IsTerminal():
-		next.TestResult = resultAtEnd(prev, obs)
-		next.Progress = progressAtEnd(prev, obs)
-	case next.Phase == v2.PhaseRunning && isMasterTerminating(obs) && finalReport(obs) != nil:
+		next.TestResult = f.resultAtEnd()
+		next.Progress = f.progressAtEnd()
+	case next.Phase == v2.PhaseRunning && f.isMasterTerminating() && f.final != nil:
 		// When the Job shows that the master has ended, the pod with the final report may be gone.
-		next.TestResult = resultAtEnd(prev, obs)
-		next.Progress = progressAtEnd(prev, obs)
-	case next.Phase == v2.PhaseRunning && obs.Locust != nil && obs.Locust.Report != nil && !fromReporter(prev.TestResult):
-		next.TestResult = liveResult(prev, obs.Locust)
-		next.Progress = liveProgress(prev, obs, obs.Locust.Report)
+		next.TestResult = f.resultAtEnd()
+		next.Progress = f.progressAtEnd()
+	case next.Phase == v2.PhaseRunning && f.Locust != nil && f.Locust.Report != nil && !fromReporter(f.prev.TestResult):
+		next.TestResult = liveResult(f.prev, f.Locust)
+		next.Progress = f.liveProgress(f.Locust.Report)
 	}
-}
-
-// isMasterTerminating reports whether the master's pod is being deleted.
-func isMasterTerminating(obs *Observation) bool {
-	return slices.ContainsFunc(obs.podsOf(obs.MasterJob), func(pod *corev1.Pod) bool { return pod.DeletionTimestamp != nil })
 }
 
 // fromReporter reports whether a result comes from the reporter. No other source overrides it.
@@ -49,22 +42,22 @@ func liveResult(prev *v2.LocustTestStatus, l *Locust) *v2.TestResult {
 }
 
 // resultAtEnd returns the reporter's final result, or else the last one that the master reported.
-func resultAtEnd(prev *v2.LocustTestStatus, obs *Observation) *v2.TestResult {
-	result, _ := measuredAtEnd(prev, obs)
+func (f *facts) resultAtEnd() *v2.TestResult {
+	result, _ := f.measuredAtEnd()
 	return result
 }
 
 // measuredAtEnd is like resultAtEnd, and returns the unrounded statistics of the result. They are nil if the result is only known
 // from the status, for example after a restart of the operator when the master's pod is gone.
-func measuredAtEnd(prev *v2.LocustTestStatus, obs *Observation) (*v2.TestResult, *report.Stats) {
-	known, stats := prev.TestResult, (*report.Stats)(nil)
-	if obs.Locust != nil && obs.Locust.Report != nil && !fromReporter(known) {
+func (f *facts) measuredAtEnd() (*v2.TestResult, *report.Stats) {
+	known, stats := f.prev.TestResult, (*report.Stats)(nil)
+	if f.Locust != nil && f.Locust.Report != nil && !fromReporter(known) {
 		// The status may not contain the last report yet.
-		if live := liveResult(prev, obs.Locust); live != known {
-			known, stats = live, &obs.Locust.Report.Stats
+		if live := liveResult(f.prev, f.Locust); live != known {
+			known, stats = live, &f.Locust.Report.Stats
 		}
 	}
-	final := finalReport(obs)
+	final := f.final
 	switch {
 	case final == nil, !final.Complete && known != nil && (known.Final || known.TotalRequests > final.Requests):
 		return known, stats
@@ -118,22 +111,22 @@ func trimZeros(number string) string {
 }
 
 // liveProgress returns the progress that the running master reports.
-func liveProgress(prev *v2.LocustTestStatus, obs *Observation, r *report.Report) *v2.Progress {
+func (f *facts) liveProgress(r *report.Report) *v2.Progress {
 	p := &v2.Progress{CurrentUsers: r.Users}
-	setTargets(p, obs, r)
-	last := prev.Progress
+	f.setTargets(p, r)
+	last := f.prev.Progress
 	if last == nil {
 		last = &v2.Progress{}
 	}
 	switch {
 	case r.State.Loading():
-		p.StartTime = loadStart(prev, obs)
-		setElapsed(p, obs.Locust.At.Sub(p.StartTime.Time))
+		p.StartTime = f.loadStart()
+		setElapsed(p, f.Locust.At.Sub(p.StartTime.Time))
 	case r.State.Ended():
 		p.StartTime = last.StartTime
 		p.CurrentUsers = max(p.CurrentUsers, last.CurrentUsers)
 		if p.StartTime != nil {
-			setElapsed(p, endedAfter(prev, last, p.Duration, obs.Locust.At.Sub(p.StartTime.Time)))
+			setElapsed(p, endedAfter(f.prev, last, p.Duration, f.Locust.At.Sub(p.StartTime.Time)))
 		}
 	}
 	return p
@@ -152,23 +145,23 @@ func endedAfter(prev *v2.LocustTestStatus, last *v2.Progress, planned *metav1.Du
 }
 
 // loadStart returns when the load was first observed running; a new load after an ended one has its own start.
-func loadStart(prev *v2.LocustTestStatus, obs *Observation) *metav1.Time {
-	ended := prev.TestResult != nil && prev.TestResult.Final
-	if prev.Progress != nil && prev.Progress.StartTime != nil && !ended && !obs.Locust.LoadSeenAt.After(prev.Progress.StartTime.Add(time.Second)) {
-		return prev.Progress.StartTime
+func (f *facts) loadStart() *metav1.Time {
+	ended := f.prev.TestResult != nil && f.prev.TestResult.Final
+	if f.prev.Progress != nil && f.prev.Progress.StartTime != nil && !ended && !f.Locust.LoadSeenAt.After(f.prev.Progress.StartTime.Add(time.Second)) {
+		return f.prev.Progress.StartTime
 	}
-	at := metav1.NewTime(obs.Locust.At.Truncate(time.Second))
+	at := metav1.NewTime(f.Locust.At.Truncate(time.Second))
 	return &at
 }
 
-func progressAtEnd(prev *v2.LocustTestStatus, obs *Observation) *v2.Progress {
-	p := prev.Progress.DeepCopy()
-	final := finalReport(obs)
+func (f *facts) progressAtEnd() *v2.Progress {
+	p := f.prev.Progress.DeepCopy()
+	final := f.final
 	if final == nil || final.LoadStart.IsZero() {
 		return p
 	}
 	p = &v2.Progress{CurrentUsers: final.Users}
-	setTargets(p, obs, &final.Report)
+	f.setTargets(p, &final.Report)
 	at := metav1.NewTime(final.LoadStart.Truncate(time.Second))
 	p.StartTime = &at
 	if final.LoadEnd.After(final.LoadStart) {
@@ -177,22 +170,22 @@ func progressAtEnd(prev *v2.LocustTestStatus, obs *Observation) *v2.Progress {
 	return p
 }
 
-func setTargets(p *v2.Progress, obs *Observation, r *report.Report) {
-	load := targetLoad(obs, r)
+func (f *facts) setTargets(p *v2.Progress, r *report.Report) {
+	load := f.targetLoad(r)
 	p.TargetUsers = load.Users
 	p.Duration = duration(load.RunTime)
 }
 
 // targetLoad returns the requested users and run time: those that Locust reports once a load has started, because it may have been
 // started in the web UI, and those of the arguments until then. With a load shape neither is known.
-func targetLoad(obs *Observation, r *report.Report) resources.Load {
+func (f *facts) targetLoad(r *report.Report) resources.Load {
 	var load resources.Load
 	t := r.Target
 	if t != nil && t.Shape {
 		return load
 	}
-	if obs.Run != nil {
-		load = resources.LoadFor(&obs.Run.Spec)
+	if f.Run != nil {
+		load = resources.LoadFor(&f.Run.Spec)
 	}
 	if t == nil || !r.State.Loading() && !r.State.Ended() {
 		return load

@@ -1,0 +1,172 @@
+package status
+
+import (
+	"slices"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/locust/report"
+)
+
+// immediately requests the next reconcile without delay: a RequeueAfter of zero requests none.
+const immediately = time.Nanosecond
+
+// facts is what the rules read: the previous status, the observation, and what follows from the two. Derive and PlanFor fill it
+// once. The rules do not modify it; they only request another derivation (requeueIn).
+type facts struct {
+	*Observation
+	prev     *v2.LocustTestStatus
+	settings Settings
+	now      time.Time
+
+	// masters and workers are the pods of the master Job and of the worker Job.
+	masters, workers []*corev1.Pod
+	// startedMaster is a master pod of the run whose Locust container has started, runningMaster the newest one that runs,
+	// terminatedMaster one whose Locust container has ended, and endedMaster one where it has ended by itself. They are nil if
+	// there is none.
+	startedMaster, runningMaster, terminatedMaster, endedMaster *corev1.Pod
+	// final is the reporter's final report in the master's termination message; nil without one. finalError is why it cannot be
+	// read.
+	final      *report.Final
+	finalError error
+	// report is the newest report of the master's web API; nil if it is too old, or there is none.
+	report *report.Report
+	// stuck are the objects that make no progress and whose own status does not show why.
+	stuck []types.UID
+
+	// problem is the most severe problem of the pods; nil if there is none.
+	problem *podProblem
+	// connected is the number of workers while the master runs.
+	connected workerCount
+	// load is the state of the load.
+	load loadAssessment
+
+	// requeueAfter is the shortest wait that a rule has requested; zero means none.
+	requeueAfter time.Duration
+}
+
+// newFacts returns the facts that follow from the objects alone.
+func newFacts(prev *v2.LocustTestStatus, obs *Observation, settings Settings, now time.Time) *facts {
+	f := &facts{Observation: obs, prev: prev, settings: settings, now: now}
+	f.masters, f.workers = obs.podsOf(obs.MasterJob), obs.podsOf(obs.WorkerJob)
+	f.startedMaster, f.runningMaster = startedMaster(obs), RunningMaster(obs)
+	f.terminatedMaster, f.endedMaster = terminatedMaster(f.masters), endedMaster(f.masters)
+	f.final, f.finalError = finalReport(f.terminatedMaster)
+	f.report = obs.Locust.freshReport(settings, now)
+	f.stuck = f.findStuckObjects()
+	return f
+}
+
+// requeueIn requests another derivation after a wait, because the status may change by time alone. A wait that is not positive
+// requests none.
+func (f *facts) requeueIn(wait time.Duration) {
+	if wait > 0 && (f.requeueAfter == 0 || wait < f.requeueAfter) {
+		f.requeueAfter = wait
+	}
+}
+
+// podsOf returns the pods of one of the two Jobs; nil without the Job.
+func (f *facts) podsOf(job *batchv1.Job) []*corev1.Pod {
+	if job == f.MasterJob {
+		return f.masters
+	}
+	return f.workers
+}
+
+// startedMaster returns a master pod whose Locust container has started; nil if there is none. Pods of an earlier master Job of
+// the same test do not count, because that Job was lost before it started; without a master Job any master pod counts.
+func startedMaster(obs *Observation) *corev1.Pod {
+	for i := range obs.Pods {
+		pod := &obs.Pods[i]
+		if IsMaster(pod) && !startedAt(pod).IsZero() && (obs.MasterJob == nil || ownedBy(pod, obs.MasterJob)) {
+			return pod
+		}
+	}
+	return nil
+}
+
+// RunningMaster returns the newest running master pod; nil if none runs.
+func RunningMaster(obs *Observation) *corev1.Pod {
+	var newest *corev1.Pod
+	for _, pod := range obs.podsOf(obs.MasterJob) {
+		if isLive(pod) && !startedAt(pod).IsZero() && (newest == nil || startedAt(pod).After(startedAt(newest))) {
+			newest = pod
+		}
+	}
+	return newest
+}
+
+// terminatedMaster returns the master pod whose Locust container has ended, for whatever reason; nil if there is none.
+func terminatedMaster(masters []*corev1.Pod) *corev1.Pod {
+	for _, pod := range masters {
+		if c := mainContainer(pod); c != nil && c.State.Terminated != nil {
+			return pod
+		}
+	}
+	return nil
+}
+
+// endedMaster returns the master pod whose Locust container has ended by itself; nil while none has. That container decides the
+// run: the Job keeps running with a sidecar that does not end, and fails with a sidecar's exit code.
+func endedMaster(masters []*corev1.Pod) *corev1.Pod {
+	for _, pod := range masters {
+		if endedByItself(pod) {
+			return pod
+		}
+	}
+	return nil
+}
+
+// HasOutcome reports whether the master Job or its pod shows how the run ended.
+func HasOutcome(obs *Observation) bool {
+	return obs.MasterJob != nil && (isFinished(obs.MasterJob) || endedMaster(obs.podsOf(obs.MasterJob)) != nil)
+}
+
+// finalReport returns the reporter's final report in a pod's termination message. Both results are nil without a report.
+func finalReport(terminated *corev1.Pod) (*report.Final, error) {
+	if terminated == nil {
+		return nil, nil
+	}
+	message := mainContainer(terminated).State.Terminated.Message
+	if !report.IsFinal(message) {
+		return nil, nil
+	}
+	final, err := report.DecodeFinal(message)
+	if err != nil {
+		return nil, err
+	}
+	return final, nil
+}
+
+// masterEnd returns the terminated state of the master's container; nil while it runs, or if its pod is gone.
+func (f *facts) masterEnd() *corev1.ContainerStateTerminated {
+	if f.terminatedMaster == nil {
+		return nil
+	}
+	return mainContainer(f.terminatedMaster).State.Terminated
+}
+
+// masterStarted reports whether a master pod of the run is known to have started.
+func (f *facts) masterStarted() bool { return f.startedMaster != nil }
+
+// hasMasterEnded reports whether the master or its Job has ended.
+func (f *facts) hasMasterEnded() bool {
+	return f.endedMaster != nil || f.MasterJob != nil && isFinished(f.MasterJob)
+}
+
+// masterRunningSince returns when the running master started, by the operator's clock; zero if none runs.
+func (f *facts) masterRunningSince() time.Time {
+	if f.runningMaster == nil {
+		return time.Time{}
+	}
+	return f.nodeTime(f.runningMaster, startedAt(f.runningMaster))
+}
+
+// isMasterTerminating reports whether the master's pod is being deleted.
+func (f *facts) isMasterTerminating() bool {
+	return slices.ContainsFunc(f.masters, func(pod *corev1.Pod) bool { return pod.DeletionTimestamp != nil })
+}
