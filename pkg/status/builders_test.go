@@ -83,6 +83,13 @@ func (s *fixture) derive(now time.Time) Derivation {
 	return d
 }
 
+// stuck returns the facts with the stuck objects, and the wait that only these request.
+func (s *fixture) stuck(now time.Time) *facts {
+	f := newFacts(&s.prev, &s.obs, settings, now)
+	f.stuck = f.findStuckObjects()
+	return f
+}
+
 func (s *fixture) job(name string, parallelism int32) *batchv1.Job {
 	zero := int32(0)
 	return &batchv1.Job{

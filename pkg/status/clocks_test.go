@@ -365,6 +365,13 @@ func TestClocks_Agree(t *testing.T) {
 		assert.True(t, t0.Add(want).Equal(s.obs.nodeTime(s.worker(i), startedAt(s.worker(i)))))
 	}
 	assert.True(t, s.obs.serverTime(time.Time{}).IsZero())
+
+	s = created(t)
+	s.obs.Clocks = &Clocks{}
+	s.obs.Clocks.Observe(&s.obs, t0.Add(50*time.Second))
+	s.runPod(s.worker(0), t0.Add(3500*time.Millisecond))
+	s.obs.Clocks.Observe(&s.obs, t0.Add(51*time.Second))
+	assert.True(t, t0.Add(3500*time.Millisecond).Equal(s.obs.nodeTime(s.worker(0), startedAt(s.worker(0)))), "a watch event is late")
 }
 
 // TestClocks_LateWatch: ends that are observed late, and not all together, count as they do without a conversion.
@@ -441,8 +448,8 @@ func TestClocks_NewObject(t *testing.T) {
 		s.obs.Clocks = &Clocks{}
 		s.obs.Clocks.Observe(&Observation{}, now)
 		s.obs.Pods = nil
-		after := newFacts(&s.prev, &s.obs, settings, now).requeueAfter
+		after := s.stuck(now).requeueAfter
 		assert.Positive(t, after)
-		assert.LessOrEqual(t, after, stuckThreshold)
+		assert.LessOrEqual(t, after, stuckGracePeriod)
 	}
 }

@@ -47,13 +47,14 @@ func InitializeStatus(test *v2.LocustTest, now time.Time) v2.LocustTestStatus {
 	return s
 }
 
-// setConditions sets all conditions but WorkersConnected.
+// setConditions sets all conditions, and the number of workers.
 func (f *facts) setConditions(next *v2.LocustTestStatus, decided outcome) {
 	f.setSpecDrifted(next)
 	f.setReady(next, decided.cause)
 	setCondition(next, f.now, v2.ConditionTypeLoadDelivered, f.load.status, f.load.reason, f.load.message)
 	f.setTestCompleted(next, decided)
 	f.setPodsHealthy(next)
+	f.setWorkers(next)
 	f.setKstatus(next, decided.cause)
 }
 
@@ -67,7 +68,7 @@ func (f *facts) setReady(s *v2.LocustTestStatus, cause string) {
 	case f.Failure != nil:
 		status, reason, message = metav1.ConditionFalse, v2.ReasonResourcesFailed, f.Failure.Message
 	case len(f.Foreign) > 0:
-		status, reason, message = metav1.ConditionFalse, v2.ReasonResourcesFailed, f.foreignMessage()
+		status, reason, message = metav1.ConditionFalse, v2.ReasonResourcesFailed, f.problem.message
 	case f.complete():
 	case len(f.Predecessors) > 0:
 		status, reason, message = metav1.ConditionFalse, v2.ReasonResourcesCreating,
@@ -114,7 +115,7 @@ func (f *facts) setKstatus(s *v2.LocustTestStatus, cause string) {
 	case v2.PhasePending:
 		reason, message := v2.ReasonResourcesCreating, "Creating resources"
 		switch {
-		case f.suspendedJobs() != "":
+		case f.suspended != "":
 			reason, message = v2.ReasonSuspended, f.suspendedMessage(nil)
 		case f.complete():
 			reason, message = v2.ReasonPodsStarting, "The master is not running yet"
@@ -128,19 +129,89 @@ func (f *facts) setKstatus(s *v2.LocustTestStatus, cause string) {
 	}
 }
 
-// clip shortens text to at most limit bytes. It keeps the start and marks the cut.
-func clip(text string, limit int) string {
-	if len(text) <= limit {
-		return text
+// setPodsHealthy sets the condition PodsHealthy.
+func (f *facts) setPodsHealthy(next *v2.LocustTestStatus) {
+	status, reason, message := metav1.ConditionTrue, v2.ReasonPodsStarting, "Waiting for pods to start"
+	switch {
+	case next.Phase == v2.PhaseSucceeded:
+		reason, message = v2.ReasonPodsHealthy, "All pods have run"
+	case !next.IsTerminal() && f.suspended != "":
+		reason, message = v2.ReasonSuspended, f.suspendedMessage(f.problem)
+	case f.problem != nil:
+		status, reason, message = metav1.ConditionFalse, f.problem.reason, f.problem.message
+	case next.Phase == v2.PhaseFailed:
+		// Keep the condition from before the end: pods that terminate because the test ended are no problem.
+		if c := meta.FindStatusCondition(next.Conditions, v2.ConditionTypePodsHealthy); c != nil {
+			c.ObservedGeneration = next.ObservedGeneration
+		}
+		return
+	case f.allPodsRun(next.Phase):
+		reason, message = v2.ReasonPodsHealthy, "All pods are running"
 	}
-	const mark = " …"
-	return strings.ToValidUTF8(text[:limit-len(mark)], "") + mark
+	setCondition(next, f.now, v2.ConditionTypePodsHealthy, status, reason, headline(message))
 }
 
-// joinSome lists at most limit items and the number of the others.
-func joinSome(items []string, limit int) string {
-	if len(items) <= limit {
-		return strings.Join(items, ", ")
+// suspendedMessage names the suspended Jobs, and the problem of the pods if there is one.
+func (f *facts) suspendedMessage(problem *podProblem) string {
+	jobs := f.suspended
+	message := strings.ToUpper(jobs[:1]) + jobs[1:] + "; the test waits for a resume, for example by a queue"
+	if problem != nil {
+		message += ". " + problem.reason + ": " + problem.message
 	}
-	return fmt.Sprintf("%s and %d more", strings.Join(items[:limit], ", "), len(items)-limit)
+	return message
+}
+
+// setWorkers sets the workers' counters and the condition WorkersConnected.
+func (f *facts) setWorkers(next *v2.LocustTestStatus) {
+	var count workerCount
+	switch next.Phase {
+	case v2.PhaseRunning:
+		count = f.connected
+	case v2.PhaseSucceeded, v2.PhaseFailed:
+		count = f.frozenWorkers(next)
+	}
+	next.ExpectedWorkers = f.expectedWorkers()
+	next.ConnectedWorkers, next.ConnectedWorkersSource = count.workers, count.source
+	next.Workers = workersColumn(next.ConnectedWorkers, next.ExpectedWorkers)
+
+	status, reason := metav1.ConditionFalse, v2.ReasonWaitingForWorkers
+	switch {
+	case next.ConnectedWorkers >= next.ExpectedWorkers:
+		status, reason = metav1.ConditionTrue, v2.ReasonAllWorkersConnected
+	case allConnectedOnce(f.prev):
+		reason = v2.ReasonWorkersMissing
+	}
+	setCondition(next, f.now, v2.ConditionTypeWorkersConnected, status, reason, f.workersMessage(next))
+}
+
+// workersMessage returns the number of connected workers, and what qualifies it.
+func (f *facts) workersMessage(next *v2.LocustTestStatus) string {
+	if next.StartTime.IsZero() && next.ConnectedWorkers == 0 {
+		return "Waiting for workers to connect"
+	}
+	message := next.Workers + " workers connected"
+	switch {
+	case next.ConnectedWorkersSource == v2.WorkersSourceReadyPods && f.report == nil && f.Locust != nil && f.isUnreachable():
+		message += " (counted from the worker Job's ready pods, because Locust's web API cannot be reached: " + f.Locust.lastError() + ")"
+	case next.ConnectedWorkersSource == v2.WorkersSourceReadyPods:
+		message += " (counted from the worker Job's ready pods)"
+	case next.ConnectedWorkersSource == "" && next.IsTerminal():
+		message += " (Locust's web API never answered)"
+	case next.ConnectedWorkersSource == "":
+		message += " (Locust's web API has not answered yet)"
+	}
+	if next.Phase == v2.PhaseRunning && next.ConnectedWorkers < next.ExpectedWorkers && f.isAtCompletionsLimit() {
+		message += fmt.Sprintf("; lost workers are not replaced any more, because %d have ended or been deleted; their logs show why",
+			f.completionsLimit()-f.expectedPods())
+	}
+	return message
+}
+
+func workersColumn(connected, expected int32) string {
+	return fmt.Sprintf("%d/%d", connected, expected)
+}
+
+// allPodsRun reports whether the master and all expected workers run.
+func (f *facts) allPodsRun(phase string) bool {
+	return f.WorkerJob != nil && phase == v2.PhaseRunning && f.likelyConnectedPods >= f.expectedPods()
 }

@@ -36,19 +36,11 @@ func (f *facts) criteriaViolated() string {
 	if c == nil {
 		return ""
 	}
-	r, stats := f.measuredAtEnd()
+	r := f.result
 	if r == nil || !r.Final {
 		return "the success criteria cannot be checked: there is no final result (" + f.withoutFinalReport() + ", and the master's web API did not report that the load had stopped)"
 	}
-	return violations(c, r, stats)
-}
-
-// withoutFinalReport returns why there is no final report.
-func (f *facts) withoutFinalReport() string {
-	if f.finalError != nil {
-		return "the final report cannot be read: " + f.finalError.Error()
-	}
-	return "the master wrote no final report"
+	return violations(c, r, f.stats)
 }
 
 // violations returns the criteria that a result does not meet, each with its limit and the measured value; empty if it meets all.
@@ -166,7 +158,7 @@ func (f *facts) expectedRequests(r *report.Report, elapsed time.Duration) float6
 // failedRequestsOnly reports whether the master failed only because of failed requests: Locust then exits with the code of
 // --exit-code-on-error (locust/main.py, shutdown).
 func (f *facts) failedRequestsOnly() bool {
-	end, r := f.masterEnd(), f.resultAtEnd()
+	end, r := f.masterEnd(), f.result
 	if end == nil || r == nil || !r.Final || r.FailedRequests == 0 || f.Run == nil {
 		return false
 	}

@@ -32,7 +32,9 @@ func Derive(prev v2.LocustTestStatus, obs Observation, settings Settings, now ti
 		return Derivation{Status: InitializeStatus(obs.Test, now), RequeueAfter: immediately}
 	}
 	f := newFacts(&prev, &obs, settings, now)
+	f.stuck = f.findStuckObjects()
 	f.problem = f.diagnosePods()
+	f.likelyConnectedPods = f.countLikelyConnectedPods()
 	f.connected = f.countWorkers()
 	f.load = f.assessLoad()
 	decided := f.decidePhase()
@@ -42,7 +44,6 @@ func Derive(prev v2.LocustTestStatus, obs Observation, settings Settings, now ti
 	next.Phase = decided.phase
 	f.setTimes(next, decided)
 	f.setConditions(next, decided)
-	f.setWorkers(next)
 	f.setResult(next)
 	f.requeueAtDeadlines(next)
 

@@ -4,15 +4,18 @@
 // the time of the next reconcile; PlanFor maps the same input to the changes that the cluster needs. There is no I/O, no client,
 // no clock and no logger. The same observation gives the same status, whatever the operator missed.
 //
-// The rules, by file:
+// Derive fills the facts once (facts.go), and walks through the rules in this order:
 //
-//   - table.go: every condition type, status and reason, as data
-//   - phase.go: Pending, Running, Succeeded, Failed, and the cause
-//   - workers.go: connected workers and the condition WorkersConnected
 //   - podhealth.go: the pod problems that the condition PodsHealthy reports
-//   - load.go: the condition LoadDelivered
-//   - conditions.go: the other conditions
-//   - plan.go: what to create, grow, stop and expire
+//   - workers.go: connected workers
+//   - load.go: whether the load was delivered
+//   - phase.go and criteria.go: Pending, Running, Succeeded, Failed, and the cause
+//   - conditions.go: the conditions
+//   - progress.go: live progress and the result
 //   - events.go: the Kubernetes Events
-//   - change.go: which differences need a status write, and when
+//   - poll.go: when to poll the master
+//
+// plan.go says what to create, grow, stop and expire; change.go which differences need a status write; table.go contains every
+// condition type, status and reason as data, and timing.go every interval and grace period. The other files contain what
+// several rules read.
 package status

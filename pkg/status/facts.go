@@ -6,10 +6,13 @@ import (
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/locust/report"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
 )
 
 // immediately requests the next reconcile without delay: a RequeueAfter of zero requests none.
@@ -35,13 +38,22 @@ type facts struct {
 	finalError error
 	// report is the newest report of the master's web API; nil if it is too old, or there is none.
 	report *report.Report
+	// liveResult is the result that the running master reports; nil without a report. result is the one that counts once the run
+	// has ended, and stats are its unrounded statistics; nil if the result is only known from the status, for example after a
+	// restart of the operator when the master's pod is gone.
+	liveResult, result *v2.TestResult
+	stats              *report.Stats
+	// suspended names the suspended Jobs; empty if there are none.
+	suspended string
+
 	// stuck are the objects that make no progress and whose own status does not show why.
 	stuck []types.UID
-
 	// problem is the most severe problem of the pods; nil if there is none.
 	problem *podProblem
 	// connected is the number of workers while the master runs.
 	connected workerCount
+	// likelyConnectedPods is the number of worker pods that have been ready for long enough to be connected.
+	likelyConnectedPods int32
 	// load is the state of the load.
 	load loadAssessment
 
@@ -57,7 +69,8 @@ func newFacts(prev *v2.LocustTestStatus, obs *Observation, settings Settings, no
 	f.terminatedMaster, f.endedMaster = terminatedMaster(f.masters), endedMaster(f.masters)
 	f.final, f.finalError = finalReport(f.terminatedMaster)
 	f.report = obs.Locust.freshReport(settings, now)
-	f.stuck = f.findStuckObjects()
+	f.suspended = f.suspendedJobs()
+	f.measure()
 	return f
 }
 
@@ -169,4 +182,109 @@ func (f *facts) masterRunningSince() time.Time {
 // isMasterTerminating reports whether the master's pod is being deleted.
 func (f *facts) isMasterTerminating() bool {
 	return slices.ContainsFunc(f.masters, func(pod *corev1.Pod) bool { return pod.DeletionTimestamp != nil })
+}
+
+// apiStartupDeadline returns when the running master should serve its web API; later while it refuses connections.
+func (f *facts) apiStartupDeadline() time.Time {
+	start := f.masterRunningSince()
+	until := start.Add(apiStartupGracePeriod)
+	if !f.Locust.neverListened() {
+		return until
+	}
+	late := f.Locust.RefusedAt.Add(apiStartupGracePeriod) // its first response may be slow as well
+	if most := start.Add(apiListenGracePeriod); late.After(most) {
+		late = most
+	}
+	if late.After(until) {
+		return late
+	}
+	return until
+}
+
+// startupGraceLeft returns how much of the startup grace period remains; not positive if none. After a number of workers has been
+// known, only the short period applies: the number does not become unknown again. A master that ends before leaves it unknown.
+func (f *facts) startupGraceLeft() time.Duration {
+	start := f.masterRunningSince()
+	switch {
+	case f.prev.ConnectedWorkersSource != "":
+		return start.Add(apiStartupGracePeriod).Sub(f.now)
+	case start.IsZero() && f.Locust.neverListened():
+		return apiListenGracePeriod
+	}
+	return f.apiStartupDeadline().Sub(f.now)
+}
+
+// isUnreachable reports whether the master does not answer and its startup grace period has passed. That includes a master that
+// has not been polled recently, for example because its pod has no IP address.
+func (f *facts) isUnreachable() bool {
+	l := f.Locust
+	return l.Unreachable || ((l.LastError != "" || l.Report != nil) && f.startupGraceLeft() <= 0)
+}
+
+// loadStart returns when the load was first observed running; a new load after an ended one has its own start.
+func (f *facts) loadStart() *metav1.Time {
+	ended := f.prev.TestResult != nil && f.prev.TestResult.Final
+	if f.prev.Progress != nil && f.prev.Progress.StartTime != nil && !ended && !f.Locust.LoadSeenAt.After(f.prev.Progress.StartTime.Add(time.Second)) {
+		return f.prev.Progress.StartTime
+	}
+	at := metav1.NewTime(f.Locust.At.Truncate(time.Second))
+	return &at
+}
+
+// targetLoad returns the requested users and run time: those that Locust reports once a load has started, because it may have been
+// started in the web UI, and those of the arguments until then. With a load shape neither is known.
+func (f *facts) targetLoad(r *report.Report) resources.Load {
+	var load resources.Load
+	t := r.Target
+	if t != nil && t.Shape {
+		return load
+	}
+	if f.Run != nil {
+		load = resources.LoadFor(&f.Run.Spec)
+	}
+	if t == nil || !r.State.Loading() && !r.State.Ended() {
+		return load
+	}
+	load.RunTime = t.RunTime
+	if t.Users != nil {
+		load.Users = t.Users
+	}
+	return load
+}
+
+// runEndedAt returns when a test ended, by the operator's clock.
+func (f *facts) runEndedAt(s *v2.LocustTestStatus) time.Time {
+	at := s.CompletionTime.Time
+	switch pod := f.endedMaster; {
+	case pod != nil:
+		at = f.nodeTime(pod, finishedAt(pod))
+	case f.MasterJob != nil && isFinished(f.MasterJob):
+		at = f.jobControllerTime(finishTime(f.MasterJob, at))
+	}
+	// The end was recorded by the operator's clock; it cannot be later than that.
+	if c := meta.FindStatusCondition(s.Conditions, v2.ConditionTypeTestCompleted); c != nil && at.After(c.LastTransitionTime.Time) {
+		return c.LastTransitionTime.Time
+	}
+	return at
+}
+
+// withoutFinalReport returns why there is no final report.
+func (f *facts) withoutFinalReport() string {
+	if f.finalError != nil {
+		return "the final report cannot be read: " + f.finalError.Error()
+	}
+	return "the master wrote no final report"
+}
+
+// startTime returns when the master's container started, as reported by the kubelet; now if no pod shows it.
+func (f *facts) startTime() time.Time {
+	for _, pod := range f.masters {
+		if at := startedAt(pod); !at.IsZero() {
+			return at
+		}
+	}
+	if f.MasterJob != nil && f.MasterJob.Status.StartTime != nil && isFinished(f.MasterJob) {
+		return f.MasterJob.Status.StartTime.Time
+	}
+	return f.now
 }

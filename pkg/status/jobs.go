@@ -1,6 +1,7 @@
 package status
 
 import (
+	"strconv"
 	"strings"
 	"time"
 
@@ -56,4 +57,47 @@ func jobMessage(job *batchv1.Job) string {
 // isSuspended reports whether a Job must not have pods: it is suspended, or its parallelism is 0.
 func isSuspended(job *batchv1.Job) bool {
 	return job != nil && !isFinished(job) && (ptr.Deref(job.Spec.Suspend, false) || ptr.Deref(job.Spec.Parallelism, 1) == 0)
+}
+
+// completedIndexes parses the Job's completed indexes, for example "0,2-4".
+func completedIndexes(job *batchv1.Job) []int {
+	var indexes []int
+	for _, part := range strings.Split(job.Status.CompletedIndexes, ",") {
+		from, to, ranged := strings.Cut(part, "-")
+		first, err := strconv.Atoi(from)
+		if err != nil {
+			continue
+		}
+		last := first
+		if ranged {
+			if last, err = strconv.Atoi(to); err != nil {
+				continue
+			}
+		}
+		for i := first; i <= last && i <= maxCompletions; i++ {
+			indexes = append(indexes, i)
+		}
+	}
+	return indexes
+}
+
+// suspendedJobs names the suspended Jobs of the test; empty if there are none.
+func (f *facts) suspendedJobs() string {
+	master, worker := isSuspended(f.MasterJob), isSuspended(f.WorkerJob)
+	switch {
+	case master && worker:
+		return "the master Job and the worker Job are suspended"
+	case master:
+		return "the master Job is suspended"
+	case worker:
+		return "the worker Job is suspended"
+	}
+	return ""
+}
+
+func readyCount(job *batchv1.Job) int32 {
+	if job.Status.Ready == nil {
+		return job.Status.Active
+	}
+	return *job.Status.Ready
 }

@@ -90,7 +90,7 @@ func (f *facts) assessUnreachable() loadAssessment {
 
 // assessWithoutReport assesses the load of a master that has ended without a final report.
 func (f *facts) assessWithoutReport() loadAssessment {
-	result := f.resultAtEnd()
+	result := f.result
 	end := f.masterEnd()
 	switch {
 	case result != nil && (result.TotalRequests > 0 || result.Final):
@@ -120,19 +120,6 @@ func (f *facts) runsReporter() bool {
 
 func notObserved(why string) loadAssessment {
 	return loadAssessment{status: metav1.ConditionUnknown, reason: v2.ReasonNotObserved, message: "The load was not observed: " + why}
-}
-
-// previousLoad returns the assessment in the previous status.
-func previousLoad(prev *v2.LocustTestStatus) loadAssessment {
-	if c := meta.FindStatusCondition(prev.Conditions, v2.ConditionTypeLoadDelivered); c != nil {
-		return loadAssessment{status: c.Status, reason: c.Reason, message: c.Message, ended: prev.TestResult != nil && prev.TestResult.Final}
-	}
-	return loadAssessment{status: metav1.ConditionUnknown, reason: v2.ReasonLoadNotStarted, message: "No load has started yet"}
-}
-
-// isLoadKnown reports whether the load has been observed before.
-func isLoadKnown(prev *v2.LocustTestStatus) bool {
-	return previousLoad(prev).status != metav1.ConditionUnknown
 }
 
 // assessView assesses a load that has started or whose master has ended.
@@ -233,20 +220,4 @@ func FailsRun(guarantee v2.LoadGuarantee, reason string) bool {
 		return reason == v2.ReasonNotObserved || slices.Contains(loadReasons, reason)
 	}
 	return reason == v2.ReasonNoRequests || reason == v2.ReasonLoadCutShort
-}
-
-// workersLostForGood returns why a run that lost all its workers fails; empty if it lost none, or a load may still start again.
-func (f *facts) workersLostForGood() string {
-	if !f.load.workersGone {
-		return ""
-	}
-	return f.load.failure
-}
-
-// loadReason returns the reason of the condition LoadDelivered; empty if it is absent.
-func loadReason(s *v2.LocustTestStatus) string {
-	if c := meta.FindStatusCondition(s.Conditions, v2.ConditionTypeLoadDelivered); c != nil {
-		return c.Reason
-	}
-	return ""
 }

@@ -17,7 +17,7 @@ func (f *facts) noRequests(view loadView) string {
 	text := "Locust ended without having started a load"
 	switch {
 	case view.masterEnded && !view.started:
-	case view.masterEnded, view.ended && f.Locust.isFinal(), !view.ended && view.elapsed >= noRequestsAfter:
+	case view.masterEnded, view.ended && f.Locust.isFinal(), !view.ended && view.elapsed >= noRequestsTimeout:
 		text = "no request has finished"
 		if view.elapsed >= 0 {
 			text += " in " + view.elapsed.Truncate(time.Second).String()
@@ -126,18 +126,6 @@ func (f *facts) workersQuitCleanly(view loadView) bool {
 	return view.requests > 0 && clean && !last.Before(view.endedAt.Add(-workerExitGracePeriod))
 }
 
-// podTimes returns when a pod's Locust container started, and when it ended or, if earlier, its pod was deleted, by the operator's
-// clock; zero for times that have not come.
-func (f *facts) podTimes(pod *corev1.Pod) (started, ended time.Time) {
-	started, ended = f.nodeTime(pod, startedAt(pod)), f.nodeTime(pod, finishedAt(pod))
-	if pod.DeletionTimestamp != nil && pod.DeletionGracePeriodSeconds != nil {
-		if at := f.serverTime(deletionRequestedAt(pod)); ended.IsZero() || at.Before(ended) {
-			ended = at
-		}
-	}
-	return started, ended
-}
-
 // workersGone reports whether the load ended because its workers were lost. Without a reporter it checks that none is left.
 func (f *facts) workersGone(view loadView) bool {
 	if d := view.delivery; d != nil {
@@ -200,7 +188,7 @@ func (f *facts) lostPods(view loadView) int32 {
 	until := view.endedAt.Add(-endAccuracy)
 	return f.countPods(func(pod *corev1.Pod) bool {
 		started, ended := f.podTimes(pod)
-		return !started.IsZero() && ended.Sub(started) >= connectTime && !exitedCleanly(pod) &&
+		return !started.IsZero() && ended.Sub(started) >= connectGracePeriod && !exitedCleanly(pod) &&
 			ended.After(view.startedAt.Add(endAccuracy)) && ended.Before(until)
 	})
 }
@@ -219,11 +207,4 @@ func (f *facts) saturated(view loadView) string {
 	}
 	return fmt.Sprintf("worker %s used %.0f %% of a core, more than 90 %% of the %.0f %% available to it: response times include delays in the generator",
 		view.busiest.Worker, view.busiest.Percent, 100*cores)
-}
-
-func plural(n int, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return fmt.Sprintf("%d %s", n, many)
 }

@@ -1,12 +1,8 @@
 package status
 
 import (
-	"slices"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
-
-	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/locust/report"
 )
 
@@ -116,36 +112,6 @@ func (l *Locust) RecordFailure(reason string, refused bool, now time.Time) {
 // connected to it.
 func (l *Locust) neverListened() bool { return l != nil && l.Report == nil && !l.RefusedAt.IsZero() }
 
-// apiStartupDeadline returns when the running master should serve its web API; later while it refuses connections.
-func (f *facts) apiStartupDeadline() time.Time {
-	start := f.masterRunningSince()
-	until := start.Add(apiStartupGracePeriod)
-	if !f.Locust.neverListened() {
-		return until
-	}
-	late := f.Locust.RefusedAt.Add(apiStartupGracePeriod) // its first response may be slow as well
-	if most := start.Add(apiListenGracePeriod); late.After(most) {
-		late = most
-	}
-	if late.After(until) {
-		return late
-	}
-	return until
-}
-
-// startupGraceLeft returns how much of the startup grace period remains; not positive if none. After a number of workers has been
-// known, only the short period applies: the number does not become unknown again. A master that ends before leaves it unknown.
-func (f *facts) startupGraceLeft() time.Duration {
-	start := f.masterRunningSince()
-	switch {
-	case f.prev.ConnectedWorkersSource != "":
-		return start.Add(apiStartupGracePeriod).Sub(f.now)
-	case start.IsZero() && f.Locust.neverListened():
-		return apiListenGracePeriod
-	}
-	return f.apiStartupDeadline().Sub(f.now)
-}
-
 // freshReport returns the newest report; nil if it is older than reportMaxAge.
 func (l *Locust) freshReport(settings Settings, now time.Time) *report.Report {
 	if l == nil || l.Report == nil || now.Sub(l.At) >= settings.reportMaxAge() {
@@ -157,13 +123,6 @@ func (l *Locust) freshReport(settings Settings, now time.Time) *report.Report {
 // reportMaxAge returns how long a report is valid; a single failed poll does not invalidate it.
 func (s Settings) reportMaxAge() time.Duration { return max(3*s.PollInterval, 10*time.Second) }
 
-// isUnreachable reports whether the master does not answer and its startup grace period has passed. That includes a master that
-// has not been polled recently, for example because its pod has no IP address.
-func (f *facts) isUnreachable() bool {
-	l := f.Locust
-	return l.Unreachable || ((l.LastError != "" || l.Report != nil) && f.startupGraceLeft() <= 0)
-}
-
 // lastError returns why the master does not answer.
 func (l *Locust) lastError() string {
 	if l.LastError == "" {
@@ -174,7 +133,7 @@ func (l *Locust) lastError() string {
 
 // isFinal reports whether the newest report is the result of the whole run: the load has stopped, and the counters are stable.
 func (l *Locust) isFinal() bool {
-	return l.Report.State == report.StateStopped && l.Report.Exact && l.At.Sub(l.CountersUnchangedSince) >= lastStatsDelay && l.At.Sub(l.StoppedSince) >= lastStatsDelay
+	return l.Report.State == report.StateStopped && l.Report.Exact && l.At.Sub(l.CountersUnchangedSince) >= lastStatsGracePeriod && l.At.Sub(l.StoppedSince) >= lastStatsGracePeriod
 }
 
 // awaitsFinal reports whether the load has ended and its final result is pending. It may never arrive, for example if the CSV is
@@ -187,20 +146,6 @@ func (l *Locust) awaitsFinal(now time.Time) bool {
 	return l.Report.State.Ended() && !l.isFinal() && now.Sub(since) < fastPollAfterChange
 }
 
-// nextPoll returns how long to wait before the next poll of a running test's master; not positive means that it is due. poll is
-// false if polling is useless, for example before the pod has an IP address: the API server's proxy could not connect either.
-func (f *facts) nextPoll(next *v2.LocustTestStatus) (wait time.Duration, poll bool) {
-	l := f.Locust
-	if l == nil || l.Unreachable || next.Phase != v2.PhaseRunning || f.runningMaster == nil || f.runningMaster.Status.PodIP == "" {
-		return 0, false
-	}
-	interval := f.pollInterval(next)
-	if l.PollDuration > slowResponse && l.Failures == 0 && !l.awaitsFinal(f.now) {
-		interval = max(interval, min(slowFactor*l.PollDuration, f.settings.slowPollInterval()))
-	}
-	return l.PolledAt.Add(interval).Sub(f.now), true
-}
-
 // slowPollInterval bounds the poll interval of a slow master that answers: its last report is still valid at the next poll.
 func (s Settings) slowPollInterval() time.Duration { return max(s.PollInterval, s.reportMaxAge()*2/3) }
 
@@ -211,41 +156,3 @@ func (l *Locust) pollGap(settings Settings) time.Duration {
 	}
 	return settings.PollInterval
 }
-
-// pollInterval returns the time between two polls of a master that answers fast enough.
-func (f *facts) pollInterval(next *v2.LocustTestStatus) time.Duration {
-	l := f.Locust
-	fast := max(f.settings.PollInterval/fastPollFactor, minPollInterval)
-	age := f.now.Sub(f.masterRunningSince())
-	young := age < fastPollPeriod
-	switch {
-	case l.neverListened() && age >= apiStartupGracePeriod && f.now.Before(f.apiStartupDeadline()):
-		return min(f.settings.PollInterval, apiStartupGracePeriod/3) // a refusal extends the grace period only until the next poll
-	case l.Failures > 0 && age >= apiStartupGracePeriod:
-		most := maxPollInterval
-		if l.Report == nil {
-			// It starts slowly: polls during its startup do not count for the back-off.
-			most = min(f.now.Sub(f.apiStartupDeadline()), maxPollInterval)
-		}
-		return max(f.settings.PollInterval, min(f.settings.PollInterval<<min(l.Failures-1, 16), most))
-	case l.Report == nil, young && !allConnectedOnce(next), l.awaitsFinal(f.now):
-		return fast
-	case l.Report.Workers != f.readyWorkers() && f.now.Sub(l.WorkersChangedAt) < fastPollAfterChange, f.areWorkerPodsChanging():
-		return fast
-	}
-	return f.settings.PollInterval
-}
-
-// areWorkerPodsChanging reports whether a worker pod is starting or terminating.
-func (f *facts) areWorkerPodsChanging() bool {
-	return slices.ContainsFunc(f.workers, func(pod *corev1.Pod) bool {
-		since := f.nodeTime(pod, startedAt(pod))
-		if since.IsZero() {
-			since = f.serverTime(pod.CreationTimestamp.Time)
-		}
-		return !isFinishedPod(pod) && (pod.DeletionTimestamp != nil || f.now.Sub(since) < fastPollAfterChange)
-	})
-}
-
-// readyWorkers returns the number of workers in ready pods.
-func (f *facts) readyWorkers() int32 { return f.countWorkersIn(isReady) }

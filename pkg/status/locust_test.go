@@ -309,6 +309,10 @@ func TestNextPoll(t *testing.T) {
 			s.obs.Locust.PollDuration = 600 * time.Millisecond
 			s.answer(t0.Add(14*time.Second), 2, report.StateReady, report.Stats{})
 		}, t0.Add(14 * time.Second), 6 * time.Second, true},
+		"an answer while workers come": {func(s *fixture) {
+			s.obs.Locust.PollDuration = 400 * time.Millisecond
+			s.answer(t0.Add(14*time.Second), 2, report.StateReady, report.Stats{})
+		}, t0.Add(14 * time.Second), time.Second, true},
 		"a very slow answer: the report stays fresh": {func(s *fixture) {
 			s.obs.Locust.PollDuration = 1900 * time.Millisecond
 			s.answer(t0.Add(44*time.Second), 3, report.StateRunning, report.Stats{})

@@ -9,7 +9,6 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 )
@@ -157,13 +156,6 @@ func (f *facts) serviceIsOld() bool {
 	return f.Service != nil && f.now.Sub(f.serverTime(f.Service.CreationTimestamp.Time)) >= failoverTimeout
 }
 
-// creationRefused reports whether the previous status shows that an object could not be created: the Service then has no master
-// Job.
-func creationRefused(prev *v2.LocustTestStatus) bool {
-	c := meta.FindStatusCondition(prev.Conditions, v2.ConditionTypePodsHealthy)
-	return c != nil && c.Status == metav1.ConditionFalse && c.Reason == v2.ReasonCreationError
-}
-
 // masterSucceeded returns the outcome of a master whose Job is complete and whose pod does not show how it ended.
 func (f *facts) masterSucceeded() outcome {
 	at := finishTime(f.MasterJob, f.now)
@@ -283,20 +275,6 @@ func (f *facts) loadStarted() bool {
 	return f.prev.Progress != nil && f.prev.Progress.StartTime != nil || allConnectedOnce(f.prev)
 }
 
-// suspendedJobs names the suspended Jobs of the test; empty if there are none.
-func (f *facts) suspendedJobs() string {
-	master, worker := isSuspended(f.MasterJob), isSuspended(f.WorkerJob)
-	switch {
-	case master && worker:
-		return "the master Job and the worker Job are suspended"
-	case master:
-		return "the master Job is suspended"
-	case worker:
-		return "the worker Job is suspended"
-	}
-	return ""
-}
-
 // waitsForMaster reports whether the workers have no master yet because its Job is suspended: they give up after some minutes,
 // which is not a failure of the test.
 func (f *facts) waitsForMaster() bool {
@@ -320,7 +298,7 @@ func (f *facts) workerJobFailed() string {
 // Empty if it has not failed.
 func (f *facts) startupDeadlineExceeded() string {
 	problem := f.problem
-	if problem == nil || problem.carriedOver || f.settings.StartupDeadline <= 0 || f.suspendedJobs() != "" || isStartupOver(f.prev, f.connected.workers) {
+	if problem == nil || problem.carriedOver || f.settings.StartupDeadline <= 0 || f.suspended != "" || isStartupOver(f.prev, f.connected.workers) {
 		return ""
 	}
 	since := unhealthySince(f.prev)
@@ -330,24 +308,10 @@ func (f *facts) startupDeadlineExceeded() string {
 	return fmt.Sprintf("unhealthy past the startup deadline of %s: %s: %s", f.settings.StartupDeadline, problem.reason, problem.message)
 }
 
-// unhealthySince returns when PodsHealthy became False; zero if it is not.
-func unhealthySince(prev *v2.LocustTestStatus) time.Time {
-	c := meta.FindStatusCondition(prev.Conditions, v2.ConditionTypePodsHealthy)
-	if c == nil || c.Status != metav1.ConditionFalse {
-		return time.Time{}
+// workersLostForGood returns why a run that lost all its workers fails; empty if it lost none, or a load may still start again.
+func (f *facts) workersLostForGood() string {
+	if !f.load.workersGone {
+		return ""
 	}
-	return c.LastTransitionTime.Time
-}
-
-// startTime returns when the master's container started, as reported by the kubelet; now if no pod shows it.
-func (f *facts) startTime() time.Time {
-	for _, pod := range f.masters {
-		if at := startedAt(pod); !at.IsZero() {
-			return at
-		}
-	}
-	if f.MasterJob != nil && f.MasterJob.Status.StartTime != nil && isFinished(f.MasterJob) {
-		return f.MasterJob.Status.StartTime.Time
-	}
-	return f.now
+	return f.load.failure
 }

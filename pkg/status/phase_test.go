@@ -77,7 +77,7 @@ func TestGoodRun(t *testing.T) {
 		before := s.prev.DeepCopy()
 		d = s.derive(end)
 		assert.Equal(t, NoChange, Compare(before, &d.Status), "workers that leave because the test ends are not missing")
-		assert.Empty(t, newFacts(before, &s.obs, settings, end).stuck, "and no Events have to be read for them")
+		assert.Empty(t, newFacts(before, &s.obs, settings, end).findStuckObjects(), "and no Events have to be read for them")
 	}
 	zero := int32(0)
 	s.obs.MasterJob.Status.Ready = &zero

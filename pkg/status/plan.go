@@ -3,12 +3,10 @@ package status
 import (
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 
@@ -21,7 +19,7 @@ const (
 	// maxCompletions bounds the completions of the worker Job: generated pod names have room for indexes of four digits.
 	maxCompletions = 9999
 	// maxRounds and minCompletions bound the completions of smaller tests, so that workers that end again and again do not leave
-	// an unlimited number of pods: maxRounds workers for each expected one, and one more for each roundTime of the run, for example
+	// an unlimited number of pods: maxRounds workers for each expected one, and one more for each replacementInterval of the run, for example
 	// on preemptible nodes; but at least minCompletions.
 	maxRounds, minCompletions = 10, 100
 )
@@ -71,7 +69,8 @@ func PlanFor(prev *v2.LocustTestStatus, obs *Observation, settings Settings, now
 			plan.Orphans = append(plan.Orphans, obs.Pods[i])
 		}
 	}
-	plan.EventsFor, plan.RequeueAfter = f.stuck, f.requeueAfter
+	plan.EventsFor = f.findStuckObjects()
+	plan.RequeueAfter = f.requeueAfter
 	return plan
 }
 
@@ -135,7 +134,7 @@ func (f *facts) planWorkers(plan *Plan) {
 func (f *facts) completionsLimit() int32 {
 	expected := f.expectedPods()
 	age := max(f.now.Sub(f.serverTime(f.WorkerJob.CreationTimestamp.Time)), 0)
-	rounds := maxRounds + int32(min(age/roundTime, maxCompletions))
+	rounds := maxRounds + int32(min(age/replacementInterval, maxCompletions))
 	return max(expected, min(max(rounds*expected, minCompletions), maxCompletions))
 }
 
@@ -203,28 +202,6 @@ func (f *facts) finishedByMaster() bool {
 	return slices.ContainsFunc(f.workers, exitedCleanly)
 }
 
-// completedIndexes parses the Job's completed indexes, for example "0,2-4".
-func completedIndexes(job *batchv1.Job) []int {
-	var indexes []int
-	for _, part := range strings.Split(job.Status.CompletedIndexes, ",") {
-		from, to, ranged := strings.Cut(part, "-")
-		first, err := strconv.Atoi(from)
-		if err != nil {
-			continue
-		}
-		last := first
-		if ranged {
-			if last, err = strconv.Atoi(to); err != nil {
-				continue
-			}
-		}
-		for i := first; i <= last && i <= maxCompletions; i++ {
-			indexes = append(indexes, i)
-		}
-	}
-	return indexes
-}
-
 // planEnd stops the load of a test that has ended, and sets the TTL of its Jobs. The master Job gets its TTL only now: if it
 // expired before its outcome was recorded, the outcome would be lost.
 func (f *facts) planEnd(plan *Plan) {
@@ -275,22 +252,6 @@ func (f *facts) shutdownGraceLeft(job *batchv1.Job) time.Duration {
 		return workerShutdownGracePeriod - max(f.now.Sub(f.runEndedAt(f.prev)), 0)
 	}
 	return 0
-}
-
-// runEndedAt returns when a test ended, by the operator's clock.
-func (f *facts) runEndedAt(s *v2.LocustTestStatus) time.Time {
-	at := s.CompletionTime.Time
-	switch pod := f.endedMaster; {
-	case pod != nil:
-		at = f.nodeTime(pod, finishedAt(pod))
-	case f.MasterJob != nil && isFinished(f.MasterJob):
-		at = f.jobControllerTime(finishTime(f.MasterJob, at))
-	}
-	// The end was recorded by the operator's clock; it cannot be later than that.
-	if c := meta.FindStatusCondition(s.Conditions, v2.ConditionTypeTestCompleted); c != nil && at.After(c.LastTransitionTime.Time) {
-		return c.LastTransitionTime.Time
-	}
-	return at
 }
 
 // isHeldOpen reports whether other containers keep running in a pod whose Locust container has ended.

@@ -2,7 +2,6 @@ package status
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"sort"
 	"strconv"
@@ -12,8 +11,6 @@ import (
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
@@ -95,7 +92,7 @@ func (f *facts) findStuckObjects() []types.UID {
 	}
 	var stuck []types.UID
 	isStuck := func(since time.Time) bool {
-		if wait := stuckThreshold - f.now.Sub(since); wait > 0 {
+		if wait := stuckGracePeriod - f.now.Sub(since); wait > 0 {
 			f.requeueIn(wait)
 			return false
 		}
@@ -190,16 +187,6 @@ func (f *facts) diagnosePods() *podProblem {
 // foreignMessage names the objects that have a name this test needs and another owner.
 func (f *facts) foreignMessage() string {
 	return fmt.Sprintf("objects with required names already exist and are not owned by this test: %s; delete them, or delete this test and create it with another name", strings.Join(f.Foreign, ", "))
-}
-
-// problemBeforeRestart returns the problem that the previous status reports by Events, which applies until this operator has read
-// them; nil if there is none.
-func problemBeforeRestart(prev *v2.LocustTestStatus) *podProblem {
-	c := meta.FindStatusCondition(prev.Conditions, v2.ConditionTypePodsHealthy)
-	if c == nil || c.Status != metav1.ConditionFalse || !slices.Contains(slices.Collect(maps.Values(eventReasons)), c.Reason) {
-		return nil
-	}
-	return &podProblem{reason: c.Reason, message: c.Message, carriedOver: true}
 }
 
 // problems maps the condition's reasons to the messages of the problems found.
@@ -352,7 +339,7 @@ func (f *facts) collectEvents(found problems) {
 		pod := &f.Pods[i]
 		since, waits := f.stuckSince(pod)
 		e := latest[pod.UID]
-		if !waits || e == nil || (isTransient(e.Message) && f.now.Sub(since) < transientPeriod) {
+		if !waits || e == nil || (isTransient(e.Message) && f.now.Sub(since) < transientErrorGracePeriod) {
 			continue
 		}
 		add(e, "pod "+pod.Name)
@@ -383,7 +370,7 @@ func eventTime(e *corev1.Event) time.Time {
 }
 
 // collectCrashes adds the workers that failed and that their Job replaces. A crash counts until the replacement has run for
-// restartedConnectTime; disrupted pods do not count.
+// reconnectGracePeriod; disrupted pods do not count.
 func (f *facts) collectCrashes(found problems) {
 	if f.WorkerJob == nil || isFinished(f.WorkerJob) {
 		return
@@ -395,75 +382,12 @@ func (f *facts) collectCrashes(found problems) {
 	}
 }
 
-// byIndex groups the pods of an Indexed Job by their completion index, oldest first. A pod without an index is its own group.
-func byIndex(pods []*corev1.Pod) map[string][]*corev1.Pod {
-	groups := map[string][]*corev1.Pod{}
-	for _, pod := range pods {
-		key, ok := pod.Labels[batchv1.JobCompletionIndexAnnotation]
-		if !ok {
-			key = pod.Name
-		}
-		groups[key] = append(groups[key], pod)
-	}
-	for _, group := range groups {
-		sort.SliceStable(group, func(i, j int) bool { return group[i].CreationTimestamp.Before(&group[j].CreationTimestamp) })
-	}
-	return groups
-}
-
-// lastCrash returns the newest pod of one index that failed by itself; nil if none did.
-func lastCrash(pods []*corev1.Pod) *corev1.Pod {
-	for i := len(pods) - 1; i >= 0; i-- {
-		if p := pods[i]; isFinishedPod(p) && !wasDisrupted(p) && p.DeletionTimestamp == nil && exitedNonZero(p) {
-			return p
-		}
-	}
-	return nil
-}
-
-// hasReplacement reports whether a crashed worker has a replacement that has run for restartedConnectTime, or exited cleanly.
+// hasReplacement reports whether a crashed worker has a replacement that has run for reconnectGracePeriod, or exited cleanly.
 func (f *facts) hasReplacement(pods []*corev1.Pod) bool {
 	for _, pod := range pods {
-		if exitedCleanly(pod) || (isReady(pod) && f.now.Sub(f.nodeTime(pod, startedAt(pod))) >= restartedConnectTime) {
+		if exitedCleanly(pod) || (isReady(pod) && f.now.Sub(f.nodeTime(pod, startedAt(pod))) >= reconnectGracePeriod) {
 			return true
 		}
 	}
 	return false
-}
-
-// allPodsRun reports whether the master and all expected workers run.
-func (f *facts) allPodsRun(phase string) bool {
-	return f.WorkerJob != nil && phase == v2.PhaseRunning && f.likelyConnectedPods() >= f.expectedPods()
-}
-
-// setPodsHealthy sets the condition PodsHealthy.
-func (f *facts) setPodsHealthy(next *v2.LocustTestStatus) {
-	status, reason, message := metav1.ConditionTrue, v2.ReasonPodsStarting, "Waiting for pods to start"
-	switch {
-	case next.Phase == v2.PhaseSucceeded:
-		reason, message = v2.ReasonPodsHealthy, "All pods have run"
-	case !next.IsTerminal() && f.suspendedJobs() != "":
-		reason, message = v2.ReasonSuspended, f.suspendedMessage(f.problem)
-	case f.problem != nil:
-		status, reason, message = metav1.ConditionFalse, f.problem.reason, f.problem.message
-	case next.Phase == v2.PhaseFailed:
-		// Keep the condition from before the end: pods that terminate because the test ended are no problem.
-		if c := meta.FindStatusCondition(next.Conditions, v2.ConditionTypePodsHealthy); c != nil {
-			c.ObservedGeneration = next.ObservedGeneration
-		}
-		return
-	case f.allPodsRun(next.Phase):
-		reason, message = v2.ReasonPodsHealthy, "All pods are running"
-	}
-	setCondition(next, f.now, v2.ConditionTypePodsHealthy, status, reason, headline(message))
-}
-
-// suspendedMessage names the suspended Jobs, and the problem of the pods if there is one.
-func (f *facts) suspendedMessage(problem *podProblem) string {
-	jobs := f.suspendedJobs()
-	message := strings.ToUpper(jobs[:1]) + jobs[1:] + "; the test waits for a resume, for example by a queue"
-	if problem != nil {
-		message += ". " + problem.reason + ": " + problem.message
-	}
-	return message
 }

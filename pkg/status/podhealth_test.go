@@ -111,6 +111,16 @@ func TestPodsHealthy_FixedMountIsIgnored(t *testing.T) {
 	requireCondition(t, &s.prev, v2.ConditionTypePodsHealthy, metav1.ConditionTrue, v2.ReasonPodsStarting)
 }
 
+// TestPodsHealthy_TransientError: a busy kubelet retries; the error is a problem only when it stays.
+func TestPodsHealthy_TransientError(t *testing.T) {
+	s := created(t)
+	s.obs.Events = []corev1.Event{warning("shop-master-0", "FailedMount", "failed to sync configmap cache: timed out", t0.Add(20*time.Second))}
+	s.derive(t0.Add(30 * time.Second))
+	requireCondition(t, &s.prev, v2.ConditionTypePodsHealthy, metav1.ConditionTrue, v2.ReasonPodsStarting)
+	s.derive(t0.Add(61 * time.Second))
+	requireCondition(t, &s.prev, v2.ConditionTypePodsHealthy, metav1.ConditionFalse, v2.ReasonConfigurationError, "configmap cache")
+}
+
 // TestCrashingWorkers: a worker that fails soon after its start does not make the status flap.
 func TestCrashingWorkers(t *testing.T) {
 	s := created(t)
@@ -152,7 +162,7 @@ func TestCrashingWorkers(t *testing.T) {
 	last := s.pod("worker", 0)
 	last.UID, last.CreationTimestamp = "last", metav1.NewTime(now)
 	s.runPod(last, now)
-	s.derive(now.Add(restartedConnectTime))
+	s.derive(now.Add(reconnectGracePeriod))
 	requireCondition(t, &s.prev, v2.ConditionTypePodsHealthy, metav1.ConditionTrue, v2.ReasonPodsHealthy)
 	s.dropPod(s.worker(1))
 	s.derive(now.Add(time.Hour))
@@ -161,28 +171,28 @@ func TestCrashingWorkers(t *testing.T) {
 
 func TestFindStuckObjects(t *testing.T) {
 	s := created(t)
-	f := newFacts(&s.prev, &s.obs, settings, t0.Add(2*time.Second))
+	f := s.stuck(t0.Add(2 * time.Second))
 	assert.Empty(t, f.stuck, "a normal start is faster")
 	assert.Equal(t, 3*time.Second, f.requeueAfter)
 
-	f = newFacts(&s.prev, &s.obs, settings, t0.Add(6*time.Second))
+	f = s.stuck(t0.Add(6 * time.Second))
 	assert.Equal(t, []types.UID{"shop-master-0", "shop-worker-0", "shop-worker-1", "shop-worker-2"}, f.stuck, "a few pods of each Job represent all")
 	assert.Zero(t, f.requeueAfter, "new Events trigger a reconcile, time alone changes nothing")
 	s.obs.Events = []corev1.Event{{Reason: "FailedMount"}}
-	assert.Equal(t, recheckInterval, newFacts(&s.prev, &s.obs, settings, t0.Add(6*time.Second)).requeueAfter, "a transient error counts after some time")
+	assert.Equal(t, recheckInterval, s.stuck(t0.Add(6*time.Second)).requeueAfter, "a transient error counts after some time")
 
 	s.obs.Pods = nil
-	f = newFacts(&s.prev, &s.obs, settings, t0.Add(6*time.Second))
+	f = s.stuck(t0.Add(6 * time.Second))
 	assert.Equal(t, []types.UID{"shop-master-uid", "shop-worker-uid"}, f.stuck)
 
 	s = running(t)
-	f = newFacts(&s.prev, &s.obs, settings, t0.Add(time.Hour))
+	f = s.stuck(t0.Add(time.Hour))
 	assert.Empty(t, f.stuck, "no Events are read for a running test")
 	assert.Zero(t, f.requeueAfter)
 
 	s = created(t)
 	s.waitPod(s.master(), "ErrImagePull", "x")
-	f = newFacts(&s.prev, &s.obs, settings, t0.Add(6*time.Second))
+	f = s.stuck(t0.Add(6 * time.Second))
 	assert.Equal(t, []types.UID{"shop-worker-0", "shop-worker-1", "shop-worker-2"}, f.stuck, "the master's own status shows the problem")
 }
 
@@ -203,8 +213,8 @@ func TestPodsHealthy_ByTimeAlone(t *testing.T) {
 	s.runPod(s.worker(0), young)
 	d := s.answer(young.Add(time.Second), 3, report.StateRunning, report.Stats{})
 	requireCondition(t, &s.prev, v2.ConditionTypePodsHealthy, metav1.ConditionTrue, v2.ReasonPodsStarting)
-	require.Equal(t, connectTime-time.Second, d.RequeueAfter)
-	s.answer(young.Add(connectTime), 3, report.StateRunning, report.Stats{})
+	require.Equal(t, connectGracePeriod-time.Second, d.RequeueAfter)
+	s.answer(young.Add(connectGracePeriod), 3, report.StateRunning, report.Stats{})
 	requireCondition(t, &s.prev, v2.ConditionTypePodsHealthy, metav1.ConditionTrue, v2.ReasonPodsHealthy)
 }
 

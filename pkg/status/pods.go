@@ -2,9 +2,11 @@ package status
 
 import (
 	"fmt"
+	"sort"
 	"strings"
 	"time"
 
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/utils/ptr"
 
@@ -210,21 +212,67 @@ func (f *facts) causeFacts() cause.Facts {
 // maxHeadline bounds the first line of a message in characters.
 const maxHeadline = 200
 
-// headline returns the first line of a cause, shortened to maxHeadline.
-func headline(text string) string {
-	first, _, _ := strings.Cut(text, "\n")
-	return cause.Shorten(first, maxHeadline)
+// countWorkersIn returns the number of workers in the worker pods that match.
+func (f *facts) countWorkersIn(fits func(*corev1.Pod) bool) int32 {
+	return f.countPods(fits) * f.perPod()
 }
 
-// fullMessage returns a cause with its details. If the first line is shortened, the details start with all of it.
-func fullMessage(text string) string {
-	first, detail, _ := strings.Cut(text, "\n")
-	line := headline(text)
-	if line != first {
-		detail = strings.TrimRight(first+"\n"+detail, "\n")
+// countPods returns the number of worker pods that match.
+func (f *facts) countPods(fits func(*corev1.Pod) bool) int32 {
+	var n int32
+	for _, pod := range f.workers {
+		if fits(pod) {
+			n++
+		}
 	}
-	if detail == "" {
-		return line
+	return n
+}
+
+// exitedCleanly reports whether the worker exited with code 0 and was neither deleted nor disrupted.
+func exitedCleanly(pod *corev1.Pod) bool {
+	return exitedZero(pod) && pod.DeletionTimestamp == nil && !wasDisrupted(pod)
+}
+
+// readyWorkers returns the number of workers in ready pods.
+func (f *facts) readyWorkers() int32 { return f.countWorkersIn(isReady) }
+
+// cleanlyExitedWorkers returns the number of workers that have exited cleanly.
+func (f *facts) cleanlyExitedWorkers() int32 { return f.countWorkersIn(exitedCleanly) }
+
+// byIndex groups the pods of an Indexed Job by their completion index, oldest first. A pod without an index is its own group.
+func byIndex(pods []*corev1.Pod) map[string][]*corev1.Pod {
+	groups := map[string][]*corev1.Pod{}
+	for _, pod := range pods {
+		key, ok := pod.Labels[batchv1.JobCompletionIndexAnnotation]
+		if !ok {
+			key = pod.Name
+		}
+		groups[key] = append(groups[key], pod)
 	}
-	return line + "\n" + clip(detail, cause.MaxDetail)
+	for _, group := range groups {
+		sort.SliceStable(group, func(i, j int) bool { return group[i].CreationTimestamp.Before(&group[j].CreationTimestamp) })
+	}
+	return groups
+}
+
+// lastCrash returns the newest pod of one index that failed by itself; nil if none did.
+func lastCrash(pods []*corev1.Pod) *corev1.Pod {
+	for i := len(pods) - 1; i >= 0; i-- {
+		if p := pods[i]; isFinishedPod(p) && !wasDisrupted(p) && p.DeletionTimestamp == nil && exitedNonZero(p) {
+			return p
+		}
+	}
+	return nil
+}
+
+// podTimes returns when a pod's Locust container started, and when it ended or, if earlier, its pod was deleted, by the operator's
+// clock; zero for times that have not come.
+func (f *facts) podTimes(pod *corev1.Pod) (started, ended time.Time) {
+	started, ended = f.nodeTime(pod, startedAt(pod)), f.nodeTime(pod, finishedAt(pod))
+	if pod.DeletionTimestamp != nil && pod.DeletionGracePeriodSeconds != nil {
+		if at := f.serverTime(deletionRequestedAt(pod)); ended.IsZero() || at.Before(ended) {
+			ended = at
+		}
+	}
+	return started, ended
 }

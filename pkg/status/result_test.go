@@ -56,7 +56,7 @@ func TestResult_Live(t *testing.T) {
 	stats.Requests = 203
 	s.answer(t0.Add(4*time.Minute), 3, report.StateStopped, stats)
 	assert.False(t, s.prev.TestResult.Final, "the workers' last statistics come a moment later")
-	s.answer(t0.Add(4*time.Minute+lastStatsDelay), 3, report.StateStopped, stats)
+	s.answer(t0.Add(4*time.Minute+lastStatsGracePeriod), 3, report.StateStopped, stats)
 	assert.True(t, s.prev.TestResult.Final)
 	assert.Equal(t, 100*time.Second, s.prev.Progress.Elapsed.Duration, "not the time until it was noticed")
 	assert.Equal(t, int32(100), *s.prev.Progress.Percent)

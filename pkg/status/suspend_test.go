@@ -50,7 +50,7 @@ func TestSuspended_BeforeTheStart(t *testing.T) {
 				requireCondition(t, &s.prev, v2.ConditionTypePodsHealthy, metav1.ConditionTrue, v2.ReasonSuspended, "master Job", "suspended")
 				requireCondition(t, &s.prev, v2.ConditionTypeReconciling, metav1.ConditionTrue, v2.ReasonSuspended)
 				requireCondition(t, &s.prev, v2.ConditionTypeTestCompleted, metav1.ConditionFalse, v2.ReasonTestInProgress, "has not started")
-				assert.NotContains(t, newFacts(&s.prev, &s.obs, settings, t0.Add(at)).stuck, s.obs.MasterJob.UID, "its Events explain nothing")
+				assert.NotContains(t, newFacts(&s.prev, &s.obs, settings, t0.Add(at)).findStuckObjects(), s.obs.MasterJob.UID, "its Events explain nothing")
 				plan := PlanFor(&s.prev, &s.obs, settings, t0.Add(at))
 				plan.EventsFor, plan.RequeueAfter = nil, 0 // the workers may be stuck
 				assert.Equal(t, Plan{}, plan)

@@ -21,25 +21,25 @@ const (
 
 // Pods that do not start.
 const (
-	// stuckThreshold is how long pods may wait, or Jobs may lack pods, before their Events are read: a normal start is faster, and
+	// stuckGracePeriod is how long pods may wait, or Jobs may lack pods, before their Events are read: a normal start is faster, and
 	// so costs no request.
-	stuckThreshold = 5 * time.Second
+	stuckGracePeriod = 5 * time.Second
 	// recheckInterval is how often a problem that Events show is evaluated again: its meaning may change by time alone, and a new
 	// operator may have read the Events meanwhile.
 	recheckInterval = 5 * time.Second
 	// jobEventMaxAge is how old a Job's failure Event may be when it is read: the Job controller repeats it at least every minute.
 	jobEventMaxAge = 2 * time.Minute
-	// transientPeriod is how long known-transient kubelet errors are ignored.
-	transientPeriod = time.Minute
+	// transientErrorGracePeriod is how long known-transient kubelet errors are ignored.
+	transientErrorGracePeriod = time.Minute
 )
 
 // Workers that connect, and leave.
 const (
-	// connectTime is how long a worker's container must run before it counts as connected: Locust needs one or two seconds to load
+	// connectGracePeriod is how long a worker's container must run before it counts as connected: Locust needs one or two seconds to load
 	// the locustfile and to connect, or to fail.
-	connectTime = 3 * time.Second
-	// restartedConnectTime is the same for the replacement of a worker that failed.
-	restartedConnectTime = 15 * time.Second
+	connectGracePeriod = 3 * time.Second
+	// reconnectGracePeriod is the same for the replacement of a worker that failed.
+	reconnectGracePeriod = 15 * time.Second
 	// heartbeatGracePeriod is how long the master may not report a worker whose pod is ready before the worker counts as missing:
 	// a busy worker is late with its heartbeat, which it sends every 3 s (locust/runners.py).
 	heartbeatGracePeriod = 6 * time.Second
@@ -50,14 +50,14 @@ const (
 	workerExitGracePeriod = 10 * time.Second
 	// unansweredExitGracePeriod replaces it while the master's web API has not answered since the worker's exit.
 	unansweredExitGracePeriod = 30 * time.Second
-	// roundTime is how often one more replacement of each worker is allowed, for example on preemptible nodes.
-	roundTime = 5 * time.Minute
+	// replacementInterval is how often one more replacement of each worker is allowed, for example on preemptible nodes.
+	replacementInterval = 5 * time.Minute
 )
 
 // The load.
 const (
-	// noRequestsAfter is how long a load may run without a finished request before the status reports it.
-	noRequestsAfter = 30 * time.Second
+	// noRequestsTimeout is how long a load may run without a finished request before the status reports it.
+	noRequestsTimeout = 30 * time.Second
 	// workersGoneTimeout is how long a load that lost all its workers may take to start again before the run fails.
 	workersGoneTimeout = 30 * time.Second
 	// cutShortTolerance is how early a load must end to count as cut short, in addition to two poll intervals, if only its
@@ -66,9 +66,9 @@ const (
 	// endAccuracy is the accuracy with which the ends of workers and of the load can be compared: the kubelet reports whole
 	// seconds, the web API caches for two seconds (locust/web.py, memoize).
 	endAccuracy = 2 * time.Second
-	// lastStatsDelay is how late the last statistics of the workers may arrive: workers send them every 3 s, the master reports
+	// lastStatsGracePeriod is how late the last statistics of the workers may arrive: workers send them every 3 s, the master reports
 	// the end of the load before it has them (locust/stats.py, runners.py), and its web API caches for 2 s.
-	lastStatsDelay = 5 * time.Second
+	lastStatsGracePeriod = 5 * time.Second
 	// useSampleInterval is the time between two samples of a worker's processor use: Locust refreshes it every 5 or 10 s.
 	useSampleInterval = 10 * time.Second
 )
@@ -80,14 +80,11 @@ const (
 	// apiListenGracePeriod extends apiStartupGracePeriod while the master refuses connections: it loads the locustfile, and
 	// usually has no workers connected. A master whose configuration file sets headless never listens.
 	apiListenGracePeriod = time.Minute
-	// fastPollPeriod is how long after its start a master that waits for its workers is polled fast.
-	fastPollPeriod = 2 * time.Minute
 	// fastPollAfterChange is how long the master is polled fast after a worker pod has started, or after its number of workers
 	// has changed to one that differs from the pods.
 	fastPollAfterChange = 30 * time.Second
-	// fastPollFactor divides the poll interval while workers connect or leave; minPollInterval bounds the result.
-	fastPollFactor  = 5
-	minPollInterval = time.Second
+	// fastPollInterval is the poll interval while workers connect or leave.
+	fastPollInterval = time.Second
 	// maxPollInterval bounds the back-off for a master that does not answer.
 	maxPollInterval = 30 * time.Second
 	// slowResponse is how long a poll may take, including reading the body, before the master is polled less often: slowFactor
