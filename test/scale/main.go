@@ -175,7 +175,21 @@ func (c *cluster) measure(ctx context.Context, s *target, l load) (*result, erro
 	return r, c.clear(ctx, l.namespace)
 }
 
-// bench measures the baseline, then the operator, then the operator with a single test.
+// idleTests is the number of tests that end one after the other on an otherwise idle cluster, idleSpread apart in all.
+const (
+	idleTests  = 9
+	idleSpread = 18 * time.Second
+)
+
+// idle returns the load that measures how fast an idle cluster shows the end of a test.
+func (o *options) idle(namespace string) load {
+	l := o.load(namespace, idleTests, 1)
+	l.runTime, l.spread = startTime(idleTests, 1), idleSpread
+	return l
+}
+
+// bench measures the baseline, then the operator, then the operator with a single test. If times are checked, it also measures
+// both with a few tests that end one after the other.
 func bench(ctx context.Context, c *cluster, o *options) error {
 	if err := c.startKwok(ctx, o.kwok, o.tests*(o.workers+1)); err != nil {
 		return err
@@ -183,10 +197,9 @@ func bench(ctx context.Context, c *cluster, o *options) error {
 	if err := c.restoreOperatorAtEnd(ctx); err != nil {
 		return err
 	}
-	baseline := &result{Target: "baseline", Counts: newCounts()}
+	table := &table{Baseline: &result{Target: "baseline", Counts: newCounts()}, IdleBaseline: &result{}, Idle: &result{}}
 	if o.baseline != "" {
-		var err error
-		if baseline, err = c.measureBaseline(ctx, o); err != nil {
+		if err := c.measureBaseline(ctx, o, table); err != nil {
 			return err
 		}
 	}
@@ -194,17 +207,19 @@ func bench(ctx context.Context, c *cluster, o *options) error {
 	if err != nil {
 		return err
 	}
-	operator, err := c.measure(ctx, operatorTarget, o.load("scale", o.tests, o.workers))
-	if err != nil {
+	if table.Operator, err = c.measure(ctx, operatorTarget, o.load("scale", o.tests, o.workers)); err != nil {
 		return err
 	}
 	alone := o.load("scale-alone", 1, o.workers)
 	alone.runTime = 15 * time.Second
-	one, err := c.measure(ctx, operatorTarget, alone)
-	if err != nil {
+	if table.Alone, err = c.measure(ctx, operatorTarget, alone); err != nil {
 		return err
 	}
-	table := &table{Baseline: baseline, Operator: operator, Alone: one}
+	if o.check == checkAll {
+		if table.Idle, err = c.measure(ctx, operatorTarget, o.idle("scale-idle")); err != nil {
+			return err
+		}
+	}
 	if err := save(filepath.Join(o.work, fmt.Sprintf("bench-%dx%d.json", o.tests, o.workers)), table); err != nil {
 		return err
 	}
@@ -212,29 +227,35 @@ func bench(ctx context.Context, c *cluster, o *options) error {
 }
 
 // measureBaseline stops the operator and measures the baseline.
-func (c *cluster) measureBaseline(ctx context.Context, o *options) (*result, error) {
+func (c *cluster) measureBaseline(ctx context.Context, o *options, table *table) error {
 	if err := c.stopOperator(ctx); err != nil {
-		return nil, err
+		return err
 	}
 	restore, err := c.withoutWebhooks(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	const ground = "scale-baseline"
-	program, err := c.start(ctx, "baseline", o.baseline, "--namespace", ground, "--user-agent", "scale-baseline")
-	if err != nil {
-		return nil, err
+	measure := func(l load) (*result, error) {
+		program, err := c.start(ctx, "baseline", o.baseline, "--namespace", l.namespace, "--user-agent", "scale-baseline")
+		if err != nil {
+			return nil, err
+		}
+		defer program.stop()
+		process, err := procfs.NewProc(program.cmd.Process.Pid)
+		if err != nil {
+			return nil, err
+		}
+		return c.measure(ctx, &target{name: "baseline", process: process, wanted: byAgent("scale-baseline")}, l)
 	}
-	process, err := procfs.NewProc(program.cmd.Process.Pid)
-	if err != nil {
-		return nil, err
+	if table.Baseline, err = measure(o.load("scale-baseline", o.tests, o.workers)); err != nil {
+		return err
 	}
-	r, err := c.measure(ctx, &target{name: "baseline", process: process, wanted: byAgent("scale-baseline")}, o.load(ground, o.tests, o.workers))
-	program.stop()
-	if err != nil {
-		return nil, err
+	if o.check == checkAll {
+		if table.IdleBaseline, err = measure(o.idle("scale-baseline-idle")); err != nil {
+			return err
+		}
 	}
-	return r, restore()
+	return restore()
 }
 
 func save(path string, what any) error {
