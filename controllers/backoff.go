@@ -6,6 +6,8 @@ import (
 
 	"k8s.io/client-go/util/workqueue"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/status"
 )
 
 // backOff is the queue's rate limiter: failed reconciles are retried with exponential back-off, but no later than another
@@ -16,7 +18,7 @@ type backOff struct {
 }
 
 func newBackOff() *backOff {
-	return &backOff{TypedRateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](retryFirst, retryMax)}
+	return &backOff{TypedRateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](retryInterval, maxRetryInterval)}
 }
 
 // dueIn sets the time until the next reconcile that is due regardless of the error; zero means that none is due.
@@ -31,7 +33,7 @@ func (b *backOff) dueIn(request reconcile.Request, wait time.Duration) {
 func (b *backOff) When(request reconcile.Request) time.Duration {
 	wait := b.TypedRateLimiter.When(request)
 	if due, set := b.due.LoadAndDelete(request); set {
-		wait = soonest(wait, due.(time.Duration))
+		wait = status.Soonest(wait, due.(time.Duration))
 	}
 	return wait
 }

@@ -23,38 +23,43 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/status"
 )
 
-// ensure carries out the plan and adds the results to the observation. It returns an error if a retry may succeed; permanent
-// failures are only added to the observation.
-func (r *LocustTestReconciler) ensure(ctx context.Context, test *v2.LocustTest, mem *testState, obs *status.Observation, plan *status.Plan) error {
+// ensure carries out the plan, and returns what it changed. It returns an error if a retry may succeed; the changes contain
+// permanent failures.
+func (r *LocustTestReconciler) ensure(ctx context.Context, test *v2.LocustTest, state *testState, obs *status.Observation, plan *status.Plan) (status.Changes, error) {
+	changes := status.Changes{RecheckAfter: plan.RequeueAfter}
 	// Stop the load first: no other failure may prevent that.
-	if err := errors.Join(r.end(ctx, mem, obs, plan), r.deleteOrphans(ctx, plan)); err != nil {
-		return err
+	if err := errors.Join(r.end(ctx, state, obs, plan), r.deleteOrphans(ctx, plan)); err != nil {
+		return changes, err
 	}
-	if err := r.create(ctx, test, mem, obs, plan); err != nil {
-		return err
+	if err := r.create(ctx, test, state, obs.Run, plan, &changes); err != nil {
+		return changes, err
 	}
 	if plan.ReplaceWorkerJob {
-		return r.deleteWorkerJob(ctx, mem, obs)
+		return changes, r.deleteWorkerJob(ctx, state, obs.WorkerJob)
 	}
 	if n := plan.WorkerCompletions; n > 0 {
 		spec := map[string]any{"completions": n, "parallelism": n}
-		return r.patchJob(ctx, mem, kindWorkerJob, obs.WorkerJob, spec)
+		return changes, r.patchJob(ctx, state, kindWorkerJob, obs.WorkerJob, spec)
 	}
-	return nil
+	return changes, nil
 }
 
 // create creates the missing objects. It builds all objects before it creates the first, so that an invalid spec creates none.
 // Lost objects are built from the spec that the run was started from.
-func (r *LocustTestReconciler) create(ctx context.Context, test *v2.LocustTest, mem *testState, obs *status.Observation, plan *status.Plan) error {
+func (r *LocustTestReconciler) create(ctx context.Context, test *v2.LocustTest, state *testState, run *resources.Run, plan *status.Plan, changes *status.Changes) error {
 	if !plan.Creates() {
-		mem.permit()
+		state.creation.permit()
 		return nil
 	}
 	// Other reconciles may come before the retry is due, one for each poll.
-	if mem.refused(obs, r.Clock.Now()) {
+	if wait := state.creation.retryAt.Sub(r.Clock.Now()); wait > 0 {
+		changes.RecheckIn(wait)
+		changes.Failure = state.creation.refusal
+		if taken := state.creation.taken; taken != "" {
+			changes.Foreign = append(changes.Foreign, taken)
+		}
 		return nil
 	}
-	run := obs.Run
 	source := run.ApplyTo(test)
 	if run == nil {
 		run = &resources.Run{Spec: test.Spec, Generation: test.Generation}
@@ -69,7 +74,7 @@ func (r *LocustTestReconciler) create(ctx context.Context, test *v2.LocustTest, 
 		worker, err = resources.BuildWorkerJob(source)
 	}
 	if err != nil {
-		obs.Failure = &status.Failure{Message: buildMessage(err), Final: !hasStarted(test)}
+		changes.Failure = &status.Failure{Message: buildMessage(err), Final: !hasStarted(test)}
 		return nil
 	}
 	for _, step := range []struct {
@@ -78,20 +83,20 @@ func (r *LocustTestReconciler) create(ctx context.Context, test *v2.LocustTest, 
 		object client.Object
 		done   func()
 	}{
-		{plan.CreateService, kindService, service, func() { obs.Service = service }},
-		{plan.CreateMaster, kindMasterJob, master, func() { obs.MasterJob = master }},
-		{plan.CreateWorker, kindWorkerJob, worker, func() { obs.WorkerJob = worker }},
+		{plan.CreateService, kindService, service, func() { changes.Service = service }},
+		{plan.CreateMaster, kindMasterJob, master, func() { changes.MasterJob = master }},
+		{plan.CreateWorker, kindWorkerJob, worker, func() { changes.WorkerJob = worker }},
 	} {
 		if !step.wanted {
 			continue
 		}
-		own, err := r.createOne(ctx, test, mem, obs, step.kind, step.object)
+		own, err := r.createOne(ctx, test, state, changes, step.kind, step.object)
 		if err != nil || !own {
 			return err
 		}
 		step.done()
 	}
-	obs.Run = run
+	changes.Run = run
 	return nil
 }
 
@@ -129,39 +134,43 @@ func (r *LocustTestReconciler) deleteOrphans(ctx context.Context, plan *status.P
 }
 
 // createOne creates one object. It reports whether the object exists and belongs to this test.
-func (r *LocustTestReconciler) createOne(ctx context.Context, test *v2.LocustTest, mem *testState, obs *status.Observation, kind string, object client.Object) (own bool, err error) {
-	name := object.GetName()
+func (r *LocustTestReconciler) createOne(ctx context.Context, test *v2.LocustTest, state *testState, changes *status.Changes, kind string, object client.Object) (own bool, err error) {
+	name, now := object.GetName(), r.Clock.Now()
 	err = r.Create(ctx, object)
 	switch {
 	case err == nil:
 		logf.FromContext(ctx).Info("created", "object", kind, "name", name)
-		obs.Created = append(obs.Created, fmt.Sprintf("%s %s", kind, name))
-		mem.expectWrite(kind, object, r.Clock.Now())
+		changes.Created = append(changes.Created, fmt.Sprintf("%s %s", kind, name))
+		state.written.expect(kind, object, now)
 		return true, nil
 	case apierrors.IsAlreadyExists(err):
 		// The cache was behind, or another owner has the name.
 		if err := r.APIReader.Get(ctx, client.ObjectKeyFromObject(object), object); err != nil {
 			return false, fmt.Errorf("read existing %s %s: %w", kind, name, err)
 		}
-		if !r.claim(ctx, test, kind, object, mem, obs) {
-			if n := len(obs.Foreign); n > 0 {
-				mem.refuseName(obs.Foreign[n-1], r.Clock.Now())
+		found := &status.Observation{}
+		if !r.claim(ctx, test, kind, object, found) {
+			changes.Foreign, changes.Predecessors = append(changes.Foreign, found.Foreign...), append(changes.Predecessors, found.Predecessors...)
+			changes.RecheckIn(found.RecheckAfter)
+			if len(found.Foreign) > 0 {
+				changes.RecheckIn(state.creation.refuseName(found.Foreign[0], now))
 			}
 			return false, nil
 		}
 		// A previous process created it, maybe from another spec: reconcile again.
-		mem.expectWrite(kind, object, r.Clock.Now())
+		state.written.expect(kind, object, now)
 		return false, fmt.Errorf("%s %s already exists; the cache was behind", kind, name)
 	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
 		// The test will be deleted with its namespace.
 		return false, fmt.Errorf("create %s %s: %w", kind, name, err)
 	}
 	final := isFinal(err) && !hasStarted(test)
-	obs.Failure = &status.Failure{Message: fmt.Sprintf("%s %s could not be created: %s", kind, name, err), Final: final}
+	changes.Failure = &status.Failure{Message: fmt.Sprintf("%s %s could not be created: %s", kind, name, err), Final: final}
 	if !final {
 		// Do not fail the reconcile: status, polls and startup deadline must go on.
-		mem.refuse(obs.Failure, r.Clock.Now())
-		logf.FromContext(ctx).Info("creation refused, will retry", "object", kind, "name", name, "reason", err.Error(), "retryIn", mem.retryWait.String())
+		retryIn := state.creation.refuse(changes.Failure, now)
+		changes.RecheckIn(retryIn)
+		logf.FromContext(ctx).Info("creation refused, will retry", "object", kind, "name", name, "reason", err.Error(), "retryIn", retryIn.String())
 	}
 	return false, nil
 }
@@ -193,10 +202,10 @@ func hasStarted(test *v2.LocustTest) bool {
 
 // end stops the Jobs of a finished test and sets their TTL. A Job is stopped by an expired deadline and a parallelism of 0
 // (status.StopPatch).
-func (r *LocustTestReconciler) end(ctx context.Context, mem *testState, obs *status.Observation, plan *status.Plan) error {
+func (r *LocustTestReconciler) end(ctx context.Context, state *testState, obs *status.Observation, plan *status.Plan) error {
 	var errs []error
 	for _, job := range plan.Stop {
-		if err := r.patchJob(ctx, mem, kindOf(obs, job), job, status.StopPatch(r.Settings)); err != nil {
+		if err := r.patchJob(ctx, state, kindOf(obs, job), job, status.StopPatch(r.Settings)); err != nil {
 			errs = append(errs, err)
 			continue
 		}
@@ -204,7 +213,7 @@ func (r *LocustTestReconciler) end(ctx context.Context, mem *testState, obs *sta
 	}
 	for _, job := range plan.Expire {
 		spec := map[string]any{"ttlSecondsAfterFinished": int64(*r.Settings.JobTTL / time.Second)}
-		errs = append(errs, r.patchJob(ctx, mem, kindOf(obs, job), job, spec))
+		errs = append(errs, r.patchJob(ctx, state, kindOf(obs, job), job, spec))
 	}
 	return errors.Join(errs...)
 }
@@ -217,7 +226,7 @@ func kindOf(obs *status.Observation, job *batchv1.Job) string {
 }
 
 // patchJob patches a Job's spec. It ignores a deleted Job.
-func (r *LocustTestReconciler) patchJob(ctx context.Context, mem *testState, kind string, job *batchv1.Job, spec map[string]any) error {
+func (r *LocustTestReconciler) patchJob(ctx context.Context, state *testState, kind string, job *batchv1.Job, spec map[string]any) error {
 	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": job.UID}, "spec": spec})
 	if err != nil {
 		return fmt.Errorf("encode patch of Job %s: %w", job.Name, err)
@@ -230,23 +239,18 @@ func (r *LocustTestReconciler) patchJob(ctx context.Context, mem *testState, kin
 	if err != nil {
 		return fmt.Errorf("patch %s %s/%s: %w", kind, job.Namespace, job.Name, err)
 	}
-	mem.expectWrite(kind, changed, r.Clock.Now())
+	state.written.expect(kind, changed, r.Clock.Now())
 	return nil
 }
 
 // deleteWorkerJob deletes a worker Job whose pods were all deleted, so that it is recreated.
-func (r *LocustTestReconciler) deleteWorkerJob(ctx context.Context, mem *testState, obs *status.Observation) error {
-	job := obs.WorkerJob
+func (r *LocustTestReconciler) deleteWorkerJob(ctx context.Context, state *testState, job *batchv1.Job) error {
 	err := r.Delete(ctx, job, client.PropagationPolicy(metav1.DeletePropagationBackground),
 		client.Preconditions{UID: &job.UID})
 	if client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("delete finished worker Job %s/%s: %w", job.Namespace, job.Name, err)
 	}
-	if mem.deleted == nil {
-		mem.deleted = map[types.UID]bool{}
-	}
-	mem.deleted[job.UID] = true
-	delete(mem.objects, kindWorkerJob)
+	state.written.expectDeletion(kindWorkerJob, job, r.Clock.Now())
 	logf.FromContext(ctx).Info("deleted finished worker Job to restart the workers", "job", job.Name)
 	return nil
 }

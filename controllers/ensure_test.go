@@ -130,7 +130,7 @@ func TestForeignName(t *testing.T) {
 	}
 	f.requireWrites("status")
 	result := f.requireWrites("test-master", "status")
-	assert.Equal(t, retryName, result.RequeueAfter)
+	assert.Equal(t, nameRetryInterval, result.RequeueAfter)
 	assert.Contains(t, f.ready().Message, "not owned by this test: Service test-master")
 	assert.Equal(t, v2.ReasonCreationError, healthy().Reason)
 
@@ -138,12 +138,12 @@ func TestForeignName(t *testing.T) {
 	written, result, err := f.reconcile()
 	require.NoError(t, err)
 	assert.Empty(t, written, "the retry is not due yet, and the status is the same")
-	assert.Equal(t, retryName-20*time.Second, result.RequeueAfter)
+	assert.Equal(t, nameRetryInterval-20*time.Second, result.RequeueAfter)
 
 	now.SetTime(now.Now().Add(result.RequeueAfter))
-	assert.Equal(t, retryName, f.requireWrites("test-master").RequeueAfter)
+	assert.Equal(t, nameRetryInterval, f.requireWrites("test-master").RequeueAfter)
 	require.NoError(t, f.client.Delete(t.Context(), foreign))
-	now.SetTime(now.Now().Add(retryName))
+	now.SetTime(now.Now().Add(nameRetryInterval))
 	f.requireWrites("test-master", "test-master", "test-worker", "status")
 	assert.Equal(t, v2.ReasonResourcesCreated, f.ready().Reason)
 	assert.Equal(t, v2.ReasonPodsStarting, healthy().Reason)

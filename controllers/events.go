@@ -19,15 +19,6 @@ import (
 )
 
 const (
-	// eventsInterval is the minimum interval between two reads of the Events in a namespace.
-	eventsInterval = 4 * time.Second
-	// eventsIdleFactor is the wait between two reads as a multiple of the duration of the last one. The API server has no index
-	// of Events: each request scans all Events of the namespace, which takes seconds for tens of thousands.
-	eventsIdleFactor = 5
-	// maxEventsInterval bounds that wait, so that stuck pods are reported eventually.
-	maxEventsInterval = 2 * time.Minute
-	// eventsTimeout bounds all requests for Events of one type.
-	eventsTimeout = time.Minute
 	// maxConcurrentEventReads is the maximum number of namespaces read concurrently.
 	maxConcurrentEventReads = 4
 	// eventsPageSize is the maximum number of Events in one response.
@@ -48,6 +39,8 @@ type eventReader struct {
 	mu sync.Mutex
 	// stuck holds the tests with stuck objects, by namespace and name. It has a key for each namespace that is being read.
 	stuck map[string]map[string]*stuckTest
+	// known holds the tests whose Events have been read since the operator started, or that had no stuck objects.
+	known map[types.NamespacedName]bool
 }
 
 type stuckTest struct {
@@ -66,45 +59,39 @@ type eventSnapshot struct {
 func newEventReader(apiReader client.Reader, passive clock.PassiveClock) *eventReader {
 	return &eventReader{
 		apiReader: apiReader, clock: passive, trigger: newReconcileTrigger(), slots: make(chan struct{}, maxConcurrentEventReads),
-		stuck: map[string]map[string]*stuckTest{},
+		stuck: map[string]map[string]*stuckTest{}, known: map[types.NamespacedName]bool{},
 	}
 }
 
 // observeEvents adds the latest Events of stuck objects.
-func (r *LocustTestReconciler) observeEvents(test *v2.LocustTest, mem *testState, obs *status.Observation) {
-	if r.eventReader == nil {
-		return
+func (r *LocustTestReconciler) observeEvents(test *v2.LocustTest, obs *status.Observation) {
+	if r.eventReader != nil {
+		latest, known := r.eventReader.latest(client.ObjectKeyFromObject(test))
+		obs.Events, obs.EventsAt, obs.EventsUnread = latest.events, latest.at, !known
 	}
-	known := r.eventReader.latest(client.ObjectKeyFromObject(test))
-	mem.eventsKnown = mem.eventsKnown || !known.at.IsZero()
-	obs.Events, obs.EventsAt, obs.EventsUnread = known.events, known.at, !mem.eventsKnown
 }
 
-// readEventsFor starts reading the Events of stuck objects in the background, or stops it if there are none.
-func (r *LocustTestReconciler) readEventsFor(test *v2.LocustTest, mem *testState, objects []types.UID) {
-	if r.eventReader == nil {
-		return
-	}
-	mem.eventsKnown = mem.eventsKnown || len(objects) == 0
-	r.eventReader.request(client.ObjectKeyFromObject(test), objects)
-}
-
-// latest returns the Events of the stuck objects of a test, as last read.
-func (x *eventReader) latest(test types.NamespacedName) eventSnapshot {
+// latest returns the Events of the stuck objects of a test, as last read. They are known once they have been read, or nothing was
+// stuck.
+func (x *eventReader) latest(test types.NamespacedName) (latest eventSnapshot, known bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if stuck := x.stuck[test.Namespace][test.Name]; stuck != nil {
-		return stuck.snapshot
+		latest = stuck.snapshot
 	}
-	return eventSnapshot{}
+	return latest, x.known[test]
 }
 
 // request reads the Events of the stuck objects of a test in the background, until it is called without objects.
 func (x *eventReader) request(test types.NamespacedName, objects []types.UID) {
+	if x == nil {
+		return // without a manager
+	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	tests := x.stuck[test.Namespace]
 	if len(objects) == 0 {
+		x.known[test] = true
 		delete(tests, test.Name)
 		return
 	}
@@ -117,6 +104,17 @@ func (x *eventReader) request(test types.NamespacedName, objects []types.UID) {
 		tests[test.Name] = &stuckTest{}
 	}
 	tests[test.Name].objects = objects
+}
+
+// forget drops what is known of a test.
+func (x *eventReader) forget(test types.NamespacedName) {
+	if x == nil {
+		return
+	}
+	x.request(test, nil)
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	delete(x.known, test)
 }
 
 // follow reads the Events of a namespace until it has no stuck objects.
@@ -242,6 +240,7 @@ func (x *eventReader) update(namespace string, wanted map[types.UID]bool, byObje
 			changed = append(changed, name)
 		}
 		test.snapshot = now
+		x.known[types.NamespacedName{Namespace: namespace, Name: name}] = true
 	}
 	return changed
 }

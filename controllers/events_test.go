@@ -102,7 +102,8 @@ func eventOf(object types.UID, kind, reason string) corev1.Event {
 // requestAndGet is what a reconcile does: it requests the Events of objects and returns those read last.
 func (x *eventReader) requestAndGet(test types.NamespacedName, objects []types.UID) eventSnapshot {
 	x.request(test, objects)
-	return x.latest(test)
+	latest, _ := x.latest(test)
+	return latest
 }
 
 // withEventReader runs a test with an eventReader and its API server. enqueued returns the tests enqueued since its last call.

@@ -143,7 +143,6 @@ func (m *masterServer) throughPipe(context.Context, string, string) (net.Conn, e
 
 // polledTest is a running test, and the part of its reconciles that polls.
 type polledTest struct {
-	poll      masterPoll
 	test      v2.LocustTest
 	status    v2.LocustTestStatus
 	obs       status.Observation
@@ -177,13 +176,10 @@ func newPolledTest(namespace, kind, name string) *polledTest {
 
 // reconcile polls if a poll is due, and returns how long to wait; zero until the response.
 func (p *polledTest) reconcile(poller *Poller) time.Duration {
-	p.poll.mu.Lock()
-	known := p.poll.known
-	p.poll.mu.Unlock()
+	known := poller.latest(&p.test)
 	p.obs.Locust = &known
 	derived := status.Derive(p.status, p.obs, status.Settings{PollInterval: pollInterval}, time.Now())
-	p.poll.setTarget(targetOf(&p.test, &p.obs))
-	return poller.schedule(&p.poll, &p.test, derived.PollIn)
+	return poller.request(&p.test, targetOf(&p.test, &p.obs), derived.PollIn)
 }
 
 // run polls the tests until ctx ends.
@@ -274,7 +270,7 @@ func pollNeighbours(t *testing.T, m *masterServer, hostile, namespaces int, last
 	}
 	for i := range honest {
 		p := newPolledTest(fmt.Sprintf("honest%d", i%5), "honest", fmt.Sprintf("good%d", i))
-		p.poll.known.RecordReport(&report.Report{State: report.StateRunning, Workers: 2}, time.Now().Add(-time.Minute)) // with all workers
+		poller.of(&p.test).known.RecordReport(&report.Report{State: report.StateRunning, Workers: 2}, time.Now().Add(-time.Minute)) // with all workers
 		tests = append(tests, p)
 	}
 	began := time.Now()
@@ -341,8 +337,8 @@ func TestPoller_Memory(t *testing.T) {
 	t.Logf("heap growth %s", most)
 	most.below(t, 40)
 	for _, p := range tests {
-		if p.poll.known.LastError == "" {
-			assert.Contains(t, []report.State{report.StateRunning, report.StateStopped}, p.poll.known.Report.State)
+		if known := poller.latest(&p.test); known.LastError == "" {
+			assert.Contains(t, []report.State{report.StateRunning, report.StateStopped}, known.Report.State)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -63,39 +64,48 @@ type LocustTestReconciler struct {
 func (r *LocustTestReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	// Reset the priority: a low-priority request must not make its requeue low-priority too.
 	result := ctrl.Result{Priority: ptr.To(0)}
-	test, mem, err := r.get(ctx, req)
+	test, state, err := r.get(ctx, req)
 	if test == nil || err != nil {
-		return result, err
+		return requeueIfStale(result, err)
 	}
-	obs, err := r.observe(ctx, test, mem)
+	obs, err := r.observe(ctx, test, state)
 	if err != nil {
-		return result, err
+		return requeueIfStale(result, err)
 	}
 	if !test.DeletionTimestamp.IsZero() {
 		plan := status.PlanDeleted(obs)
-		return result, first(r.ensure(ctx, test, mem, obs, &plan), r.removeCleanupFinalizer(ctx, test))
+		_, err := r.ensure(ctx, test, state, obs, &plan)
+		return result, first(err, r.removeCleanupFinalizer(ctx, test))
 	}
 	plan := status.PlanFor(&test.Status, obs, r.Settings, r.Clock.Now())
-	r.readEventsFor(test, mem, plan.EventsFor)
-	ensured := r.ensure(ctx, test, mem, obs, &plan)
-	derived := status.Derive(test.Status, *obs, r.Settings, r.Clock.Now())
-	refreshIn, err := r.record(ctx, test, mem, &derived)
-	pollIn := r.poll(test, mem, obs, &derived)
+	r.eventReader.request(req.NamespacedName, plan.EventsFor)
+	changes, ensured := r.ensure(ctx, test, state, obs, &plan)
+	derived := status.Derive(test.Status, obs.After(changes), r.Settings, r.Clock.Now())
+	err = r.record(ctx, test, state, &derived)
+	r.poll(test, obs, &derived)
 	if err != nil {
 		return result, first(err, ensured)
 	}
-	due := soonest(derived.RequeueAfter, plan.RequeueAfter, refreshIn, pollIn, mem.recheck, mem.forgetIn(&derived.Status))
 	if ensured != nil {
 		// A failed write must delay neither polls nor status refreshes.
-		r.backOff.dueIn(req, due)
+		r.backOff.dueIn(req, derived.RequeueAfter)
 		return result, ensured
 	}
-	result.RequeueAfter = due
+	result.RequeueAfter = derived.RequeueAfter
 	return result, nil
 }
 
-// get returns the test with its latest known status, and its state. It returns nil if the test is deleted or being deleted
-// without a foreign finalizer; its objects are garbage-collected.
+// requeueIfStale returns the result of a reconcile that could not observe the test. A stale cache is no error.
+func requeueIfStale(result ctrl.Result, err error) (ctrl.Result, error) {
+	if errors.Is(err, errStale) {
+		result.RequeueAfter = staleInterval
+		return result, nil
+	}
+	return result, err
+}
+
+// get returns the test, and its state. It returns nil if the test is deleted or being deleted without a foreign finalizer; its
+// objects are garbage-collected.
 func (r *LocustTestReconciler) get(ctx context.Context, req ctrl.Request) (*v2.LocustTest, *testState, error) {
 	test := &v2.LocustTest{}
 	// Points into the cache; must not be modified.
@@ -103,17 +113,19 @@ func (r *LocustTestReconciler) get(ctx context.Context, req ctrl.Request) (*v2.L
 		if apierrors.IsNotFound(err) {
 			r.states.forget(req.NamespacedName)
 			r.Metrics.Tests.Forget(req.Namespace, req.Name)
-			if r.eventReader != nil {
-				r.eventReader.request(req.NamespacedName, nil)
-			}
+			r.eventReader.forget(req.NamespacedName)
+			r.Poller.forget(req.NamespacedName)
 		}
 		return nil, nil, client.IgnoreNotFound(err)
 	}
 	if !test.DeletionTimestamp.IsZero() && !hasOtherFinalizer(test) {
 		return nil, nil, nil
 	}
-	mem := r.states.getOrCreate(test)
-	return mem.withLastWrite(test), mem, nil
+	state := r.states.getOrCreate(test)
+	if state.written.isStale(testKind, test, r.Clock.Now()) {
+		return nil, nil, errStale
+	}
+	return test, state, nil
 }
 
 // hasOtherFinalizer reports whether a finalizer other than the garbage collector's keeps a deleted test.
@@ -121,17 +133,6 @@ func hasOtherFinalizer(test *v2.LocustTest) bool {
 	return slices.ContainsFunc(test.Finalizers, func(name string) bool {
 		return name != metav1.FinalizerDeleteDependents && name != metav1.FinalizerOrphanDependents
 	})
-}
-
-// soonest returns the shortest of the durations. Zero means never.
-func soonest(waits ...time.Duration) time.Duration {
-	var least time.Duration
-	for _, wait := range waits {
-		if wait > 0 && (least == 0 || wait < least) {
-			least = wait
-		}
-	}
-	return least
 }
 
 func first(errs ...error) error {

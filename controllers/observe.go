@@ -2,10 +2,10 @@ package controllers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sort"
 	"strconv"
-	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -26,53 +26,48 @@ const (
 	kindService   = "Service"
 	kindMasterJob = "master Job"
 	kindWorkerJob = "worker Job"
-
-	// trustWrites is how long a written object is assumed to exist while the cache does not have it. After that it is read
-	// from the API server.
-	trustWrites = 5 * time.Second
-	// dnsTTL is slightly longer than the default TTL of CoreDNS for Services (5 s). A worker that resolves the address of the
-	// old Service waits for minutes, until its connection times out.
-	dnsTTL = 6 * time.Second
 )
 
-// observe collects the state of the test: from the cache, from recent writes, from the background observers, and from the API
-// server only if an expected object is missing from the cache.
-func (r *LocustTestReconciler) observe(ctx context.Context, test *v2.LocustTest, mem *testState) (*status.Observation, error) {
-	obs := &status.Observation{Test: test, FirstObservation: !mem.observedBefore}
-	if err := r.observeObjects(ctx, test, mem, obs); err != nil {
+// errStale reports that the cache does not have the last writes of the operator yet.
+var errStale = errors.New("the cache does not have the last writes yet")
+
+// observe collects the state of the test: from the cache, from the background observers, and from the API server only if an
+// expected object is missing from the cache. It returns errStale if the cache is behind the operator's own writes.
+func (r *LocustTestReconciler) observe(ctx context.Context, test *v2.LocustTest, state *testState) (*status.Observation, error) {
+	obs := &status.Observation{Test: test, FirstObservation: !state.observed}
+	if err := r.observeObjects(ctx, test, state, obs); err != nil {
 		return nil, err
 	}
-	if err := r.observePods(ctx, test, mem, obs); err != nil {
+	if err := r.observePods(ctx, test, obs); err != nil {
 		return nil, err
 	}
 	if job := obs.MasterJob; job != nil && job.DeletionTimestamp != nil && !status.HasOutcome(obs) {
 		obs.MasterJob = nil
 	}
-	if err := r.observeRun(ctx, mem, obs); err != nil {
+	if err := r.observeRun(ctx, state, obs); err != nil {
 		return nil, err
 	}
-	r.observeClocks(test, mem, obs)
-	r.observeLocust(test, mem, obs)
-	r.observeDNSWait(mem, obs)
-	r.observeEvents(test, mem, obs)
+	r.observeClocks(test, state, obs)
+	r.observeLocust(test, obs)
+	r.observeDNSWait(state, obs)
+	r.observeEvents(test, obs)
 	return obs, nil
 }
 
 // observeClocks relates the times in the objects, which are set by other machines, to the operator's clock.
-func (r *LocustTestReconciler) observeClocks(test *v2.LocustTest, mem *testState, obs *status.Observation) {
+func (r *LocustTestReconciler) observeClocks(test *v2.LocustTest, state *testState, obs *status.Observation) {
 	if test.Status.IsTerminal() && obs.Stopped() {
-		mem.clocks = nil
+		state.clocks = nil
 		return
 	}
-	if mem.clocks == nil {
-		mem.clocks = &status.Clocks{}
+	if state.clocks == nil {
+		state.clocks = &status.Clocks{}
 	}
-	mem.clocks.Observe(obs, r.Clock.Now())
-	obs.Clocks = mem.clocks
+	state.clocks.Observe(obs, r.Clock.Now())
+	obs.Clocks = state.clocks
 }
 
-func (r *LocustTestReconciler) observeObjects(ctx context.Context, test *v2.LocustTest, mem *testState, obs *status.Observation) error {
-	mem.recheck = 0
+func (r *LocustTestReconciler) observeObjects(ctx context.Context, test *v2.LocustTest, state *testState, obs *status.Observation) error {
 	service, master, worker := &corev1.Service{}, &batchv1.Job{}, &batchv1.Job{}
 	for _, want := range []struct {
 		kind, name string
@@ -84,61 +79,43 @@ func (r *LocustTestReconciler) observeObjects(ctx context.Context, test *v2.Locu
 		{kindWorkerJob, resources.WorkerName(test.Name), worker, func() { obs.WorkerJob = worker }},
 	} {
 		key := client.ObjectKey{Namespace: test.Namespace, Name: want.name}
-		exists, err := r.read(ctx, test, mem, want.kind, key, want.object)
+		exists, err := r.read(ctx, test, state, want.kind, key, want.object)
 		if err != nil {
 			return fmt.Errorf("read %s %s: %w", want.kind, key, err)
 		}
-		if exists && (r.claim(ctx, test, want.kind, want.object, mem, obs) || want.kind == kindMasterJob && mayShowOutcome(test, master)) {
+		if exists && (r.claim(ctx, test, want.kind, want.object, obs) || want.kind == kindMasterJob && mayShowOutcome(test, master)) {
 			want.found()
 		}
 	}
 	return nil
 }
 
-// read gets one object: from the cache, from the last write if that is newer, or, if an expected object is missing, from the
-// API server, because the cache may be stale.
-func (r *LocustTestReconciler) read(ctx context.Context, test *v2.LocustTest, mem *testState, kind string, key client.ObjectKey, into client.Object) (bool, error) {
+// read gets one object from the cache, and reports whether it exists.
+func (r *LocustTestReconciler) read(ctx context.Context, test *v2.LocustTest, state *testState, kind string, key client.ObjectKey, into client.Object) (bool, error) {
 	// Points into the cache; must not be modified.
 	err := r.Get(ctx, key, into, client.UnsafeDisableDeepCopy)
 	if client.IgnoreNotFound(err) != nil {
 		return false, err
 	}
-	written, remembered := mem.objects[kind]
+	found, cached := err == nil, into
+	if !found {
+		cached = nil
+	}
+	expected := !test.Status.IsTerminal() && meta.IsStatusConditionTrue(test.Status.Conditions, v2.ConditionTypeReady)
 	switch {
-	case err == nil && mem.deleted[into.GetUID()]:
-		return false, nil
-	case err == nil && remembered && newer(written.object, into):
-		return true, copyInto(written.object, into)
-	case err == nil:
-		delete(mem.objects, kind)
-		return true, nil
-	case remembered && r.Clock.Since(written.at) < trustWrites:
-		// If it was deleted before the cache saw it, no event will arrive; check again.
-		mem.recheck = trustWrites
-		return true, copyInto(written.object, into)
-	case !remembered && (test.Status.IsTerminal() || !meta.IsStatusConditionTrue(test.Status.Conditions, v2.ConditionTypeReady)):
-		// It is missing and not expected to exist.
-		return false, nil
+	case state.written.isStale(kind, cached, r.Clock.Now()):
+		return false, errStale
+	case found || !expected:
+		return found, nil
 	}
-	delete(mem.objects, kind)
-	err = r.APIReader.Get(ctx, key, into)
-	if err == nil && mem.deleted[into.GetUID()] {
-		return false, nil
-	}
-	return err == nil, client.IgnoreNotFound(err)
+	return r.confirmAbsent(ctx, key, into)
 }
 
-// copyInto copies the object but not what it points to: observed objects must not be modified.
-func copyInto(from, into client.Object) error {
-	switch target := into.(type) {
-	case *corev1.Service:
-		*target = *from.(*corev1.Service)
-	case *batchv1.Job:
-		*target = *from.(*batchv1.Job)
-	default:
-		return fmt.Errorf("unexpected object %T", into)
-	}
-	return nil
+// confirmAbsent reads an object that is missing from the cache from the API server, before it counts as lost. It reports whether
+// the object exists: the cache may be behind, or the object may have lost the label by which the cache selects it.
+func (r *LocustTestReconciler) confirmAbsent(ctx context.Context, key client.ObjectKey, into client.Object) (exists bool, err error) {
+	err = r.APIReader.Get(ctx, key, into)
+	return err == nil, client.IgnoreNotFound(err)
 }
 
 // mayShowOutcome reports whether a master Job that is being deleted belongs to the test and its outcome is not recorded yet: it
@@ -150,7 +127,7 @@ func mayShowOutcome(test *v2.LocustTest, master *batchv1.Job) bool {
 // claim reports whether the object belongs to this test. Otherwise it adds the object to the Predecessors of the observation if
 // its name will become free (it belongs to an earlier test of the same name, or is being deleted), else to Foreign. Two tests
 // may have the same object names ("a.b" and "a-b"): while both exist, the objects belong to the test that created them.
-func (r *LocustTestReconciler) claim(ctx context.Context, test *v2.LocustTest, kind string, object client.Object, mem *testState, obs *status.Observation) bool {
+func (r *LocustTestReconciler) claim(ctx context.Context, test *v2.LocustTest, kind string, object client.Object, obs *status.Observation) bool {
 	what := fmt.Sprintf("%s %s", kind, object.GetName())
 	owner := metav1.GetControllerOf(object)
 	switch {
@@ -162,7 +139,7 @@ func (r *LocustTestReconciler) claim(ctx context.Context, test *v2.LocustTest, k
 		obs.Predecessors = append(obs.Predecessors, what+" (of an earlier test)")
 	case owner != nil && isTwin(test, owner) && (object.GetDeletionTimestamp() != nil || !r.exists(ctx, test.Namespace, owner.Name, owner.UID)):
 		obs.Predecessors = append(obs.Predecessors, what+" (of test "+owner.Name+")")
-		mem.recheck = soonest(mem.recheck, twinRetry)
+		obs.RecheckAfter = status.Soonest(obs.RecheckAfter, twinRetryInterval)
 	default:
 		obs.Foreign = append(obs.Foreign, what)
 	}
@@ -187,7 +164,7 @@ func (r *LocustTestReconciler) exists(ctx context.Context, namespace, name strin
 
 // observePods adds the test's pods, and the running pods of earlier tests with the same Service name: their workers would
 // connect to the new master.
-func (r *LocustTestReconciler) observePods(ctx context.Context, test *v2.LocustTest, mem *testState, obs *status.Observation) error {
+func (r *LocustTestReconciler) observePods(ctx context.Context, test *v2.LocustTest, obs *status.Observation) error {
 	var pods corev1.PodList
 	// The pods point into the cache; neither this package nor pkg/status may modify them.
 	service := client.MatchingFields{podsByService: resources.MasterName(test.Name)}
@@ -210,7 +187,7 @@ func (r *LocustTestReconciler) observePods(ctx context.Context, test *v2.LocustT
 			if r.exists(ctx, test.Namespace, name, types.UID(pod.Labels[resources.LabelTestUID])) {
 				continue // its Service is Foreign
 			}
-			mem.recheck = soonest(mem.recheck, twinRetry)
+			obs.RecheckAfter = status.Soonest(obs.RecheckAfter, twinRetryInterval)
 		}
 		obs.Predecessors = append(obs.Predecessors, "pod "+pod.Name+" (of an earlier test)")
 		if status.IsOrphan(pod) {
@@ -231,22 +208,22 @@ func isOwn(test *v2.LocustTest, pod *corev1.Pod, obs *status.Observation) bool {
 }
 
 // observeDNSWait sets how long to wait for DNS caches to drop the previous test's Service.
-func (r *LocustTestReconciler) observeDNSWait(mem *testState, obs *status.Observation) {
+func (r *LocustTestReconciler) observeDNSWait(state *testState, obs *status.Observation) {
 	now := r.Clock.Now()
 	switch {
 	case len(obs.Predecessors) > 0:
-		mem.predecessorsSeenAt = now
-	case !mem.predecessorsSeenAt.IsZero():
-		obs.DNSCacheWait = max(dnsTTL-now.Sub(mem.predecessorsSeenAt), 0)
+		state.creation.predecessorsSeenAt = now
+	case !state.creation.predecessorsSeenAt.IsZero():
+		obs.DNSCacheWait = max(dnsTTL-now.Sub(state.creation.predecessorsSeenAt), 0)
 	}
 }
 
 // observeRun sets the spec that the run was started from. If the generation has not changed since, it is the test's spec;
 // the copy in the Jobs, which may have 200 KiB, is neither cached nor read.
-func (r *LocustTestReconciler) observeRun(ctx context.Context, mem *testState, obs *status.Observation) error {
+func (r *LocustTestReconciler) observeRun(ctx context.Context, state *testState, obs *status.Observation) error {
 	test := obs.Test
 	if test.Status.IsTerminal() {
-		mem.drifted = nil
+		state.drifted = nil
 		return nil
 	}
 	adopted := false
@@ -263,7 +240,7 @@ func (r *LocustTestReconciler) observeRun(ctx context.Context, mem *testState, o
 			obs.Run = &resources.Run{Spec: test.Spec, Generation: test.Generation}
 			return nil
 		}
-		run, err := r.driftedRun(ctx, mem, job)
+		run, err := r.driftedRun(ctx, state, job)
 		if err != nil {
 			return err
 		}
@@ -290,8 +267,8 @@ func adoptedRun(obs *status.Observation) *resources.Run {
 
 // driftedRun decodes the run from the annotations of a Job, once per Job. It returns nil if they are invalid: the other Job
 // has a copy.
-func (r *LocustTestReconciler) driftedRun(ctx context.Context, mem *testState, job *batchv1.Job) (*resources.Run, error) {
-	if run, known := mem.drifted[job.UID]; known {
+func (r *LocustTestReconciler) driftedRun(ctx context.Context, state *testState, job *batchv1.Job) (*resources.Run, error) {
+	if run, known := state.drifted[job.UID]; known {
 		return run, nil
 	}
 	full := &batchv1.Job{}
@@ -309,9 +286,9 @@ func (r *LocustTestReconciler) driftedRun(ctx context.Context, mem *testState, j
 		logf.FromContext(ctx).Error(err, "cannot decode the run's spec", "job", job.Name)
 		run = nil
 	}
-	if mem.drifted == nil {
-		mem.drifted = map[types.UID]*resources.Run{}
+	if state.drifted == nil {
+		state.drifted = map[types.UID]*resources.Run{}
 	}
-	mem.drifted[job.UID] = run
+	state.drifted[job.UID] = run
 	return run, nil
 }

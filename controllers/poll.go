@@ -26,7 +26,7 @@ type StatsClient interface {
 }
 
 // Poller polls the masters in the background. Reconciles use the latest result; a new result triggers one. So a master that
-// does not respond cannot delay other tests.
+// does not respond cannot delay other tests. A nil Poller polls nothing.
 type Poller struct {
 	client  StatsClient
 	clock   clock.PassiveClock
@@ -35,10 +35,17 @@ type Poller struct {
 	spread time.Duration
 	slots  *pollSlots
 	*reconcileTrigger
+
+	mu sync.Mutex
+	// masters holds the state of the masters by test.
+	masters map[types.NamespacedName]*masterPoll
 }
 
 // masterPoll is the state of polling one master.
 type masterPoll struct {
+	// test is the UID of the test.
+	test types.UID
+
 	mu    sync.Mutex
 	known status.Locust
 	// busy is true while a poll is queued or running.
@@ -56,40 +63,34 @@ func NewPoller(client StatsClient, interval time.Duration, concurrency int, pass
 		spread:           interval / 10,
 		slots:            newPollSlots(concurrency),
 		reconcileTrigger: newReconcileTrigger(),
+		masters:          map[types.NamespacedName]*masterPoll{},
 	}
 }
 
 // observeLocust adds the latest state of the test's master.
-func (r *LocustTestReconciler) observeLocust(test *v2.LocustTest, mem *testState, obs *status.Observation) {
-	if r.Poller == nil || test.Status.IsTerminal() || obs.Run == nil {
+func (r *LocustTestReconciler) observeLocust(test *v2.LocustTest, obs *status.Observation) {
+	if r.Poller == nil || obs.Run == nil {
 		return
 	}
 	if api := resources.WebAPIFor(&obs.Run.Spec); api.Unreachable != "" {
 		obs.Locust = &status.Locust{Unreachable: true, LastError: api.Unreachable}
 		return
 	}
-	mem.poll.mu.Lock()
-	defer mem.poll.mu.Unlock()
-	known := mem.poll.known
+	known := r.Poller.latest(test)
 	obs.Locust = &known
 }
 
-// poll starts a poll if one is due and returns the time until the next; zero if the result will trigger the reconcile.
-func (r *LocustTestReconciler) poll(test *v2.LocustTest, mem *testState, obs *status.Observation, derived *status.Derivation) time.Duration {
-	if !derived.Poll {
-		mem.poll.setTarget(locust.Target{})
-		return 0
+// poll starts a poll of the test's master if one is due, and otherwise requests a reconcile when one will be.
+func (r *LocustTestReconciler) poll(test *v2.LocustTest, obs *status.Observation, derived *status.Derivation) {
+	switch {
+	case r.Poller == nil:
+	case derived.Poll:
+		derived.RequeueIn(r.Poller.request(test, targetOf(test, obs), derived.PollIn))
+	case test.Status.IsTerminal():
+		r.Poller.forget(client.ObjectKeyFromObject(test))
+	default:
+		r.Poller.cancel(test)
 	}
-	mem.poll.setTarget(targetOf(test, obs))
-	return r.Poller.schedule(&mem.poll, test, derived.PollIn)
-}
-
-// setTarget sets the address of the master. A queued poll uses it too, because its old address may belong to another pod by
-// now.
-func (m *masterPoll) setTarget(target locust.Target) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.target = target
 }
 
 // targetOf returns the address of the test's master: that of its pod.
@@ -102,9 +103,32 @@ func targetOf(test *v2.LocustTest, obs *status.Observation) locust.Target {
 	return target
 }
 
-func (p *Poller) schedule(state *masterPoll, test *v2.LocustTest, wait time.Duration) time.Duration {
+// latest returns what is known of the test's master.
+func (p *Poller) latest(test *v2.LocustTest) status.Locust {
+	state := p.of(test)
 	state.mu.Lock()
 	defer state.mu.Unlock()
+	return state.known
+}
+
+// of returns the state of the test's master. A recreated test of the same name gets a new one.
+func (p *Poller) of(test *v2.LocustTest) *masterPoll {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	name := client.ObjectKeyFromObject(test)
+	if p.masters[name] == nil || p.masters[name].test != test.UID {
+		p.masters[name] = &masterPoll{test: test.UID}
+	}
+	return p.masters[name]
+}
+
+// request polls the test's master after a wait; not positive means now. It returns the time until then; zero if the result will
+// trigger the reconcile. A queued poll uses the new target too, because its old address may belong to another pod by now.
+func (p *Poller) request(test *v2.LocustTest, target locust.Target, wait time.Duration) time.Duration {
+	state := p.of(test)
+	state.mu.Lock()
+	defer state.mu.Unlock()
+	state.target = target
 	if state.busy {
 		return 0
 	}
@@ -117,6 +141,29 @@ func (p *Poller) schedule(state *masterPoll, test *v2.LocustTest, wait time.Dura
 	key := client.ObjectKeyFromObject(test)
 	p.slots.acquire(key.Namespace, func() { p.poll(state, key) })
 	return 0
+}
+
+// cancel cancels a queued poll of the test's master.
+func (p *Poller) cancel(test *v2.LocustTest) { p.of(test).cancel() }
+
+// forget drops what is known of the test's master, and cancels a queued poll.
+func (p *Poller) forget(test types.NamespacedName) {
+	if p == nil {
+		return // without polls
+	}
+	p.mu.Lock()
+	state := p.masters[test]
+	delete(p.masters, test)
+	p.mu.Unlock()
+	if state != nil {
+		state.cancel()
+	}
+}
+
+func (m *masterPoll) cancel() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.target = locust.Target{}
 }
 
 // poll polls a master while holding a slot of its namespace.

@@ -95,26 +95,24 @@ func TestPoller_Queued(t *testing.T) {
 		p := NewPoller(targetRecorder(targets), time.Second, 1, clock.RealClock{}, nil)
 		defer p.stop()
 		test := &v2.LocustTest{ObjectMeta: metav1.ObjectMeta{Namespace: "load", Name: "shop"}}
-		one := &masterPoll{}
 		queue := func() {
 			p.slots.acquire("load", func() {}) // takes the only slot
-			one.setTarget(locust.Target{IP: "10.0.0.7"})
-			assert.Zero(t, p.schedule(one, test, 0))
+			assert.Zero(t, p.request(test, locust.Target{IP: "10.0.0.7"}, 0))
 			synctest.Wait()
 		}
 
 		queue()
-		one.setTarget(locust.Target{IP: "10.0.0.8"})
+		assert.Zero(t, p.request(test, locust.Target{IP: "10.0.0.8"}, 0))
 		p.slots.release("load")
 		assert.Equal(t, "10.0.0.8", (<-targets).IP)
 		<-p.tests
 
 		queue()
-		one.setTarget(locust.Target{})
+		p.cancel(test)
 		p.slots.release("load")
 		synctest.Wait()
 		assert.Empty(t, targets, "the master has no address")
-		assert.False(t, one.busy)
+		assert.False(t, p.of(test).busy)
 		assert.Empty(t, p.slots.queues)
 	})
 }

@@ -129,17 +129,17 @@ func TestReconcile_ReportsFailedCreationImmediately(t *testing.T) {
 	f.requireWrites("status")
 	f.refuses = func(what string) bool { return what == "test-worker" }
 	result := f.requireWrites("test-master", "test-master", "test-worker", "status")
-	assert.Equal(t, ctrl.Result{RequeueAfter: retryFirst, Priority: defaultPriority}, result)
+	assert.Equal(t, ctrl.Result{RequeueAfter: retryInterval, Priority: defaultPriority}, result)
 	assert.Equal(t, v2.ReasonResourcesFailed, f.ready().Reason)
 	written, result, err := f.reconcile()
 	require.NoError(t, err)
 	assert.Empty(t, written, "the retry is not due yet")
-	assert.LessOrEqual(t, result.RequeueAfter, retryFirst)
-	f.reconciler.states.getOrCreate(f.test).retryAt = time.Time{}
-	assert.Equal(t, 2*retryFirst, f.requireWrites("test-worker").RequeueAfter, "the back-off grows")
+	assert.LessOrEqual(t, result.RequeueAfter, retryInterval)
+	f.reconciler.states.getOrCreate(f.test).creation.retryAt = time.Time{}
+	assert.Equal(t, 2*retryInterval, f.requireWrites("test-worker").RequeueAfter, "the back-off grows")
 
 	f.refuses = func(string) bool { return false }
-	f.reconciler.states.getOrCreate(f.test).retryAt = time.Time{}
+	f.reconciler.states.getOrCreate(f.test).creation.retryAt = time.Time{}
 	f.requireWrites("test-worker", "status")
 	assert.Equal(t, v2.ReasonResourcesCreated, f.ready().Reason)
 }
@@ -174,7 +174,7 @@ func TestMasterJobLostBeforeReady(t *testing.T) {
 			require.Error(t, err, "the operator is killed before it reports that the objects exist")
 			f.refuses = func(string) bool { return false }
 			require.NoError(t, f.client.Delete(t.Context(), &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "test-master"}}))
-			f.reconciler.states.getOrCreate(f.test).objects = nil // 5 s later
+			f.reconciler.states.getOrCreate(f.test).written = nil // 5 s later
 			if tc.restarted {
 				f.restart()
 			}

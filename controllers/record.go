@@ -3,7 +3,6 @@ package controllers
 import (
 	"context"
 	"fmt"
-	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -15,32 +14,30 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/status"
 )
 
-// conflictWait is how long to wait for the cache after a conflicting write.
-const conflictWait = 200 * time.Millisecond
-
-// record writes the derived status if it differs and sends the derived Events. It returns when a refresh of counters and
-// messages is due; zero means that none is pending.
-func (r *LocustTestReconciler) record(ctx context.Context, test *v2.LocustTest, mem *testState, derived *status.Derivation) (time.Duration, error) {
+// record writes the derived status if it differs, and sends the derived Events. A refresh of counters and messages may have to
+// wait.
+func (r *LocustTestReconciler) record(ctx context.Context, test *v2.LocustTest, state *testState, derived *status.Derivation) error {
 	r.exportMetrics(test, &derived.Status)
+	now := r.Clock.Now()
 	change := status.Compare(&test.Status, &derived.Status)
-	switch change {
-	case status.NoChange:
-		r.emit(test, mem, derived)
-		return 0, nil
-	case status.Refresh:
-		if due := r.RefreshInterval - r.Clock.Since(mem.refreshed); due > 0 {
-			r.emit(test, mem, derived)
-			return due, nil
+	if change == status.Refresh {
+		if due := r.RefreshInterval - now.Sub(state.written[testKind].at); due > 0 {
+			derived.RequeueIn(due)
+			change = status.NoChange
 		}
 	}
-	// The patch contains only the status and the resource version it before derived from: it must fail rather than overwrite
+	if change == status.NoChange {
+		r.emit(test, state, derived)
+		return nil
+	}
+	// The patch contains only the status and the resource version it was derived from: it must fail rather than overwrite
 	// conditions that it has not seen.
 	before := &v2.LocustTest{ObjectMeta: metav1.ObjectMeta{UID: test.UID, ResourceVersion: test.ResourceVersion}, Status: test.Status}
 	next := &v2.LocustTest{ObjectMeta: before.ObjectMeta, Status: derived.Status}
 	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
 	data, err := patch.Data(next)
 	if err != nil {
-		return 0, fmt.Errorf("compare status of test %s/%s: %w", test.Namespace, test.Name, err)
+		return fmt.Errorf("compare status of test %s/%s: %w", test.Namespace, test.Name, err)
 	}
 	// Only the new resource version is needed; metadata is cheaper to send and to decode.
 	response := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: test.Namespace, Name: test.Name}}
@@ -50,22 +47,21 @@ func (r *LocustTestReconciler) record(ctx context.Context, test *v2.LocustTest, 
 	switch {
 	case apierrors.IsNotFound(err):
 		derived.RequeueAfter = 0
-		return 0, r.explainNotFound(ctx, test, err)
+		return r.explainNotFound(ctx, test, err)
 	case apierrors.IsConflict(err):
-		derived.RequeueAfter = 0
-		return conflictWait, nil
+		derived.RequeueAfter = conflictInterval
+		return nil
 	case err != nil:
-		return 0, fmt.Errorf("write status of test %s/%s: %w", test.Namespace, test.Name, err)
+		return fmt.Errorf("write status of test %s/%s: %w", test.Namespace, test.Name, err)
 	}
-	next.ResourceVersion = response.ResourceVersion
-	mem.recordStatusWrite(next, r.Clock.Now())
+	state.written.expect(testKind, response, now)
 	if test.Status.Phase != next.Status.Phase {
 		logf.FromContext(ctx).Info("phase changed", "from", test.Status.Phase, "to", next.Status.Phase)
 	}
-	now := *test
-	now.ResourceVersion = response.ResourceVersion
-	r.emit(&now, mem, derived)
-	return 0, nil
+	written := *test
+	written.ResourceVersion = response.ResourceVersion
+	r.emit(&written, state, derived)
+	return nil
 }
 
 // writeLabels returns the metric labels of a status write.
@@ -90,8 +86,8 @@ func (r *LocustTestReconciler) exportMetrics(test *v2.LocustTest, now *v2.Locust
 }
 
 // emit sends the Events and marks the test as observed.
-func (r *LocustTestReconciler) emit(test *v2.LocustTest, mem *testState, derived *status.Derivation) {
-	mem.observedBefore = true
+func (r *LocustTestReconciler) emit(test *v2.LocustTest, state *testState, derived *status.Derivation) {
+	state.observed = true
 	for _, e := range derived.Events {
 		r.Recorder.Eventf(test, nil, e.Type, e.Reason, e.Reason, "%s", e.Message)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"time"
 	"unique"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -28,16 +27,6 @@ import (
 const (
 	// podsByService indexes pods by the Service name of their test.
 	podsByService = "service"
-
-	// Back-off of failed creations and reconciles.
-	retryFirst = time.Second
-	retryMax   = time.Minute
-	// retryName is the interval at which a test tries to create an object whose name has another owner.
-	retryName = 30 * time.Second
-
-	// twinRetry is the interval at which a test checks for leftover objects of a test with the same object names, whose events
-	// reconcile that test only.
-	twinRetry = 2 * time.Second
 
 	// maxFinalizers is the number of finalizers of a test that the cache keeps.
 	maxFinalizers = 8

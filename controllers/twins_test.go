@@ -61,7 +61,7 @@ func TestTwins(t *testing.T) {
 		written, result := reconcile(f)
 		assert.Equal(t, []string{"status"}, written)
 		assert.Contains(t, f.ready().Message, "not owned by this test: Service te-st-master")
-		assert.Equal(t, retryName, result.RequeueAfter)
+		assert.Equal(t, nameRetryInterval, result.RequeueAfter)
 	})
 	t.Run("its Service is being deleted", func(t *testing.T) {
 		f := newFixture(t)
@@ -73,7 +73,7 @@ func TestTwins(t *testing.T) {
 		written, result := reconcile(f)
 		assert.Equal(t, []string{"status"}, written)
 		assert.Contains(t, f.ready().Message, "Waiting for terminating objects with the same names: Service te-st-master (of test te.st)")
-		assert.Equal(t, twinRetry, result.RequeueAfter, "its events do not reconcile this test")
+		assert.Equal(t, twinRetryInterval, result.RequeueAfter, "its events do not reconcile this test")
 	})
 	t.Run("it is deleted", func(t *testing.T) {
 		f := newFixture(t)
@@ -86,7 +86,7 @@ func TestTwins(t *testing.T) {
 		written, result := reconcile(f)
 		assert.Equal(t, []string{"status"}, written, "the remaining worker would connect to the new master")
 		assert.Contains(t, f.ready().Message, "pod te-st-worker-0-x")
-		assert.Equal(t, twinRetry, result.RequeueAfter)
+		assert.Equal(t, twinRetryInterval, result.RequeueAfter)
 
 		pod.Finalizers = nil
 		require.NoError(t, f.client.Update(t.Context(), pod))
@@ -95,7 +95,7 @@ func TestTwins(t *testing.T) {
 		assert.Equal(t, []string{"status"}, written)
 		assert.Contains(t, f.ready().Message, "DNS")
 		assert.InDelta(t, dnsTTL.Seconds(), result.RequeueAfter.Seconds(), 1)
-		f.reconciler.states.getOrCreate(f.test).predecessorsSeenAt = time.Now().Add(-dnsTTL)
+		f.reconciler.states.getOrCreate(f.test).creation.predecessorsSeenAt = time.Now().Add(-dnsTTL)
 		written, _ = reconcile(f)
 		assert.Equal(t, []string{"te-st-master", "te-st-master", "te-st-worker"}, written[:3])
 	})
@@ -191,7 +191,7 @@ func TestEnsureFails_PollsContinue(t *testing.T) {
 		require.ErrorContains(t, err, "orphan")
 		wait := f.reconciler.backOff.When(request)
 		assert.LessOrEqual(t, wait, 5500*time.Millisecond)
-		f.reconciler.states.getOrCreate(f.test).poll.known.PolledAt = time.Time{} // as if the interval had passed
+		f.reconciler.Poller.of(f.test).known.PolledAt = time.Time{} // as if the interval had passed
 	}
 	require.Equal(t, v2.PhaseRunning, f.phase())
 	assert.EqualValues(t, 1, f.test.Status.TestResult.TotalRequests)

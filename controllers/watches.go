@@ -4,7 +4,6 @@ import (
 	"context"
 	"maps"
 	"slices"
-	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -21,10 +20,6 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/status"
 )
-
-// batchPeriod delays reconciles, so that one serves a burst of changes: the pods of a test are created, scheduled, started and
-// ended together. It is the Job controller's syncJobBatchPeriod.
-const batchPeriod = time.Second
 
 // enqueueTest enqueues the LocustTest that owns the object: immediately if the change may start or end a run, else batched. is
 // is nil on deletion. New objects are batched: the operator has created them itself, or their test is reconciled anyway.

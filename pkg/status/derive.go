@@ -21,11 +21,22 @@ type Derivation struct {
 	PollIn time.Duration
 }
 
+// RequeueIn shortens RequeueAfter to a wait, if that is positive.
+func (d *Derivation) RequeueIn(wait time.Duration) { d.RequeueAfter = Soonest(d.RequeueAfter, wait) }
+
+// Soonest returns the shorter of two waits. A wait that is not positive means never.
+func Soonest(a, b time.Duration) time.Duration {
+	if a <= 0 || b > 0 && b < a {
+		return b
+	}
+	return a
+}
+
 // Derive returns the next status for the previous status and an observation. The same input gives the same output; a terminal
 // status is returned unchanged.
 func Derive(prev v2.LocustTestStatus, obs Observation, settings Settings, now time.Time) Derivation {
 	if prev.IsTerminal() {
-		return Derivation{Status: *prev.DeepCopy()}
+		return Derivation{Status: *prev.DeepCopy(), RequeueAfter: obs.RecheckAfter}
 	}
 	if prev.Phase == "" {
 		// The run's objects are created after this status has been written.
@@ -78,6 +89,7 @@ func (f *facts) setTimes(next *v2.LocustTestStatus, decided outcome) {
 
 // requeueAtDeadlines requests derivations at the times of the next status.
 func (f *facts) requeueAtDeadlines(next *v2.LocustTestStatus) {
+	f.requeueIn(f.RecheckAfter)
 	if len(f.Foreign) > 0 {
 		f.requeueIn(foreignRecheckInterval)
 	}

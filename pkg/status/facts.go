@@ -76,11 +76,7 @@ func newFacts(prev *v2.LocustTestStatus, obs *Observation, settings Settings, no
 
 // requeueIn requests another derivation after a wait, because the status may change by time alone. A wait that is not positive
 // requests none.
-func (f *facts) requeueIn(wait time.Duration) {
-	if wait > 0 && (f.requeueAfter == 0 || wait < f.requeueAfter) {
-		f.requeueAfter = wait
-	}
-}
+func (f *facts) requeueIn(wait time.Duration) { f.requeueAfter = Soonest(f.requeueAfter, wait) }
 
 // podsOf returns the pods of one of the two Jobs; nil without the Job.
 func (f *facts) podsOf(job *batchv1.Job) []*corev1.Pod {

@@ -1,6 +1,8 @@
 package status
 
 import (
+	"cmp"
+	"slices"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -62,11 +64,41 @@ type Observation struct {
 	// FirstObservation is true for the first observation since this operator started: earlier changes may have been missed.
 	FirstObservation bool
 
+	// RecheckAfter is when to observe again what no event reports; zero means never.
+	RecheckAfter time.Duration
+
 	// Created names the objects that were created in this reconcile.
 	Created []string
 	// Failure is the error of creating objects in this reconcile; nil without one.
 	Failure *Failure
 }
+
+// Changes are what one reconcile has done to the test's objects.
+type Changes struct {
+	// Service, MasterJob and WorkerJob are the created objects, and Run is their spec; nil if they were not created.
+	Service              *corev1.Service
+	MasterJob, WorkerJob *batchv1.Job
+	Run                  *resources.Run
+	// Created names the created objects, Foreign the existing ones of another owner, and Predecessors those that are terminating.
+	Created, Foreign, Predecessors []string
+	// Failure is the error of a creation; nil without one.
+	Failure *Failure
+	// RecheckAfter is when to try again; zero means not.
+	RecheckAfter time.Duration
+}
+
+// After returns the observation after changes.
+func (o Observation) After(c Changes) Observation {
+	o.Service, o.MasterJob, o.WorkerJob = cmp.Or(c.Service, o.Service), cmp.Or(c.MasterJob, o.MasterJob), cmp.Or(c.WorkerJob, o.WorkerJob)
+	o.Run = cmp.Or(c.Run, o.Run)
+	o.Created, o.Failure = c.Created, c.Failure
+	o.Foreign, o.Predecessors = slices.Concat(o.Foreign, c.Foreign), slices.Concat(o.Predecessors, c.Predecessors)
+	o.RecheckAfter = Soonest(o.RecheckAfter, c.RecheckAfter)
+	return o
+}
+
+// RecheckIn requests another attempt after a wait.
+func (c *Changes) RecheckIn(wait time.Duration) { c.RecheckAfter = Soonest(c.RecheckAfter, wait) }
 
 // Failure is a refused creation or change of one of the test's objects.
 type Failure struct {

@@ -1,0 +1,46 @@
+package controllers
+
+import "time"
+
+// All intervals and timeouts of the controllers. Each is here with its reason; those of the derivation are in pkg/status.
+
+// The queue.
+const (
+	// batchPeriod delays reconciles, so that one serves a burst of changes: the pods of a test are created, scheduled, started
+	// and ended together. It is the Job controller's syncJobBatchPeriod.
+	batchPeriod = time.Second
+	// retryInterval and maxRetryInterval are the back-off of failed creations and reconciles.
+	retryInterval    = time.Second
+	maxRetryInterval = time.Minute
+	// nameRetryInterval is the interval at which a test tries to create an object whose name has another owner.
+	nameRetryInterval = 30 * time.Second
+	// twinRetryInterval is the interval at which a test checks for leftover objects of a test with the same object names, whose
+	// events reconcile that test only.
+	twinRetryInterval = 2 * time.Second
+)
+
+// The cache.
+const (
+	// staleInterval is how long to wait for a cache that does not have the operator's own writes yet.
+	staleInterval = 20 * time.Millisecond
+	// staleTimeout bounds this wait: an object that is missing after it is read from the API server.
+	staleTimeout = 5 * time.Second
+	// conflictInterval is how long to wait for the cache after a conflicting status write of another client.
+	conflictInterval = 200 * time.Millisecond
+	// dnsTTL is slightly longer than the default TTL of CoreDNS for Services (5 s). A worker that resolves the address of the
+	// old Service waits for minutes, until its connection times out.
+	dnsTTL = 6 * time.Second
+)
+
+// Reading Events.
+const (
+	// eventsInterval is the minimum interval between two reads of the Events in a namespace.
+	eventsInterval = 4 * time.Second
+	// eventsIdleFactor is the wait between two reads as a multiple of the duration of the last one. The API server has no index
+	// of Events: each request scans all Events of the namespace, which takes seconds for tens of thousands.
+	eventsIdleFactor = 5
+	// maxEventsInterval bounds that wait, so that stuck pods are reported eventually.
+	maxEventsInterval = 2 * time.Minute
+	// eventsTimeout bounds all requests for Events of one type.
+	eventsTimeout = time.Minute
+)
