@@ -62,7 +62,7 @@ func (r *LocustTestReconciler) create(ctx context.Context, test *v2.LocustTest, 
 	}
 	source := run.ApplyTo(test)
 	if run == nil {
-		run = &resources.Run{Spec: test.Spec, Generation: test.Generation}
+		run = resources.NewRun(test)
 	}
 	service := resources.BuildService(source)
 	var master, worker *batchv1.Job

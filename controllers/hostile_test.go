@@ -157,7 +157,7 @@ func newPolledTest(namespace, kind, name string) *polledTest {
 		status:    v2.LocustTestStatus{Phase: v2.PhaseRunning},
 		triggered: make(chan struct{}, 1),
 		obs: status.Observation{
-			Run:       &resources.Run{Spec: v2.LocustTestSpec{Master: v2.MasterSpec{Command: fmt.Sprintf("-f a.py --web-base-path '/%s/%s'", kind, name)}}},
+			Run:       resources.NewRun(&v2.LocustTest{Spec: v2.LocustTestSpec{Master: v2.MasterSpec{Command: fmt.Sprintf("-f a.py --web-base-path '/%s/%s'", kind, name)}}}),
 			MasterJob: job,
 			Pods: []corev1.Pod{{
 				ObjectMeta: metav1.ObjectMeta{

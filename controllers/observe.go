@@ -223,7 +223,7 @@ func (r *LocustTestReconciler) observeDNSWait(state *testState, obs *status.Obse
 func (r *LocustTestReconciler) observeRun(ctx context.Context, state *testState, obs *status.Observation) error {
 	test := obs.Test
 	if test.Status.IsTerminal() {
-		state.drifted = nil
+		state.run = runCache{}
 		return nil
 	}
 	adopted := false
@@ -237,7 +237,7 @@ func (r *LocustTestReconciler) observeRun(ctx context.Context, state *testState,
 			continue
 		}
 		if started == strconv.FormatInt(test.Generation, 10) && test.DecodeError == nil {
-			obs.Run = &resources.Run{Spec: test.Spec, Generation: test.Generation}
+			obs.Run = state.run.current(test)
 			return nil
 		}
 		run, err := r.driftedRun(ctx, state, job)
@@ -250,15 +250,14 @@ func (r *LocustTestReconciler) observeRun(ctx context.Context, state *testState,
 		}
 	}
 	if adopted && obs.Run == nil && test.DecodeError == nil {
-		obs.Run = adoptedRun(obs)
+		obs.Run = adoptedRun(obs, state.run.current(test))
 	}
 	return nil
 }
 
 // adoptedRun returns the run of Jobs created by the 2.x operator, which does not record the spec: the test's spec, with the
 // parallelism of the worker Job as worker replicas.
-func adoptedRun(obs *status.Observation) *resources.Run {
-	run := &resources.Run{Spec: obs.Test.Spec, Generation: obs.Test.Generation}
+func adoptedRun(obs *status.Observation, run *resources.Run) *resources.Run {
 	if obs.WorkerJob != nil && obs.WorkerJob.Spec.Parallelism != nil && *obs.WorkerJob.Spec.Parallelism > 0 {
 		run.Spec.Worker.Replicas = *obs.WorkerJob.Spec.Parallelism
 	}
@@ -268,7 +267,7 @@ func adoptedRun(obs *status.Observation) *resources.Run {
 // driftedRun decodes the run from the annotations of a Job, once per Job. It returns nil if they are invalid: the other Job
 // has a copy.
 func (r *LocustTestReconciler) driftedRun(ctx context.Context, state *testState, job *batchv1.Job) (*resources.Run, error) {
-	if run, known := state.drifted[job.UID]; known {
+	if run, known := state.run.drifted[job.UID]; known {
 		return run, nil
 	}
 	full := &batchv1.Job{}
@@ -286,9 +285,9 @@ func (r *LocustTestReconciler) driftedRun(ctx context.Context, state *testState,
 		logf.FromContext(ctx).Error(err, "cannot decode the run's spec", "job", job.Name)
 		run = nil
 	}
-	if state.drifted == nil {
-		state.drifted = map[types.UID]*resources.Run{}
+	if state.run.drifted == nil {
+		state.run.drifted = map[types.UID]*resources.Run{}
 	}
-	state.drifted[job.UID] = run
+	state.run.drifted[job.UID] = run
 	return run, nil
 }

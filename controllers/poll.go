@@ -16,7 +16,6 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/locust"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/locust/report"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/metrics"
-	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/status"
 )
 
@@ -72,7 +71,7 @@ func (r *LocustTestReconciler) observeLocust(test *v2.LocustTest, obs *status.Ob
 	if r.Poller == nil || obs.Run == nil {
 		return
 	}
-	if api := resources.WebAPIFor(&obs.Run.Spec); api.Unreachable != "" {
+	if api := obs.Run.Locust.WebAPI; api.Unreachable != "" {
 		obs.Locust = &status.Locust{Unreachable: true, LastError: api.Unreachable}
 		return
 	}
@@ -95,7 +94,7 @@ func (r *LocustTestReconciler) poll(test *v2.LocustTest, obs *status.Observation
 
 // targetOf returns the address of the test's master: that of its pod.
 func targetOf(test *v2.LocustTest, obs *status.Observation) locust.Target {
-	api := resources.WebAPIFor(&obs.Run.Spec)
+	api := obs.Run.Locust.WebAPI
 	target := locust.Target{Namespace: test.Namespace, Port: api.Port, BasePath: api.BasePath, TLS: api.TLS}
 	if master := status.RunningMaster(obs); master != nil {
 		target.Pod, target.IP = master.Name, master.Status.PodIP

@@ -43,7 +43,7 @@ func TestTargetOf(t *testing.T) {
 	assert.Empty(t, stripPod(&worker).Status.PodIP, "only masters need their IP")
 
 	obs := &status.Observation{
-		Run:       &resources.Run{Spec: v2.LocustTestSpec{Master: v2.MasterSpec{Command: "-f a.py --web-port 9000 --web-base-path /ui"}}},
+		Run:       resources.NewRun(&v2.LocustTest{Spec: v2.LocustTestSpec{Master: v2.MasterSpec{Command: "-f a.py --web-port 9000 --web-base-path /ui"}}}),
 		Service:   &corev1.Service{Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeExternalName, ExternalName: "shop-master.other.svc"}},
 		MasterJob: job, Pods: []corev1.Pod{*stripPod(&pod)},
 	}

@@ -22,11 +22,28 @@ type testState struct {
 	written writes
 	// creation is what delays the creation of objects.
 	creation creationDelay
-	// drifted holds the runs decoded from Jobs after the test's spec changed, by UID of the Job; nil if the annotations of the
-	// Job are invalid. Without it, each poll of an edited test would read a Job of up to 200 KiB.
-	drifted map[types.UID]*resources.Run
+	// run is what has been decoded of the run.
+	run runCache
 	// clocks convert the times in the test's objects; nil after the load has stopped.
 	clocks *status.Clocks
+}
+
+// runCache is what has been decoded of a run, so that it is decoded once.
+type runCache struct {
+	// generation is that of the spec whose command line has been parsed, locust is the result; nil before that.
+	generation int64
+	locust     *resources.LocustConfig
+	// drifted holds the runs of Jobs that were created from an earlier spec, by UID of the Job; nil if the annotations of the Job
+	// are invalid. Without it, each poll of an edited test would read a Job of up to 200 KiB.
+	drifted map[types.UID]*resources.Run
+}
+
+// current returns the run of the test's current spec.
+func (c *runCache) current(test *v2.LocustTest) *resources.Run {
+	if c.locust == nil || c.generation != test.Generation {
+		c.generation, c.locust = test.Generation, new(resources.ConfigFor(&test.Spec))
+	}
+	return &resources.Run{Spec: test.Spec, Generation: test.Generation, Locust: *c.locust}
 }
 
 // writes are the last writes of the operator, by kind of the object. Until the cache has them, it is stale, and the test is

@@ -37,7 +37,7 @@ func TestUserClasses(t *testing.T) {
 	// The reporter precedes the locustfile, and the run time is read, as without names.
 	test = makeTest(func(s *v2.LocustTestSpec) { s.Master.Command = "-f t.py --run-time 8s -- Visitor" })
 	assert.Contains(t, container(masterOf(t, test)).Args, "/locust.io/locust-reporter.py,t.py")
-	assert.NotNil(t, LoadFor(&test.Spec).RunTime)
+	assert.NotNil(t, ConfigFor(&test.Spec).Load.RunTime)
 }
 
 func countOf(list []string, item string) int {
@@ -80,7 +80,7 @@ func TestConflictingVariables(t *testing.T) {
 	assert.Empty(t, value(RoleWorker, prefixed), "its variables have another prefix")
 
 	test := makeTest(given)
-	assert.Equal(t, 8*time.Second, *LoadFor(&test.Spec).RunTime, "the master's own")
+	assert.Equal(t, 8*time.Second, *ConfigFor(&test.Spec).Load.RunTime, "the master's own")
 	assert.Len(t, test.Spec.Env.Variables, 5, "the spec stays as it is")
 }
 

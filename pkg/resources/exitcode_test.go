@@ -28,7 +28,7 @@ func TestExitCodeOnError(t *testing.T) {
 			if tc.variable != "" {
 				spec.Env = &v2.EnvConfig{Variables: []corev1.EnvVar{{Name: "LOCUST_EXIT_CODE_ON_ERROR", Value: tc.variable}}}
 			}
-			assert.Equal(t, tc.want, ExitCodeOnError(spec))
+			assert.Equal(t, tc.want, ConfigFor(spec).ExitCodeOnError)
 		})
 	}
 }

@@ -44,7 +44,7 @@ func FuzzBuild(f *testing.F) {
 		assert.Contains(t, container(masterJob).Args, "--master")
 		assert.Contains(t, container(workerJob).Args, "--master-host="+MasterName(name))
 		last := container(masterJob).Args[len(container(masterJob).Args)-1]
-		if HasReporter(&test.Spec) {
+		if ConfigFor(&test.Spec).Reporter {
 			last = strings.Replace(last, reporterPath+",", "", 1)
 		}
 		assert.Equal(t, strings.ReplaceAll(extra, "$", "$$"), last, "extraArgs come last, unchanged")

@@ -36,7 +36,7 @@ func TestOlderThan(t *testing.T) {
 // TestReporter_OldLocust: v1 has no field to turn the reporter off, so the image's tag does it.
 func TestReporter_OldLocust(t *testing.T) {
 	old := makeTest(image("locustio/locust:2.8.6"))
-	assert.False(t, HasReporter(&old.Spec))
+	assert.False(t, ConfigFor(&old.Spec).Reporter)
 	job, err := BuildMasterJob(old)
 	assert.NoError(t, err)
 	assert.NotContains(t, container(job).Args, "--locustfile="+reporterPath)
@@ -44,5 +44,5 @@ func TestReporter_OldLocust(t *testing.T) {
 		assert.NotContains(t, arg, reporterPath)
 	}
 	assert.Empty(t, job.Spec.Template.Annotations)
-	assert.True(t, HasReporter(&makeTest(image("locustio/locust:2.11.0")).Spec))
+	assert.True(t, ConfigFor(&makeTest(image("locustio/locust:2.11.0")).Spec).Reporter)
 }

@@ -66,10 +66,6 @@ func newJob(test *v2.LocustTest, role Role) (*batchv1.Job, error) {
 	if err := Validate(test).ToAggregate(); err != nil {
 		return nil, fmt.Errorf("locust test %s/%s: %w", test.Namespace, test.Name, err)
 	}
-	template, err := podTemplate(test, withDefaults(&test.Spec), role)
-	if err != nil {
-		return nil, fmt.Errorf("locust test %s/%s: %w", test.Namespace, test.Name, err)
-	}
 	annotations, err := runAnnotations(test)
 	if err != nil {
 		return nil, fmt.Errorf("locust test %s/%s: %w", test.Namespace, test.Name, err)
@@ -77,6 +73,6 @@ func newJob(test *v2.LocustTest, role Role) (*batchv1.Job, error) {
 
 	job := &batchv1.Job{ObjectMeta: objectMeta(test, role)}
 	job.Annotations = annotations
-	job.Spec.Template = template
+	job.Spec.Template = podTemplate(test, withDefaults(&test.Spec), role)
 	return job, nil
 }

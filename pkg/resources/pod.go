@@ -9,29 +9,25 @@ import (
 // roleSpec holds the parts of a spec that apply to one role only.
 type roleSpec struct {
 	args        []string
+	reporter    bool // whether the master loads it
 	resources   corev1.ResourceRequirements
 	labels      map[string]string
 	annotations map[string]string
 }
 
-// roleSpecFor takes a spec with its defaults. It returns an error if the command cannot be split.
-func roleSpecFor(test string, spec *v2.LocustTestSpec, role Role) (roleSpec, error) {
+// roleSpecFor takes a spec with its defaults.
+func roleSpecFor(test string, spec *v2.LocustTestSpec, role Role) roleSpec {
 	if role == RoleMaster {
-		m := &spec.Master
-		args, err := masterArgs(spec)
-		return roleSpec{args, m.Resources, m.Labels, m.Annotations}, err
+		m, command := &spec.Master, masterCommandFor(spec)
+		return roleSpec{command.args, command.reporter, m.Resources, m.Labels, m.Annotations}
 	}
 	w := &spec.Worker
-	args, err := workerArgs(test, spec)
-	return roleSpec{args, w.Resources, w.Labels, w.Annotations}, err
+	return roleSpec{workerArgs(test, spec), false, w.Resources, w.Labels, w.Annotations}
 }
 
 // podTemplate builds the pods of a role from a spec with its defaults.
-func podTemplate(test *v2.LocustTest, spec *v2.LocustTestSpec, role Role) (corev1.PodTemplateSpec, error) {
-	own, err := roleSpecFor(test.Name, spec, role)
-	if err != nil {
-		return corev1.PodTemplateSpec{}, err
-	}
+func podTemplate(test *v2.LocustTest, spec *v2.LocustTestSpec, role Role) corev1.PodTemplateSpec {
+	own := roleSpecFor(test.Name, spec, role)
 	volumes, mounts := volumesAndMounts(spec, role)
 	podSecurity, containerSecurity := securityContexts(spec)
 
@@ -74,8 +70,8 @@ func podTemplate(test *v2.LocustTest, spec *v2.LocustTestSpec, role Role) (corev
 		}
 	}
 	template := corev1.PodTemplateSpec{ObjectMeta: podMeta(test, role, own), Spec: pod}
-	if role == RoleMaster && hasReporter(spec) {
+	if own.reporter {
 		addReporter(&template)
 	}
-	return template, nil
+	return template
 }

@@ -2,12 +2,12 @@ package resources
 
 import (
 	_ "embed"
-	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/locustcli"
 )
 
 // AnnotationReporter holds, on the master's pod, the source of the reporter: a second locustfile, which writes the
@@ -24,40 +24,25 @@ const (
 //go:embed reporter.py
 var reporterSource string
 
-// HasReporter reports whether the master of the spec loads the reporter.
-func HasReporter(spec *v2.LocustTestSpec) bool {
-	return hasReporter(withDefaults(spec))
-}
-
-// hasReporter takes a spec with its defaults.
-func hasReporter(spec *v2.LocustTestSpec) bool {
-	return strings.HasPrefix(masterOptions(spec).value(optLocustfile), reporterPath+",")
-}
-
-// withReporter joins the arguments of the master, args and then extraArgs, and inserts the reporter before the effective
-// locustfile. It does not if the reporter is disabled, or would keep the user's own files from loading.
+// addReporterFile inserts the reporter before the effective locustfile of the user's own arguments, which it modifies, or returns
+// an additional argument. It does neither if the reporter is disabled, or would keep the user's own files from loading.
 //
 // The reporter comes first because Locust 2.12 uses the load shape of the last file (main.py, shape_class).
-func withReporter(spec *v2.LocustTestSpec, args, extraArgs []string) []string {
-	all := slices.Concat(args, extraArgs)
-	opts := parseOptions(spec, all)
-	if !*spec.Master.Reporter || tooOldForReporter(spec) || !loadsBesideOthers(opts.value(optLocustfile)) {
-		return all
+func addReporterFile(spec *v2.LocustTestSpec, opts locustcli.Options, own []string) (additional []string, loaded bool) {
+	if !*spec.Master.Reporter || tooOldForReporter(spec) || !loadsBesideOthers(opts.Value(locustcli.OptLocustfile)) {
+		return nil, false
 	}
-
-	arg, ok := opts.lastArgument(optLocustfile)
+	arg, ok := opts.LastArgument(locustcli.OptLocustfile)
 	if !ok {
 		// Refer to the variable, because its value may contain variables that are unknown here.
-		file := optLocustfile + "=" + reporterPath + ",$(" + variableFor(optLocustfile) + ")"
-		return slices.Concat(args, []string{file}, extraArgs)
+		return []string{locustcli.OptLocustfile + "=" + reporterPath + ",$(" + locustcli.VariableFor(locustcli.OptLocustfile) + ")"}, true
 	}
-	name := opts.words[arg.word][:arg.offset]
-	value, ok := strings.CutPrefix(all[arg.word], name)
+	value, ok := strings.CutPrefix(own[arg.Word], arg.Prefix)
 	if !ok {
-		return all // a variable holds the option's name
+		return nil, false // a variable holds the option's name
 	}
-	all[arg.word] = name + reporterPath + "," + value
-	return all
+	own[arg.Word] = arg.Prefix + reporterPath + "," + value
+	return nil, true
 }
 
 // tooOldForReporter reports whether the image's Locust accepts only one locustfile. A test in v1 has no field to turn the

@@ -60,8 +60,8 @@ func TestReporter_ComesBeforeTheLocustfile(t *testing.T) {
 				s.Master.Command, s.Master.ExtraArgs = row.command, row.extra
 			}}
 			test, without := makeTest(edits...), makeTest(append(edits, noReporter)...)
-			assert.False(t, HasReporter(&without.Spec))
-			assert.Equal(t, row.want != nil, HasReporter(&test.Spec))
+			assert.False(t, ConfigFor(&without.Spec).Reporter)
+			assert.Equal(t, row.want != nil, ConfigFor(&test.Spec).Reporter)
 			assert.Subset(t, container(masterOf(t, test)).Args, row.want)
 			assert.Equal(t, workerOf(t, without).Spec, workerOf(t, test).Spec, "the workers do not change")
 			if row.want == nil {
@@ -84,7 +84,7 @@ func TestReporter_IsInTheMastersPod(t *testing.T) {
 }
 
 func TestHasReporter_UnreadableCommand(t *testing.T) {
-	assert.False(t, HasReporter(&v2.LocustTestSpec{Master: v2.MasterSpec{Command: "-f a.py '"}}))
+	assert.False(t, ConfigFor(&v2.LocustTestSpec{Master: v2.MasterSpec{Command: "-f a.py '"}}).Reporter)
 }
 
 func TestReporterSource(t *testing.T) {

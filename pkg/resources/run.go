@@ -23,6 +23,13 @@ const (
 type Run struct {
 	Spec       v2.LocustTestSpec
 	Generation int64
+	// Locust is the configuration of the spec.
+	Locust LocustConfig
+}
+
+// NewRun returns the run of a test's current spec.
+func NewRun(test *v2.LocustTest) *Run {
+	return &Run{Spec: test.Spec, Generation: test.Generation, Locust: ConfigFor(&test.Spec)}
 }
 
 // RunFromJob reads the run that a Job belongs to. It returns nil without an error if the Job has no run
@@ -42,6 +49,7 @@ func RunFromJob(job *batchv1.Job) (*Run, error) {
 	if run.Generation, err = strconv.ParseInt(generation, 10, 64); err != nil {
 		return nil, fmt.Errorf("job %s/%s: annotation %s: %w", job.Namespace, job.Name, AnnotationRunGeneration, err)
 	}
+	run.Locust = ConfigFor(&run.Spec)
 	return run, nil
 }
 

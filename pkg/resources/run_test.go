@@ -19,7 +19,7 @@ func TestRun_SurvivesTheJob(t *testing.T) {
 	for _, job := range []*batchv1.Job{masterOf(t, test), workerOf(t, test)} {
 		run, err := RunFromJob(job)
 		require.NoError(t, err)
-		assert.Equal(t, &Run{Spec: test.Spec, Generation: 3}, run)
+		assert.Equal(t, &Run{Spec: test.Spec, Generation: 3, Locust: ConfigFor(&test.Spec)}, run)
 	}
 }
 

@@ -15,12 +15,12 @@ type masterPort struct {
 	service, container int32
 }
 
-// masterPorts returns the ports of the master. The Service's ports do not depend on the container's.
+// masterPorts returns the ports of the master, given a spec with its defaults. The Service's ports do not depend on the container's.
 func masterPorts(spec *v2.LocustTestSpec) []masterPort {
 	return []masterPort{
 		{"master", PortMaster, PortMaster},
 		{"master-bind", PortMasterBind, PortMasterBind},
-		{"web", PortWeb, WebAPIFor(spec).Port},
+		{"web", PortWeb, webAPI(masterCommandFor(spec).options).Port},
 	}
 }
 
@@ -50,7 +50,7 @@ func BuildService(test *v2.LocustTest) *corev1.Service {
 			},
 		},
 	}
-	for _, p := range masterPorts(&test.Spec) {
+	for _, p := range masterPorts(withDefaults(&test.Spec)) {
 		service.Spec.Ports = append(service.Spec.Ports, corev1.ServicePort{
 			Name:       p.name,
 			Port:       p.service,

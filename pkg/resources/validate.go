@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -13,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/locustcli"
 )
 
 const (
@@ -97,10 +99,8 @@ func validateMaster(spec *v2.LocustTestSpec, path *field.Path) field.ErrorList {
 		return errs
 	}
 
-	words, _ := splitWords(master.Command) // validated above
-	args, extraArgs, _ := optionsFirst(words, escapeExpansions(master.ExtraArgs))
-	own := parseOptions(spec, slices.Concat(args, extraArgs))
-	if own.isGiven(optAutoquit) && !own.isOn(optAutostart) {
+	own := masterCommandFor(spec).options
+	if own.IsGiven(locustcli.OptAutoquit) && !own.IsOn(locustcli.OptAutostart) {
 		errs = append(errs, field.Invalid(path.Child("autostart"), false,
 			"locust rejects --autoquit, which the arguments or variables contain, without --autostart; set autostart to true or remove --autoquit"))
 	}
@@ -118,6 +118,20 @@ func validateWorker(spec *v2.LocustTestSpec, path *field.Path) field.ErrorList {
 	return errs
 }
 
+// validateProcesses rejects a number of processes that is not known in advance, because the master waits for all workers.
+func validateProcesses(spec *v2.LocustTestSpec, path *field.Path) field.ErrorList {
+	value := strings.TrimSpace(workerOptions(spec).Value(locustcli.OptProcesses))
+	if value == "" || strings.Contains(value, "$(") {
+		return nil
+	}
+	number, err := strconv.ParseInt(value, 10, 32)
+	if err == nil && number >= 0 && number <= maxProcesses {
+		return nil
+	}
+	return field.ErrorList{field.Invalid(path, excerpt(locustcli.OptProcesses+" "+value), fmt.Sprintf(
+		"must be a number from 1 to %d: the master waits for this number of workers in each pod, and -1 (all cores of the node) is not known in advance; give a number", maxProcesses))}
+}
+
 // Options that Locust rejects in combination with the role that the operator sets (Locust, main.py).
 var (
 	refusedByMaster = []string{"--worker", "--slave", "--processes"}
@@ -130,14 +144,14 @@ func validateCommand(command string, extraArgs, foreign []string, path *field.Pa
 	at := path.Child("command")
 	if strings.TrimSpace(command) == "" {
 		errs = append(errs, field.Required(at, "must not be blank; "+remedy))
-	} else if words, err := splitWords(command); err != nil {
+	} else if words, err := locustcli.Split(command); err != nil {
 		errs = append(errs, field.Invalid(at, excerpt(command), err.Error()))
 	} else if len(words) == 0 {
 		errs = append(errs, field.Invalid(at, excerpt(command), "contains no arguments; "+remedy))
 	}
 
 	// An error for a command that cannot be split has been added above.
-	words, _ := splitWords(command)
+	words, _ := locustcli.Split(command)
 	options, extraOptions, _ := optionsFirst(words, extraArgs)
 	refuse := func(at *field.Path, word string) {
 		if name, _, _ := strings.Cut(word, "="); slices.Contains(foreign, name) {
@@ -192,7 +206,7 @@ func validateOwnLabels(own, operators map[string]string, path *field.Path) field
 
 // masterAnnotations returns all annotations of the master's pod, because their total size is limited.
 func masterAnnotations(spec *v2.LocustTestSpec) map[string]string {
-	if !hasReporter(spec) {
+	if !masterCommandFor(spec).reporter {
 		return spec.Master.Annotations
 	}
 	all := map[string]string{}
@@ -232,7 +246,7 @@ func validateExpansion(spec *v2.LocustTestSpec, root *field.Path) field.ErrorLis
 	problem := func(path *field.Path, refused *string) field.ErrorList {
 		return field.ErrorList{field.Invalid(path, excerpt(*refused), fmt.Sprintf(
 			"expands to more than %d bytes, or all variables and arguments together to more than %d, so that Linux does not start the container; shorten it, or put data into a file",
-			maxWord, maxExpansion))}
+			locustcli.MaxWord, locustcli.MaxExpansion))}
 	}
 	for _, role := range []struct {
 		name    Role
@@ -242,11 +256,11 @@ func validateExpansion(spec *v2.LocustTestSpec, root *field.Path) field.ErrorLis
 		{RoleMaster, spec.Master.Command, spec.Master.ExtraArgs},
 		{RoleWorker, spec.Worker.Command, spec.Worker.ExtraArgs},
 	} {
-		all := expandVariables(spec, role.name)
-		if all.refused != nil {
-			return problem(root.Child("env", "variables"), all.refused)
+		all := locustcli.NewExpansion(knownVariables(spec, role.name))
+		if all.Refused != nil {
+			return problem(root.Child("env", "variables"), all.Refused)
 		}
-		words, err := splitWords(role.command)
+		words, err := locustcli.Split(role.command)
 		if err != nil {
 			continue // validateCommand reports it
 		}
@@ -254,8 +268,8 @@ func validateExpansion(spec *v2.LocustTestSpec, root *field.Path) field.ErrorLis
 			field string
 			words []string
 		}{{"command", words}, {"extraArgs", escapeExpansions(role.args)}} {
-			if !all.admit(part.words...) {
-				return problem(root.Child(string(role.name), part.field), all.refused)
+			if !all.Admit(part.words...) {
+				return problem(root.Child(string(role.name), part.field), all.Refused)
 			}
 		}
 	}

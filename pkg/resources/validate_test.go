@@ -1,6 +1,8 @@
 package resources
 
 import (
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/locustcli"
+
 	"fmt"
 	"slices"
 	"strings"
@@ -194,9 +196,9 @@ func TestValidate(t *testing.T) {
 		"negative percentile":      {[]edit{criteria(func(c *v2.SuccessCriteria) { c.MaxResponseTime = &v2.ResponseTimeLimits{P99: seconds(-1)} })}, "spec.successCriteria.maxResponseTime.p99", "greater than 0"},
 		"unknown load guarantee":   {[]edit{func(s *spec) { s.LoadGuarantee = "none" }}, "spec.loadGuarantee", "choose Basic, Strict or None"},
 		"more than an annotation":  {[]edit{func(s *spec) { s.Master.ExtraArgs = slices.Repeat([]string{strings.Repeat("x", v2.MaxSpecBytes/4)}, 4) }}, "spec", "move data into a ConfigMap"},
-		"long argument":            {[]edit{func(s *spec) { s.Worker.ExtraArgs = []string{strings.Repeat("x", maxWord+1)} }}, "spec.worker.extraArgs", "shorten it"},
+		"long argument":            {[]edit{func(s *spec) { s.Worker.ExtraArgs = []string{strings.Repeat("x", locustcli.MaxWord+1)} }}, "spec.worker.extraArgs", "shorten it"},
 		"variables that double":    {[]edit{bomb}, "spec.master.command", "Linux does not start the container"},
-		"long variable":            {[]edit{variables(corev1.EnvVar{Name: "A", Value: strings.Repeat("x", maxWord)}, corev1.EnvVar{Name: "B", Value: "$(A)$(A)"})}, "spec.env.variables", "put data into a file"},
+		"long variable":            {[]edit{variables(corev1.EnvVar{Name: "A", Value: strings.Repeat("x", locustcli.MaxWord)}, corev1.EnvVar{Name: "B", Value: "$(A)$(A)"})}, "spec.env.variables", "put data into a file"},
 		"annotations and reporter": {[]edit{func(s *spec) { s.Master.Annotations = map[string]string{"a": strings.Repeat("x", 1<<18-8000)} }}, "spec.master.annotations", "move data into a ConfigMap"},
 		"annotations of all sizes": {[]edit{func(s *spec) { s.Master.Annotations = map[string]string{"a": strings.Repeat("x", 1<<18)} }}, "spec.master.annotations", "move data into a ConfigMap"},
 	} {

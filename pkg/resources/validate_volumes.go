@@ -90,7 +90,7 @@ func mountPoints(spec *v2.LocustTestSpec, root *field.Path) []mountPoint {
 	add := func(at *field.Path, given string, target v2.MountTarget, holds string) {
 		points = append(points, mountPoint{field: at, given: given, clean: path.Clean(given), target: target, holds: holds})
 	}
-	if hasReporter(spec) {
+	if masterCommandFor(spec).reporter {
 		add(root.Child("master", "reporter"), reporterDir, v2.MountTargetMaster, holdsReporter)
 	}
 	if files := spec.TestFiles; files != nil {

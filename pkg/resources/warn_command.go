@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/locustcli"
 )
 
 // programs matches the names of programs that a shell command would begin with.
@@ -19,7 +20,7 @@ var programs = regexp.MustCompile(`^(?:locust|python[0-9.]*|sh|bash)$`)
 // warnProgram warns if a command begins with a program: Locust would take it as the name of a user class. An image with
 // another entrypoint may need it.
 func warnProgram(command string, at *field.Path) []string {
-	words, err := splitWords(command)
+	words, err := locustcli.Split(command)
 	if err != nil || len(words) == 0 || !programs.MatchString(path.Base(words[0])) {
 		return nil
 	}
@@ -29,8 +30,8 @@ func warnProgram(command string, at *field.Path) []string {
 
 // warnRunTime warns of an invalid timespan: newer versions of Locust reject it, older ones ignore its end.
 func warnRunTime(spec *v2.LocustTestSpec, at *field.Path) []string {
-	value := masterOptions(spec).value(optRunTime)
-	if value == "" || strings.Contains(value, "$(") || timespan.MatchString(value) {
+	value := masterCommandFor(spec).options.Value(locustcli.OptRunTime)
+	if value == "" || strings.Contains(value, "$(") || locustcli.IsTimespan(value) {
 		return nil
 	}
 	return []string{fmt.Sprintf("%s: --run-time %q is not a valid time, such as 20, 20s, 3m, 2h or 1h20m: Locust before 2.44 reads only its beginning, later versions reject it; correct it",
@@ -42,10 +43,10 @@ func warnRunTime(spec *v2.LocustTestSpec, at *field.Path) []string {
 func warnFolder(spec *v2.LocustTestSpec, role Role, root *field.Path) []string {
 	opts := workerOptions(spec)
 	if role == RoleMaster {
-		opts = masterOptions(spec)
+		opts = masterCommandFor(spec).options
 	}
 	var warnings []string
-	for _, file := range strings.Split(opts.value(optLocustfile), ",") {
+	for _, file := range strings.Split(opts.Value(locustcli.OptLocustfile), ",") {
 		file = strings.TrimSpace(file)
 		if file == "" || strings.HasSuffix(file, ".py") || strings.Contains(file, "://") || strings.Contains(file, "$(") {
 			continue

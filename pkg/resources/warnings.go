@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/locustcli"
 )
 
 // ChangeIgnored is the warning for a change of the spec after the start of the run.
@@ -77,17 +78,16 @@ func (m managed) with(more managed) managed {
 }
 
 func warnMasterOptions(spec *v2.LocustTestSpec, path *field.Path) []string {
-	words, err := splitWords(spec.Master.Command)
+	words, err := locustcli.Split(spec.Master.Command)
 	if err != nil {
 		return nil // Validate reports the error
 	}
 	words, extraArgs, _ := optionsFirst(words, spec.Master.ExtraArgs)
-	own := parseOptions(spec, slices.Concat(words, escapeExpansions(extraArgs)))
-	return warnOptions(words, extraArgs, operatorMasterArgs(spec, own), managedOfMaster, path)
+	return warnOptions(words, extraArgs, operatorMasterArgs(spec, masterCommandFor(spec).options), managedOfMaster, path)
 }
 
 func warnWorkerOptions(test string, spec *v2.LocustTestSpec, path *field.Path) []string {
-	words, err := splitWords(spec.Worker.Command)
+	words, err := locustcli.Split(spec.Worker.Command)
 	if err != nil {
 		return nil // Validate reports the error
 	}
@@ -131,7 +131,7 @@ func warnOptions(words, extraArgs, operators []string, own managed, path *field.
 }
 
 func warnReporter(spec *v2.LocustTestSpec, root *field.Path) []string {
-	if !*spec.Master.Reporter || hasReporter(spec) {
+	if !*spec.Master.Reporter || masterCommandFor(spec).reporter {
 		return nil
 	}
 	reason, remedy := "cannot be loaded together with the locustfile of this test", "name one or several .py files in spec.master.command"
@@ -139,7 +139,7 @@ func warnReporter(spec *v2.LocustTestSpec, root *field.Path) []string {
 		reason, remedy = fmt.Sprintf("cannot be loaded by Locust before 2.11, the release in %q", excerpt(spec.Image)), "choose a newer image"
 	}
 	result := ", so the result is the last one that Locust's web API reports"
-	if masterOptions(spec).isHeadless() {
+	if masterCommandFor(spec).options.IsHeadless() {
 		result = ", and with --headless there is no web API, so there will be no result"
 	}
 	return []string{fmt.Sprintf("%s: %s%s; %s, or set spec.master.reporter to false",

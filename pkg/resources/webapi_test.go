@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/locustcli"
 )
 
 func TestWebAPIOf(t *testing.T) {
@@ -46,11 +47,11 @@ func TestWebAPIOf(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			test := makeTest(variables(row.vars...), func(s *v2.LocustTestSpec) { s.Master.Command += " " + row.args })
-			assert.Equal(t, row.want, WebAPIFor(&test.Spec))
+			assert.Equal(t, row.want, ConfigFor(&test.Spec).WebAPI)
 
-			extra := makeTest(variables(row.vars...), func(s *v2.LocustTestSpec) { s.Master.ExtraArgs, _ = splitWords(row.args) })
+			extra := makeTest(variables(row.vars...), func(s *v2.LocustTestSpec) { s.Master.ExtraArgs, _ = locustcli.Split(row.args) })
 			if name != "base path not known" {
-				assert.Equal(t, row.want, WebAPIFor(&extra.Spec), "the same in extraArgs")
+				assert.Equal(t, row.want, ConfigFor(&extra.Spec).WebAPI, "the same in extraArgs")
 			}
 		})
 	}

@@ -44,7 +44,7 @@ func newFixture(t testing.TB) *fixture {
 func created(t testing.TB) *fixture {
 	s := newFixture(t)
 	s.prev = InitializeStatus(s.obs.Test, t0)
-	s.obs.Run = &resources.Run{Spec: *s.obs.Test.Spec.DeepCopy(), Generation: 1}
+	s.obs.Run = resources.NewRun(s.obs.Test.DeepCopy())
 	s.obs.Service = &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "shop-master"}}
 	s.obs.MasterJob = s.job("shop-master", 1)
 	s.obs.WorkerJob = s.job("shop-worker", 3)
@@ -72,6 +72,9 @@ func running(t testing.TB) *fixture {
 func (s *fixture) derive(now time.Time) Derivation {
 	s.t.Helper()
 	before := s.prev.DeepCopy()
+	if s.obs.Run != nil {
+		s.obs.Run.Locust = resources.ConfigFor(&s.obs.Run.Spec) // the test may have changed it
+	}
 	if !s.keepEventsAt {
 		s.obs.EventsAt = now
 	}

@@ -172,5 +172,5 @@ func (f *facts) failedRequestsOnly() bool {
 			return false
 		}
 	}
-	return end.ExitCode == resources.ExitCodeOnError(&f.Run.Spec)
+	return end.ExitCode == f.Run.Locust.ExitCodeOnError
 }

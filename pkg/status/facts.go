@@ -236,7 +236,7 @@ func (f *facts) targetLoad(r *report.Report) resources.Load {
 		return load
 	}
 	if f.Run != nil {
-		load = resources.LoadFor(&f.Run.Spec)
+		load = f.Run.Locust.Load
 	}
 	if t == nil || !r.State.Loading() && !r.State.Ended() {
 		return load

@@ -115,7 +115,7 @@ func (f *facts) runsReporter() bool {
 	if f.Run == nil || f.MasterJob == nil || f.MasterJob.Annotations[resources.AnnotationRunGeneration] == "" {
 		return false
 	}
-	return resources.HasReporter(&f.Run.Spec)
+	return f.Run.Locust.Reporter
 }
 
 func notObserved(why string) loadAssessment {

@@ -120,7 +120,12 @@ func (o *Observation) spec() *v2.LocustTestSpec {
 func (o *Observation) expectedPods() int32 { return o.spec().Worker.Replicas }
 
 // perPod returns the number of workers in each worker pod.
-func (o *Observation) perPod() int32 { return resources.WorkerProcesses(o.spec()) }
+func (o *Observation) perPod() int32 {
+	if o.Run != nil {
+		return o.Run.Locust.WorkerProcesses
+	}
+	return resources.WorkerProcesses(&o.Test.Spec)
+}
 
 // expectedWorkers returns the number of workers of the running spec.
 func (o *Observation) expectedWorkers() int32 { return o.expectedPods() * o.perPod() }

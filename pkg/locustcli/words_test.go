@@ -1,4 +1,4 @@
-package resources
+package locustcli
 
 import (
 	"strings"
@@ -44,7 +44,7 @@ func TestSplitWords(t *testing.T) {
 		"replacement character":       {"a\uFFFDb", []string{"a\uFFFDb"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			words, err := splitWords(row.command)
+			words, err := Split(row.command)
 			require.NoError(t, err)
 			assert.Equal(t, row.want, words)
 		})
@@ -67,7 +67,7 @@ func TestSplitWords_Refused(t *testing.T) {
 		`"it's`:           "double quote is not closed",
 		allPrivate + "''": "remove one",
 	} {
-		_, err := splitWords(command)
+		_, err := Split(command)
 		assert.ErrorContains(t, err, want, "%.20q", command)
 	}
 }
@@ -77,7 +77,7 @@ func TestSplitWords_Concurrent(t *testing.T) {
 	var group sync.WaitGroup
 	for range 8 {
 		group.Go(func() {
-			words, err := splitWords(`-f "a b.py" # comment`)
+			words, err := Split(`-f "a b.py" # comment`)
 			assert.NoError(t, err)
 			assert.Equal(t, []string{"-f", "a b.py"}, words)
 		})

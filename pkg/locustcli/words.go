@@ -1,4 +1,4 @@
-package resources
+package locustcli
 
 import (
 	"errors"
@@ -10,11 +10,11 @@ import (
 	"mvdan.cc/sh/v3/syntax"
 )
 
-// splitWords splits a command into words like a POSIX shell: white space separates, quotes and backslashes group and
+// Split splits a command into words like a POSIX shell: white space separates, quotes and backslashes group and
 // escape, and a # at the beginning of a word makes the rest of the line a comment. Nothing is expanded and no shell is
 // involved. (The kubelet still expands $(NAME) of the container's environment, as in every container's args.)
 // The error includes the problem and the remedy.
-func splitWords(command string) ([]string, error) {
+func Split(command string) ([]string, error) {
 	// A manifest from Windows has carriage returns, which would become part of the last word of each line.
 	command = strings.ReplaceAll(command, "\r\n", "\n")
 	if !strings.ContainsAny(command, `'"\#`) {
