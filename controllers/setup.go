@@ -41,9 +41,9 @@ func (r *LocustTestReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Ma
 	build := ctrl.NewControllerManagedBy(mgr).
 		Named("locusttest").
 		For(&v2.LocustTest{}, builder.WithPredicates(specChanged())).
-		Watches(&batchv1.Job{}, enqueueTest(changesRun), builder.WithPredicates(changed(sameJob))).
-		Watches(&corev1.Service{}, enqueueTest(always), builder.WithPredicates(changed(sameService))).
-		Watches(&corev1.Pod{}, enqueueTest(endsRun), builder.WithPredicates(changed(samePod))).
+		Watches(&batchv1.Job{}, enqueueTest(changesRun), builder.WithPredicates(changed())).
+		Watches(&corev1.Service{}, enqueueTest(always), builder.WithPredicates(changed())).
+		Watches(&corev1.Pod{}, enqueueTest(endsRun), builder.WithPredicates(changed())).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: r.Concurrency,
 			RateLimiter:             r.backOff,

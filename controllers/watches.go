@@ -2,11 +2,11 @@ package controllers
 
 import (
 	"context"
-	"maps"
 	"slices"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
@@ -50,10 +50,12 @@ func enqueueTest(immediate func(was, is client.Object) bool) handler.EventHandle
 }
 
 // changed ignores updates of fields that the cache does not keep.
-func changed[T client.Object](same func(was, is T) bool) predicate.Predicate {
-	return predicate.Funcs{
-		UpdateFunc: func(e event.UpdateEvent) bool { return !same(e.ObjectOld.(T), e.ObjectNew.(T)) },
-	}
+func changed() predicate.Predicate {
+	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		was := e.ObjectOld.DeepCopyObject().(client.Object)
+		was.SetResourceVersion(e.ObjectNew.GetResourceVersion())
+		return !equality.Semantic.DeepEqual(was, e.ObjectNew)
+	}}
 }
 
 // testOf returns the name of the object's test: its owner or, for pods, which a Job owns, that of the label. Objects of an
@@ -78,7 +80,9 @@ func changesRun(was, is client.Object) bool {
 		return true
 	}
 	a, b := was.(*batchv1.Job), is.(*batchv1.Job)
-	return !sameMeta(a, b) || !slices.Equal(a.Status.Conditions, b.Status.Conditions) ||
+	meta := a.ObjectMeta
+	meta.ResourceVersion = b.ResourceVersion
+	return !equality.Semantic.DeepEqual(meta, b.ObjectMeta) || !slices.Equal(a.Status.Conditions, b.Status.Conditions) ||
 		!ptr.Equal(a.Spec.Suspend, b.Spec.Suspend) || !ptr.Equal(a.Spec.Parallelism, b.Spec.Parallelism) ||
 		ready(b) > ready(a) && (ready(a) == 0 || ready(b) == ptr.Deref(b.Spec.Parallelism, 1))
 }
@@ -87,48 +91,3 @@ func ready(job *batchv1.Job) int32 { return ptr.Deref(job.Status.Ready, job.Stat
 
 // always is for Services, which change only if another client changes them.
 func always(_, _ client.Object) bool { return true }
-
-// The comparisons list the fields that strip keeps, which is much cheaper than reflection. Immutable fields and the resource
-// version are not compared.
-
-func samePod(a, b *corev1.Pod) bool {
-	return sameMeta(a, b) &&
-		a.Status.Phase == b.Status.Phase && a.Status.Reason == b.Status.Reason && a.Status.Message == b.Status.Message &&
-		a.Status.PodIP == b.Status.PodIP && a.Spec.NodeName == b.Spec.NodeName &&
-		slices.Equal(a.Status.Conditions, b.Status.Conditions) &&
-		slices.EqualFunc(a.Status.InitContainerStatuses, b.Status.InitContainerStatuses, sameContainer) &&
-		slices.EqualFunc(a.Status.ContainerStatuses, b.Status.ContainerStatuses, sameContainer)
-}
-
-func sameContainer(a, b corev1.ContainerStatus) bool {
-	return a.Name == b.Name && sameState(&a.State, &b.State) && sameState(&a.LastTerminationState, &b.LastTerminationState)
-}
-
-func sameState(a, b *corev1.ContainerState) bool {
-	return ptr.Equal(a.Waiting, b.Waiting) && ptr.Equal(a.Running, b.Running) && ptr.Equal(a.Terminated, b.Terminated)
-}
-
-func sameJob(a, b *batchv1.Job) bool {
-	return sameMeta(a, b) &&
-		ptr.Equal(a.Spec.Completions, b.Spec.Completions) && ptr.Equal(a.Spec.Parallelism, b.Spec.Parallelism) &&
-		ptr.Equal(a.Spec.Suspend, b.Spec.Suspend) &&
-		ptr.Equal(a.Spec.ActiveDeadlineSeconds, b.Spec.ActiveDeadlineSeconds) &&
-		ptr.Equal(a.Spec.TTLSecondsAfterFinished, b.Spec.TTLSecondsAfterFinished) &&
-		a.Status.Active == b.Status.Active && ptr.Equal(a.Status.Ready, b.Status.Ready) && a.Status.Succeeded == b.Status.Succeeded &&
-		a.Status.CompletedIndexes == b.Status.CompletedIndexes &&
-		ptr.Equal(a.Status.StartTime, b.Status.StartTime) && ptr.Equal(a.Status.CompletionTime, b.Status.CompletionTime) &&
-		slices.Equal(a.Status.Conditions, b.Status.Conditions)
-}
-
-func sameService(a, b *corev1.Service) bool { return sameMeta(a, b) }
-
-func sameMeta(a, b client.Object) bool {
-	return a.GetUID() == b.GetUID() && ptr.Equal(a.GetDeletionTimestamp(), b.GetDeletionTimestamp()) &&
-		ptr.Equal(a.GetDeletionGracePeriodSeconds(), b.GetDeletionGracePeriodSeconds()) &&
-		maps.Equal(a.GetLabels(), b.GetLabels()) && maps.Equal(a.GetAnnotations(), b.GetAnnotations()) &&
-		slices.EqualFunc(a.GetOwnerReferences(), b.GetOwnerReferences(), sameOwner)
-}
-
-func sameOwner(a, b metav1.OwnerReference) bool {
-	return a.UID == b.UID && ptr.Equal(a.Controller, b.Controller)
-}
