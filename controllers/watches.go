@@ -2,11 +2,11 @@ package controllers
 
 import (
 	"context"
+	"reflect"
 	"slices"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
@@ -54,7 +54,7 @@ func changed() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		was := e.ObjectOld.DeepCopyObject().(client.Object)
 		was.SetResourceVersion(e.ObjectNew.GetResourceVersion())
-		return !equality.Semantic.DeepEqual(was, e.ObjectNew)
+		return !reflect.DeepEqual(was, e.ObjectNew)
 	}}
 }
 
@@ -82,7 +82,7 @@ func changesRun(was, is client.Object) bool {
 	a, b := was.(*batchv1.Job), is.(*batchv1.Job)
 	meta := a.ObjectMeta
 	meta.ResourceVersion = b.ResourceVersion
-	return !equality.Semantic.DeepEqual(meta, b.ObjectMeta) || !slices.Equal(a.Status.Conditions, b.Status.Conditions) ||
+	return !reflect.DeepEqual(meta, b.ObjectMeta) || !slices.Equal(a.Status.Conditions, b.Status.Conditions) ||
 		!ptr.Equal(a.Spec.Suspend, b.Spec.Suspend) || !ptr.Equal(a.Spec.Parallelism, b.Spec.Parallelism) ||
 		ready(b) > ready(a) && (ready(a) == 0 || ready(b) == ptr.Deref(b.Spec.Parallelism, 1))
 }

@@ -9,7 +9,6 @@
 // spec that a run was started from, defaults sets unset fields, args, env, volumes and security build
 // the container, pod and job assemble the Jobs, validate finds errors and their remedies.
 //
-// Other packages need the configuration that Locust will end up with: options parses its arguments and variables, webapi
-// returns the address of its web API, and load the requested load. The reporter is a second locustfile for the master,
-// which writes the result to the termination message.
+// Other packages need the configuration that Locust will end up with: config reads it from the arguments and variables. The
+// reporter is a second locustfile for the master, which writes the result to the termination message.
 package resources
