@@ -40,6 +40,9 @@ const (
 	checkNone   = "none"
 )
 
+// burst is the number of tests from which on the budgets of a burst apply.
+const burst = 300
+
 // figures compares the results with the budgets. Times have budgets only in relation to the baseline of the same run.
 func (t *table) figures() []figure {
 	o, f := t.Operator, t.Baseline
@@ -60,7 +63,12 @@ func (t *table) figures() []figure {
 		return figure{name, fmt.Sprintf("%.4g", baseline), fmt.Sprintf("%.4g", operator), "", budget, missed, true}
 	}
 	exceeds := func(operator, baseline, factor float64) bool { return baseline > 0 && operator > factor*baseline }
-	requests := float64(o.Counts.Total-o.Counts.Leases) / tests
+	requests, writes := float64(o.Counts.Total-o.Counts.Leases)/tests, float64(o.Counts.StatusWrites)/tests
+	// One reconcile serves more changes in a burst, so that each of many tests costs less than a single one.
+	maxRequests, maxWrites := 13.0, 8.0
+	if o.Tests >= burst {
+		maxRequests, maxWrites = 11, 5
+	}
 	good := o.good()
 	alone := t.Alone.Counts
 	return []figure{
@@ -71,12 +79,12 @@ func (t *table) figures() []figure {
 		seconds("Job finished → terminal status, p99", f.StatusDelay.P99, o.StatusDelay.P99, "", false),
 		seconds("Job finished → terminal status, max", f.StatusDelay.Max, o.StatusDelay.Max, "", false),
 		seconds("the same on an idle cluster, p50", t.IdleBaseline.StatusDelay.P50, t.Idle.StatusDelay.P50, "≤ 1.5 × baseline", exceeds(t.Idle.StatusDelay.P50, t.IdleBaseline.StatusDelay.P50, 1.5)),
-		number("API requests per test, without Leases", float64(f.Counts.Total)/tests, requests, "≤ 11", requests > 11),
+		number("API requests per test, without Leases", float64(f.Counts.Total)/tests, requests, fmt.Sprintf("≤ %g", maxRequests), requests > maxRequests),
 		// Without these lower bounds, a run that counted no requests would meet all budgets.
 		number("creates of Jobs", float64(f.Counts.Requests["create jobs 201"]), float64(o.Counts.Requests["create jobs 201"]), "2 per test", o.Counts.Requests["create jobs 201"] != 2*o.Tests || alone.Requests["create jobs 201"] != 2),
 		number("creates of Services", float64(f.Counts.Requests["create services 201"]), float64(o.Counts.Requests["create services 201"]), "1 per test", o.Counts.Requests["create services 201"] != o.Tests || alone.Requests["create services 201"] != 1),
 		number("status writes", float64(f.Counts.StatusWrites), float64(o.Counts.StatusWrites), "≥ 3 per test", o.Counts.StatusWrites < 3*o.Tests || alone.StatusWrites < 3),
-		number("status writes per test", float64(f.Counts.StatusWrites)/tests, float64(o.Counts.StatusWrites)/tests, "≤ 5", float64(o.Counts.StatusWrites)/tests > 5),
+		number("status writes per test", float64(f.Counts.StatusWrites)/tests, writes, fmt.Sprintf("≤ %g", maxWrites), writes > maxWrites),
 		number("status writes of one test, max", float64(f.Counts.MostStatusWrites), float64(o.Counts.MostStatusWrites), "≤ 8", o.Counts.MostStatusWrites > 8),
 		number("status writes that changed nothing", float64(f.Counts.NoOpWrites), float64(o.Counts.NoOpWrites), "0", o.Counts.NoOpWrites > 0),
 		number("writes refused as stale", float64(f.Counts.Conflicts), float64(o.Counts.Conflicts), "", false),
