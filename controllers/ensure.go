@@ -141,7 +141,7 @@ func (r *LocustTestReconciler) createOne(ctx context.Context, test *v2.LocustTes
 	case err == nil:
 		logf.FromContext(ctx).Info("created", "object", kind, "name", name)
 		changes.Created = append(changes.Created, fmt.Sprintf("%s %s", kind, name))
-		state.written.expect(kind, object, now)
+		state.written.expect(kind, object, true, now)
 		return true, nil
 	case apierrors.IsAlreadyExists(err):
 		// The cache was behind, or another owner has the name.
@@ -158,7 +158,7 @@ func (r *LocustTestReconciler) createOne(ctx context.Context, test *v2.LocustTes
 			return false, nil
 		}
 		// A previous process created it, maybe from another spec: reconcile again.
-		state.written.expect(kind, object, now)
+		state.written.expect(kind, object, true, now)
 		return false, fmt.Errorf("%s %s already exists; the cache was behind", kind, name)
 	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
 		// The test will be deleted with its namespace.
@@ -239,7 +239,7 @@ func (r *LocustTestReconciler) patchJob(ctx context.Context, state *testState, k
 	if err != nil {
 		return fmt.Errorf("patch %s %s/%s: %w", kind, job.Namespace, job.Name, err)
 	}
-	state.written.expect(kind, changed, r.Clock.Now())
+	state.written.expect(kind, changed, false, r.Clock.Now())
 	return nil
 }
 

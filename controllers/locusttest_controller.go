@@ -97,8 +97,8 @@ func (r *LocustTestReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 
 // requeueIfStale returns the result of a reconcile that could not observe the test. A stale cache is no error.
 func requeueIfStale(result ctrl.Result, err error) (ctrl.Result, error) {
-	if errors.Is(err, errStale) {
-		result.RequeueAfter = staleInterval
+	if stale, ok := errors.AsType[staleError](err); ok {
+		result.RequeueAfter = stale.wait
 		return result, nil
 	}
 	return result, err
@@ -118,12 +118,16 @@ func (r *LocustTestReconciler) get(ctx context.Context, req ctrl.Request) (*v2.L
 		}
 		return nil, nil, client.IgnoreNotFound(err)
 	}
-	if !test.DeletionTimestamp.IsZero() && !hasOtherFinalizer(test) {
-		return nil, nil, nil
+	if !test.DeletionTimestamp.IsZero() {
+		r.eventReader.forget(req.NamespacedName)
+		r.Poller.forget(req.NamespacedName)
+		if !hasOtherFinalizer(test) {
+			return nil, nil, nil
+		}
 	}
 	state := r.states.getOrCreate(test)
-	if state.written.isStale(testKind, test, r.Clock.Now()) {
-		return nil, nil, errStale
+	if wait := state.written.wait(testKind, test, r.Clock.Now()); wait > 0 {
+		return nil, nil, staleError{wait}
 	}
 	return test, state, nil
 }

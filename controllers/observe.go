@@ -2,10 +2,10 @@ package controllers
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sort"
 	"strconv"
+	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -28,11 +28,13 @@ const (
 	kindWorkerJob = "worker Job"
 )
 
-// errStale reports that the cache does not have the last writes of the operator yet.
-var errStale = errors.New("the cache does not have the last writes yet")
+// staleError reports that the cache does not have the last writes of the operator yet.
+type staleError struct{ wait time.Duration }
+
+func (staleError) Error() string { return "the cache does not have the last writes yet" }
 
 // observe collects the state of the test: from the cache, from the background observers, and from the API server only if an
-// expected object is missing from the cache. It returns errStale if the cache is behind the operator's own writes.
+// expected object is missing from the cache. It returns a staleError if the cache is behind the operator's own writes.
 func (r *LocustTestReconciler) observe(ctx context.Context, test *v2.LocustTest, state *testState) (*status.Observation, error) {
 	obs := &status.Observation{Test: test, FirstObservation: !state.observed}
 	if err := r.observeObjects(ctx, test, state, obs); err != nil {
@@ -101,11 +103,11 @@ func (r *LocustTestReconciler) read(ctx context.Context, test *v2.LocustTest, st
 	if !found {
 		cached = nil
 	}
-	expected := !test.Status.IsTerminal() && meta.IsStatusConditionTrue(test.Status.Conditions, v2.ConditionTypeReady)
-	switch {
-	case state.written.isStale(kind, cached, r.Clock.Now()):
-		return false, errStale
-	case found || !expected:
+	if wait := state.written.wait(kind, cached, r.Clock.Now()); wait > 0 {
+		return false, staleError{wait}
+	}
+	expected := state.written[kind].created || meta.IsStatusConditionTrue(test.Status.Conditions, v2.ConditionTypeReady)
+	if found || !expected || test.Status.IsTerminal() {
 		return found, nil
 	}
 	return r.confirmAbsent(ctx, key, into)

@@ -54,7 +54,7 @@ func (r *LocustTestReconciler) record(ctx context.Context, test *v2.LocustTest, 
 	case err != nil:
 		return fmt.Errorf("write status of test %s/%s: %w", test.Namespace, test.Name, err)
 	}
-	state.written.expect(testKind, response, now)
+	state.written.expect(testKind, response, false, now)
 	if test.Status.Phase != next.Status.Phase {
 		logf.FromContext(ctx).Info("phase changed", "from", test.Status.Phase, "to", next.Status.Phase)
 	}

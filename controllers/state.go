@@ -56,11 +56,13 @@ type write struct {
 	// version is the resourceVersion after the write; deleted is the UID of the object instead, if it was deleted.
 	version string
 	deleted types.UID
+	// created is true if the cache may not have the object at all.
+	created bool
 }
 
 // expect records a write whose response is the object.
-func (w *writes) expect(kind string, object client.Object, now time.Time) {
-	w.set(kind, write{at: now, version: object.GetResourceVersion()})
+func (w *writes) expect(kind string, object client.Object, created bool, now time.Time) {
+	w.set(kind, write{at: now, version: object.GetResourceVersion(), created: created})
 }
 
 // expectDeletion records that an object was deleted.
@@ -75,21 +77,34 @@ func (w *writes) set(kind string, last write) {
 	(*w)[kind] = last
 }
 
-// isStale reports whether the cache does not have the last write of an object. Cached is nil if the cache does not have the
-// object. A write that the cache has not shown for staleTimeout is forgotten: the object may have been deleted since.
+// wait returns how long to wait for a cache that does not have the last write of an object; zero if it has. Cached is nil if the
+// cache does not have the object. The wait grows, because a broken watch may take half a minute to recover.
+//
+// A write of an object that the cache has not shown for staleTimeout is forgotten: the object may have been deleted since. A written
+// status is expected for staleStatusTimeout: it may be the only sign that the run has started or ended.
 //
 // Resource versions of one resource can be compared (KEP-5504); where they cannot, the cache counts as current.
-func (w writes) isStale(kind string, cached client.Object, now time.Time) bool {
+func (w writes) wait(kind string, cached client.Object, now time.Time) time.Duration {
 	last, written := w[kind]
-	switch {
-	case !written || now.Sub(last.at) >= staleTimeout:
-		return false
-	case last.deleted != "":
-		return cached != nil && cached.GetUID() == last.deleted && cached.GetDeletionTimestamp() == nil
-	case cached == nil:
-		return true
+	age, timeout := now.Sub(last.at), staleTimeout
+	if kind == testKind {
+		timeout = staleStatusTimeout
 	}
-	order, err := resourceversion.CompareResourceVersion(cached.GetResourceVersion(), last.version)
+	if !written || age >= timeout || !last.isMissing(cached) {
+		return 0
+	}
+	return min(max(age, staleInterval), maxStaleInterval)
+}
+
+// isMissing reports whether the cached object is older than the write.
+func (w write) isMissing(cached client.Object) bool {
+	switch {
+	case w.deleted != "":
+		return cached != nil && cached.GetUID() == w.deleted && cached.GetDeletionTimestamp() == nil
+	case cached == nil:
+		return w.created
+	}
+	order, err := resourceversion.CompareResourceVersion(cached.GetResourceVersion(), w.version)
 	return err == nil && order < 0
 }
 

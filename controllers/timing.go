@@ -21,10 +21,15 @@ const (
 
 // The cache.
 const (
-	// staleInterval is how long to wait for a cache that does not have the operator's own writes yet.
-	staleInterval = 20 * time.Millisecond
-	// staleTimeout bounds this wait: an object that is missing after it is read from the API server.
+	// staleInterval is how long to wait at first for a cache that does not have the operator's own writes yet; the wait grows with
+	// the age of the write up to maxStaleInterval.
+	staleInterval    = 20 * time.Millisecond
+	maxStaleInterval = time.Second
+	// staleTimeout bounds the wait for objects: an object that is missing after it is read from the API server.
 	staleTimeout = 5 * time.Second
+	// staleStatusTimeout bounds the wait for the status: longer than a watch takes to recover from an outage of the API server
+	// (client-go's reflector backs off for up to 30 s). After a restored backup of etcd, resource versions may be lower for good.
+	staleStatusTimeout = 5 * time.Minute
 	// conflictInterval is how long to wait for the cache after a conflicting status write of another client.
 	conflictInterval = 200 * time.Millisecond
 	// dnsTTL is slightly longer than the default TTL of CoreDNS for Services (5 s). A worker that resolves the address of the

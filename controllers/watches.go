@@ -21,8 +21,9 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/status"
 )
 
-// enqueueTest enqueues the LocustTest that owns the object: immediately if the change may start or end a run, else batched. is
-// is nil on deletion. New objects are batched: the operator has created them itself, or their test is reconciled anyway.
+// enqueueTest enqueues the LocustTest that owns the object: immediately if the change may start or end a run, else batched.
+// On deletion, immediate is called with nil instead of the new object. New objects are batched: the operator has created them
+// itself, or their test is reconciled anyway.
 func enqueueTest(immediate func(was, is client.Object) bool) handler.EventHandler {
 	type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 	enqueue := func(o client.Object, q queue, immediately bool) {

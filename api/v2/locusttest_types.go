@@ -722,6 +722,7 @@ type LocustTestStatus struct {
 	// ConnectedWorkersSource is the source of connectedWorkers: WebAPI, Reporter, or ReadyPods, which counts the pods that
 	// are ready while the master cannot be asked. Absent until the number is known.
 	// +operator-sdk:csv:customresourcedefinitions:type=status
+	// +kubebuilder:validation:Enum=WebAPI;ReadyPods;Reporter
 	// +optional
 	ConnectedWorkersSource string `json:"connectedWorkersSource,omitempty"`
 

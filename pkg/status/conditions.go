@@ -191,10 +191,12 @@ func (f *facts) workersMessage(next *v2.LocustTestStatus) string {
 	}
 	message := next.Workers + " workers connected"
 	switch {
-	case next.ConnectedWorkersSource == v2.WorkersSourceReadyPods && f.report == nil && f.Locust != nil && f.isUnreachable():
+	case next.ConnectedWorkersSource == v2.WorkersSourceReadyPods && !next.IsTerminal() && f.report == nil && f.Locust != nil && f.isUnreachable():
 		message += " (counted from the worker Job's ready pods, because Locust's web API cannot be reached: " + f.Locust.lastError() + ")"
 	case next.ConnectedWorkersSource == v2.WorkersSourceReadyPods:
 		message += " (counted from the worker Job's ready pods)"
+	case next.ConnectedWorkersSource == "" && next.ConnectedWorkers > 0:
+		// The number is that of an operator that did not record the source.
 	case next.ConnectedWorkersSource == "" && next.IsTerminal():
 		message += " (Locust's web API never answered)"
 	case next.ConnectedWorkersSource == "":

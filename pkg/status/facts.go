@@ -202,7 +202,7 @@ func (f *facts) apiStartupDeadline() time.Time {
 func (f *facts) startupGraceLeft() time.Duration {
 	start := f.masterRunningSince()
 	switch {
-	case f.prev.ConnectedWorkersSource != "":
+	case f.prev.ConnectedWorkersSource != "" || f.prev.ConnectedWorkers > 0:
 		return start.Add(apiStartupGracePeriod).Sub(f.now)
 	case start.IsZero() && f.Locust.neverListened():
 		return apiListenGracePeriod

@@ -121,7 +121,7 @@ func (l *Locust) freshReport(settings Settings, now time.Time) *report.Report {
 }
 
 // reportMaxAge returns how long a report is valid; a single failed poll does not invalidate it.
-func (s Settings) reportMaxAge() time.Duration { return max(3*s.PollInterval, 10*time.Second) }
+func (s Settings) reportMaxAge() time.Duration { return max(3*s.PollInterval, minReportMaxAge) }
 
 // lastError returns why the master does not answer.
 func (l *Locust) lastError() string {

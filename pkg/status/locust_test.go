@@ -92,6 +92,19 @@ func TestWorkers_Unreachable(t *testing.T) {
 	assert.Equal(t, "2/3 workers connected", workersMessage(&s.prev))
 }
 
+// TestWorkers_SourceNotRecorded: the number of an operator that did not record its source stays as it is until the first report.
+func TestWorkers_SourceNotRecorded(t *testing.T) {
+	s := polled(t)
+	s.answer(t0.Add(20*time.Second), 3, report.StateRunning, report.Stats{})
+	s.prev.ConnectedWorkersSource = ""
+	s.obs.Locust = &Locust{}
+	s.derive(t0.Add(22 * time.Second))
+	requireCondition(t, &s.prev, v2.ConditionTypeWorkersConnected, metav1.ConditionTrue, v2.ReasonAllWorkersConnected)
+	assert.Equal(t, "3/3 workers connected", workersMessage(&s.prev))
+	s.answer(t0.Add(24*time.Second), 2, report.StateRunning, report.Stats{})
+	assert.Equal(t, v2.WorkersSourceWebAPI, s.prev.ConnectedWorkersSource)
+}
+
 func TestWorkers_NeverReachable(t *testing.T) {
 	s := polled(t)
 	d := s.failPoll(t0.Add(13*time.Second), "no answer within 2 s")

@@ -273,21 +273,6 @@ func sidecarProblem(pod *corev1.Pod) *podProblem {
 	return nil
 }
 
-// IsHealthy reports whether a pod shows no problem at its stage between creation and success, so that its changes are not urgent.
-func IsHealthy(pod *corev1.Pod) bool {
-	disrupted := podCondition(pod, corev1.DisruptionTarget)
-	if pod.DeletionTimestamp != nil || pod.Status.Phase == corev1.PodFailed || pod.Status.Reason != "" ||
-		(disrupted != nil && disrupted.Status == corev1.ConditionTrue) || podStatusProblem(pod) != nil {
-		return false
-	}
-	return !slices.ContainsFunc(pod.Status.InitContainerStatuses, failedOrRestarted) && !slices.ContainsFunc(pod.Status.ContainerStatuses, failedOrRestarted)
-}
-
-// failedOrRestarted reports whether a container has failed or was restarted.
-func failedOrRestarted(c corev1.ContainerStatus) bool {
-	return c.LastTerminationState.Terminated != nil || (c.State.Terminated != nil && c.State.Terminated.ExitCode != 0)
-}
-
 // containerMessage returns the kubelet's message about a container that is waiting or terminated.
 func containerMessage(prefix string, c *corev1.ContainerStatus) string {
 	var message string

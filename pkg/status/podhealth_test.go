@@ -218,45 +218,6 @@ func TestPodsHealthy_ByTimeAlone(t *testing.T) {
 	requireCondition(t, &s.prev, v2.ConditionTypePodsHealthy, metav1.ConditionTrue, v2.ReasonPodsHealthy)
 }
 
-func TestIsHealthy(t *testing.T) {
-	ended := func(code int32) corev1.ContainerState {
-		return corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: code}}
-	}
-	running := corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}
-	waiting := func(reason string) corev1.ContainerState {
-		return corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: reason}}
-	}
-	container := func(state, last corev1.ContainerState) corev1.PodStatus {
-		return corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{State: state, LastTerminationState: last}}}
-	}
-	condition := func(kind corev1.PodConditionType, status corev1.ConditionStatus, reason string) corev1.PodStatus {
-		return corev1.PodStatus{Conditions: []corev1.PodCondition{{Type: kind, Status: status, Reason: reason}}}
-	}
-	for name, c := range map[string]struct {
-		status corev1.PodStatus
-		want   bool
-	}{
-		"new":                     {corev1.PodStatus{}, true},
-		"scheduled":               {condition(corev1.PodScheduled, corev1.ConditionTrue, ""), true},
-		"unschedulable":           {condition(corev1.PodScheduled, corev1.ConditionFalse, corev1.PodReasonUnschedulable), false},
-		"being created":           {container(waiting("ContainerCreating"), corev1.ContainerState{}), true},
-		"no image":                {container(waiting("ErrImagePull"), corev1.ContainerState{}), false},
-		"running":                 {container(running, corev1.ContainerState{}), true},
-		"running again":           {container(running, ended(0)), false},
-		"succeeded":               {container(ended(0), corev1.ContainerState{}), true},
-		"exited nonzero":          {container(ended(1), corev1.ContainerState{}), false},
-		"init failed":             {corev1.PodStatus{InitContainerStatuses: []corev1.ContainerStatus{{State: ended(1)}}}, false},
-		"to be disrupted":         {condition(corev1.DisruptionTarget, corev1.ConditionTrue, ""), false},
-		"not disrupted after all": {condition(corev1.DisruptionTarget, corev1.ConditionFalse, ""), true},
-		"failed":                  {corev1.PodStatus{Phase: corev1.PodFailed}, false},
-		"evicted":                 {corev1.PodStatus{Reason: "Evicted"}, false},
-	} {
-		assert.Equal(t, c.want, IsHealthy(&corev1.Pod{Status: c.status}), name)
-	}
-	now := metav1.Now()
-	assert.False(t, IsHealthy(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{DeletionTimestamp: &now}}), "being deleted")
-}
-
 // TestPodsHealthy_CarriedOverUntilEventsAreRead: a new operator has not read any Events.
 func TestPodsHealthy_CarriedOverUntilEventsAreRead(t *testing.T) {
 	addFailure := func(s *fixture, at time.Time) {

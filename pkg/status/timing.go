@@ -2,7 +2,7 @@ package status
 
 import "time"
 
-// All intervals, timeouts and grace periods of the derivation. Each is here with its reason; a test fails without it.
+// All intervals, timeouts and grace periods of the derivation. Each is here with its reason.
 
 // Objects of one run have separate watches, and reach the cache at different times.
 const (
@@ -85,6 +85,8 @@ const (
 	fastPollAfterChange = 30 * time.Second
 	// fastPollInterval is the poll interval while workers connect or leave.
 	fastPollInterval = time.Second
+	// minReportMaxAge is how long a report is valid if that is longer than three poll intervals.
+	minReportMaxAge = 10 * time.Second
 	// maxPollInterval bounds the back-off for a master that does not answer.
 	maxPollInterval = 30 * time.Second
 	// slowResponse is how long a poll may take, including reading the body, before the master is polled less often: slowFactor
