@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
@@ -102,8 +103,12 @@ func numbers(ctx context.Context, s *ruleRun) {
 	s.expect(final.ExpectedWorkers == 2 && final.ConnectedWorkers == 2 && final.Workers == "2/2", "2/2 workers, frozen at the end of the run", final.Workers, remedy)
 	s.require(final.StartTime != nil && final.CompletionTime != nil, "startTime and completionTime", describe(final), remedy)
 	s.expect(!final.CompletionTime.Before(final.StartTime), "completionTime after startTime", final.CompletionTime.String(), remedy)
+	// Locust's container ends before its Job does.
 	var job batchv1.Job
-	s.must(s.Get(ctx, client.ObjectKey{Namespace: s.namespace, Name: observed.test.Name + "-master"}, &job), "read the master Job, which a --job-ttl of a few seconds would remove")
+	s.must(wait.PollUntilContextTimeout(ctx, 100*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
+		err := s.Get(ctx, client.ObjectKey{Namespace: s.namespace, Name: observed.test.Name + "-master"}, &job)
+		return job.Status.CompletionTime != nil, err
+	}), "wait until the master Job is complete; a --job-ttl of a few seconds would remove it")
 	s.expect(job.Status.CompletionTime.Equal(final.CompletionTime), "completionTime is the master Job's: "+job.Status.CompletionTime.String(), final.CompletionTime.String(), remedy)
 	result := final.TestResult
 	s.require(result != nil, "a testResult", describe(final), remedy)
