@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/background"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/metrics"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/status"
 )
@@ -51,13 +52,14 @@ type LocustTestReconciler struct {
 	Concurrency int
 
 	// Poller polls the Locust masters; nil disables polling.
-	Poller *Poller
+	Poller *background.Poller
+	// EventReader reads the Events of stuck objects; nil disables reading.
+	EventReader *background.EventReader
 	// Metrics are updated by each reconcile; the zero value discards updates.
 	Metrics metrics.Metrics
 
-	states      stateStore
-	eventReader *eventReader
-	backOff     *backOff
+	states  stateStore
+	backOff *backOff
 }
 
 // Reconcile brings one test's objects and status up to date.
@@ -74,22 +76,22 @@ func (r *LocustTestReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 	}
 	if !test.DeletionTimestamp.IsZero() {
 		plan := status.PlanDeleted(obs)
-		_, err := r.ensure(ctx, test, state, obs, &plan)
+		_, err := r.apply(ctx, test, state, obs, &plan)
 		return result, first(err, r.removeCleanupFinalizer(ctx, test))
 	}
 	plan := status.PlanFor(&test.Status, obs, r.Settings, r.Clock.Now())
-	r.eventReader.request(req.NamespacedName, plan.EventsFor)
-	changes, ensured := r.ensure(ctx, test, state, obs, &plan)
+	r.EventReader.Request(req.NamespacedName, plan.EventsFor)
+	changes, applied := r.apply(ctx, test, state, obs, &plan)
 	derived := status.Derive(test.Status, obs.After(changes), r.Settings, r.Clock.Now())
 	err = r.record(ctx, test, state, &derived)
 	r.poll(test, obs, &derived)
 	if err != nil {
-		return result, first(err, ensured)
+		return result, first(err, applied)
 	}
-	if ensured != nil {
+	if applied != nil {
 		// A failed write must delay neither polls nor status refreshes.
 		r.backOff.dueIn(req, derived.RequeueAfter)
-		return result, ensured
+		return result, applied
 	}
 	result.RequeueAfter = derived.RequeueAfter
 	return result, nil
@@ -104,6 +106,19 @@ func requeueIfStale(result ctrl.Result, err error) (ctrl.Result, error) {
 	return result, err
 }
 
+// poll starts a poll of the test's master if one is due, and otherwise requests a reconcile when one will be.
+func (r *LocustTestReconciler) poll(test *v2.LocustTest, obs *status.Observation, derived *status.Derivation) {
+	switch {
+	case r.Poller == nil:
+	case derived.Poll:
+		derived.RequeueIn(r.Poller.Request(test, obs, derived.PollIn))
+	case test.Status.IsTerminal():
+		r.Poller.Forget(client.ObjectKeyFromObject(test))
+	default:
+		r.Poller.Cancel(test)
+	}
+}
+
 // get returns the test, and its state. It returns nil if the test is deleted or being deleted without a foreign finalizer; its
 // objects are garbage-collected.
 func (r *LocustTestReconciler) get(ctx context.Context, req ctrl.Request) (*v2.LocustTest, *testState, error) {
@@ -113,14 +128,14 @@ func (r *LocustTestReconciler) get(ctx context.Context, req ctrl.Request) (*v2.L
 		if apierrors.IsNotFound(err) {
 			r.states.forget(req.NamespacedName)
 			r.Metrics.Tests.Forget(req.Namespace, req.Name)
-			r.eventReader.forget(req.NamespacedName)
-			r.Poller.forget(req.NamespacedName)
+			r.EventReader.Forget(req.NamespacedName)
+			r.Poller.Forget(req.NamespacedName)
 		}
 		return nil, nil, client.IgnoreNotFound(err)
 	}
 	if !test.DeletionTimestamp.IsZero() {
-		r.eventReader.forget(req.NamespacedName)
-		r.Poller.forget(req.NamespacedName)
+		r.EventReader.Forget(req.NamespacedName)
+		r.Poller.Forget(req.NamespacedName)
 		if !hasOtherFinalizer(test) {
 			return nil, nil, nil
 		}

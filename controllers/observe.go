@@ -293,3 +293,24 @@ func (r *LocustTestReconciler) driftedRun(ctx context.Context, state *testState,
 	state.run.drifted[job.UID] = run
 	return run, nil
 }
+
+// observeLocust adds the latest state of the test's master.
+func (r *LocustTestReconciler) observeLocust(test *v2.LocustTest, obs *status.Observation) {
+	if r.Poller == nil || obs.Run == nil {
+		return
+	}
+	if api := obs.Run.Locust.WebAPI; api.Unreachable != "" {
+		obs.Locust = &status.Locust{Unreachable: true, LastError: api.Unreachable}
+		return
+	}
+	known := r.Poller.Latest(test)
+	obs.Locust = &known
+}
+
+// observeEvents adds the latest Events of stuck objects.
+func (r *LocustTestReconciler) observeEvents(test *v2.LocustTest, obs *status.Observation) {
+	if r.EventReader != nil {
+		latest, known := r.EventReader.Latest(client.ObjectKeyFromObject(test))
+		obs.Events, obs.EventsAt, obs.EventsUnread = latest.Events, latest.At, !known
+	}
+}

@@ -36,16 +36,3 @@ const (
 	// old Service waits for minutes, until its connection times out.
 	dnsTTL = 6 * time.Second
 )
-
-// Reading Events.
-const (
-	// eventsInterval is the minimum interval between two reads of the Events in a namespace.
-	eventsInterval = 4 * time.Second
-	// eventsIdleFactor is the wait between two reads as a multiple of the duration of the last one. The API server has no index
-	// of Events: each request scans all Events of the namespace, which takes seconds for tens of thousands.
-	eventsIdleFactor = 5
-	// maxEventsInterval bounds that wait, so that stuck pods are reported eventually.
-	maxEventsInterval = 2 * time.Minute
-	// eventsTimeout bounds all requests for Events of one type.
-	eventsTimeout = time.Minute
-)

@@ -11,12 +11,14 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/utils/clock"
+	clocktesting "k8s.io/utils/clock/testing"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/background"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/locust"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/locust/report"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
 )
@@ -157,8 +159,8 @@ func TestEnd_DespiteOtherFailures(t *testing.T) {
 	}
 }
 
-// TestEnsureFails_PollsContinue: an object that cannot be changed delays neither polls nor refreshes.
-func TestEnsureFails_PollsContinue(t *testing.T) {
+// TestApplyFails_PollsContinue: an object that cannot be changed delays neither polls nor refreshes.
+func TestApplyFails_PollsContinue(t *testing.T) {
 	f := newFixture(t)
 	f.requireWrites("status")
 	f.requireWrites("test-master", "test-master", "test-worker", "status")
@@ -180,19 +182,28 @@ func TestEnsureFails_PollsContinue(t *testing.T) {
 	f.reconciler.Client = &refusingClient{Client: f.client, deletes: true}
 	f.reconciler.Settings.PollInterval = 5 * time.Second
 	response := &report.Report{State: report.StateRunning, Workers: 2, Exact: true, Stats: report.Stats{Requests: 1}}
-	f.reconciler.Poller = NewPoller(statsFunc(func() (*report.Report, error) { return response, nil }), 5*time.Second, 1, clock.RealClock{}, nil)
+	now := clocktesting.NewFakeClock(time.Now())
+	f.reconciler.Clock = now
+	f.reconciler.Poller = background.NewPoller(statsClient{response}, 5*time.Second, 1, now, nil)
 	f.reconciler.backOff = newBackOff()
 	request := ctrl.Request{NamespacedName: client.ObjectKeyFromObject(f.test)}
 	for range 5 {
 		_, _, err := f.reconcile()
 		require.ErrorContains(t, err, "orphan")
-		<-f.reconciler.Poller.tests
+		require.Eventually(t, func() bool { return f.reconciler.Poller.Latest(f.test).PolledAt.Equal(now.Now()) }, time.Minute, time.Millisecond)
 		_, _, err = f.reconcile()
 		require.ErrorContains(t, err, "orphan")
 		wait := f.reconciler.backOff.When(request)
 		assert.LessOrEqual(t, wait, 5500*time.Millisecond)
-		f.reconciler.Poller.of(f.test).known.PolledAt = time.Time{} // as if the interval had passed
+		now.Step(6 * time.Second)
 	}
 	require.Equal(t, v2.PhaseRunning, f.phase())
 	assert.EqualValues(t, 1, f.test.Status.TestResult.TotalRequests)
+}
+
+// statsClient is a master that always gives the same response.
+type statsClient struct{ response *report.Report }
+
+func (c statsClient) Stats(context.Context, locust.Target) (*report.Report, error) {
+	return c.response, nil
 }

@@ -77,12 +77,6 @@ func emptyV2Spec() *v2.LocustTestSpec {
 	return &v2.LocustTestSpec{Master: v2.MasterSpec{Autostart: new(true), Reporter: new(true)}, LoadGuarantee: v2.LoadGuaranteeBasic}
 }
 
-// The defaults of testFiles in the v2 schema.
-const (
-	defaultSrcMountPath = "/lotest/src"
-	defaultLibMountPath = "/opt/locust/lib"
-)
-
 func specFromV2(spec *v2.LocustTestSpec) LocustTestSpec {
 	v1 := LocustTestSpec{
 		MasterCommandSeed: spec.Master.Command,
@@ -167,7 +161,7 @@ func mergeTestFiles(before *v2.TestFilesConfig, configMap, libConfigMap string) 
 		if configMap == "" && libConfigMap == "" {
 			return nil
 		}
-		before = &v2.TestFilesConfig{SrcMountPath: defaultSrcMountPath, LibMountPath: defaultLibMountPath}
+		before = &v2.TestFilesConfig{SrcMountPath: v2.DefaultSrcMountPath, LibMountPath: v2.DefaultLibMountPath}
 	}
 	before.ConfigMapRef, before.LibConfigMapRef = configMap, libConfigMap
 	return before

@@ -185,7 +185,7 @@ func blank(spec *v2.LocustTestSpec, field string) {
 			} else {
 				files.LibConfigMapRef = ""
 			}
-			if *files == (v2.TestFilesConfig{}) || *files == (v2.TestFilesConfig{SrcMountPath: defaultSrcMountPath, LibMountPath: defaultLibMountPath}) {
+			if *files == (v2.TestFilesConfig{}) || *files == (v2.TestFilesConfig{SrcMountPath: v2.DefaultSrcMountPath, LibMountPath: v2.DefaultLibMountPath}) {
 				spec.TestFiles = nil
 			}
 		}
@@ -334,7 +334,7 @@ func BenchmarkConvert(b *testing.B) {
 	filler(5).NilChance(0).Fill(full)
 	ordinary := &v2.LocustTest{Spec: v2.LocustTestSpec{
 		Image: "locustio/locust:2.43.3", Master: v2.MasterSpec{Command: "--locustfile a.py", Autostart: new(true), Reporter: new(true)},
-		Worker: v2.WorkerSpec{Command: "--locustfile a.py", Replicas: 5}, TestFiles: &v2.TestFilesConfig{ConfigMapRef: "files", SrcMountPath: defaultSrcMountPath, LibMountPath: defaultLibMountPath},
+		Worker: v2.WorkerSpec{Command: "--locustfile a.py", Replicas: 5}, TestFiles: &v2.TestFilesConfig{ConfigMapRef: "files", SrcMountPath: v2.DefaultSrcMountPath, LibMountPath: v2.DefaultLibMountPath},
 		LoadGuarantee: v2.LoadGuaranteeBasic,
 	}}
 	for name, test := range map[string]*v2.LocustTest{"ordinary": ordinary, "full": full} {

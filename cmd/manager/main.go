@@ -26,6 +26,7 @@ import (
 	v1 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v1"
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/controllers"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/background"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/config"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/locust"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/metrics"
@@ -142,7 +143,7 @@ func addWebhooks(mgr ctrl.Manager, rotator *certs.Rotator) error {
 
 // newPoller returns a Poller that connects to the masters directly in a cluster, and through the API server elsewhere; nil if
 // polling is disabled.
-func newPoller(settings *config.Config, cluster *rest.Config, observed *metrics.Metrics, now clock.PassiveClock) (*controllers.Poller, error) {
+func newPoller(settings *config.Config, cluster *rest.Config, observed *metrics.Metrics, now clock.PassiveClock) (*background.Poller, error) {
 	if settings.PollInterval == 0 {
 		return nil, nil
 	}
@@ -158,7 +159,7 @@ func newPoller(settings *config.Config, cluster *rest.Config, observed *metrics.
 			return nil, fmt.Errorf("set up the proxy client for Locust: %w", err)
 		}
 	}
-	return controllers.NewPoller(locustClient, settings.PollInterval, settings.PollConcurrency, now, observed.Operator), nil
+	return background.NewPoller(locustClient, settings.PollInterval, settings.PollConcurrency, now, observed.Operator), nil
 }
 
 // authFilter returns a filter that serves the metrics to authorized clients only.

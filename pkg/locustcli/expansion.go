@@ -93,3 +93,13 @@ func (x *Expansion) eachPart(text string, add func(part string)) {
 		text = after
 	}
 }
+
+// Escape keeps the kubelet from changing arguments: the kubelet replaces $(NAME) by variables, and $$ by
+// $, in the arguments of every container (Kubernetes API reference, Container.args).
+func Escape(args []string) []string {
+	escaped := make([]string, len(args))
+	for i, arg := range args {
+		escaped[i] = strings.ReplaceAll(arg, "$", "$$")
+	}
+	return escaped
+}

@@ -204,3 +204,21 @@ func VariableFor(name string) string {
 	}
 	return ""
 }
+
+// OptionsFirst moves the names of user classes, preceded by "--", from a command and extraArgs to userClasses, so that the
+// operator's options can come before them.
+func OptionsFirst(words, extraArgs []string) (options, extraOptions, userClasses []string) {
+	options, names := splitUserClasses(words)
+	extraOptions, more := splitUserClasses(extraArgs)
+	if names = slices.Concat(names, more); len(names) > 0 {
+		userClasses = slices.Concat([]string{EndOfOptions}, names)
+	}
+	return options, extraOptions, userClasses
+}
+
+func splitUserClasses(args []string) (options, names []string) {
+	if i := slices.Index(args, EndOfOptions); i >= 0 {
+		return slices.Clip(args[:i]), args[i+1:]
+	}
+	return args, nil
+}

@@ -4,40 +4,39 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/locustcli"
 )
 
-// masterCommand is the command line of the master.
-type masterCommand struct {
-	args []string
-	// options are the user's own, by arguments and variables.
-	options locustcli.Options
-	// reporter is true if the reporter is loaded.
-	reporter bool
+// MasterCommand is the command line of the master.
+type MasterCommand struct {
+	Args []string
+	// Options are the user's own, by arguments and variables.
+	Options locustcli.Options
+	// Reporter is true if the reporter is loaded.
+	Reporter bool
 }
 
-// masterCommandFor returns the command line of the master, given a spec with its defaults; empty if the command cannot be split,
+// MasterCommandFor returns the command line of the master, given a spec with its defaults; empty if the command cannot be split,
 // which Validate reports.
 //
 // Locust takes the last of a repeated flag: the operator's flags win over the command, extraArgs win over the operator's.
-func masterCommandFor(spec *v2.LocustTestSpec) masterCommand {
+func MasterCommandFor(spec *v2.LocustTestSpec) MasterCommand {
 	words, err := locustcli.Split(spec.Master.Command)
 	if err != nil {
-		return masterCommand{}
+		return MasterCommand{}
 	}
-	args, extraArgs, userClasses := optionsFirst(words, escapeExpansions(spec.Master.ExtraArgs))
+	args, extraArgs, userClasses := locustcli.OptionsFirst(words, locustcli.Escape(spec.Master.ExtraArgs))
 	own := slices.Concat(args, extraArgs)
-	options := locustcli.Parse(own, knownVariables(spec, RoleMaster))
-	operators := operatorMasterArgs(spec, options)
+	options := locustcli.Parse(own, KnownVariables(spec, RoleMaster))
+	operators := OperatorMasterArgs(spec, options)
 	file, reporter := addReporterFile(spec, options, own)
-	return masterCommand{slices.Concat(own[:len(args)], operators, file, own[len(args):], userClasses), options, reporter}
+	return MasterCommand{slices.Concat(own[:len(args)], operators, file, own[len(args):], userClasses), options, reporter}
 }
 
-// knownVariables returns the variables of a role's container whose values are in the spec.
-func knownVariables(spec *v2.LocustTestSpec, role Role) []locustcli.Variable {
+// KnownVariables returns the variables of a role's container whose values are in the spec.
+func KnownVariables(spec *v2.LocustTestSpec, role Role) []locustcli.Variable {
 	var known []locustcli.Variable
 	for _, v := range envVars(spec, role) {
 		if v.ValueFrom == nil {
@@ -47,26 +46,8 @@ func knownVariables(spec *v2.LocustTestSpec, role Role) []locustcli.Variable {
 	return known
 }
 
-// optionsFirst moves the names of user classes, preceded by "--", from a command and extraArgs to userClasses, so that the
-// operator's options can come before them.
-func optionsFirst(words, extraArgs []string) (options, extraOptions, userClasses []string) {
-	options, names := splitUserClasses(words)
-	extraOptions, more := splitUserClasses(extraArgs)
-	if names = slices.Concat(names, more); len(names) > 0 {
-		userClasses = slices.Concat([]string{locustcli.EndOfOptions}, names)
-	}
-	return options, extraOptions, userClasses
-}
-
-func splitUserClasses(args []string) (options, names []string) {
-	if i := slices.Index(args, locustcli.EndOfOptions); i >= 0 {
-		return slices.Clip(args[:i]), args[i+1:]
-	}
-	return args, nil
-}
-
-// operatorMasterArgs returns the operator's arguments for the master, given the user's own options.
-func operatorMasterArgs(spec *v2.LocustTestSpec, own locustcli.Options) []string {
+// OperatorMasterArgs returns the operator's arguments for the master, given the user's own options.
+func OperatorMasterArgs(spec *v2.LocustTestSpec, own locustcli.Options) []string {
 	args := []string{
 		"--master",
 		fmt.Sprintf("--master-port=%d", PortMaster),
@@ -74,7 +55,7 @@ func operatorMasterArgs(spec *v2.LocustTestSpec, own locustcli.Options) []string
 	}
 	args = append(args, startAndStopArgs(spec, own)...)
 	args = append(args, "--enable-rebalancing", "--only-summary")
-	if openTelemetry(spec) != nil {
+	if OpenTelemetry(spec) != nil {
 		args = append(args, "--otel")
 	}
 	return args
@@ -107,7 +88,7 @@ func startAndStopArgs(spec *v2.LocustTestSpec, own locustcli.Options) []string {
 // workerArgs returns the arguments of every worker; none if the command cannot be split, which Validate reports.
 func workerArgs(test string, spec *v2.LocustTestSpec) []string {
 	args, extraArgs, userClasses := ownWorkerArgs(spec)
-	return slices.Concat(args, operatorWorkerArgs(test, spec), extraArgs, userClasses)
+	return slices.Concat(args, OperatorWorkerArgs(test, spec), extraArgs, userClasses)
 }
 
 func ownWorkerArgs(spec *v2.LocustTestSpec) (args, extraArgs, userClasses []string) {
@@ -115,33 +96,23 @@ func ownWorkerArgs(spec *v2.LocustTestSpec) (args, extraArgs, userClasses []stri
 	if err != nil {
 		return nil, nil, nil
 	}
-	return optionsFirst(words, escapeExpansions(spec.Worker.ExtraArgs))
+	return locustcli.OptionsFirst(words, locustcli.Escape(spec.Worker.ExtraArgs))
 }
 
-// workerOptions returns all settings of the workers, given a spec with its defaults.
-func workerOptions(spec *v2.LocustTestSpec) locustcli.Options {
+// WorkerOptions returns all settings of the workers, given a spec with its defaults.
+func WorkerOptions(spec *v2.LocustTestSpec) locustcli.Options {
 	args, extraArgs, _ := ownWorkerArgs(spec)
-	return locustcli.Parse(slices.Concat(args, extraArgs), knownVariables(spec, RoleWorker))
+	return locustcli.Parse(slices.Concat(args, extraArgs), KnownVariables(spec, RoleWorker))
 }
 
-func operatorWorkerArgs(test string, spec *v2.LocustTestSpec) []string {
+func OperatorWorkerArgs(test string, spec *v2.LocustTestSpec) []string {
 	args := []string{
 		"--worker",
 		"--master-host=" + MasterName(test),
 		fmt.Sprintf("--master-port=%d", PortMaster),
 	}
-	if openTelemetry(spec) != nil {
+	if OpenTelemetry(spec) != nil {
 		args = append(args, "--otel")
 	}
 	return args
-}
-
-// escapeExpansions keeps the kubelet from changing arguments: the kubelet replaces $(NAME) by variables, and $$ by
-// $, in the arguments of every container (Kubernetes API reference, Container.args).
-func escapeExpansions(args []string) []string {
-	escaped := make([]string, len(args))
-	for i, arg := range args {
-		escaped[i] = strings.ReplaceAll(arg, "$", "$$")
-	}
-	return escaped
 }

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
@@ -27,10 +26,6 @@ func TestUserClasses(t *testing.T) {
 	assert.Equal(t, []string{"--", "Visitor"}, args[len(args)-2:])
 	assert.Contains(t, args, "--worker")
 
-	// An option after -- is the name of a class, which the operator does not check.
-	test = makeTest(noReporter, func(s *v2.LocustTestSpec) { s.Master.Command = "-f t.py -- --master" })
-	assert.Empty(t, Validate(test))
-	assert.Empty(t, Warnings(test))
 	test = makeTest(noReporter, func(s *v2.LocustTestSpec) { s.Master.Command = "-f t.py --" })
 	assert.NotContains(t, container(masterOf(t, test)).Args, "--", "without names it is left out")
 
@@ -112,93 +107,10 @@ func TestProcesses(t *testing.T) {
 			test := makeTest(row.edit)
 			assert.Equal(t, row.want, WorkerProcesses(&test.Spec))
 			assert.Equal(t, 3*row.want, ExpectedWorkers(&test.Spec))
-			assert.Empty(t, Validate(test))
 			assert.True(t, slices.Contains(container(masterOf(t, test)).Args, "--expect-workers="+map[int32]string{1: "3", 2: "6", 3: "9", 4: "12", 5: "15", 6: "18"}[row.want]))
 		})
 	}
 	for _, bad := range []string{"-1", "65", "many"} {
-		errs := Validate(makeTest(func(s *v2.LocustTestSpec) { s.Worker.ExtraArgs = []string{"--processes=" + bad} }))
-		require.Len(t, errs, 1, bad)
-		assert.Equal(t, "spec.worker.command", errs[0].Field)
-		assert.Contains(t, errs[0].Detail, "give a number")
 		assert.EqualValues(t, 1, WorkerProcesses(&makeTest(func(s *v2.LocustTestSpec) { s.Worker.ExtraArgs = []string{"--processes=" + bad} }).Spec))
-	}
-}
-
-// TestWarnings_Command: commands that Locust does not interpret as the user intended.
-func TestWarnings_Command(t *testing.T) {
-	master := func(command string) edit { return func(s *v2.LocustTestSpec) { s.Master.Command = command } }
-	worker := func(command string) edit { return func(s *v2.LocustTestSpec) { s.Worker.Command = command } }
-	for name, row := range map[string]struct {
-		edit edit
-		want string
-	}{
-		"the word":         {master("locust -f t.py"), `spec.master.command: begins with "locust", but the image's entrypoint is locust already; remove the word`},
-		"with a path":      {worker("/usr/local/bin/locust -f t.py"), `spec.worker.command: begins with "/usr/local/bin/locust"`},
-		"python":           {worker("python3.12 -m locust -f t.py"), `spec.worker.command: begins with "python3.12"`},
-		"shell":            {master("sh -c 'locust -f t.py'"), `spec.master.command: begins with "sh"`},
-		"a user class":     {master("Visitor -f t.py"), ""},
-		"rest of a time":   {master("-f t.py --run-time 6s30"), `spec.master.command: --run-time "6s30" is not a valid time`},
-		"text in a time":   {master("-f t.py -t '6s and more'"), `--run-time "6s and more"`},
-		"time by variable": {variables(corev1.EnvVar{Name: "LOCUST_RUN_TIME", Value: "1d"}), `--run-time "1d"`},
-		"no limit":         {master("-f t.py -t 0"), ""},
-		"unknown variable": {master("-f t.py -t $(TIME)"), ""},
-	} {
-		t.Run(name, func(t *testing.T) { requireWarning(t, row.want, noReporter, row.edit) })
-	}
-}
-
-func requireWarning(t *testing.T, want string, edits ...edit) {
-	t.Helper()
-	warnings := Warnings(makeTest(edits...))
-	if want == "" {
-		assert.Empty(t, warnings)
-		return
-	}
-	require.Len(t, warnings, 1, "%q", warnings)
-	assert.Contains(t, warnings[0], want)
-	assert.Contains(t, warnings[0], "; ", "a warning has a remedy")
-}
-
-// TestWarnings_Folder: a folder with the files of a ConfigMap, from any kind of volume.
-func TestWarnings_Folder(t *testing.T) {
-	volume := func(source corev1.VolumeSource, subPath string) edit {
-		return func(s *v2.LocustTestSpec) {
-			s.Master.Command = "-f /tests"
-			s.Volumes = []corev1.Volume{{Name: "v", VolumeSource: source}}
-			s.VolumeMounts = []v2.TargetedVolumeMount{{VolumeMount: corev1.VolumeMount{Name: "v", MountPath: "/tests", SubPath: subPath}}}
-		}
-	}
-	configMap := corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{}}
-	const twice = `spec.master.command: --locustfile "/tests" is a folder in which Locust finds each file of /tests twice, because of the kubelet's symbolic links; name the files instead`
-	for name, row := range map[string]struct {
-		edit edit
-		want string
-	}{
-		"test files": {func(s *v2.LocustTestSpec) {
-			s.TestFiles = &v2.TestFilesConfig{ConfigMapRef: "c"}
-			s.Master.Command = "-f /lotest/src/"
-		}, `--locustfile "/lotest/src/" is a folder in which Locust finds each file of /lotest/src twice`},
-		"above": {func(s *v2.LocustTestSpec) {
-			s.TestFiles = &v2.TestFilesConfig{ConfigMapRef: "c"}
-			s.Master.Command = "-f /lotest"
-		}, "each file of /lotest/src twice"},
-		"worker": {func(s *v2.LocustTestSpec) {
-			s.TestFiles = &v2.TestFilesConfig{ConfigMapRef: "c"}
-			s.Worker.Command = "-f t.py,/lotest/src"
-		}, "spec.worker.command: --locustfile"},
-		"a file": {func(s *v2.LocustTestSpec) {
-			s.TestFiles = &v2.TestFilesConfig{ConfigMapRef: "c"}
-			s.Master.Command = "-f /lotest/src/t.py"
-		}, ""},
-		"ConfigMap":    {volume(configMap, ""), twice},
-		"one file":     {volume(configMap, "t.py"), ""},
-		"Secret":       {volume(corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{}}, ""), twice},
-		"projected":    {volume(corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{}}, ""), twice},
-		"own files":    {volume(corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}, ""), ""},
-		"elsewhere":    {func(s *v2.LocustTestSpec) { volume(configMap, "")(s); s.Master.Command = "-f /other" }, ""},
-		"in the image": {func(s *v2.LocustTestSpec) { s.Master.Command = "-f /home/locust" }, ""},
-	} {
-		t.Run(name, func(t *testing.T) { requireWarning(t, row.want, noReporter, row.edit) })
 	}
 }

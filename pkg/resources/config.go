@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/locustcli"
 )
@@ -46,19 +48,19 @@ type WebAPI struct {
 
 // ConfigFor parses the arguments and variables of a spec.
 func ConfigFor(spec *v2.LocustTestSpec) LocustConfig {
-	full := withDefaults(spec)
-	master := masterCommandFor(full)
+	full := WithDefaults(spec)
+	master := MasterCommandFor(full)
 	config := LocustConfig{
-		Load:            Load{RunTime: runTime(full, master.options)},
-		WebAPI:          webAPI(master.options),
+		Load:            Load{RunTime: runTime(full, master.Options)},
+		WebAPI:          webAPI(master.Options),
 		ExitCodeOnError: 1,
-		Reporter:        master.reporter,
+		Reporter:        master.Reporter,
 		WorkerProcesses: WorkerProcesses(full),
 	}
-	if users, ok := number(master.options, locustcli.OptUsers); ok && users >= 0 {
+	if users, ok := number(master.Options, locustcli.OptUsers); ok && users >= 0 {
 		config.Load.Users = &users
 	}
-	if code, ok := number(master.options, locustcli.OptExitCode); ok {
+	if code, ok := number(master.Options, locustcli.OptExitCode); ok {
 		config.ExitCodeOnError = code
 	}
 	return config
@@ -100,7 +102,7 @@ func webUnreachable(opts locustcli.Options) string {
 	case opts.IsHeadless():
 		return "Locust runs with --headless, which has no web API"
 	case host == "localhost" || host == "::1" || strings.HasPrefix(host, "127."):
-		return fmt.Sprintf("--web-host %s makes the web API unreachable from outside the pod", excerpt(host))
+		return fmt.Sprintf("--web-host %s makes the web API unreachable from outside the pod", Excerpt(host))
 	case opts.IsOn(locustcli.OptWebLogin):
 		return "with --web-login the web API requires a login"
 	case opts.IsGiven(locustcli.OptWebAuth):
@@ -109,8 +111,8 @@ func webUnreachable(opts locustcli.Options) string {
 	return ""
 }
 
-// maxProcesses bounds --processes of one worker pod.
-const maxProcesses = 64
+// MaxProcesses bounds --processes of one worker pod.
+const MaxProcesses = 64
 
 // ExpectedWorkers returns the number of workers that the master waits for: worker pods times processes per pod.
 func ExpectedWorkers(spec *v2.LocustTestSpec) int32 {
@@ -122,8 +124,8 @@ func WorkerProcesses(spec *v2.LocustTestSpec) int32 {
 	if !mayHaveProcesses(spec) {
 		return 1
 	}
-	processes, ok := number(workerOptions(withDefaults(spec)), locustcli.OptProcesses)
-	if !ok || processes < 1 || processes > maxProcesses {
+	processes, ok := number(WorkerOptions(WithDefaults(spec)), locustcli.OptProcesses)
+	if !ok || processes < 1 || processes > MaxProcesses {
 		return 1
 	}
 	return processes
@@ -135,3 +137,6 @@ func mayHaveProcesses(spec *v2.LocustTestSpec) bool {
 	return mentions(spec.Worker.Command) || slices.ContainsFunc(spec.Worker.ExtraArgs, mentions) ||
 		slices.ContainsFunc(allEnvVars(spec), isProcessesVariable)
 }
+
+// isProcessesVariable reports whether a variable is LOCUST_PROCESSES.
+func isProcessesVariable(v corev1.EnvVar) bool { return v.Name == envProcesses }

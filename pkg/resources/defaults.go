@@ -1,30 +1,17 @@
 package resources
 
 import (
-	"time"
-
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 )
 
-// DefaultAbortGrace is the schema's default of abortGracePeriod.
-const DefaultAbortGrace = 30 * time.Second
-
-const (
-	defaultSrcMountPath    = "/lotest/src"
-	defaultLibMountPath    = "/opt/locust/lib"
-	defaultAutoquitSeconds = int32(60)
-
-	protocolGRPC = "grpc"
-	protocolHTTP = "http/protobuf"
-)
-
-// withDefaults returns a deep copy of the spec with the schema's defaults. The API server sets them too,
+// WithDefaults returns a deep copy of the spec with the schema's defaults. The API server sets them too,
 // but not in objects that were converted, restored from a run, or built by hand.
 // Everything is built from such a copy, so the objects share no memory with the test.
-func withDefaults(in *v2.LocustTestSpec) *v2.LocustTestSpec {
+func WithDefaults(in *v2.LocustTestSpec) *v2.LocustTestSpec {
 	spec := in.DeepCopy()
 	setDefault(&spec.ImagePullPolicy, corev1.PullIfNotPresent)
 	setDefault(&spec.LoadGuarantee, v2.LoadGuaranteeBasic)
@@ -35,11 +22,11 @@ func withDefaults(in *v2.LocustTestSpec) *v2.LocustTestSpec {
 		spec.Master.Autoquit = &v2.AutoquitConfig{}
 	}
 	setPointer(&spec.Master.Autoquit.Enabled, true)
-	setPointer(&spec.Master.Autoquit.Timeout, defaultAutoquitSeconds)
+	setPointer(&spec.Master.Autoquit.Timeout, v2.DefaultAutoquitSeconds)
 
 	if files := spec.TestFiles; files != nil {
-		setDefault(&files.SrcMountPath, defaultSrcMountPath)
-		setDefault(&files.LibMountPath, defaultLibMountPath)
+		setDefault(&files.SrcMountPath, v2.DefaultSrcMountPath)
+		setDefault(&files.LibMountPath, v2.DefaultLibMountPath)
 	}
 	if env := spec.Env; env != nil {
 		for i := range env.SecretMounts {
@@ -50,10 +37,10 @@ func withDefaults(in *v2.LocustTestSpec) *v2.LocustTestSpec {
 		setDefault(&spec.VolumeMounts[i].Target, v2.MountTargetBoth)
 	}
 	if criteria := spec.SuccessCriteria; criteria != nil {
-		setPointer(&criteria.AbortGracePeriod, metav1.Duration{Duration: DefaultAbortGrace})
+		setPointer(&criteria.AbortGracePeriod, metav1.Duration{Duration: v2.DefaultAbortGracePeriod})
 	}
 	if spec.Observability != nil && spec.Observability.OpenTelemetry != nil {
-		setDefault(&spec.Observability.OpenTelemetry.Protocol, protocolGRPC)
+		setDefault(&spec.Observability.OpenTelemetry.Protocol, v2.DefaultOpenTelemetryProtocol)
 	}
 	return spec
 }
@@ -71,10 +58,15 @@ func setPointer[T any](field **T, value T) {
 	}
 }
 
-// openTelemetry returns the test's OpenTelemetry configuration; nil unless it is enabled.
-func openTelemetry(spec *v2.LocustTestSpec) *v2.OpenTelemetryConfig {
+// OpenTelemetry returns the test's OpenTelemetry configuration; nil unless it is enabled.
+func OpenTelemetry(spec *v2.LocustTestSpec) *v2.OpenTelemetryConfig {
 	if spec.Observability == nil || spec.Observability.OpenTelemetry == nil || !spec.Observability.OpenTelemetry.Enabled {
 		return nil
 	}
 	return spec.Observability.OpenTelemetry
+}
+
+// SameSpec reports whether two specs are equal once their defaults are set.
+func SameSpec(a, b *v2.LocustTestSpec) bool {
+	return equality.Semantic.DeepEqual(WithDefaults(a), WithDefaults(b))
 }

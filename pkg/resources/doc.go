@@ -5,10 +5,8 @@
 // the test passed in is never modified. Names, labels and ports are an interoperability contract;
 // dashboards, scripts and network policies rely on them.
 //
-// The files, in the order of use: names and labels define the identity of the objects, run records the
-// spec that a run was started from, defaults sets unset fields, args, env, volumes and security build
-// the container, pod and job assemble the Jobs, validate finds errors and their remedies.
-//
-// Other packages need the configuration that Locust will end up with: config reads it from the arguments and variables. The
-// reporter is a second locustfile for the master, which writes the result to the termination message.
+// The files, in the order of use: names and labels define the identity of the objects, run records the spec that a run was
+// started from, defaults sets unset fields, args, env, volumes and security build the container, pod and job assemble the
+// Jobs. config is what the operator reads from Locust's arguments and variables. The reporter is a second locustfile for
+// the master, which writes the result to the termination message. pkg/validation says what cannot run.
 package resources

@@ -11,14 +11,14 @@ import (
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 )
 
-const envPythonPath = "PYTHONPATH"
+const EnvPythonPath = "PYTHONPATH"
 
 // Variables of the OpenTelemetry SDK,
 // https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/.
 const (
-	envOTelEndpoint = "OTEL_EXPORTER_OTLP_ENDPOINT"
-	envOTelProtocol = "OTEL_EXPORTER_OTLP_PROTOCOL"
-	envOTelInsecure = "OTEL_EXPORTER_OTLP_INSECURE"
+	EnvOTelEndpoint = "OTEL_EXPORTER_OTLP_ENDPOINT"
+	EnvOTelProtocol = "OTEL_EXPORTER_OTLP_PROTOCOL"
+	EnvOTelInsecure = "OTEL_EXPORTER_OTLP_INSECURE"
 	envOTelTraces   = "OTEL_TRACES_EXPORTER"
 	envOTelMetrics  = "OTEL_METRICS_EXPORTER"
 )
@@ -86,10 +86,10 @@ func allEnvVars(spec *v2.LocustTestSpec) []corev1.EnvVar {
 	}
 
 	lib := spec.TestFiles.LibMountPath
-	i := slices.IndexFunc(vars, func(v corev1.EnvVar) bool { return v.Name == envPythonPath })
+	i := slices.IndexFunc(vars, func(v corev1.EnvVar) bool { return v.Name == EnvPythonPath })
 	switch {
 	case i < 0:
-		vars = slices.Insert(vars, extra, corev1.EnvVar{Name: envPythonPath, Value: lib})
+		vars = slices.Insert(vars, extra, corev1.EnvVar{Name: EnvPythonPath, Value: lib})
 	case vars[i].ValueFrom == nil: // validateEnv rejects other sources
 		// The libraries come after the user's own PYTHONPATH.
 		vars[i].Value = appendPath(vars[i].Value, lib)
@@ -111,15 +111,15 @@ func appendPath(list, dir string) string {
 // extraEnvVars and the user's variables override the operator's choice. The service name is left
 // to the user as well: Locust's own default is "locust".
 func openTelemetryVars(spec *v2.LocustTestSpec, own []corev1.EnvVar) []corev1.EnvVar {
-	otel := openTelemetry(spec)
+	otel := OpenTelemetry(spec)
 	if otel == nil {
 		return nil
 	}
 
 	vars := []corev1.EnvVar{
-		{Name: envOTelEndpoint, Value: otel.Endpoint},
-		{Name: envOTelProtocol, Value: otel.Protocol},
-		{Name: envOTelInsecure, Value: strconv.FormatBool(otel.Insecure)},
+		{Name: EnvOTelEndpoint, Value: otel.Endpoint},
+		{Name: EnvOTelProtocol, Value: otel.Protocol},
+		{Name: EnvOTelInsecure, Value: strconv.FormatBool(otel.Insecure)},
 	}
 	for _, name := range []string{envOTelTraces, envOTelMetrics} {
 		_, isExtra := otel.ExtraEnvVars[name]

@@ -4,11 +4,10 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/locustcli"
 )
 
 func variables(vars ...corev1.EnvVar) edit {
@@ -81,19 +80,12 @@ func TestEnvFrom(t *testing.T) {
 		asJSON(t, container(workerOf(t, test)).EnvFrom))
 }
 
-func TestValidate_VariablesThatCollideWithTheOperator(t *testing.T) {
-	test := &v2.LocustTest{}
-	test.Spec.TestFiles = &v2.TestFilesConfig{LibConfigMapRef: "lib"}
-	test.Spec.Env = &v2.EnvConfig{Variables: []corev1.EnvVar{
-		{Name: "PYTHONPATH", ValueFrom: &corev1.EnvVarSource{}},
-		{Name: "LOCUST_MODE_WORKER", Value: "true"},
-	}}
-	errs := validateEnv(&test.Spec, field.NewPath("spec")).ToAggregate()
-	require.Error(t, errs)
-	assert.ErrorContains(t, errs, "spec.env.variables[0].name: Invalid value: \"PYTHONPATH\": has a source")
-	assert.ErrorContains(t, errs, "spec.env.variables[1].name: Invalid value: \"LOCUST_MODE_WORKER\": sets the role of Locust")
+func TestExtraArgs_AreExact(t *testing.T) {
+	assert.Equal(t, []string{"--password=a$$$$b", "$$(HOME)", "plain"}, locustcli.Escape([]string{"--password=a$$b", "$(HOME)", "plain"}))
 }
 
-func TestExtraArgs_AreExact(t *testing.T) {
-	assert.Equal(t, []string{"--password=a$$$$b", "$$(HOME)", "plain"}, escapeExpansions([]string{"--password=a$$b", "$(HOME)", "plain"}))
+// TestKnownVariables: the value of a variable with a source is not known.
+func TestKnownVariables(t *testing.T) {
+	test := makeTest(variables(corev1.EnvVar{Name: "LOCUST_LOCUSTFILE", ValueFrom: &corev1.EnvVarSource{}}, corev1.EnvVar{Name: "A", Value: "a"}))
+	assert.Equal(t, []locustcli.Variable{{Name: "A", Value: "a"}}, KnownVariables(&test.Spec, RoleMaster))
 }

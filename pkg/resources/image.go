@@ -1,31 +1,17 @@
 package resources
 
 import (
-	"fmt"
 	"regexp"
 	"strconv"
 	"strings"
-
-	"k8s.io/apimachinery/pkg/util/validation/field"
-
-	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 )
 
-// splitImage returns an image's repository, tag and digest. Tag and digest are empty if they are not given.
-func splitImage(image string) (repository, tag, digest string) {
+// SplitImage returns an image's repository, tag and digest. Tag and digest are empty if they are not given.
+func SplitImage(image string) (repository, tag, digest string) {
 	image, digest, _ = strings.Cut(image, "@")
 	slash := strings.LastIndex(image, "/") // a colon before it belongs to a port
 	name, tag, _ := strings.Cut(image[slash+1:], ":")
 	return image[:slash+1] + name, tag, digest
-}
-
-func warnImage(spec *v2.LocustTestSpec, root *field.Path) []string {
-	_, tag, digest := splitImage(spec.Image)
-	if digest != "" || tag != "" && tag != "latest" {
-		return nil
-	}
-	return []string{fmt.Sprintf("%s: %q has the tag latest or none, so the next run may use another version of Locust; specify a version, for example locustio/locust:2.43.3",
-		root.Child("image"), excerpt(spec.Image))}
 }
 
 // locustImage matches the repository of Locust's own image: locustio/locust in any registry or mirror, or locust alone.
@@ -43,7 +29,7 @@ func olderThan(image string, major, minor int) bool {
 
 // release returns the release of Locust that the image's tag names; known is false if it names none.
 func release(image string) (major, minor int, known bool) {
-	repository, tag, _ := splitImage(image)
+	repository, tag, _ := SplitImage(image)
 	parts := releaseTag.FindStringSubmatch(tag)
 	if !locustImage.MatchString(repository) || parts == nil {
 		return 0, 0, false

@@ -4,7 +4,13 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 )
+
+func image(name string) edit {
+	return func(s *v2.LocustTestSpec) { s.Image = name }
+}
 
 func TestOlderThan(t *testing.T) {
 	for tag, want := range map[string]bool{

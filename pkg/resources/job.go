@@ -14,7 +14,7 @@ import (
 const minWorkerBackoff = int32(6)
 
 // BuildMasterJob returns the Job of the master: one pod, never retried, because a second master would be a
-// second load test. It returns Validate's errors for an invalid test.
+// second load test. The test must be valid (pkg/validation).
 //
 // Neither Job has a ttlSecondsAfterFinished: the operator sets it once the outcome is recorded, so that
 // the Job still exists if the operator was down at the end of the test.
@@ -33,7 +33,7 @@ func BuildMasterJob(test *v2.LocustTest) (*batchv1.Job, error) {
 	return job, nil
 }
 
-// BuildWorkerJob returns the Job of the workers. It returns Validate's errors for an invalid test.
+// BuildWorkerJob returns the Job of the workers. The test must be valid (pkg/validation).
 func BuildWorkerJob(test *v2.LocustTest) (*batchv1.Job, error) {
 	job, err := newJob(test, RoleWorker)
 	if err != nil {
@@ -63,9 +63,6 @@ func BuildWorkerJob(test *v2.LocustTest) (*batchv1.Job, error) {
 }
 
 func newJob(test *v2.LocustTest, role Role) (*batchv1.Job, error) {
-	if err := Validate(test).ToAggregate(); err != nil {
-		return nil, fmt.Errorf("locust test %s/%s: %w", test.Namespace, test.Name, err)
-	}
 	annotations, err := runAnnotations(test)
 	if err != nil {
 		return nil, fmt.Errorf("locust test %s/%s: %w", test.Namespace, test.Name, err)
@@ -73,6 +70,6 @@ func newJob(test *v2.LocustTest, role Role) (*batchv1.Job, error) {
 
 	job := &batchv1.Job{ObjectMeta: objectMeta(test, role)}
 	job.Annotations = annotations
-	job.Spec.Template = podTemplate(test, withDefaults(&test.Spec), role)
+	job.Spec.Template = podTemplate(test, WithDefaults(&test.Spec), role)
 	return job, nil
 }

@@ -35,13 +35,13 @@ const (
 	labelK8sManager = "app.kubernetes.io/managed-by"
 )
 
-// identityLabels are the label keys by which the operator selects its own objects. Users may not change them;
+// IdentityLabels are the label keys by which the operator selects its own objects. Users may not change them;
 // the other labels of labelsOf are informational, and users may override them.
-var identityLabels = []string{
+var IdentityLabels = []string{
 	LabelTestName, LabelPodName, LabelManagedBy, LabelTestUID, LabelComponent, labelK8sManager,
 }
 
-func labelsFor(test *v2.LocustTest, role Role) map[string]string {
+func LabelsFor(test *v2.LocustTest, role Role) map[string]string {
 	return map[string]string{
 		LabelTestName:  test.Name,
 		LabelPodName:   objectName(test.Name, role),
@@ -57,11 +57,11 @@ func labelsFor(test *v2.LocustTest, role Role) map[string]string {
 	}
 }
 
-// podLabels returns the operator's labels, overridden by the user's except for identityLabels.
+// podLabels returns the operator's labels, overridden by the user's except for IdentityLabels.
 func podLabels(test *v2.LocustTest, role Role, own map[string]string) map[string]string {
-	labels := labelsFor(test, role)
+	labels := LabelsFor(test, role)
 	for key, value := range own {
-		if !slices.Contains(identityLabels, key) {
+		if !slices.Contains(IdentityLabels, key) {
 			labels[key] = value
 		}
 	}
@@ -72,7 +72,7 @@ func objectMeta(test *v2.LocustTest, role Role) metav1.ObjectMeta {
 	return metav1.ObjectMeta{
 		Name:      objectName(test.Name, role),
 		Namespace: test.Namespace,
-		Labels:    labelsFor(test, role),
+		Labels:    LabelsFor(test, role),
 		OwnerReferences: []metav1.OwnerReference{
 			*metav1.NewControllerRef(test, v2.GroupVersion.WithKind("LocustTest")),
 		},

@@ -129,12 +129,3 @@ func TestPods(t *testing.T) {
 		assert.Nil(t, pod.TerminationGracePeriodSeconds, "30 s, the default")
 	}
 }
-
-func TestBuildJobs_RefuseWhatCannotRun(t *testing.T) {
-	test := makeTest(func(s *v2.LocustTestSpec) { s.Master.Command = "'" })
-	for _, build := range []func(*v2.LocustTest) (*batchv1.Job, error){BuildMasterJob, BuildWorkerJob} {
-		job, err := build(test)
-		assert.Nil(t, job)
-		assert.ErrorContains(t, err, "locust test perf/shop.load: spec.master.command")
-	}
-}

@@ -18,8 +18,8 @@ type roleSpec struct {
 // roleSpecFor takes a spec with its defaults.
 func roleSpecFor(test string, spec *v2.LocustTestSpec, role Role) roleSpec {
 	if role == RoleMaster {
-		m, command := &spec.Master, masterCommandFor(spec)
-		return roleSpec{command.args, command.reporter, m.Resources, m.Labels, m.Annotations}
+		m, command := &spec.Master, MasterCommandFor(spec)
+		return roleSpec{command.Args, command.Reporter, m.Resources, m.Labels, m.Annotations}
 	}
 	w := &spec.Worker
 	return roleSpec{workerArgs(test, spec), false, w.Resources, w.Labels, w.Annotations}
@@ -28,7 +28,7 @@ func roleSpecFor(test string, spec *v2.LocustTestSpec, role Role) roleSpec {
 // podTemplate builds the pods of a role from a spec with its defaults.
 func podTemplate(test *v2.LocustTest, spec *v2.LocustTestSpec, role Role) corev1.PodTemplateSpec {
 	own := roleSpecFor(test.Name, spec, role)
-	volumes, mounts := volumesAndMounts(spec, role)
+	volumes, mounts := VolumesAndMounts(spec, role)
 	podSecurity, containerSecurity := securityContexts(spec)
 
 	container := corev1.Container{

@@ -2,6 +2,7 @@ package resources
 
 import (
 	_ "embed"
+	"maps"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -15,10 +16,10 @@ import (
 const AnnotationReporter = "locust.io/reporter"
 
 const (
-	reporterDir = "/locust.io"
+	ReporterDir = "/locust.io"
 	// reporterFile is not a Python identifier: a module "reporter" could conflict with one of the user's.
 	reporterFile = "locust-reporter.py"
-	reporterPath = reporterDir + "/" + reporterFile
+	reporterPath = ReporterDir + "/" + reporterFile
 )
 
 //go:embed reporter.py
@@ -29,7 +30,7 @@ var reporterSource string
 //
 // The reporter comes first because Locust 2.12 uses the load shape of the last file (main.py, shape_class).
 func addReporterFile(spec *v2.LocustTestSpec, opts locustcli.Options, own []string) (additional []string, loaded bool) {
-	if !*spec.Master.Reporter || tooOldForReporter(spec) || !loadsBesideOthers(opts.Value(locustcli.OptLocustfile)) {
+	if !*spec.Master.Reporter || TooOldForReporter(spec) || !loadsBesideOthers(opts.Value(locustcli.OptLocustfile)) {
 		return nil, false
 	}
 	arg, ok := opts.LastArgument(locustcli.OptLocustfile)
@@ -45,9 +46,9 @@ func addReporterFile(spec *v2.LocustTestSpec, opts locustcli.Options, own []stri
 	return nil, true
 }
 
-// tooOldForReporter reports whether the image's Locust accepts only one locustfile. A test in v1 has no field to turn the
+// TooOldForReporter reports whether the image's Locust accepts only one locustfile. A test in v1 has no field to turn the
 // reporter off.
-func tooOldForReporter(spec *v2.LocustTestSpec) bool { return olderThan(spec.Image, 2, 11) }
+func TooOldForReporter(spec *v2.LocustTestSpec) bool { return olderThan(spec.Image, 2, 11) }
 
 // loadsBesideOthers reports whether Locust loads the same from a locustfile option with another file before it. It accepts
 // several files since 2.11. Some versions accept folders, packages, modules and URLs only alone, and until 2.22 also a
@@ -80,6 +81,17 @@ func addReporter(pod *corev1.PodTemplateSpec) {
 	})
 	master := &pod.Spec.Containers[0]
 	master.VolumeMounts = append(master.VolumeMounts, corev1.VolumeMount{
-		Name: volumeReporter, MountPath: reporterDir, ReadOnly: true,
+		Name: volumeReporter, MountPath: ReporterDir, ReadOnly: true,
 	})
+}
+
+// MasterAnnotations returns all annotations of the master's pod, because their total size is limited.
+func MasterAnnotations(spec *v2.LocustTestSpec) map[string]string {
+	if !MasterCommandFor(spec).Reporter {
+		return spec.Master.Annotations
+	}
+	all := map[string]string{}
+	maps.Copy(all, spec.Master.Annotations)
+	all[AnnotationReporter] = reporterSource
+	return all
 }

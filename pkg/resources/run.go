@@ -72,7 +72,7 @@ func (r *Run) InSync(test *v2.LocustTest) bool {
 	if r == nil || r.Generation == test.Generation {
 		return true
 	}
-	return equality.Semantic.DeepEqual(withDefaults(&r.Spec), withDefaults(&test.Spec))
+	return equality.Semantic.DeepEqual(WithDefaults(&r.Spec), WithDefaults(&test.Spec))
 }
 
 // runAnnotations returns the annotations that record the test's current spec as the spec of the run.

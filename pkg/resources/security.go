@@ -69,7 +69,7 @@ func ChosenUser(spec *v2.LocustTestSpec) (user int64, chosen bool) {
 	if spec.Security != nil && spec.Security.PodSecurityContext != nil {
 		given = spec.Security.PodSecurityContext
 	}
-	pod, _ := securityContexts(withDefaults(spec))
+	pod, _ := securityContexts(WithDefaults(spec))
 	if given.RunAsUser != nil || pod.RunAsUser == nil {
 		return 0, false
 	}

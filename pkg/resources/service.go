@@ -20,7 +20,7 @@ func masterPorts(spec *v2.LocustTestSpec) []masterPort {
 	return []masterPort{
 		{"master", PortMaster, PortMaster},
 		{"master-bind", PortMasterBind, PortMasterBind},
-		{"web", PortWeb, webAPI(masterCommandFor(spec).options).Port},
+		{"web", PortWeb, webAPI(MasterCommandFor(spec).Options).Port},
 	}
 }
 
@@ -50,7 +50,7 @@ func BuildService(test *v2.LocustTest) *corev1.Service {
 			},
 		},
 	}
-	for _, p := range masterPorts(withDefaults(&test.Spec)) {
+	for _, p := range masterPorts(WithDefaults(&test.Spec)) {
 		service.Spec.Ports = append(service.Spec.Ports, corev1.ServicePort{
 			Name:       p.name,
 			Port:       p.service,

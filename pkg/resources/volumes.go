@@ -14,15 +14,15 @@ const (
 	volumeSrc          = "locust-src"
 	volumeLib          = "locust-lib"
 	volumeReporter     = "locust-reporter"
-	volumeSecretPrefix = "locust-secret-"
+	VolumeSecretPrefix = "locust-secret-"
 )
 
-var ownVolumes = []string{volumeSrc, volumeLib, volumeReporter}
+var OwnVolumes = []string{volumeSrc, volumeLib, volumeReporter}
 
-// volumesAndMounts returns the volumes of a role's pod and their mounts: test files, libraries, secrets, and
+// VolumesAndMounts returns the volumes of a role's pod and their mounts: test files, libraries, secrets, and
 // the user's volumes that the role mounts. A volume that only the other role mounts is left out: a
 // ReadWriteOnce claim of the master would block every worker on another node.
-func volumesAndMounts(spec *v2.LocustTestSpec, role Role) ([]corev1.Volume, []corev1.VolumeMount) {
+func VolumesAndMounts(spec *v2.LocustTestSpec, role Role) ([]corev1.Volume, []corev1.VolumeMount) {
 	var volumes []corev1.Volume
 	var mounts []corev1.VolumeMount
 	add := func(name, path string, readOnly bool) {
@@ -74,7 +74,7 @@ func mountedBy(target v2.MountTarget, role Role) bool {
 
 // secretVolumeName numbers the volumes: a Secret's name may be longer than a volume's name.
 func secretVolumeName(i int) string {
-	return volumeSecretPrefix + strconv.Itoa(i)
+	return VolumeSecretPrefix + strconv.Itoa(i)
 }
 
 func configMapVolume(name, configMap string) corev1.Volume {

@@ -65,25 +65,6 @@ func TestInitializeStatus(t *testing.T) {
 	}
 }
 
-func TestTable_CoversEveryReasonOnce(t *testing.T) {
-	seen := map[string]bool{}
-	for _, row := range Table {
-		key := row.Type + string(row.Status) + row.Reason
-		assert.False(t, seen[key], "%s is there twice", key)
-		seen[key] = true
-		assert.NotEmpty(t, row.When, key)
-		assert.NotEmpty(t, row.Do, key)
-	}
-	for _, reason := range severity {
-		assert.True(t, Known(metav1.Condition{Type: v2.ConditionTypePodsHealthy, Status: metav1.ConditionFalse, Reason: reason}), reason)
-	}
-	for _, reasons := range []map[string]string{waitingReasons, eventReasons} {
-		for kind, reason := range reasons {
-			assert.Contains(t, severity, reason, "the problem of %s has no severity", kind)
-		}
-	}
-}
-
 func TestSpecDrifted(t *testing.T) {
 	s := running(t)
 	s.obs.Test.Generation = 2

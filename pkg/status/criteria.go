@@ -11,7 +11,6 @@ import (
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/locust/report"
-	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
 )
 
 const (
@@ -141,7 +140,7 @@ func (f *facts) criteriaUnreachable() string {
 
 func abortGracePeriod(c *v2.SuccessCriteria) time.Duration {
 	if c.AbortGracePeriod == nil {
-		return resources.DefaultAbortGrace
+		return v2.DefaultAbortGracePeriod
 	}
 	return c.AbortGracePeriod.Duration
 }

@@ -544,27 +544,3 @@ func remove(s *v2.LocustTestStatus, conditionType string) {
 	}
 	s.Conditions = kept
 }
-
-func TestCheckGuarantee(t *testing.T) {
-	for _, tc := range []struct {
-		phase, reason string
-		guarantee     v2.LoadGuarantee
-		breach        bool
-	}{
-		{v2.PhaseSucceeded, v2.ReasonLoadAsPlanned, v2.LoadGuaranteeStrict, false},
-		{v2.PhaseSucceeded, v2.ReasonNoRequests, "", true},
-		{v2.PhaseSucceeded, v2.ReasonLoadCutShort, v2.LoadGuaranteeBasic, true},
-		{v2.PhaseFailed, v2.ReasonNoRequests, v2.LoadGuaranteeBasic, false},
-		{v2.PhaseSucceeded, v2.ReasonWorkersLost, v2.LoadGuaranteeBasic, false},
-		{v2.PhaseSucceeded, v2.ReasonWorkersLost, v2.LoadGuaranteeStrict, true},
-		{v2.PhaseSucceeded, v2.ReasonNotObserved, v2.LoadGuaranteeStrict, true},
-		{v2.PhaseSucceeded, v2.ReasonNoRequests, v2.LoadGuaranteeNone, false},
-		{v2.PhaseSucceeded, "", v2.LoadGuaranteeStrict, false},
-	} {
-		s := &v2.LocustTestStatus{Phase: tc.phase}
-		if tc.reason != "" {
-			s.Conditions = []metav1.Condition{{Type: v2.ConditionTypeLoadDelivered, Reason: tc.reason}}
-		}
-		assert.Equal(t, tc.breach, CheckGuarantee(tc.guarantee, s) != nil, "%+v", tc)
-	}
-}

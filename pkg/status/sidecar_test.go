@@ -12,7 +12,6 @@ import (
 	"k8s.io/utils/ptr"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
-	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
 )
 
 // inject adds a container to all pods, as an admission webhook does.
@@ -133,31 +132,6 @@ func TestSidecar_Native(t *testing.T) {
 	requireCondition(t, &s.prev, v2.ConditionTypePodsHealthy, metav1.ConditionTrue, v2.ReasonPodsStarting)
 }
 
-// TestEndedByItself: a container that ends because its pod is deleted or evicted has not ended by itself.
-func TestEndedByItself(t *testing.T) {
-	end := t0.Add(time.Minute)
-	for name, test := range map[string]struct {
-		change func(*corev1.Pod)
-		want   bool
-	}{
-		"ended":                      {func(*corev1.Pod) {}, true},
-		"deleted before":             {deletedAt(end.Add(-time.Second)), false},
-		"deleted in the same second": {deletedAt(end), false},
-		"deleted after":              {deletedAt(end.Add(time.Second)), true},
-		"deleted by the kubelet":     {deletedByKubeletAt(end.Add(3 * time.Second)), false},
-		"evicted before":             {disruptedAt(end.Add(-time.Second)), false},
-		"evicted after":              {disruptedAt(end.Add(time.Second)), true},
-	} {
-		t.Run(name, func(t *testing.T) {
-			s := running(t)
-			s.endLocust(s.master(), end, 0)
-			test.change(s.master())
-			assert.Equal(t, test.want, endedByItself(s.master()))
-			assert.False(t, endedByItself(s.worker(0)), "it runs")
-		})
-	}
-}
-
 func deletedAt(at time.Time) func(*corev1.Pod) {
 	return func(pod *corev1.Pod) {
 		pod.DeletionGracePeriodSeconds = ptr.To[int64](30)
@@ -178,25 +152,6 @@ func disruptedAt(at time.Time) func(*corev1.Pod) {
 	return func(pod *corev1.Pod) {
 		pod.Status.Conditions = append(pod.Status.Conditions, corev1.PodCondition{Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue, LastTransitionTime: metav1.NewTime(at)})
 	}
-}
-
-// TestDeadlineOfOthers: a deadline set by a policy is not the operator's stop; if it ends the run, the message reports it.
-func TestDeadlineOfOthers(t *testing.T) {
-	s := running(t)
-	s.obs.MasterJob.Spec.ActiveDeadlineSeconds, s.obs.WorkerJob.Spec.ActiveDeadlineSeconds = ptr.To[int64](86400), ptr.To[int64](86400)
-	assert.Len(t, PlanDeleted(&s.obs).Stop, 2)
-	end := t0.Add(time.Minute)
-	s.endLocust(s.master(), end, 1)
-	s.derive(end)
-	assert.Equal(t, []*batchv1.Job{s.obs.WorkerJob}, PlanFor(&s.prev, &s.obs, settings, end).Stop)
-	s.obs.WorkerJob.Spec.ActiveDeadlineSeconds = ptr.To[int64](1)
-	assert.Empty(t, PlanFor(&s.prev, &s.obs, settings, end).Stop, "stopped")
-
-	s = running(t)
-	s.endJob(s.obs.MasterJob, batchv1.JobFailed, end)
-	s.obs.MasterJob.Status.Conditions[0].Reason = batchv1.JobReasonDeadlineExceeded
-	s.derive(end)
-	requireCondition(t, &s.prev, v2.ConditionTypeTestCompleted, metav1.ConditionTrue, v2.ReasonTestFailed, "activeDeadlineSeconds")
 }
 
 // TestCannotBeCreated: an object that cannot be created counts like an unhealthy pod.
@@ -224,15 +179,4 @@ func TestCannotBeCreated(t *testing.T) {
 	s.obs.WorkerJob, s.obs.Failure = worker, nil
 	s.derive(t0.Add(time.Minute))
 	requireCondition(t, &s.prev, v2.ConditionTypePodsHealthy, metav1.ConditionTrue, v2.ReasonPodsStarting)
-}
-
-// TestIsMaster: pods of the 2.x operator have no component label.
-func TestIsMaster(t *testing.T) {
-	pod := func(labels map[string]string) *corev1.Pod {
-		return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Labels: labels}}
-	}
-	assert.True(t, IsMaster(pod(map[string]string{resources.LabelTestName: "a.b", resources.LabelPodName: "a-b-master"})))
-	assert.False(t, IsMaster(pod(map[string]string{resources.LabelTestName: "a", resources.LabelPodName: "a-worker"})))
-	assert.True(t, IsMaster(pod(map[string]string{resources.LabelComponent: "master"})))
-	assert.False(t, IsMaster(pod(map[string]string{resources.LabelComponent: "worker", resources.LabelTestName: "a", resources.LabelPodName: "a-master"})))
 }

@@ -68,20 +68,6 @@ func TestSuspended_BeforeTheStart(t *testing.T) {
 	}
 }
 
-// TestSuspended_WorkersWithoutMaster: workers that gave up waiting for a master that is suspended are started again.
-func TestSuspended_WorkersWithoutMaster(t *testing.T) {
-	s := created(t)
-	s.suspend(s.obs.MasterJob)
-	s.endJob(s.obs.WorkerJob, batchv1.JobFailed, t0.Add(time.Hour))
-	s.derive(t0.Add(time.Hour))
-	require.Equal(t, v2.PhasePending, s.prev.Phase)
-	assert.True(t, PlanFor(&s.prev, &s.obs, settings, t0.Add(time.Hour)).ReplaceWorkerJob)
-
-	s.obs.MasterJob.Spec.Suspend = nil
-	s.derive(t0.Add(time.Hour))
-	require.Equal(t, v2.PhaseFailed, s.prev.Phase)
-}
-
 // TestSuspended_DuringTheRun: the run is lost, and stopped so that a resume starts nothing.
 func TestSuspended_DuringTheRun(t *testing.T) {
 	s := running(t)

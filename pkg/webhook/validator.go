@@ -3,7 +3,6 @@ package webhook
 import (
 	"context"
 	"fmt"
-	"regexp"
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -16,6 +15,7 @@ import (
 	v1 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v1"
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/validation"
 )
 
 // +kubebuilder:webhookconfiguration:mutating=false,name=webhook
@@ -45,7 +45,7 @@ func (Validator) ValidateUpdate(ctx context.Context, before, test *v2.LocustTest
 	}
 	found := warnings(test)
 	if hasStarted(&before.Status) {
-		found = append([]string{resources.ChangeIgnored}, found...)
+		found = append([]string{validation.ChangeIgnored}, found...)
 	}
 	return limitWarnings(ctx, found), validate(ctx, test)
 }
@@ -55,7 +55,7 @@ func warnings(test *v2.LocustTest) []string {
 	if problem(test) != nil {
 		return nil
 	}
-	return resources.Warnings(test)
+	return validation.Warnings(test)
 }
 
 // ValidateDelete implements admission.Validator. It is not called: the webhook is not registered for deletions.
@@ -93,7 +93,7 @@ func validate(ctx context.Context, test *v2.LocustTest) error {
 	}
 	if requestedAsV1(ctx) {
 		for _, err := range errs {
-			err.Field, err.Detail = toV1FieldPaths(err.Field), toV1FieldPaths(err.Detail)
+			err.Field, err.Detail = v1.FieldPaths(err.Field), v1.FieldPaths(err.Detail)
 		}
 	}
 	return apierrors.NewInvalid(schema.GroupKind{Group: v2.GroupVersion.Group, Kind: "LocustTest"}, test.Name, errs)
@@ -103,7 +103,7 @@ func validationErrors(test *v2.LocustTest) field.ErrorList {
 	if bad := problem(test); bad != nil {
 		return field.ErrorList{bad.FieldError()}
 	}
-	return resources.Validate(test)
+	return validation.Validate(test)
 }
 
 // The API server truncates a warning to 256 characters, and all warnings together to 4 KiB.
@@ -119,7 +119,7 @@ func limitWarnings(ctx context.Context, warnings []string) admission.Warnings {
 	}
 	for i, warning := range warnings {
 		if requestedAsV1(ctx) {
-			warning = toV1FieldPaths(warning)
+			warning = v1.FieldPaths(warning)
 		}
 		if len(warning) > maxWarningBytes {
 			warning = strings.ToValidUTF8(warning[:maxWarningBytes], "") + "..."
@@ -132,28 +132,4 @@ func limitWarnings(ctx context.Context, warnings []string) admission.Warnings {
 func requestedAsV1(ctx context.Context) bool {
 	request, err := admission.RequestFromContext(ctx)
 	return err == nil && request.RequestKind != nil && request.RequestKind.Version == v1.GroupVersion.Version
-}
-
-// fieldsOfV1 maps v2 field paths to v1.
-var fieldsOfV1 = strings.NewReplacer(
-	"spec.master.command", "spec.masterCommandSeed",
-	"spec.worker.command", "spec.workerCommandSeed",
-	"spec.worker.replicas", "spec.workerReplicas",
-	"spec.testFiles.configMapRef", "spec.configMap",
-	"spec.testFiles.libConfigMapRef", "spec.libConfigMap",
-	"spec.master.labels", "spec.labels.master",
-	"spec.worker.labels", "spec.labels.worker",
-	"spec.master.annotations", "spec.annotations.master",
-	"spec.worker.annotations", "spec.annotations.worker",
-	"spec.scheduling.affinity", "spec.affinity",
-	"spec.scheduling.tolerations", "spec.tolerations",
-)
-
-// pullSecret matches a v2 field whose items are plain strings in v1.
-var pullSecret = regexp.MustCompile(`(spec\.imagePullSecrets\[\d+])\.name`)
-
-// toV1FieldPaths replaces v2 field paths by those of v1. Fields that v1 does not have keep their v2 path: they come from the
-// annotation, or are the reason to move to v2.
-func toV1FieldPaths(text string) string {
-	return pullSecret.ReplaceAllString(fieldsOfV1.Replace(text), "$1")
 }

@@ -1,6 +1,8 @@
 package webhook
 
 import (
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/validation"
+
 	"fmt"
 	"strings"
 	"testing"
@@ -15,7 +17,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
-	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
 )
 
 func makeTest() *v2.LocustTest {
@@ -131,5 +132,5 @@ func TestValidator_Delete(t *testing.T) {
 	warnings, err := Validator{}.ValidateDelete(t.Context(), makeTest())
 	assert.NoError(t, err)
 	assert.Empty(t, warnings)
-	assert.Contains(t, resources.ChangeIgnored, "delete and create")
+	assert.Contains(t, validation.ChangeIgnored, "delete and create")
 }

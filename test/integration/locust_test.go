@@ -20,6 +20,7 @@ import (
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/controllers"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/background"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/locust"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/locust/report"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
@@ -60,7 +61,7 @@ func withMasters(m *masters, concurrency int) option {
 	m.responses, m.polled = map[string]func() (*report.Report, error){}, map[string]int{}
 	return func(r *controllers.LocustTestReconciler) {
 		r.Settings.PollInterval = time.Second
-		r.Poller = controllers.NewPoller(m, time.Second, concurrency, clock.RealClock{}, nil)
+		r.Poller = background.NewPoller(m, time.Second, concurrency, clock.RealClock{}, nil)
 		r.Concurrency = 1
 	}
 }

@@ -1,5 +1,0 @@
-//go:build !race
-
-package controllers
-
-const hostileDivisor = 1

@@ -1,0 +1,5 @@
+//go:build !race
+
+package background
+
+const hostileDivisor = 1

@@ -1,0 +1,62 @@
+package validation
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
+)
+
+// validateReferences checks the names of ConfigMaps and Secrets. With an invalid name the pods would wait
+// forever.
+func validateReferences(spec *v2.LocustTestSpec, root *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	optional := func(path *field.Path, kind, name string) {
+		if name != "" {
+			errs = append(errs, validateObjectName(path, kind, name)...)
+		}
+	}
+	for i, secret := range spec.ImagePullSecrets {
+		optional(root.Child("imagePullSecrets").Index(i).Child("name"), "Secret", secret.Name)
+	}
+	if files := spec.TestFiles; files != nil {
+		optional(root.Child("testFiles", "configMapRef"), "ConfigMap", files.ConfigMapRef)
+		optional(root.Child("testFiles", "libConfigMapRef"), "ConfigMap", files.LibConfigMapRef)
+	}
+
+	env := spec.Env
+	if env == nil {
+		return errs
+	}
+	at := root.Child("env")
+	for i, ref := range env.ConfigMapRefs {
+		errs = append(errs, validateObjectName(at.Child("configMapRefs").Index(i).Child("name"), "ConfigMap", ref.Name)...)
+	}
+	for i, ref := range env.SecretRefs {
+		errs = append(errs, validateObjectName(at.Child("secretRefs").Index(i).Child("name"), "Secret", ref.Name)...)
+	}
+	for i, mount := range env.SecretMounts {
+		errs = append(errs, validateObjectName(at.Child("secretMounts").Index(i).Child("name"), "Secret", mount.Name)...)
+	}
+	return errs
+}
+
+func validateObjectName(path *field.Path, kind, name string) field.ErrorList {
+	if name == "" {
+		return field.ErrorList{field.Required(path, "name a "+kind+" of the test's namespace")}
+	}
+	if problems := validation.IsDNS1123Subdomain(name); len(problems) > 0 {
+		return field.ErrorList{field.Invalid(path, resources.Excerpt(name),
+			"no "+kind+" can have this name: "+strings.Join(problems, "; ")+"; correct the name")}
+	}
+	return nil
+}
+
+func sortedKeys(m map[string]string) []string {
+	return slices.Sorted(maps.Keys(m))
+}
