@@ -34,6 +34,7 @@ import (
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/framework"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/framework/builder"
 )
 
 const (
@@ -305,24 +306,9 @@ class User(HttpUser):
 
 // test returns a LocustTest of the fixture that runs for the given seconds.
 func (s *fixture) test(name string, seconds int, change ...func(*v2.LocustTestSpec)) *v2.LocustTest {
-	autoquit := int32(1)
-	test := &v2.LocustTest{
-		ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: name},
-		Spec: v2.LocustTestSpec{
-			Image: locustImage,
-			Master: v2.MasterSpec{
-				Command:  fmt.Sprintf("--locustfile /lotest/src/locustfile.py --users 6 --spawn-rate 6 --run-time %ds", seconds),
-				Autoquit: &v2.AutoquitConfig{Timeout: &autoquit},
-			},
-			Worker:    v2.WorkerSpec{Command: "--locustfile /lotest/src/locustfile.py", Replicas: 2},
-			TestFiles: &v2.TestFilesConfig{ConfigMapRef: "files"},
-			Env:       &v2.EnvConfig{Variables: []corev1.EnvVar{{Name: "E2E_KEY", Value: s.key(name)}}},
-		},
-	}
-	for _, c := range change {
-		c(&test.Spec)
-	}
-	return test
+	return builder.MakeLocustTest(name).Namespace(s.namespace).Image(locustImage).
+		Args(fmt.Sprintf("--users 6 --spawn-rate 6 --run-time %ds", seconds)).Autoquit(1).
+		Files("files").Variable("E2E_KEY", s.key(name)).Spec(change...).Obj()
 }
 
 // enough returns a change that ends a test after a number of requests.

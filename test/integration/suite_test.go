@@ -37,6 +37,7 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/status"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/framework"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/framework/builder"
 )
 
 const timeout = framework.APIServerTimeout
@@ -328,14 +329,8 @@ func namespace(t *testing.T) string {
 
 // newTest returns a valid test with 2 workers.
 func newTest(namespace, name string) *v2.LocustTest {
-	return &v2.LocustTest{
-		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
-		Spec: v2.LocustTestSpec{
-			Image:  "locustio/locust:2.43.3",
-			Master: v2.MasterSpec{Command: "--locustfile /lotest/src/t.py --host http://shop --users 4 --run-time 10s"},
-			Worker: v2.WorkerSpec{Command: "--locustfile /lotest/src/t.py", Replicas: 2},
-		},
-	}
+	return builder.MakeLocustTest(name).Namespace(namespace).Locustfile("/lotest/src/t.py").
+		Args("--host http://shop --users 4 --run-time 10s").Obj()
 }
 
 func create(t *testing.T, test *v2.LocustTest) *v2.LocustTest {

@@ -33,6 +33,7 @@ import (
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/framework"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/framework/builder"
 )
 
 const (
@@ -352,18 +353,11 @@ func (c *cluster) readyPod(ctx context.Context, labels map[string]string) (*core
 // newTest returns a test whose master and workers end at a given time. Annotations of the pods pass the time to kwok.
 func newTest(namespace, name string, workers int, end time.Time) *v2.LocustTest {
 	ends := map[string]string{annotationEnd: end.UTC().Format(time.RFC3339Nano), annotationWorkers: strconv.Itoa(workers)}
-	return &v2.LocustTest{
-		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
-		Spec: v2.LocustTestSpec{
-			Image:  "locustio/locust:2.43.3",
-			Master: v2.MasterSpec{Command: "--locustfile /lotest/src/locustfile.py --host https://example.com --users 100 --run-time 10m", Annotations: ends},
-			Worker: v2.WorkerSpec{Command: "--locustfile /lotest/src/locustfile.py", Replicas: int32(workers), Annotations: ends},
-			Scheduling: &v2.SchedulingConfig{
-				NodeSelector: map[string]string{nodeLabel: "true"},
-				Tolerations:  []corev1.Toleration{{Key: nodeLabel, Operator: corev1.TolerationOpExists}},
-			},
-		},
-	}
+	return builder.MakeLocustTest(name).Namespace(namespace).Args("--host https://example.com --users 100 --run-time 10m").
+		Workers(workers).Nodes(nodeLabel, "true").Spec(func(spec *v2.LocustTestSpec) {
+		spec.Master.Annotations, spec.Worker.Annotations = ends, ends
+		spec.Scheduling.Tolerations = []corev1.Toleration{{Key: nodeLabel, Operator: corev1.TolerationOpExists}}
+	}).Obj()
 }
 
 // makeNamespace creates a namespace that close deletes.

@@ -11,6 +11,7 @@ import (
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/framework"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/framework/builder"
 )
 
 // observedTest is a LocustTest with all its versions that the watch delivered, oldest first.
@@ -25,22 +26,8 @@ func (s *ruleRun) start(ctx context.Context, locustfile string, change ...func(*
 	files := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, GenerateName: "scorecard-"}, Data: map[string]string{"locustfile.py": locustfile}}
 	s.must(s.Create(ctx, files), "create a ConfigMap")
 	s.cleanup = append(s.cleanup, func() { _ = s.Delete(context.Background(), files) })
-	test := &v2.LocustTest{
-		ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: files.Name},
-		Spec: v2.LocustTestSpec{
-			Image: s.image,
-			Master: v2.MasterSpec{
-				Command:  "--locustfile /lotest/src/locustfile.py --users 2 --spawn-rate 2 --run-time 5s",
-				Autoquit: &v2.AutoquitConfig{Timeout: new(int32(1))},
-			},
-			Worker:    v2.WorkerSpec{Command: "--locustfile /lotest/src/locustfile.py", Replicas: 2},
-			TestFiles: &v2.TestFilesConfig{ConfigMapRef: files.Name},
-		},
-	}
-	for _, c := range change {
-		c(&test.Spec)
-	}
-	return s.observe(ctx, test)
+	return s.observe(ctx, builder.MakeLocustTest(files.Name).Namespace(s.namespace).Image(s.image).
+		Args("--users 2 --spawn-rate 2 --run-time 5s").Autoquit(1).Files(files.Name).Spec(change...).Obj())
 }
 
 // observe creates a test and watches it from its first version on.
