@@ -38,9 +38,7 @@ func setSuspend(t *testing.T, test *v2.LocustTest, role resources.Role, suspend 
 // no operator runs, is detected by its name and stopped.
 func TestSuspended_Unseen(t *testing.T) {
 	t.Parallel()
-	ns := namespace(t)
-	op := startOperator(t, ns)
-	test := create(t, newTest(ns, "twice"))
+	op, test := startWithTest(t, "twice")
 	first, _ := runAll(t, test)
 	running := op.UntilPhase(test, v2.PhaseRunning)
 	op.Until(test, "the master pod is recorded", func(s *v2.LocustTestStatus) bool { return s.MasterPod == first.Name })
@@ -53,7 +51,7 @@ func TestSuspended_Unseen(t *testing.T) {
 	require.NotEqual(t, first.Name, second.Name)
 	runPod(t, &second)
 
-	op = startOperator(t, ns)
+	op = startOperator(t, test.Namespace)
 	s := op.UntilPhase(test, v2.PhaseFailed)
 	assert.Contains(t, condition(s, v2.ConditionTypeTestCompleted).Message, "the master Job was suspended during the run")
 	assert.Equal(t, first.Name, s.MasterPod)
@@ -64,9 +62,7 @@ func TestSuspended_Unseen(t *testing.T) {
 // TestSuspended_Stopped checks that a run that failed by suspension starts no pod when its Job is resumed.
 func TestSuspended_Stopped(t *testing.T) {
 	t.Parallel()
-	ns := namespace(t)
-	op := startOperator(t, ns)
-	test := create(t, newTest(ns, "stopped"))
+	op, test := startWithTest(t, "stopped")
 	runAll(t, test)
 	op.Until(test, "the master pod is recorded", func(s *v2.LocustTestStatus) bool { return s.MasterPod != "" })
 	setSuspend(t, test, resources.RoleMaster, true)
@@ -77,7 +73,7 @@ func TestSuspended_Stopped(t *testing.T) {
 		return framework.FinishedAs(job(t, test, resources.RoleMaster)) == batchv1.JobFailed
 	})
 	var events corev1.EventList
-	require.NoError(t, k8s.List(t.Context(), &events, client.InNamespace(ns)))
+	require.NoError(t, k8s.List(t.Context(), &events, client.InNamespace(test.Namespace)))
 	made := 0
 	for _, e := range events.Items {
 		if e.Reason == "SuccessfulCreate" && e.InvolvedObject.Name == resources.MasterName(test.Name) {
@@ -90,9 +86,7 @@ func TestSuspended_Stopped(t *testing.T) {
 // TestSuspended_NoDeadline checks that the startup deadline does not apply to a suspended test.
 func TestSuspended_NoDeadline(t *testing.T) {
 	t.Parallel()
-	ns := namespace(t)
-	op := startOperator(t, ns, withDeadline(2*time.Second))
-	test := create(t, newTest(ns, "queued"))
+	op, test := startWithTest(t, "queued", withDeadline(2*time.Second))
 	op.UntilReason(test, v2.ConditionTypeReady, v2.ReasonResourcesCreated)
 	setSuspend(t, test, resources.RoleMaster, true)
 	setSuspend(t, test, resources.RoleWorker, true)

@@ -403,9 +403,7 @@ func TestPoison_Walk(t *testing.T) {
 
 // TestPoison_Drifted checks that a run continues with the spec in its Jobs after a change of the test's spec.
 func TestPoison_Drifted(t *testing.T) {
-	ns := namespace(t)
-	op := startOperator(t, ns)
-	test := create(t, newTest(ns, "edited"))
+	op, test := startWithTest(t, "edited")
 	runAll(t, test)
 	op.UntilPhase(test, v2.PhaseRunning)
 	before := test.DeepCopy()

@@ -21,9 +21,7 @@ import (
 )
 
 func TestReconcile_InitialStatus(t *testing.T) {
-	ns := namespace(t)
-	op := startOperator(t, ns)
-	test := create(t, newTest(ns, "initial"))
+	op, test := startWithTest(t, "initial")
 	s := op.UntilPhase(test, v2.PhasePending)
 	assert.EqualValues(t, 2, s.ExpectedWorkers)
 	assert.EqualValues(t, 0, s.ConnectedWorkers)
@@ -37,14 +35,13 @@ func TestReconcile_InitialStatus(t *testing.T) {
 }
 
 func TestReconcile_StatusAfterCreate(t *testing.T) {
-	ns := namespace(t)
-	op := startOperator(t, ns)
-	test := create(t, newTest(ns, "after-create"))
+	op, test := startWithTest(t, "after-create")
 	s := op.UntilReason(test, v2.ConditionTypeReady, v2.ReasonResourcesCreated)
 	assert.Equal(t, v2.PhasePending, s.Phase, "the objects exist, and nothing runs yet")
 
 	for _, object := range []client.Object{&corev1.Service{}, &batchv1.Job{}} {
-		require.NoError(t, k8s.Get(t.Context(), client.ObjectKey{Namespace: ns, Name: "after-create-master"}, object))
+		key := client.ObjectKey{Namespace: test.Namespace, Name: "after-create-master"}
+		require.NoError(t, k8s.Get(t.Context(), key, object))
 		owner := metav1.GetControllerOf(object)
 		require.NotNil(t, owner)
 		assert.Equal(t, test.UID, owner.UID)
@@ -57,9 +54,7 @@ func TestReconcile_StatusAfterCreate(t *testing.T) {
 }
 
 func TestReconcile_JobComplete(t *testing.T) {
-	ns := namespace(t)
-	op := startOperator(t, ns, withTTL(time.Hour))
-	test := create(t, newTest(ns, "complete"))
+	op, test := startWithTest(t, "complete", withTTL(time.Hour))
 	master, workers := runAll(t, test)
 	op.UntilReason(test, v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected)
 	assert.Nil(t, job(t, test, resources.RoleMaster).Spec.TTLSecondsAfterFinished, "the master Job must not expire before its outcome is recorded")
@@ -83,9 +78,7 @@ func TestReconcile_JobComplete(t *testing.T) {
 }
 
 func TestReconcile_JobFailed(t *testing.T) {
-	ns := namespace(t)
-	op := startOperator(t, ns)
-	test := create(t, newTest(ns, "failed"))
+	op, test := startWithTest(t, "failed")
 	master, workers := runAll(t, test)
 	op.UntilReason(test, v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected)
 
@@ -106,9 +99,7 @@ func TestReconcile_JobFailed(t *testing.T) {
 
 func TestStatus_NoReconcileLoop(t *testing.T) {
 	t.Parallel()
-	ns := namespace(t)
-	op := startOperator(t, ns)
-	test := create(t, newTest(ns, "idle"))
+	op, test := startWithTest(t, "idle")
 	master, workers := runAll(t, test)
 	op.UntilReason(test, v2.ConditionTypePodsHealthy, v2.ReasonPodsHealthy)
 	time.Sleep(5 * time.Second) // wait for pending writes

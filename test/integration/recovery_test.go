@@ -32,9 +32,7 @@ func deleteNow(t *testing.T, object client.Object) {
 }
 
 func TestLostObjects_BeforeTheRun(t *testing.T) {
-	ns := namespace(t)
-	op := startOperator(t, ns)
-	test := create(t, newTest(ns, "early"))
+	op, test := startWithTest(t, "early")
 	op.UntilReason(test, v2.ConditionTypeReady, v2.ReasonResourcesCreated)
 	pods(t, test, resources.RoleMaster, 1)
 	for _, role := range []resources.Role{resources.RoleMaster, resources.RoleWorker} {
@@ -51,7 +49,7 @@ func TestLostObjects_BeforeTheRun(t *testing.T) {
 	})
 	eventually(t, "an Event reports it", func() bool {
 		var events corev1.EventList
-		require.NoError(t, k8s.List(t.Context(), &events, client.InNamespace(ns)))
+		require.NoError(t, k8s.List(t.Context(), &events, client.InNamespace(test.Namespace)))
 		for _, e := range events.Items {
 			if e.Reason == "ResourceRecreated" {
 				return true
@@ -65,9 +63,7 @@ func TestLostObjects_BeforeTheRun(t *testing.T) {
 
 func TestLostObjects_DuringTheRun(t *testing.T) {
 	t.Parallel()
-	ns := namespace(t)
-	op := startOperator(t, ns)
-	test := create(t, newTest(ns, "midway"))
+	op, test := startWithTest(t, "midway")
 	runAll(t, test)
 	op.UntilReason(test, v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected)
 
@@ -107,7 +103,7 @@ func TestLostObjects_DuringTheRun(t *testing.T) {
 	assert.Contains(t, condition(s, v2.ConditionTypeTestCompleted).Message, "the master Job was deleted during the run")
 	time.Sleep(2 * time.Second)
 	var jobs batchv1.JobList
-	require.NoError(t, k8s.List(t.Context(), &jobs, client.InNamespace(ns)))
+	require.NoError(t, k8s.List(t.Context(), &jobs, client.InNamespace(test.Namespace)))
 	require.Len(t, jobs.Items, 1, "no second run")
 	eventually(t, "the workers are stopped", func() bool {
 		return framework.FinishedAs(job(t, test, resources.RoleWorker)) == batchv1.JobFailed
@@ -118,9 +114,7 @@ func TestLostObjects_DuringTheRun(t *testing.T) {
 // succeeded.
 func TestWorkerDeleted(t *testing.T) {
 	t.Parallel()
-	ns := namespace(t)
-	op := startOperator(t, ns)
-	test := create(t, newTest(ns, "taken"))
+	op, test := startWithTest(t, "taken")
 	_, workers := runAll(t, test)
 	op.UntilReason(test, v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected)
 
@@ -158,9 +152,7 @@ func TestWorkerDeleted(t *testing.T) {
 
 // TestOperatorAway checks that the outcome and the times of a run are recorded if no operator ran at its end.
 func TestOperatorAway(t *testing.T) {
-	ns := namespace(t)
-	op := startOperator(t, ns, withTTL(time.Hour))
-	test := create(t, newTest(ns, "unseen"))
+	op, test := startWithTest(t, "unseen", withTTL(time.Hour))
 	op.UntilReason(test, v2.ConditionTypeReady, v2.ReasonResourcesCreated)
 	op.stop()
 
@@ -172,7 +164,7 @@ func TestOperatorAway(t *testing.T) {
 	endMaster(t, &master)
 	eventually(t, "the master Job is complete", func() bool { return job(t, test, resources.RoleMaster).Status.CompletionTime != nil })
 
-	op = startOperator(t, ns, withTTL(time.Hour))
+	op = startOperator(t, test.Namespace, withTTL(time.Hour))
 	s := op.UntilPhase(test, v2.PhaseSucceeded)
 	assert.Equal(t, locustEnded(t, &master), s.CompletionTime.Unix(), "when Locust ended")
 	assert.Equal(t, "2/2", s.Workers, "rebuilt from the remaining pods")
@@ -183,14 +175,12 @@ func TestOperatorAway(t *testing.T) {
 
 // TestOperatorAway_MasterJobDeleted checks that a test is not run again if it is unknown whether it ran.
 func TestOperatorAway_MasterJobDeleted(t *testing.T) {
-	ns := namespace(t)
-	op := startOperator(t, ns)
-	test := create(t, newTest(ns, "vanished"))
+	op, test := startWithTest(t, "vanished")
 	op.UntilReason(test, v2.ConditionTypeReady, v2.ReasonResourcesCreated)
 	op.stop()
 	deleteNow(t, job(t, test, resources.RoleMaster))
 
-	op = startOperator(t, ns)
+	op = startOperator(t, test.Namespace)
 	s := op.UntilPhase(test, v2.PhaseFailed)
 	assert.Contains(t, condition(s, v2.ConditionTypeTestCompleted).Message, "while the operator was not running")
 	assert.Zero(t, op.requests.total("POST jobs"))
@@ -198,14 +188,12 @@ func TestOperatorAway_MasterJobDeleted(t *testing.T) {
 
 // TestOperatorAway_FirstWriteFails checks the same if the first status writes of the new operator fail.
 func TestOperatorAway_FirstWriteFails(t *testing.T) {
-	ns := namespace(t)
-	op := startOperator(t, ns)
-	test := create(t, newTest(ns, "unsaid"))
+	op, test := startWithTest(t, "unsaid")
 	op.UntilReason(test, v2.ConditionTypeReady, v2.ReasonResourcesCreated)
 	op.stop()
 	deleteNow(t, job(t, test, resources.RoleMaster))
 
-	op = startFaultyOperator(t, ns, map[string]int{"PATCH locusttests/status": 2})
+	op = startFaultyOperator(t, test.Namespace, map[string]int{"PATCH locusttests/status": 2})
 	op.UntilPhase(test, v2.PhaseFailed)
 	assert.Zero(t, op.requests.total("POST jobs"), "a load test is never started a second time")
 }
@@ -228,9 +216,7 @@ func TestFaultyAPIServer(t *testing.T) {
 
 // TestOrphanedPods checks that pods that a deleted Job leaves behind are deleted.
 func TestOrphanedPods(t *testing.T) {
-	ns := namespace(t)
-	op := startOperator(t, ns)
-	test := create(t, newTest(ns, "orphans"))
+	op, test := startWithTest(t, "orphans")
 	_, workers := runAll(t, test)
 	op.UntilReason(test, v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected)
 	require.NoError(t, k8s.Delete(t.Context(), job(t, test, resources.RoleWorker), client.PropagationPolicy(metav1.DeletePropagationOrphan)))

@@ -341,6 +341,13 @@ func create(t *testing.T, test *v2.LocustTest) *v2.LocustTest {
 
 var condition = framework.Condition
 
+// startWithTest starts an operator in a new namespace, and creates a test.
+func startWithTest(t *testing.T, name string, options ...option) (*operator, *v2.LocustTest) {
+	t.Helper()
+	ns := namespace(t)
+	return startOperator(t, ns, options...), create(t, newTest(ns, name))
+}
+
 // pods waits until a Job of the test has n active pods, and returns them.
 func pods(t *testing.T, test *v2.LocustTest, role resources.Role, n int) []corev1.Pod {
 	t.Helper()
