@@ -262,7 +262,8 @@ func newFixture(t *testing.T) *fixture {
 	require.NoError(t, k8s.Create(t.Context(), ns))
 	s := (&fixture{namespace: ns.Name, started: time.Now()}).in(t)
 	s.configMap("files", map[string]string{"locustfile.py": longHeartbeat + locustfile, "hatch.py": brokenLocustfile,
-		"failing.py": longHeartbeat + failing, "plain.py": longHeartbeat + plain})
+		"failing.py": longHeartbeat + requesting("/fail/x", "/fail"),
+		"plain.py":   longHeartbeat + requesting("/hit/plain", "/hit")})
 	t.Cleanup(func() {
 		if t.Failed() {
 			s.dump()
@@ -282,27 +283,19 @@ func (s *fixture) configMap(name string, data map[string]string) {
 // brokenLocustfile raises an error on import.
 const brokenLocustfile = `raise RuntimeError("the locustfile of this test is broken on purpose")`
 
-// failing is a locustfile whose requests all fail.
-const failing = `
+// requesting returns a locustfile whose users request one path of the target. It needs no environment variable, because v1
+// has no field for one.
+func requesting(path, name string) string {
+	return fmt.Sprintf(`
 from locust import HttpUser, constant, task
 class User(HttpUser):
     host = "http://target.e2e-target"
     wait_time = constant(0.25)
     @task
     def ask(self):
-        self.client.get("/fail/x", name="/fail")
-`
-
-// plain sends requests to the target without an environment variable, because v1 has no field for one.
-const plain = `
-from locust import HttpUser, constant, task
-class User(HttpUser):
-    host = "http://target.e2e-target"
-    wait_time = constant(0.25)
-    @task
-    def ask(self):
-        self.client.get("/hit/plain", name="/hit")
-`
+        self.client.get("%s", name="%s")
+`, path, name)
+}
 
 // test returns a LocustTest of the fixture that runs for the given seconds.
 func (s *fixture) test(name string, seconds int, change ...func(*v2.LocustTestSpec)) *v2.LocustTest {

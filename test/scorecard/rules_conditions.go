@@ -62,12 +62,8 @@ func (s *ruleRun) expectConditions(of *v2.LocustTestStatus, want map[string]stat
 func goodRun(ctx context.Context, s *ruleRun) {
 	observed := s.start(ctx, framework.GoodLocustfile)
 	final := observed.untilPhase(ctx, v2.PhaseSucceeded)
-	var phases []string
 	for _, version := range observed.versions() {
 		of := &version.Status
-		if len(phases) == 0 || phases[len(phases)-1] != of.Phase {
-			phases = append(phases, of.Phase)
-		}
 		switch of.Phase {
 		case v2.PhasePending:
 			ready := condition(of, v2.ConditionTypeReady).Reason
@@ -92,8 +88,9 @@ func goodRun(ctx context.Context, s *ruleRun) {
 			})
 		}
 	}
-	s.expect(strings.Join(phases, " ") == "Pending Running Succeeded" || strings.Join(phases, " ") == " Pending Running Succeeded", "phases Pending, Running, Succeeded, each once",
-		strings.Join(phases, " "), "derive the phase from the master Job; it only moves forward")
+	phases := strings.Join(observed.watcher.Phases(observed.test.UID), " ")
+	s.expect(strings.TrimPrefix(phases, " ") == "Pending Running Succeeded", "phases Pending, Running, Succeeded, each once",
+		phases, "derive the phase from the master Job; it only moves forward")
 	s.expectConditions(final, map[string]state{
 		v2.ConditionTypeReady:            created,
 		v2.ConditionTypeWorkersConnected: {metav1.ConditionTrue, v2.ReasonAllWorkersConnected},
