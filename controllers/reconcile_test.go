@@ -24,6 +24,7 @@ import (
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/framework/builder"
 )
 
 // fixture is a reconciler with one test. It records writes, and fails those that refuses selects with the error refusal.
@@ -42,14 +43,9 @@ func newFixture(t *testing.T) *fixture {
 	scheme := runtime.NewScheme()
 	require.NoError(t, clientgoscheme.AddToScheme(scheme))
 	require.NoError(t, v2.AddToScheme(scheme))
-	f := &fixture{t: t, refuses: func(string) bool { return false }, refusal: errors.New("unavailable"), test: &v2.LocustTest{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "test", UID: "1", Generation: 1},
-		Spec: v2.LocustTestSpec{
-			Image:  "locust:2",
-			Master: v2.MasterSpec{Command: "--locustfile /lotest/src/t.py --run-time 10s"},
-			Worker: v2.WorkerSpec{Command: "--locustfile /lotest/src/t.py", Replicas: 2},
-		},
-	}}
+	f := &fixture{t: t, refuses: func(string) bool { return false }, refusal: errors.New("unavailable")}
+	f.test = builder.MakeLocustTest("test").Namespace("ns").Stored("1", 1, time.Time{}).
+		Image("locust:2").Locustfile("/lotest/src/t.py").Args("--run-time 10s").Obj()
 	intercept := func(what string) error {
 		f.written = append(f.written, what)
 		if f.refuses(what) {

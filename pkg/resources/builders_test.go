@@ -11,20 +11,15 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/framework/builder"
 )
 
 type edit func(*v2.LocustTestSpec)
 
 // makeTest returns a minimal valid test with the edits applied.
 func makeTest(edits ...edit) *v2.LocustTest {
-	test := &v2.LocustTest{
-		ObjectMeta: metav1.ObjectMeta{Name: "shop.load", Namespace: "perf", UID: "uid-1", Generation: 3},
-		Spec: v2.LocustTestSpec{
-			Image:  "locustio/locust:2.43.3",
-			Master: v2.MasterSpec{Command: "--locustfile /lotest/src/test.py --users 10"},
-			Worker: v2.WorkerSpec{Command: "--locustfile /lotest/src/test.py", Replicas: 3},
-		},
-	}
+	test := builder.MakeLocustTest("shop.load").Namespace("perf").Stored("uid-1", 3, time.Time{}).
+		Locustfile("/lotest/src/test.py").Args("--users 10").Workers(3).Obj()
 	for _, e := range edits {
 		e(&test.Spec)
 	}

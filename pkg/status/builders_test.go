@@ -14,6 +14,7 @@ import (
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/framework/builder"
 )
 
 // t0 is the creation time of the fixtures' LocustTest.
@@ -32,11 +33,8 @@ type fixture struct {
 
 // newFixture returns a new test with 3 workers and no objects.
 func newFixture(t testing.TB) *fixture {
-	test := &v2.LocustTest{ObjectMeta: metav1.ObjectMeta{Name: "shop", Namespace: "load", UID: "test-uid", Generation: 1, CreationTimestamp: metav1.NewTime(t0)}}
-	test.Spec.Image = "locust"
-	test.Spec.Master.Command = "--locustfile /lotest/src/t.py"
-	test.Spec.Worker.Command = "--locustfile /lotest/src/t.py"
-	test.Spec.Worker.Replicas = 3
+	test := builder.MakeLocustTest("shop").Namespace("load").Stored("test-uid", 1, t0).
+		Image("locust").Locustfile("/lotest/src/t.py").Workers(3).Obj()
 	return &fixture{t: t, obs: Observation{Test: test}}
 }
 

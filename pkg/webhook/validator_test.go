@@ -17,17 +17,11 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/framework/builder"
 )
 
 func makeTest() *v2.LocustTest {
-	return &v2.LocustTest{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "perf", Name: "shop"},
-		Spec: v2.LocustTestSpec{
-			Image:  "locustio/locust:2.43.3",
-			Master: v2.MasterSpec{Command: "--locustfile a.py"},
-			Worker: v2.WorkerSpec{Command: "--locustfile a.py", Replicas: 1},
-		},
-	}
+	return builder.MakeLocustTest("shop").Namespace("perf").Locustfile("a.py").Workers(1).Obj()
 }
 
 func TestValidator_Create(t *testing.T) {

@@ -8,12 +8,12 @@ import (
 	"strings"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/watch"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/framework"
 )
 
 // errDeleted reports that the test was deleted while it was followed.
@@ -31,7 +31,27 @@ func follow(ctx context.Context, c client.WithWatch, name client.ObjectKey, d dr
 	defer stop()
 	states := make(chan *v2.LocustTest)
 	ended := make(chan error, 1)
-	go func() { ended <- watchTest(ctx, c, name, states) }()
+	see := func(event watch.Event) {
+		test, isTest := event.Object.(*v2.LocustTest)
+		switch {
+		case event.Type == watch.Deleted, event.Type == watch.Bookmark && meta.LenList(event.Object) == 0:
+			select {
+			case ended <- errDeleted:
+			default:
+			}
+		case isTest:
+			select {
+			case states <- test:
+			case <-ctx.Done():
+			}
+		}
+	}
+	go func() {
+		if err := framework.Follow(ctx, c, &v2.LocustTestList{}, see, client.InNamespace(name.Namespace),
+			client.MatchingFields{"metadata.name": name.Name}); err != nil {
+			ended <- fmt.Errorf("read the test: %w", err)
+		}
+	}()
 
 	tick := time.NewTicker(250 * time.Millisecond)
 	defer tick.Stop()
@@ -47,57 +67,10 @@ func follow(ctx context.Context, c client.WithWatch, name client.ObjectKey, d dr
 			d.draw(test, time.Now())
 		case err := <-ended:
 			return test, err
-		}
-	}
-}
-
-// watchTest sends every state of a test that the watch delivers, and restarts the watch when the API server closes it. It
-// returns when ctx is done or the test is deleted.
-func watchTest(ctx context.Context, c client.WithWatch, name client.ObjectKey, states chan<- *v2.LocustTest) error {
-	selector := []client.ListOption{
-		client.InNamespace(name.Namespace),
-		client.MatchingFieldsSelector{Selector: fields.OneTermEqualSelector("metadata.name", name.Name)},
-	}
-	send := func(test *v2.LocustTest) {
-		select {
-		case states <- test:
 		case <-ctx.Done():
+			return test, ctx.Err()
 		}
 	}
-	for ctx.Err() == nil {
-		var list v2.LocustTestList
-		if err := c.List(ctx, &list, selector...); err != nil {
-			return fmt.Errorf("read the test: %w", err)
-		}
-		if len(list.Items) == 0 {
-			return errDeleted
-		}
-		send(&list.Items[0])
-
-		since := &client.ListOptions{Raw: &metav1.ListOptions{ResourceVersion: list.ResourceVersion}}
-		since.ApplyOptions(selector)
-		changes, err := c.Watch(ctx, &v2.LocustTestList{}, since)
-		if err != nil {
-			return fmt.Errorf("watch the test: %w", err)
-		}
-		for change := range changes.ResultChan() {
-			test, ok := change.Object.(*v2.LocustTest)
-			if !ok || change.Type == watch.Error {
-				break
-			}
-			if change.Type == watch.Deleted {
-				changes.Stop()
-				return errDeleted
-			}
-			send(test)
-		}
-		changes.Stop()
-		select {
-		case <-time.After(500 * time.Millisecond):
-		case <-ctx.Done():
-		}
-	}
-	return ctx.Err()
 }
 
 // changeLog prints one line for each change. It is used if the output is not a terminal.

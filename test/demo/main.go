@@ -19,12 +19,12 @@ import (
 
 	"github.com/go-logr/logr"
 	"golang.org/x/term"
-	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/client/config"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/framework"
 )
 
 // options are the command-line flags.
@@ -73,7 +73,9 @@ func run(ctx context.Context, o options, out *os.File) error {
 	if o.image != "" {
 		replaceImage(objects, o.image)
 	}
-	c, err := newClient()
+	// controller-runtime prints a warning if no logger is set; the demo does not need its logs.
+	log.SetLogger(logr.Discard())
+	c, _, err := framework.Connect(framework.NewScheme(), func(*rest.Config) {})
 	if err != nil {
 		return err
 	}
@@ -116,22 +118,4 @@ func explain(ctx context.Context, err error) error {
 		return fmt.Errorf("%w: %w", context.Cause(ctx), err)
 	}
 	return err
-}
-
-func newClient() (client.WithWatch, error) {
-	// controller-runtime prints a warning if no logger is set; the demo does not need its logs.
-	log.SetLogger(logr.Discard())
-	cluster, err := config.GetConfig()
-	if err != nil {
-		return nil, fmt.Errorf("find a cluster: %w; set KUBECONFIG", err)
-	}
-	scheme := runtime.NewScheme()
-	if err := v2.AddToScheme(scheme); err != nil {
-		return nil, err
-	}
-	c, err := client.NewWithWatch(cluster, client.Options{Scheme: scheme})
-	if err != nil {
-		return nil, fmt.Errorf("connect to %s: %w", cluster.Host, err)
-	}
-	return c, nil
 }

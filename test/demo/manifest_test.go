@@ -10,11 +10,12 @@ import (
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/framework"
 )
 
 const manifest = `
@@ -65,9 +66,15 @@ func TestReplaceImage(t *testing.T) {
 
 func newFake(t *testing.T, objects ...client.Object) client.WithWatch {
 	t.Helper()
-	scheme := runtime.NewScheme()
-	require.NoError(t, v2.AddToScheme(scheme))
-	return fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).WithStatusSubresource(&v2.LocustTest{}).
+	return fake.NewClientBuilder().WithScheme(framework.NewScheme()).WithObjects(objects...).
+		WithStatusSubresource(&v2.LocustTest{}).
+		WithInterceptorFuncs(interceptor.Funcs{
+			List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, options ...client.ListOption) error {
+				err := c.List(ctx, list, options...)
+				list.SetResourceVersion("1") // a fake client sets none, and a watch needs one
+				return err
+			},
+		}).
 		WithIndex(&v2.LocustTest{}, "metadata.name", func(o client.Object) []string { return []string{o.GetName()} }).Build()
 }
 

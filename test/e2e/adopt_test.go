@@ -120,14 +120,14 @@ func TestAdopted(t *testing.T) {
 	s.untilLoad(o.test)
 	scaleOperator(t, 1)
 
-	live := s.until(o.test, "it has live numbers", func(status *v2.LocustTestStatus) bool {
+	live := s.Until(o.test, "it has live numbers", func(status *v2.LocustTestStatus) bool {
 		return status.TestResult != nil && status.TestResult.TotalRequests > 0 && status.Progress != nil && status.Progress.CurrentUsers == 6
 	})
 	assert.Equal(t, v2.PhaseRunning, live.Phase)
 	assert.Equal(t, v2.ResultSourceWebAPI, live.TestResult.Source)
 	assert.Equal(t, "2/2 workers connected", condition(live, v2.ConditionTypeWorkersConnected).Message)
 	assert.Equal(t, o.test.Status.StartTime.UTC(), live.StartTime.UTC())
-	final := s.untilPhase(o.test, v2.PhaseSucceeded)
+	final := s.UntilPhase(o.test, v2.PhaseSucceeded)
 	assert.Equal(t, "2/2", final.Workers)
 	assert.Equal(t, v2.ReasonAllWorkersConnected, condition(final, v2.ConditionTypeWorkersConnected).Reason)
 	assert.Positive(t, final.TestResult.TotalRequests)

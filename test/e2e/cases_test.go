@@ -92,7 +92,7 @@ func TestCommand(t *testing.T) {
 				spec.Worker.Command = "--locustfile /lotest/src/visitors.py" + processes
 				spec.Env.Variables = append(spec.Env.Variables, corev1.EnvVar{Name: "LOCUST_RUN_TIME", Value: "8s"}, corev1.EnvVar{Name: "LOCUST_AUTOQUIT", Value: "1"})
 			}))
-			final := s.untilPhase(test, v2.PhaseSucceeded)
+			final := s.UntilPhase(test, v2.PhaseSucceeded)
 			assert.Equal(t, workers, final.Workers)
 			require.NotNil(t, final.Progress)
 			assert.Equal(t, 8*time.Second, final.Progress.Duration.Duration)
@@ -135,7 +135,7 @@ func TestCause(t *testing.T) {
 				spec.Worker.Replicas = 1
 				c.change(spec)
 			}))
-			final := s.untilPhase(test, v2.PhaseFailed)
+			final := s.UntilPhase(test, v2.PhaseFailed)
 			t.Log(condition(final, v2.ConditionTypeTestCompleted).Message)
 			for _, conditionType := range []string{v2.ConditionTypeReady, v2.ConditionTypeStalled, v2.ConditionTypeTestCompleted} {
 				line, detail, _ := strings.Cut(condition(final, conditionType).Message, "\n")
@@ -165,7 +165,7 @@ func TestReportOnReadOnlyFileSystem(t *testing.T) {
 		spec.Worker.Replicas = 1
 		spec.Security = &v2.SecurityConfig{ContainerSecurityContext: &corev1.SecurityContext{ReadOnlyRootFilesystem: ptr.To(true)}}
 	}))
-	final := s.untilPhase(test, v2.PhaseFailed)
+	final := s.UntilPhase(test, v2.PhaseFailed)
 	line, _, _ := strings.Cut(condition(final, v2.ConditionTypeTestCompleted).Message, "\n")
 	assert.Contains(t, line, "report.html")
 	assert.Contains(t, line, "Read-only file system")
@@ -185,9 +185,9 @@ func TestTargetOfWebUI(t *testing.T) {
 		spec.Master.Autostart = ptr.To(false)
 		spec.Worker.Replicas = 1
 	}))
-	status := s.untilReason(test, v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected)
+	status := s.UntilReason(test, v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected)
 	s.webUI(status.MasterPod, "POST", "swarm", "user_count=6&spawn_rate=6&host=http://target.e2e-target")
-	status = s.until(test, "six users run", func(status *v2.LocustTestStatus) bool {
+	status = s.Until(test, "six users run", func(status *v2.LocustTestStatus) bool {
 		return status.Progress != nil && status.Progress.CurrentUsers == 6
 	})
 	assert.EqualValues(t, 6, *status.Progress.TargetUsers)

@@ -22,6 +22,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/framework"
 )
 
 // webhookName is the name of the webhooks' Service and Secret.
@@ -99,7 +100,7 @@ func inV1() *unstructured.Unstructured {
 func servedCertificate(t *testing.T) *x509.Certificate {
 	t.Helper()
 	raw, err := clientset.CoreV1().RESTClient().Get().Namespace("e2e-target").Resource("services").Name("target:80").
-		SubResource("proxy").Suffix("certificate", webhookName+"."+operatorNamespace+".svc").DoRaw(t.Context())
+		SubResource("proxy").Suffix("certificate", webhookName+"."+framework.OperatorNamespace+".svc").DoRaw(t.Context())
 	if err != nil {
 		return nil
 	}
@@ -116,7 +117,7 @@ func servedCertificate(t *testing.T) *x509.Certificate {
 func certificateOf(t *testing.T, key string) []byte {
 	t.Helper()
 	var secret corev1.Secret
-	if k8s.Get(t.Context(), client.ObjectKey{Namespace: operatorNamespace, Name: webhookName}, &secret) != nil {
+	if k8s.Get(t.Context(), client.ObjectKey{Namespace: framework.OperatorNamespace, Name: webhookName}, &secret) != nil {
 		return nil
 	}
 	block, _ := pem.Decode(secret.Data[key])
@@ -131,8 +132,9 @@ func TestCertificates(t *testing.T) {
 	s := newFixture(t)
 	disturbed.add(t)
 	test := s.create(s.test("watched", 120))
-	s.untilPhase(test, v2.PhaseRunning)
-	d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: operatorNamespace, Name: operatorDeployment}}
+	s.UntilPhase(test, v2.PhaseRunning)
+	d := &appsv1.Deployment{}
+	d.Namespace, d.Name = framework.OperatorNamespace, framework.OperatorDeployment
 	replicas := func(n int) {
 		t.Helper()
 		body := fmt.Sprintf(`{"spec":{"replicas":%d}}`, n)
@@ -145,7 +147,7 @@ func TestCertificates(t *testing.T) {
 	calls := s.callWebhooks(test.Name)
 	patch := func(body string) {
 		t.Helper()
-		secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: operatorNamespace, Name: webhookName}}
+		secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: framework.OperatorNamespace, Name: webhookName}}
 		require.NoError(t, k8s.Patch(t.Context(), secret, client.RawPatch("application/merge-patch+json", []byte(body))))
 	}
 	replicas(2)
@@ -157,7 +159,8 @@ func TestCertificates(t *testing.T) {
 		{"the certificate is renewed", func() { patch(`{"data":{"tls.crt":null}}`) }, false},
 		{"the CA is replaced", func() { patch(`{"data":{"ca.key":null}}`) }, true},
 		{"the Secret is deleted", func() {
-			require.NoError(t, k8s.Delete(t.Context(), &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: operatorNamespace, Name: webhookName}}))
+			old := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: framework.OperatorNamespace, Name: webhookName}}
+			require.NoError(t, k8s.Delete(t.Context(), old))
 		}, true},
 	} {
 		// Do not compare with the served certificate: one of the two pods may still serve the previous one.

@@ -105,7 +105,7 @@ var falseGreen = map[string]loadCase{
 		spec.Worker.Resources.Limits = corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("192Mi")}
 	}, reason: v2.ReasonLoadCutShort, want: []string{"all workers were lost", "of 5m0s"}, check: endsEarly},
 	"worker-pod": {defaultHeartbeat: true, lines: bothLines, seconds: 300, act: func(s *fixture, test *v2.LocustTest) {
-		s.until(test, "the master has counted requests", func(status *v2.LocustTestStatus) bool {
+		s.Until(test, "the master has counted requests", func(status *v2.LocustTestStatus) bool {
 			return status.TestResult != nil && status.TestResult.TotalRequests > 0
 		})
 		pod := s.livePods(test, resources.RoleWorker)[0]
@@ -127,7 +127,7 @@ func TestFalseGreen(t *testing.T) {
 	t.Parallel()
 	for name, c := range falseGreen {
 		c.run(t, name, func(t *testing.T, s *fixture, test *v2.LocustTest) {
-			final := s.untilPhase(test, v2.PhaseFailed)
+			final := s.UntilPhase(test, v2.PhaseFailed)
 			assert.Equal(t, c.reason, condition(final, v2.ConditionTypeLoadDelivered).Reason)
 			message := condition(final, v2.ConditionTypeTestCompleted).Message
 			assert.Contains(t, message, "load not delivered ("+c.reason+")")
@@ -147,7 +147,7 @@ var unusualLoads = map[string]loadCase{
 	"short":    {seconds: 3, lines: bothLines},
 	"one-user": {change: masterOptions("--users", "1")},
 	"web-ui": {seconds: 60, lines: bothLines, act: func(s *fixture, test *v2.LocustTest) {
-		status := s.until(test, "the load runs", func(status *v2.LocustTestStatus) bool {
+		status := s.Until(test, "the load runs", func(status *v2.LocustTestStatus) bool {
 			return status.TestResult != nil && status.TestResult.TotalRequests > 0
 		})
 		time.Sleep(5 * time.Second)
@@ -156,7 +156,7 @@ var unusualLoads = map[string]loadCase{
 			method = "POST"
 		}
 		s.webUI(status.MasterPod, method, "stop", "")
-		s.until(test, "the message reports the end of the load", func(status *v2.LocustTestStatus) bool {
+		s.Until(test, "the message reports the end of the load", func(status *v2.LocustTestStatus) bool {
 			return status.Phase == v2.PhaseRunning && condition(status, v2.ConditionTypeTestCompleted).Message == "The load has ended; the master is still running"
 		})
 	}},
@@ -189,7 +189,7 @@ func TestUnusualLoads(t *testing.T) {
 	t.Parallel()
 	for name, c := range unusualLoads {
 		c.run(t, name, func(t *testing.T, s *fixture, test *v2.LocustTest) {
-			final := s.untilPhase(test, v2.PhaseSucceeded)
+			final := s.UntilPhase(test, v2.PhaseSucceeded)
 			assert.Equal(t, v2.ReasonLoadAsPlanned, condition(final, v2.ConditionTypeLoadDelivered).Reason, condition(final, v2.ConditionTypeLoadDelivered).Message)
 			assert.Equal(t, "Test completed successfully", condition(final, v2.ConditionTypeTestCompleted).Message)
 			require.NotNil(t, final.TestResult)
@@ -221,7 +221,7 @@ func TestLoadGuarantee(t *testing.T) {
 			change: func(spec *v2.LocustTestSpec) { spec.LoadGuarantee = v2.LoadGuaranteeNone }, want: []string{"Test completed successfully; but no request has finished"}}},
 	} {
 		c.run(t, name, func(t *testing.T, s *fixture, test *v2.LocustTest) {
-			final := s.untilPhase(test, c.phase)
+			final := s.UntilPhase(test, c.phase)
 			assert.Equal(t, c.reason, condition(final, v2.ConditionTypeLoadDelivered).Reason, condition(final, v2.ConditionTypeLoadDelivered).Message)
 			c.finish(t, s, test, final)
 		})
@@ -268,7 +268,7 @@ func (c *loadCase) run(t *testing.T, name string, check func(*testing.T, *fixtur
 				}
 			}))
 			if c.act != nil {
-				s.untilReason(test, v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected)
+				s.UntilReason(test, v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected)
 				c.act(s, test)
 			}
 			check(t, s, test)

@@ -64,7 +64,7 @@ func TestSidecar(t *testing.T) {
 				return len(pod.Spec.Containers)+len(pod.Spec.InitContainers) > 1
 			})
 			test := s.create(s.test("meshed", 10, func(spec *v2.LocustTestSpec) { spec.Worker.Replicas = 1 }))
-			final := s.untilPhase(test, v2.PhaseSucceeded)
+			final := s.UntilPhase(test, v2.PhaseSucceeded)
 			assert.Equal(t, s.locustEnded(final.MasterPod, resources.MasterName(test.Name)), final.CompletionTime.Unix(), "when Locust ended")
 			require.NotNil(t, final.TestResult)
 			assert.True(t, final.TestResult.Final)
@@ -105,14 +105,14 @@ func TestSuspended(t *testing.T) {
 		s := newFixture(t)
 		s.mutateJobs(`[JSONPatch{op: "add", path: "/spec/suspend", value: true}]`, func(job *batchv1.Job) bool { return ptr.Deref(job.Spec.Suspend, false) })
 		test := s.create(s.test("queued", 6))
-		status := s.untilReason(test, v2.ConditionTypePodsHealthy, v2.ReasonSuspended)
+		status := s.UntilReason(test, v2.ConditionTypePodsHealthy, v2.ReasonSuspended)
 		assert.Equal(t, v2.PhasePending, status.Phase)
 		assert.Equal(t, v2.ReasonSuspended, condition(status, v2.ConditionTypeReconciling).Reason)
 		assert.Equal(t, v2.ReasonResourcesCreated, s.untilReady(test).Reason)
 		assert.Empty(t, s.livePods(test, ""))
 		s.setSuspend(test, resources.RoleMaster, false)
 		s.setSuspend(test, resources.RoleWorker, false)
-		s.untilPhase(test, v2.PhaseSucceeded)
+		s.UntilPhase(test, v2.PhaseSucceeded)
 		assert.Equal(t, 1, count(t, "started", s.key(test.Name)))
 	})
 	for role, want := range map[resources.Role]string{
@@ -124,11 +124,11 @@ func TestSuspended(t *testing.T) {
 			s := newFixture(t)
 			test := s.create(s.test("suspended", 120))
 			s.untilLoad(test)
-			s.until(test, "the status shows the load", func(status *v2.LocustTestStatus) bool {
+			s.Until(test, "the status shows the load", func(status *v2.LocustTestStatus) bool {
 				return status.Progress != nil && status.Progress.StartTime != nil
 			})
 			s.setSuspend(test, role, true)
-			final := s.untilPhase(test, v2.PhaseFailed)
+			final := s.UntilPhase(test, v2.PhaseFailed)
 			assert.Contains(t, condition(final, v2.ConditionTypeTestCompleted).Message, want)
 			eventually(t, "the Jobs are stopped", func() bool { return ptr.Deref(s.job(test, role).Spec.Parallelism, 1) == 0 })
 			s.setSuspend(test, role, false)
@@ -142,7 +142,7 @@ func TestSuspended(t *testing.T) {
 
 func (s *fixture) untilReady(test *v2.LocustTest) metav1.Condition {
 	s.t.Helper()
-	return condition(s.untilReason(test, v2.ConditionTypeReady, v2.ReasonResourcesCreated), v2.ConditionTypeReady)
+	return condition(s.UntilReason(test, v2.ConditionTypeReady, v2.ReasonResourcesCreated), v2.ConditionTypeReady)
 }
 
 // TestDeadlineOfPolicy checks that the load is stopped although a policy sets a deadline of one day in all Jobs.
@@ -154,7 +154,7 @@ func TestDeadlineOfPolicy(t *testing.T) {
 	s.untilLoad(test)
 	master := s.livePods(test, resources.RoleMaster)[0]
 	require.NoError(t, k8s.Delete(t.Context(), &master, client.GracePeriodSeconds(0)))
-	s.untilPhase(test, v2.PhaseFailed)
+	s.UntilPhase(test, v2.PhaseFailed)
 	s.requireNoLoad(test)
 	assert.Equal(t, 1, count(t, "started", s.key(test.Name)))
 }
@@ -172,9 +172,9 @@ func TestQuotaOnJobs(t *testing.T) {
 	})
 	created := time.Now()
 	test := s.create(s.test("refused", 6))
-	status := s.untilReason(test, v2.ConditionTypePodsHealthy, v2.ReasonCreationError)
+	status := s.UntilReason(test, v2.ConditionTypePodsHealthy, v2.ReasonCreationError)
 	assert.Contains(t, condition(status, v2.ConditionTypePodsHealthy).Message, "exceeded quota: one-job")
-	final := s.untilPhase(test, v2.PhaseFailed)
+	final := s.UntilPhase(test, v2.PhaseFailed)
 	assert.Contains(t, condition(final, v2.ConditionTypeTestCompleted).Message, "exceeded quota: one-job")
 	assert.Contains(t, condition(final, v2.ConditionTypeTestCompleted).Message, "startup deadline")
 	eventually(t, "the master is stopped", func() bool { return len(s.livePods(test, "")) == 0 })

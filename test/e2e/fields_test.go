@@ -64,7 +64,7 @@ func TestFields_V2(t *testing.T) {
 	for _, run := range fieldRuns {
 		t.Run(run.name, func(t *testing.T) {
 			t.Parallel()
-			s := &fixture{t: t, namespace: s.namespace, started: s.started}
+			s := s.in(t)
 			test := s.test(run.name, 600, func(spec *v2.LocustTestSpec) {
 				spec.Worker.Replicas = 1
 				run.prepare(s, spec)
@@ -576,7 +576,7 @@ func shortLoad(_ *fixture, spec *v2.LocustTestSpec) {
 // untilResult waits until the status reports the end of the load.
 func untilResult(s *fixture, test *v2.LocustTest) *liveTest {
 	live := s.inspectConnected(test)
-	live.status = s.until(test, "the load has ended", func(status *v2.LocustTestStatus) bool {
+	live.status = s.Until(test, "the load has ended", func(status *v2.LocustTestStatus) bool {
 		return status.IsTerminal() || status.TestResult != nil && status.TestResult.Final
 	})
 	return live
@@ -606,7 +606,7 @@ func failingRequests(_ *fixture, spec *v2.LocustTestSpec) {
 
 // untilFailed waits for the failure of the test; criteria have no effect in the pods.
 func untilFailed(s *fixture, test *v2.LocustTest) *liveTest {
-	return &liveTest{fixture: s, test: test, status: s.untilPhase(test, v2.PhaseFailed)}
+	return &liveTest{fixture: s, test: test, status: s.UntilPhase(test, v2.PhaseFailed)}
 }
 
 func criterion(path string, set func(*v2.SuccessCriteria), want string) fieldV2 {
@@ -665,7 +665,7 @@ func idleLoad(s *fixture, spec *v2.LocustTestSpec) {
 }
 
 func untilSucceeded(s *fixture, test *v2.LocustTest) *liveTest {
-	return &liveTest{fixture: s, test: test, status: s.untilPhase(test, v2.PhaseSucceeded)}
+	return &liveTest{fixture: s, test: test, status: s.UntilPhase(test, v2.PhaseSucceeded)}
 }
 
 // notGuaranteed are the rows of a run without requests, which would fail by default.

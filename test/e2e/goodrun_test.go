@@ -22,7 +22,7 @@ import (
 func (s *fixture) requireGoodRun(test *v2.LocustTest) {
 	t := s.t
 	t.Helper()
-	final := s.untilPhase(test, v2.PhaseSucceeded)
+	final := s.UntilPhase(test, v2.PhaseSucceeded)
 	assert.Equal(t, []string{"", v2.PhasePending, v2.PhaseRunning, v2.PhaseSucceeded}, watcher.Phases(test.UID))
 	assert.Equal(t, test.Spec.Worker.Replicas, final.ConnectedWorkers, "last observed value during the run")
 	assert.Equal(t, []string{v2.ReasonWaitingForWorkers, v2.ReasonAllWorkersConnected}, watcher.Reasons(test.UID, v2.ConditionTypeWorkersConnected))
@@ -109,7 +109,7 @@ func TestFailures(t *testing.T) {
 	}))
 	// Only the workers fail: their Job restarts them until the startup deadline, and the cause is reported meanwhile.
 	workers := s.create(s.test("workers", 5, func(spec *v2.LocustTestSpec) { spec.Worker.Command = "--locustfile /lotest/src/hatch.py" }))
-	s.untilReason(workers, v2.ConditionTypePodsHealthy, v2.ReasonCrashLoopBackOff)
+	s.UntilReason(workers, v2.ConditionTypePodsHealthy, v2.ReasonCrashLoopBackOff)
 	for _, tc := range []struct {
 		test *v2.LocustTest
 		want []string
@@ -118,7 +118,7 @@ func TestFailures(t *testing.T) {
 		{broken, []string{"exited with code 1", "RuntimeError: the locustfile of this test is broken on purpose"}},
 		{failing, []string{"exited with code 1", "/fail", "100"}},
 	} {
-		final := s.untilPhase(tc.test, v2.PhaseFailed)
+		final := s.UntilPhase(tc.test, v2.PhaseFailed)
 		c := condition(final, v2.ConditionTypeTestCompleted)
 		assert.Equal(t, v2.ReasonTestFailed, c.Reason)
 		for _, want := range tc.want {
@@ -131,7 +131,8 @@ func TestFailures(t *testing.T) {
 		s.requireFrozen(tc.test, final)
 	}
 	// A ready pod may not be connected: a worker may take seconds to fail. In the end no worker is connected.
-	assert.NotEqual(t, v2.ReasonAllWorkersConnected, condition(s.untilPhase(workers, v2.PhaseFailed), v2.ConditionTypeWorkersConnected).Reason)
+	final := s.UntilPhase(workers, v2.PhaseFailed)
+	assert.NotEqual(t, v2.ReasonAllWorkersConnected, condition(final, v2.ConditionTypeWorkersConnected).Reason)
 	assert.Equal(t, []string{"", v2.PhasePending, v2.PhaseRunning, v2.PhaseFailed}, watcher.Phases(failing.UID))
 	assert.Equal(t, []string{v2.ReasonWaitingForWorkers, v2.ReasonAllWorkersConnected}, watcher.Reasons(failing.UID, v2.ConditionTypeWorkersConnected))
 }
@@ -141,7 +142,7 @@ func TestSpecChanged(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t)
 	test := s.create(s.test("edited", 14))
-	s.untilReason(test, v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected)
+	s.UntilReason(test, v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected)
 	before := s.job(test, resources.RoleWorker)
 	edit := func(replicas int32) {
 		require.NoError(t, k8s.Get(t.Context(), client.ObjectKeyFromObject(test), test))
@@ -149,12 +150,12 @@ func TestSpecChanged(t *testing.T) {
 		require.NoError(t, k8s.Update(t.Context(), test))
 	}
 	edit(3)
-	seen := s.untilReason(test, v2.ConditionTypeSpecDrifted, v2.ReasonSpecChangeIgnored)
+	seen := s.UntilReason(test, v2.ConditionTypeSpecDrifted, v2.ReasonSpecChangeIgnored)
 	assert.EqualValues(t, 2, seen.ExpectedWorkers)
 	assert.Equal(t, test.Generation, seen.ObservedGeneration)
 	edit(2)
 	s.untilReasons(test, v2.ConditionTypeSpecDrifted, v2.ReasonSpecInSync, v2.ReasonSpecChangeIgnored, v2.ReasonSpecInSync)
-	final := s.untilPhase(test, v2.PhaseSucceeded)
+	final := s.UntilPhase(test, v2.PhaseSucceeded)
 	assert.Equal(t, before.UID, s.job(test, resources.RoleWorker).UID)
 	assert.EqualValues(t, 2, *s.job(test, resources.RoleWorker).Spec.Completions)
 

@@ -92,15 +92,15 @@ func TestLiveStatus(t *testing.T) {
 	}))
 
 	// All workers' pods are ready long before the workers are connected.
-	partly := s.until(test, "some workers are connected", func(status *v2.LocustTestStatus) bool {
+	partly := s.Until(test, "some workers are connected", func(status *v2.LocustTestStatus) bool {
 		return status.ConnectedWorkers > 0 && status.ConnectedWorkers < 3
 	})
 	assert.Greater(t, s.readyWorkers(test), partly.ConnectedWorkers, "the Job counts all")
 	assert.Equal(t, v2.ReasonWaitingForWorkers, condition(partly, v2.ConditionTypeWorkersConnected).Reason)
-	all := s.untilReason(test, v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected)
+	all := s.UntilReason(test, v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected)
 	assert.Equal(t, "3/3 workers connected", condition(all, v2.ConditionTypeWorkersConnected).Message)
 
-	s.until(test, "users and requests are reported", func(status *v2.LocustTestStatus) bool {
+	s.Until(test, "users and requests are reported", func(status *v2.LocustTestStatus) bool {
 		p, r := status.Progress, status.TestResult
 		// On a busy machine Locust may lose a worker temporarily, which then adds its users again.
 		return p != nil && r != nil && p.CurrentUsers >= 6 && *p.TargetUsers == 6 && p.Duration.Duration == time.Minute &&
@@ -110,7 +110,7 @@ func TestLiveStatus(t *testing.T) {
 	if auditLog() != "" {
 		s.requireFrozenWorkerIsMissing(test)
 	}
-	final := s.untilPhase(test, v2.PhaseSucceeded)
+	final := s.UntilPhase(test, v2.PhaseSucceeded)
 	assert.Equal(t, "3/3", final.Workers)
 	assert.GreaterOrEqual(t, final.Progress.CurrentUsers, int32(6), "a worker that reconnects adds its users")
 	assert.GreaterOrEqual(t, *final.Progress.Percent, int32(90), "the run time starts shortly before the load")
@@ -125,7 +125,7 @@ func (s *fixture) requireFrozenWorkerIsMissing(test *v2.LocustTest) {
 	frozen := locustPids(t, &s.livePods(test, resources.RoleWorker)[0])
 	signal(t, frozen, syscall.SIGSTOP)
 	defer signal(t, frozen, syscall.SIGCONT)
-	missing := s.untilReason(test, v2.ConditionTypeWorkersConnected, v2.ReasonWorkersMissing)
+	missing := s.UntilReason(test, v2.ConditionTypeWorkersConnected, v2.ReasonWorkersMissing)
 	assert.Equal(t, "2/3 workers connected", condition(missing, v2.ConditionTypeWorkersConnected).Message)
 	assert.Equal(t, int32(3), s.readyWorkers(test), "the Job does not report it")
 	signal(t, frozen, syscall.SIGCONT)
@@ -141,8 +141,8 @@ func TestWebAPIBlocked(t *testing.T) {
 	}
 	s := newFixture(t)
 	test := s.create(s.test("blocked", 300))
-	s.untilReason(test, v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected)
-	s.until(test, "the load is reported", func(status *v2.LocustTestStatus) bool {
+	s.UntilReason(test, v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected)
+	s.Until(test, "the load is reported", func(status *v2.LocustTestStatus) bool {
 		return status.Progress != nil && status.Progress.Elapsed != nil && status.TestResult.TotalRequests > 0
 	})
 	pid := strconv.Itoa(locustPids(t, s.masterPod(test))[0])
@@ -151,7 +151,7 @@ func TestWebAPIBlocked(t *testing.T) {
 		require.NoError(t, err, "nft %s: %s", command, out)
 	}
 	nft("add table inet block; add chain inet block in { type filter hook input priority 0; }; add rule inet block in tcp dport 8089 drop")
-	blocked := s.until(test, "the message names the other source", func(status *v2.LocustTestStatus) bool {
+	blocked := s.Until(test, "the message names the other source", func(status *v2.LocustTestStatus) bool {
 		return strings.Contains(condition(status, v2.ConditionTypeWorkersConnected).Message, "counted from")
 	})
 	c := condition(blocked, v2.ConditionTypeWorkersConnected)
@@ -161,7 +161,7 @@ func TestWebAPIBlocked(t *testing.T) {
 	require.NotNil(t, blocked.Progress.Elapsed)
 
 	nft("delete table inet block")
-	healed := s.until(test, "the master is polled again", func(status *v2.LocustTestStatus) bool {
+	healed := s.Until(test, "the master is polled again", func(status *v2.LocustTestStatus) bool {
 		return condition(status, v2.ConditionTypeWorkersConnected).Message == "2/2 workers connected" &&
 			status.Progress != nil && status.Progress.Elapsed != nil && status.Progress.Elapsed.Duration > blocked.Progress.Elapsed.Duration
 	})
@@ -191,7 +191,7 @@ func TestWebAPI_Arguments(t *testing.T) {
 		{"loopback", "--web-host 127.0.0.1", "because Locust's web API cannot be reached: "},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			s := &fixture{t: t, namespace: s.namespace, started: s.started}
+			s := s.in(t)
 			test := s.create(s.test(tc.name, 8, func(spec *v2.LocustTestSpec) {
 				spec.Master.Command += " " + tc.args
 				spec.Env.SecretMounts = []v2.SecretMount{{Name: "tls", MountPath: "/tls"}}
@@ -201,13 +201,13 @@ func TestWebAPI_Arguments(t *testing.T) {
 					spec.Master.Autoquit = &v2.AutoquitConfig{Timeout: &quit}
 				}
 			}))
-			all := s.untilReason(test, v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected)
+			all := s.UntilReason(test, v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected)
 			if tc.message == reached {
 				assert.Equal(t, reached, condition(all, v2.ConditionTypeWorkersConnected).Message)
 			} else {
 				assert.Contains(t, condition(all, v2.ConditionTypeWorkersConnected).Message, tc.message)
 			}
-			s.requireExact(test, s.untilPhase(test, v2.PhaseSucceeded))
+			s.requireExact(test, s.UntilPhase(test, v2.PhaseSucceeded))
 		})
 	}
 }
@@ -243,7 +243,7 @@ func TestMetrics(t *testing.T) {
 		}
 		return strings.Join(ours, "\n")
 	}
-	s.untilReason(test, v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected)
+	s.UntilReason(test, v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected)
 	for _, want := range []string{
 		"locust_test_phase" + labels + `,phase="Running"} 1`, "locust_test_workers_connected" + labels + "} 2", "locust_test_workers_expected" + labels + "} 2",
 		"locust_test_users" + labels + "} 6", "locust_test_users_target" + labels + "} 6", "locust_test_requests_total" + labels, "locust_test_failed_requests_total" + labels + "} 0",
@@ -251,7 +251,7 @@ func TestMetrics(t *testing.T) {
 	} {
 		eventually(t, want, func() bool { return strings.Contains(series(), want) })
 	}
-	final := s.untilPhase(test, v2.PhaseSucceeded)
+	final := s.UntilPhase(test, v2.PhaseSucceeded)
 	eventually(t, "the result", func() bool {
 		return strings.Contains(series(), fmt.Sprintf("locust_test_requests_total%s} %d", labels, final.TestResult.TotalRequests))
 	})

@@ -56,11 +56,11 @@ func TestLostWorkers(t *testing.T) {
 				spec.Image = image
 				spec.Worker.Replicas = 3
 			}))
-			s.untilReason(test, v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected)
+			s.UntilReason(test, v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected)
 			s.untilLoad(test)
 			for i, grace := range []int64{30, 0} {
 				// Locust 2.47 may not survive a worker that leaves while users are being spawned: KeyError in its master.
-				s.until(test, "all users run", func(status *v2.LocustTestStatus) bool {
+				s.Until(test, "all users run", func(status *v2.LocustTestStatus) bool {
 					return status.Progress != nil && status.Progress.CurrentUsers >= 6 && status.ConnectedWorkers == 3
 				})
 				pod := s.livePods(test, resources.RoleWorker)[0]
@@ -70,7 +70,7 @@ func TestLostWorkers(t *testing.T) {
 				t.Logf("deleted with %d s of grace and replaced: completions %d, parallelism %d, succeeded %d, failed %d",
 					grace, *job.Spec.Completions, *job.Spec.Parallelism, job.Status.Succeeded, job.Status.Failed)
 			}
-			final := s.untilPhase(test, v2.PhaseSucceeded)
+			final := s.UntilPhase(test, v2.PhaseSucceeded)
 			assert.EqualValues(t, 3, final.ConnectedWorkers)
 			assert.Equal(t, v2.ReasonWorkersLost, condition(final, v2.ConditionTypeLoadDelivered).Reason)
 			assert.Contains(t, condition(final, v2.ConditionTypeTestCompleted).Message, "; but 2 workers were lost during the load")
@@ -87,7 +87,7 @@ func TestLostObjects(t *testing.T) {
 	s := newFixture(t)
 	disturbed.add(t)
 	test := s.create(s.test("objects", 300, s.withDefaultHeartbeat))
-	s.until(test, "the master has counted requests", func(status *v2.LocustTestStatus) bool {
+	s.Until(test, "the master has counted requests", func(status *v2.LocustTestStatus) bool {
 		return status.TestResult != nil && status.TestResult.TotalRequests > 0
 	})
 
@@ -114,7 +114,7 @@ func TestLostObjects(t *testing.T) {
 		})
 	}
 	// Locust ended the load, because the old workers disconnected before the new ones connected.
-	final := s.untilPhase(test, v2.PhaseFailed)
+	final := s.UntilPhase(test, v2.PhaseFailed)
 	assert.Equal(t, v2.ReasonLoadCutShort, condition(final, v2.ConditionTypeLoadDelivered).Reason)
 	assert.Contains(t, condition(final, v2.ConditionTypeTestCompleted).Message, "all workers were lost, so Locust ended the load after")
 	assert.Contains(t, watcher.Reasons(test.UID, v2.ConditionTypeWorkersConnected), v2.ReasonWorkersMissing)
@@ -139,15 +139,15 @@ func TestLostMaster(t *testing.T) {
 			t.Parallel()
 			s := newFixture(t)
 			test := s.create(s.test("master-"+name, 60))
-			s.untilReason(test, v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected)
+			s.UntilReason(test, v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected)
 			s.untilLoad(test)
 			// Workers report to the master every 3 s, and once more when it stops them, for which it waits half a second.
 			// The final report does not have later requests.
-			known := s.until(test, "the master has counted requests", func(status *v2.LocustTestStatus) bool {
+			known := s.Until(test, "the master has counted requests", func(status *v2.LocustTestStatus) bool {
 				return status.TestResult != nil && status.TestResult.TotalRequests > 0
 			}).TestResult.TotalRequests
 			lose(s, test)
-			final := s.untilPhase(test, v2.PhaseFailed)
+			final := s.UntilPhase(test, v2.PhaseFailed)
 			assert.Contains(t, condition(final, v2.ConditionTypeTestCompleted).Message, "deleted")
 			t.Log(condition(final, v2.ConditionTypeTestCompleted).Message)
 			if name == "pod" {
@@ -170,7 +170,7 @@ func TestDeletedDuringTheRun(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t)
 	test := s.create(s.test("gone", 60))
-	s.untilPhase(test, v2.PhaseRunning)
+	s.UntilPhase(test, v2.PhaseRunning)
 	require.NoError(t, k8s.Delete(t.Context(), test, background))
 	eventually(t, "all objects are deleted", func() bool {
 		var jobs batchv1.JobList
@@ -189,11 +189,11 @@ func TestCreatedAnew(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t)
 	old := s.create(s.test("again", 60))
-	s.untilReason(old, v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected)
+	s.UntilReason(old, v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected)
 	require.NoError(t, k8s.Delete(t.Context(), old, background))
 	again := s.create(s.test("again", 8, func(spec *v2.LocustTestSpec) { spec.Env.Variables[0].Value += "-2" }))
-	s.untilPhase(again, v2.PhaseRunning)
-	s.untilPhase(again, v2.PhaseSucceeded)
+	s.UntilPhase(again, v2.PhaseRunning)
+	s.UntilPhase(again, v2.PhaseSucceeded)
 	assert.Equal(t, 1, count(t, "started", s.key("again-2")))
 
 	var pods corev1.PodList

@@ -24,6 +24,7 @@ import (
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/framework"
 )
 
 // The tests of this file disrupt the operator. They are not parallel, so that they run alone, before the others.
@@ -31,7 +32,8 @@ import (
 // scaleOperator stops or starts the operator.
 func scaleOperator(t *testing.T, replicas int32) {
 	t.Helper()
-	d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: operatorNamespace, Name: operatorDeployment}}
+	d := &appsv1.Deployment{}
+	d.Namespace, d.Name = framework.OperatorNamespace, framework.OperatorDeployment
 	patch := client.RawPatch("application/merge-patch+json", []byte(`{"spec":{"replicas":`+strconv.Itoa(int(replicas))+`}}`))
 	require.NoError(t, k8s.Patch(context.Background(), d, patch))
 	if replicas > 0 {
@@ -44,7 +46,8 @@ func scaleOperator(t *testing.T, replicas int32) {
 func operatorPods(t *testing.T) []corev1.Pod {
 	t.Helper()
 	var pods corev1.PodList
-	require.NoError(t, k8s.List(context.Background(), &pods, client.InNamespace(operatorNamespace), client.MatchingLabels{"control-plane": "controller-manager"}))
+	in := client.InNamespace(framework.OperatorNamespace)
+	require.NoError(t, k8s.List(context.Background(), &pods, in, framework.OperatorPods))
 	return pods.Items
 }
 
@@ -113,7 +116,7 @@ func TestOperatorKilled(t *testing.T) {
 	s := newFixture(t)
 	disturbed.add(t)
 	undisturbed := s.create(s.test("undisturbed", 6))
-	want := withoutVolatileFields(s.untilPhase(undisturbed, v2.PhaseSucceeded))
+	want := withoutVolatileFields(s.UntilPhase(undisturbed, v2.PhaseSucceeded))
 
 	// Each kill affects two tests in different phases. The test does not wait for their end before the next kill.
 	var tests []*v2.LocustTest
@@ -124,15 +127,15 @@ func TestOperatorKilled(t *testing.T) {
 		tests = append(tests, test)
 		return test
 	}
-	s.untilPhase(create("near-the-end"), v2.PhaseRunning)
+	s.UntilPhase(create("near-the-end"), v2.PhaseRunning)
 	time.Sleep(5 * time.Second)
-	s.untilPhase(create("as-it-begins"), v2.PhasePending)
+	s.UntilPhase(create("as-it-begins"), v2.PhasePending)
 	killOperator(t)
-	s.untilPhase(create("running"), v2.PhaseRunning)
-	s.untilReason(create("objects-created"), v2.ConditionTypeReady, v2.ReasonResourcesCreated)
+	s.UntilPhase(create("running"), v2.PhaseRunning)
+	s.UntilReason(create("objects-created"), v2.ConditionTypeReady, v2.ReasonResourcesCreated)
 	killOperator(t)
 	for _, test := range tests {
-		final := s.untilPhase(test, v2.PhaseSucceeded)
+		final := s.UntilPhase(test, v2.PhaseSucceeded)
 		assert.Equal(t, want, withoutVolatileFields(final), "killed %s", test.Name)
 		assert.Equal(t, 1, count(t, "started", s.key(test.Name)), "killed %s: Locust ran once", test.Name)
 		var pods corev1.PodList
@@ -165,10 +168,10 @@ func TestOperatorAway(t *testing.T) {
 		eventually(t, "the Jobs of "+test.Name+" expire", func() bool { return jobs(test) == 0 })
 	}
 	undisturbed := s.create(s.test("seen", 6))
-	want := withoutVolatileFields(s.untilPhase(undisturbed, v2.PhaseSucceeded))
+	want := withoutVolatileFields(s.UntilPhase(undisturbed, v2.PhaseSucceeded))
 
 	test := s.create(s.test("unseen", 6))
-	s.untilReason(test, v2.ConditionTypeReady, v2.ReasonResourcesCreated)
+	s.UntilReason(test, v2.ConditionTypeReady, v2.ReasonResourcesCreated)
 	require.Equal(t, 2, jobs(test))
 	scaleOperator(t, 0)
 	expired(undisturbed)
@@ -179,7 +182,7 @@ func TestOperatorAway(t *testing.T) {
 	require.Len(t, pods.Items, 1)
 	time.Sleep(8 * time.Second) // longer than the TTL
 	scaleOperator(t, 1)
-	final := s.untilPhase(test, v2.PhaseSucceeded)
+	final := s.UntilPhase(test, v2.PhaseSucceeded)
 	assert.Equal(t, want, withoutVolatileFields(final), "the same final status as with a running operator")
 	s.requireContainerTimes(final, &pods.Items[0])
 	expired(test)
@@ -195,7 +198,7 @@ func TestOperatorUninstalledFirst(t *testing.T) {
 	disturbed.add(t)
 	one := s.create(s.test("one", 60))
 	s.create(s.test("two", 60))
-	s.untilPhase(one, v2.PhaseRunning)
+	s.UntilPhase(one, v2.PhaseRunning)
 	scaleOperator(t, 0)
 	t.Cleanup(func() { scaleOperator(t, 1) })
 

@@ -20,10 +20,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/status"
-	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/contract"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/framework"
 )
-
-const operatorUser = "system:serviceaccount:" + operatorNamespace + ":locust-k8s-operator-controller-manager"
 
 // auditEvent holds the fields that are decoded from a line of the API server's audit log.
 type auditEvent struct {
@@ -66,7 +64,8 @@ func requests(t *testing.T, namespace string) []auditEvent {
 			continue
 		}
 		var e auditEvent
-		if json.Unmarshal(line, &e) == nil && e.User.Username == operatorUser && e.ObjectRef != nil && e.ObjectRef.Namespace == namespace {
+		if json.Unmarshal(line, &e) == nil && e.User.Username == framework.OperatorUser &&
+			e.ObjectRef != nil && e.ObjectRef.Namespace == namespace {
 			events = append(events, e)
 		}
 	}
@@ -111,7 +110,7 @@ func checkRequests(t *testing.T, namespace string) {
 	if !disturbed.has(t) && !assert.LessOrEqual(t, most, 8, "status writes of one test") {
 		for uid := range writes {
 			for _, observation := range watcher.History(types.UID(uid)) {
-				t.Logf("%s %s", observation.At.Format("15:04:05.000"), contract.Describe(&observation.Test.Status))
+				t.Logf("%s %s", observation.At.Format("15:04:05.000"), framework.Describe(&observation.Test.Status))
 			}
 		}
 	}

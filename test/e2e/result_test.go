@@ -14,13 +14,13 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/framework"
 )
 
 // mixed sends requests to two endpoints at a high rate; some requests fail.
@@ -146,7 +146,7 @@ func text(d *metav1.Duration) string {
 
 func (s *fixture) untilEnd(test *v2.LocustTest) *v2.LocustTestStatus {
 	s.t.Helper()
-	return s.until(test, "it has ended", func(status *v2.LocustTestStatus) bool { return status.IsTerminal() })
+	return s.Until(test, "it has ended", func(status *v2.LocustTestStatus) bool { return status.IsTerminal() })
 }
 
 // withMixed runs mixed.py with additional arguments, an autoquit timeout and an image.
@@ -219,19 +219,14 @@ func TestResultExact_OperatorKilled(t *testing.T) {
 		runs = append(runs, s.create(s.test(fmt.Sprintf("killed-%d", i), 4, withMixed(4+i, more, 0, locustImage), mount)))
 	}
 	for _, test := range runs {
-		s.untilPhase(test, v2.PhaseRunning)
+		s.UntilPhase(test, v2.PhaseRunning)
 	}
 	time.Sleep(3 * time.Second)
 	killOperator(t)
 	scaleOperator(t, 0)
 	for _, test := range runs {
 		eventually(t, "the master Job of "+test.Name+" has finished", func() bool {
-			for _, c := range s.job(test, resources.RoleMaster).Status.Conditions {
-				if c.Status == corev1.ConditionTrue && (c.Type == batchv1.JobComplete || c.Type == batchv1.JobFailed) {
-					return true
-				}
-			}
-			return false
+			return framework.FinishedAs(s.job(test, resources.RoleMaster)) != ""
 		})
 	}
 	scaleOperator(t, 1)
@@ -252,7 +247,7 @@ func TestNoReporter(t *testing.T) {
 		spec.Master.Reporter = &no
 		spec.Master.Autoquit.Timeout = &quit
 	}))
-	final := s.untilPhase(test, v2.PhaseSucceeded)
+	final := s.UntilPhase(test, v2.PhaseSucceeded)
 	master := s.masterPod(test)
 	assert.NotContains(t, strings.Join(master.Spec.Containers[0].Args, " "), "reporter")
 	require.NotNil(t, final.TestResult)
@@ -283,18 +278,18 @@ func TestSuccessCriteria(t *testing.T) {
 		spec.SuccessCriteria = &v2.SuccessCriteria{MaxFailureRatio: "0.001", AbortOnViolation: true, AbortGracePeriod: &metav1.Duration{Duration: 5 * time.Second}}
 	}))
 
-	final := s.untilPhase(strict, v2.PhaseFailed)
+	final := s.UntilPhase(strict, v2.PhaseFailed)
 	assert.Contains(t, condition(final, v2.ConditionTypeTestCompleted).Message, fmt.Sprintf("minTotalRequests is 1000000, measured %d", final.TestResult.TotalRequests))
 	assert.Zero(t, s.masterPod(strict).Status.ContainerStatuses[0].State.Terminated.ExitCode, "Locust exited with code 0")
 	s.requireExact(strict, final)
 
-	final = s.untilPhase(lenient, v2.PhaseSucceeded)
+	final = s.UntilPhase(lenient, v2.PhaseSucceeded)
 	assert.Equal(t, int32(1), s.masterPod(lenient).Status.ContainerStatuses[0].State.Terminated.ExitCode, "Locust exited with code 1")
 	assert.Equal(t, "1", final.TestResult.FailureRatio)
 	s.requireExact(lenient, final)
 	s.requireFrozen(lenient, final)
 
-	final = s.untilPhase(aborted, v2.PhaseFailed)
+	final = s.UntilPhase(aborted, v2.PhaseFailed)
 	assert.Contains(t, condition(final, v2.ConditionTypeTestCompleted).Message, "aborted after")
 	assert.Contains(t, condition(final, v2.ConditionTypeTestCompleted).Message, "maxFailureRatio is 0.001, measured 1 ")
 	require.NotNil(t, final.TestResult)

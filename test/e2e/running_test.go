@@ -16,7 +16,7 @@ import (
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
-	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/contract"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/framework"
 )
 
 // inspectScript runs in a container and prints the environment of its first process, Locust.
@@ -106,8 +106,8 @@ type liveTest struct {
 func (s *fixture) inspectConnected(test *v2.LocustTest) *liveTest {
 	s.t.Helper()
 	live := &liveTest{fixture: s, test: test}
-	live.status = s.until(test, "all workers are connected", func(status *v2.LocustTestStatus) bool {
-		require.False(s.t, status.IsTerminal(), "the test ended early: %s", contract.Describe(status))
+	live.status = s.Until(test, "all workers are connected", func(status *v2.LocustTestStatus) bool {
+		require.False(s.t, status.IsTerminal(), "the test ended early: %s", framework.Describe(status))
 		return condition(status, v2.ConditionTypeWorkersConnected).Reason == v2.ReasonAllWorkersConnected
 	})
 	masters := s.livePods(test, resources.RoleMaster)

@@ -31,7 +31,7 @@ func TestSamples(t *testing.T) {
 	for _, sample := range all {
 		t.Run(sample.Path, func(t *testing.T) {
 			t.Parallel()
-			s := &fixture{t: t, namespace: s.namespace, started: s.started}
+			s := s.in(t)
 			_, warnings := s.mustKubectl("apply", "--dry-run=server", "-f", filepath.Join(samplesDir, sample.Path))
 			for line := range strings.Lines(warnings) {
 				assert.True(t, sample.Version() == "v1" && strings.Contains(line, "deprecated"), "unexpected warning: %s", line)
@@ -41,7 +41,7 @@ func TestSamples(t *testing.T) {
 			require.NoError(t, err)
 			for _, name := range names {
 				test := s.get(name)
-				status := s.untilPhase(test, sample.Phase)
+				status := s.UntilPhase(test, sample.Phase)
 				s.requireShown(sample, test, status)
 				if !status.IsTerminal() {
 					require.NoError(t, k8s.Delete(t.Context(), test))
@@ -97,12 +97,12 @@ var shown = map[string]func(t *testing.T, s *fixture, test *v2.LocustTest, statu
 	"v2/load-shape.yaml":              logs("Shape test updating to 2 users", "Shape test updating to 6 users", "Shape test updating to 3 users"),
 	"v2/opentelemetry.yaml":           logs("OpenTelemetry"),
 	"v2/headless.yaml": func(_ *testing.T, s *fixture, test *v2.LocustTest, _ *v2.LocustTestStatus) {
-		s.until(test, "the workers are counted from pods", func(status *v2.LocustTestStatus) bool {
+		s.Until(test, "the workers are counted from pods", func(status *v2.LocustTestStatus) bool {
 			return strings.HasPrefix(condition(status, v2.ConditionTypeWorkersConnected).Message, "1/1 workers connected (counted from the worker Job's ready pods")
 		})
 	},
 	"v2/web-ui.yaml": func(t *testing.T, s *fixture, test *v2.LocustTest, _ *v2.LocustTestStatus) {
-		ready := s.untilReason(test, v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected)
+		ready := s.UntilReason(test, v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected)
 		assert.Nil(t, ready.TestResult, "the load is not started")
 		page, err := clientset.CoreV1().RESTClient().Get().Namespace(s.namespace).Resource("services").Name(resources.MasterName(test.Name) + ":8089").
 			SubResource("proxy").DoRaw(t.Context())

@@ -24,33 +24,30 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
-	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/contract"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/framework"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/framework/builder"
 )
 
 const (
-	operatorNamespace  = "locust-k8s-operator-system"
-	operatorDeployment = "locust-k8s-operator-controller-manager"
-
 	// startupDeadline is short, so that tests of failed starts do not take minutes.
 	startupDeadline = 45 * time.Second
 
-	// timeout bounds each wait.
-	timeout = 4 * time.Minute
+	timeout = framework.ClusterTimeout
 )
 
 var (
 	k8s       client.WithWatch
 	clientset *kubernetes.Clientset
-	watcher   *contract.Watcher
+	watcher   *framework.Watcher
 	// locustImage is the image under test.
 	locustImage = envOr("LOCUST_IMAGE", "localhost:5000/locust:latest")
 )
@@ -71,20 +68,11 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-func run(m *testing.M) (int, error) {
+func run(m *testing.M) (code int, err error) {
 	ctrl.SetLogger(logr.Discard())
-	config, err := ctrl.GetConfig()
+	var config *rest.Config
+	k8s, config, err = framework.Connect(framework.NewScheme(), func(c *rest.Config) { c.QPS, c.Burst = 200, 400 })
 	if err != nil {
-		return 0, fmt.Errorf("no cluster; run `make test-e2e`, or set KUBECONFIG: %w", err)
-	}
-	config.QPS, config.Burst = 200, 400
-	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v2.AddToScheme} {
-		if err := add(scheme); err != nil {
-			return 0, err
-		}
-	}
-	if k8s, err = client.NewWithWatch(config, client.Options{Scheme: scheme}); err != nil {
 		return 0, err
 	}
 	if clientset, err = kubernetes.NewForConfig(config); err != nil {
@@ -99,10 +87,10 @@ func run(m *testing.M) (int, error) {
 		return 0, err
 	}
 	defer func() { _ = k8s.Delete(ctx, targetNamespace()) }()
-	if watcher, err = contract.Watch(ctx, k8s, metav1.NamespaceAll); err != nil {
+	if watcher, err = framework.Watch(ctx, k8s); err != nil {
 		return 0, err
 	}
-	code := m.Run()
+	code = m.Run()
 	err = configureOperator(ctx, nil)
 	if breaches := watcher.Breaches(); len(breaches) > 0 {
 		return 1, fmt.Errorf("breaches of the status contract:\n%s", strings.Join(breaches, "\n"))
@@ -113,7 +101,7 @@ func run(m *testing.M) (int, error) {
 // configureOperator sets the operator's environment variables, and waits until the rollout is complete.
 func configureOperator(ctx context.Context, env map[string]string) error {
 	var d appsv1.Deployment
-	if err := k8s.Get(ctx, client.ObjectKey{Namespace: operatorNamespace, Name: operatorDeployment}, &d); err != nil {
+	if err := k8s.Get(ctx, framework.OperatorKey, &d); err != nil {
 		return fmt.Errorf("the operator is not deployed; run `make deploy`: %w", err)
 	}
 	var variables []corev1.EnvVar
@@ -131,20 +119,17 @@ func configureOperator(ctx context.Context, env map[string]string) error {
 }
 
 func waitForOperator(ctx context.Context) error {
-	deadline := time.Now().Add(timeout)
-	for {
-		var d appsv1.Deployment
-		if err := k8s.Get(ctx, client.ObjectKey{Namespace: operatorNamespace, Name: operatorDeployment}, &d); err != nil {
-			return err
-		}
-		if s := d.Status; s.ObservedGeneration == d.Generation && s.UpdatedReplicas == 1 && s.Replicas == 1 && s.AvailableReplicas == 1 {
-			return nil
-		}
-		if time.Now().After(deadline) {
-			return fmt.Errorf("the operator is not available: %+v", d.Status)
-		}
-		time.Sleep(200 * time.Millisecond)
+	var d appsv1.Deployment
+	err := wait.PollUntilContextTimeout(ctx, 200*time.Millisecond, timeout, true, func(ctx context.Context) (bool, error) {
+		d = appsv1.Deployment{}
+		err := k8s.Get(ctx, framework.OperatorKey, &d)
+		s := d.Status
+		return s.ObservedGeneration == d.Generation && s.UpdatedReplicas == 1 && s.Replicas == 1 && s.AvailableReplicas == 1, err
+	})
+	if err != nil {
+		return fmt.Errorf("the operator is not available: %w: %+v", err, d.Status)
 	}
+	return nil
 }
 
 // target is a server that counts starts of tests and requests, by key.
@@ -198,21 +183,14 @@ func startTarget(ctx context.Context) error {
 			return fmt.Errorf("start the target: %w", err)
 		}
 	}
-	deadline := time.Now().Add(timeout)
-	for {
-		if err := k8s.Get(ctx, client.ObjectKeyFromObject(pod), pod); err != nil {
-			return err
-		}
-		for _, c := range pod.Status.Conditions {
-			if c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue {
-				return nil
-			}
-		}
-		if time.Now().After(deadline) {
-			return fmt.Errorf("the target is not ready: %+v", pod.Status)
-		}
-		time.Sleep(200 * time.Millisecond)
+	err := wait.PollUntilContextTimeout(ctx, 200*time.Millisecond, timeout, true, func(ctx context.Context) (bool, error) {
+		err := k8s.Get(ctx, client.ObjectKeyFromObject(pod), pod)
+		return framework.IsReady(pod), err
+	})
+	if err != nil {
+		return fmt.Errorf("the target is not ready: %w: %+v", err, pod.Status)
 	}
+	return nil
 }
 
 // count returns the target's counter of "what/key", which it reads through the API server.
@@ -262,9 +240,16 @@ class User(HttpUser):
 
 // fixture is a test namespace with the prerequisites of its LocustTests.
 type fixture struct {
+	framework.Waiter
 	t         *testing.T
 	namespace string
 	started   time.Time
+}
+
+// in returns the fixture for a subtest.
+func (s *fixture) in(t *testing.T) *fixture {
+	waiter := framework.Waiter{T: t, Watcher: watcher, Timeout: timeout}
+	return &fixture{Waiter: waiter, t: t, namespace: s.namespace, started: s.started}
 }
 
 var unsafeName = regexp.MustCompile(`[^a-z0-9]+`)
@@ -275,9 +260,10 @@ func newFixture(t *testing.T) *fixture {
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: prefix[:min(len(prefix), 40)] + "-",
 		Labels: map[string]string{"pod-security.kubernetes.io/enforce": "restricted", "e2e": "true"}}}
 	require.NoError(t, k8s.Create(t.Context(), ns))
-	s := &fixture{t: t, namespace: ns.Name, started: time.Now()}
+	s := (&fixture{namespace: ns.Name, started: time.Now()}).in(t)
 	s.configMap("files", map[string]string{"locustfile.py": longHeartbeat + locustfile, "hatch.py": brokenLocustfile,
-		"failing.py": longHeartbeat + failing, "plain.py": longHeartbeat + plain})
+		"failing.py": longHeartbeat + requesting("/fail/x", "/fail"),
+		"plain.py":   longHeartbeat + requesting("/hit/plain", "/hit")})
 	t.Cleanup(func() {
 		if t.Failed() {
 			s.dump()
@@ -297,48 +283,25 @@ func (s *fixture) configMap(name string, data map[string]string) {
 // brokenLocustfile raises an error on import.
 const brokenLocustfile = `raise RuntimeError("the locustfile of this test is broken on purpose")`
 
-// failing is a locustfile whose requests all fail.
-const failing = `
+// requesting returns a locustfile whose users request one path of the target. It needs no environment variable, because v1
+// has no field for one.
+func requesting(path, name string) string {
+	return fmt.Sprintf(`
 from locust import HttpUser, constant, task
 class User(HttpUser):
     host = "http://target.e2e-target"
     wait_time = constant(0.25)
     @task
     def ask(self):
-        self.client.get("/fail/x", name="/fail")
-`
-
-// plain sends requests to the target without an environment variable, because v1 has no field for one.
-const plain = `
-from locust import HttpUser, constant, task
-class User(HttpUser):
-    host = "http://target.e2e-target"
-    wait_time = constant(0.25)
-    @task
-    def ask(self):
-        self.client.get("/hit/plain", name="/hit")
-`
+        self.client.get("%s", name="%s")
+`, path, name)
+}
 
 // test returns a LocustTest of the fixture that runs for the given seconds.
 func (s *fixture) test(name string, seconds int, change ...func(*v2.LocustTestSpec)) *v2.LocustTest {
-	autoquit := int32(1)
-	test := &v2.LocustTest{
-		ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: name},
-		Spec: v2.LocustTestSpec{
-			Image: locustImage,
-			Master: v2.MasterSpec{
-				Command:  fmt.Sprintf("--locustfile /lotest/src/locustfile.py --users 6 --spawn-rate 6 --run-time %ds", seconds),
-				Autoquit: &v2.AutoquitConfig{Timeout: &autoquit},
-			},
-			Worker:    v2.WorkerSpec{Command: "--locustfile /lotest/src/locustfile.py", Replicas: 2},
-			TestFiles: &v2.TestFilesConfig{ConfigMapRef: "files"},
-			Env:       &v2.EnvConfig{Variables: []corev1.EnvVar{{Name: "E2E_KEY", Value: s.key(name)}}},
-		},
-	}
-	for _, c := range change {
-		c(&test.Spec)
-	}
-	return test
+	return builder.MakeLocustTest(name).Namespace(s.namespace).Image(locustImage).
+		Args(fmt.Sprintf("--users 6 --spawn-rate 6 --run-time %ds", seconds)).Autoquit(1).
+		Files("files").Variable("E2E_KEY", s.key(name)).Spec(change...).Obj()
 }
 
 // enough returns a change that ends a test after a number of requests.
@@ -357,48 +320,16 @@ func (s *fixture) create(test *v2.LocustTest) *v2.LocustTest {
 	return test
 }
 
-// until returns the first status of the test, past ones included, that satisfies the predicate. It waits for it if necessary.
-func (s *fixture) until(test *v2.LocustTest, what string, predicate func(*v2.LocustTestStatus) bool) *v2.LocustTestStatus {
-	s.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
-	defer cancel()
-	seen, err := watcher.Until(ctx, test.UID, func(t *v2.LocustTest) bool { return predicate(&t.Status) })
-	require.NoError(s.t, err, "waiting until %s", what)
-	return &seen.Status
-}
-
-func (s *fixture) untilPhase(test *v2.LocustTest, phase string) *v2.LocustTestStatus {
-	s.t.Helper()
-	return s.until(test, "the phase is "+phase, func(status *v2.LocustTestStatus) bool {
-		if status.IsTerminal() && status.Phase != phase {
-			require.Failf(s.t, "the test ended in another phase", "%s", contract.Describe(status))
-		}
-		return status.Phase == phase
-	})
-}
-
-func (s *fixture) untilReason(test *v2.LocustTest, conditionType, reason string) *v2.LocustTestStatus {
-	s.t.Helper()
-	return s.until(test, conditionType+" is "+reason, func(status *v2.LocustTestStatus) bool { return condition(status, conditionType).Reason == reason })
-}
-
 // untilReasons waits until a condition has had the reasons, in this order, since the creation of the test.
 func (s *fixture) untilReasons(test *v2.LocustTest, conditionType string, reasons ...string) {
 	s.t.Helper()
-	s.until(test, fmt.Sprintf("%s has gone through %v", conditionType, reasons), func(*v2.LocustTestStatus) bool {
+	s.Until(test, fmt.Sprintf("%s has gone through %v", conditionType, reasons), func(*v2.LocustTestStatus) bool {
 		seen := watcher.Reasons(test.UID, conditionType)
 		return len(seen) >= len(reasons) && fmt.Sprint(seen[:len(reasons)]) == fmt.Sprint(reasons)
 	})
 }
 
-func condition(status *v2.LocustTestStatus, conditionType string) metav1.Condition {
-	for _, c := range status.Conditions {
-		if c.Type == conditionType {
-			return c
-		}
-	}
-	return metav1.Condition{}
-}
+var condition = framework.Condition
 
 // livePods returns the test's pods that have not finished.
 func (s *fixture) livePods(test *v2.LocustTest, role resources.Role) []corev1.Pod {
@@ -494,5 +425,5 @@ func tail(b []byte, n int) []byte {
 
 func eventually(t *testing.T, what string, condition func() bool) {
 	t.Helper()
-	require.Eventually(t, condition, timeout, 200*time.Millisecond, what)
+	framework.Eventually(t, timeout, what, condition)
 }

@@ -85,7 +85,7 @@ func (tr startupProblem) start(s *fixture) (*v2.LocustTest, time.Time) {
 	tr.inject(s, &test.Spec)
 	created := time.Now()
 	s.create(test)
-	seen := s.untilReason(test, v2.ConditionTypePodsHealthy, tr.reason)
+	seen := s.UntilReason(test, v2.ConditionTypePodsHealthy, tr.reason)
 	c := condition(seen, v2.ConditionTypePodsHealthy)
 	for _, want := range tr.want {
 		assert.Contains(t, c.Message, want)
@@ -110,7 +110,7 @@ func TestStartupProblem_Fixed(t *testing.T) {
 			s := newFixture(t)
 			test, _ := tr.start(s)
 			tr.fix(s)
-			final := s.untilPhase(test, v2.PhaseSucceeded)
+			final := s.UntilPhase(test, v2.PhaseSucceeded)
 			assert.Equal(t, v2.ReasonPodsHealthy, condition(final, v2.ConditionTypePodsHealthy).Reason)
 			assert.Equal(t, 1, count(t, "started", s.key(test.Name)))
 		})
@@ -124,7 +124,7 @@ func TestStartupProblem_NotFixed(t *testing.T) {
 			t.Parallel()
 			s := newFixture(t)
 			test, created := tr.start(s)
-			final := s.untilPhase(test, v2.PhaseFailed)
+			final := s.UntilPhase(test, v2.PhaseFailed)
 			for _, conditionType := range []string{v2.ConditionTypePodsHealthy, v2.ConditionTypeTestCompleted, v2.ConditionTypeReady, v2.ConditionTypeStalled} {
 				want := tr.want
 				if conditionType == v2.ConditionTypeReady || conditionType == v2.ConditionTypeStalled {

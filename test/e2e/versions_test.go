@@ -116,7 +116,7 @@ func TestVersions(t *testing.T) {
 			assert.Equal(t, "files", test.Spec.TestFiles.ConfigMapRef)
 			assert.Equal(t, int32(2), test.Spec.Worker.Replicas)
 			assert.Len(t, test.Spec.Scheduling.Tolerations, 2)
-			s.untilReason(test, v2.ConditionTypeReady, v2.ReasonResourcesCreated)
+			s.UntilReason(test, v2.ConditionTypeReady, v2.ReasonResourcesCreated)
 
 			// Applying it again with either tool changes nothing.
 			unchanged := func(what string) {
@@ -137,7 +137,7 @@ func TestVersions(t *testing.T) {
 			test.Spec.Worker.ExtraArgs = []string{"--loglevel", "INFO"}
 			test.Spec.Scheduling.NodeSelector = map[string]string{"kubernetes.io/os": "linux"}
 			require.NoError(t, k8s.Patch(t.Context(), test, client.MergeFrom(before)))
-			s.untilReason(test, v2.ConditionTypeSpecDrifted, v2.ReasonSpecChangeIgnored)
+			s.UntilReason(test, v2.ConditionTypeSpecDrifted, v2.ReasonSpecChangeIgnored)
 			v1 := s.raw("v1", "old")
 			assert.Contains(t, fmt.Sprint(v1["metadata"].(map[string]any)["annotations"]), "--loglevel", "v1 keeps fields of v2 in an annotation")
 			s.requireNoDiff(apply[1:])
@@ -167,7 +167,7 @@ func TestVersions(t *testing.T) {
 			})
 
 			// The status is the same in both versions, and so is what kubectl prints.
-			s.untilPhase(test, v2.PhaseSucceeded)
+			s.UntilPhase(test, v2.PhaseSucceeded)
 			assert.Equal(t, s.raw("v2", "old")["status"], s.raw("v1", "old")["status"])
 			inV1, _ := s.mustKubectl("get", "locusttests.v1.locust.io", "old")
 			inV2, _ := s.mustKubectl("get", "locusttests.v2.locust.io", "old")
@@ -219,7 +219,7 @@ func TestAdmission(t *testing.T) {
 	assert.Equal(t, strings.HasSuffix(locustImage, ":latest"), strings.Contains(warnings, "latest image") || strings.Contains(warnings, "tag"), warnings)
 
 	running := s.create(s.test("running", 20))
-	s.untilPhase(running, v2.PhaseRunning)
+	s.UntilPhase(running, v2.PhaseRunning)
 	_, warnings = s.mustKubectl("patch", "locusttest", "running", "--type", "merge", "-p", `{"spec":{"worker":{"replicas":3}}}`)
 	assert.Contains(t, warnings, "ignored", "a warning reports that the change has no effect")
 	s.mustKubectl("label", "locusttest", "running", "a=b")

@@ -98,7 +98,7 @@ func TestAdmission_Warnings(t *testing.T) {
 	assert.Len(t, received.containing("spec.worker.extraArgs"), 1)
 
 	op := startOperator(t, ns)
-	op.untilReason(test, v2.ConditionTypeReady, v2.ReasonResourcesCreated)
+	op.UntilReason(test, v2.ConditionTypeReady, v2.ReasonResourcesCreated)
 	received.reset()
 	before := test.DeepCopy()
 	test.Spec.Worker.Replicas = 7
@@ -138,8 +138,9 @@ func TestAdmission_OldTests(t *testing.T) {
 	})
 
 	op := startOperator(t, ns)
-	s := op.untilPhase(test, v2.PhaseFailed)
-	assert.Contains(t, messageOf(s, v2.ConditionTypeReady), "spec.master.labels[managed-by]", "the operator reports the same")
+	s := op.UntilPhase(test, v2.PhaseFailed)
+	ready := condition(s, v2.ConditionTypeReady)
+	assert.Contains(t, ready.Message, "spec.master.labels[managed-by]", "the operator reports the same")
 	before := test.DeepCopy()
 	test.Annotations = map[string]string{"seen": "yes"}
 	require.NoError(t, k8s.Patch(t.Context(), test, client.MergeFrom(before)))
@@ -215,8 +216,8 @@ func TestVersions_LongName(t *testing.T) {
 		return k8s.Create(t.Context(), other, client.DryRunAll) != nil
 	})
 
-	s := startOperator(t, test.Namespace).untilPhase(test, v2.PhaseFailed)
-	assert.Contains(t, messageOf(s, v2.ConditionTypeReady), "choose a shorter name")
+	s := startOperator(t, test.Namespace).UntilPhase(test, v2.PhaseFailed)
+	assert.Contains(t, condition(s, v2.ConditionTypeReady).Message, "choose a shorter name")
 }
 
 // warnings records the warnings of the API server.

@@ -128,10 +128,10 @@ func TestBadInput_Condition(t *testing.T) {
 			test := newTest(ns, name)
 			tc.change(&test.Spec)
 			create(t, test)
-			s := op.untilPhase(test, v2.PhaseFailed)
-			assert.Equal(t, v2.ReasonResourcesFailed, reasonOf(s, v2.ConditionTypeReady))
+			s := op.UntilPhase(test, v2.PhaseFailed)
+			assert.Equal(t, v2.ReasonResourcesFailed, condition(s, v2.ConditionTypeReady).Reason)
 			for _, want := range tc.want {
-				assert.Contains(t, messageOf(s, v2.ConditionTypeReady), want)
+				assert.Contains(t, condition(s, v2.ConditionTypeReady).Message, want)
 			}
 			before := op.requests.total("")
 			time.Sleep(2 * time.Second)
@@ -145,11 +145,11 @@ func TestNamesThatMeet(t *testing.T) {
 	ns := namespace(t)
 	op := startOperator(t, ns)
 	first := create(t, newTest(ns, "shop-v1"))
-	op.untilReason(first, v2.ConditionTypeReady, v2.ReasonResourcesCreated)
+	op.UntilReason(first, v2.ConditionTypeReady, v2.ReasonResourcesCreated)
 	second := create(t, newTest(ns, "shop.v1"))
-	s := op.untilReason(second, v2.ConditionTypeReady, v2.ReasonResourcesFailed)
+	s := op.UntilReason(second, v2.ConditionTypeReady, v2.ReasonResourcesFailed)
 	assert.Equal(t, v2.PhasePending, s.Phase, "it can be corrected")
-	assert.Contains(t, messageOf(s, v2.ConditionTypeReady), "not owned by this test: Service shop-v1-master")
+	assert.Contains(t, condition(s, v2.ConditionTypeReady).Message, "not owned by this test: Service shop-v1-master")
 }
 
 // TestForeignService checks a name conflict with a Service of another owner, which is not in the operator's cache.
@@ -161,13 +161,13 @@ func TestForeignService(t *testing.T) {
 	require.NoError(t, k8s.Create(t.Context(), foreign))
 	op := startOperator(t, ns)
 	test := create(t, newTest(ns, "mine"))
-	s := op.untilReason(test, v2.ConditionTypeReady, v2.ReasonResourcesFailed)
-	assert.Contains(t, messageOf(s, v2.ConditionTypeReady), "not owned by this test: Service mine-master")
+	s := op.UntilReason(test, v2.ConditionTypeReady, v2.ReasonResourcesFailed)
+	assert.Contains(t, condition(s, v2.ConditionTypeReady).Message, "not owned by this test: Service mine-master")
 	time.Sleep(3 * time.Second)
 	assert.LessOrEqual(t, op.requests.total("POST services 409"), 2, "%v", op.requests.snapshot())
 
 	require.NoError(t, k8s.Delete(t.Context(), foreign))
-	op.untilReason(test, v2.ConditionTypeReady, v2.ReasonResourcesCreated)
+	op.UntilReason(test, v2.ConditionTypeReady, v2.ReasonResourcesCreated)
 }
 
 // TestQuota checks that a create that a quota refuses is retried, with few requests.
@@ -183,15 +183,15 @@ func TestQuota(t *testing.T) {
 	})
 	op := startOperator(t, ns)
 	test := create(t, newTest(ns, "poor"))
-	s := op.untilReason(test, v2.ConditionTypeReady, v2.ReasonResourcesFailed)
+	s := op.UntilReason(test, v2.ConditionTypeReady, v2.ReasonResourcesFailed)
 	assert.Equal(t, v2.PhasePending, s.Phase)
-	assert.Contains(t, messageOf(s, v2.ConditionTypeReady), "exceeded quota: none")
+	assert.Contains(t, condition(s, v2.ConditionTypeReady).Message, "exceeded quota: none")
 	before := op.requests.total("")
 	time.Sleep(10 * time.Second)
 	assert.LessOrEqual(t, op.requests.total("")-before, 10, "at most one request per second: %v", op.requests.snapshot())
 
 	require.NoError(t, k8s.Delete(t.Context(), quota))
-	op.untilReason(test, v2.ConditionTypeReady, v2.ReasonResourcesCreated)
+	op.UntilReason(test, v2.ConditionTypeReady, v2.ReasonResourcesCreated)
 	require.False(t, apierrors.IsNotFound(k8s.Get(t.Context(), client.ObjectKeyFromObject(test), test)))
 }
 
@@ -221,10 +221,10 @@ func TestPolicy(t *testing.T) {
 	})
 	op := startOperator(t, ns)
 	test := create(t, newTest(ns, "refused"))
-	s := op.untilReason(test, v2.ConditionTypePodsHealthy, v2.ReasonCreationError)
+	s := op.UntilReason(test, v2.ConditionTypePodsHealthy, v2.ReasonCreationError)
 	assert.Equal(t, v2.PhasePending, s.Phase)
-	assert.Contains(t, messageOf(s, v2.ConditionTypeReady), "no Jobs today")
+	assert.Contains(t, condition(s, v2.ConditionTypeReady).Message, "no Jobs today")
 
 	require.NoError(t, k8s.Delete(t.Context(), binding))
-	op.untilReason(test, v2.ConditionTypeReady, v2.ReasonResourcesCreated)
+	op.UntilReason(test, v2.ConditionTypeReady, v2.ReasonResourcesCreated)
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/utils/ptr"
@@ -17,6 +18,7 @@ import (
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/framework"
 )
 
 // locustEnded returns the end of a pod's Locust container as Unix time.
@@ -36,12 +38,10 @@ func setSuspend(t *testing.T, test *v2.LocustTest, role resources.Role, suspend 
 // no operator runs, is detected by its name and stopped.
 func TestSuspended_Unseen(t *testing.T) {
 	t.Parallel()
-	ns := namespace(t)
-	op := startOperator(t, ns)
-	test := create(t, newTest(ns, "twice"))
+	op, test := startWithTest(t, "twice")
 	first, _ := runAll(t, test)
-	running := op.untilPhase(test, v2.PhaseRunning)
-	op.until(test, "the master pod is recorded", func(s *v2.LocustTestStatus) bool { return s.MasterPod == first.Name })
+	running := op.UntilPhase(test, v2.PhaseRunning)
+	op.Until(test, "the master pod is recorded", func(s *v2.LocustTestStatus) bool { return s.MasterPod == first.Name })
 	assert.Contains(t, []string{"", first.Name}, running.MasterPod)
 	op.stop()
 	setSuspend(t, test, resources.RoleMaster, true)
@@ -51,9 +51,9 @@ func TestSuspended_Unseen(t *testing.T) {
 	require.NotEqual(t, first.Name, second.Name)
 	runPod(t, &second)
 
-	op = startOperator(t, ns)
-	s := op.untilPhase(test, v2.PhaseFailed)
-	assert.Contains(t, messageOf(s, v2.ConditionTypeTestCompleted), "the master Job was suspended during the run")
+	op = startOperator(t, test.Namespace)
+	s := op.UntilPhase(test, v2.PhaseFailed)
+	assert.Contains(t, condition(s, v2.ConditionTypeTestCompleted).Message, "the master Job was suspended during the run")
 	assert.Equal(t, first.Name, s.MasterPod)
 	pods(t, test, resources.RoleMaster, 0)
 	pods(t, test, resources.RoleWorker, 0)
@@ -62,25 +62,18 @@ func TestSuspended_Unseen(t *testing.T) {
 // TestSuspended_Stopped checks that a run that failed by suspension starts no pod when its Job is resumed.
 func TestSuspended_Stopped(t *testing.T) {
 	t.Parallel()
-	ns := namespace(t)
-	op := startOperator(t, ns)
-	test := create(t, newTest(ns, "stopped"))
+	op, test := startWithTest(t, "stopped")
 	runAll(t, test)
-	op.until(test, "the master pod is recorded", func(s *v2.LocustTestStatus) bool { return s.MasterPod != "" })
+	op.Until(test, "the master pod is recorded", func(s *v2.LocustTestStatus) bool { return s.MasterPod != "" })
 	setSuspend(t, test, resources.RoleMaster, true)
-	op.untilPhase(test, v2.PhaseFailed)
+	op.UntilPhase(test, v2.PhaseFailed)
 	eventually(t, "the Job is stopped", func() bool { return ptr.Deref(job(t, test, resources.RoleMaster).Spec.Parallelism, 1) == 0 })
 	setSuspend(t, test, resources.RoleMaster, false)
 	eventually(t, "the Job has failed", func() bool {
-		for _, c := range job(t, test, resources.RoleMaster).Status.Conditions {
-			if c.Type == "Failed" && c.Status == corev1.ConditionTrue {
-				return true
-			}
-		}
-		return false
+		return framework.FinishedAs(job(t, test, resources.RoleMaster)) == batchv1.JobFailed
 	})
 	var events corev1.EventList
-	require.NoError(t, k8s.List(t.Context(), &events, client.InNamespace(ns)))
+	require.NoError(t, k8s.List(t.Context(), &events, client.InNamespace(test.Namespace)))
 	made := 0
 	for _, e := range events.Items {
 		if e.Reason == "SuccessfulCreate" && e.InvolvedObject.Name == resources.MasterName(test.Name) {
@@ -93,13 +86,11 @@ func TestSuspended_Stopped(t *testing.T) {
 // TestSuspended_NoDeadline checks that the startup deadline does not apply to a suspended test.
 func TestSuspended_NoDeadline(t *testing.T) {
 	t.Parallel()
-	ns := namespace(t)
-	op := startOperator(t, ns, withDeadline(2*time.Second))
-	test := create(t, newTest(ns, "queued"))
-	op.untilReason(test, v2.ConditionTypeReady, v2.ReasonResourcesCreated)
+	op, test := startWithTest(t, "queued", withDeadline(2*time.Second))
+	op.UntilReason(test, v2.ConditionTypeReady, v2.ReasonResourcesCreated)
 	setSuspend(t, test, resources.RoleMaster, true)
 	setSuspend(t, test, resources.RoleWorker, true)
-	op.untilReason(test, v2.ConditionTypePodsHealthy, v2.ReasonSuspended)
+	op.UntilReason(test, v2.ConditionTypePodsHealthy, v2.ReasonSuspended)
 	pods(t, test, resources.RoleMaster, 0)
 	before := op.requests.total("")
 	time.Sleep(5 * time.Second)
@@ -107,7 +98,7 @@ func TestSuspended_NoDeadline(t *testing.T) {
 	setSuspend(t, test, resources.RoleMaster, false)
 	setSuspend(t, test, resources.RoleWorker, false)
 	runAll(t, test)
-	op.untilPhase(test, v2.PhaseRunning)
+	op.UntilPhase(test, v2.PhaseRunning)
 }
 
 // TestFinalizerOfOperator2 checks that the finalizer of the 2.x operator is removed from a deleted test, also after many
@@ -116,7 +107,7 @@ func TestFinalizerOfOperator2(t *testing.T) {
 	t.Parallel()
 	ns := namespace(t)
 	op := startOperator(t, ns)
-	op.watcher.FromOperator2(ns)
+	op.Watcher.FromOperator2(ns)
 	finalizers := []string{"locust.io/cleanup"}
 	gone := newTest(ns, "gone")
 	gone.Finalizers = finalizers
@@ -127,8 +118,8 @@ func TestFinalizerOfOperator2(t *testing.T) {
 	}
 	held.Finalizers = append(held.Finalizers, finalizers...)
 	create(t, held)
-	op.untilReason(gone, v2.ConditionTypeReady, v2.ReasonResourcesCreated)
-	op.untilReason(held, v2.ConditionTypeReady, v2.ReasonResourcesCreated)
+	op.UntilReason(gone, v2.ConditionTypeReady, v2.ReasonResourcesCreated)
+	op.UntilReason(held, v2.ConditionTypeReady, v2.ReasonResourcesCreated)
 	for _, test := range []*v2.LocustTest{gone, held} {
 		require.NoError(t, k8s.Delete(t.Context(), test))
 	}

@@ -95,7 +95,7 @@ func TestUnresponsiveMasters(t *testing.T) {
 	}
 	for _, test := range unresponsive {
 		runAll(t, test)
-		op.untilPhase(test, v2.PhaseRunning)
+		op.UntilPhase(test, v2.PhaseRunning)
 	}
 	for _, test := range unresponsive {
 		eventually(t, "it is being polled", func() bool { return m.polls(test) == 1 })
@@ -104,8 +104,8 @@ func TestUnresponsiveMasters(t *testing.T) {
 	good := create(t, newTest(ns, "good"))
 	m.setResponse(good, growing(good.Spec.Worker.Replicas))
 	runAll(t, good)
-	status := op.untilReason(good, v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected)
-	assert.NotContains(t, messageOf(status, v2.ConditionTypeWorkersConnected), "counted from", "as reported by its master")
+	status := op.UntilReason(good, v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected)
+	assert.NotContains(t, condition(status, v2.ConditionTypeWorkersConnected).Message, "counted from", "as reported by its master")
 	eventually(t, "it is polled repeatedly", func() bool { return m.polls(good) >= 4 })
 	for _, test := range unresponsive {
 		assert.Equal(t, 1, m.polls(test), "%s has not answered yet", test.Name)
@@ -113,7 +113,7 @@ func TestUnresponsiveMasters(t *testing.T) {
 
 	// A test with an unresponsive master is still reconciled.
 	endMaster(t, &pods(t, unresponsive[0], resources.RoleMaster, 1)[0])
-	op.untilPhase(unresponsive[0], v2.PhaseSucceeded)
+	op.UntilPhase(unresponsive[0], v2.PhaseSucceeded)
 }
 
 // TestSlowMasters checks that every test is polled, even if slow masters occupy all slots.
@@ -130,7 +130,7 @@ func TestSlowMasters(t *testing.T) {
 	good := create(t, newTest(ns, "good"))
 	m.setResponse(good, growing(good.Spec.Worker.Replicas))
 	runAll(t, good)
-	op.untilReason(good, v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected)
+	op.UntilReason(good, v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected)
 	eventually(t, "it is polled repeatedly", func() bool { return m.polls(good) >= 4 })
 }
 
@@ -149,7 +149,7 @@ func TestLiveNumbers_Writes(t *testing.T) {
 		tests = append(tests, test)
 	}
 	for _, test := range tests {
-		op.until(test, "it has live numbers", func(s *v2.LocustTestStatus) bool { return s.TestResult != nil && s.TestResult.TotalRequests > 10 })
+		op.Until(test, "it has live numbers", func(s *v2.LocustTestStatus) bool { return s.TestResult != nil && s.TestResult.TotalRequests > 10 })
 	}
 	before, polls := op.requests.snapshot(), 0
 	for _, test := range tests {
@@ -186,14 +186,14 @@ func TestFinalResult_OperatorAway(t *testing.T) {
 	create(t, test)
 	m.setResponse(test, growing(test.Spec.Worker.Replicas))
 	master, _ := runAll(t, test)
-	op.untilReason(test, v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected)
+	op.UntilReason(test, v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected)
 	op.stop()
 	now := time.Now().Unix()
 	endPod(t, &master, 1, fmt.Sprintf(`{"locust.io/report":1,"complete":true,"state":"running","users":7,"workers":%d,"start":%d,"end":%d,"requests":1000,"failures":5,`+
 		`"avg":12.5,"rps":33.333,"p50":11,"p90":22,"p95":33,"p99":44,"endpoints":[],"errors":[],"exceptions":[],"custom_exit":false,"log":[]}`, test.Spec.Worker.Replicas, now-30, now))
 	eventually(t, "the master Job failed", func() bool { return job(t, test, resources.RoleMaster).Status.Failed == 1 })
 	op = startOperator(t, ns, withMasters(m, 5))
-	final := op.untilPhase(test, v2.PhaseSucceeded)
+	final := op.UntilPhase(test, v2.PhaseSucceeded)
 	require.NotNil(t, final.TestResult)
 	assert.True(t, final.TestResult.Final)
 	assert.Equal(t, v2.ResultSourceReporter, final.TestResult.Source)

@@ -147,7 +147,7 @@ func bystander(t *testing.T, op *operator, namespace, name string) time.Duration
 	worker := client.ObjectKey{Namespace: namespace, Name: resources.WorkerName(name)} // the last object that is created
 	require.Eventually(t, func() bool { return k8s.Get(t.Context(), worker, &batchv1.Job{}) == nil }, timeout, 10*time.Millisecond, "the worker Job exists")
 	took := time.Since(started)
-	op.untilReason(test, v2.ConditionTypeReady, v2.ReasonResourcesCreated)
+	op.UntilReason(test, v2.ConditionTypeReady, v2.ReasonResourcesCreated)
 	require.NoError(t, k8s.Delete(t.Context(), test))
 	return took
 }
@@ -174,14 +174,14 @@ func TestPoison_Stored(t *testing.T) {
 				test := &v2.LocustTest{}
 				require.NoError(t, k8s.Get(t.Context(), client.ObjectKey{Namespace: poisoned, Name: name}, test))
 				require.NotNil(t, test.DecodeError, name)
-				s := op.untilPhase(test, v2.PhaseFailed)
-				assert.Contains(t, messageOf(s, v2.ConditionTypeReady), test.DecodeError.Field+": Invalid value", name)
+				s := op.UntilPhase(test, v2.PhaseFailed)
+				assert.Contains(t, condition(s, v2.ConditionTypeReady).Message, test.DecodeError.Field+": Invalid value", name)
 			}
 			test := &v2.LocustTest{}
 			require.NoError(t, k8s.Get(t.Context(), client.ObjectKey{Namespace: poisoned, Name: "annotation"}, test))
-			s := op.untilPhase(test, v2.PhaseFailed)
-			assert.Contains(t, messageOf(s, v2.ConditionTypeReady), "metadata.annotations[locust.io/v2-spec]")
-			assert.Contains(t, messageOf(s, v2.ConditionTypeTestCompleted), "spec.master.resources.limits[cpu]")
+			s := op.UntilPhase(test, v2.PhaseFailed)
+			assert.Contains(t, condition(s, v2.ConditionTypeReady).Message, "metadata.annotations[locust.io/v2-spec]")
+			assert.Contains(t, condition(s, v2.ConditionTypeTestCompleted).Message, "spec.master.resources.limits[cpu]")
 			op.stop()
 		})
 	}
@@ -243,8 +243,8 @@ func TestPoison_Annotation(t *testing.T) {
 	away := namespace(t)
 	op := startOperator(t, away)
 	inV2.Namespace, inV2.ResourceVersion = away, ""
-	s := op.untilPhase(create(t, inV2), v2.PhaseFailed)
-	assert.Contains(t, messageOf(s, v2.ConditionTypeReady), "metadata.annotations[locust.io/v2-spec]")
+	s := op.UntilPhase(create(t, inV2), v2.PhaseFailed)
+	assert.Contains(t, condition(s, v2.ConditionTypeReady).Message, "metadata.annotations[locust.io/v2-spec]")
 
 	test := oldTest()
 	test.SetNamespace(ns)
@@ -305,8 +305,8 @@ func TestPoison_Expansion(t *testing.T) {
 			}
 			requireUndisturbed(t, alone, bystander(t, op, ns, "bystander"))
 			for _, test := range tests {
-				s := op.untilPhase(test, v2.PhaseFailed)
-				assert.Contains(t, messageOf(s, v2.ConditionTypeReady), "Linux does not start the container")
+				s := op.UntilPhase(test, v2.PhaseFailed)
+				assert.Contains(t, condition(s, v2.ConditionTypeReady).Message, "Linux does not start the container")
 			}
 		})
 	}
@@ -403,15 +403,13 @@ func TestPoison_Walk(t *testing.T) {
 
 // TestPoison_Drifted checks that a run continues with the spec in its Jobs after a change of the test's spec.
 func TestPoison_Drifted(t *testing.T) {
-	ns := namespace(t)
-	op := startOperator(t, ns)
-	test := create(t, newTest(ns, "edited"))
+	op, test := startWithTest(t, "edited")
 	runAll(t, test)
-	op.untilPhase(test, v2.PhaseRunning)
+	op.UntilPhase(test, v2.PhaseRunning)
 	before := test.DeepCopy()
 	test.Spec.Worker.Replicas = 9
 	require.NoError(t, k8s.Patch(t.Context(), test, client.MergeFrom(before)))
-	op.untilReason(test, v2.ConditionTypeSpecDrifted, v2.ReasonSpecChangeIgnored)
+	op.UntilReason(test, v2.ConditionTypeSpecDrifted, v2.ReasonSpecChangeIgnored)
 	lost := job(t, test, resources.RoleWorker)
 	require.NoError(t, k8s.Delete(t.Context(), lost, client.PropagationPolicy(metav1.DeletePropagationBackground)))
 	var recreated batchv1.Job

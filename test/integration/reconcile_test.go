@@ -21,59 +21,54 @@ import (
 )
 
 func TestReconcile_InitialStatus(t *testing.T) {
-	ns := namespace(t)
-	op := startOperator(t, ns)
-	test := create(t, newTest(ns, "initial"))
-	s := op.untilPhase(test, v2.PhasePending)
+	op, test := startWithTest(t, "initial")
+	s := op.UntilPhase(test, v2.PhasePending)
 	assert.EqualValues(t, 2, s.ExpectedWorkers)
 	assert.EqualValues(t, 0, s.ConnectedWorkers)
 	assert.EqualValues(t, 1, s.ObservedGeneration)
 	assert.Nil(t, s.StartTime)
-	assert.Equal(t, v2.ReasonResourcesCreating, reasonOf(s, v2.ConditionTypeReady))
-	assert.Equal(t, v2.ReasonWaitingForWorkers, reasonOf(s, v2.ConditionTypeWorkersConnected))
-	assert.Equal(t, v2.ReasonTestInProgress, reasonOf(s, v2.ConditionTypeTestCompleted))
-	assert.Equal(t, v2.ReasonPodsStarting, reasonOf(s, v2.ConditionTypePodsHealthy))
-	assert.Equal(t, v2.ReasonSpecInSync, reasonOf(s, v2.ConditionTypeSpecDrifted))
+	assert.Equal(t, v2.ReasonResourcesCreating, condition(s, v2.ConditionTypeReady).Reason)
+	assert.Equal(t, v2.ReasonWaitingForWorkers, condition(s, v2.ConditionTypeWorkersConnected).Reason)
+	assert.Equal(t, v2.ReasonTestInProgress, condition(s, v2.ConditionTypeTestCompleted).Reason)
+	assert.Equal(t, v2.ReasonPodsStarting, condition(s, v2.ConditionTypePodsHealthy).Reason)
+	assert.Equal(t, v2.ReasonSpecInSync, condition(s, v2.ConditionTypeSpecDrifted).Reason)
 }
 
 func TestReconcile_StatusAfterCreate(t *testing.T) {
-	ns := namespace(t)
-	op := startOperator(t, ns)
-	test := create(t, newTest(ns, "after-create"))
-	s := op.untilReason(test, v2.ConditionTypeReady, v2.ReasonResourcesCreated)
+	op, test := startWithTest(t, "after-create")
+	s := op.UntilReason(test, v2.ConditionTypeReady, v2.ReasonResourcesCreated)
 	assert.Equal(t, v2.PhasePending, s.Phase, "the objects exist, and nothing runs yet")
 
 	for _, object := range []client.Object{&corev1.Service{}, &batchv1.Job{}} {
-		require.NoError(t, k8s.Get(t.Context(), client.ObjectKey{Namespace: ns, Name: "after-create-master"}, object))
+		key := client.ObjectKey{Namespace: test.Namespace, Name: "after-create-master"}
+		require.NoError(t, k8s.Get(t.Context(), key, object))
 		owner := metav1.GetControllerOf(object)
 		require.NotNil(t, owner)
 		assert.Equal(t, test.UID, owner.UID)
 	}
 	runAll(t, test)
-	s = op.untilPhase(test, v2.PhaseRunning)
+	s = op.UntilPhase(test, v2.PhaseRunning)
 	require.NotNil(t, s.StartTime)
-	s = op.untilReason(test, v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected)
+	s = op.UntilReason(test, v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected)
 	assert.Equal(t, "2/2", s.Workers)
 }
 
 func TestReconcile_JobComplete(t *testing.T) {
-	ns := namespace(t)
-	op := startOperator(t, ns, withTTL(time.Hour))
-	test := create(t, newTest(ns, "complete"))
+	op, test := startWithTest(t, "complete", withTTL(time.Hour))
 	master, workers := runAll(t, test)
-	op.untilReason(test, v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected)
+	op.UntilReason(test, v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected)
 	assert.Nil(t, job(t, test, resources.RoleMaster).Spec.TTLSecondsAfterFinished, "the master Job must not expire before its outcome is recorded")
 
 	for i := range workers {
 		endPod(t, &workers[i], 0, "")
 	}
 	endMaster(t, &master)
-	s := op.untilPhase(test, v2.PhaseSucceeded)
+	s := op.UntilPhase(test, v2.PhaseSucceeded)
 	assert.Equal(t, locustEnded(t, &master), s.CompletionTime.Unix(), "when Locust ended")
 	assert.Equal(t, "2/2", s.Workers, "last observed value during the run")
 	assert.True(t, meta.IsStatusConditionTrue(s.Conditions, v2.ConditionTypeReady))
-	assert.Equal(t, []string{"", v2.PhasePending, v2.PhaseRunning, v2.PhaseSucceeded}, op.watcher.Phases(test.UID))
-	assert.Equal(t, []string{v2.ReasonWaitingForWorkers, v2.ReasonAllWorkersConnected}, op.watcher.Reasons(test.UID, v2.ConditionTypeWorkersConnected))
+	assert.Equal(t, []string{"", v2.PhasePending, v2.PhaseRunning, v2.PhaseSucceeded}, op.Watcher.Phases(test.UID))
+	assert.Equal(t, []string{v2.ReasonWaitingForWorkers, v2.ReasonAllWorkersConnected}, op.Watcher.Reasons(test.UID, v2.ConditionTypeWorkersConnected))
 	for _, role := range []resources.Role{resources.RoleMaster, resources.RoleWorker} {
 		eventually(t, "the Job's time to live is set", func() bool {
 			ttl := job(t, test, role).Spec.TTLSecondsAfterFinished
@@ -83,16 +78,15 @@ func TestReconcile_JobComplete(t *testing.T) {
 }
 
 func TestReconcile_JobFailed(t *testing.T) {
-	ns := namespace(t)
-	op := startOperator(t, ns)
-	test := create(t, newTest(ns, "failed"))
+	op, test := startWithTest(t, "failed")
 	master, workers := runAll(t, test)
-	op.untilReason(test, v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected)
+	op.UntilReason(test, v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected)
 
 	endPod(t, &master, 1, "ModuleNotFoundError: no module named shop")
-	s := op.untilPhase(test, v2.PhaseFailed)
+	s := op.UntilPhase(test, v2.PhaseFailed)
 	for _, conditionType := range []string{v2.ConditionTypeTestCompleted, v2.ConditionTypeReady, v2.ConditionTypeStalled} {
-		assert.Contains(t, messageOf(s, conditionType), "exited with code 1: ModuleNotFoundError: no module named shop", conditionType)
+		message := condition(s, conditionType).Message
+		assert.Contains(t, message, "exited with code 1: ModuleNotFoundError: no module named shop", conditionType)
 	}
 	for i := range workers {
 		eventually(t, "no pod of a failed test continues", func() bool {
@@ -105,11 +99,9 @@ func TestReconcile_JobFailed(t *testing.T) {
 
 func TestStatus_NoReconcileLoop(t *testing.T) {
 	t.Parallel()
-	ns := namespace(t)
-	op := startOperator(t, ns)
-	test := create(t, newTest(ns, "idle"))
+	op, test := startWithTest(t, "idle")
 	master, workers := runAll(t, test)
-	op.untilReason(test, v2.ConditionTypePodsHealthy, v2.ReasonPodsHealthy)
+	op.UntilReason(test, v2.ConditionTypePodsHealthy, v2.ReasonPodsHealthy)
 	time.Sleep(5 * time.Second) // wait for pending writes
 	require.NoError(t, k8s.Get(t.Context(), client.ObjectKeyFromObject(test), test))
 	before, requests := test.ResourceVersion, op.requests.total("")
@@ -122,12 +114,12 @@ func TestStatus_NoReconcileLoop(t *testing.T) {
 		endPod(t, &workers[i], 0, "")
 	}
 	endMaster(t, &master)
-	op.untilPhase(test, v2.PhaseSucceeded)
+	op.UntilPhase(test, v2.PhaseSucceeded)
 	time.Sleep(2 * time.Second)
 	assert.Equal(t, 3, op.requests.total("POST services")+op.requests.total("POST jobs"), "three creates: %v", op.requests.snapshot())
 	assert.LessOrEqual(t, op.requests.total("PATCH locusttests/status"), 8, "%v", op.requests.snapshot())
 	assert.Equal(t, op.requests.total("PATCH locusttests/status"), op.requests.total("PATCH locusttests/status 200"), "no write is refused")
-	assert.Equal(t, op.requests.total("PATCH locusttests/status"), len(op.watcher.History(test.UID))-1, "every write changed something")
+	assert.Equal(t, op.requests.total("PATCH locusttests/status"), len(op.Watcher.History(test.UID))-1, "every write changed something")
 	assert.Zero(t, op.requests.total("PATCH locusttests ")+op.requests.total("PUT locusttests"), "the main object is never written")
 	assert.LessOrEqual(t, op.requests.total(""), 18+startupRequests, "requests of one good run: %v", op.requests.snapshot())
 }
@@ -146,7 +138,7 @@ func TestPendingTests_ShareEventLists(t *testing.T) {
 		tests = append(tests, create(t, newTest(ns, fmt.Sprintf("pending-%d", i))))
 	}
 	for _, test := range tests {
-		op.untilReason(test, v2.ConditionTypeReady, v2.ReasonResourcesCreated)
+		op.UntilReason(test, v2.ConditionTypeReady, v2.ReasonResourcesCreated)
 	}
 	// No scheduler runs here, so the test sets the PodScheduled condition of the pods.
 	pods := &corev1.PodList{}
@@ -175,11 +167,12 @@ func TestPendingTests_ShareEventLists(t *testing.T) {
 		ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "mount"}, Type: corev1.EventTypeWarning, Reason: "FailedMount", Message: `configmap "none" not found`,
 		InvolvedObject: corev1.ObjectReference{Kind: "Pod", Namespace: ns, Name: pod.Name, UID: pod.UID}, FirstTimestamp: now, LastTimestamp: now,
 	}))
-	s := op.untilReason(affected, v2.ConditionTypePodsHealthy, v2.ReasonConfigurationError)
-	assert.Contains(t, messageOf(s, v2.ConditionTypePodsHealthy), `configmap "none" not found`)
+	s := op.UntilReason(affected, v2.ConditionTypePodsHealthy, v2.ReasonConfigurationError)
+	assert.Contains(t, condition(s, v2.ConditionTypePodsHealthy).Message, `configmap "none" not found`)
 	for _, other := range []*v2.LocustTest{tests[0], tests[19]} {
 		require.NoError(t, k8s.Get(t.Context(), client.ObjectKeyFromObject(other), other))
-		assert.Equal(t, v2.ReasonPodsStarting, reasonOf(&other.Status, v2.ConditionTypePodsHealthy), "other tests are not affected")
+		healthy := condition(&other.Status, v2.ConditionTypePodsHealthy)
+		assert.Equal(t, v2.ReasonPodsStarting, healthy.Reason, "other tests are not affected")
 	}
 
 	op.stop()
@@ -189,6 +182,6 @@ func TestPendingTests_ShareEventLists(t *testing.T) {
 	eventually(t, "the next operator has read them too", func() bool { return next.requests.total("GET events") >= 2 })
 	time.Sleep(3 * time.Second)
 	require.NoError(t, k8s.Get(t.Context(), client.ObjectKeyFromObject(affected), affected))
-	assert.Equal(t, v2.ReasonConfigurationError, reasonOf(&affected.Status, v2.ConditionTypePodsHealthy))
+	assert.Equal(t, v2.ReasonConfigurationError, condition(&affected.Status, v2.ConditionTypePodsHealthy).Reason)
 	assert.Equal(t, written, affected.ResourceVersion, "the condition is not reset and set again")
 }

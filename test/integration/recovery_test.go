@@ -13,13 +13,13 @@ import (
 	"github.com/stretchr/testify/require"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/framework"
 )
 
 func service(test *v2.LocustTest) *corev1.Service {
@@ -32,10 +32,8 @@ func deleteNow(t *testing.T, object client.Object) {
 }
 
 func TestLostObjects_BeforeTheRun(t *testing.T) {
-	ns := namespace(t)
-	op := startOperator(t, ns)
-	test := create(t, newTest(ns, "early"))
-	op.untilReason(test, v2.ConditionTypeReady, v2.ReasonResourcesCreated)
+	op, test := startWithTest(t, "early")
+	op.UntilReason(test, v2.ConditionTypeReady, v2.ReasonResourcesCreated)
 	pods(t, test, resources.RoleMaster, 1)
 	for _, role := range []resources.Role{resources.RoleMaster, resources.RoleWorker} {
 		lost := job(t, test, role)
@@ -51,7 +49,7 @@ func TestLostObjects_BeforeTheRun(t *testing.T) {
 	})
 	eventually(t, "an Event reports it", func() bool {
 		var events corev1.EventList
-		require.NoError(t, k8s.List(t.Context(), &events, client.InNamespace(ns)))
+		require.NoError(t, k8s.List(t.Context(), &events, client.InNamespace(test.Namespace)))
 		for _, e := range events.Items {
 			if e.Reason == "ResourceRecreated" {
 				return true
@@ -60,22 +58,20 @@ func TestLostObjects_BeforeTheRun(t *testing.T) {
 		return false
 	})
 	runAll(t, test)
-	op.untilPhase(test, v2.PhaseRunning)
+	op.UntilPhase(test, v2.PhaseRunning)
 }
 
 func TestLostObjects_DuringTheRun(t *testing.T) {
 	t.Parallel()
-	ns := namespace(t)
-	op := startOperator(t, ns)
-	test := create(t, newTest(ns, "midway"))
+	op, test := startWithTest(t, "midway")
 	runAll(t, test)
-	op.untilReason(test, v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected)
+	op.UntilReason(test, v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected)
 
 	// If the worker Job is lost after a change of the spec, it is recreated from the original spec.
 	require.NoError(t, k8s.Get(t.Context(), client.ObjectKeyFromObject(test), test))
 	test.Spec.Worker.Replicas = 5
 	require.NoError(t, k8s.Update(t.Context(), test))
-	s := op.untilReason(test, v2.ConditionTypeSpecDrifted, v2.ReasonSpecChangeIgnored)
+	s := op.UntilReason(test, v2.ConditionTypeSpecDrifted, v2.ReasonSpecChangeIgnored)
 	assert.EqualValues(t, 2, s.ExpectedWorkers)
 	assert.EqualValues(t, 2, s.ObservedGeneration)
 
@@ -85,62 +81,52 @@ func TestLostObjects_DuringTheRun(t *testing.T) {
 		var j batchv1.Job
 		return k8s.Get(t.Context(), client.ObjectKeyFromObject(lost), &j) == nil && j.UID != lost.UID && *j.Spec.Parallelism == 2
 	})
-	op.untilReason(test, v2.ConditionTypeWorkersConnected, v2.ReasonWorkersMissing)
+	op.UntilReason(test, v2.ConditionTypeWorkersConnected, v2.ReasonWorkersMissing)
 	for _, p := range pods(t, test, resources.RoleWorker, 2) {
 		runPod(t, &p)
 	}
-	op.until(test, "the workers are back", func(s *v2.LocustTestStatus) bool {
-		reasons := op.watcher.Reasons(test.UID, v2.ConditionTypeWorkersConnected)
-		return len(reasons) == 4 && reasonOf(s, v2.ConditionTypeWorkersConnected) == v2.ReasonAllWorkersConnected
+	op.Until(test, "the workers are back", func(s *v2.LocustTestStatus) bool {
+		reasons := op.Watcher.Reasons(test.UID, v2.ConditionTypeWorkersConnected)
+		return len(reasons) == 4 && condition(s, v2.ConditionTypeWorkersConnected).Reason == v2.ReasonAllWorkersConnected
 	})
 
 	require.NoError(t, k8s.Get(t.Context(), client.ObjectKeyFromObject(test), test))
 	test.Spec.Worker.Replicas = 2
 	require.NoError(t, k8s.Update(t.Context(), test))
-	op.until(test, "the spec is back", func(s *v2.LocustTestStatus) bool {
-		return s.ObservedGeneration == 3 && reasonOf(s, v2.ConditionTypeSpecDrifted) == v2.ReasonSpecInSync
+	op.Until(test, "the spec is back", func(s *v2.LocustTestStatus) bool {
+		return s.ObservedGeneration == 3 && condition(s, v2.ConditionTypeSpecDrifted).Reason == v2.ReasonSpecInSync
 	})
 
 	// The loss of the master Job fails the run.
 	deleteNow(t, job(t, test, resources.RoleMaster))
-	s = op.untilPhase(test, v2.PhaseFailed)
-	assert.Contains(t, messageOf(s, v2.ConditionTypeTestCompleted), "the master Job was deleted during the run")
+	s = op.UntilPhase(test, v2.PhaseFailed)
+	assert.Contains(t, condition(s, v2.ConditionTypeTestCompleted).Message, "the master Job was deleted during the run")
 	time.Sleep(2 * time.Second)
 	var jobs batchv1.JobList
-	require.NoError(t, k8s.List(t.Context(), &jobs, client.InNamespace(ns)))
+	require.NoError(t, k8s.List(t.Context(), &jobs, client.InNamespace(test.Namespace)))
 	require.Len(t, jobs.Items, 1, "no second run")
 	eventually(t, "the workers are stopped", func() bool {
-		return meta.IsStatusConditionTrue(conditionsOf(job(t, test, resources.RoleWorker)), "Failed")
+		return framework.FinishedAs(job(t, test, resources.RoleWorker)) == batchv1.JobFailed
 	})
-}
-
-func conditionsOf(job *batchv1.Job) []metav1.Condition {
-	var out []metav1.Condition
-	for _, c := range job.Status.Conditions {
-		out = append(out, metav1.Condition{Type: string(c.Type), Status: metav1.ConditionStatus(c.Status)})
-	}
-	return out
 }
 
 // TestWorkerDeleted checks that deleted workers are replaced, although they exit with code 0 and their Job counts them as
 // succeeded.
 func TestWorkerDeleted(t *testing.T) {
 	t.Parallel()
-	ns := namespace(t)
-	op := startOperator(t, ns)
-	test := create(t, newTest(ns, "taken"))
+	op, test := startWithTest(t, "taken")
 	_, workers := runAll(t, test)
-	op.untilReason(test, v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected)
+	op.UntilReason(test, v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected)
 
 	require.NoError(t, k8s.Delete(t.Context(), &workers[0], client.GracePeriodSeconds(30)))
-	op.untilReason(test, v2.ConditionTypeWorkersConnected, v2.ReasonWorkersMissing)
+	op.UntilReason(test, v2.ConditionTypeWorkersConnected, v2.ReasonWorkersMissing)
 	endPod(t, &workers[0], 0, "")
 	_ = k8s.Delete(t.Context(), &workers[0], client.GracePeriodSeconds(0))
 	for _, p := range pods(t, test, resources.RoleWorker, 2) {
 		runPod(t, &p)
 	}
-	op.until(test, "the workers are back", func(*v2.LocustTestStatus) bool {
-		return len(op.watcher.Reasons(test.UID, v2.ConditionTypeWorkersConnected)) == 4
+	op.Until(test, "the workers are back", func(*v2.LocustTestStatus) bool {
+		return len(op.Watcher.Reasons(test.UID, v2.ConditionTypeWorkersConnected)) == 4
 	})
 	assert.EqualValues(t, 3, *job(t, test, resources.RoleWorker).Spec.Completions)
 
@@ -157,19 +143,17 @@ func TestWorkerDeleted(t *testing.T) {
 	for _, p := range pods(t, test, resources.RoleWorker, 2) {
 		runPod(t, &p)
 	}
-	op.until(test, "the workers are back again", func(*v2.LocustTestStatus) bool {
-		return len(op.watcher.Reasons(test.UID, v2.ConditionTypeWorkersConnected)) == 6
+	op.Until(test, "the workers are back again", func(*v2.LocustTestStatus) bool {
+		return len(op.Watcher.Reasons(test.UID, v2.ConditionTypeWorkersConnected)) == 6
 	})
-	assert.Equal(t, v2.PhaseRunning, op.watcher.Phases(test.UID)[2])
+	assert.Equal(t, v2.PhaseRunning, op.Watcher.Phases(test.UID)[2])
 	t.Logf("worker Job replaced: %t", before.UID != job(t, test, resources.RoleWorker).UID)
 }
 
 // TestOperatorAway checks that the outcome and the times of a run are recorded if no operator ran at its end.
 func TestOperatorAway(t *testing.T) {
-	ns := namespace(t)
-	op := startOperator(t, ns, withTTL(time.Hour))
-	test := create(t, newTest(ns, "unseen"))
-	op.untilReason(test, v2.ConditionTypeReady, v2.ReasonResourcesCreated)
+	op, test := startWithTest(t, "unseen", withTTL(time.Hour))
+	op.UntilReason(test, v2.ConditionTypeReady, v2.ReasonResourcesCreated)
 	op.stop()
 
 	master, workers := runAll(t, test)
@@ -180,8 +164,8 @@ func TestOperatorAway(t *testing.T) {
 	endMaster(t, &master)
 	eventually(t, "the master Job is complete", func() bool { return job(t, test, resources.RoleMaster).Status.CompletionTime != nil })
 
-	op = startOperator(t, ns, withTTL(time.Hour))
-	s := op.untilPhase(test, v2.PhaseSucceeded)
+	op = startOperator(t, test.Namespace, withTTL(time.Hour))
+	s := op.UntilPhase(test, v2.PhaseSucceeded)
 	assert.Equal(t, locustEnded(t, &master), s.CompletionTime.Unix(), "when Locust ended")
 	assert.Equal(t, "2/2", s.Workers, "rebuilt from the remaining pods")
 	require.NotNil(t, s.StartTime)
@@ -191,30 +175,26 @@ func TestOperatorAway(t *testing.T) {
 
 // TestOperatorAway_MasterJobDeleted checks that a test is not run again if it is unknown whether it ran.
 func TestOperatorAway_MasterJobDeleted(t *testing.T) {
-	ns := namespace(t)
-	op := startOperator(t, ns)
-	test := create(t, newTest(ns, "vanished"))
-	op.untilReason(test, v2.ConditionTypeReady, v2.ReasonResourcesCreated)
+	op, test := startWithTest(t, "vanished")
+	op.UntilReason(test, v2.ConditionTypeReady, v2.ReasonResourcesCreated)
 	op.stop()
 	deleteNow(t, job(t, test, resources.RoleMaster))
 
-	op = startOperator(t, ns)
-	s := op.untilPhase(test, v2.PhaseFailed)
-	assert.Contains(t, messageOf(s, v2.ConditionTypeTestCompleted), "while the operator was not running")
+	op = startOperator(t, test.Namespace)
+	s := op.UntilPhase(test, v2.PhaseFailed)
+	assert.Contains(t, condition(s, v2.ConditionTypeTestCompleted).Message, "while the operator was not running")
 	assert.Zero(t, op.requests.total("POST jobs"))
 }
 
 // TestOperatorAway_FirstWriteFails checks the same if the first status writes of the new operator fail.
 func TestOperatorAway_FirstWriteFails(t *testing.T) {
-	ns := namespace(t)
-	op := startOperator(t, ns)
-	test := create(t, newTest(ns, "unsaid"))
-	op.untilReason(test, v2.ConditionTypeReady, v2.ReasonResourcesCreated)
+	op, test := startWithTest(t, "unsaid")
+	op.UntilReason(test, v2.ConditionTypeReady, v2.ReasonResourcesCreated)
 	op.stop()
 	deleteNow(t, job(t, test, resources.RoleMaster))
 
-	op = startFaultyOperator(t, ns, map[string]int{"PATCH locusttests/status": 2})
-	op.untilPhase(test, v2.PhaseFailed)
+	op = startFaultyOperator(t, test.Namespace, map[string]int{"PATCH locusttests/status": 2})
+	op.UntilPhase(test, v2.PhaseFailed)
 	assert.Zero(t, op.requests.total("POST jobs"), "a load test is never started a second time")
 }
 
@@ -225,22 +205,20 @@ func TestFaultyAPIServer(t *testing.T) {
 	op := startFaultyOperator(t, ns, map[string]int{"POST services": 1, "POST jobs": 2, "PATCH locusttests/status": 2, "GET events": 1})
 	test := create(t, newTest(ns, "faulty"))
 	master, workers := runAll(t, test)
-	op.untilReason(test, v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected)
+	op.UntilReason(test, v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected)
 	for i := range workers {
 		endPod(t, &workers[i], 0, "")
 	}
 	endMaster(t, &master)
-	op.untilPhase(test, v2.PhaseSucceeded)
+	op.UntilPhase(test, v2.PhaseSucceeded)
 	assert.Zero(t, op.requests.total("POST jobs 409"), "nothing was created twice")
 }
 
 // TestOrphanedPods checks that pods that a deleted Job leaves behind are deleted.
 func TestOrphanedPods(t *testing.T) {
-	ns := namespace(t)
-	op := startOperator(t, ns)
-	test := create(t, newTest(ns, "orphans"))
+	op, test := startWithTest(t, "orphans")
 	_, workers := runAll(t, test)
-	op.untilReason(test, v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected)
+	op.UntilReason(test, v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected)
 	require.NoError(t, k8s.Delete(t.Context(), job(t, test, resources.RoleWorker), client.PropagationPolicy(metav1.DeletePropagationOrphan)))
 	for i := range workers {
 		eventually(t, "the orphan is deleted", func() bool {
@@ -253,9 +231,9 @@ func TestOrphanedPods(t *testing.T) {
 	for _, p := range pods(t, test, resources.RoleWorker, 2) {
 		runPod(t, &p)
 	}
-	op.untilReason(test, v2.ConditionTypeWorkersConnected, v2.ReasonWorkersMissing)
-	op.until(test, "the workers are back", func(*v2.LocustTestStatus) bool {
-		return len(op.watcher.Reasons(test.UID, v2.ConditionTypeWorkersConnected)) == 4
+	op.UntilReason(test, v2.ConditionTypeWorkersConnected, v2.ReasonWorkersMissing)
+	op.Until(test, "the workers are back", func(*v2.LocustTestStatus) bool {
+		return len(op.Watcher.Reasons(test.UID, v2.ConditionTypeWorkersConnected)) == 4
 	})
 }
 
@@ -266,7 +244,7 @@ func TestHeldByAFinalizer(t *testing.T) {
 	held := newTest(ns, "held")
 	create(t, held)
 	runAll(t, held)
-	op.untilPhase(held, v2.PhaseRunning)
+	op.UntilPhase(held, v2.PhaseRunning)
 	finalizers := func(list string) {
 		patch := client.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"finalizers":`+list+`}}`))
 		require.NoError(t, client.IgnoreNotFound(k8s.Patch(context.Background(), held, patch)))
@@ -286,7 +264,7 @@ func TestCreatedAnew(t *testing.T) {
 	op := startOperator(t, ns)
 	old := create(t, newTest(ns, "again"))
 	_, workers := runAll(t, old)
-	op.untilReason(old, v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected)
+	op.UntilReason(old, v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected)
 	// Delay the deletion of the pods.
 	for i := range workers {
 		patch := client.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"finalizers":["test.locust.io/slow"]}}`))
@@ -294,10 +272,11 @@ func TestCreatedAnew(t *testing.T) {
 	}
 	require.NoError(t, k8s.Delete(t.Context(), old, client.PropagationPolicy(metav1.DeletePropagationBackground)))
 	again := create(t, newTest(ns, "again"))
-	s := op.until(again, "it waits", func(s *v2.LocustTestStatus) bool {
-		return reasonOf(s, v2.ConditionTypeReady) == v2.ReasonResourcesCreating && len(messageOf(s, v2.ConditionTypeReady)) > len("Creating resources")
+	s := op.Until(again, "it waits", func(s *v2.LocustTestStatus) bool {
+		ready := condition(s, v2.ConditionTypeReady)
+		return ready.Reason == v2.ReasonResourcesCreating && len(ready.Message) > len("Creating resources")
 	})
-	assert.Contains(t, messageOf(s, v2.ConditionTypeReady), "of an earlier test")
+	assert.Contains(t, condition(s, v2.ConditionTypeReady).Message, "of an earlier test")
 	time.Sleep(3 * time.Second)
 	var jobs batchv1.JobList
 	require.NoError(t, k8s.List(t.Context(), &jobs, client.InNamespace(ns)))
@@ -313,7 +292,7 @@ func TestCreatedAnew(t *testing.T) {
 	for i := range workers {
 		_ = k8s.Delete(t.Context(), &workers[i], client.GracePeriodSeconds(0))
 	}
-	op.untilReason(again, v2.ConditionTypeReady, v2.ReasonResourcesCreated)
+	op.UntilReason(again, v2.ConditionTypeReady, v2.ReasonResourcesCreated)
 	assert.Zero(t, op.requests.total("POST jobs 409")+op.requests.total("POST services 409"), "no create was refused: %v", op.requests.snapshot())
 }
 
@@ -331,11 +310,11 @@ func TestCreationError(t *testing.T) {
 	op := startOperator(t, ns, withDeadline(20*time.Second))
 	test := create(t, newTest(ns, "nopods"))
 	started := time.Now()
-	s := op.untilReason(test, v2.ConditionTypePodsHealthy, v2.ReasonCreationError)
+	s := op.UntilReason(test, v2.ConditionTypePodsHealthy, v2.ReasonCreationError)
 	t.Logf("reported after %s", time.Since(started).Round(time.Millisecond))
-	assert.Contains(t, messageOf(s, v2.ConditionTypePodsHealthy), "exceeded quota: no-pods")
-	s = op.untilPhase(test, v2.PhaseFailed)
-	assert.Contains(t, messageOf(s, v2.ConditionTypeTestCompleted), "exceeded quota: no-pods")
+	assert.Contains(t, condition(s, v2.ConditionTypePodsHealthy).Message, "exceeded quota: no-pods")
+	s = op.UntilPhase(test, v2.PhaseFailed)
+	assert.Contains(t, condition(s, v2.ConditionTypeTestCompleted).Message, "exceeded quota: no-pods")
 	seconds := int(time.Since(started).Seconds()) + 1
 	assert.LessOrEqual(t, op.requests.total(""), seconds+startupRequests, "at most one request per second: %v", op.requests.snapshot())
 }

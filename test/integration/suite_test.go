@@ -21,8 +21,6 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
@@ -38,16 +36,16 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/controllers"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/status"
-	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/contract"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/framework"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/framework/builder"
 )
 
-// timeout bounds each wait, also on a slow machine.
-const timeout = 60 * time.Second
+const timeout = framework.APIServerTimeout
 
 var (
 	// apiServer is the client configuration of the API server's administrator.
 	apiServer *rest.Config
-	scheme    = runtime.NewScheme()
+	scheme    = framework.NewScheme(v1.AddToScheme)
 	// k8s acts as the user.
 	k8s client.WithWatch
 )
@@ -67,11 +65,6 @@ func run(m *testing.M) (code int, err error) {
 		return 0, fmt.Errorf("KUBEBUILDER_ASSETS is not set; run `make test-integration`, which builds the control plane first")
 	}
 	ctrl.SetLogger(testLogger())
-	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1.AddToScheme, v2.AddToScheme} {
-		if err := add(scheme); err != nil {
-			return 0, err
-		}
-	}
 	env := &envtest.Environment{
 		BinaryAssetsDirectory:    assets,
 		ControlPlaneStartTimeout: 2 * time.Minute,
@@ -143,10 +136,10 @@ func startControllerManager(assets string) (stop func(), err error) {
 
 // operator is a running operator whose requests are counted.
 type operator struct {
+	framework.Waiter
 	t        *testing.T
 	requests *counter
 	faults   faults
-	watcher  *contract.Watcher
 	stop     func()
 }
 
@@ -203,13 +196,13 @@ func startOperator(t *testing.T, namespace string, options ...option) *operator 
 func startFaultyOperator(t *testing.T, namespace string, fail map[string]int, options ...option) *operator {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	op := &operator{t: t, requests: &counter{}}
+	op := &operator{Waiter: framework.Waiter{T: t, Timeout: timeout}, t: t, requests: &counter{}}
 	for what, times := range fail {
 		op.faults.inject(what, times)
 	}
 	watching, stopWatching := context.WithCancel(context.Background())
 	var err error
-	op.watcher, err = contract.Watch(watching, k8s, namespace)
+	op.Watcher, err = framework.Watch(watching, k8s, client.InNamespace(namespace))
 	require.NoError(t, err)
 	done := op.launch(ctx, namespace, options...)
 	op.stop = sync.OnceFunc(func() {
@@ -219,7 +212,7 @@ func startFaultyOperator(t *testing.T, namespace string, fail map[string]int, op
 	t.Cleanup(func() {
 		op.stop()
 		stopWatching()
-		require.Empty(t, op.watcher.Breaches(), "breaches of the status contract")
+		require.Empty(t, op.Watcher.Breaches(), "breaches of the status contract")
 	})
 	return op
 }
@@ -336,14 +329,8 @@ func namespace(t *testing.T) string {
 
 // newTest returns a valid test with 2 workers.
 func newTest(namespace, name string) *v2.LocustTest {
-	return &v2.LocustTest{
-		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
-		Spec: v2.LocustTestSpec{
-			Image:  "locustio/locust:2.43.3",
-			Master: v2.MasterSpec{Command: "--locustfile /lotest/src/t.py --host http://shop --users 4 --run-time 10s"},
-			Worker: v2.WorkerSpec{Command: "--locustfile /lotest/src/t.py", Replicas: 2},
-		},
-	}
+	return builder.MakeLocustTest(name).Namespace(namespace).Locustfile("/lotest/src/t.py").
+		Args("--host http://shop --users 4 --run-time 10s").Obj()
 }
 
 func create(t *testing.T, test *v2.LocustTest) *v2.LocustTest {
@@ -352,42 +339,13 @@ func create(t *testing.T, test *v2.LocustTest) *v2.LocustTest {
 	return test
 }
 
-// until waits until the test's status satisfies the predicate.
-func (op *operator) until(test *v2.LocustTest, what string, predicate func(s *v2.LocustTestStatus) bool) *v2.LocustTestStatus {
-	op.t.Helper()
-	ctx, cancel := context.WithTimeout(op.t.Context(), timeout)
-	defer cancel()
-	seen, err := op.watcher.Until(ctx, test.UID, func(t *v2.LocustTest) bool { return predicate(&t.Status) })
-	require.NoError(op.t, err, "waiting until %s", what)
-	return &seen.Status
-}
+var condition = framework.Condition
 
-func (op *operator) untilPhase(test *v2.LocustTest, phase string) *v2.LocustTestStatus {
-	op.t.Helper()
-	return op.until(test, "the phase is "+phase, func(s *v2.LocustTestStatus) bool { return s.Phase == phase })
-}
-
-func (op *operator) untilReason(test *v2.LocustTest, conditionType, reason string) *v2.LocustTestStatus {
-	op.t.Helper()
-	return op.until(test, conditionType+" is "+reason, func(s *v2.LocustTestStatus) bool { return reasonOf(s, conditionType) == reason })
-}
-
-func reasonOf(s *v2.LocustTestStatus, conditionType string) string {
-	for _, c := range s.Conditions {
-		if c.Type == conditionType {
-			return c.Reason
-		}
-	}
-	return ""
-}
-
-func messageOf(s *v2.LocustTestStatus, conditionType string) string {
-	for _, c := range s.Conditions {
-		if c.Type == conditionType {
-			return c.Message
-		}
-	}
-	return ""
+// startWithTest starts an operator in a new namespace, and creates a test.
+func startWithTest(t *testing.T, name string, options ...option) (*operator, *v2.LocustTest) {
+	t.Helper()
+	ns := namespace(t)
+	return startOperator(t, ns, options...), create(t, newTest(ns, name))
 }
 
 // pods waits until a Job of the test has n active pods, and returns them.
@@ -488,7 +446,7 @@ func job(t *testing.T, test *v2.LocustTest, role resources.Role) *batchv1.Job {
 
 func eventually(t *testing.T, what string, condition func() bool) {
 	t.Helper()
-	require.Eventually(t, condition, timeout, 50*time.Millisecond, what)
+	framework.Eventually(t, timeout, what, condition)
 }
 
 // describe lists the Jobs and pods of a test for failure messages.

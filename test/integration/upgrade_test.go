@@ -167,7 +167,7 @@ func TestUpgrade(t *testing.T) {
 	op := startOperator(t, storedAsV1.Namespace)
 	master, _ := runAll(t, test)
 	assert.Equal(t, "load", pods(t, test, resources.RoleWorker, 2)[0].Spec.Tolerations[0].Value)
-	op.untilPhase(test, v2.PhaseRunning)
+	op.UntilPhase(test, v2.PhaseRunning)
 
 	// Storage migration, in the middle of the run.
 	crd := &unstructured.Unstructured{}
@@ -185,8 +185,8 @@ func TestUpgrade(t *testing.T) {
 	require.NoError(t, k8s.Status().Patch(t.Context(), crd, patch))
 
 	endMaster(t, &master)
-	s := op.untilPhase(test, v2.PhaseSucceeded)
-	assert.Equal(t, v2.ReasonSpecInSync, reasonOf(s, v2.ConditionTypeSpecDrifted))
+	s := op.UntilPhase(test, v2.PhaseSucceeded)
+	assert.Equal(t, v2.ReasonSpecInSync, condition(s, v2.ConditionTypeSpecDrifted).Reason)
 	require.NoError(t, k8s.Get(t.Context(), storedAsV1, &inV1))
 	assert.Equal(t, v2.PhaseSucceeded, inV1.Status.Phase, "v1 shows the same status")
 }

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/framework"
 )
 
 // request holds the fields that are decoded from a line of the API server's audit log.
@@ -217,5 +219,5 @@ func byUser(name string) func(*request) bool {
 
 // byPod selects the requests of one pod of the operator.
 func byPod(name string) func(*request) bool {
-	return func(r *request) bool { return r.User.Username == operatorUser && r.pod() == name }
+	return func(r *request) bool { return r.User.Username == framework.OperatorUser && r.pod() == name }
 }

@@ -24,26 +24,21 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
-	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/util/retry"
-	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/framework"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/framework/builder"
 )
 
 const (
-	operatorNamespace  = "locust-k8s-operator-system"
-	operatorDeployment = "locust-k8s-operator-controller-manager"
-	operatorWebhook    = "locust-k8s-operator-webhook"
-	testsCRD           = "locusttests.locust.io"
-	operatorUser       = "system:serviceaccount:" + operatorNamespace + ":locust-k8s-operator-controller-manager"
+	operatorWebhook = "locust-k8s-operator-webhook"
+	testsCRD        = "locusttests.locust.io"
 
 	// nodeLabel marks the nodes that kwok simulates. It is also the key of their taint, so that other pods are not scheduled
 	// there.
@@ -75,18 +70,11 @@ type cluster struct {
 }
 
 func newCluster(work string) (*cluster, error) {
-	config, err := ctrl.GetConfig()
+	c, config, err := framework.Connect(framework.NewScheme(apiextensionsv1.AddToScheme), func(config *rest.Config) {
+		config.QPS, config.UserAgent = -1, "scale"
+	})
 	if err != nil {
-		return nil, fmt.Errorf("no cluster; run make cluster-up, and set KUBECONFIG as make cluster-env prints: %w", err)
-	}
-	config.QPS, config.UserAgent = -1, "scale"
-	scheme := runtime.NewScheme()
-	utilruntime.Must(clientgoscheme.AddToScheme(scheme))
-	utilruntime.Must(apiextensionsv1.AddToScheme(scheme))
-	utilruntime.Must(v2.AddToScheme(scheme))
-	c, err := client.NewWithWatch(config, client.Options{Scheme: scheme})
-	if err != nil {
-		return nil, fmt.Errorf("create a client: %w", err)
+		return nil, err
 	}
 	set, err := kubernetes.NewForConfig(config)
 	if err != nil {
@@ -199,7 +187,7 @@ func (p *program) stop() {
 func (c *cluster) change(ctx context.Context, name string, update func(*appsv1.Deployment)) error {
 	return retry.RetryOnConflict(retry.DefaultRetry, func() error {
 		d := &appsv1.Deployment{}
-		if err := c.Get(ctx, client.ObjectKey{Namespace: operatorNamespace, Name: name}, d); err != nil {
+		if err := c.Get(ctx, client.ObjectKey{Namespace: framework.OperatorNamespace, Name: name}, d); err != nil {
 			return fmt.Errorf("read the operator's Deployment; run make deploy: %w", err)
 		}
 		update(d)
@@ -210,11 +198,11 @@ func (c *cluster) change(ctx context.Context, name string, update func(*appsv1.D
 // restoreOperatorAtEnd registers a cleanup that restores the current spec of the operator's Deployment.
 func (c *cluster) restoreOperatorAtEnd(ctx context.Context) error {
 	d := &appsv1.Deployment{}
-	if err := c.Get(ctx, client.ObjectKey{Namespace: operatorNamespace, Name: operatorDeployment}, d); err != nil {
+	if err := c.Get(ctx, framework.OperatorKey, d); err != nil {
 		return fmt.Errorf("read the operator's Deployment; run make deploy: %w", err)
 	}
 	c.cleanup = append(c.cleanup, func() {
-		err := c.change(context.Background(), operatorDeployment, func(now *appsv1.Deployment) { now.Spec = d.Spec })
+		err := c.change(context.Background(), framework.OperatorDeployment, func(now *appsv1.Deployment) { now.Spec = d.Spec })
 		if err != nil {
 			c.log("restoring the operator's Deployment failed: %s", err)
 		}
@@ -225,12 +213,12 @@ func (c *cluster) restoreOperatorAtEnd(ctx context.Context) error {
 // stopOperator scales the operator to zero and waits for the end of its pods.
 func (c *cluster) stopOperator(ctx context.Context) error {
 	none := int32(0)
-	if err := c.change(ctx, operatorDeployment, func(d *appsv1.Deployment) { d.Spec.Replicas = &none }); err != nil {
+	if err := c.change(ctx, framework.OperatorDeployment, func(d *appsv1.Deployment) { d.Spec.Replicas = &none }); err != nil {
 		return err
 	}
 	return wait.PollUntilContextTimeout(ctx, 300*time.Millisecond, 2*time.Minute, true, func(ctx context.Context) (bool, error) {
 		var pods corev1.PodList
-		err := c.List(ctx, &pods, client.InNamespace(operatorNamespace), client.MatchingLabels{"control-plane": "controller-manager"})
+		err := c.List(ctx, &pods, client.InNamespace(framework.OperatorNamespace), framework.OperatorPods)
 		return len(pods.Items) == 0, err
 	})
 }
@@ -303,13 +291,13 @@ func (c *cluster) startOperator(ctx context.Context, settings map[string]string)
 		return nil, err
 	}
 	one := int32(1)
-	if err := c.change(ctx, operatorDeployment, func(d *appsv1.Deployment) {
+	if err := c.change(ctx, framework.OperatorDeployment, func(d *appsv1.Deployment) {
 		d.Spec.Replicas = &one
 		set(&d.Spec.Template.Spec.Containers[0], settings)
 	}); err != nil {
 		return nil, err
 	}
-	return c.leader(ctx, map[string]string{"control-plane": "controller-manager"}, settings)
+	return c.leader(ctx, framework.OperatorPods, settings)
 }
 
 // leader waits until the operator's pod is ready and holds the Lease, and returns it.
@@ -324,7 +312,7 @@ func (c *cluster) leader(ctx context.Context, labels, settings map[string]string
 	}
 	err = wait.PollUntilContextTimeout(ctx, 300*time.Millisecond, 2*time.Minute, true, func(ctx context.Context) (bool, error) {
 		lease := &coordinationv1.Lease{}
-		err := c.Get(ctx, client.ObjectKey{Namespace: operatorNamespace, Name: name}, lease)
+		err := c.Get(ctx, client.ObjectKey{Namespace: framework.OperatorNamespace, Name: name}, lease)
 		holder := lease.Spec.HolderIdentity
 		return err == nil && holder != nil && strings.HasPrefix(*holder, pod.Name), client.IgnoreNotFound(err)
 	})
@@ -345,14 +333,13 @@ func (c *cluster) readyPod(ctx context.Context, labels map[string]string) (*core
 	var found *corev1.Pod
 	err := wait.PollUntilContextTimeout(ctx, 300*time.Millisecond, 2*time.Minute, true, func(ctx context.Context) (bool, error) {
 		var pods corev1.PodList
-		if err := c.List(ctx, &pods, client.InNamespace(operatorNamespace), client.MatchingLabels(labels)); err != nil {
+		in := client.InNamespace(framework.OperatorNamespace)
+		if err := c.List(ctx, &pods, in, client.MatchingLabels(labels)); err != nil {
 			return false, err
 		}
 		for i := range pods.Items {
-			for _, condition := range pods.Items[i].Status.Conditions {
-				if condition.Type == corev1.PodReady && condition.Status == corev1.ConditionTrue && pods.Items[i].DeletionTimestamp == nil {
-					found = &pods.Items[i]
-				}
+			if framework.IsReady(&pods.Items[i]) && pods.Items[i].DeletionTimestamp == nil {
+				found = &pods.Items[i]
 			}
 		}
 		return found != nil, nil
@@ -366,18 +353,11 @@ func (c *cluster) readyPod(ctx context.Context, labels map[string]string) (*core
 // newTest returns a test whose master and workers end at a given time. Annotations of the pods pass the time to kwok.
 func newTest(namespace, name string, workers int, end time.Time) *v2.LocustTest {
 	ends := map[string]string{annotationEnd: end.UTC().Format(time.RFC3339Nano), annotationWorkers: strconv.Itoa(workers)}
-	return &v2.LocustTest{
-		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
-		Spec: v2.LocustTestSpec{
-			Image:  "locustio/locust:2.43.3",
-			Master: v2.MasterSpec{Command: "--locustfile /lotest/src/locustfile.py --host https://example.com --users 100 --run-time 10m", Annotations: ends},
-			Worker: v2.WorkerSpec{Command: "--locustfile /lotest/src/locustfile.py", Replicas: int32(workers), Annotations: ends},
-			Scheduling: &v2.SchedulingConfig{
-				NodeSelector: map[string]string{nodeLabel: "true"},
-				Tolerations:  []corev1.Toleration{{Key: nodeLabel, Operator: corev1.TolerationOpExists}},
-			},
-		},
-	}
+	return builder.MakeLocustTest(name).Namespace(namespace).Args("--host https://example.com --users 100 --run-time 10m").
+		Workers(workers).Nodes(nodeLabel, "true").Spec(func(spec *v2.LocustTestSpec) {
+		spec.Master.Annotations, spec.Worker.Annotations = ends, ends
+		spec.Scheduling.Tolerations = []corev1.Toleration{{Key: nodeLabel, Operator: corev1.TolerationOpExists}}
+	}).Obj()
 }
 
 // makeNamespace creates a namespace that close deletes.

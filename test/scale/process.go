@@ -21,6 +21,8 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/framework"
 )
 
 // processOf returns the process of a program in a pod on this machine. It finds it by the pod's UID in the cgroup path.
@@ -87,14 +89,14 @@ type scraper struct {
 const readerName = "scale-metrics-reader"
 
 func (c *cluster) newScraper(ctx context.Context, pod *corev1.Pod) (*scraper, error) {
-	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: operatorNamespace, Name: readerName}}
+	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: framework.OperatorNamespace, Name: readerName}}
 	if err := client.IgnoreAlreadyExists(c.Create(ctx, account)); err != nil {
 		return nil, fmt.Errorf("create the service account of the metrics reader: %w", err)
 	}
 	binding := &rbacv1.ClusterRoleBinding{
 		ObjectMeta: metav1.ObjectMeta{Name: readerName},
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "locust-k8s-operator-metrics-reader"},
-		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: operatorNamespace, Name: readerName}},
+		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: framework.OperatorNamespace, Name: readerName}},
 	}
 	if err := client.IgnoreAlreadyExists(c.Create(ctx, binding)); err != nil {
 		return nil, fmt.Errorf("create the role binding of the metrics reader: %w", err)

@@ -11,7 +11,8 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/framework"
 )
 
 // shards runs two operators with one namespace each, and fails if the audit log has a request of one operator in the namespace
@@ -45,8 +46,8 @@ func shards(ctx context.Context, c *cluster, o *options) error {
 	requests := map[string]map[string]*counts{}
 	ended, logged := make(chan struct{}), make(chan error, 1)
 	go func() {
-		logged <- log.follow(ended, byUser(operatorUser), func(r *request) {
-			if r.ObjectRef.Namespace == operatorNamespace {
+		logged <- log.follow(ended, byUser(framework.OperatorUser), func(r *request) {
+			if r.ObjectRef.Namespace == framework.OperatorNamespace {
 				return // Leases and the webhook certificate
 			}
 			pod := r.pod()
@@ -121,7 +122,7 @@ func shards(ctx context.Context, c *cluster, o *options) error {
 // secondOperator starts a copy of the operator with other settings.
 func (c *cluster) secondOperator(ctx context.Context, settings map[string]string) (*target, error) {
 	d := &appsv1.Deployment{}
-	if err := c.Get(ctx, client.ObjectKey{Namespace: operatorNamespace, Name: operatorDeployment}, d); err != nil {
+	if err := c.Get(ctx, framework.OperatorKey, d); err != nil {
 		return nil, err
 	}
 	// The label separates the pods of both Deployments; the webhook Service selects both.

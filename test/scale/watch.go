@@ -2,18 +2,17 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/watch"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/framework"
 )
 
 // timeline holds the observations of one test, with the times when this program observed them.
@@ -61,10 +60,8 @@ func (s *timelines) recordTest(t *v2.LocustTest) {
 			s.running++
 		}
 	}
-	for _, c := range t.Status.Conditions {
-		if c.Type == v2.ConditionTypeWorkersConnected && c.Status == metav1.ConditionTrue {
-			entry.connected = true
-		}
+	if meta.IsStatusConditionTrue(t.Status.Conditions, v2.ConditionTypeWorkersConnected) {
+		entry.connected = true
 	}
 	if t.Status.IsTerminal() && entry.final.IsZero() {
 		entry.final = now
@@ -83,10 +80,8 @@ func (s *timelines) recordJob(j *batchv1.Job) {
 		entry.jobs = now
 		s.withJobs++
 	}
-	for _, c := range j.Status.Conditions {
-		if master && (c.Type == batchv1.JobComplete || c.Type == batchv1.JobFailed) && c.Status == corev1.ConditionTrue && entry.ended.IsZero() {
-			entry.ended = now
-		}
+	if master && framework.FinishedAs(j) != "" && entry.ended.IsZero() {
+		entry.ended = now
 	}
 }
 
@@ -98,55 +93,19 @@ func (s *timelines) numbers() (withJobs, running, finals int) {
 
 // watch watches the tests and Jobs of a namespace until the context is done.
 func (s *timelines) watch(ctx context.Context, c client.WithWatch, namespace string) error {
-	if err := follow(ctx, c, namespace, &v2.LocustTestList{}, func(o client.Object) { s.recordTest(o.(*v2.LocustTest)) }); err != nil {
+	see := func(event watch.Event) {
+		if event.Type != watch.Added && event.Type != watch.Modified {
+			return
+		}
+		switch object := event.Object.(type) {
+		case *v2.LocustTest:
+			s.recordTest(object)
+		case *batchv1.Job:
+			s.recordJob(object)
+		}
+	}
+	if err := framework.Follow(ctx, c, &v2.LocustTestList{}, see, client.InNamespace(namespace)); err != nil {
 		return err
 	}
-	return follow(ctx, c, namespace, &batchv1.JobList{}, func(o client.Object) { s.recordJob(o.(*batchv1.Job)) })
-}
-
-// follow starts a watch and calls see in the background with each state of the objects of a kind. It restarts the watch at
-// the last resourceVersion if the API server closes it.
-func follow(ctx context.Context, c client.WithWatch, namespace string, list client.ObjectList, see func(client.Object)) error {
-	var version string
-	now := func() error {
-		if err := c.List(ctx, list, client.InNamespace(namespace), client.Limit(1)); err != nil {
-			return fmt.Errorf("list before a watch: %w", err)
-		}
-		version = list.GetResourceVersion()
-		return nil
-	}
-	if err := now(); err != nil {
-		return err
-	}
-	open := func() (watch.Interface, error) {
-		return c.Watch(ctx, list, &client.ListOptions{Namespace: namespace, Raw: &metav1.ListOptions{ResourceVersion: version, AllowWatchBookmarks: true}})
-	}
-	w, err := open()
-	if err != nil {
-		return fmt.Errorf("watch: %w", err)
-	}
-	go func() {
-		for ctx.Err() == nil {
-			for event := range w.ResultChan() {
-				object, ok := event.Object.(client.Object)
-				if !ok {
-					// The resourceVersion is too old, or another error occurred. Missed changes show in the table.
-					time.Sleep(time.Second)
-					_ = now()
-					continue
-				}
-				version = object.GetResourceVersion()
-				if event.Type == watch.Added || event.Type == watch.Modified {
-					see(object)
-				}
-			}
-			for ctx.Err() == nil {
-				if w, err = open(); err == nil {
-					break
-				}
-				time.Sleep(time.Second)
-			}
-		}
-	}()
-	return nil
+	return framework.Follow(ctx, c, &batchv1.JobList{}, see, client.InNamespace(namespace))
 }

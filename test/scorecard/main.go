@@ -13,13 +13,10 @@ import (
 	"time"
 
 	scorecard "github.com/operator-framework/api/pkg/apis/scorecard/v1alpha3"
-	"k8s.io/apimachinery/pkg/runtime"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/framework"
 )
 
 func main() {
@@ -48,7 +45,7 @@ func run(args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	c, err := connect()
+	c, _, err := framework.Connect(framework.NewScheme(), func(c *rest.Config) { c.WarningHandler = rest.NoWarnings{} })
 	if err != nil {
 		return err
 	}
@@ -103,25 +100,6 @@ func readOptions(args []string) (options, error) {
 		return o, errors.New("set --namespace, or run it with operator-sdk scorecard")
 	}
 	return o, nil
-}
-
-func connect() (client.WithWatch, error) {
-	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v2.AddToScheme} {
-		if err := add(scheme); err != nil {
-			return nil, err
-		}
-	}
-	config, err := ctrl.GetConfig()
-	if err != nil {
-		return nil, fmt.Errorf("find the cluster: %w", err)
-	}
-	config.WarningHandler = rest.NoWarnings{}
-	c, err := client.NewWithWatch(config, client.Options{Scheme: scheme})
-	if err != nil {
-		return nil, fmt.Errorf("connect to the cluster: %w", err)
-	}
-	return c, nil
 }
 
 // configuration returns a JSON patch that adds all tests to a scorecard configuration.

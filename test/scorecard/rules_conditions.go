@@ -17,6 +17,7 @@ import (
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/status"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/framework"
 )
 
 var conditionRules = []rule{
@@ -59,14 +60,10 @@ func (s *ruleRun) expectConditions(of *v2.LocustTestStatus, want map[string]stat
 }
 
 func goodRun(ctx context.Context, s *ruleRun) {
-	observed := s.start(ctx, goodLocustfile)
+	observed := s.start(ctx, framework.GoodLocustfile)
 	final := observed.untilPhase(ctx, v2.PhaseSucceeded)
-	var phases []string
 	for _, version := range observed.versions() {
 		of := &version.Status
-		if len(phases) == 0 || phases[len(phases)-1] != of.Phase {
-			phases = append(phases, of.Phase)
-		}
 		switch of.Phase {
 		case v2.PhasePending:
 			ready := condition(of, v2.ConditionTypeReady).Reason
@@ -91,8 +88,9 @@ func goodRun(ctx context.Context, s *ruleRun) {
 			})
 		}
 	}
-	s.expect(strings.Join(phases, " ") == "Pending Running Succeeded" || strings.Join(phases, " ") == " Pending Running Succeeded", "phases Pending, Running, Succeeded, each once",
-		strings.Join(phases, " "), "derive the phase from the master Job; it only moves forward")
+	phases := strings.Join(observed.watcher.Phases(observed.test.UID), " ")
+	s.expect(strings.TrimPrefix(phases, " ") == "Pending Running Succeeded", "phases Pending, Running, Succeeded, each once",
+		phases, "derive the phase from the master Job; it only moves forward")
 	s.expectConditions(final, map[string]state{
 		v2.ConditionTypeReady:            created,
 		v2.ConditionTypeWorkersConnected: {metav1.ConditionTrue, v2.ReasonAllWorkersConnected},
@@ -106,7 +104,7 @@ func goodRun(ctx context.Context, s *ruleRun) {
 }
 
 func failingRun(ctx context.Context, s *ruleRun) {
-	observed := s.start(ctx, failingLocustfile)
+	observed := s.start(ctx, framework.FailingLocustfile)
 	final := observed.untilPhase(ctx, v2.PhaseFailed)
 	s.expectConditions(final, map[string]state{
 		v2.ConditionTypeReady:            {metav1.ConditionFalse, v2.ReasonResourcesFailed},
@@ -125,7 +123,9 @@ func failingRun(ctx context.Context, s *ruleRun) {
 }
 
 func brokenImage(ctx context.Context, s *ruleRun) {
-	observed := s.start(ctx, goodLocustfile, func(spec *v2.LocustTestSpec) { spec.Image = "localhost:1/no-such-image:scorecard" })
+	observed := s.start(ctx, framework.GoodLocustfile, func(spec *v2.LocustTestSpec) {
+		spec.Image = "localhost:1/no-such-image:scorecard"
+	})
 	seen := observed.until(ctx, "PodsHealthy=False/ImagePullError", func(status *v2.LocustTestStatus) bool {
 		return condition(status, v2.ConditionTypePodsHealthy).Reason == v2.ReasonImagePullError
 	})
@@ -146,7 +146,9 @@ func brokenImage(ctx context.Context, s *ruleRun) {
 }
 
 func missingConfigMap(ctx context.Context, s *ruleRun) {
-	observed := s.start(ctx, goodLocustfile, func(spec *v2.LocustTestSpec) { spec.TestFiles.ConfigMapRef = "scorecard-no-such-configmap" })
+	observed := s.start(ctx, framework.GoodLocustfile, func(spec *v2.LocustTestSpec) {
+		spec.TestFiles.ConfigMapRef = "scorecard-no-such-configmap"
+	})
 	seen := observed.until(ctx, "PodsHealthy=False/ConfigurationError", func(status *v2.LocustTestStatus) bool {
 		return condition(status, v2.ConditionTypePodsHealthy).Reason == v2.ReasonConfigurationError
 	})
@@ -167,7 +169,7 @@ func missingConfigMap(ctx context.Context, s *ruleRun) {
 
 // runWithSpecEdits changes the spec during a good run and reverts it, so that a condition flips twice.
 func runWithSpecEdits(ctx context.Context, s *ruleRun) *observedTest {
-	observed := s.start(ctx, goodLocustfile, func(spec *v2.LocustTestSpec) {
+	observed := s.start(ctx, framework.GoodLocustfile, func(spec *v2.LocustTestSpec) {
 		spec.Master.Command = "--locustfile /lotest/src/locustfile.py --users 2 --spawn-rate 2 --run-time 20s"
 	})
 	observed.untilPhase(ctx, v2.PhaseRunning)
@@ -239,7 +241,9 @@ func kstatusOf(ctx context.Context, s *ruleRun) {
 		s.must(err, "compute the kstatus")
 		return result.Status
 	}
-	for file, want := range map[string]kstatus.Status{goodLocustfile: kstatus.CurrentStatus, failingLocustfile: kstatus.FailedStatus} {
+	for file, want := range map[string]kstatus.Status{
+		framework.GoodLocustfile: kstatus.CurrentStatus, framework.FailingLocustfile: kstatus.FailedStatus,
+	} {
 		phase := v2.PhaseSucceeded
 		if want == kstatus.FailedStatus {
 			phase = v2.PhaseFailed

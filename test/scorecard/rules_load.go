@@ -7,6 +7,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/framework"
 )
 
 var loadRules = []rule{
@@ -14,18 +15,8 @@ var loadRules = []rule{
 	{"conditions-no-requests", "conditions", "a run without a request ends as Failed, although Locust exits with code 0; with loadGuarantee None as Succeeded", noRequests},
 }
 
-// idleLocustfile has users that fire no request events.
-const idleLocustfile = `
-from locust import User, constant, task
-class Idle(User):
-    wait_time = constant(0.2)
-    @task
-    def rest(self):
-        pass
-`
-
 func loadDelivered(ctx context.Context, s *ruleRun) {
-	observed := s.start(ctx, goodLocustfile)
+	observed := s.start(ctx, framework.GoodLocustfile)
 	final := observed.untilPhase(ctx, v2.PhaseSucceeded)
 	s.expectConditions(final, map[string]state{v2.ConditionTypeLoadDelivered: asPlanned})
 	const remedy = "derive LoadDelivered from the load that Locust reports"
@@ -40,8 +31,10 @@ func loadDelivered(ctx context.Context, s *ruleRun) {
 }
 
 func noRequests(ctx context.Context, s *ruleRun) {
-	guaranteed := s.start(ctx, idleLocustfile)
-	reported := s.start(ctx, idleLocustfile, func(spec *v2.LocustTestSpec) { spec.LoadGuarantee = v2.LoadGuaranteeNone })
+	guaranteed := s.start(ctx, framework.IdleLocustfile)
+	reported := s.start(ctx, framework.IdleLocustfile, func(spec *v2.LocustTestSpec) {
+		spec.LoadGuarantee = v2.LoadGuaranteeNone
+	})
 	for _, run := range []struct {
 		observed  *observedTest
 		guarantee v2.LoadGuarantee

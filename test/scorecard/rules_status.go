@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/framework"
 )
 
 // quietPeriod is the time without writes after which a test counts as idle.
@@ -52,7 +53,7 @@ func untyped(version, namespace, name string) *unstructured.Unstructured {
 
 func subresource(version string) func(context.Context, *ruleRun) {
 	return func(ctx context.Context, s *ruleRun) {
-		observed := s.start(ctx, goodLocustfile, makeUnschedulable)
+		observed := s.start(ctx, framework.GoodLocustfile, makeUnschedulable)
 		observed.untilPhase(ctx, v2.PhasePending)
 		get := func() *unstructured.Unstructured {
 			object := untyped(version, s.namespace, observed.test.Name)
@@ -80,7 +81,7 @@ func subresource(version string) func(context.Context, *ruleRun) {
 }
 
 func initial(ctx context.Context, s *ruleRun) {
-	observed := s.start(ctx, goodLocustfile, makeUnschedulable)
+	observed := s.start(ctx, framework.GoodLocustfile, makeUnschedulable)
 	first := observed.until(ctx, "a first status", func(status *v2.LocustTestStatus) bool {
 		return !equality.Semantic.DeepEqual(*status, v2.LocustTestStatus{})
 	})
@@ -97,7 +98,7 @@ func initial(ctx context.Context, s *ruleRun) {
 }
 
 func numbers(ctx context.Context, s *ruleRun) {
-	observed := s.start(ctx, goodLocustfile)
+	observed := s.start(ctx, framework.GoodLocustfile)
 	final := observed.untilPhase(ctx, v2.PhaseSucceeded)
 	const remedy = "compare the status with the master's log and with its Job"
 	s.expect(final.ExpectedWorkers == 2 && final.ConnectedWorkers == 2 && final.Workers == "2/2", "2/2 workers, frozen at the end of the run", final.Workers, remedy)
@@ -117,7 +118,7 @@ func numbers(ctx context.Context, s *ruleRun) {
 }
 
 func idle(ctx context.Context, s *ruleRun) {
-	observed := s.start(ctx, goodLocustfile, makeUnschedulable)
+	observed := s.start(ctx, framework.GoodLocustfile, makeUnschedulable)
 	observed.until(ctx, "PodsHealthy=False/SchedulingError", func(status *v2.LocustTestStatus) bool {
 		return condition(status, v2.ConditionTypePodsHealthy).Reason == v2.ReasonSchedulingError
 	})
@@ -150,7 +151,7 @@ func (s *ruleRun) pause(ctx context.Context, d time.Duration) {
 }
 
 func specChange(ctx context.Context, s *ruleRun) {
-	observed := s.start(ctx, goodLocustfile, func(spec *v2.LocustTestSpec) {
+	observed := s.start(ctx, framework.GoodLocustfile, func(spec *v2.LocustTestSpec) {
 		spec.Master.Command = "--locustfile /lotest/src/locustfile.py --users 2 --spawn-rate 2 --run-time 1h"
 	})
 	observed.untilPhase(ctx, v2.PhaseRunning)
@@ -187,7 +188,7 @@ func (s *ruleRun) jobs(ctx context.Context, observed *observedTest) map[string]s
 }
 
 func terminal(ctx context.Context, s *ruleRun) {
-	succeeded, failed := s.start(ctx, goodLocustfile), s.start(ctx, failingLocustfile)
+	succeeded, failed := s.start(ctx, framework.GoodLocustfile), s.start(ctx, framework.FailingLocustfile)
 	succeeded.untilPhase(ctx, v2.PhaseSucceeded)
 	failed.untilPhase(ctx, v2.PhaseFailed)
 	s.pause(ctx, 2*time.Second)
@@ -218,7 +219,7 @@ func terminal(ctx context.Context, s *ruleRun) {
 }
 
 func versions(ctx context.Context, s *ruleRun) {
-	observed := s.start(ctx, goodLocustfile)
+	observed := s.start(ctx, framework.GoodLocustfile)
 	observed.untilPhase(ctx, v2.PhaseSucceeded)
 	read := map[string]any{}
 	for _, version := range []string{"v1", "v2"} {

@@ -8,6 +8,12 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+
+	v1 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v1"
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/framework"
 )
 
 // TestOrdinaryPaths checks the installation methods without OLM, as described in docs/install.md.
@@ -22,23 +28,23 @@ func TestOrdinaryPaths(t *testing.T) {
 	requireWorking := func(t *testing.T) {
 		t.Helper()
 		ns := namespace(t)
-		load(t, ns, "one", "2s", "")
+		load(t, ns, "one", "2s")
 		one := untilPhase(t, ns, "one", "Succeeded")
-		v1 := get(t, "-n", ns, "locusttests.v1.locust.io", "one")
-		assert.Equal(t, at(one, "status"), at(v1, "status"))
+		assert.Equal(t, one.Status, read[v1.LocustTest](t, ns, "one").Status)
 	}
 	requireRemoved := func(t *testing.T) {
 		t.Helper()
 		eventually(t, "all objects are deleted", func() bool {
-			return len(get(t, "crd", "locusttests.locust.io")) == 0 && len(get(t, "namespace", "locust-k8s-operator-system")) == 0
+			crd := read[apiextensionsv1.CustomResourceDefinition](t, "", "locusttests.locust.io")
+			return crd.Name == "" && read[corev1.Namespace](t, "", framework.OperatorNamespace).Name == ""
 		})
 	}
 
 	t.Run("install", func(t *testing.T) {
 		target(t, "install")
 		ns := namespace(t)
-		load(t, ns, "one", "2s", "")
-		assert.Empty(t, text(get(t, "-n", ns, "locusttest", "one"), "status", "phase"), "there is no operator yet")
+		load(t, ns, "one", "2s")
+		assert.Empty(t, read[v2.LocustTest](t, ns, "one").Status.Phase, "there is no operator yet")
 		target(t, "uninstall")
 		requireRemoved(t)
 	})
@@ -52,7 +58,8 @@ func TestOrdinaryPaths(t *testing.T) {
 		target(t, "build-installer", img)
 		file := filepath.Join(root, "dist", "install.yaml")
 		kubectl(t, "apply", "-f", file)
-		kubectl(t, "-n", "locust-k8s-operator-system", "rollout", "status", "deployment/locust-k8s-operator-controller-manager", "--timeout=3m")
+		deployment := "deployment/" + framework.OperatorDeployment
+		kubectl(t, "-n", framework.OperatorNamespace, "rollout", "status", deployment, "--timeout=3m")
 		requireWorking(t)
 		kubectl(t, "delete", "-f", file)
 		requireRemoved(t)

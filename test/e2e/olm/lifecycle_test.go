@@ -3,62 +3,60 @@
 package olm
 
 import (
+	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/operator-framework/api/pkg/operators/v1alpha1"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-)
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
-const locustfile = `
-from locust import User, constant, task
-class Quiet(User):
-    wait_time = constant(0.2)
-    @task
-    def ask(self):
-        self.environment.events.request.fire(request_type="GET", name="/", response_time=5, response_length=0, context={}, exception=None)
-`
+	v1 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v1"
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/framework"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/framework/builder"
+)
 
 // namespace creates a namespace with a locustfile.
 func namespace(t *testing.T) string {
 	t.Helper()
 	name := "olm-" + strings.ToLower(strings.NewReplacer("/", "-", "_", "-").Replace(t.Name())) + fmt.Sprintf("-%d", time.Now().Unix()%100000)
-	kubectl(t, "create", "namespace", name)
+	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	create(t, ns)
 	t.Cleanup(func() {
 		if t.Failed() {
 			out, _ := run(t, "", "kubectl", "-n", name, "get", "locusttests,jobs,pods", "-o", "wide")
 			t.Log(out)
 		}
-		kubectl(t, "delete", "namespace", name, "--wait=false")
+		require.NoError(t, k8s.Delete(context.Background(), ns))
 	})
-	kubectl(t, "-n", name, "create", "configmap", "files", "--from-literal=locustfile.py="+locustfile)
+	create(t, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: name, Name: "files"},
+		Data: map[string]string{"locustfile.py": framework.GoodLocustfile}})
 	return name
 }
 
-// load creates a LocustTest. extra is additional YAML of its spec.
-func load(t *testing.T, ns, name, runTime, extra string) {
+// load creates a LocustTest.
+func load(t *testing.T, ns, name, runTime string, change ...func(*v2.LocustTestSpec)) {
 	t.Helper()
-	apply(t, fmt.Sprintf(`apiVersion: locust.io/v2
-kind: LocustTest
-metadata: {name: %s, namespace: %s}
-spec:
-  image: %s
-  master:
-    command: --locustfile /lotest/src/locustfile.py --users 4 --spawn-rate 4 --run-time %s
-    autoquit: {timeout: 1}
-  worker: {command: --locustfile /lotest/src/locustfile.py, replicas: 2}
-  testFiles: {configMapRef: files}
-%s`, name, ns, setting(t, "LOCUST_IMAGE"), runTime, extra))
+	create(t, builder.MakeLocustTest(name).Namespace(ns).Image(setting(t, "LOCUST_IMAGE")).
+		Args("--users 4 --spawn-rate 4 --run-time "+runTime).Autoquit(1).Files("files").Spec(change...).Obj())
 }
 
-func untilPhase(t *testing.T, ns, name, phase string) map[string]any {
+func untilPhase(t *testing.T, ns, name, phase string) (test *v2.LocustTest) {
 	t.Helper()
-	var test map[string]any
 	eventually(t, name+" is "+phase, func() bool {
-		test = get(t, "-n", ns, "locusttest", name)
-		return text(test, "status", "phase") == phase
+		test = read[v2.LocustTest](t, ns, name)
+		return test.Status.Phase == phase
 	})
 	return test
 }
@@ -68,103 +66,100 @@ func untilPhase(t *testing.T, ns, name, phase string) map[string]any {
 func untouched(t *testing.T, ns string) map[string]string {
 	t.Helper()
 	all := map[string]string{}
-	for _, kind := range []string{"jobs", "pods", "services"} {
-		for _, object := range items(get(t, "-n", ns, kind)) {
-			fact := text(object, "metadata", "uid")
-			statuses, _ := at(object, "status", "containerStatuses").([]any)
-			for _, c := range statuses {
-				fact += fmt.Sprintf(" restarts %v", at(c, "restartCount"))
+	for _, kind := range []client.ObjectList{&batchv1.JobList{}, &corev1.PodList{}, &corev1.ServiceList{}} {
+		list(t, kind, client.InNamespace(ns))
+		require.NoError(t, meta.EachListItem(kind, func(object runtime.Object) error {
+			state := string(object.(client.Object).GetUID())
+			if pod, isPod := object.(*corev1.Pod); isPod {
+				for _, c := range pod.Status.ContainerStatuses {
+					state += fmt.Sprintf(" restarts %d", c.RestartCount)
+				}
 			}
-			all[kind+"/"+text(object, "metadata", "name")] = fact
-		}
+			all[fmt.Sprintf("%T/%s", object, object.(client.Object).GetName())] = state
+			return nil
+		}))
 	}
 	require.NotEmpty(t, all)
 	return all
 }
 
 // condition returns status and reason of a condition.
-func condition(test map[string]any, kind string) string {
-	conditions, _ := at(test, "status", "conditions").([]any)
-	for _, c := range conditions {
-		if text(c, "type") == kind {
-			return text(c, "status") + "/" + text(c, "reason")
-		}
-	}
-	return ""
+func condition(test *v2.LocustTest, kind string) string {
+	c := framework.Condition(&test.Status, kind)
+	return string(c.Status) + "/" + c.Reason
 }
 
 // TestSubscription installs and upgrades with a Subscription while tests are Running, Pending and Succeeded, and checks that
 // the upgrade does not affect them.
 func TestSubscription(t *testing.T) {
 	old, next := setting(t, "OLM_OLD"), setting(t, "OLM_NEW")
-	for _, approval := range []string{"Manual", "Automatic"} {
-		t.Run(approval, func(t *testing.T) {
+	for _, approval := range []v1alpha1.Approval{v1alpha1.ApprovalManual, v1alpha1.ApprovalAutomatic} {
+		t.Run(string(approval), func(t *testing.T) {
 			catalog(t, setting(t, "OLM_OLD_CATALOG"))
 			subscribe(t, approval, old)
 			t.Cleanup(func() { uninstall(t) })
-			if approval == "Manual" {
+			if approval == v1alpha1.ApprovalManual {
 				approve(t, old)
 			}
 			installed(t, old, setting(t, "OLM_OLD_IMAGE"))
 
 			ns := namespace(t)
-			load(t, ns, "done", "2s", "")
-			load(t, ns, "waits", "2s", "  scheduling: {nodeSelector: {olm: no-such-node}}\n")
+			load(t, ns, "done", "2s")
+			load(t, ns, "waits", "2s", func(spec *v2.LocustTestSpec) {
+				spec.Scheduling = &v2.SchedulingConfig{NodeSelector: map[string]string{"olm": "no-such-node"}}
+			})
 			done := untilPhase(t, ns, "done", "Succeeded")
 			waits := untilPhase(t, ns, "waits", "Pending")
-			load(t, ns, "runs", "100s", "")
+			load(t, ns, "runs", "100s")
 			untilPhase(t, ns, "runs", "Running")
-			var runs map[string]any
+			var runs *v2.LocustTest
 			eventually(t, "all workers are connected", func() bool {
-				runs = get(t, "-n", ns, "locusttest", "runs")
+				runs = read[v2.LocustTest](t, ns, "runs")
 				return condition(runs, "WorkersConnected") == "True/AllWorkersConnected"
 			})
 			eventually(t, "no pod is terminating", func() bool {
-				for _, pod := range items(get(t, "-n", ns, "pods")) {
-					if at(pod, "metadata", "deletionTimestamp") != nil {
-						return false
-					}
-				}
-				return true
+				var pods corev1.PodList
+				list(t, &pods, client.InNamespace(ns))
+				return !slices.ContainsFunc(pods.Items, func(pod corev1.Pod) bool { return pod.DeletionTimestamp != nil })
 			})
 			before := untouched(t, ns)
 
 			catalog(t, setting(t, "OLM_NEW_CATALOG"))
-			if approval == "Manual" {
+			if approval == v1alpha1.ApprovalManual {
 				approve(t, next)
 			}
 			installed(t, next, setting(t, "OLM_NEW_IMAGE"))
 
 			assert.Equal(t, before, untouched(t, ns), "no Job is recreated, no pod is restarted")
-			assert.Equal(t, done, get(t, "-n", ns, "locusttest", "done"), "the finished test is unchanged, including resourceVersion")
-			now := get(t, "-n", ns, "locusttest", "waits")
-			assert.Equal(t, "Pending", text(now, "status", "phase"))
-			assert.Equal(t, at(waits, "status", "observedGeneration"), at(now, "status", "observedGeneration"))
-			now = get(t, "-n", ns, "locusttest", "runs")
-			assert.Equal(t, "Running", text(now, "status", "phase"))
+			assert.Equal(t, done, read[v2.LocustTest](t, ns, "done"), "the finished test is unchanged, including resourceVersion")
+			now := read[v2.LocustTest](t, ns, "waits")
+			assert.Equal(t, "Pending", now.Status.Phase)
+			assert.Equal(t, waits.Status.ObservedGeneration, now.Status.ObservedGeneration)
+			now = read[v2.LocustTest](t, ns, "runs")
+			assert.Equal(t, "Running", now.Status.Phase)
 			assert.Equal(t, "True/AllWorkersConnected", condition(now, "WorkersConnected"))
-			assert.Equal(t, at(runs, "status", "startTime"), at(now, "status", "startTime"))
+			assert.Equal(t, runs.Status.StartTime, now.Status.StartTime)
 			// OLM creates a new certificate for each version; the kubelet updates it in the pod with a delay.
 			eventually(t, "v1 is converted by the new version", func() bool {
-				_, err := run(t, "", "kubectl", "-n", ns, "get", "locusttests.v1.locust.io", "done")
-				return err == nil
+				return k8s.Get(t.Context(), client.ObjectKeyFromObject(done), &v1.LocustTest{}) == nil
 			})
-			v1 := get(t, "-n", ns, "locusttests.v1.locust.io", "done")
-			assert.Equal(t, at(done, "status"), at(v1, "status"))
+			assert.Equal(t, done.Status, read[v1.LocustTest](t, ns, "done").Status)
 
 			final := untilPhase(t, ns, "runs", "Succeeded")
-			assert.Equal(t, true, at(final, "status", "testResult", "final"))
+			require.NotNil(t, final.Status.TestResult)
+			assert.True(t, final.Status.TestResult.Final)
 			// 4 users with a request every 0.2 s, for 100 s: nearly 2000 on an idle machine.
-			assert.Greater(t, at(final, "status", "testResult", "totalRequests"), float64(1400), "requests of the whole run")
-			assert.Zero(t, at(final, "status", "testResult", "failedRequests"))
-			assert.Equal(t, "2/2", text(final, "status", "workers"))
-			assert.Equal(t, at(runs, "status", "startTime"), at(final, "status", "startTime"))
+			assert.Greater(t, final.Status.TestResult.TotalRequests, int64(1400), "requests of the whole run")
+			assert.Zero(t, final.Status.TestResult.FailedRequests)
+			assert.Equal(t, "2/2", final.Status.Workers)
+			assert.Equal(t, runs.Status.StartTime, final.Status.StartTime)
 
 			// Without the operator, tests and their namespace can be deleted.
 			uninstall(t)
 			kubectl(t, "-n", ns, "delete", "locusttest", "done", "waits", "--timeout=30s")
-			assert.Empty(t, get(t, "-n", ns, "locusttest", "done"))
-			assert.NotEmpty(t, get(t, "crd", "locusttests.locust.io"), "the CRD and the tests are kept until the CRD is deleted")
+			assert.Empty(t, read[v2.LocustTest](t, ns, "done"))
+			crd := read[apiextensionsv1.CustomResourceDefinition](t, "", "locusttests.locust.io")
+			assert.NotEmpty(t, crd, "the CRD and the tests are kept until the CRD is deleted")
 		})
 	}
 }

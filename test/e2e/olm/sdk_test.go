@@ -121,13 +121,13 @@ func TestRunBundle(t *testing.T) {
 		_, err := sdk(t, authority, "cleanup", pkg, "-n", operators, "--delete-crds=false", "--delete-all=false")
 		assert.NoError(t, err)
 		eventually(t, "the operator is removed", func() bool {
-			return len(items(get(t, "-n", operators, "pods", "-l", "control-plane=controller-manager"))) == 0
+			return len(operatorPods(t)) == 0
 		})
 	})
 	require.NoError(t, err)
 	installed(t, setting(t, "OLM_NEW"), setting(t, "OLM_NEW_IMAGE"))
 	ns := namespace(t)
-	load(t, ns, "one", "2s", "")
+	load(t, ns, "one", "2s")
 	untilPhase(t, ns, "one", "Succeeded")
 	t.Run("Scorecard", func(t *testing.T) { scorecardPasses(t, authority) })
 }

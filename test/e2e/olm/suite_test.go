@@ -7,27 +7,47 @@ package olm
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
+	"github.com/operator-framework/api/pkg/operators/v1alpha1"
 	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/rest"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+
+	v1 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v1"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/framework"
 )
 
 const (
-	// timeout bounds each wait.
-	timeout = 3 * time.Minute
 	// operators is the namespace of OLM's own global OperatorGroup.
 	operators = "operators"
 	pkg       = "locust-k8s-operator"
 )
 
+var k8s client.WithWatch
+
 // TestMain removes the remains of an interrupted run.
 func TestMain(m *testing.M) {
+	ctrl.SetLogger(logr.Discard())
+	var err error
+	scheme := framework.NewScheme(v1.AddToScheme, apiextensionsv1.AddToScheme, v1alpha1.AddToScheme)
+	if k8s, _, err = framework.Connect(scheme, func(*rest.Config) {}); err != nil {
+		fmt.Fprintln(os.Stderr, "error:", err)
+		os.Exit(1)
+	}
 	for _, args := range [][]string{
 		{"-n", operators, "delete", "subscriptions,clusterserviceversions,installplans", "--all"},
 		{"-n", operators, "delete", "catalogsources", "--all"},
@@ -79,46 +99,45 @@ func apply(t *testing.T, manifest string) {
 	require.NoError(t, err)
 }
 
-// get returns an object; it is empty if it does not exist.
-func get(t *testing.T, args ...string) map[string]any {
+// read returns an object; it is empty if it does not exist.
+func read[T any, P interface {
+	*T
+	client.Object
+}](t *testing.T, namespace, name string) *T {
 	t.Helper()
-	out := kubectl(t, append([]string{"get", "--ignore-not-found", "-o", "json"}, args...)...)
-	object := map[string]any{}
-	if strings.TrimSpace(out) != "" {
-		require.NoError(t, json.Unmarshal([]byte(out), &object))
-	}
+	object := new(T)
+	err := k8s.Get(context.Background(), client.ObjectKey{Namespace: namespace, Name: name}, P(object))
+	require.NoError(t, client.IgnoreNotFound(err))
 	return object
 }
 
-// at returns the value at a path in an object, or nil.
-func at(object any, path ...string) any {
-	for _, name := range path {
-		fields, _ := object.(map[string]any)
-		object = fields[name]
-	}
-	return object
+func create(t *testing.T, object client.Object) {
+	t.Helper()
+	require.NoError(t, k8s.Create(context.Background(), object))
 }
 
-func text(object any, path ...string) string {
-	s, _ := at(object, path...).(string)
-	return s
+func list(t *testing.T, into client.ObjectList, options ...client.ListOption) {
+	t.Helper()
+	require.NoError(t, k8s.List(context.Background(), into, options...))
 }
 
-func items(object map[string]any) []any {
-	all, _ := object["items"].([]any)
-	return all
+func operatorPods(t *testing.T) []corev1.Pod {
+	t.Helper()
+	var pods corev1.PodList
+	list(t, &pods, client.InNamespace(operators), framework.OperatorPods)
+	return pods.Items
 }
 
 func eventually(t *testing.T, what string, is func() bool) {
 	t.Helper()
-	began := time.Now()
-	for !is() {
-		if time.Since(began) > timeout {
+	began, holds := time.Now(), false
+	defer func() {
+		if !holds {
 			dump(t)
-			require.FailNow(t, "timed out waiting until "+what)
 		}
-		time.Sleep(500 * time.Millisecond)
-	}
+	}()
+	framework.Eventually(t, framework.ClusterTimeout, what, is)
+	holds = true
 	t.Logf("%5.1f s  %s", time.Since(began).Seconds(), what)
 }
 
@@ -138,61 +157,63 @@ func dump(t *testing.T) {
 // catalog creates or updates a CatalogSource with an image.
 func catalog(t *testing.T, image string) {
 	t.Helper()
-	apply(t, `apiVersion: operators.coreos.com/v1alpha1
-kind: CatalogSource
-metadata: {name: locust, namespace: olm}
-spec:
-  sourceType: grpc
-  image: `+image+`
-  displayName: Locust
-  grpcPodConfig: {securityContextConfig: restricted}
-`)
+	source := &v1alpha1.CatalogSource{ObjectMeta: metav1.ObjectMeta{Namespace: "olm", Name: "locust"}}
+	_, err := controllerutil.CreateOrPatch(context.Background(), k8s, source, func() error {
+		source.Spec.SourceType, source.Spec.Image, source.Spec.DisplayName = v1alpha1.SourceTypeGrpc, image, "Locust"
+		source.Spec.GrpcPodConfig = &v1alpha1.GrpcPodConfig{SecurityContextConfig: v1alpha1.Restricted}
+		return nil
+	})
+	require.NoError(t, err)
 	eventually(t, "the catalog is served", func() bool {
-		source := get(t, "-n", "olm", "catalogsource", "locust")
-		return text(source, "status", "connectionState", "lastObservedState") == "READY" && strings.Contains(kubectl(t, "-n", "olm", "get", "pods", "-l", "olm.catalogSource=locust", "-o", "jsonpath={.items[*].spec.containers[*].image}"), image)
+		state := read[v1alpha1.CatalogSource](t, "olm", "locust").Status.GRPCConnectionState
+		var pods corev1.PodList
+		list(t, &pods, client.InNamespace("olm"), client.MatchingLabels{"olm.catalogSource": "locust"})
+		return state != nil && state.LastObservedState == "READY" && slices.ContainsFunc(pods.Items, func(pod corev1.Pod) bool {
+			return slices.ContainsFunc(pod.Spec.Containers, func(c corev1.Container) bool {
+				return strings.Contains(c.Image, image)
+			})
+		})
 	})
 }
 
-func subscribe(t *testing.T, approval, startingVersion string) {
+func subscribe(t *testing.T, approval v1alpha1.Approval, startingVersion string) {
 	t.Helper()
-	apply(t, `apiVersion: operators.coreos.com/v1alpha1
-kind: Subscription
-metadata: {name: locust, namespace: `+operators+`}
-spec: {channel: stable, name: `+pkg+`, source: locust, sourceNamespace: olm, installPlanApproval: `+approval+`, startingCSV: `+csvOf(startingVersion)+`}
-`)
+	create(t, &v1alpha1.Subscription{
+		ObjectMeta: metav1.ObjectMeta{Namespace: operators, Name: "locust"},
+		Spec: &v1alpha1.SubscriptionSpec{Channel: "stable", Package: pkg, CatalogSource: "locust", CatalogSourceNamespace: "olm",
+			InstallPlanApproval: approval, StartingCSV: csvOf(startingVersion)},
+	})
 }
 
 // approve waits for the InstallPlan of a version and approves it.
 func approve(t *testing.T, version string) {
 	t.Helper()
-	var plan string
 	eventually(t, "an InstallPlan for "+version+" waits for approval", func() bool {
-		for _, p := range items(get(t, "-n", operators, "installplans")) {
-			names, _ := at(p, "spec", "clusterServiceVersionNames").([]any)
-			if text(p, "status", "phase") == "RequiresApproval" && len(names) == 1 && names[0] == csvOf(version) {
-				plan = text(p, "metadata", "name")
+		var plans v1alpha1.InstallPlanList
+		list(t, &plans, client.InNamespace(operators))
+		for i := range plans.Items {
+			plan := &plans.Items[i]
+			if plan.Status.Phase == v1alpha1.InstallPlanPhaseRequiresApproval &&
+				slices.Equal(plan.Spec.ClusterServiceVersionNames, []string{csvOf(version)}) {
+				approved := client.RawPatch(types.MergePatchType, []byte(`{"spec":{"approved":true}}`))
+				require.NoError(t, k8s.Patch(context.Background(), plan, approved))
 				return true
 			}
 		}
 		return false
 	})
-	kubectl(t, "-n", operators, "patch", "installplan", plan, "--type", "merge", "-p", `{"spec":{"approved":true}}`)
 }
 
 // installed waits until only the given version runs.
 func installed(t *testing.T, version, image string) {
 	t.Helper()
 	eventually(t, csvOf(version)+" is installed", func() bool {
-		csv := get(t, "-n", operators, "clusterserviceversion", csvOf(version))
-		return text(csv, "status", "phase") == "Succeeded"
+		return read[v1alpha1.ClusterServiceVersion](t, operators, csvOf(version)).Status.Phase == v1alpha1.CSVPhaseSucceeded
 	})
 	eventually(t, "only the operator "+version+" runs", func() bool {
-		pods := items(get(t, "-n", operators, "pods", "-l", "control-plane=controller-manager"))
-		if len(pods) != 1 {
-			return false
-		}
-		containers, _ := at(pods[0], "spec", "containers").([]any)
-		return text(containers[0], "image") == image && strings.Contains(kubectl(t, "-n", operators, "logs", text(pods[0], "metadata", "name")), `"version":"`+version+`"`)
+		pods := operatorPods(t)
+		return len(pods) == 1 && pods[0].Spec.Containers[0].Image == image &&
+			strings.Contains(kubectl(t, "-n", operators, "logs", pods[0].Name), `"version":"`+version+`"`)
 	})
 }
 
@@ -202,7 +223,7 @@ func uninstall(t *testing.T) {
 	kubectl(t, "-n", operators, "delete", "subscription", "locust", "--ignore-not-found")
 	kubectl(t, "-n", operators, "delete", "clusterserviceversions", "-l", "operators.coreos.com/"+pkg+"."+operators, "--ignore-not-found")
 	eventually(t, "the operator is removed", func() bool {
-		return len(items(get(t, "-n", operators, "pods", "-l", "control-plane=controller-manager"))) == 0
+		return len(operatorPods(t)) == 0
 	})
 	kubectl(t, "-n", operators, "delete", "installplans", "--all")
 	kubectl(t, "-n", "olm", "delete", "catalogsource", "locust", "--ignore-not-found")

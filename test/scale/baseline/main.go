@@ -13,18 +13,15 @@ import (
 	"syscall"
 
 	batchv1 "k8s.io/api/batch/v1"
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
-	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/apimachinery/pkg/watch"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
-	ctrl "sigs.k8s.io/controller-runtime"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/framework"
 )
 
 // concurrency is the number of tests that are processed concurrently, the operator's default.
@@ -43,17 +40,9 @@ func main() {
 func run(namespace, agent string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
-	config, err := ctrl.GetConfig()
+	c, _, err := framework.Connect(framework.NewScheme(), func(c *rest.Config) { c.QPS, c.UserAgent = -1, agent })
 	if err != nil {
-		return fmt.Errorf("no cluster; set KUBECONFIG: %w", err)
-	}
-	config.QPS, config.UserAgent = -1, agent
-	scheme := runtime.NewScheme()
-	utilruntime.Must(clientgoscheme.AddToScheme(scheme))
-	utilruntime.Must(v2.AddToScheme(scheme))
-	c, err := client.NewWithWatch(config, client.Options{Scheme: scheme})
-	if err != nil {
-		return fmt.Errorf("create a client: %w", err)
+		return err
 	}
 	tests, err := c.Watch(ctx, &v2.LocustTestList{}, client.InNamespace(namespace))
 	if err != nil {
@@ -92,14 +81,11 @@ func run(namespace, agent string) error {
 
 // phaseOf derives the phase from the master Job.
 func phaseOf(job *batchv1.Job) string {
-	for _, c := range job.Status.Conditions {
-		switch {
-		case c.Status != corev1.ConditionTrue:
-		case c.Type == batchv1.JobComplete:
-			return v2.PhaseSucceeded
-		case c.Type == batchv1.JobFailed:
-			return v2.PhaseFailed
-		}
+	switch framework.FinishedAs(job) {
+	case batchv1.JobComplete:
+		return v2.PhaseSucceeded
+	case batchv1.JobFailed:
+		return v2.PhaseFailed
 	}
 	if job.Status.Active > 0 && job.Status.Ready != nil && *job.Status.Ready > 0 {
 		return v2.PhaseRunning

@@ -19,8 +19,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -33,6 +32,7 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/controllers"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/status"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/framework"
 )
 
 // fault is one way in which the reconciler is faulty.
@@ -134,23 +134,14 @@ func run() error {
 	}
 	f := faults[os.Args[1]]
 	ctrl.SetLogger(zap.New())
-	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v2.AddToScheme} {
-		if err := add(scheme); err != nil {
-			return err
-		}
-	}
-	cluster, err := ctrl.GetConfig()
+	scheme := framework.NewScheme()
+	direct, cluster, err := framework.Connect(scheme, func(*rest.Config) {})
 	if err != nil {
-		return fmt.Errorf("find the cluster: %w", err)
+		return err
 	}
 	mgr, err := ctrl.NewManager(cluster, ctrl.Options{Scheme: scheme, Cache: controllers.CacheOptions(nil), Metrics: metricsserver.Options{BindAddress: "0"}})
 	if err != nil {
 		return fmt.Errorf("set up the manager: %w", err)
-	}
-	direct, err := client.NewWithWatch(cluster, client.Options{Scheme: scheme})
-	if err != nil {
-		return fmt.Errorf("connect to the cluster: %w", err)
 	}
 	ctx := ctrl.SetupSignalHandler()
 	reconciler := &controllers.LocustTestReconciler{

@@ -8,9 +8,6 @@ import (
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -19,6 +16,8 @@ import (
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/controllers"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/framework"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/framework/builder"
 )
 
 // The faults intercept the reconciler's writes; if it wrote in another way, they would have no effect.
@@ -47,16 +46,8 @@ func TestFaultsReachStatusWrites(t *testing.T) {
 // statusWithFault returns the status of a new test after one reconcile with the fault.
 func statusWithFault(t *testing.T, f fault) *v2.LocustTestStatus {
 	t.Helper()
-	scheme := runtime.NewScheme()
-	require.NoError(t, clientgoscheme.AddToScheme(scheme))
-	require.NoError(t, v2.AddToScheme(scheme))
-	test := &v2.LocustTest{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "test", UID: "1", Generation: 1},
-		Spec: v2.LocustTestSpec{
-			Image: "locust:2", Master: v2.MasterSpec{Command: "--run-time 10s"}, Worker: v2.WorkerSpec{Command: "-f t.py", Replicas: 1},
-		},
-	}
-	c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(test).WithStatusSubresource(test).
+	test := builder.MakeLocustTest("test").Namespace("ns").Stored("1", 1, time.Time{}).Obj()
+	c := fake.NewClientBuilder().WithScheme(framework.NewScheme()).WithObjects(test).WithStatusSubresource(test).
 		WithIndex(&corev1.Pod{}, "test", func(client.Object) []string { return nil }).
 		WithIndex(&corev1.Pod{}, "service", func(client.Object) []string { return nil }).Build()
 	reconciler := &controllers.LocustTestReconciler{

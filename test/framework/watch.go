@@ -1,15 +1,16 @@
-// Package contract watches LocustTests and checks every written status against the invariants of the status contract.
-package contract
+package framework
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
@@ -32,69 +33,66 @@ type Observation struct {
 
 // Watcher keeps all observed versions of the tests, and the breaches of the contract.
 type Watcher struct {
-	namespace client.InNamespace
-
 	mu       sync.Mutex
 	history  map[types.UID][]Observation
 	breaches []string
-	// adopted are the namespaces of FromOperator2.
+	// fromOperator2 are the namespaces of FromOperator2.
 	fromOperator2 map[string]bool
 	// changed is closed and replaced at each observation.
 	changed chan struct{}
 }
 
-// Watch watches the LocustTests of a namespace until the context is done. An empty namespace means all namespaces.
-func Watch(ctx context.Context, c client.WithWatch, namespace string) (*Watcher, error) {
-	w := &Watcher{namespace: client.InNamespace(namespace), history: map[types.UID][]Observation{}, changed: make(chan struct{})}
-	events, err := w.list(ctx, c)
+// Follow calls see with each version of the objects of a kind, until the context is done: before it returns with Added for
+// the existing ones, then in the background with the events of a watch. It resumes the watch at the last resourceVersion,
+// so that it misses none. If that has expired, it lists the objects again. After each list, see gets it as a Bookmark.
+func Follow(ctx context.Context, c client.WithWatch, list client.ObjectList, see func(watch.Event),
+	options ...client.ListOption,
+) error {
+	source := &cache.ListWatch{WatchFuncWithContext: func(ctx context.Context, raw metav1.ListOptions) (watch.Interface, error) {
+		return c.Watch(ctx, list, slices.Concat(options, []client.ListOption{&client.ListOptions{Raw: &raw}})...)
+	}}
+	start := func() (<-chan watch.Event, error) {
+		now := list.DeepCopyObject().(client.ObjectList)
+		if err := c.List(ctx, now, options...); err != nil {
+			return nil, fmt.Errorf("list before a watch: %w", err)
+		}
+		retrying, err := toolswatch.NewRetryWatcherWithContext(ctx, now.GetResourceVersion(), source)
+		if err != nil {
+			return nil, fmt.Errorf("watch: %w", err)
+		}
+		_ = meta.EachListItem(now, func(object runtime.Object) error {
+			see(watch.Event{Type: watch.Added, Object: object})
+			return nil
+		})
+		see(watch.Event{Type: watch.Bookmark, Object: now})
+		return retrying.ResultChan(), nil
+	}
+	events, err := start()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	go func() {
 		for ctx.Err() == nil {
-			w.follow(ctx, events)
+			for event := range events {
+				see(event)
+			}
 			// The resourceVersion has expired: a new webhook certificate in a CRD ends all watches of its objects and
-			// clears the API server's watch cache. List again, and check the current versions against the last observed ones.
+			// clears the API server's watch cache.
 			for ctx.Err() == nil {
-				if events, err = w.list(ctx, c); err == nil {
+				if events, err = start(); err == nil {
 					break
 				}
 				time.Sleep(200 * time.Millisecond)
 			}
 		}
 	}()
-	return w, nil
+	return nil
 }
 
-// list records the current versions and returns the events that follow them.
-func (w *Watcher) list(ctx context.Context, c client.WithWatch) (<-chan watch.Event, error) {
-	var list v2.LocustTestList
-	if err := c.List(ctx, &list, w.namespace); err != nil {
-		return nil, fmt.Errorf("list LocustTests: %w", err)
-	}
-	for i := range list.Items {
-		w.record(&list.Items[i])
-	}
-	source := &cache.ListWatch{
-		ListWithContextFunc: func(ctx context.Context, _ metav1.ListOptions) (runtime.Object, error) {
-			var l v2.LocustTestList
-			return &l, c.List(ctx, &l, w.namespace)
-		},
-		WatchFuncWithContext: func(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
-			return c.Watch(ctx, &v2.LocustTestList{}, w.namespace, &client.ListOptions{Raw: &options})
-		},
-	}
-	// A retry watcher resumes at the last resourceVersion, so that it misses no write.
-	retrying, err := toolswatch.NewRetryWatcherWithContext(ctx, list.ResourceVersion, source)
-	if err != nil {
-		return nil, fmt.Errorf("watch LocustTests: %w", err)
-	}
-	return retrying.ResultChan(), nil
-}
-
-// follow records events until the watch ends.
-func (w *Watcher) follow(ctx context.Context, events <-chan watch.Event) {
-	for event := range events {
+// Watch watches LocustTests until the context is done.
+func Watch(ctx context.Context, c client.WithWatch, options ...client.ListOption) (*Watcher, error) {
+	w := &Watcher{history: map[types.UID][]Observation{}, changed: make(chan struct{}), fromOperator2: map[string]bool{}}
+	return w, Follow(ctx, c, &v2.LocustTestList{}, func(event watch.Event) {
 		switch object := event.Object.(type) {
 		case *v2.LocustTest:
 			if event.Type != watch.Deleted {
@@ -102,10 +100,12 @@ func (w *Watcher) follow(ctx context.Context, events <-chan watch.Event) {
 			}
 		default:
 			if event.Type == watch.Error && ctx.Err() == nil && !apierrors.IsResourceExpired(apierrors.FromObject(object)) {
-				w.breach("watch error: %v", object)
+				w.mu.Lock()
+				defer w.mu.Unlock()
+				w.breaches = append(w.breaches, fmt.Sprintf("watch error: %v", object))
 			}
 		}
-	}
+	}, options...)
 }
 
 func (w *Watcher) record(test *v2.LocustTest) {
@@ -147,9 +147,6 @@ func (w *Watcher) record(test *v2.LocustTest) {
 func (w *Watcher) FromOperator2(namespace string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.fromOperator2 == nil {
-		w.fromOperator2 = map[string]bool{}
-	}
 	w.fromOperator2[namespace] = true
 }
 
@@ -160,15 +157,9 @@ func (w *Watcher) IsFromOperator2(namespace string) bool {
 	return w.fromOperator2[namespace]
 }
 
-// isForeign reports whether the 2.x operator wrote the status: it has no field "workers".
+// isWrittenByOperator2 reports whether the 2.x operator wrote the status: it has no field "workers".
 func (w *Watcher) isWrittenByOperator2(test *v2.LocustTest) bool {
 	return w.fromOperator2[test.Namespace] && test.Status.Workers == ""
-}
-
-func (w *Watcher) breach(format string, args ...any) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.breaches = append(w.breaches, fmt.Sprintf(format, args...))
 }
 
 // Breaches returns the breaches of the contract so far.
@@ -200,10 +191,9 @@ func (w *Watcher) Phases(uid types.UID) []string {
 func (w *Watcher) Reasons(uid types.UID, conditionType string) []string {
 	var reasons []string
 	for _, s := range w.History(uid) {
-		for _, c := range s.Test.Status.Conditions {
-			if c.Type == conditionType && (len(reasons) == 0 || reasons[len(reasons)-1] != c.Reason) {
-				reasons = append(reasons, c.Reason)
-			}
+		c := meta.FindStatusCondition(s.Test.Status.Conditions, conditionType)
+		if c != nil && (len(reasons) == 0 || reasons[len(reasons)-1] != c.Reason) {
+			reasons = append(reasons, c.Reason)
 		}
 	}
 	return reasons
@@ -231,13 +221,4 @@ func (w *Watcher) Until(ctx context.Context, uid types.UID, predicate func(*v2.L
 			return last, fmt.Errorf("%w; last status: %s", ctx.Err(), Describe(&last.Status))
 		}
 	}
-}
-
-// Describe formats a status in a few lines.
-func Describe(s *v2.LocustTestStatus) string {
-	text := fmt.Sprintf("phase %q, workers %s", s.Phase, s.Workers)
-	for _, c := range s.Conditions {
-		text += fmt.Sprintf("\n  %s=%s %s: %s", c.Type, c.Status, c.Reason, c.Message)
-	}
-	return text
 }

@@ -1,0 +1,55 @@
+// Package framework has what the test suites share: a client, a watcher of LocustTests that checks every written status
+// against the status contract, waits, and locustfiles. Package builder makes LocustTests.
+//
+// The scorecard's image contains it, so it imports neither testify nor envtest.
+package framework
+
+import (
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+)
+
+// The operator as `make deploy` installs it.
+const (
+	OperatorNamespace  = "locust-k8s-operator-system"
+	OperatorDeployment = "locust-k8s-operator-controller-manager"
+	OperatorUser       = "system:serviceaccount:" + OperatorNamespace + ":" + OperatorDeployment
+)
+
+var (
+	// OperatorKey is that of the operator's Deployment.
+	OperatorKey = client.ObjectKey{Namespace: OperatorNamespace, Name: OperatorDeployment}
+	// OperatorPods are the labels of the operator's pods.
+	OperatorPods = client.MatchingLabels{"control-plane": "controller-manager"}
+)
+
+// NewScheme returns a scheme with the types of Kubernetes, LocustTest, and more.
+func NewScheme(more ...func(*runtime.Scheme) error) *runtime.Scheme {
+	scheme := runtime.NewScheme()
+	for _, add := range append(more, clientgoscheme.AddToScheme, v2.AddToScheme) {
+		utilruntime.Must(add(scheme))
+	}
+	return scheme
+}
+
+// Connect returns a client of the cluster of KUBECONFIG, after change of its configuration.
+func Connect(scheme *runtime.Scheme, change func(*rest.Config)) (client.WithWatch, *rest.Config, error) {
+	config, err := ctrl.GetConfig()
+	if err != nil {
+		return nil, nil, fmt.Errorf("no cluster; set KUBECONFIG, for example as `make cluster-env` prints it: %w", err)
+	}
+	change(config)
+	c, err := client.NewWithWatch(config, client.Options{Scheme: scheme})
+	if err != nil {
+		return nil, nil, fmt.Errorf("connect to %s: %w", config.Host, err)
+	}
+	return c, config, nil
+}
