@@ -121,7 +121,7 @@ test-unit: ## Run the unit tests, with the race detector if there is a C compile
 	@go test $(RACE) -timeout 5m -covermode atomic -coverpkg $(COVERED) -coverprofile bin/cover/unit.out ./... | $(STRIP_COVERAGE)
 	@echo "==> costs of decoding and polling, without the race detector"
 	@go test ./test/schema
-	@go test -run '^TestPoller_' ./controllers
+	@go test -run '^TestPoller_' ./pkg/background
 
 .PHONY: test-fuzz
 test-fuzz: ## Fuzz each Fuzz function for FUZZTIME

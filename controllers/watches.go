@@ -50,6 +50,13 @@ func enqueueTest(immediate func(was, is client.Object) bool) handler.EventHandle
 	}
 }
 
+// specChanged ignores status updates. A delete and create during a broken watch arrives as an update with a new UID.
+func specChanged() predicate.Predicate {
+	return predicate.Or(predicate.GenerationChangedPredicate{}, predicate.Funcs{
+		UpdateFunc: func(e event.UpdateEvent) bool { return e.ObjectOld.GetUID() != e.ObjectNew.GetUID() },
+	})
+}
+
 // changed ignores updates of fields that the cache does not keep.
 func changed() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {

@@ -19,7 +19,7 @@ type MasterCommand struct {
 }
 
 // MasterCommandFor returns the command line of the master, given a spec with its defaults; empty if the command cannot be split,
-// which Validate reports.
+// which pkg/validation reports.
 //
 // Locust takes the last of a repeated flag: the operator's flags win over the command, extraArgs win over the operator's.
 func MasterCommandFor(spec *v2.LocustTestSpec) MasterCommand {
@@ -85,7 +85,7 @@ func startAndStopArgs(spec *v2.LocustTestSpec, own locustcli.Options) []string {
 	return args
 }
 
-// workerArgs returns the arguments of every worker; none if the command cannot be split, which Validate reports.
+// workerArgs returns the arguments of every worker; none if the command cannot be split, which pkg/validation reports.
 func workerArgs(test string, spec *v2.LocustTestSpec) []string {
 	args, extraArgs, userClasses := ownWorkerArgs(spec)
 	return slices.Concat(args, OperatorWorkerArgs(test, spec), extraArgs, userClasses)
