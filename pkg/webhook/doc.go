@@ -1,5 +1,5 @@
 // Package webhook validates LocustTests at admission and serves the conversion between the versions of the API. The rules are in
-// pkg/resources. The reconciler applies the same rules, so a cluster without the webhook is as safe, but users see their errors
+// pkg/validation. The reconciler applies the same rules, so a cluster without the webhook is as safe, but users see their errors
 // later.
 //
 // The failure policy of the admission webhook is Ignore, because an unavailable operator must not block writes of users, GitOps
