@@ -11,7 +11,7 @@ import (
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 )
 
-func TestLoadOf(t *testing.T) {
+func TestConfigFor_Load(t *testing.T) {
 	users := func(n int32) Load { return Load{Users: &n} }
 	lasting := func(d time.Duration) Load { return Load{RunTime: &d} }
 	for name, row := range map[string]struct {
@@ -51,8 +51,8 @@ func TestLoadOf(t *testing.T) {
 	}
 }
 
-// TestLoadFor_OldLocust: until 2.43 Locust reads the beginning of a time, and ignores the rest.
-func TestLoadFor_OldLocust(t *testing.T) {
+// TestConfigFor_LoadOfOldLocust: until 2.43 Locust reads the beginning of a time, and ignores the rest.
+func TestConfigFor_LoadOfOldLocust(t *testing.T) {
 	for text, seconds := range map[string]int{"6s30": 6, "'6s and more'": 6, "1m30": 60, "30": 30, "1h2m3s": 3723, "1.5h": 0, "x": 0} {
 		test := makeTest(image("locustio/locust:2.12.1"), func(s *v2.LocustTestSpec) { s.Master.Command = "-f a.py -t " + text })
 		runTime := ConfigFor(&test.Spec).Load.RunTime

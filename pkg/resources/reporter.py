@@ -200,6 +200,7 @@ class Reporter(logging.Handler):
     def test_start(self, **_):
         if self.runner:
             self.reset()
+            self.count(self.runner.clients.values())  # a worker may quit before the first look
             self.start, self.end, self.seen = time.time(), 0, ("spawning", 0, self.runner.worker_count)
             self.write(False)  # over an earlier load's
 

@@ -83,7 +83,7 @@ func TestReporter_IsInTheMastersPod(t *testing.T) {
 	assert.NotContains(t, job.Annotations, AnnotationReporter, "the pod's annotation is enough")
 }
 
-func TestHasReporter_UnreadableCommand(t *testing.T) {
+func TestConfigFor_UnreadableCommand(t *testing.T) {
 	assert.False(t, ConfigFor(&v2.LocustTestSpec{Master: v2.MasterSpec{Command: "-f a.py '"}}).Reporter)
 }
 

@@ -11,7 +11,7 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/locustcli"
 )
 
-func TestWebAPIOf(t *testing.T) {
+func TestConfigFor_WebAPI(t *testing.T) {
 	for name, row := range map[string]struct {
 		args string
 		vars []corev1.EnvVar

@@ -144,11 +144,7 @@ func finalReport(terminated *corev1.Pod) (*report.Final, error) {
 	if !report.IsFinal(message) {
 		return nil, nil
 	}
-	final, err := report.DecodeFinal(message)
-	if err != nil {
-		return nil, err
-	}
-	return final, nil
+	return report.DecodeFinal(message)
 }
 
 // masterEnd returns the terminated state of the master's container; nil while it runs, or if its pod is gone.

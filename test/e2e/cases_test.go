@@ -59,6 +59,19 @@ class Visitor(HttpUser):
         pass
 `
 
+// finite has users whose requests end long before the run time does. Locust does not count requests that the end of the run
+// interrupts, and with --stop-timeout its master does not wait for the last statistics.
+const finite = reportStart + `
+import gevent
+class Visitor(HttpUser):
+    host = "http://target.e2e-target"
+    @task
+    def ask(self):
+        for _ in range(5):
+            self.client.get("/hit/" + KEY, name="/hit")
+        gevent.sleep(600)
+`
+
 // reads opens a file while it is loaded.
 const reads = reportStart + `
 open("/etc/private/token").read()
@@ -66,7 +79,7 @@ open("/etc/private/token").read()
 
 // caseFiles creates the ConfigMaps with the locustfiles of this file.
 func (s *fixture) caseFiles(spec *v2.LocustTestSpec) {
-	s.configMap("cases", map[string]string{"visitors.py": visitors, "reads.py": reads})
+	s.configMap("cases", map[string]string{"visitors.py": visitors, "reads.py": reads, "finite.py": finite})
 	s.configMap("option", map[string]string{"option.py": option})
 	spec.TestFiles.ConfigMapRef = "cases"
 }
@@ -160,8 +173,9 @@ func TestCause(t *testing.T) {
 func TestReportOnReadOnlyFileSystem(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t)
-	test := s.create(s.test("html", 6, func(spec *v2.LocustTestSpec) {
-		spec.Master.Command += " --stop-timeout 10 --html report.html" // all requests that began end, and are counted
+	test := s.create(s.test("html", 6, s.caseFiles, func(spec *v2.LocustTestSpec) {
+		spec.Master.Command = "--locustfile /lotest/src/finite.py --users 6 --spawn-rate 6 --run-time 6s --html report.html"
+		spec.Worker.Command = "--locustfile /lotest/src/finite.py"
 		spec.Worker.Replicas = 1
 		spec.Security = &v2.SecurityConfig{ContainerSecurityContext: &corev1.SecurityContext{ReadOnlyRootFilesystem: ptr.To(true)}}
 	}))
@@ -172,7 +186,8 @@ func TestReportOnReadOnlyFileSystem(t *testing.T) {
 	require.NotNil(t, final.TestResult)
 	assert.True(t, final.TestResult.Final, "the numbers are complete")
 	assert.Equal(t, v2.ResultSourceReporter, final.TestResult.Source)
-	assert.EqualValues(t, count(t, "hit", s.key("html")), final.TestResult.TotalRequests)
+	assert.EqualValues(t, 30, final.TestResult.TotalRequests)
+	assert.Equal(t, 30, count(t, "hit", s.key("html")))
 	assert.Equal(t, 1, count(t, "started", s.key("html")))
 }
 

@@ -138,6 +138,14 @@ func TestBudgets(t *testing.T) {
 	}
 }
 
+// TestBudgets_WithoutBaseline: a budget that was not measured is not shown as met.
+func TestBudgets_WithoutBaseline(t *testing.T) {
+	results := &table{Baseline: &result{Counts: newCounts()}, Operator: good(300), Alone: good(1), IdleBaseline: &result{}, Idle: &result{}}
+	var out bytes.Buffer
+	require.NoError(t, results.print(&out, checkCounts))
+	assert.NotContains(t, out.String(), "× baseline")
+}
+
 func TestSaturation(t *testing.T) {
 	read := func(text string) served {
 		m, err := decode(strings.NewReader(text), "the API server's")

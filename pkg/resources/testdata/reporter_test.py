@@ -325,18 +325,20 @@ class ReporterTest(unittest.TestCase):
             runner.clients.add(name)
         runner.state = "running"
         self.fire["test_start"](environment=environment)
+        del runner.clients["c"]
         reporter.look()
+        self.assertEqual(1, reporter.lost, "it quit before the first look")
         runner.clients["a"].state = "missing"
         reporter.look()
-        self.assertEqual(0, reporter.lost, "it may come back")
+        self.assertEqual(1, reporter.lost, "it may come back")
         del runner.clients["a"]
         runner.clients.add("d")
         reporter.look()
-        self.assertEqual(1, reporter.lost)
+        self.assertEqual(2, reporter.lost)
         runner.state = "stopped"
         runner.clients.clear()
         reporter.look()
-        self.assertEqual(1, reporter.lost, "the load has ended")
+        self.assertEqual(2, reporter.lost, "the load has ended")
 
     def test_processor_use(self):
         environment = start(self.stubs)
