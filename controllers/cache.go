@@ -78,9 +78,7 @@ func stripTest(o any) (any, error) {
 	if !ok {
 		return o, nil
 	}
-	if bad := v1.CheckAnnotation(test); bad != nil && test.DecodeError == nil {
-		test.DecodeError = bad
-	}
+	v1.CheckAnnotation(test)
 	test.ObjectMeta = metav1.ObjectMeta{
 		Name: test.Name, Namespace: test.Namespace, UID: test.UID, ResourceVersion: test.ResourceVersion, Generation: test.Generation,
 		CreationTimestamp: test.CreationTimestamp, DeletionTimestamp: test.DeletionTimestamp,

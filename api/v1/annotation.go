@@ -38,17 +38,15 @@ var errNotWritable = map[string]error{
 	unreadable: errors.New("this test cannot be decoded and converted to locust.io/v1; correct it in locust.io/v2, or delete the test"),
 }
 
-// CheckAnnotation returns an error if the annotation AnnotationV2Spec of a test cannot be parsed. It returns nil if the
-// annotation is valid or absent.
-func CheckAnnotation(test *v2.LocustTest) *v2.DecodeError {
-	if _, err := unmarshalData(test.Annotations); err != nil {
-		return &v2.DecodeError{
+// CheckAnnotation sets DecodeError of a test if its annotation AnnotationV2Spec cannot be parsed, unless it is set already.
+func CheckAnnotation(test *v2.LocustTest) {
+	if _, err := unmarshalData(test.Annotations); err != nil && test.DecodeError == nil {
+		test.DecodeError = &v2.DecodeError{
 			Field:  "metadata.annotations[" + AnnotationV2Spec + "]",
 			Value:  fmt.Sprintf("%d bytes", len(test.Annotations[AnnotationV2Spec])),
 			Detail: err.Error(),
 		}
 	}
-	return nil
 }
 
 // unmarshalData parses the v2 spec in the annotation. Without the annotation it returns emptyV2Spec.

@@ -34,8 +34,10 @@ func TestConvertTo_BadAnnotation(t *testing.T) {
 			assert.Equal(t, "i", converted.Spec.Image)
 			assert.EqualValues(t, 2, converted.Spec.Worker.Replicas)
 
-			bad := CheckAnnotation(converted)
+			CheckAnnotation(converted)
+			bad := converted.DecodeError
 			require.NotNil(t, bad)
+			converted.DecodeError = nil
 			assert.Equal(t, "metadata.annotations[locust.io/v2-spec]", bad.Field)
 			assert.Contains(t, bad.Detail, row.detail)
 
@@ -48,7 +50,9 @@ func TestConvertTo_BadAnnotation(t *testing.T) {
 			assert.False(t, *converted.Spec.Master.Autostart)
 		})
 	}
-	assert.Nil(t, CheckAnnotation(&v2.LocustTest{}))
+	valid := &v2.LocustTest{}
+	CheckAnnotation(valid)
+	assert.Nil(t, valid.DecodeError)
 }
 
 // TestConvertFrom_Undecodable: a v2 test with an undecodable spec can be read in v1, and a write cannot overwrite it.
@@ -85,7 +89,8 @@ func TestUnmarshal_TooLarge(t *testing.T) {
 			converted := &v2.LocustTest{}
 			require.NoError(t, test.ConvertTo(converted), "it must not fail a list in v2")
 			assert.Equal(t, "t", converted.Name)
-			assert.Contains(t, CheckAnnotation(converted).Detail, "must contain no more than")
+			CheckAnnotation(converted)
+			assert.Contains(t, converted.DecodeError.Detail, "must contain no more than")
 		})
 	}
 
@@ -125,7 +130,7 @@ func TestAnnotation_Evasions(t *testing.T) {
 			test := &LocustTest{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{AnnotationV2Spec: text}}}
 			converted := &v2.LocustTest{}
 			assert.NoError(t, test.ConvertTo(converted), name)
-			_ = CheckAnnotation(converted)
+			CheckAnnotation(converted)
 			var spec v2.LocustTestSpec
 			_ = json.Unmarshal([]byte(text), &spec)
 			_, _ = v2.UnmarshalSpecStrict([]byte(text))

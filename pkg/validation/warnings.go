@@ -18,6 +18,9 @@ const ChangeIgnored = "spec: the change is ignored by the run, which began befor
 
 // Warnings returns warnings about settings that are valid but probably not intended. Each has the field, value and remedy.
 func Warnings(test *v2.LocustTest) []string {
+	if test.DecodeError != nil {
+		return nil // its spec is empty
+	}
 	spec := resources.WithDefaults(&test.Spec)
 	root := field.NewPath("spec")
 	return slices.Concat(

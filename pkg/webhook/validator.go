@@ -8,7 +8,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/util/validation/field"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
@@ -34,28 +33,23 @@ var _ admission.Validator[*v2.LocustTest] = Validator{}
 
 // ValidateCreate validates a new test.
 func (Validator) ValidateCreate(ctx context.Context, test *v2.LocustTest) (admission.Warnings, error) {
-	return limitWarnings(ctx, warnings(test)), validate(ctx, test)
+	v1.CheckAnnotation(test)
+	return limitWarnings(ctx, validation.Warnings(test)), validate(ctx, test)
 }
 
 // ValidateUpdate validates a changed spec. Other updates are always allowed: a test may be older than a rule, and labeling and
 // deleting it must be possible.
 func (Validator) ValidateUpdate(ctx context.Context, before, test *v2.LocustTest) (admission.Warnings, error) {
+	v1.CheckAnnotation(before)
+	v1.CheckAnnotation(test)
 	if test.DeletionTimestamp != nil || sameSpec(before, test) {
 		return nil, nil
 	}
-	found := warnings(test)
+	found := validation.Warnings(test)
 	if hasStarted(&before.Status) {
 		found = append([]string{validation.ChangeIgnored}, found...)
 	}
 	return limitWarnings(ctx, found), validate(ctx, test)
-}
-
-// warnings returns the warnings for a test; none if it cannot be decoded, because its spec is empty then.
-func warnings(test *v2.LocustTest) []string {
-	if problem(test) != nil {
-		return nil
-	}
-	return validation.Warnings(test)
 }
 
 // ValidateDelete implements admission.Validator. It is not called: the webhook is not registered for deletions.
@@ -71,23 +65,14 @@ func hasStarted(status *v2.LocustTestStatus) bool {
 
 // sameSpec reports whether the spec is unchanged. Specs that cannot be decoded are compared by their errors.
 func sameSpec(before, test *v2.LocustTest) bool {
-	was, is := problem(before), problem(test)
-	if was == nil && is == nil {
-		return resources.SameSpec(&before.Spec, &test.Spec)
+	if was, is := before.DecodeError, test.DecodeError; was != nil || is != nil {
+		return was != nil && is != nil && *was == *is
 	}
-	return was != nil && is != nil && *was == *is
-}
-
-// problem returns the decode error of a test; nil if there is none.
-func problem(test *v2.LocustTest) *v2.DecodeError {
-	if test.DecodeError != nil {
-		return test.DecodeError
-	}
-	return v1.CheckAnnotation(test)
+	return resources.SameSpec(&before.Spec, &test.Spec)
 }
 
 func validate(ctx context.Context, test *v2.LocustTest) error {
-	errs := validationErrors(test)
+	errs := validation.Validate(test)
 	if len(errs) == 0 {
 		return nil
 	}
@@ -97,13 +82,6 @@ func validate(ctx context.Context, test *v2.LocustTest) error {
 		}
 	}
 	return apierrors.NewInvalid(schema.GroupKind{Group: v2.GroupVersion.Group, Kind: "LocustTest"}, test.Name, errs)
-}
-
-func validationErrors(test *v2.LocustTest) field.ErrorList {
-	if bad := problem(test); bad != nil {
-		return field.ErrorList{bad.FieldError()}
-	}
-	return validation.Validate(test)
 }
 
 // The API server truncates a warning to 256 characters, and all warnings together to 4 KiB.
