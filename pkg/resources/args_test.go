@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/framework/builder"
 )
 
 func TestMasterArgs(t *testing.T) {
@@ -39,11 +40,11 @@ func TestMasterArgs(t *testing.T) {
 		},
 		"no autoquit without autostart, Locust refuses it": {[]edit{autostart(false)}, head + " " + tail},
 		"autostart by the environment": {
-			[]edit{autostart(false), variables(corev1.EnvVar{Name: "LOCUST_AUTOSTART", Value: "1"})},
+			[]edit{autostart(false), builder.Variables(corev1.EnvVar{Name: "LOCUST_AUTOSTART", Value: "1"})},
 			head + " --autoquit 60 " + tail,
 		},
 		"headless with autoquit by the environment": {
-			[]edit{extra("--headless"), variables(corev1.EnvVar{Name: "LOCUST_AUTOQUIT", Value: "5"})},
+			[]edit{extra("--headless"), builder.Variables(corev1.EnvVar{Name: "LOCUST_AUTOQUIT", Value: "5"})},
 			head + " --autostart " + tail + " --headless",
 		},
 		"autostart in the command": {
@@ -59,22 +60,22 @@ func TestMasterArgs(t *testing.T) {
 		"not headless after all":         {[]edit{headless("false")}, head + " --autostart --autoquit 60 " + tail},
 		"headless taken back":            {[]edit{headless("True"), extra("--headful")}, head + " --autostart --autoquit 60 " + tail + " --headful"},
 		"headless with autoquit of user": {[]edit{extra("--headless", "--autoquit=5")}, head + " --autostart " + tail + " --headless --autoquit=5"},
-		"OpenTelemetry":                  {[]edit{otel}, head + " --autostart --autoquit 60 " + tail + " --otel"},
-		"extraArgs come last and win":    {[]edit{otel, extra("--autoquit", "1")}, head + " --autostart --autoquit 60 " + tail + " --otel --autoquit 1"},
+		"OpenTelemetry":                  {[]edit{builder.OpenTelemetry}, head + " --autostart --autoquit 60 " + tail + " --otel"},
+		"extraArgs come last and win":    {[]edit{builder.OpenTelemetry, extra("--autoquit", "1")}, head + " --autostart --autoquit 60 " + tail + " --otel --autoquit 1"},
 		"flags of the operator in the command are kept": {
 			[]edit{command("-f t.py --master --expect-workers=9")},
 			"-f t.py --master --expect-workers=9 --master --master-port=5557 --expect-workers=3 --autostart --autoquit 60 " + tail,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			test := makeTest(append([]edit{noReporter, command("-f t.py")}, row.edits...)...)
+			test := makeTest(append([]edit{builder.NoReporter, command("-f t.py")}, row.edits...)...)
 			assert.Equal(t, row.want, strings.Join(container(masterOf(t, test)).Args, " "))
 		})
 	}
 }
 
 func TestWorkerArgs(t *testing.T) {
-	test := makeTest(otel, func(s *v2.LocustTestSpec) {
+	test := makeTest(builder.OpenTelemetry, func(s *v2.LocustTestSpec) {
 		s.Worker.Command = "-f '/a b.py'"
 		s.Worker.ExtraArgs = []string{"--processes", "2"}
 	})

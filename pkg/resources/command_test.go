@@ -9,11 +9,12 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/framework/builder"
 )
 
 // TestUserClasses: names of user classes come after all options, the operator's included.
 func TestUserClasses(t *testing.T) {
-	test := makeTest(noReporter, func(s *v2.LocustTestSpec) {
+	test := makeTest(builder.NoReporter, func(s *v2.LocustTestSpec) {
 		s.Master.Command = "-f t.py --run-time 8s -- Visitor"
 		s.Master.ExtraArgs = []string{"--loglevel", "DEBUG", "--", "Other"}
 		s.Worker.Command = "-f t.py -- Visitor"
@@ -26,7 +27,7 @@ func TestUserClasses(t *testing.T) {
 	assert.Equal(t, []string{"--", "Visitor"}, args[len(args)-2:])
 	assert.Contains(t, args, "--worker")
 
-	test = makeTest(noReporter, func(s *v2.LocustTestSpec) { s.Master.Command = "-f t.py --" })
+	test = makeTest(builder.NoReporter, func(s *v2.LocustTestSpec) { s.Master.Command = "-f t.py --" })
 	assert.NotContains(t, container(masterOf(t, test)).Args, "--", "without names it is left out")
 
 	// The reporter precedes the locustfile, and the run time is read, as without names.
@@ -58,7 +59,7 @@ func TestConflictingVariables(t *testing.T) {
 		}
 		return found
 	}
-	given := variables(corev1.EnvVar{Name: "A", Value: "1"}, corev1.EnvVar{Name: "LOCUST_RUN_TIME", Value: "8s"},
+	given := builder.Variables(corev1.EnvVar{Name: "A", Value: "1"}, corev1.EnvVar{Name: "LOCUST_RUN_TIME", Value: "8s"},
 		corev1.EnvVar{Name: "LOCUST_AUTOQUIT", Value: "5"}, corev1.EnvVar{Name: "LOCUST_PROCESSES", Value: "2"}, corev1.EnvVar{Name: "LOCUST_USERS", Value: "4"})
 	assert.Equal(t, map[string]string{"A": "1", "LOCUST_RUN_TIME": "8s", "LOCUST_AUTOQUIT": "5", "LOCUST_USERS": "4"}, value(RoleMaster, given))
 	assert.Equal(t, map[string]string{"A": "1", "LOCUST_PROCESSES": "2", "LOCUST_USERS": "4"}, value(RoleWorker, given))
@@ -93,9 +94,9 @@ func TestProcesses(t *testing.T) {
 			s.Worker.Command += " --processes 4"
 			s.Worker.ExtraArgs = []string{"--processes", "3"}
 		}, 3},
-		"variable": {variables(corev1.EnvVar{Name: "LOCUST_PROCESSES", Value: "5"}), 5},
+		"variable": {builder.Variables(corev1.EnvVar{Name: "LOCUST_PROCESSES", Value: "5"}), 5},
 		"by reference": {func(s *v2.LocustTestSpec) {
-			variables(corev1.EnvVar{Name: "N", Value: "6"})(s)
+			builder.Variables(corev1.EnvVar{Name: "N", Value: "6"})(s)
 			s.Worker.Command += " --processes $(N)"
 		}, 6},
 		"unknown":       {func(s *v2.LocustTestSpec) { s.Worker.Command += " --processes $(N)" }, 1},

@@ -8,18 +8,8 @@ import (
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/locustcli"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/framework/builder"
 )
-
-func variables(vars ...corev1.EnvVar) edit {
-	return func(s *v2.LocustTestSpec) { s.Env = &v2.EnvConfig{Variables: vars} }
-}
-
-func extraEnv(vars map[string]string) edit {
-	return func(s *v2.LocustTestSpec) {
-		otel(s)
-		s.Observability.OpenTelemetry.ExtraEnvVars = vars
-	}
-}
 
 func TestEnvVars(t *testing.T) {
 	exporter := []corev1.EnvVar{
@@ -36,27 +26,27 @@ func TestEnvVars(t *testing.T) {
 		want  []corev1.EnvVar
 	}{
 		"none":                    {nil, nil},
-		"order of the user":       {[]edit{variables(corev1.EnvVar{Name: "B"}, corev1.EnvVar{Name: "A"})}, []corev1.EnvVar{{Name: "B"}, {Name: "A"}}},
-		"libraries before user's": {[]edit{files, variables(corev1.EnvVar{Name: "A"})}, []corev1.EnvVar{{Name: "PYTHONPATH", Value: "/opt/locust/lib"}, {Name: "A"}}},
+		"order of the user":       {[]edit{builder.Variables(corev1.EnvVar{Name: "B"}, corev1.EnvVar{Name: "A"})}, []corev1.EnvVar{{Name: "B"}, {Name: "A"}}},
+		"libraries before user's": {[]edit{builder.TestFiles, builder.Variables(corev1.EnvVar{Name: "A"})}, []corev1.EnvVar{{Name: "PYTHONPATH", Value: "/opt/locust/lib"}, {Name: "A"}}},
 		"libraries join the user's PYTHONPATH": {
-			[]edit{files, variables(corev1.EnvVar{Name: "A"}, corev1.EnvVar{Name: "PYTHONPATH", Value: "/own"})},
+			[]edit{builder.TestFiles, builder.Variables(corev1.EnvVar{Name: "A"}, corev1.EnvVar{Name: "PYTHONPATH", Value: "/own"})},
 			[]corev1.EnvVar{{Name: "A"}, {Name: "PYTHONPATH", Value: "/own:/opt/locust/lib"}},
 		},
 		"libraries are in the user's PYTHONPATH": {
-			[]edit{files, variables(corev1.EnvVar{Name: "PYTHONPATH", Value: "/opt/locust/lib:/own"})},
+			[]edit{builder.TestFiles, builder.Variables(corev1.EnvVar{Name: "PYTHONPATH", Value: "/opt/locust/lib:/own"})},
 			[]corev1.EnvVar{{Name: "PYTHONPATH", Value: "/opt/locust/lib:/own"}},
 		},
 		"OpenTelemetry, extra sorted, user's last": {
-			[]edit{files, extraEnv(map[string]string{"OTEL_B": "2", "OTEL_A": "1"}), variables(corev1.EnvVar{Name: "A"})},
+			[]edit{builder.TestFiles, builder.ExtraEnv(map[string]string{"OTEL_B": "2", "OTEL_A": "1"}), builder.Variables(corev1.EnvVar{Name: "A"})},
 			with(traces, metrics, corev1.EnvVar{Name: "OTEL_A", Value: "1"}, corev1.EnvVar{Name: "OTEL_B", Value: "2"},
 				corev1.EnvVar{Name: "PYTHONPATH", Value: "/opt/locust/lib"}, corev1.EnvVar{Name: "A"}),
 		},
 		"user turns traces off": {
-			[]edit{extraEnv(map[string]string{"OTEL_TRACES_EXPORTER": "none"})},
+			[]edit{builder.ExtraEnv(map[string]string{"OTEL_TRACES_EXPORTER": "none"})},
 			with(metrics, corev1.EnvVar{Name: "OTEL_TRACES_EXPORTER", Value: "none"}),
 		},
 		"user turns metrics off": {
-			[]edit{otel, variables(corev1.EnvVar{Name: "OTEL_METRICS_EXPORTER", Value: "none"})},
+			[]edit{builder.OpenTelemetry, builder.Variables(corev1.EnvVar{Name: "OTEL_METRICS_EXPORTER", Value: "none"})},
 			with(traces, corev1.EnvVar{Name: "OTEL_METRICS_EXPORTER", Value: "none"}),
 		},
 	} {
@@ -86,6 +76,6 @@ func TestExtraArgs_AreExact(t *testing.T) {
 
 // TestKnownVariables: the value of a variable with a source is not known.
 func TestKnownVariables(t *testing.T) {
-	test := makeTest(variables(corev1.EnvVar{Name: "LOCUST_LOCUSTFILE", ValueFrom: &corev1.EnvVarSource{}}, corev1.EnvVar{Name: "A", Value: "a"}))
+	test := makeTest(builder.Variables(corev1.EnvVar{Name: "LOCUST_LOCUSTFILE", ValueFrom: &corev1.EnvVarSource{}}, corev1.EnvVar{Name: "A", Value: "a"}))
 	assert.Equal(t, []locustcli.Variable{{Name: "A", Value: "a"}}, KnownVariables(&test.Spec, RoleMaster))
 }

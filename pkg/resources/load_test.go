@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/framework/builder"
 )
 
 func TestConfigFor_Load(t *testing.T) {
@@ -45,7 +46,7 @@ func TestConfigFor_Load(t *testing.T) {
 		"too long for a number": {args: "-t 99999999999999999999"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			test := makeTest(image("locustio/locust:2.47.0"), variables(row.vars...), func(s *v2.LocustTestSpec) { s.Master.Command = "-f a.py " + row.args })
+			test := makeTest(image("locustio/locust:2.47.0"), builder.Variables(row.vars...), func(s *v2.LocustTestSpec) { s.Master.Command = "-f a.py " + row.args })
 			assert.Equal(t, row.want, ConfigFor(&test.Spec).Load)
 		})
 	}

@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/framework/builder"
 )
 
 func TestReporter_ComesBeforeTheLocustfile(t *testing.T) {
@@ -56,10 +57,10 @@ func TestReporter_ComesBeforeTheLocustfile(t *testing.T) {
 		"a variable with a source":        {command: "-u 1", vars: []corev1.EnvVar{{Name: "LOCUST_LOCUSTFILE", ValueFrom: &corev1.EnvVarSource{}}}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			edits := []edit{variables(row.vars...), func(s *v2.LocustTestSpec) {
+			edits := []edit{builder.Variables(row.vars...), func(s *v2.LocustTestSpec) {
 				s.Master.Command, s.Master.ExtraArgs = row.command, row.extra
 			}}
-			test, without := makeTest(edits...), makeTest(append(edits, noReporter)...)
+			test, without := makeTest(edits...), makeTest(append(edits, builder.NoReporter)...)
 			assert.False(t, ConfigFor(&without.Spec).Reporter)
 			assert.Equal(t, row.want != nil, ConfigFor(&test.Spec).Reporter)
 			assert.Subset(t, container(masterOf(t, test)).Args, row.want)

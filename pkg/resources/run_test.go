@@ -12,10 +12,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/framework/builder"
 )
 
 func TestRun_SurvivesTheJob(t *testing.T) {
-	test := makeTest(everything)
+	test := makeTest(builder.Everything)
 	for _, job := range []*batchv1.Job{masterOf(t, test), workerOf(t, test)} {
 		run, err := RunFromJob(job)
 		require.NoError(t, err)
@@ -48,7 +49,7 @@ func TestRunOf_Unreadable(t *testing.T) {
 }
 
 func TestRunOf_LostObjectsAreRebuiltFromTheRun(t *testing.T) {
-	started := makeTest(everything)
+	started := makeTest(builder.Everything)
 	run, err := RunFromJob(masterOf(t, started))
 	require.NoError(t, err)
 
@@ -83,13 +84,13 @@ func TestRun_InSync(t *testing.T) {
 	}{
 		"untouched":                      {nothing, nothing, 3, true},
 		"new defaults, same generation":  {nothing, func(s *v2.LocustTestSpec) { s.Master.Command = "as a newer schema serves it" }, 3, true},
-		"changed and changed back":       {everything, everything, 9, true},
+		"changed and changed back":       {builder.Everything, builder.Everything, 9, true},
 		"changed":                        {nothing, func(s *v2.LocustTestSpec) { s.Worker.Replicas = 4 }, 4, false},
 		"a default written out":          {nothing, func(s *v2.LocustTestSpec) { s.Master.Autostart = new(true); s.ImagePullPolicy = "IfNotPresent" }, 4, true},
 		"a newer default written out":    {nothing, func(s *v2.LocustTestSpec) { s.Master.Reporter = new(true) }, 4, true},
 		"the default load guarantee":     {nothing, func(s *v2.LocustTestSpec) { s.LoadGuarantee = v2.LoadGuaranteeBasic }, 4, true},
 		"another load guarantee":         {nothing, func(s *v2.LocustTestSpec) { s.LoadGuarantee = v2.LoadGuaranteeStrict }, 4, false},
-		"a default within written out":   {everything, func(s *v2.LocustTestSpec) { everything(s); s.SuccessCriteria.AbortGracePeriod = halfMinute }, 4, true},
+		"a default within written out":   {builder.Everything, func(s *v2.LocustTestSpec) { builder.Everything(s); s.SuccessCriteria.AbortGracePeriod = halfMinute }, 4, true},
 		"the opposite of a default":      {nothing, func(s *v2.LocustTestSpec) { s.Master.Autostart = new(false) }, 4, false},
 		"empty instead of absent":        {nothing, func(s *v2.LocustTestSpec) { s.Volumes = []corev1.Volume{} }, 4, true},
 		"the same quantity":              {memory("1Gi"), memory("1024Mi"), 4, true},

@@ -11,6 +11,7 @@ import (
 	"k8s.io/pod-security-admission/policy"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/framework/builder"
 )
 
 // The evaluator is the one of the API server's PodSecurity admission.
@@ -19,7 +20,7 @@ func TestPodsPassTheRestrictedStandard(t *testing.T) {
 	require.NoError(t, err)
 	restricted := podsecurity.LevelVersion{Level: podsecurity.LevelRestricted, Version: podsecurity.LatestVersion()}
 
-	for name, test := range map[string]*v2.LocustTest{"smallest": makeTest(), "everything": makeTest(everything)} {
+	for name, test := range map[string]*v2.LocustTest{"smallest": makeTest(), "everything": makeTest(builder.Everything)} {
 		for _, job := range []*batchv1.Job{masterOf(t, test), workerOf(t, test)} {
 			if name == "everything" {
 				job.Spec.Template.Spec.Volumes = nil // the user's own volume has no source here

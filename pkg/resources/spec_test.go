@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/framework/builder"
 )
 
 // effect is the expected effect of a field: the fragments appear in the JSON of the role's pod template only
@@ -46,9 +47,6 @@ func criterion(set func(*v2.SuccessCriteria), fragment string) effect {
 
 func nothing(*v2.LocustTestSpec) {}
 
-func files(s *v2.LocustTestSpec) {
-	s.TestFiles = &v2.TestFilesConfig{ConfigMapRef: "c", LibConfigMapRef: "l"}
-}
 func noFiles(s *v2.LocustTestSpec)  { s.TestFiles = &v2.TestFilesConfig{} }
 func schedule(s *v2.LocustTestSpec) { s.Scheduling = &v2.SchedulingConfig{} }
 func secure(s *v2.LocustTestSpec)   { s.Security = &v2.SecurityConfig{} }
@@ -66,13 +64,6 @@ func volume(s *v2.LocustTestSpec) {
 func mount(s *v2.LocustTestSpec) {
 	volume(s)
 	s.VolumeMounts = []v2.TargetedVolumeMount{{VolumeMount: corev1.VolumeMount{Name: "data", MountPath: "/data"}}}
-}
-func otel(s *v2.LocustTestSpec) {
-	s.Observability = &v2.ObservabilityConfig{OpenTelemetry: &v2.OpenTelemetryConfig{Enabled: true, Endpoint: "http://otel:4317"}}
-}
-func otelOff(s *v2.LocustTestSpec) {
-	otel(s)
-	s.Observability.OpenTelemetry.Enabled = false
 }
 
 var minute = &metav1.Duration{Duration: time.Minute}
@@ -94,7 +85,7 @@ var effects = map[string]effect{
 	"master.autoquit.timeout": onMaster(func(s *v2.LocustTestSpec) { s.Master.Autoquit = &v2.AutoquitConfig{Timeout: new(int32(0))} }, `"--autoquit","0"`),
 	"master.extraArgs":        onMaster(func(s *v2.LocustTestSpec) { s.Master.ExtraArgs = []string{"--host", "a 'b"} }, `"--only-summary","--host","a 'b"]`),
 
-	"master.reporter": onMaster(noReporter, `"args":["--locustfile","/lotest/src/test.py",`),
+	"master.reporter": onMaster(builder.NoReporter, `"args":["--locustfile","/lotest/src/test.py",`),
 
 	"worker.command":     onWorker(func(s *v2.LocustTestSpec) { s.Worker.Command = `-f "a b"` }, `"args":["-f","a b","--worker",`),
 	"worker.replicas":    onMaster(func(s *v2.LocustTestSpec) { s.Worker.Replicas = 7 }, `"--expect-workers=7"`),
@@ -105,8 +96,8 @@ var effects = map[string]effect{
 
 	"testFiles.configMapRef":    both(noFiles, func(s *v2.LocustTestSpec) { s.TestFiles.ConfigMapRef = "c" }, `{"name":"locust-src","configMap":{"name":"c"}}`),
 	"testFiles.libConfigMapRef": both(noFiles, func(s *v2.LocustTestSpec) { s.TestFiles.LibConfigMapRef = "l" }, `{"name":"PYTHONPATH","value":"/opt/locust/lib"}`),
-	"testFiles.srcMountPath":    both(files, func(s *v2.LocustTestSpec) { s.TestFiles.SrcMountPath = "/src" }, `{"name":"locust-src","readOnly":true,"mountPath":"/src"}`),
-	"testFiles.libMountPath":    both(files, func(s *v2.LocustTestSpec) { s.TestFiles.LibMountPath = "/lib" }, `{"name":"locust-lib","readOnly":true,"mountPath":"/lib"}`),
+	"testFiles.srcMountPath":    both(builder.TestFiles, func(s *v2.LocustTestSpec) { s.TestFiles.SrcMountPath = "/src" }, `{"name":"locust-src","readOnly":true,"mountPath":"/src"}`),
+	"testFiles.libMountPath":    both(builder.TestFiles, func(s *v2.LocustTestSpec) { s.TestFiles.LibMountPath = "/lib" }, `{"name":"locust-lib","readOnly":true,"mountPath":"/lib"}`),
 
 	"scheduling.affinity": both(schedule, func(s *v2.LocustTestSpec) {
 		s.Scheduling.Affinity = &corev1.Affinity{PodAffinity: &corev1.PodAffinity{}}
@@ -135,11 +126,11 @@ var effects = map[string]effect{
 		s.Security.ContainerSecurityContext = &corev1.SecurityContext{ReadOnlyRootFilesystem: new(true)}
 	}, `"readOnlyRootFilesystem":true`),
 
-	"observability.openTelemetry.enabled":  {given: otelOff, set: otel, master: `"--only-summary","--otel"]`, worker: `"--master-port=5557","--otel"]`},
-	"observability.openTelemetry.endpoint": both(otel, func(s *v2.LocustTestSpec) { s.Observability.OpenTelemetry.Endpoint = "http://o" }, `{"name":"OTEL_EXPORTER_OTLP_ENDPOINT","value":"http://o"}`),
-	"observability.openTelemetry.protocol": both(otel, func(s *v2.LocustTestSpec) { s.Observability.OpenTelemetry.Protocol = "http/protobuf" }, `{"name":"OTEL_EXPORTER_OTLP_PROTOCOL","value":"http/protobuf"}`),
-	"observability.openTelemetry.insecure": both(otel, func(s *v2.LocustTestSpec) { s.Observability.OpenTelemetry.Insecure = true }, `{"name":"OTEL_EXPORTER_OTLP_INSECURE","value":"true"}`),
-	"observability.openTelemetry.extraEnvVars": both(otel, func(s *v2.LocustTestSpec) {
+	"observability.openTelemetry.enabled":  {given: builder.OpenTelemetryOff, set: builder.OpenTelemetry, master: `"--only-summary","--otel"]`, worker: `"--master-port=5557","--otel"]`},
+	"observability.openTelemetry.endpoint": both(builder.OpenTelemetry, func(s *v2.LocustTestSpec) { s.Observability.OpenTelemetry.Endpoint = "http://o" }, `{"name":"OTEL_EXPORTER_OTLP_ENDPOINT","value":"http://o"}`),
+	"observability.openTelemetry.protocol": both(builder.OpenTelemetry, func(s *v2.LocustTestSpec) { s.Observability.OpenTelemetry.Protocol = "http/protobuf" }, `{"name":"OTEL_EXPORTER_OTLP_PROTOCOL","value":"http/protobuf"}`),
+	"observability.openTelemetry.insecure": both(builder.OpenTelemetry, func(s *v2.LocustTestSpec) { s.Observability.OpenTelemetry.Insecure = true }, `{"name":"OTEL_EXPORTER_OTLP_INSECURE","value":"true"}`),
+	"observability.openTelemetry.extraEnvVars": both(builder.OpenTelemetry, func(s *v2.LocustTestSpec) {
 		s.Observability.OpenTelemetry.ExtraEnvVars = map[string]string{"OTEL_X": "y"}
 	}, `{"name":"OTEL_X","value":"y"}`),
 
@@ -208,7 +199,7 @@ func leafPaths(typ reflect.Type, prefix string) []string {
 }
 
 func TestInputsAreNotChanged(t *testing.T) {
-	test := makeTest(everything)
+	test := makeTest(builder.Everything)
 	before := test.DeepCopy()
 
 	master, worker, service := masterOf(t, test), workerOf(t, test), BuildService(test)

@@ -8,11 +8,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/framework/builder"
 )
-
-func targeted(name, path string, target v2.MountTarget) v2.TargetedVolumeMount {
-	return v2.TargetedVolumeMount{VolumeMount: corev1.VolumeMount{Name: name, MountPath: path}, Target: target}
-}
 
 func volumeNames(job *batchv1.Job) []string {
 	var names []string
@@ -31,10 +28,10 @@ func mountsOf(job *batchv1.Job) map[string]string {
 }
 
 func TestVolumes_OnlyWhatTheRoleMounts(t *testing.T) {
-	test := makeTest(noReporter, func(s *v2.LocustTestSpec) {
+	test := makeTest(builder.NoReporter, func(s *v2.LocustTestSpec) {
 		s.Volumes = []corev1.Volume{{Name: "m"}, {Name: "w"}, {Name: "b"}, {Name: "unused"}}
 		s.VolumeMounts = []v2.TargetedVolumeMount{
-			targeted("m", "/x", v2.MountTargetMaster), targeted("w", "/x", v2.MountTargetWorker), targeted("b", "/b", ""),
+			builder.Targeted("m", "/x", v2.MountTargetMaster), builder.Targeted("w", "/x", v2.MountTargetWorker), builder.Targeted("b", "/b", ""),
 		}
 	})
 	assert.Equal(t, []string{"m", "b"}, volumeNames(masterOf(t, test)))
@@ -58,7 +55,7 @@ func TestVolumes_OnePerSecret(t *testing.T) {
 }
 
 func TestVolumes_NoTestFiles(t *testing.T) {
-	job := masterOf(t, makeTest(noReporter, noFiles))
+	job := masterOf(t, makeTest(builder.NoReporter, noFiles))
 	assert.Empty(t, job.Spec.Template.Spec.Volumes)
 	assert.Empty(t, container(job).VolumeMounts)
 }

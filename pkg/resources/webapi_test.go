@@ -9,6 +9,7 @@ import (
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/locustcli"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/framework/builder"
 )
 
 func TestConfigFor_WebAPI(t *testing.T) {
@@ -46,10 +47,10 @@ func TestConfigFor_WebAPI(t *testing.T) {
 		"unreadable":               {args: "'", want: WebAPI{Port: 8089}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			test := makeTest(variables(row.vars...), func(s *v2.LocustTestSpec) { s.Master.Command += " " + row.args })
+			test := makeTest(builder.Variables(row.vars...), func(s *v2.LocustTestSpec) { s.Master.Command += " " + row.args })
 			assert.Equal(t, row.want, ConfigFor(&test.Spec).WebAPI)
 
-			extra := makeTest(variables(row.vars...), func(s *v2.LocustTestSpec) { s.Master.ExtraArgs, _ = locustcli.Split(row.args) })
+			extra := makeTest(builder.Variables(row.vars...), func(s *v2.LocustTestSpec) { s.Master.ExtraArgs, _ = locustcli.Split(row.args) })
 			if name != "base path not known" {
 				assert.Equal(t, row.want, ConfigFor(&extra.Spec).WebAPI, "the same in extraArgs")
 			}

@@ -9,11 +9,12 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/framework/builder"
 )
 
 // TestUserClasses: an option after -- is the name of a class, which the operator does not check.
 func TestUserClasses(t *testing.T) {
-	test := makeTest(noReporter, func(s *v2.LocustTestSpec) { s.Master.Command = "-f t.py -- --master" })
+	test := makeTest(builder.NoReporter, func(s *v2.LocustTestSpec) { s.Master.Command = "-f t.py -- --master" })
 	assert.Empty(t, Validate(test))
 	assert.Empty(t, Warnings(test))
 }
@@ -59,11 +60,11 @@ func TestWarnings_Command(t *testing.T) {
 		"a user class":     {master("Visitor -f t.py"), ""},
 		"rest of a time":   {master("-f t.py --run-time 6s30"), `spec.master.command: --run-time "6s30" is not a valid time`},
 		"text in a time":   {master("-f t.py -t '6s and more'"), `--run-time "6s and more"`},
-		"time by variable": {variables(corev1.EnvVar{Name: "LOCUST_RUN_TIME", Value: "1d"}), `--run-time "1d"`},
+		"time by variable": {builder.Variables(corev1.EnvVar{Name: "LOCUST_RUN_TIME", Value: "1d"}), `--run-time "1d"`},
 		"no limit":         {master("-f t.py -t 0"), ""},
 		"unknown variable": {master("-f t.py -t $(TIME)"), ""},
 	} {
-		t.Run(name, func(t *testing.T) { requireWarning(t, row.want, noReporter, row.edit) })
+		t.Run(name, func(t *testing.T) { requireWarning(t, row.want, builder.NoReporter, row.edit) })
 	}
 }
 
@@ -118,6 +119,6 @@ func TestWarnings_Folder(t *testing.T) {
 		"elsewhere":    {func(s *v2.LocustTestSpec) { volume(configMap, "")(s); s.Master.Command = "-f /other" }, ""},
 		"in the image": {func(s *v2.LocustTestSpec) { s.Master.Command = "-f /home/locust" }, ""},
 	} {
-		t.Run(name, func(t *testing.T) { requireWarning(t, row.want, noReporter, row.edit) })
+		t.Run(name, func(t *testing.T) { requireWarning(t, row.want, builder.NoReporter, row.edit) })
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/framework/builder"
 )
 
 // FuzzBuild: any input is either invalid or yields objects whose arguments contain the operator's flags.
@@ -25,7 +26,7 @@ func FuzzBuild(f *testing.F) {
 		f.Add(seed.name, seed.master, seed.worker, seed.extra, seed.path)
 	}
 	f.Fuzz(func(t *testing.T, name, master, worker, extra, path string) {
-		test := makeTest(files, userMount(path, ""), secretMount("s", path+"/s"), func(s *v2.LocustTestSpec) {
+		test := makeTest(builder.TestFiles, userMount(path, ""), secretMount("s", path+"/s"), func(s *v2.LocustTestSpec) {
 			s.Master.Command, s.Worker.Command = master, worker
 			s.Master.ExtraArgs, s.Worker.ExtraArgs = []string{extra}, []string{extra}
 			s.Master.Labels = map[string]string{extra: path}

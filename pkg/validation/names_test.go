@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/framework/builder"
 )
 
 func scheduling(s v2.SchedulingConfig) edit {
@@ -46,7 +47,7 @@ func preferred(term corev1.PodAffinityTerm) edit {
 func mounted(name string, source corev1.VolumeSource) edit {
 	return func(s *v2.LocustTestSpec) {
 		s.Volumes = []corev1.Volume{{Name: name, VolumeSource: source}}
-		s.VolumeMounts = []v2.TargetedVolumeMount{targeted(name, "/data", v2.MountTargetWorker)}
+		s.VolumeMounts = []v2.TargetedVolumeMount{builder.Targeted(name, "/data", v2.MountTargetWorker)}
 	}
 }
 
@@ -84,9 +85,9 @@ func TestValidateNames(t *testing.T) {
 		"label selector":  {podTerm(corev1.PodAffinityTerm{TopologyKey: "a", LabelSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"a b": "x"}}}), "spec.scheduling.affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution[0].labelSelector.matchLabels", "correct the selector"},
 		"namespace selector": {podTerm(corev1.PodAffinityTerm{TopologyKey: "a", NamespaceSelector: &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "a", Operator: "Is"}}}}),
 			"spec.scheduling.affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution[0].namespaceSelector.matchExpressions[0].operator", "correct the selector"},
-		"secret of a variable":    {variables(corev1.EnvVar{Name: "A", ValueFrom: &corev1.EnvVarSource{SecretKeyRef: key("A", "a")}}), "spec.env.variables[0].valueFrom.secretKeyRef.name", "no Secret can have this name"},
-		"key of a variable":       {variables(corev1.EnvVar{Name: "A", ValueFrom: &corev1.EnvVarSource{SecretKeyRef: key("a", "a/b")}}), "spec.env.variables[0].valueFrom.secretKeyRef.key", "correct the key"},
-		"ConfigMap of a variable": {variables(corev1.EnvVar{Name: "A", ValueFrom: &corev1.EnvVarSource{ConfigMapKeyRef: &corev1.ConfigMapKeySelector{Key: "a"}}}), "spec.env.variables[0].valueFrom.configMapKeyRef.name", "name a ConfigMap"},
+		"secret of a variable":    {builder.Variables(corev1.EnvVar{Name: "A", ValueFrom: &corev1.EnvVarSource{SecretKeyRef: key("A", "a")}}), "spec.env.variables[0].valueFrom.secretKeyRef.name", "no Secret can have this name"},
+		"key of a variable":       {builder.Variables(corev1.EnvVar{Name: "A", ValueFrom: &corev1.EnvVarSource{SecretKeyRef: key("a", "a/b")}}), "spec.env.variables[0].valueFrom.secretKeyRef.key", "correct the key"},
+		"ConfigMap of a variable": {builder.Variables(corev1.EnvVar{Name: "A", ValueFrom: &corev1.EnvVarSource{ConfigMapKeyRef: &corev1.ConfigMapKeySelector{Key: "a"}}}), "spec.env.variables[0].valueFrom.configMapKeyRef.name", "name a ConfigMap"},
 		"volume":                  {mounted("a_b", corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}), "spec.volumes[0].name", "rename the volume"},
 		"ConfigMap of a volume":   {mounted("v", corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{LocalObjectReference: reference("A")}}), "spec.volumes[0].configMap.name", "no ConfigMap can have this name"},
 		"Secret of a volume":      {mounted("v", corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: "a_b"}}), "spec.volumes[0].secret.secretName", "no Secret can have this name"},

@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/framework/builder"
 )
 
 func secretMount(name, path string) edit {
@@ -33,7 +34,7 @@ func userMount(path string, target v2.MountTarget) edit {
 		if len(s.Volumes) == 0 {
 			s.Volumes = []corev1.Volume{{Name: "data"}}
 		}
-		s.VolumeMounts = append(s.VolumeMounts, targeted("data", path, target))
+		s.VolumeMounts = append(s.VolumeMounts, builder.Targeted("data", path, target))
 	}
 }
 
@@ -70,11 +71,11 @@ func seconds(n int) *metav1.Duration {
 func TestValidate_AcceptsWhatRuns(t *testing.T) {
 	for name, edits := range map[string][]edit{
 		"smallest":                          nil,
-		"everything":                        {everything},
+		"everything":                        {builder.Everything},
 		"one path in different pods":        {userMount("/x", "master"), userMount("/x", "worker")},
-		"neighbours with a common prefix":   {files, userMount("/lotest/src2", ""), userMount("/opt/locust/library", "")},
+		"neighbours with a common prefix":   {builder.TestFiles, userMount("/lotest/src2", ""), userMount("/opt/locust/library", "")},
 		"default paths without test files":  {userMount("/lotest/src", ""), userMount("/opt/locust/lib", "")},
-		"libraries inside the sources":      {files, func(s *v2.LocustTestSpec) { s.TestFiles.LibMountPath = "/lotest/src/lib" }},
+		"libraries inside the sources":      {builder.TestFiles, func(s *v2.LocustTestSpec) { s.TestFiles.LibMountPath = "/lotest/src/lib" }},
 		"nested mounts of the user":         {userMount("/data", ""), userMount("/data/cache", "")},
 		"folders in what the kubelet fills": {filledByKubelet, secretMount("a", "/s"), userMount("/s/x", ""), userMount("/s/x/y", "")},
 		"nested mounts in different pods": {func(s *v2.LocustTestSpec) {
@@ -86,9 +87,9 @@ func TestValidate_AcceptsWhatRuns(t *testing.T) {
 			*c = v2.SuccessCriteria{MaxFailureRatio: "0", MinRequestsPerSecond: "0.5", MinTotalRequests: new(int64(1)), AbortOnViolation: true, AbortGracePeriod: seconds(0),
 				MaxAverageResponseTime: seconds(1), MaxResponseTime: &v2.ResponseTimeLimits{P50: seconds(1), P90: seconds(2), P95: seconds(3), P99: seconds(4)}}
 		})},
-		"the environment's unusual names":    {variables(corev1.EnvVar{Name: "my.var-1"})},
-		"telemetry variables, telemetry off": {otelOff, variables(corev1.EnvVar{Name: "OTEL_EXPORTER_OTLP_ENDPOINT"})},
-		"no endpoint, telemetry off":         {otelOff, func(s *v2.LocustTestSpec) { s.Observability.OpenTelemetry.Endpoint = "" }},
+		"the environment's unusual names":    {builder.Variables(corev1.EnvVar{Name: "my.var-1"})},
+		"telemetry variables, telemetry off": {builder.OpenTelemetryOff, builder.Variables(corev1.EnvVar{Name: "OTEL_EXPORTER_OTLP_ENDPOINT"})},
+		"no endpoint, telemetry off":         {builder.OpenTelemetryOff, func(s *v2.LocustTestSpec) { s.Observability.OpenTelemetry.Endpoint = "" }},
 		"the operator's label as it is":      {func(s *v2.LocustTestSpec) { s.Worker.Labels = map[string]string{"performance-test-name": "shop.load"} }},
 		"operator's flags in the command":    {func(s *v2.LocustTestSpec) { s.Worker.Command = "--worker --master-host=x" }},
 		"autoquit 0":                         {func(s *v2.LocustTestSpec) { s.Master.Autoquit = &v2.AutoquitConfig{Timeout: new(int32(0))} }},
@@ -97,7 +98,7 @@ func TestValidate_AcceptsWhatRuns(t *testing.T) {
 			s.Master.Autostart = new(false)
 			s.Master.ExtraArgs = []string{"--autostart", "--autoquit", "1"}
 		}},
-		"the reporter's place, no reporter":   {noReporter, userMount("/locust.io", "")},
+		"the reporter's place, no reporter":   {builder.NoReporter, userMount("/locust.io", "")},
 		"the reporter's place in the workers": {userMount("/locust.io", "worker")},
 		"an annotation of the reporter's name": {func(s *v2.LocustTestSpec) {
 			s.Master.Annotations = map[string]string{resources.AnnotationReporter: "mine"}
@@ -129,7 +130,7 @@ func TestValidate(t *testing.T) {
 		"NUL in a command":         {[]edit{func(s *spec) { s.Master.Command = "a\x00b" }}, "spec.master.command", "remove it"},
 		"NUL in an argument":       {[]edit{func(s *spec) { s.Worker.ExtraArgs = []string{"a", "b\x00"} }}, "spec.worker.extraArgs[1]", "remove it"},
 		"autoquit not autostarted": {[]edit{func(s *spec) { s.Master.Autostart = new(false); s.Master.Command = "-f t --autoquit 5" }}, "spec.master.autostart", "set autostart to true"},
-		"autoquit by a variable":   {[]edit{variables(corev1.EnvVar{Name: "LOCUST_AUTOQUIT", Value: "5"}), func(s *spec) { s.Master.Autostart = new(false) }}, "spec.master.autostart", "set autostart to true"},
+		"autoquit by a variable":   {[]edit{builder.Variables(corev1.EnvVar{Name: "LOCUST_AUTOQUIT", Value: "5"}), func(s *spec) { s.Master.Autostart = new(false) }}, "spec.master.autostart", "set autostart to true"},
 		"a worker as master":       {[]edit{func(s *spec) { s.Master.Command = "-f t --worker" }}, "spec.master.command", "remove it"},
 		"processes of a master":    {[]edit{func(s *spec) { s.Master.ExtraArgs = []string{"--processes=4"} }}, "spec.master.extraArgs[0]", "remove it"},
 		"a master as worker":       {[]edit{func(s *spec) { s.Worker.ExtraArgs = []string{"-L", "INFO", "--master"} }}, "spec.worker.extraArgs[2]", "remove it"},
@@ -149,21 +150,21 @@ func TestValidate(t *testing.T) {
 		"unnamed Secret":      {[]edit{func(s *spec) { s.Env = &v2.EnvConfig{SecretRefs: []v2.SecretEnvSource{{}}} }}, "spec.env.secretRefs[0].name", "name a Secret"},
 		"mounted Secret":      {[]edit{secretMount("-", "/s")}, "spec.env.secretMounts[0].name", "correct the name"},
 		"prefix":              {[]edit{func(s *spec) { s.Env = &v2.EnvConfig{SecretRefs: []v2.SecretEnvSource{{Name: "s", Prefix: "="}}} }}, "spec.env.secretRefs[0].prefix", "rename"},
-		"variable without":    {[]edit{variables(corev1.EnvVar{})}, "spec.env.variables[0].name", "rename"},
-		"variable misnamed":   {[]edit{variables(corev1.EnvVar{Name: "a=b"})}, "spec.env.variables[0].name", "rename"},
-		"variable twice":      {[]edit{variables(corev1.EnvVar{Name: "A"}, corev1.EnvVar{Name: "A"})}, "spec.env.variables[1].name", "remove one of the two"},
-		"variable also extra": {[]edit{extraEnv(map[string]string{"A": "1"}), variables(corev1.EnvVar{Name: "A"})}, "spec.env.variables[0].name", "remove one of the two"},
-		"variable is a field": {[]edit{otel, variables(corev1.EnvVar{Name: "OTEL_EXPORTER_OTLP_PROTOCOL"})}, "spec.env.variables[0].name", "spec.observability.openTelemetry.protocol; use that field"},
-		"extra is a field":    {[]edit{extraEnv(map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "x"})}, "spec.observability.openTelemetry.extraEnvVars[OTEL_EXPORTER_OTLP_ENDPOINT]", "use that field"},
-		"extra misnamed":      {[]edit{extraEnv(map[string]string{"=": "x"})}, "spec.observability.openTelemetry.extraEnvVars[=]", "rename"},
-		"no endpoint":         {[]edit{otel, func(s *spec) { s.Observability.OpenTelemetry.Endpoint = "" }}, "spec.observability.openTelemetry.endpoint", "name the collector"},
-		"unknown protocol":    {[]edit{otel, func(s *spec) { s.Observability.OpenTelemetry.Protocol = "thrift" }}, "spec.observability.openTelemetry.protocol", "choose grpc or http/protobuf"},
+		"variable without":    {[]edit{builder.Variables(corev1.EnvVar{})}, "spec.env.variables[0].name", "rename"},
+		"variable misnamed":   {[]edit{builder.Variables(corev1.EnvVar{Name: "a=b"})}, "spec.env.variables[0].name", "rename"},
+		"variable twice":      {[]edit{builder.Variables(corev1.EnvVar{Name: "A"}, corev1.EnvVar{Name: "A"})}, "spec.env.variables[1].name", "remove one of the two"},
+		"variable also extra": {[]edit{builder.ExtraEnv(map[string]string{"A": "1"}), builder.Variables(corev1.EnvVar{Name: "A"})}, "spec.env.variables[0].name", "remove one of the two"},
+		"variable is a field": {[]edit{builder.OpenTelemetry, builder.Variables(corev1.EnvVar{Name: "OTEL_EXPORTER_OTLP_PROTOCOL"})}, "spec.env.variables[0].name", "spec.observability.openTelemetry.protocol; use that field"},
+		"extra is a field":    {[]edit{builder.ExtraEnv(map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "x"})}, "spec.observability.openTelemetry.extraEnvVars[OTEL_EXPORTER_OTLP_ENDPOINT]", "use that field"},
+		"extra misnamed":      {[]edit{builder.ExtraEnv(map[string]string{"=": "x"})}, "spec.observability.openTelemetry.extraEnvVars[=]", "rename"},
+		"no endpoint":         {[]edit{builder.OpenTelemetry, func(s *spec) { s.Observability.OpenTelemetry.Endpoint = "" }}, "spec.observability.openTelemetry.endpoint", "name the collector"},
+		"unknown protocol":    {[]edit{builder.OpenTelemetry, func(s *spec) { s.Observability.OpenTelemetry.Protocol = "thrift" }}, "spec.observability.openTelemetry.protocol", "choose grpc or http/protobuf"},
 
 		"volume twice":       {[]edit{func(s *spec) { s.Volumes = []corev1.Volume{{Name: "a"}, {Name: "a"}} }}, "spec.volumes[1].name", "rename or remove"},
 		"volume locust-src":  {[]edit{func(s *spec) { s.Volumes = []corev1.Volume{{Name: "locust-src"}} }}, "spec.volumes[0].name", "rename the volume"},
-		"volume of reporter": {[]edit{noReporter, func(s *spec) { s.Volumes = []corev1.Volume{{Name: "locust-reporter"}} }}, "spec.volumes[0].name", "rename the volume"},
+		"volume of reporter": {[]edit{builder.NoReporter, func(s *spec) { s.Volumes = []corev1.Volume{{Name: "locust-reporter"}} }}, "spec.volumes[0].name", "rename the volume"},
 		"volume of a secret": {[]edit{func(s *spec) { s.Volumes = []corev1.Volume{{Name: "locust-secret-9"}} }}, "spec.volumes[0].name", "rename the volume"},
-		"no such volume":     {[]edit{func(s *spec) { s.VolumeMounts = []v2.TargetedVolumeMount{targeted("x", "/x", "")} }}, "spec.volumeMounts[0].name", "add it to spec.volumes"},
+		"no such volume":     {[]edit{func(s *spec) { s.VolumeMounts = []v2.TargetedVolumeMount{builder.Targeted("x", "/x", "")} }}, "spec.volumeMounts[0].name", "add it to spec.volumes"},
 		"unknown target":     {[]edit{userMount("/x", "slave")}, "spec.volumeMounts[0].target", "choose master, worker or both"},
 
 		"relative path":            {[]edit{userMount("x", "")}, "spec.volumeMounts[0].mountPath", "start it with /"},
@@ -171,14 +172,14 @@ func TestValidate(t *testing.T) {
 		"colon":                    {[]edit{userMount("/x:ro", "")}, "spec.volumeMounts[0].mountPath", "choose another path"},
 		"up":                       {[]edit{secretMount("s", "/a/../b")}, "spec.env.secretMounts[0].mountPath", "write the path without it"},
 		"root":                     {[]edit{userMount("//", "")}, "spec.volumeMounts[0].mountPath", "choose a folder below"},
-		"source path relative":     {[]edit{files, func(s *spec) { s.TestFiles.SrcMountPath = "src" }}, "spec.testFiles.srcMountPath", "start it with /"},
-		"sources on libraries":     {[]edit{files, func(s *spec) { s.TestFiles.LibMountPath = "/lotest//src/" }}, "spec.testFiles.libMountPath", "choose another path"},
+		"source path relative":     {[]edit{builder.TestFiles, func(s *spec) { s.TestFiles.SrcMountPath = "src" }}, "spec.testFiles.srcMountPath", "start it with /"},
+		"sources on libraries":     {[]edit{builder.TestFiles, func(s *spec) { s.TestFiles.LibMountPath = "/lotest//src/" }}, "spec.testFiles.libMountPath", "choose another path"},
 		"two secrets on a path":    {[]edit{secretMount("a", "/s"), secretMount("b", "/s/")}, "spec.env.secretMounts[1].mountPath", "choose another path"},
-		"secret on sources":        {[]edit{files, secretMount("a", "/lotest/src")}, "spec.env.secretMounts[0].mountPath", "choose another path"},
-		"secret in libraries":      {[]edit{files, secretMount("a", "/opt/locust/lib/x")}, "spec.env.secretMounts[0].mountPath", "outside"},
+		"secret on sources":        {[]edit{builder.TestFiles, secretMount("a", "/lotest/src")}, "spec.env.secretMounts[0].mountPath", "choose another path"},
+		"secret in libraries":      {[]edit{builder.TestFiles, secretMount("a", "/opt/locust/lib/x")}, "spec.env.secretMounts[0].mountPath", "outside"},
 		"volume on secret":         {[]edit{secretMount("a", "/s"), userMount("/s", "worker")}, "spec.volumeMounts[0].mountPath", "choose another path"},
-		"volume around sources":    {[]edit{files, userMount("/lotest", "worker")}, "spec.volumeMounts[0].mountPath", "outside"},
-		"volume in sources":        {[]edit{files, userMount("/lotest/src/data", "master")}, "spec.volumeMounts[0].mountPath", "outside"},
+		"volume around sources":    {[]edit{builder.TestFiles, userMount("/lotest", "worker")}, "spec.volumeMounts[0].mountPath", "outside"},
+		"volume in sources":        {[]edit{builder.TestFiles, userMount("/lotest/src/data", "master")}, "spec.volumeMounts[0].mountPath", "outside"},
 		"two volumes on a path":    {[]edit{userMount("/x", ""), userMount("/x", "worker")}, "spec.volumeMounts[1].mountPath", "choose another path"},
 		"file in secret":           {[]edit{filledByKubelet, secretMount("a", "/s"), userMount("/s/x", "worker"), oneKey}, "spec.volumeMounts[0].mountPath", "spec.env.secretMounts[0].mountPath is read-only, so that this cannot be mounted inside"},
 		"read-only around secret":  {[]edit{secretMount("a", "/v/s"), readOnlyMount("/v")}, "spec.volumeMounts[0].mountPath", "spec.volumeMounts[0].mountPath is read-only"},
@@ -186,7 +187,7 @@ func TestValidate(t *testing.T) {
 		"file in ConfigMap":        {[]edit{filledByKubelet, userMount("/v", ""), userMount("/v/x", ""), oneKey}, "spec.volumeMounts[1].mountPath", "choose another path"},
 		"volume on reporter":       {[]edit{userMount("/locust.io/", "master")}, "spec.volumeMounts[0].mountPath", "choose another path"},
 		"secret in reporter":       {[]edit{secretMount("a", "/locust.io/x")}, "spec.env.secretMounts[0].mountPath", "overlaps spec.master.reporter (/locust.io), which holds the operator's reporter; choose a path outside"},
-		"sources in reporter":      {[]edit{files, func(s *spec) { s.TestFiles.SrcMountPath = "/locust.io/src" }}, "spec.testFiles.srcMountPath", "outside"},
+		"sources in reporter":      {[]edit{builder.TestFiles, func(s *spec) { s.TestFiles.SrcMountPath = "/locust.io/src" }}, "spec.testFiles.srcMountPath", "outside"},
 		"no criterion":             {[]edit{criteria(func(c *v2.SuccessCriteria) { *c = v2.SuccessCriteria{} })}, "spec.successCriteria", "add one, or remove successCriteria"},
 		"ratio above 1":            {[]edit{criteria(func(c *v2.SuccessCriteria) { c.MaxFailureRatio = "1.01" })}, "spec.successCriteria.maxFailureRatio", "between 0 and 1"},
 		"ratio with an exponent":   {[]edit{criteria(func(c *v2.SuccessCriteria) { c.MaxFailureRatio = "1e-2" })}, "spec.successCriteria.maxFailureRatio", "between 0 and 1"},
@@ -201,7 +202,7 @@ func TestValidate(t *testing.T) {
 		"more than an annotation":  {[]edit{func(s *spec) { s.Master.ExtraArgs = slices.Repeat([]string{strings.Repeat("x", v2.MaxSpecBytes/4)}, 4) }}, "spec", "move data into a ConfigMap"},
 		"long argument":            {[]edit{func(s *spec) { s.Worker.ExtraArgs = []string{strings.Repeat("x", locustcli.MaxWord+1)} }}, "spec.worker.extraArgs", "shorten it"},
 		"variables that double":    {[]edit{bomb}, "spec.master.command", "Linux does not start the container"},
-		"long variable":            {[]edit{variables(corev1.EnvVar{Name: "A", Value: strings.Repeat("x", locustcli.MaxWord)}, corev1.EnvVar{Name: "B", Value: "$(A)$(A)"})}, "spec.env.variables", "put data into a file"},
+		"long variable":            {[]edit{builder.Variables(corev1.EnvVar{Name: "A", Value: strings.Repeat("x", locustcli.MaxWord)}, corev1.EnvVar{Name: "B", Value: "$(A)$(A)"})}, "spec.env.variables", "put data into a file"},
 		"annotations and reporter": {[]edit{func(s *spec) { s.Master.Annotations = map[string]string{"a": strings.Repeat("x", 1<<18-8000)} }}, "spec.master.annotations", "move data into a ConfigMap"},
 		"annotations of all sizes": {[]edit{func(s *spec) { s.Master.Annotations = map[string]string{"a": strings.Repeat("x", 1<<18)} }}, "spec.master.annotations", "move data into a ConfigMap"},
 	} {
@@ -233,7 +234,7 @@ func TestValidate_Name(t *testing.T) {
 }
 
 func TestValidate_ReportsAllErrorsInTheSameOrder(t *testing.T) {
-	test := makeTest(files, otel, secretMount("A", "x"), func(s *v2.LocustTestSpec) {
+	test := makeTest(builder.TestFiles, builder.OpenTelemetry, secretMount("A", "x"), func(s *v2.LocustTestSpec) {
 		s.Image = ""
 		s.Master.Labels = map[string]string{"a b": "", "c d": "", "e f": ""}
 		s.Master.Annotations = map[string]string{"a b": "", "c d": "", "e f": ""}

@@ -9,6 +9,7 @@ import (
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/framework/builder"
 )
 
 func image(name string) edit {
@@ -22,7 +23,7 @@ func TestWarnings(t *testing.T) {
 		want  []string // how each begins, and what it contains
 	}{
 		"smallest":                  {nil, nil},
-		"everything":                {[]edit{everything}, nil},
+		"everything":                {[]edit{builder.Everything}, nil},
 		"latest":                    {[]edit{image("locustio/locust:latest")}, []string{`spec.image: "locustio/locust:latest" has the tag latest`}},
 		"no tag":                    {[]edit{image("registry:5000/locust")}, []string{`spec.image: "registry:5000/locust" has the tag latest or none`}},
 		"a tag after a port":        {[]edit{image("registry:5000/locust:2.11")}, nil},
@@ -39,7 +40,7 @@ func TestWarnings(t *testing.T) {
 		"no reporter, web API":      {[]edit{func(s *spec) { s.Master.Command = "--users 1" }}, []string{"spec.master.reporter: cannot be loaded together with the locustfile of this test, so the result is the last one"}},
 		"old Locust":                {[]edit{image("locustio/locust:2.8.6")}, []string{`spec.master.reporter: cannot be loaded by Locust before 2.11, the release in "locustio/locust:2.8.6", so the result is the last one`}},
 		"old Locust, no web API":    {[]edit{image("locustio/locust:2.8.6"), func(s *spec) { s.Master.Command += " --headless" }}, []string{"there will be no result; choose a newer image"}},
-		"no reporter wanted":        {[]edit{noReporter, func(s *spec) { s.Master.Command = "--users 1" }}, nil},
+		"no reporter wanted":        {[]edit{builder.NoReporter, func(s *spec) { s.Master.Command = "--users 1" }}, nil},
 		"a volume without a mount":  {[]edit{func(s *spec) { s.Volumes = []corev1.Volume{{Name: "a"}} }}, []string{`spec.volumes[0].name: "a" is not mounted`}},
 		"an unbalanced quote":       {[]edit{func(s *spec) { s.Worker.Command = "it's --worker" }}, nil}, // an error
 		"several of them, in order": {[]edit{image("a"), func(s *spec) { s.Master.Command += " --master" }}, []string{"spec.image", "spec.master.command"}},
@@ -63,7 +64,7 @@ func TestWarnings_Name(t *testing.T) {
 }
 
 func TestSameSpec(t *testing.T) {
-	before := makeTest(everything)
+	before := makeTest(builder.Everything)
 	same := before.DeepCopy()
 	same.Spec.Master.Autostart = new(true) // the default
 	assert.True(t, resources.SameSpec(&before.Spec, &same.Spec))
