@@ -105,6 +105,7 @@ func WorkerOptions(spec *v2.LocustTestSpec) locustcli.Options {
 	return locustcli.Parse(slices.Concat(args, extraArgs), KnownVariables(spec, RoleWorker))
 }
 
+// OperatorWorkerArgs returns the operator's arguments for every worker.
 func OperatorWorkerArgs(test string, spec *v2.LocustTestSpec) []string {
 	args := []string{
 		"--worker",

@@ -11,6 +11,7 @@ import (
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 )
 
+// EnvPythonPath is the variable with the folders in which Python looks for modules.
 const EnvPythonPath = "PYTHONPATH"
 
 // Variables of the OpenTelemetry SDK,

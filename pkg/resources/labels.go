@@ -36,11 +36,12 @@ const (
 )
 
 // IdentityLabels are the label keys by which the operator selects its own objects. Users may not change them;
-// the other labels of labelsOf are informational, and users may override them.
+// the other labels of LabelsFor are informational, and users may override them.
 var IdentityLabels = []string{
 	LabelTestName, LabelPodName, LabelManagedBy, LabelTestUID, LabelComponent, labelK8sManager,
 }
 
+// LabelsFor returns the operator's labels for the objects of a role.
 func LabelsFor(test *v2.LocustTest, role Role) map[string]string {
 	return map[string]string{
 		LabelTestName:  test.Name,

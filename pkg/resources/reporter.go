@@ -16,6 +16,7 @@ import (
 const AnnotationReporter = "locust.io/reporter"
 
 const (
+	// ReporterDir is the folder in which the reporter is mounted.
 	ReporterDir = "/locust.io"
 	// reporterFile is not a Python identifier: a module "reporter" could conflict with one of the user's.
 	reporterFile = "locust-reporter.py"

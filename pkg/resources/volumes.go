@@ -17,6 +17,7 @@ const (
 	VolumeSecretPrefix = "locust-secret-"
 )
 
+// OwnVolumes are the names of the operator's own volumes, apart from those of secrets.
 var OwnVolumes = []string{volumeSrc, volumeLib, volumeReporter}
 
 // VolumesAndMounts returns the volumes of a role's pod and their mounts: test files, libraries, secrets, and
