@@ -84,7 +84,7 @@ func validateOpenTelemetry(spec *v2.LocustTestSpec, path *field.Path) field.Erro
 	var errs field.ErrorList
 	if strings.TrimSpace(otel.Endpoint) == "" {
 		errs = append(errs, field.Required(path.Child("endpoint"),
-			"is needed while resources.OpenTelemetry is enabled; name the collector, for example http://otel-collector:4317"))
+			"is needed while openTelemetry is enabled; name the collector, for example http://otel-collector:4317"))
 	}
 	if otel.Protocol != protocolGRPC && otel.Protocol != protocolHTTP {
 		errs = append(errs, field.Invalid(path.Child("protocol"), resources.Excerpt(otel.Protocol),

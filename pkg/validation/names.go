@@ -27,9 +27,7 @@ func validateScheduling(scheduling *v2.SchedulingConfig, path *field.Path) field
 	}
 	var errs field.ErrorList
 	if name := scheduling.RuntimeClassName; name != nil && *name != "" {
-		for _, problem := range validation.IsDNS1123Subdomain(*name) {
-			errs = append(errs, field.Invalid(path.Child("runtimeClassName"), resources.Excerpt(*name), "no RuntimeClass can have this name: "+problem+"; correct the name"))
-		}
+		errs = invalid(path.Child("runtimeClassName"), *name, "no RuntimeClass can have this name: ", validation.IsDNS1123Subdomain(*name), "correct the name")
 	}
 	selector := path.Child("nodeSelector")
 	for _, key := range sortedKeys(scheduling.NodeSelector) {
@@ -42,20 +40,21 @@ func validateScheduling(scheduling *v2.SchedulingConfig, path *field.Path) field
 	return append(errs, validateAffinity(scheduling.Affinity, path.Child("affinity"))...)
 }
 
-func validateLabelKey(path *field.Path, key string) field.ErrorList {
+// invalid returns an error for each problem that a function of apimachinery found in a value.
+func invalid(path *field.Path, value, intro string, problems []string, remedy string) field.ErrorList {
 	var errs field.ErrorList
-	for _, problem := range validation.IsQualifiedName(key) {
-		errs = append(errs, field.Invalid(path, resources.Excerpt(key), problem+"; correct the label's name"))
+	for _, problem := range problems {
+		errs = append(errs, field.Invalid(path, resources.Excerpt(value), intro+problem+"; "+remedy))
 	}
 	return errs
 }
 
+func validateLabelKey(path *field.Path, key string) field.ErrorList {
+	return invalid(path, key, "", validation.IsQualifiedName(key), "correct the label's name")
+}
+
 func validateLabelValue(path *field.Path, value string) field.ErrorList {
-	var errs field.ErrorList
-	for _, problem := range validation.IsValidLabelValue(value) {
-		errs = append(errs, field.Invalid(path, resources.Excerpt(value), problem+"; correct the label's value"))
-	}
-	return errs
+	return invalid(path, value, "", validation.IsValidLabelValue(value), "correct the label's value")
 }
 
 func validateToleration(t *corev1.Toleration, path *field.Path) field.ErrorList {
@@ -157,9 +156,7 @@ func validatePodTerm(term *corev1.PodAffinityTerm, path *field.Path) field.Error
 		errs = append(errs, validateLabelKey(path.Child("topologyKey"), term.TopologyKey)...)
 	}
 	for i, name := range term.Namespaces {
-		for _, problem := range validation.IsDNS1123Label(name) {
-			errs = append(errs, field.Invalid(path.Child("namespaces").Index(i), resources.Excerpt(name), "no namespace can have this name: "+problem+"; correct the name"))
-		}
+		errs = append(errs, invalid(path.Child("namespaces").Index(i), name, "no namespace can have this name: ", validation.IsDNS1123Label(name), "correct the name")...)
 	}
 	for _, selector := range []struct {
 		name     string
@@ -188,9 +185,7 @@ func validateResources(required corev1.ResourceRequirements, path *field.Path) f
 			if len(problems) == 0 && !strings.Contains(string(name), "/") && !slices.Contains(own, name) && !strings.HasPrefix(string(name), corev1.ResourceHugePagesPrefix) {
 				problems = []string{"is not a resource of Kubernetes and has no domain, as in example.com/gpu"}
 			}
-			for _, problem := range problems {
-				errs = append(errs, field.Invalid(at, resources.Excerpt(string(name)), problem+"; correct the resource's name"))
-			}
+			errs = append(errs, invalid(at, string(name), "", problems, "correct the resource's name")...)
 		}
 	}
 	return errs
@@ -221,11 +216,7 @@ func validateSources(env *v2.EnvConfig, path *field.Path) field.ErrorList {
 }
 
 func validateDataKey(path *field.Path, key string) field.ErrorList {
-	var errs field.ErrorList
-	for _, problem := range validation.IsConfigMapKey(key) {
-		errs = append(errs, field.Invalid(path, resources.Excerpt(key), problem+"; correct the key"))
-	}
-	return errs
+	return invalid(path, key, "", validation.IsConfigMapKey(key), "correct the key")
 }
 
 // validateVolumeNames checks the name of each volume, and of the ConfigMaps, Secrets and claims that it refers to.
@@ -233,16 +224,12 @@ func validateVolumeNames(volumes []corev1.Volume, path *field.Path) field.ErrorL
 	var errs field.ErrorList
 	for i := range volumes {
 		volume, at := &volumes[i], path.Index(i)
-		for _, problem := range validation.IsDNS1123Label(volume.Name) {
-			errs = append(errs, field.Invalid(at.Child("name"), resources.Excerpt(volume.Name), problem+"; rename the volume and its mounts"))
-		}
+		errs = append(errs, invalid(at.Child("name"), volume.Name, "", validation.IsDNS1123Label(volume.Name), "rename the volume and its mounts")...)
 		if source := volume.ConfigMap; source != nil {
-			errs = append(errs, validateObjectName(at.Child("configMap", "name"), "ConfigMap", source.Name)...)
-			errs = append(errs, validateItems(source.Items, at.Child("configMap", "items"))...)
+			errs = append(errs, validateFiles(at.Child("configMap"), "name", "ConfigMap", source.Name, source.Items)...)
 		}
 		if source := volume.Secret; source != nil {
-			errs = append(errs, validateObjectName(at.Child("secret", "secretName"), "Secret", source.SecretName)...)
-			errs = append(errs, validateItems(source.Items, at.Child("secret", "items"))...)
+			errs = append(errs, validateFiles(at.Child("secret"), "secretName", "Secret", source.SecretName, source.Items)...)
 		}
 		if source := volume.PersistentVolumeClaim; source != nil {
 			errs = append(errs, validateObjectName(at.Child("persistentVolumeClaim", "claimName"), "PersistentVolumeClaim", source.ClaimName)...)
@@ -253,24 +240,24 @@ func validateVolumeNames(volumes []corev1.Volume, path *field.Path) field.ErrorL
 		for j, source := range volume.Projected.Sources {
 			at := at.Child("projected", "sources").Index(j)
 			if source.ConfigMap != nil {
-				errs = append(errs, validateObjectName(at.Child("configMap", "name"), "ConfigMap", source.ConfigMap.Name)...)
-				errs = append(errs, validateItems(source.ConfigMap.Items, at.Child("configMap", "items"))...)
+				errs = append(errs, validateFiles(at.Child("configMap"), "name", "ConfigMap", source.ConfigMap.Name, source.ConfigMap.Items)...)
 			}
 			if source.Secret != nil {
-				errs = append(errs, validateObjectName(at.Child("secret", "name"), "Secret", source.Secret.Name)...)
-				errs = append(errs, validateItems(source.Secret.Items, at.Child("secret", "items"))...)
+				errs = append(errs, validateFiles(at.Child("secret"), "name", "Secret", source.Secret.Name, source.Secret.Items)...)
 			}
 		}
 	}
 	return errs
 }
 
-func validateItems(items []corev1.KeyToPath, path *field.Path) field.ErrorList {
-	var errs field.ErrorList
+// validateFiles checks the object that a volume has its files from, and its chosen keys.
+func validateFiles(path *field.Path, nameField, kind, name string, items []corev1.KeyToPath) field.ErrorList {
+	errs := validateObjectName(path.Child(nameField), kind, name)
 	for i, item := range items {
-		errs = append(errs, validateDataKey(path.Index(i).Child("key"), item.Key)...)
+		path := path.Child("items").Index(i)
+		errs = append(errs, validateDataKey(path.Child("key"), item.Key)...)
 		if item.Path == "" || strings.HasPrefix(item.Path, "/") || slices.Contains(strings.Split(item.Path, "/"), "..") {
-			errs = append(errs, field.Invalid(path.Index(i).Child("path"), resources.Excerpt(item.Path), "must be a relative path without \"..\"; correct it"))
+			errs = append(errs, field.Invalid(path.Child("path"), resources.Excerpt(item.Path), "must be a relative path without \"..\"; correct it"))
 		}
 	}
 	return errs

@@ -187,12 +187,8 @@ func validateOwnLabels(own, operators map[string]string, path *field.Path) field
 	var errs field.ErrorList
 	for _, key := range sortedKeys(own) {
 		value, at := own[key], path.Key(key)
-		for _, problem := range validation.IsQualifiedName(key) {
-			errs = append(errs, field.Invalid(at, resources.Excerpt(key), problem+"; rename or remove the label"))
-		}
-		for _, problem := range validation.IsValidLabelValue(value) {
-			errs = append(errs, field.Invalid(at, resources.Excerpt(value), problem+"; shorten or correct the label's value, or use an annotation"))
-		}
+		errs = append(errs, invalid(at, key, "", validation.IsQualifiedName(key), "rename or remove the label")...)
+		errs = append(errs, invalid(at, value, "", validation.IsValidLabelValue(value), "shorten or correct the label's value, or use an annotation")...)
 		if slices.Contains(resources.IdentityLabels, key) && value != operators[key] {
 			errs = append(errs, field.Invalid(at, resources.Excerpt(value),
 				"is set by the operator, which selects its pods by it; remove it, or choose another key"))
@@ -204,9 +200,8 @@ func validateOwnLabels(own, operators map[string]string, path *field.Path) field
 func validateOwnAnnotations(own map[string]string, path *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	for _, key := range sortedKeys(own) {
-		for _, problem := range validation.IsQualifiedName(strings.ToLower(key)) { // as the API server does
-			errs = append(errs, field.Invalid(path.Key(key), resources.Excerpt(key), problem+"; rename or remove the annotation"))
-		}
+		problems := validation.IsQualifiedName(strings.ToLower(key)) // as the API server does
+		errs = append(errs, invalid(path.Key(key), key, "", problems, "rename or remove the annotation")...)
 	}
 	if err := apivalidation.ValidateAnnotationsSize(own); err != nil {
 		errs = append(errs, field.Invalid(path, fmt.Sprintf("%d annotations", len(own)), err.Error()+"; move data into a ConfigMap"))
