@@ -67,7 +67,10 @@ func (r *LocustTestReconciler) create(ctx context.Context, test *v2.LocustTest, 
 	}
 	service := resources.BuildService(source)
 	var master, worker *batchv1.Job
-	var err error = validation.Validate(source).ToAggregate()
+	var err error
+	if plan.CreateMaster || plan.CreateWorker { // the Service needs only the name
+		err = validation.Validate(source).ToAggregate()
+	}
 	if plan.CreateMaster && err == nil {
 		master, err = resources.BuildMasterJob(source)
 	}

@@ -20,6 +20,7 @@ import (
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/validation"
 )
 
 var (
@@ -86,6 +87,23 @@ func TestWrongWorkerJob(t *testing.T) {
 	f.refuses = func(what string) bool { return what == "test-worker" }
 	f.requireWrites("test-master", "test-master", "test-worker", "status")
 	assert.Equal(t, v2.PhaseFailed, f.phase())
+}
+
+// TestRecreatedService_InvalidSpec: a spec that breaks a rule which is newer than the test keeps its lost Service.
+func TestRecreatedService_InvalidSpec(t *testing.T) {
+	f := newFixture(t)
+	f.requireWrites("status")
+	f.requireWrites("test-master", "test-master", "test-worker", "status")
+	f.ready()
+	f.test.Spec.Master.Labels = map[string]string{resources.LabelPodName: "x"}
+	require.NotEmpty(t, validation.Validate(f.test))
+	require.NoError(t, f.client.Update(t.Context(), f.test))
+	require.NoError(t, f.client.Delete(t.Context(), &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "test-master"}}))
+	f.restart()
+	written, _, err := f.reconcile()
+	require.NoError(t, err)
+	assert.Contains(t, written, "test-master")
+	assert.Equal(t, v2.PhasePending, f.phase())
 }
 
 // TestRefusedDuringRun: a Service that cannot be recreated does not end a healthy run.

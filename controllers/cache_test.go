@@ -6,10 +6,12 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v1 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v1"
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
 )
 
 // TestKeptFinalizers: the finalizer to remove is kept, wherever it is in the list.
@@ -44,4 +46,13 @@ func TestStripTest(t *testing.T) {
 	assert.Same(t, again, test.DecodeError, "a transform may be called twice")
 	_, err = stripTest("something else")
 	assert.NoError(t, err)
+}
+
+// TestStripPod: only masters need their address.
+func TestStripPod(t *testing.T) {
+	pod := &corev1.Pod{Status: corev1.PodStatus{PodIP: "fd00::7"}}
+	pod.Labels = map[string]string{resources.LabelTestName: "shop", resources.LabelPodName: "shop-master"}
+	assert.Equal(t, "fd00::7", stripPod(pod).Status.PodIP)
+	pod.Labels[resources.LabelPodName] = "shop-worker"
+	assert.Empty(t, stripPod(pod).Status.PodIP)
 }

@@ -53,13 +53,13 @@ type LocustTestReconciler struct {
 
 	// Poller polls the Locust masters; nil disables polling.
 	Poller *background.Poller
-	// EventReader reads the Events of stuck objects; nil disables reading.
-	EventReader *background.EventReader
 	// Metrics are updated by each reconcile; the zero value discards updates.
 	Metrics metrics.Metrics
 
 	states  stateStore
 	backOff *backOff
+	// eventReader reads the Events of stuck objects; nil without a manager.
+	eventReader *background.EventReader
 }
 
 // Reconcile brings one test's objects and status up to date.
@@ -80,7 +80,7 @@ func (r *LocustTestReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 		return result, first(err, r.removeCleanupFinalizer(ctx, test))
 	}
 	plan := status.PlanFor(&test.Status, obs, r.Settings, r.Clock.Now())
-	r.EventReader.Request(req.NamespacedName, plan.EventsFor)
+	r.eventReader.Request(req.NamespacedName, plan.EventsFor)
 	changes, applied := r.apply(ctx, test, state, obs, &plan)
 	derived := status.Derive(test.Status, obs.After(changes), r.Settings, r.Clock.Now())
 	err = r.record(ctx, test, state, &derived)
@@ -128,13 +128,13 @@ func (r *LocustTestReconciler) get(ctx context.Context, req ctrl.Request) (*v2.L
 		if apierrors.IsNotFound(err) {
 			r.states.forget(req.NamespacedName)
 			r.Metrics.Tests.Forget(req.Namespace, req.Name)
-			r.EventReader.Forget(req.NamespacedName)
+			r.eventReader.Forget(req.NamespacedName)
 			r.Poller.Forget(req.NamespacedName)
 		}
 		return nil, nil, client.IgnoreNotFound(err)
 	}
 	if !test.DeletionTimestamp.IsZero() {
-		r.EventReader.Forget(req.NamespacedName)
+		r.eventReader.Forget(req.NamespacedName)
 		r.Poller.Forget(req.NamespacedName)
 		if !hasOtherFinalizer(test) {
 			return nil, nil, nil

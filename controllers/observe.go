@@ -309,8 +309,8 @@ func (r *LocustTestReconciler) observeLocust(test *v2.LocustTest, obs *status.Ob
 
 // observeEvents adds the latest Events of stuck objects.
 func (r *LocustTestReconciler) observeEvents(test *v2.LocustTest, obs *status.Observation) {
-	if r.EventReader != nil {
-		latest, known := r.EventReader.Latest(client.ObjectKeyFromObject(test))
+	if r.eventReader != nil {
+		latest, known := r.eventReader.Latest(client.ObjectKeyFromObject(test))
 		obs.Events, obs.EventsAt, obs.EventsUnread = latest.Events, latest.At, !known
 	}
 }

@@ -41,11 +41,11 @@ func (r *LocustTestReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Ma
 		}
 		build = build.WatchesRawSource(r.Poller.Source())
 	}
-	r.EventReader = background.NewEventReader(r.APIReader, r.Clock)
-	if err := mgr.Add(r.EventReader); err != nil {
+	r.eventReader = background.NewEventReader(r.APIReader, r.Clock)
+	if err := mgr.Add(r.eventReader); err != nil {
 		return fmt.Errorf("add the Event reader: %w", err)
 	}
-	build = build.WatchesRawSource(r.EventReader.Source())
+	build = build.WatchesRawSource(r.eventReader.Source())
 	return build.Complete(r)
 }
 

@@ -74,7 +74,7 @@ func (t *LocustTest) ConvertFrom(hub conversion.Hub) error {
 // emptyV2Spec returns a v2 spec with the schema's defaults for all fields that v1 lacks. So a test that was written in v1
 // is the same with and without the API server's defaults, and needs no annotation.
 func emptyV2Spec() *v2.LocustTestSpec {
-	return &v2.LocustTestSpec{Master: v2.MasterSpec{Autostart: new(true), Reporter: new(true)}, LoadGuarantee: v2.LoadGuaranteeBasic}
+	return &v2.LocustTestSpec{Master: v2.MasterSpec{Autostart: new(v2.DefaultAutostart), Reporter: new(v2.DefaultReporter)}, LoadGuarantee: v2.DefaultLoadGuarantee}
 }
 
 func specFromV2(spec *v2.LocustTestSpec) LocustTestSpec {

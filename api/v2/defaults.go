@@ -4,6 +4,12 @@ import "time"
 
 // The schema's defaults, for objects that did not pass through the API server.
 const (
+	// DefaultLoadGuarantee is the default of loadGuarantee.
+	DefaultLoadGuarantee = LoadGuaranteeBasic
+	// DefaultAutostart is the default of master.autostart.
+	DefaultAutostart = true
+	// DefaultReporter is the default of master.reporter.
+	DefaultReporter = true
 	// DefaultSrcMountPath is the default of testFiles.srcMountPath.
 	DefaultSrcMountPath = "/lotest/src"
 	// DefaultLibMountPath is the default of testFiles.libMountPath.

@@ -68,3 +68,7 @@ func TestExpansion_Linear(t *testing.T) {
 	})
 	assert.Less(t, open.NsPerOp(), 50*plain.NsPerOp(), "compared with text of the same length without parentheses")
 }
+
+func TestEscape(t *testing.T) {
+	assert.Equal(t, []string{"--password=a$$$$b", "$$(HOME)", "plain"}, Escape([]string{"--password=a$$b", "$(HOME)", "plain"}))
+}

@@ -14,9 +14,9 @@ import (
 func WithDefaults(in *v2.LocustTestSpec) *v2.LocustTestSpec {
 	spec := in.DeepCopy()
 	setDefault(&spec.ImagePullPolicy, corev1.PullIfNotPresent)
-	setDefault(&spec.LoadGuarantee, v2.LoadGuaranteeBasic)
-	setPointer(&spec.Master.Autostart, true)
-	setPointer(&spec.Master.Reporter, true)
+	setDefault(&spec.LoadGuarantee, v2.DefaultLoadGuarantee)
+	setPointer(&spec.Master.Autostart, v2.DefaultAutostart)
+	setPointer(&spec.Master.Reporter, v2.DefaultReporter)
 
 	if spec.Master.Autoquit == nil {
 		spec.Master.Autoquit = &v2.AutoquitConfig{}

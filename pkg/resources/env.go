@@ -91,7 +91,7 @@ func allEnvVars(spec *v2.LocustTestSpec) []corev1.EnvVar {
 	switch {
 	case i < 0:
 		vars = slices.Insert(vars, extra, corev1.EnvVar{Name: EnvPythonPath, Value: lib})
-	case vars[i].ValueFrom == nil: // validateEnv rejects other sources
+	case vars[i].ValueFrom == nil: // pkg/validation rejects other sources
 		// The libraries come after the user's own PYTHONPATH.
 		vars[i].Value = appendPath(vars[i].Value, lib)
 	}

@@ -70,10 +70,6 @@ func TestEnvFrom(t *testing.T) {
 		asJSON(t, container(workerOf(t, test)).EnvFrom))
 }
 
-func TestExtraArgs_AreExact(t *testing.T) {
-	assert.Equal(t, []string{"--password=a$$$$b", "$$(HOME)", "plain"}, locustcli.Escape([]string{"--password=a$$b", "$(HOME)", "plain"}))
-}
-
 // TestKnownVariables: the value of a variable with a source is not known.
 func TestKnownVariables(t *testing.T) {
 	test := makeTest(builder.Variables(corev1.EnvVar{Name: "LOCUST_LOCUSTFILE", ValueFrom: &corev1.EnvVarSource{}}, corev1.EnvVar{Name: "A", Value: "a"}))

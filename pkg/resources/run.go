@@ -6,7 +6,6 @@ import (
 	"strconv"
 
 	batchv1 "k8s.io/api/batch/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 )
@@ -69,10 +68,7 @@ func (r *Run) ApplyTo(test *v2.LocustTest) *v2.LocustTest {
 // serve the same object with defaults that its schema did not have before. Otherwise the specs are
 // compared with their defaults set. A nil run is in sync.
 func (r *Run) InSync(test *v2.LocustTest) bool {
-	if r == nil || r.Generation == test.Generation {
-		return true
-	}
-	return equality.Semantic.DeepEqual(WithDefaults(&r.Spec), WithDefaults(&test.Spec))
+	return r == nil || r.Generation == test.Generation || SameSpec(&r.Spec, &test.Spec)
 }
 
 // runAnnotations returns the annotations that record the test's current spec as the spec of the run.

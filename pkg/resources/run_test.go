@@ -108,3 +108,12 @@ func TestRun_InSync(t *testing.T) {
 	var none *Run
 	assert.True(t, none.InSync(makeTest()))
 }
+
+func TestSameSpec(t *testing.T) {
+	before := makeTest(builder.Everything)
+	same := before.DeepCopy()
+	same.Spec.Master.Autostart = new(true) // the default
+	assert.True(t, SameSpec(&before.Spec, &same.Spec))
+	same.Spec.Worker.Replicas++
+	assert.False(t, SameSpec(&before.Spec, &same.Spec))
+}

@@ -1,6 +1,7 @@
 package status
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -205,10 +206,7 @@ func summarize(problems map[string]string) (status metav1.ConditionStatus, reaso
 
 // guarantee returns which reasons of the condition LoadDelivered decide the phase.
 func (o *Observation) guarantee() v2.LoadGuarantee {
-	if g := o.spec().LoadGuarantee; g != "" {
-		return g
-	}
-	return v2.LoadGuaranteeBasic
+	return cmp.Or(o.spec().LoadGuarantee, v2.DefaultLoadGuarantee)
 }
 
 // FailsRun reports whether a reason of the condition LoadDelivered fails a run whose master exited with code 0.

@@ -21,8 +21,16 @@ func TestUserClasses(t *testing.T) {
 
 // TestProcesses: the master waits for a number of workers that must be known.
 func TestProcesses(t *testing.T) {
-	for _, good := range []string{"", " --processes 2", " --processes $(N)", " --processes 0", " -- --processes 7", " --profile x"} {
-		assert.Empty(t, Validate(makeTest(func(s *v2.LocustTestSpec) { s.Worker.Command += good })), good)
+	command := func(args string, extra ...string) edit {
+		return func(s *v2.LocustTestSpec) { s.Worker.Command += args; s.Worker.ExtraArgs = extra }
+	}
+	for name, edits := range map[string][]edit{
+		"none": {}, "command": {command(" --processes 2")}, "attached": {command(" --processes=4")}, "abbreviated": {command(" --proc 4")},
+		"last wins": {command(" --processes 4", "--processes", "3")}, "variable": {builder.Variables(corev1.EnvVar{Name: "LOCUST_PROCESSES", Value: "5"})},
+		"by reference": {builder.Variables(corev1.EnvVar{Name: "N", Value: "6"}), command(" --processes $(N)")}, "unknown": {command(" --processes $(N)")},
+		"zero": {command(" --processes 0")}, "of the class": {command(" -- --processes 7")}, "master's only": {command(" --profile x")},
+	} {
+		assert.Empty(t, Validate(makeTest(edits...)), name)
 	}
 	for _, bad := range []string{"-1", "65", "many"} {
 		errs := Validate(makeTest(func(s *v2.LocustTestSpec) { s.Worker.ExtraArgs = []string{"--processes=" + bad} }))

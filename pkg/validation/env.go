@@ -13,7 +13,7 @@ import (
 
 // The protocols of OpenTelemetry that Locust supports.
 const (
-	protocolGRPC = v2.DefaultOpenTelemetryProtocol
+	protocolGRPC = "grpc"
 	protocolHTTP = "http/protobuf"
 )
 

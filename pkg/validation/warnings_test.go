@@ -8,7 +8,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
-	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/framework/builder"
 )
 
@@ -61,13 +60,4 @@ func TestWarnings_Name(t *testing.T) {
 	test.Name = "2024-load"
 	require.Len(t, Warnings(test), 1)
 	assert.Contains(t, Warnings(test)[0], "metadata.name")
-}
-
-func TestSameSpec(t *testing.T) {
-	before := makeTest(builder.Everything)
-	same := before.DeepCopy()
-	same.Spec.Master.Autostart = new(true) // the default
-	assert.True(t, resources.SameSpec(&before.Spec, &same.Spec))
-	same.Spec.Worker.Replicas++
-	assert.False(t, resources.SameSpec(&before.Spec, &same.Spec))
 }

@@ -1,8 +1,6 @@
 package webhook
 
 import (
-	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/validation"
-
 	"fmt"
 	"strings"
 	"testing"
@@ -17,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/validation"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/framework/builder"
 )
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/watch"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -38,6 +39,13 @@ func follow(ctx context.Context, c client.WithWatch, name client.ObjectKey, d dr
 			select {
 			case ended <- errDeleted:
 			default:
+			}
+		case event.Type == watch.Error:
+			if err := apierrors.FromObject(event.Object); !apierrors.IsResourceExpired(err) {
+				select {
+				case ended <- fmt.Errorf("watch the test: %w", err):
+				default:
+				}
 			}
 		case isTest:
 			select {

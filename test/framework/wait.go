@@ -21,12 +21,23 @@ type T interface {
 	Fatalf(format string, args ...any)
 }
 
-// Eventually polls until the condition holds, 1200 times within the timeout, and fails the test if it never does.
+// Eventually polls until the condition holds, 1200 times within the timeout, and fails the test if it never does, or a request of
+// the condition hangs.
 func Eventually(t T, timeout time.Duration, what string, condition func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(timeout); !condition(); time.Sleep(timeout / 1200) {
-		if time.Now().After(deadline) {
+	deadline, pause := time.After(timeout), time.NewTicker(timeout/1200)
+	defer pause.Stop()
+	for held := make(chan bool, 1); ; {
+		go func() { held <- condition() }()
+		select {
+		case ok := <-held:
+			if ok {
+				return
+			}
+			<-pause.C
+		case <-deadline:
 			t.Fatalf("timed out after %s waiting until %s", timeout, what)
+			return
 		}
 	}
 }

@@ -79,10 +79,10 @@ func Follow(ctx context.Context, c client.WithWatch, list client.ObjectList, see
 			// The resourceVersion has expired: a new webhook certificate in a CRD ends all watches of its objects and
 			// clears the API server's watch cache.
 			for ctx.Err() == nil {
+				time.Sleep(200 * time.Millisecond)
 				if events, err = start(); err == nil {
 					break
 				}
-				time.Sleep(200 * time.Millisecond)
 			}
 		}
 	}()
