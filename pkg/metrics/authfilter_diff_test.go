@@ -97,12 +97,7 @@ func (s *reviewServer) filtered(t *testing.T) (own, theirs http.Handler) {
 }
 
 func serveMetrics(handler http.Handler, method, path, header string) (code int, served bool) {
-	request := httptest.NewRequest(method, path, http.NoBody)
-	if header != "" {
-		request.Header.Set("Authorization", header)
-	}
-	recorder := httptest.NewRecorder()
-	handler.ServeHTTP(recorder, request)
+	recorder := respond(handler, method, path, header)
 	return recorder.Code, recorder.Body.String() == "metrics"
 }
 

@@ -45,17 +45,21 @@ func (s *fakeAPIServer) filter() *AuthFilter {
 	return newAuthFilter(set.AuthenticationV1().TokenReviews(), set.AuthorizationV1().SubjectAccessReviews())
 }
 
+func respond(handler http.Handler, method, path, header string) *httptest.ResponseRecorder {
+	request := httptest.NewRequest(method, path, http.NoBody)
+	if header != "" {
+		request.Header.Set("Authorization", header)
+	}
+	recorder := httptest.NewRecorder()
+	handler.ServeHTTP(recorder, request)
+	return recorder
+}
+
 func TestAuthFilter(t *testing.T) {
 	s := &fakeAPIServer{}
 	handler := s.filter().Handler(logr.Discard(), http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("metrics")) }))
 	request := func(method, path, header string) *httptest.ResponseRecorder {
-		request := httptest.NewRequest(method, path, http.NoBody)
-		if header != "" {
-			request.Header.Set("Authorization", header)
-		}
-		recorder := httptest.NewRecorder()
-		handler.ServeHTTP(recorder, request)
-		return recorder
+		return respond(handler, method, path, header)
 	}
 	for _, row := range []struct {
 		name, method, path, header string

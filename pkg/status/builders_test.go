@@ -57,13 +57,17 @@ func created(t testing.TB) *fixture {
 // running returns a test whose pods have all been running since t0+10s.
 func running(t testing.TB) *fixture {
 	s := created(t)
+	s.runAll()
+	return s
+}
+
+func (s *fixture) runAll() {
 	s.runMaster(t0.Add(10 * time.Second))
 	for i := range 3 {
 		s.runPod(s.worker(i), t0.Add(10*time.Second))
 	}
 	s.derive(t0.Add(14 * time.Second))
-	require.Equal(t, v2.PhaseRunning, s.prev.Phase)
-	return s
+	require.Equal(s.t, v2.PhaseRunning, s.prev.Phase)
 }
 
 // derive derives the next status, checks it, and makes it the previous one.

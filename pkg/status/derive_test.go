@@ -1,7 +1,6 @@
 package status
 
 import (
-	"go/build"
 	"testing"
 	"time"
 
@@ -124,15 +123,4 @@ func TestTimes_NeverEndBeforeTheyStart(t *testing.T) {
 	s.obs.MasterJob = nil
 	s.derive(t0.Add(time.Minute))
 	assert.Equal(t, *s.prev.StartTime, *s.prev.CompletionTime)
-}
-
-// TestPurity checks that the derivation imports no client, no controller-runtime and no logger.
-func TestPurity(t *testing.T) {
-	for _, dir := range []string{".", "../resources"} {
-		pkg, err := build.ImportDir(dir, 0)
-		require.NoError(t, err)
-		for _, path := range pkg.Imports {
-			assert.NotRegexp(t, `controller-runtime|client-go|logr|klog|log/slog|^log$|^os$|^net|clock`, path, "%s", dir)
-		}
-	}
 }

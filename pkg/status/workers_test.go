@@ -102,12 +102,7 @@ func TestWorkers_OfOperator2(t *testing.T) {
 		job := s.obs.Pods[i].Labels[resources.LabelPodName]
 		s.obs.Pods[i].Labels = map[string]string{resources.LabelTestName: "shop", resources.LabelPodName: job}
 	}
-	s.runMaster(t0.Add(10 * time.Second))
-	for i := range 3 {
-		s.runPod(s.worker(i), t0.Add(10*time.Second))
-	}
-	s.derive(t0.Add(14 * time.Second))
-	require.Equal(t, v2.PhaseRunning, s.prev.Phase)
+	s.runAll()
 	assert.Equal(t, "3/3", s.prev.Workers)
 	assert.Equal(t, "shop-master-0", s.prev.MasterPod)
 	end := t0.Add(time.Minute)

@@ -59,14 +59,7 @@ func envOr(name, fallback string) string {
 	return fallback
 }
 
-func TestMain(m *testing.M) {
-	code, err := run(m)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "error:", err)
-		code = 1
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { framework.Main(func() (int, error) { return run(m) }) }
 
 func run(m *testing.M) (code int, err error) {
 	ctrl.SetLogger(logr.Discard())

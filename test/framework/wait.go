@@ -2,6 +2,8 @@ package framework
 
 import (
 	"context"
+	"fmt"
+	"os"
 	"time"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
@@ -78,4 +80,14 @@ func (w Waiter) UntilReason(test *v2.LocustTest, conditionType, reason string) *
 	return w.Until(test, conditionType+" is "+reason, func(status *v2.LocustTestStatus) bool {
 		return Condition(status, conditionType).Reason == reason
 	})
+}
+
+// Main runs a suite, and ends the process with its exit code, or with 1 after an error.
+func Main(run func() (int, error)) {
+	code, err := run()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "error:", err)
+		code = 1
+	}
+	os.Exit(code)
 }

@@ -19,7 +19,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	apiresource "k8s.io/apimachinery/pkg/api/resource"
@@ -182,11 +181,7 @@ func (p *process) requireWithinLimit(t *testing.T) {
 // bystander creates a good test and returns how long it takes until its Jobs exist.
 func (p *process) bystander(t *testing.T, namespace, name string) time.Duration {
 	t.Helper()
-	started := time.Now()
-	test := create(t, newTest(namespace, name))
-	worker := client.ObjectKey{Namespace: namespace, Name: resources.WorkerName(name)} // the last object that is created
-	require.Eventually(t, func() bool { return k8s.Get(t.Context(), worker, &batchv1.Job{}) == nil }, timeout, 10*time.Millisecond, "the worker Job exists")
-	took := time.Since(started)
+	test, took := createTimed(t, namespace, name)
 	eventually(t, "the status reports its objects", func() bool {
 		return k8s.Get(t.Context(), client.ObjectKeyFromObject(test), test) == nil && meta.IsStatusConditionTrue(test.Status.Conditions, v2.ConditionTypeReady)
 	})

@@ -139,14 +139,20 @@ func loosen(schema *apiextensionsv1.JSONSchemaProps) {
 	}
 }
 
-// bystander creates an unrelated valid test, returns the time until its Jobs exist, and deletes it.
-func bystander(t *testing.T, op *operator, namespace, name string) time.Duration {
+// createTimed creates a valid test, and returns the time until its Jobs exist.
+func createTimed(t *testing.T, namespace, name string) (*v2.LocustTest, time.Duration) {
 	t.Helper()
 	started := time.Now()
 	test := create(t, newTest(namespace, name))
 	worker := client.ObjectKey{Namespace: namespace, Name: resources.WorkerName(name)} // the last object that is created
 	require.Eventually(t, func() bool { return k8s.Get(t.Context(), worker, &batchv1.Job{}) == nil }, timeout, 10*time.Millisecond, "the worker Job exists")
-	took := time.Since(started)
+	return test, time.Since(started)
+}
+
+// bystander creates an unrelated valid test, returns the time until its Jobs exist, and deletes it.
+func bystander(t *testing.T, op *operator, namespace, name string) time.Duration {
+	t.Helper()
+	test, took := createTimed(t, namespace, name)
 	op.UntilReason(test, v2.ConditionTypeReady, v2.ReasonResourcesCreated)
 	require.NoError(t, k8s.Delete(t.Context(), test))
 	return took

@@ -89,11 +89,7 @@ func TestReconcile_JobFailed(t *testing.T) {
 		assert.Contains(t, message, "exited with code 1: ModuleNotFoundError: no module named shop", conditionType)
 	}
 	for i := range workers {
-		eventually(t, "no pod of a failed test continues", func() bool {
-			var pod corev1.Pod
-			err := k8s.Get(t.Context(), client.ObjectKeyFromObject(&workers[i]), &pod)
-			return err != nil || pod.DeletionTimestamp != nil
-		})
+		untilDeleted(t, "no pod of a failed test continues", &workers[i])
 	}
 }
 

@@ -221,11 +221,7 @@ func TestOrphanedPods(t *testing.T) {
 	op.UntilReason(test, v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected)
 	require.NoError(t, k8s.Delete(t.Context(), job(t, test, resources.RoleWorker), client.PropagationPolicy(metav1.DeletePropagationOrphan)))
 	for i := range workers {
-		eventually(t, "the orphan is deleted", func() bool {
-			var pod corev1.Pod
-			err := k8s.Get(t.Context(), client.ObjectKeyFromObject(&workers[i]), &pod)
-			return err != nil || pod.DeletionTimestamp != nil
-		})
+		untilDeleted(t, "the orphan is deleted", &workers[i])
 		_ = k8s.Delete(t.Context(), &workers[i], client.GracePeriodSeconds(0))
 	}
 	for _, p := range pods(t, test, resources.RoleWorker, 2) {

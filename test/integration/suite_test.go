@@ -50,14 +50,7 @@ var (
 	k8s client.WithWatch
 )
 
-func TestMain(m *testing.M) {
-	code, err := run(m)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "error:", err)
-		code = 1
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { framework.Main(func() (int, error) { return run(m) }) }
 
 func run(m *testing.M) (code int, err error) {
 	assets := os.Getenv("KUBEBUILDER_ASSETS")
@@ -419,6 +412,16 @@ func endMaster(t *testing.T, master *corev1.Pod) {
 	endPod(t, master, 0, fmt.Sprintf(`{"locust.io/report":1,"complete":true,"state":"running","users":7,"workers":2,"start":%d,"end":%d,"requests":1000,"failures":0,`+
 		`"avg":12.5,"rps":50,"p50":10,"p90":20,"p95":25,"p99":40,"endpoints":[],"errors":[],"exceptions":[],"custom_exit":false,"log":[],`+
 		`"target_users":7,"run_time":20,"shape":false,"ended_by":"run-time","lost":0,"missing":null,"cpu":[0,""]}`, now-20, now))
+}
+
+// untilDeleted waits until a pod is deleted, or terminating.
+func untilDeleted(t *testing.T, what string, pod *corev1.Pod) {
+	t.Helper()
+	eventually(t, what, func() bool {
+		var now corev1.Pod
+		err := k8s.Get(t.Context(), client.ObjectKeyFromObject(pod), &now)
+		return err != nil || now.DeletionTimestamp != nil
+	})
 }
 
 // runAll sets all pods of a test to running.

@@ -122,16 +122,14 @@ func failingRun(ctx context.Context, s *ruleRun) {
 	s.expect(final.TestResult.FailedRequests > 0, "failed requests are counted", fmt.Sprintf("%+v", *final.TestResult), "compare with the master's log")
 }
 
-func brokenImage(ctx context.Context, s *ruleRun) {
-	observed := s.start(ctx, framework.GoodLocustfile, func(spec *v2.LocustTestSpec) {
-		spec.Image = "localhost:1/no-such-image:scorecard"
-	})
-	seen := observed.until(ctx, "PodsHealthy=False/ImagePullError", func(status *v2.LocustTestStatus) bool {
-		return condition(status, v2.ConditionTypePodsHealthy).Reason == v2.ReasonImagePullError
+// untilPodsFail waits until the pods of a test cannot start, checks the status, and returns the message of PodsHealthy.
+func (s *ruleRun) untilPodsFail(ctx context.Context, observed *observedTest, reason string) string {
+	seen := observed.until(ctx, "PodsHealthy=False/"+reason, func(status *v2.LocustTestStatus) bool {
+		return condition(status, v2.ConditionTypePodsHealthy).Reason == reason
 	})
 	s.expectConditions(seen, map[string]state{
 		v2.ConditionTypeReady:            created,
-		v2.ConditionTypePodsHealthy:      {metav1.ConditionFalse, v2.ReasonImagePullError},
+		v2.ConditionTypePodsHealthy:      {metav1.ConditionFalse, reason},
 		v2.ConditionTypeTestCompleted:    ongoing,
 		v2.ConditionTypeWorkersConnected: waiting,
 		v2.ConditionTypeLoadDelivered:    {metav1.ConditionUnknown, ""},
@@ -139,8 +137,15 @@ func brokenImage(ctx context.Context, s *ruleRun) {
 		v2.ConditionTypeReconciling:      {metav1.ConditionTrue, ""},
 		v2.ConditionTypeStalled:          {absent, ""},
 	})
-	message := condition(seen, v2.ConditionTypePodsHealthy).Message
 	s.expect(seen.Phase == v2.PhasePending, "phase Pending", seen.Phase, "the phase is Running only when the master's container runs")
+	return condition(seen, v2.ConditionTypePodsHealthy).Message
+}
+
+func brokenImage(ctx context.Context, s *ruleRun) {
+	observed := s.start(ctx, framework.GoodLocustfile, func(spec *v2.LocustTestSpec) {
+		spec.Image = "localhost:1/no-such-image:scorecard"
+	})
+	message := s.untilPodsFail(ctx, observed, v2.ReasonImagePullError)
 	s.expect(strings.Contains(message, observed.test.Name+"-"), "the message names the pods", message, "name the affected pods")
 	s.expect(strings.Contains(message, "no-such-image"), "the message contains the kubelet's message", message, "pass on the message of the container's waiting state")
 }
@@ -149,21 +154,7 @@ func missingConfigMap(ctx context.Context, s *ruleRun) {
 	observed := s.start(ctx, framework.GoodLocustfile, func(spec *v2.LocustTestSpec) {
 		spec.TestFiles.ConfigMapRef = "scorecard-no-such-configmap"
 	})
-	seen := observed.until(ctx, "PodsHealthy=False/ConfigurationError", func(status *v2.LocustTestStatus) bool {
-		return condition(status, v2.ConditionTypePodsHealthy).Reason == v2.ReasonConfigurationError
-	})
-	s.expectConditions(seen, map[string]state{
-		v2.ConditionTypeReady:            created,
-		v2.ConditionTypePodsHealthy:      {metav1.ConditionFalse, v2.ReasonConfigurationError},
-		v2.ConditionTypeTestCompleted:    ongoing,
-		v2.ConditionTypeWorkersConnected: waiting,
-		v2.ConditionTypeLoadDelivered:    {metav1.ConditionUnknown, ""},
-		v2.ConditionTypeSpecDrifted:      inSync,
-		v2.ConditionTypeReconciling:      {metav1.ConditionTrue, ""},
-		v2.ConditionTypeStalled:          {absent, ""},
-	})
-	s.expect(seen.Phase == v2.PhasePending, "phase Pending", seen.Phase, "the phase is Running only when the master's container runs")
-	message := condition(seen, v2.ConditionTypePodsHealthy).Message
+	message := s.untilPodsFail(ctx, observed, v2.ReasonConfigurationError)
 	s.expect(strings.Contains(message, "scorecard-no-such-configmap"), "the message names the ConfigMap", message, "read the pod's FailedMount Events")
 }
 

@@ -13,6 +13,21 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// fuzz checks that a decoder gives the same for the same data: a result that check accepts, or a DecodeError.
+func fuzz(f *testing.F, decode func([]byte) (any, error), check func(*testing.T, any)) {
+	f.Fuzz(func(t *testing.T, data []byte) {
+		result, err := decode(data)
+		again, errAgain := decode(data)
+		require.Equal(t, result, again)
+		require.Equal(t, err, errAgain)
+		if err != nil {
+			checkError(t, err)
+			return
+		}
+		check(t, result)
+	})
+}
+
 func FuzzDecodeStats(f *testing.F) {
 	// The samples are large, which makes the search slow; these have the same members.
 	f.Add([]byte(answerWith()))
@@ -20,17 +35,7 @@ func FuzzDecodeStats(f *testing.F) {
 		`"errors":[]`, `"errors":[{"method":"GET","name":"&lt;","error":"&#x27;E(\\&#x27;a\\&#x27;)&#x27;","occurrences":3}]`)))
 	f.Add([]byte(answerWith(`}]`, `,"median_response_time":1,"response_time_percentile_0.9":2.5,"response_time_percentile_0.95":null,`+
 		`"response_time_percentile_0.99":4e1}]`, `"workers":[]`, `"worker_count":1,"workers":[{"state":"running"}]`)))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		r, err := DecodeStats(bytes.NewReader(data))
-		again, errAgain := DecodeStats(bytes.NewReader(data))
-		require.Equal(t, r, again)
-		require.Equal(t, err, errAgain)
-		if err != nil {
-			checkError(t, err)
-			return
-		}
-		checkReport(t, r)
-	})
+	fuzz(f, func(data []byte) (any, error) { return DecodeStats(bytes.NewReader(data)) }, func(t *testing.T, result any) { checkReport(t, result.(*Report)) })
 }
 
 func FuzzDecodeCSV(f *testing.F) {
@@ -41,17 +46,7 @@ func FuzzDecodeCSV(f *testing.F) {
 		f.Add(sample(f, filepath.Base(name)))
 	}
 	f.Add([]byte(csvHeader + csvTotal))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		s, err := DecodeCSV(bytes.NewReader(data))
-		again, errAgain := DecodeCSV(bytes.NewReader(data))
-		require.Equal(t, s, again)
-		require.Equal(t, err, errAgain)
-		if err != nil {
-			checkError(t, err)
-			return
-		}
-		checkStats(t, s)
-	})
+	fuzz(f, func(data []byte) (any, error) { return DecodeCSV(bytes.NewReader(data)) }, func(t *testing.T, result any) { checkStats(t, result.(*Stats)) })
 }
 
 func FuzzDecodeFinal(f *testing.F) {

@@ -126,6 +126,13 @@ func accepts(bundle []byte, cert *x509.Certificate, now time.Time) error {
 	return err
 }
 
+// issued returns a fixture with a certificate, and its replica.
+func issued(t *testing.T) (*fixture, *Rotator) {
+	f := newFixture(t, newCRD(true), newConfiguration())
+	f.reconcile(f.replicas[0])
+	return f, f.replicas[0]
+}
+
 func TestRotator_FirstStart(t *testing.T) {
 	f := newFixture(t, newCRD(true), newConfiguration())
 	r := f.replicas[0]
@@ -144,9 +151,7 @@ func TestRotator_FirstStart(t *testing.T) {
 }
 
 func TestRotator_RestoresBundles(t *testing.T) {
-	f := newFixture(t, newCRD(true), newConfiguration())
-	r := f.replicas[0]
-	f.reconcile(r)
+	f, r := issued(t)
 	cert := served(t, r)
 	crd := newCRD(true)
 	require.NoError(t, f.client.Get(t.Context(), client.ObjectKeyFromObject(crd), crd))
@@ -161,9 +166,7 @@ func TestRotator_RestoresBundles(t *testing.T) {
 }
 
 func TestRotator_ServesNewCAAfterPropagation(t *testing.T) {
-	f := newFixture(t, newCRD(true), newConfiguration())
-	r := f.replicas[0]
-	f.reconcile(r)
+	f, r := issued(t)
 	old := served(t, r)
 	f.advance(time.Hour)
 	f.removeKeys(keyCAKey)
@@ -188,9 +191,7 @@ func TestRotator_ServesNewCAAfterPropagation(t *testing.T) {
 
 // TestRotator_RestoredSecret: an old CA that comes back is a new one.
 func TestRotator_RestoredSecret(t *testing.T) {
-	f := newFixture(t, newCRD(true), newConfiguration())
-	r := f.replicas[0]
-	f.reconcile(r)
+	f, r := issued(t)
 	backup := f.secret().Data
 	f.removeKeys(keyCAKey)
 	for range 3 {
@@ -216,9 +217,7 @@ func TestRotator_RestoredSecret(t *testing.T) {
 }
 
 func TestRotator_ServesNewCertificateOfSameCA(t *testing.T) {
-	f := newFixture(t, newCRD(true), newConfiguration())
-	r := f.replicas[0]
-	f.reconcile(r)
+	f, r := issued(t)
 	old := served(t, r)
 	f.removeKeys(corev1.TLSCertKey)
 	f.reconcile(r)
