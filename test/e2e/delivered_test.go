@@ -162,7 +162,11 @@ var unusualLoads = map[string]loadCase{
 	}},
 	"exit-code": {file: "@events.quitting.add_listener\ndef code(environment, **_):\n    environment.process_exit_code = 0\nclass User(HttpUser):\n    host = HOST\n    wait_time = constant(0.25)\n    @task\n    def ask(self):\n        self.client.get('/fail/x')"},
 	"headless":  {change: masterOptions("--headless"), lines: bothLines},
-	"long-tasks": {seconds: 6, change: masterOptions("--stop-timeout", "30"),
+	// With --stop-timeout the master does not wait for the workers' last statistics, which they send every 3 s.
+	"long-tasks": {seconds: 6, change: func(spec *v2.LocustTestSpec) {
+		masterOptions("--stop-timeout", "30")(spec)
+		spec.Master.Autoquit.Timeout = ptr.To[int32](5)
+	},
 		file: "class User(HttpUser):\n    host = HOST\n    wait_time = constant(0.25)\n    @task\n    def ask(self):\n        gevent.sleep(9)\n        self.client.get('/hit/' + KEY)"},
 	"slow-spawn":   {seconds: 12, change: masterOptions("--users", "500", "--spawn-rate", "1", "--headless")},
 	"quits":        {seconds: 60, change: enough(20), file: "def end(environment):\n    while environment.stats.total.num_requests < 20:\n        gevent.sleep(0.2)\n    environment.runner.quit()\n    environment.web_ui.stop()\nat_start(True, 0, end)", lines: bothLines},
