@@ -91,9 +91,7 @@ func TestWrongWorkerJob(t *testing.T) {
 
 // TestRecreatedService_InvalidSpec: a spec that breaks a rule which is newer than the test keeps its lost Service.
 func TestRecreatedService_InvalidSpec(t *testing.T) {
-	f := newFixture(t)
-	f.requireWrites("status")
-	f.requireWrites("test-master", "test-master", "test-worker", "status")
+	f := newCreatedFixture(t)
 	f.ready()
 	f.test.Spec.Master.Labels = map[string]string{resources.LabelPodName: "x"}
 	require.NotEmpty(t, validation.Validate(f.test))
@@ -108,9 +106,7 @@ func TestRecreatedService_InvalidSpec(t *testing.T) {
 
 // TestRefusedDuringRun: a Service that cannot be recreated does not end a healthy run.
 func TestRefusedDuringRun(t *testing.T) {
-	f := newFixture(t)
-	f.requireWrites("status")
-	f.requireWrites("test-master", "test-master", "test-worker", "status")
+	f := newCreatedFixture(t)
 	f.phase()
 	f.test.Status.Phase, f.test.Status.MasterPod = v2.PhaseRunning, "master"
 	started := metav1.Now()

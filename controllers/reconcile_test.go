@@ -73,6 +73,15 @@ func newFixture(t *testing.T) *fixture {
 	return f
 }
 
+// newCreatedFixture returns a fixture whose objects have been created.
+func newCreatedFixture(t *testing.T) *fixture {
+	t.Helper()
+	f := newFixture(t)
+	f.requireWrites("status")
+	f.requireWrites("test-master", "test-master", "test-worker", "status")
+	return f
+}
+
 // restart replaces the reconciler by a new one without state.
 func (f *fixture) restart() {
 	f.reconciler = &LocustTestReconciler{
@@ -149,9 +158,7 @@ func TestReconcile_PriorityAfterFailedStatusWrite(t *testing.T) {
 }
 
 func TestReconcile_RecreatesLostWorkerJob(t *testing.T) {
-	f := newFixture(t)
-	f.requireWrites("status")
-	f.requireWrites("test-master", "test-master", "test-worker", "status")
+	f := newCreatedFixture(t)
 	require.NoError(t, f.client.Delete(t.Context(), &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "test-worker"}}))
 	f.restart() // drop the expected writes
 	f.requireWrites("test-worker")
@@ -214,9 +221,7 @@ func TestMasterJobDeletedAfterItFinished(t *testing.T) {
 		"neither is the case": {running, false, v2.PhaseFailed},
 	} {
 		t.Run(name, func(t *testing.T) {
-			f := newFixture(t)
-			f.requireWrites("status")
-			f.requireWrites("test-master", "test-master", "test-worker", "status")
+			f := newCreatedFixture(t)
 			job := &batchv1.Job{}
 			require.NoError(t, f.client.Get(t.Context(), client.ObjectKey{Namespace: "ns", Name: "test-master"}, job))
 			job.UID = "master-job"

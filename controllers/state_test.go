@@ -63,9 +63,7 @@ func TestWrites(t *testing.T) {
 func TestReconcile_StaleCache(t *testing.T) {
 	for _, kind := range []string{testKind, kindService, kindMasterJob, kindWorkerJob} {
 		t.Run(kind, func(t *testing.T) {
-			f := newFixture(t)
-			f.requireWrites("status")
-			f.requireWrites("test-master", "test-master", "test-worker", "status")
+			f := newCreatedFixture(t)
 			state := f.reconciler.states.getOrCreate(f.test)
 			behind := state.written[kind]
 			state.written.expect(kind, &v2.LocustTest{ObjectMeta: metav1.ObjectMeta{ResourceVersion: "1000000"}}, false, time.Now())

@@ -128,9 +128,7 @@ func (c *refusingClient) Patch(ctx context.Context, o client.Object, p client.Pa
 // TestEnd_DespiteOtherFailures: orphaned pods that cannot be deleted, and a Job that cannot be stopped, do not prevent stopping
 // the other load.
 func TestEnd_DespiteOtherFailures(t *testing.T) {
-	f := newFixture(t)
-	f.requireWrites("status")
-	f.requireWrites("test-master", "test-master", "test-worker", "status")
+	f := newCreatedFixture(t)
 	for _, name := range []string{"a", "b"} {
 		require.NoError(t, f.client.Create(t.Context(), &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: name, Labels: map[string]string{
 			resources.LabelTestName: "test", resources.LabelTestUID: "1", resources.LabelPodName: "test-worker",
@@ -161,9 +159,7 @@ func TestEnd_DespiteOtherFailures(t *testing.T) {
 
 // TestApplyFails_PollsContinue: an object that cannot be changed delays neither polls nor refreshes.
 func TestApplyFails_PollsContinue(t *testing.T) {
-	f := newFixture(t)
-	f.requireWrites("status")
-	f.requireWrites("test-master", "test-master", "test-worker", "status")
+	f := newCreatedFixture(t)
 	job := &batchv1.Job{}
 	require.NoError(t, f.client.Get(t.Context(), client.ObjectKey{Namespace: "ns", Name: "test-master"}, job))
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "master", Labels: map[string]string{

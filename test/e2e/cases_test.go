@@ -5,7 +5,6 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -21,39 +20,21 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
 )
 
-// reportStart is the common beginning of the locustfiles in this file: the master reports the start of the load to the target.
-const reportStart = longHeartbeat + `
-import os, urllib.request
-from locust import HttpUser, constant, events, task
-from locust.runners import MasterRunner
-KEY = os.environ["E2E_KEY"]
-@events.test_start.add_listener
-def started(environment, **_):
-    if isinstance(environment.runner, MasterRunner):
-        urllib.request.urlopen("http://target.e2e-target/started/" + KEY).read()
-`
-
 // visitors has two user classes.
-const visitors = reportStart + `
-class Visitor(HttpUser):
-    host = "http://target.e2e-target"
-    wait_time = constant(0.25)
-    @task
-    def ask(self):
-        self.client.get("/hit/" + KEY, name="/hit")
-class Other(Visitor):
+const visitors = longHeartbeat + locustBase + user + `
+class Other(User):
     @task
     def ask(self):
         self.client.get("/hit/other-" + KEY, name="/other")
 `
 
 // option adds a custom option to Locust's command line.
-const option = reportStart + `
+const option = longHeartbeat + locustBase + `
 @events.init_command_line_parser.add_listener
 def add(parser):
     parser.add_argument("--basket", default="small")
 class Visitor(HttpUser):
-    host = "http://target.e2e-target"
+    host = HOST
     @task
     def ask(self):
         pass
@@ -61,10 +42,9 @@ class Visitor(HttpUser):
 
 // finite has users whose requests end long before the run time does. Locust does not count requests that the end of the run
 // interrupts, and with --stop-timeout its master does not wait for the last statistics.
-const finite = reportStart + `
-import gevent
+const finite = longHeartbeat + locustBase + `
 class Visitor(HttpUser):
-    host = "http://target.e2e-target"
+    host = HOST
     @task
     def ask(self):
         for _ in range(5):
@@ -73,7 +53,7 @@ class Visitor(HttpUser):
 `
 
 // reads opens a file while it is loaded.
-const reads = reportStart + `
+const reads = longHeartbeat + locustBase + `
 open("/etc/private/token").read()
 `
 
@@ -88,32 +68,27 @@ func (s *fixture) caseFiles(spec *v2.LocustTestSpec) {
 // several processes in each worker.
 func TestCommand(t *testing.T) {
 	t.Parallel()
-	for name, image := range map[string]string{"newest": locustImage, "debian": os.Getenv("LOCUST_IMAGE_DEBIAN")} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			if image == "" {
-				t.Skip("LOCUST_IMAGE_DEBIAN is not set; `make test-e2e` builds it")
-			}
-			s := newFixture(t)
-			processes, workers := "", "2/2"
-			if name == "newest" {
-				processes, workers = " --processes 2", "4/4" // since 2.19
-			}
-			test := s.create(s.test("command", 8, s.caseFiles, func(spec *v2.LocustTestSpec) {
-				spec.Image = image
-				spec.Master.Command = "# the load, don't quote\n--locustfile /lotest/src/visitors.py # two classes\n--users 4 \\\n  --spawn-rate 4\n-- Visitor\n"
-				spec.Worker.Command = "--locustfile /lotest/src/visitors.py" + processes
-				spec.Env.Variables = append(spec.Env.Variables, corev1.EnvVar{Name: "LOCUST_RUN_TIME", Value: "8s"}, corev1.EnvVar{Name: "LOCUST_AUTOQUIT", Value: "1"})
-			}))
-			final := s.UntilPhase(test, v2.PhaseSucceeded)
-			assert.Equal(t, workers, final.Workers)
-			require.NotNil(t, final.Progress)
-			assert.Equal(t, 8*time.Second, final.Progress.Duration.Duration)
-			assert.Positive(t, count(t, "hit", s.key("command")))
-			assert.Zero(t, count(t, "hit", "other-"+s.key("command")), "only the named class runs")
-			assert.Equal(t, 1, count(t, "started", s.key("command")))
-		})
-	}
+	eachLocust(t, func(t *testing.T, name, image string) {
+		t.Parallel()
+		s := newFixture(t)
+		processes, workers := "", "2/2"
+		if name == "newest" {
+			processes, workers = " --processes 2", "4/4" // since 2.19
+		}
+		test := s.create(s.test("command", 8, s.caseFiles, func(spec *v2.LocustTestSpec) {
+			spec.Image = image
+			spec.Master.Command = "# the load, don't quote\n--locustfile /lotest/src/visitors.py # two classes\n--users 4 \\\n  --spawn-rate 4\n-- User\n"
+			spec.Worker.Command = "--locustfile /lotest/src/visitors.py" + processes
+			spec.Env.Variables = append(spec.Env.Variables, corev1.EnvVar{Name: "LOCUST_RUN_TIME", Value: "8s"}, corev1.EnvVar{Name: "LOCUST_AUTOQUIT", Value: "1"})
+		}))
+		final := s.UntilPhase(test, v2.PhaseSucceeded)
+		assert.Equal(t, workers, final.Workers)
+		require.NotNil(t, final.Progress)
+		assert.Equal(t, 8*time.Second, final.Progress.Duration.Duration)
+		assert.Positive(t, count(t, "hit", s.key("command")))
+		assert.Zero(t, count(t, "hit", "other-"+s.key("command")), "only the named class runs")
+		assert.Equal(t, 1, count(t, "started", s.key("command")))
+	})
 }
 
 // TestCause checks that the message of a failed run starts with the cause and its remedy in one line, and that details are

@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"fmt"
-	"os"
 	"testing"
 	"time"
 
@@ -19,29 +18,13 @@ import (
 )
 
 // loadBase is the common beginning of the locustfiles in this file. They may redefine User.
-const loadBase = `
-import os, signal, sys, urllib.request, gevent
-from locust import HttpUser, LoadTestShape, constant, events, task
-from locust.exception import StopUser
-from locust.runners import MasterRunner
-KEY = os.environ["E2E_KEY"]
-HOST = "http://target.e2e-target"
-@events.test_start.add_listener
-def started(environment, **_):
-    if isinstance(environment.runner, MasterRunner):
-        urllib.request.urlopen(HOST + "/started/" + KEY).read()
+const loadBase = locustBase + `
 def at_start(on_master, seconds, function, *args):
     @events.test_start.add_listener
     def start(environment, **_):
         if isinstance(environment.runner, MasterRunner) == on_master:
             gevent.spawn_later(seconds, function, *(args or [environment]))
-class User(HttpUser):
-    host = HOST
-    wait_time = constant(0.25)
-    @task
-    def ask(self):
-        self.client.get("/hit/" + KEY, name="/hit")
-`
+` + user
 
 // loadCase is a run with one worker whose load is delivered or not.
 type loadCase struct {
@@ -241,12 +224,7 @@ func (c *loadCase) run(t *testing.T, name string, check func(*testing.T, *fixtur
 	for _, line := range lines {
 		t.Run(name+"/"+line, func(t *testing.T) {
 			t.Parallel()
-			image := locustImage
-			if line == "debian" {
-				if image = os.Getenv("LOCUST_IMAGE_DEBIAN"); image == "" {
-					t.Skip("LOCUST_IMAGE_DEBIAN is not set; `make test-e2e` builds it")
-				}
-			}
+			image := imageOf(t, line)
 			s := newFixture(t)
 			if c.disturbed || c.defaultHeartbeat {
 				disturbed.add(t)

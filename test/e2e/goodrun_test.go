@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -61,10 +60,7 @@ func TestGoodRun(t *testing.T) {
 // TestGoodRun_DebiansLocust uses the oldest supported Locust.
 func TestGoodRun_DebiansLocust(t *testing.T) {
 	t.Parallel()
-	image := os.Getenv("LOCUST_IMAGE_DEBIAN")
-	if image == "" {
-		t.Skip("LOCUST_IMAGE_DEBIAN is not set; `make test-e2e` builds it")
-	}
+	image := imageOf(t, "debian")
 	s := newFixture(t)
 	s.requireGoodRun(s.create(s.test("old", 8, func(spec *v2.LocustTestSpec) { spec.Image = image })))
 }

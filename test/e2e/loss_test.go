@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"os"
 	"regexp"
 	"testing"
 	"time"
@@ -44,40 +43,35 @@ func reasonsAfterLosses(n int) []string {
 // with code 0 on SIGTERM, and its Job counts it as succeeded, or with another code, and its Job replaces it.
 func TestLostWorkers(t *testing.T) {
 	t.Parallel()
-	for name, image := range map[string]string{"newest": locustImage, "debian": os.Getenv("LOCUST_IMAGE_DEBIAN")} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			if image == "" {
-				t.Skip("LOCUST_IMAGE_DEBIAN is not set; `make test-e2e` builds it")
-			}
-			s := newFixture(t)
-			disturbed.add(t)
-			test := s.create(s.test("workers", 55, s.withDefaultHeartbeat, func(spec *v2.LocustTestSpec) {
-				spec.Image = image
-				spec.Worker.Replicas = 3
-			}))
-			s.UntilReason(test, v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected)
-			s.untilLoad(test)
-			for i, grace := range []int64{30, 0} {
-				// Locust 2.47 may not survive a worker that leaves while users are being spawned: KeyError in its master.
-				s.Until(test, "all users run", func(status *v2.LocustTestStatus) bool {
-					return status.Progress != nil && status.Progress.CurrentUsers >= 6 && status.ConnectedWorkers == 3
-				})
-				pod := s.livePods(test, resources.RoleWorker)[0]
-				require.NoError(t, k8s.Delete(t.Context(), &pod, client.GracePeriodSeconds(grace)))
-				s.untilReasons(test, v2.ConditionTypeWorkersConnected, reasonsAfterLosses(i+1)...)
-				job := s.job(test, resources.RoleWorker)
-				t.Logf("deleted with %d s of grace and replaced: completions %d, parallelism %d, succeeded %d, failed %d",
-					grace, *job.Spec.Completions, *job.Spec.Parallelism, job.Status.Succeeded, job.Status.Failed)
-			}
-			final := s.UntilPhase(test, v2.PhaseSucceeded)
-			assert.EqualValues(t, 3, final.ConnectedWorkers)
-			assert.Equal(t, v2.ReasonWorkersLost, condition(final, v2.ConditionTypeLoadDelivered).Reason)
-			assert.Contains(t, condition(final, v2.ConditionTypeTestCompleted).Message, "; but 2 workers were lost during the load")
-			assert.Equal(t, 1, count(t, "started", s.key(test.Name)), "Locust ran once")
-			s.requireNoLoad(test)
-		})
-	}
+	eachLocust(t, func(t *testing.T, name, image string) {
+		t.Parallel()
+		s := newFixture(t)
+		disturbed.add(t)
+		test := s.create(s.test("workers", 55, s.withDefaultHeartbeat, func(spec *v2.LocustTestSpec) {
+			spec.Image = image
+			spec.Worker.Replicas = 3
+		}))
+		s.UntilReason(test, v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected)
+		s.untilLoad(test)
+		for i, grace := range []int64{30, 0} {
+			// Locust 2.47 may not survive a worker that leaves while users are being spawned: KeyError in its master.
+			s.Until(test, "all users run", func(status *v2.LocustTestStatus) bool {
+				return status.Progress != nil && status.Progress.CurrentUsers >= 6 && status.ConnectedWorkers == 3
+			})
+			pod := s.livePods(test, resources.RoleWorker)[0]
+			require.NoError(t, k8s.Delete(t.Context(), &pod, client.GracePeriodSeconds(grace)))
+			s.untilReasons(test, v2.ConditionTypeWorkersConnected, reasonsAfterLosses(i+1)...)
+			job := s.job(test, resources.RoleWorker)
+			t.Logf("deleted with %d s of grace and replaced: completions %d, parallelism %d, succeeded %d, failed %d",
+				grace, *job.Spec.Completions, *job.Spec.Parallelism, job.Status.Succeeded, job.Status.Failed)
+		}
+		final := s.UntilPhase(test, v2.PhaseSucceeded)
+		assert.EqualValues(t, 3, final.ConnectedWorkers)
+		assert.Equal(t, v2.ReasonWorkersLost, condition(final, v2.ConditionTypeLoadDelivered).Reason)
+		assert.Contains(t, condition(final, v2.ConditionTypeTestCompleted).Message, "; but 2 workers were lost during the load")
+		assert.Equal(t, 1, count(t, "started", s.key(test.Name)), "Locust ran once")
+		s.requireNoLoad(test)
+	})
 }
 
 // TestLostObjects checks that a deleted Service is recreated during the load. A deleted worker Job is recreated, too, but the

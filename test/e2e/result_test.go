@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"fmt"
-	"os"
 	"regexp"
 	"strconv"
 	"strings"
@@ -164,48 +163,42 @@ func withMixed(seconds int, more string, quit int32, image string) func(*v2.Locu
 // poll after their end, and half of them use the oldest supported Locust.
 func TestResultExact(t *testing.T) {
 	t.Parallel()
-	images := map[string]string{"newest": locustImage, "debian": os.Getenv("LOCUST_IMAGE_DEBIAN")}
-	for name, image := range images {
-		t.Run(name, func(t *testing.T) {
-			if image == "" {
-				t.Skip("LOCUST_IMAGE_DEBIAN is not set; `make test-e2e` builds it")
+	eachLocust(t, func(t *testing.T, name, image string) {
+		s := newFixture(t)
+		s.configMap("mixed", map[string]string{"mixed.py": longHeartbeat + mixed})
+		var runs []*v2.LocustTest
+		add := func(name string, change func(*v2.LocustTestSpec)) {
+			runs = append(runs, s.test(name, 1, change, func(spec *v2.LocustTestSpec) { spec.TestFiles.ConfigMapRef = "mixed" }))
+		}
+		for _, seconds := range []int{1, 2, 3, 5, 8} {
+			add(fmt.Sprintf("quits-at-once-%d", seconds), withMixed(seconds, "", 0, image))
+		}
+		for _, seconds := range []int{1, 2, 4, 6} {
+			add(fmt.Sprintf("headless-%d", seconds), withMixed(seconds, "--headless", 0, image))
+		}
+		add("waits-2", withMixed(2, "", 3, image))
+		add("waits-3", withMixed(3, "--stop-timeout 2", 1, image))
+		// Run two at a time, because the machine is small.
+		slots := make(chan struct{}, 2)
+		var all sync.WaitGroup
+		for _, test := range runs {
+			slots <- struct{}{}
+			s.create(test)
+			all.Go(func() {
+				defer func() { <-slots }()
+				s.requireExact(test, s.untilEnd(test))
+			})
+		}
+		all.Wait()
+		loaded := 0
+		for _, test := range runs {
+			if r := s.untilEnd(test).TestResult; r != nil && r.TotalRequests > 0 {
+				loaded++
 			}
-			s := newFixture(t)
-			s.configMap("mixed", map[string]string{"mixed.py": longHeartbeat + mixed})
-			var runs []*v2.LocustTest
-			add := func(name string, change func(*v2.LocustTestSpec)) {
-				runs = append(runs, s.test(name, 1, change, func(spec *v2.LocustTestSpec) { spec.TestFiles.ConfigMapRef = "mixed" }))
-			}
-			for _, seconds := range []int{1, 2, 3, 5, 8} {
-				add(fmt.Sprintf("quits-at-once-%d", seconds), withMixed(seconds, "", 0, image))
-			}
-			for _, seconds := range []int{1, 2, 4, 6} {
-				add(fmt.Sprintf("headless-%d", seconds), withMixed(seconds, "--headless", 0, image))
-			}
-			add("waits-2", withMixed(2, "", 3, image))
-			add("waits-3", withMixed(3, "--stop-timeout 2", 1, image))
-			// Run two at a time, because the machine is small.
-			slots := make(chan struct{}, 2)
-			var all sync.WaitGroup
-			for _, test := range runs {
-				slots <- struct{}{}
-				s.create(test)
-				all.Go(func() {
-					defer func() { <-slots }()
-					s.requireExact(test, s.untilEnd(test))
-				})
-			}
-			all.Wait()
-			loaded := 0
-			for _, test := range runs {
-				if r := s.untilEnd(test).TestResult; r != nil && r.TotalRequests > 0 {
-					loaded++
-				}
-			}
-			// On a busy machine the shortest runs may end before the first request.
-			assert.GreaterOrEqual(t, loaded, len(runs)-3, "runs with requests")
-		})
-	}
+		}
+		// On a busy machine the shortest runs may end before the first request.
+		assert.GreaterOrEqual(t, loaded, len(runs)-3, "runs with requests")
+	})
 }
 
 // TestResultExact_OperatorKilled checks the results of runs that end while the operator is down.

@@ -205,31 +205,43 @@ import locust.runners
 locust.runners.HEARTBEAT_LIVENESS = 30
 `
 
-// locustfile sends requests to the target. The master reports the start of the test to it, and ends after enough requests.
-const locustfile = `
-import gevent, os, urllib.request
-from locust import HttpUser, constant, events, task
+// locustBase is the common beginning of locustfiles: the master reports the start of the load to the target.
+const locustBase = `
+import gevent, os, signal, sys, urllib.request
+from locust import HttpUser, LoadTestShape, constant, events, task
+from locust.exception import StopUser
 from locust.runners import MasterRunner
 KEY = os.environ["E2E_KEY"]
-ENOUGH = int(os.environ.get("E2E_ENOUGH", "0"))
+HOST = "http://target.e2e-target"
 @events.test_start.add_listener
 def started(environment, **_):
     if isinstance(environment.runner, MasterRunner):
-        urllib.request.urlopen("http://target.e2e-target/started/" + KEY).read()
-        if ENOUGH:
-            gevent.spawn(end, environment)
-def end(environment):
-    while environment.stats.total.num_requests < ENOUGH:
-        gevent.sleep(0.2)
-    environment.runner.quit()
-    environment.web_ui.stop()
+        urllib.request.urlopen(HOST + "/started/" + KEY).read()
+`
+
+// user sends requests to the target.
+const user = `
 class User(HttpUser):
-    host = "http://target.e2e-target"
+    host = HOST
     wait_time = constant(0.25)
     @task
     def ask(self):
         self.client.get("/hit/" + KEY, name="/hit")
 `
+
+// locustfile ends the master after enough requests.
+const locustfile = locustBase + `
+ENOUGH = int(os.environ.get("E2E_ENOUGH", "0"))
+@events.test_start.add_listener
+def wait_for_enough(environment, **_):
+    if ENOUGH and isinstance(environment.runner, MasterRunner):
+        gevent.spawn(end, environment)
+def end(environment):
+    while environment.stats.total.num_requests < ENOUGH:
+        gevent.sleep(0.2)
+    environment.runner.quit()
+    environment.web_ui.stop()
+` + user
 
 // fixture is a test namespace with the prerequisites of its LocustTests.
 type fixture struct {
@@ -246,6 +258,26 @@ func (s *fixture) in(t *testing.T) *fixture {
 }
 
 var unsafeName = regexp.MustCompile(`[^a-z0-9]+`)
+
+// eachLocust runs a subtest with the newest Locust, and one with the oldest supported one.
+func eachLocust(t *testing.T, run func(t *testing.T, name, image string)) {
+	t.Helper()
+	for _, name := range bothLines {
+		t.Run(name, func(t *testing.T) { run(t, name, imageOf(t, name)) })
+	}
+}
+
+// imageOf returns the image of a Locust: newest or debian. It skips a test whose image was not built.
+func imageOf(t *testing.T, name string) string {
+	t.Helper()
+	image := locustImage
+	if name == "debian" {
+		if image = os.Getenv("LOCUST_IMAGE_DEBIAN"); image == "" {
+			t.Skip("LOCUST_IMAGE_DEBIAN is not set; `make test-e2e` builds it")
+		}
+	}
+	return image
+}
 
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
