@@ -68,14 +68,14 @@ func TestMasterArgs(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			test := makeTest(append([]edit{builder.NoReporter, command("-f t.py")}, row.edits...)...)
+			test := builder.MakeShop(append([]edit{builder.NoReporter, command("-f t.py")}, row.edits...)...)
 			assert.Equal(t, row.want, strings.Join(container(masterOf(t, test)).Args, " "))
 		})
 	}
 }
 
 func TestWorkerArgs(t *testing.T) {
-	test := makeTest(builder.OpenTelemetry, func(s *v2.LocustTestSpec) {
+	test := builder.MakeShop(builder.OpenTelemetry, func(s *v2.LocustTestSpec) {
 		s.Worker.Command = "-f '/a b.py'"
 		s.Worker.ExtraArgs = []string{"--processes", "2"}
 	})

@@ -1,10 +1,14 @@
 package resources
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/framework/builder"
+)
 
 // BenchmarkBuild measures building the objects of a new test, and decoding the run of an existing Job.
 func BenchmarkBuild(b *testing.B) {
-	test := makeTest()
+	test := builder.MakeShop()
 	b.Run("service", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {

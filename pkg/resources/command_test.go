@@ -14,7 +14,7 @@ import (
 
 // TestUserClasses: names of user classes come after all options, the operator's included.
 func TestUserClasses(t *testing.T) {
-	test := makeTest(builder.NoReporter, func(s *v2.LocustTestSpec) {
+	test := builder.MakeShop(builder.NoReporter, func(s *v2.LocustTestSpec) {
 		s.Master.Command = "-f t.py --run-time 8s -- Visitor"
 		s.Master.ExtraArgs = []string{"--loglevel", "DEBUG", "--", "Other"}
 		s.Worker.Command = "-f t.py -- Visitor"
@@ -27,11 +27,11 @@ func TestUserClasses(t *testing.T) {
 	assert.Equal(t, []string{"--", "Visitor"}, args[len(args)-2:])
 	assert.Contains(t, args, "--worker")
 
-	test = makeTest(builder.NoReporter, func(s *v2.LocustTestSpec) { s.Master.Command = "-f t.py --" })
+	test = builder.MakeShop(builder.NoReporter, func(s *v2.LocustTestSpec) { s.Master.Command = "-f t.py --" })
 	assert.NotContains(t, container(masterOf(t, test)).Args, "--", "without names it is left out")
 
 	// The reporter precedes the locustfile, and the run time is read, as without names.
-	test = makeTest(func(s *v2.LocustTestSpec) { s.Master.Command = "-f t.py --run-time 8s -- Visitor" })
+	test = builder.MakeShop(func(s *v2.LocustTestSpec) { s.Master.Command = "-f t.py --run-time 8s -- Visitor" })
 	assert.Contains(t, container(masterOf(t, test)).Args, "/locust.io/locust-reporter.py,t.py")
 	assert.NotNil(t, ConfigFor(&test.Spec).Load.RunTime)
 }
@@ -49,7 +49,7 @@ func countOf(list []string, item string) int {
 // TestConflictingVariables: a role does not get the variables with which its Locust does not start.
 func TestConflictingVariables(t *testing.T) {
 	value := func(role Role, edits ...edit) map[string]string {
-		test, found := makeTest(edits...), map[string]string{}
+		test, found := builder.MakeShop(edits...), map[string]string{}
 		job := masterOf(t, test)
 		if role == RoleWorker {
 			job = workerOf(t, test)
@@ -75,7 +75,7 @@ func TestConflictingVariables(t *testing.T) {
 	prefixed := func(s *v2.LocustTestSpec) { from(s); s.Env.SecretRefs[0].Prefix = "APP_"; s.Env.Variables = nil }
 	assert.Empty(t, value(RoleWorker, prefixed), "its variables have another prefix")
 
-	test := makeTest(given)
+	test := builder.MakeShop(given)
 	assert.Equal(t, 8*time.Second, *ConfigFor(&test.Spec).Load.RunTime, "the master's own")
 	assert.Len(t, test.Spec.Env.Variables, 5, "the spec stays as it is")
 }
@@ -105,13 +105,13 @@ func TestProcesses(t *testing.T) {
 		"master's only": {func(s *v2.LocustTestSpec) { s.Worker.Command += " --profile x" }, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			test := makeTest(row.edit)
+			test := builder.MakeShop(row.edit)
 			assert.Equal(t, row.want, WorkerProcesses(&test.Spec))
 			assert.Equal(t, 3*row.want, ExpectedWorkers(&test.Spec))
 			assert.True(t, slices.Contains(container(masterOf(t, test)).Args, "--expect-workers="+map[int32]string{1: "3", 2: "6", 3: "9", 4: "12", 5: "15", 6: "18"}[row.want]))
 		})
 	}
 	for _, bad := range []string{"-1", "65", "many"} {
-		assert.EqualValues(t, 1, WorkerProcesses(&makeTest(func(s *v2.LocustTestSpec) { s.Worker.ExtraArgs = []string{"--processes=" + bad} }).Spec))
+		assert.EqualValues(t, 1, WorkerProcesses(&builder.MakeShop(func(s *v2.LocustTestSpec) { s.Worker.ExtraArgs = []string{"--processes=" + bad} }).Spec))
 	}
 }

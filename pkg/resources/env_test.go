@@ -51,7 +51,7 @@ func TestEnvVars(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			test := makeTest(row.edits...)
+			test := builder.MakeShop(row.edits...)
 			assert.Equal(t, row.want, container(masterOf(t, test)).Env)
 			assert.Equal(t, row.want, container(workerOf(t, test)).Env)
 		})
@@ -59,7 +59,7 @@ func TestEnvVars(t *testing.T) {
 }
 
 func TestEnvFrom(t *testing.T) {
-	test := makeTest(func(s *v2.LocustTestSpec) {
+	test := builder.MakeShop(func(s *v2.LocustTestSpec) {
 		s.Env = &v2.EnvConfig{
 			ConfigMapRefs: []v2.ConfigMapEnvSource{{Name: "b", Prefix: "B_"}, {Name: "a"}},
 			SecretRefs:    []v2.SecretEnvSource{{Name: "s"}},
@@ -72,6 +72,6 @@ func TestEnvFrom(t *testing.T) {
 
 // TestKnownVariables: the value of a variable with a source is not known.
 func TestKnownVariables(t *testing.T) {
-	test := makeTest(builder.Variables(corev1.EnvVar{Name: "LOCUST_LOCUSTFILE", ValueFrom: &corev1.EnvVarSource{}}, corev1.EnvVar{Name: "A", Value: "a"}))
+	test := builder.MakeShop(builder.Variables(corev1.EnvVar{Name: "LOCUST_LOCUSTFILE", ValueFrom: &corev1.EnvVarSource{}}, corev1.EnvVar{Name: "A", Value: "a"}))
 	assert.Equal(t, []locustcli.Variable{{Name: "A", Value: "a"}}, KnownVariables(&test.Spec, RoleMaster))
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/framework/builder"
 )
 
 func image(name string) edit {
@@ -41,7 +42,7 @@ func TestOlderThan(t *testing.T) {
 
 // TestReporter_OldLocust: v1 has no field to turn the reporter off, so the image's tag does it.
 func TestReporter_OldLocust(t *testing.T) {
-	old := makeTest(image("locustio/locust:2.8.6"))
+	old := builder.MakeShop(image("locustio/locust:2.8.6"))
 	assert.False(t, ConfigFor(&old.Spec).Reporter)
 	job, err := BuildMasterJob(old)
 	assert.NoError(t, err)
@@ -50,5 +51,5 @@ func TestReporter_OldLocust(t *testing.T) {
 		assert.NotContains(t, arg, reporterPath)
 	}
 	assert.Empty(t, job.Spec.Template.Annotations)
-	assert.True(t, ConfigFor(&makeTest(image("locustio/locust:2.11.0")).Spec).Reporter)
+	assert.True(t, ConfigFor(&builder.MakeShop(image("locustio/locust:2.11.0")).Spec).Reporter)
 }

@@ -46,7 +46,7 @@ func TestConfigFor_Load(t *testing.T) {
 		"too long for a number": {args: "-t 99999999999999999999"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			test := makeTest(image("locustio/locust:2.47.0"), builder.Variables(row.vars...), func(s *v2.LocustTestSpec) { s.Master.Command = "-f a.py " + row.args })
+			test := builder.MakeShop(image("locustio/locust:2.47.0"), builder.Variables(row.vars...), func(s *v2.LocustTestSpec) { s.Master.Command = "-f a.py " + row.args })
 			assert.Equal(t, row.want, ConfigFor(&test.Spec).Load)
 		})
 	}
@@ -55,7 +55,7 @@ func TestConfigFor_Load(t *testing.T) {
 // TestConfigFor_LoadOfOldLocust: until 2.43 Locust reads the beginning of a time, and ignores the rest.
 func TestConfigFor_LoadOfOldLocust(t *testing.T) {
 	for text, seconds := range map[string]int{"6s30": 6, "'6s and more'": 6, "1m30": 60, "30": 30, "1h2m3s": 3723, "1.5h": 0, "x": 0} {
-		test := makeTest(image("locustio/locust:2.12.1"), func(s *v2.LocustTestSpec) { s.Master.Command = "-f a.py -t " + text })
+		test := builder.MakeShop(image("locustio/locust:2.12.1"), func(s *v2.LocustTestSpec) { s.Master.Command = "-f a.py -t " + text })
 		runTime := ConfigFor(&test.Spec).Load.RunTime
 		if seconds == 0 {
 			assert.Nil(t, runTime, text)

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/framework/builder"
 )
 
 func TestNames(t *testing.T) {
@@ -21,7 +22,7 @@ func TestNames(t *testing.T) {
 }
 
 func TestObjectMeta(t *testing.T) {
-	test := makeTest()
+	test := builder.MakeShop()
 	labels := func(role string) map[string]string {
 		return map[string]string{
 			"performance-test-name":        "shop.load",
@@ -59,7 +60,7 @@ func TestObjectMeta(t *testing.T) {
 }
 
 func TestPodLabels_UserMayReplaceWhatOnlyInforms(t *testing.T) {
-	job := masterOf(t, makeTest(func(s *v2.LocustTestSpec) {
+	job := masterOf(t, builder.MakeShop(func(s *v2.LocustTestSpec) {
 		s.Master.Labels = map[string]string{"app": "shop", "app.kubernetes.io/part-of": "black-friday", "managed-by": ManagedBy}
 	}))
 	assert.Equal(t, "shop", job.Spec.Template.Labels["app"])
@@ -68,7 +69,7 @@ func TestPodLabels_UserMayReplaceWhatOnlyInforms(t *testing.T) {
 }
 
 func TestBuildService(t *testing.T) {
-	service := BuildService(makeTest())
+	service := BuildService(builder.MakeShop())
 	assert.JSONEq(t, `{
 		"type": "ClusterIP",
 		"selector": {"performance-test-pod-name": "shop-load-master", "locust.io/test-uid": "uid-1"},
@@ -78,14 +79,14 @@ func TestBuildService(t *testing.T) {
 			{"name": "web", "protocol": "TCP", "port": 8089, "targetPort": 8089}
 		]}`, asJSON(t, service.Spec))
 
-	pod := masterOf(t, makeTest()).Spec.Template.Labels
+	pod := masterOf(t, builder.MakeShop()).Spec.Template.Labels
 	for key, value := range service.Spec.Selector {
 		assert.Equal(t, value, pod[key], "the Service must find the master")
 	}
 }
 
 func TestBuildMasterJob(t *testing.T) {
-	job := masterOf(t, makeTest())
+	job := masterOf(t, builder.MakeShop())
 	spec := job.Spec
 	spec.Template = corev1.PodTemplateSpec{}
 	assert.Equal(t, batchv1.JobSpec{Parallelism: new(int32(1)), Completions: new(int32(1)), BackoffLimit: new(int32(0))}, spec,
@@ -99,7 +100,7 @@ func TestBuildMasterJob(t *testing.T) {
 
 func TestBuildWorkerJob(t *testing.T) {
 	for replicas, backoff := range map[int32]int32{1: 6, 3: 6, 4: 8, 500: 1000} {
-		job := workerOf(t, makeTest(func(s *v2.LocustTestSpec) { s.Worker.Replicas = replicas }))
+		job := workerOf(t, builder.MakeShop(func(s *v2.LocustTestSpec) { s.Worker.Replicas = replicas }))
 		spec := job.Spec
 		spec.Template = corev1.PodTemplateSpec{}
 		assert.Equal(t, batchv1.JobSpec{
@@ -116,7 +117,7 @@ func TestBuildWorkerJob(t *testing.T) {
 }
 
 func TestPods(t *testing.T) {
-	for _, job := range []*batchv1.Job{masterOf(t, makeTest()), workerOf(t, makeTest())} {
+	for _, job := range []*batchv1.Job{masterOf(t, builder.MakeShop()), workerOf(t, builder.MakeShop())} {
 		pod := job.Spec.Template.Spec
 		require.Len(t, pod.Containers, 1)
 		assert.Empty(t, pod.InitContainers)

@@ -60,7 +60,7 @@ func TestReporter_ComesBeforeTheLocustfile(t *testing.T) {
 			edits := []edit{builder.Variables(row.vars...), func(s *v2.LocustTestSpec) {
 				s.Master.Command, s.Master.ExtraArgs = row.command, row.extra
 			}}
-			test, without := makeTest(edits...), makeTest(append(edits, builder.NoReporter)...)
+			test, without := builder.MakeShop(edits...), builder.MakeShop(append(edits, builder.NoReporter)...)
 			assert.False(t, ConfigFor(&without.Spec).Reporter)
 			assert.Equal(t, row.want != nil, ConfigFor(&test.Spec).Reporter)
 			assert.Subset(t, container(masterOf(t, test)).Args, row.want)
@@ -73,7 +73,7 @@ func TestReporter_ComesBeforeTheLocustfile(t *testing.T) {
 }
 
 func TestReporter_IsInTheMastersPod(t *testing.T) {
-	job := masterOf(t, makeTest(func(s *v2.LocustTestSpec) {
+	job := masterOf(t, builder.MakeShop(func(s *v2.LocustTestSpec) {
 		s.Master.Annotations = map[string]string{"note": "mine", AnnotationReporter: "mine"}
 	}))
 	pod := job.Spec.Template

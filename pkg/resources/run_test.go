@@ -16,7 +16,7 @@ import (
 )
 
 func TestRun_SurvivesTheJob(t *testing.T) {
-	test := makeTest(builder.Everything)
+	test := builder.MakeShop(builder.Everything)
 	for _, job := range []*batchv1.Job{masterOf(t, test), workerOf(t, test)} {
 		run, err := RunFromJob(job)
 		require.NoError(t, err)
@@ -49,7 +49,7 @@ func TestRunOf_Unreadable(t *testing.T) {
 }
 
 func TestRunOf_LostObjectsAreRebuiltFromTheRun(t *testing.T) {
-	started := makeTest(builder.Everything)
+	started := builder.MakeShop(builder.Everything)
 	run, err := RunFromJob(masterOf(t, started))
 	require.NoError(t, err)
 
@@ -98,19 +98,19 @@ func TestRun_InSync(t *testing.T) {
 		"only the metadata changed back": {nothing, nothing, 5, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			run, err := RunFromJob(masterOf(t, makeTest(row.started)))
+			run, err := RunFromJob(masterOf(t, builder.MakeShop(row.started)))
 			require.NoError(t, err)
-			now := makeTest(row.now)
+			now := builder.MakeShop(row.now)
 			now.Generation = row.generation
 			assert.Equal(t, row.want, run.InSync(now))
 		})
 	}
 	var none *Run
-	assert.True(t, none.InSync(makeTest()))
+	assert.True(t, none.InSync(builder.MakeShop()))
 }
 
 func TestSameSpec(t *testing.T) {
-	before := makeTest(builder.Everything)
+	before := builder.MakeShop(builder.Everything)
 	same := before.DeepCopy()
 	same.Spec.Master.Autostart = new(true) // the default
 	assert.True(t, SameSpec(&before.Spec, &same.Spec))

@@ -20,7 +20,7 @@ func TestPodsPassTheRestrictedStandard(t *testing.T) {
 	require.NoError(t, err)
 	restricted := podsecurity.LevelVersion{Level: podsecurity.LevelRestricted, Version: podsecurity.LatestVersion()}
 
-	for name, test := range map[string]*v2.LocustTest{"smallest": makeTest(), "everything": makeTest(builder.Everything)} {
+	for name, test := range map[string]*v2.LocustTest{"smallest": builder.MakeShop(), "everything": builder.MakeShop(builder.Everything)} {
 		for _, job := range []*batchv1.Job{masterOf(t, test), workerOf(t, test)} {
 			if name == "everything" {
 				job.Spec.Template.Spec.Volumes = nil // the user's own volume has no source here
@@ -65,7 +65,7 @@ func TestSecurityContexts(t *testing.T) {
 		"escalation allowed":             {nil, &context{AllowPrivilegeEscalation: new(true)}, locust, `{"capabilities":{"drop":["ALL"]},"allowPrivilegeEscalation":true}`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			job := workerOf(t, makeTest(func(s *v2.LocustTestSpec) {
+			job := workerOf(t, builder.MakeShop(func(s *v2.LocustTestSpec) {
 				s.Security = &v2.SecurityConfig{PodSecurityContext: row.pod, ContainerSecurityContext: row.container}
 			}))
 			assert.JSONEq(t, row.wantPod, asJSON(t, job.Spec.Template.Spec.SecurityContext))

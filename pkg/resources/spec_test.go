@@ -157,7 +157,7 @@ func TestEverySpecFieldHasAnEffect(t *testing.T) {
 		t.Run(path, func(t *testing.T) {
 			assert.Contains(t, paths, path, "no such field")
 			assert.NotEmpty(t, row.master+row.worker+row.record, "a row has to show an effect")
-			before, after := makeTest(row.given), makeTest(row.given, row.set)
+			before, after := builder.MakeShop(row.given), builder.MakeShop(row.given, row.set)
 			for role, fragment := range map[Role]string{RoleMaster: row.master, RoleWorker: row.worker} {
 				build := workerOf
 				if role == RoleMaster {
@@ -199,7 +199,7 @@ func leafPaths(typ reflect.Type, prefix string) []string {
 }
 
 func TestInputsAreNotChanged(t *testing.T) {
-	test := makeTest(builder.Everything)
+	test := builder.MakeShop(builder.Everything)
 	before := test.DeepCopy()
 
 	master, worker, service := masterOf(t, test), workerOf(t, test), BuildService(test)

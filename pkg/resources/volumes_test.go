@@ -28,7 +28,7 @@ func mountsOf(job *batchv1.Job) map[string]string {
 }
 
 func TestVolumes_OnlyWhatTheRoleMounts(t *testing.T) {
-	test := makeTest(builder.NoReporter, func(s *v2.LocustTestSpec) {
+	test := builder.MakeShop(builder.NoReporter, func(s *v2.LocustTestSpec) {
 		s.Volumes = []corev1.Volume{{Name: "m"}, {Name: "w"}, {Name: "b"}, {Name: "unused"}}
 		s.VolumeMounts = []v2.TargetedVolumeMount{
 			builder.Targeted("m", "/x", v2.MountTargetMaster), builder.Targeted("w", "/x", v2.MountTargetWorker), builder.Targeted("b", "/b", ""),
@@ -41,7 +41,7 @@ func TestVolumes_OnlyWhatTheRoleMounts(t *testing.T) {
 }
 
 func TestVolumes_OnePerSecret(t *testing.T) {
-	test := makeTest(func(s *v2.LocustTestSpec) {
+	test := builder.MakeShop(func(s *v2.LocustTestSpec) {
 		s.Env = &v2.EnvConfig{SecretMounts: []v2.SecretMount{
 			{Name: "a", MountPath: "/a"}, {Name: "b", MountPath: "/b"}, {Name: "a", MountPath: "/a2"},
 		}}
@@ -55,7 +55,7 @@ func TestVolumes_OnePerSecret(t *testing.T) {
 }
 
 func TestVolumes_NoTestFiles(t *testing.T) {
-	job := masterOf(t, makeTest(builder.NoReporter, noFiles))
+	job := masterOf(t, builder.MakeShop(builder.NoReporter, noFiles))
 	assert.Empty(t, job.Spec.Template.Spec.Volumes)
 	assert.Empty(t, container(job).VolumeMounts)
 }

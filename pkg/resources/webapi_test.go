@@ -47,10 +47,10 @@ func TestConfigFor_WebAPI(t *testing.T) {
 		"unreadable":               {args: "'", want: WebAPI{Port: 8089}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			test := makeTest(builder.Variables(row.vars...), func(s *v2.LocustTestSpec) { s.Master.Command += " " + row.args })
+			test := builder.MakeShop(builder.Variables(row.vars...), func(s *v2.LocustTestSpec) { s.Master.Command += " " + row.args })
 			assert.Equal(t, row.want, ConfigFor(&test.Spec).WebAPI)
 
-			extra := makeTest(builder.Variables(row.vars...), func(s *v2.LocustTestSpec) { s.Master.ExtraArgs, _ = locustcli.Split(row.args) })
+			extra := builder.MakeShop(builder.Variables(row.vars...), func(s *v2.LocustTestSpec) { s.Master.ExtraArgs, _ = locustcli.Split(row.args) })
 			if name != "base path not known" {
 				assert.Equal(t, row.want, ConfigFor(&extra.Spec).WebAPI, "the same in extraArgs")
 			}
@@ -72,7 +72,7 @@ func TestPorts_FollowTheWebPort(t *testing.T) {
 		}},
 	} {
 		t.Run(port, func(t *testing.T) {
-			test := makeTest(func(s *v2.LocustTestSpec) { s.Master.Command += " --web-port " + port })
+			test := builder.MakeShop(func(s *v2.LocustTestSpec) { s.Master.Command += " --web-port " + port })
 			assert.Equal(t, want.ports, container(masterOf(t, test)).Ports)
 			assert.Equal(t, []corev1.ServicePort{
 				{Name: "master", Protocol: "TCP", Port: 5557, TargetPort: intstr.FromInt32(5557)},

@@ -14,7 +14,7 @@ import (
 
 // TestUserClasses: an option after -- is the name of a class, which the operator does not check.
 func TestUserClasses(t *testing.T) {
-	test := makeTest(builder.NoReporter, func(s *v2.LocustTestSpec) { s.Master.Command = "-f t.py -- --master" })
+	test := builder.MakeShop(builder.NoReporter, func(s *v2.LocustTestSpec) { s.Master.Command = "-f t.py -- --master" })
 	assert.Empty(t, Validate(test))
 	assert.Empty(t, Warnings(test))
 }
@@ -30,10 +30,10 @@ func TestProcesses(t *testing.T) {
 		"by reference": {builder.Variables(corev1.EnvVar{Name: "N", Value: "6"}), command(" --processes $(N)")}, "unknown": {command(" --processes $(N)")},
 		"zero": {command(" --processes 0")}, "of the class": {command(" -- --processes 7")}, "master's only": {command(" --profile x")},
 	} {
-		assert.Empty(t, Validate(makeTest(edits...)), name)
+		assert.Empty(t, Validate(builder.MakeShop(edits...)), name)
 	}
 	for _, bad := range []string{"-1", "65", "many"} {
-		errs := Validate(makeTest(func(s *v2.LocustTestSpec) { s.Worker.ExtraArgs = []string{"--processes=" + bad} }))
+		errs := Validate(builder.MakeShop(func(s *v2.LocustTestSpec) { s.Worker.ExtraArgs = []string{"--processes=" + bad} }))
 		require.Len(t, errs, 1, bad)
 		assert.Equal(t, "spec.worker.command", errs[0].Field)
 		assert.Contains(t, errs[0].Detail, "give a number")
@@ -78,7 +78,7 @@ func TestWarnings_Command(t *testing.T) {
 
 func requireWarning(t *testing.T, want string, edits ...edit) {
 	t.Helper()
-	warnings := Warnings(makeTest(edits...))
+	warnings := Warnings(builder.MakeShop(edits...))
 	if want == "" {
 		assert.Empty(t, warnings)
 		return

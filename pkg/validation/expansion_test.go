@@ -13,6 +13,7 @@ import (
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/locustcli"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/framework/builder"
 )
 
 // bomb is a spec of 17 KiB that expands to many gigabytes: each word of the command is a variable of maximum length.
@@ -47,7 +48,7 @@ func TestExpansion_Memory(t *testing.T) {
 		"a long variable, nothing closed":          {variables(0, strings.Repeat("$(", locustcli.MaxWord/2-1))},
 		"many dollars":                             {func(s *v2.LocustTestSpec) { s.Master.Command = strings.Repeat("$", 16000) }},
 	} {
-		test := makeTest(edits...)
+		test := builder.MakeShop(edits...)
 		for what, call := range map[string]func(){
 			"Validate":       func() { Validate(test) },
 			"Warnings":       func() { Warnings(test) },

@@ -26,7 +26,7 @@ func FuzzBuild(f *testing.F) {
 		f.Add(seed.name, seed.master, seed.worker, seed.extra, seed.path)
 	}
 	f.Fuzz(func(t *testing.T, name, master, worker, extra, path string) {
-		test := makeTest(builder.TestFiles, userMount(path, ""), secretMount("s", path+"/s"), func(s *v2.LocustTestSpec) {
+		test := builder.MakeShop(builder.TestFiles, userMount(path, ""), secretMount("s", path+"/s"), func(s *v2.LocustTestSpec) {
 			s.Master.Command, s.Worker.Command = master, worker
 			s.Master.ExtraArgs, s.Worker.ExtraArgs = []string{extra}, []string{extra}
 			s.Master.Labels = map[string]string{extra: path}

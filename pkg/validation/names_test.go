@@ -105,7 +105,7 @@ func TestValidateNames(t *testing.T) {
 		"a name that is very long": {scheduling(v2.SchedulingConfig{RuntimeClassName: new(strings.Repeat("a", 5000))}), "spec.scheduling.runtimeClassName", "correct the name"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			errs := Validate(makeTest(row.edit))
+			errs := Validate(builder.MakeShop(row.edit))
 			require.Len(t, errs, 1, "one mistake, one message")
 			assert.Equal(t, row.path, errs[0].Field)
 			assert.Contains(t, errs[0].Error(), row.remedy)
@@ -134,7 +134,7 @@ func TestValidateNames_Accepts(t *testing.T) {
 			Secret: &corev1.SecretProjection{LocalObjectReference: reference("s"), Items: []corev1.KeyToPath{{Key: "a.b", Path: "c/d"}}}}}}}),
 	} {
 		t.Run(name, func(t *testing.T) {
-			test := makeTest(edit)
+			test := builder.MakeShop(edit)
 			assert.Empty(t, Validate(test))
 			job, err := resources.BuildWorkerJob(test)
 			require.NoError(t, err)

@@ -20,6 +20,8 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/framework/builder"
 )
 
+type edit = func(*v2.LocustTestSpec)
+
 func secretMount(name, path string) edit {
 	return func(s *v2.LocustTestSpec) {
 		if s.Env == nil {
@@ -106,7 +108,7 @@ func TestValidate_AcceptsWhatRuns(t *testing.T) {
 		"an empty name among the pull secrets": {func(s *v2.LocustTestSpec) { s.ImagePullSecrets = []corev1.LocalObjectReference{{}} }},
 	} {
 		t.Run(name, func(t *testing.T) {
-			assert.Empty(t, Validate(makeTest(edits...)))
+			assert.Empty(t, Validate(builder.MakeShop(edits...)))
 		})
 	}
 }
@@ -207,7 +209,7 @@ func TestValidate(t *testing.T) {
 		"annotations of all sizes": {[]edit{func(s *spec) { s.Master.Annotations = map[string]string{"a": strings.Repeat("x", 1<<18)} }}, "spec.master.annotations", "move data into a ConfigMap"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			errs := Validate(makeTest(row.edits...))
+			errs := Validate(builder.MakeShop(row.edits...))
 			require.NotEmpty(t, errs, "the test must not be accepted")
 			assert.Equal(t, row.path, errs[0].Field)
 			assert.Contains(t, errs[0].Error(), row.remedy, "the message must contain the remedy")
@@ -220,7 +222,7 @@ func TestValidate(t *testing.T) {
 }
 
 func TestValidate_Name(t *testing.T) {
-	test := makeTest()
+	test := builder.MakeShop()
 	test.Name = strings.Repeat("a", 51)
 	assert.Empty(t, Validate(test))
 	host := fmt.Sprintf("%s-%d", resources.WorkerName(test.Name), 9999)
@@ -234,7 +236,7 @@ func TestValidate_Name(t *testing.T) {
 }
 
 func TestValidate_ReportsAllErrorsInTheSameOrder(t *testing.T) {
-	test := makeTest(builder.TestFiles, builder.OpenTelemetry, secretMount("A", "x"), func(s *v2.LocustTestSpec) {
+	test := builder.MakeShop(builder.TestFiles, builder.OpenTelemetry, secretMount("A", "x"), func(s *v2.LocustTestSpec) {
 		s.Image = ""
 		s.Master.Labels = map[string]string{"a b": "", "c d": "", "e f": ""}
 		s.Master.Annotations = map[string]string{"a b": "", "c d": "", "e f": ""}
@@ -249,7 +251,7 @@ func TestValidate_ReportsAllErrorsInTheSameOrder(t *testing.T) {
 
 // TestValidate_NotDecoded: for a spec that cannot be decoded the DecodeError is the only error.
 func TestValidate_NotDecoded(t *testing.T) {
-	test := makeTest()
+	test := builder.MakeShop()
 	test.Spec = v2.LocustTestSpec{}
 	test.DecodeError = &v2.DecodeError{Field: "spec.master.resources.limits[cpu]", Value: "1e1.5", Detail: "must be a quantity; correct it"}
 	errs := Validate(test)

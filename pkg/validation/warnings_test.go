@@ -45,7 +45,7 @@ func TestWarnings(t *testing.T) {
 		"several of them, in order": {[]edit{image("a"), func(s *spec) { s.Master.Command += " --master" }}, []string{"spec.image", "spec.master.command"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			warnings := Warnings(makeTest(row.edits...))
+			warnings := Warnings(builder.MakeShop(row.edits...))
 			require.Len(t, warnings, len(row.want), "%q", warnings)
 			for i, want := range row.want {
 				assert.Contains(t, warnings[i], want)
@@ -56,7 +56,7 @@ func TestWarnings(t *testing.T) {
 }
 
 func TestWarnings_Name(t *testing.T) {
-	test := makeTest()
+	test := builder.MakeShop()
 	test.Name = "2024-load"
 	require.Len(t, Warnings(test), 1)
 	assert.Contains(t, Warnings(test)[0], "metadata.name")

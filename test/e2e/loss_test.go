@@ -43,7 +43,7 @@ func reasonsAfterLosses(n int) []string {
 // with code 0 on SIGTERM, and its Job counts it as succeeded, or with another code, and its Job replaces it.
 func TestLostWorkers(t *testing.T) {
 	t.Parallel()
-	eachLocust(t, func(t *testing.T, name, image string) {
+	eachLocust(t, func(t *testing.T, _, image string) {
 		t.Parallel()
 		s := newFixture(t)
 		disturbed.add(t)

@@ -163,7 +163,7 @@ func withMixed(seconds int, more string, quit int32, image string) func(*v2.Locu
 // poll after their end, and half of them use the oldest supported Locust.
 func TestResultExact(t *testing.T) {
 	t.Parallel()
-	eachLocust(t, func(t *testing.T, name, image string) {
+	eachLocust(t, func(t *testing.T, _, image string) {
 		s := newFixture(t)
 		s.configMap("mixed", map[string]string{"mixed.py": longHeartbeat + mixed})
 		var runs []*v2.LocustTest

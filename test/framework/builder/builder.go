@@ -27,6 +27,12 @@ func MakeLocustTest(name string) *LocustTest {
 	return b.Image("locustio/locust:2.43.3").Locustfile("/lotest/src/locustfile.py").Workers(2)
 }
 
+// MakeShop returns a minimal stored LocustTest with changes of its spec.
+func MakeShop(changes ...func(*v2.LocustTestSpec)) *v2.LocustTest {
+	return MakeLocustTest("shop.load").Namespace("perf").Stored("uid-1", 3, time.Time{}).
+		Locustfile("/lotest/src/test.py").Args("--users 10").Workers(3).Spec(changes...).Obj()
+}
+
 // Obj returns the LocustTest.
 func (b *LocustTest) Obj() *v2.LocustTest { return b.test.DeepCopy() }
 
