@@ -85,6 +85,14 @@ func proxyTo(t *testing.T, handler http.Handler, opts ...Option) *Client {
 	return client
 }
 
+// statsOf returns the statistics of a master that answers.
+func statsOf(t *testing.T, client *Client) *report.Report {
+	t.Helper()
+	r, err := client.Stats(t.Context(), shop)
+	require.NoError(t, err)
+	return r
+}
+
 func TestDirect_Running(t *testing.T) {
 	var asked []string
 	client := directTo(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -96,8 +104,7 @@ func TestDirect_Running(t *testing.T) {
 		_, _ = w.Write(sample(t, "2.47-running.json"))
 	}))
 	for range 2 {
-		r, err := client.Stats(t.Context(), shop)
-		require.NoError(t, err)
+		r := statsOf(t, client)
 		assert.Equal(t, report.StateRunning, r.State)
 		assert.Equal(t, int64(1101), r.Requests)
 		assert.InDelta(t, 36.8, r.RequestsPerSecond, 0)
@@ -142,8 +149,7 @@ func TestDirect_Stopped(t *testing.T) {
 			}
 			_, _ = w.Write(page)
 		}))
-		r, err := client.Stats(t.Context(), shop)
-		require.NoError(t, err)
+		r := statsOf(t, client)
 		assert.NotNil(t, r.P95)
 		assert.Equal(t, int32(4), asked.Load())
 	})
@@ -154,8 +160,7 @@ func TestDirect_Stopped(t *testing.T) {
 			asked.Add(1)
 			serve(w, r)
 		}))
-		r, err := client.Stats(t.Context(), shop)
-		require.NoError(t, err)
+		r := statsOf(t, client)
 		assert.Nil(t, r.P95)
 		assert.Equal(t, int32(4), asked.Load())
 	})
@@ -168,8 +173,7 @@ func TestDirect_Stopped(t *testing.T) {
 			}
 			pages(map[string][]byte{pathStats: stopped, pathCSV: other})(w, r)
 		}))
-		r, err := client.Stats(t.Context(), shop)
-		require.NoError(t, err)
+		r := statsOf(t, client)
 		assert.Equal(t, int64(1187), r.Requests)
 	})
 }
@@ -327,8 +331,7 @@ func TestStats_SlowCSV(t *testing.T) {
 		_, _ = w.Write(sample(t, "2.12-stopped.json"))
 	}), WithTimeout(200*time.Millisecond))
 	start := time.Now()
-	r, err := client.Stats(t.Context(), shop)
-	require.NoError(t, err)
+	r := statsOf(t, client)
 	assert.Equal(t, int64(1187), r.Requests)
 	assert.Less(t, time.Since(start), 2*time.Second)
 }
@@ -539,8 +542,7 @@ func TestProxy(t *testing.T) {
 	client, err := NewProxy(cfg)
 	require.NoError(t, err)
 	for range 3 {
-		r, err := client.Stats(t.Context(), shop)
-		require.NoError(t, err)
+		r := statsOf(t, client)
 		assert.Equal(t, int64(1101), r.Requests)
 	}
 	assert.Equal(t, "/clusters/c1/api/v1/namespaces/load/pods/shop-master-x7k2p:8089/proxy/stats/requests Bearer secret identity", asked)

@@ -118,10 +118,16 @@ func TestDecodeCSV_Refusals(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s, err := DecodeCSV(strings.NewReader(row.text))
 			assert.Nil(t, s)
-			require.ErrorContains(t, err, row.want)
-			var decoding *DecodeError
-			require.ErrorAs(t, err, &decoding)
-			assert.Less(t, len(err.Error()), 150)
+			requireDecodeError(t, err, row.want)
 		})
 	}
+}
+
+// requireDecodeError checks a short error of the decoder, and returns it.
+func requireDecodeError(t *testing.T, err error, want string) (decoding *DecodeError) {
+	t.Helper()
+	require.ErrorContains(t, err, want)
+	require.ErrorAs(t, err, &decoding)
+	assert.Less(t, len(err.Error()), 150)
+	return decoding
 }

@@ -136,10 +136,7 @@ func TestDecodeFinal_Refusals(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f, err := DecodeFinal(row.message)
 			assert.Nil(t, f)
-			require.ErrorContains(t, err, row.want)
-			var decoding *DecodeError
-			require.ErrorAs(t, err, &decoding)
-			assert.Less(t, len(err.Error()), 150)
+			requireDecodeError(t, err, row.want)
 		})
 	}
 }
