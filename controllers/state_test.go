@@ -63,10 +63,11 @@ func TestWrites(t *testing.T) {
 func TestReconcile_StaleCache(t *testing.T) {
 	for _, kind := range []string{testKind, kindService, kindMasterJob, kindWorkerJob} {
 		t.Run(kind, func(t *testing.T) {
-			f := newCreatedFixture(t)
+			f, now := newCreatedFixture(t), time.Now()
+			f.reconciler.Clock = clocktesting.NewFakePassiveClock(now)
 			state := f.reconciler.states.getOrCreate(f.test)
 			behind := state.written[kind]
-			state.written.expect(kind, &v2.LocustTest{ObjectMeta: metav1.ObjectMeta{ResourceVersion: "1000000"}}, false, time.Now())
+			state.written.expect(kind, &v2.LocustTest{ObjectMeta: metav1.ObjectMeta{ResourceVersion: "1000000"}}, false, now)
 			assert.Equal(t, staleInterval, f.requireWrites().RequeueAfter)
 			state.written[kind] = behind
 			require.NotEqual(t, staleInterval, f.requireWrites().RequeueAfter)
