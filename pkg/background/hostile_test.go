@@ -218,7 +218,7 @@ func run(ctx context.Context, poller *Poller, tests []*polledTest) {
 
 func sampleResponse(t *testing.T) response {
 	t.Helper()
-	data, err := os.ReadFile(filepath.Join("..", "pkg", "locust", "report", "testdata", "2.47-running.json"))
+	data, err := os.ReadFile(filepath.Join("..", "locust", "report", "testdata", "2.47-running.json"))
 	require.NoError(t, err)
 	return response{text: page(string(data)), delay: 20 * time.Millisecond}
 }

@@ -123,11 +123,12 @@ func TestDecodeCSV_Refusals(t *testing.T) {
 	}
 }
 
-// requireDecodeError checks a short error of the decoder, and returns it.
-func requireDecodeError(t *testing.T, err error, want string) (decoding *DecodeError) {
+// requireDecodeError checks a short error of the decoder.
+func requireDecodeError(t *testing.T, err error, want string) {
 	t.Helper()
 	require.ErrorContains(t, err, want)
+	var decoding *DecodeError
 	require.ErrorAs(t, err, &decoding)
+	assert.True(t, strings.HasPrefix(err.Error(), decoding.Reason()))
 	assert.Less(t, len(err.Error()), 150)
-	return decoding
 }
