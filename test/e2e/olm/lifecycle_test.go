@@ -45,11 +45,17 @@ func namespace(t *testing.T) string {
 	return name
 }
 
-// load creates a LocustTest.
+// load creates a LocustTest. It waits until the API server serves the kind, because the CRD may be new.
 func load(t *testing.T, ns, name, runTime string, change ...func(*v2.LocustTestSpec)) {
 	t.Helper()
-	create(t, builder.MakeLocustTest(name).Namespace(ns).Image(setting(t, "LOCUST_IMAGE")).
-		Args("--users 4 --spawn-rate 4 --run-time "+runTime).Autoquit(1).Files("files").Spec(change...).Obj())
+	test := builder.MakeLocustTest(name).Namespace(ns).Image(setting(t, "LOCUST_IMAGE")).
+		Args("--users 4 --spawn-rate 4 --run-time " + runTime).Autoquit(1).Files("files").Spec(change...).Obj()
+	var err error
+	eventually(t, name+" can be created", func() bool {
+		err = k8s.Create(context.Background(), test)
+		return !meta.IsNoMatchError(err)
+	})
+	require.NoError(t, err)
 }
 
 func untilPhase(t *testing.T, ns, name, phase string) (test *v2.LocustTest) {
