@@ -15,7 +15,7 @@ CONTAINER_TOOL ?= docker
 # A number of executions, not a duration: Go reports a failure if the time ends during an execution.
 FUZZTIME ?= 10000x
 OVERLAY ?= default
-BUNDLE_VERSION ?= 0.1.0
+BUNDLE_VERSION ?= 3.0.0
 IMAGE_BASE ?= ghcr.io/abdelrhmanhamouda/locust-k8s-operator
 BUNDLE_IMG ?= $(IMAGE_BASE)-bundle:v$(BUNDLE_VERSION)
 SCORECARD_TEST_IMAGE ?= quay.io/operator-framework/scorecard-test:v1.42.2

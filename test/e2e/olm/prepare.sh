@@ -13,7 +13,8 @@ localcluster() { go -C "$root/test/cluster" run ./cmd/localcluster "$@"; }
 digest() { sha256sum "$@" | sha256sum | cut -c1-12; }
 push() { localcluster image build --context "$1" --file "$2" --tag "$3" "${@:4}" >&2; }
 
-old=0.1.0 new=0.2.0
+old=$(sed -n "s/^BUNDLE_VERSION ?= //p" "$root/Makefile")
+new=${old%.*}.99
 tools=$("$root/test/cluster/olm/up.sh" --image)
 sdk=$("$root/tools/build.sh" operator-sdk)
 
