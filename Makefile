@@ -16,7 +16,12 @@ CONTAINER_TOOL ?= docker
 FUZZTIME ?= 10000x
 OVERLAY ?= default
 BUNDLE_VERSION ?= 3.0.0
-IMAGE_BASE ?= ghcr.io/abdelrhmanhamouda/locust-k8s-operator
+# The registry of the releases.
+REGISTRY ?= ghcr.io/abdelrhmanhamouda
+IMAGE_BASE ?= $(REGISTRY)/locust-k8s-operator
+PLATFORMS ?= linux/amd64,linux/arm64,linux/ppc64le,linux/s390x
+RELEASE_BASE ?= scratch
+DIST ?= dist
 BUNDLE_IMG ?= $(IMAGE_BASE)-bundle:v$(BUNDLE_VERSION)
 SCORECARD_TEST_IMAGE ?= quay.io/operator-framework/scorecard-test:v1.42.2
 OLM_RUN ?= .
@@ -52,10 +57,10 @@ IN_CLUSTER_BARE = settings="$$($(LOCALCLUSTER) env)"; eval "$$settings"; IMG="$$
 KUBECTL ?= $$(command -v kubectl || echo "$$($(LOCALCLUSTER) assets)/kubectl")
 
 # All modules with Go code; the other go.mod files in tools/ only pin tools.
-MODULES = . test/cluster tools tools/observability tools/olm
+MODULES = . test/cluster tools tools/observability tools/olm tools/release
 # The packages of a module. The other programs of test/cluster are Kubernetes itself, which takes minutes to load.
 PACKAGES = $(if $(filter test/cluster,$(1)),./cmd/... ./internal/...,./...)
-# The tags of the suites in test/.
+# The tags of the suites in test/
 TAGS = integration,e2e,olm
 
 # The race detector needs a C compiler.
@@ -83,6 +88,7 @@ help: ## Show this help
 		'CHECK' 'bench-scale: budgets to check: counts, all or none: $(CHECK)' \
 		'SCALE_FLAGS' 'bench-scale and other scale targets: additional flags, see docs/scale.md' \
 		'BUNDLE_VERSION' 'version of the OLM bundle: $(BUNDLE_VERSION)' \
+		'REGISTRY' 'registry of a release, and of the images in the bundle: $(REGISTRY)' \
 		'BASE' 'base image of the operator image: $(BASE)' \
 		'OVERLAY' 'folder of config/ that deploy applies, default or cert-manager: $(OVERLAY)' \
 		'CONTAINER_TOOL' 'docker, podman or nerdctl: $(CONTAINER_TOOL)' \
@@ -259,6 +265,10 @@ lint: ## Run golangci-lint on all modules; check wording, and licenses and known
 	@lint=$(GOLANGCI_LINT); $(foreach module,$(MODULES),(cd $(module) && "$$lint" run $(call PACKAGES,$(module)));)
 	@tools/lint/words.sh
 	@tools/licenses.sh
+	@$(MAKE) vulncheck
+
+.PHONY: vulncheck
+vulncheck: ## Look for known vulnerabilities in the modules that the operator imports
 	@tools/vulncheck.sh
 
 ##@ Operator
@@ -303,10 +313,10 @@ undeploy-quietly:
 	@$(RENDER_DEPLOYMENT) | $(KUBECTL) delete --ignore-not-found -f - >/dev/null
 
 .PHONY: build-installer
-build-installer: ## Write dist/install.yaml: CRD and operator with the image IMG in one file
-	@mkdir -p dist
-	@$(RENDER_DEPLOYMENT) >dist/install.yaml
-	@echo "==> wrote dist/install.yaml with image $(IMG)"
+build-installer: ## Write DIST/install.yaml: CRD and operator with the image IMG in one file
+	@mkdir -p $(DIST)
+	@$(RENDER_DEPLOYMENT) >$(DIST)/install.yaml
+	@echo "==> wrote $(DIST)/install.yaml with image $(IMG)"
 
 .PHONY: clean
 clean: ## Remove bin/
@@ -348,6 +358,10 @@ scale-ready: local-image
 	@mkdir -p bin/scale
 	@go build -o bin/scale/ ./test/scale ./test/scale/baseline
 	@$(IN_CLUSTER_BARE) $(MAKE) deploy
+
+.PHONY: print-registry
+print-registry:
+	@echo "$(REGISTRY)"
 
 NAMESPACE = locust-k8s-operator-system
 DEPLOYMENT = locust-k8s-operator-controller-manager

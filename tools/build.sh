@@ -37,6 +37,7 @@ describe() {
 		module=operator-sdk package=github.com/operator-framework/operator-sdk/images/scorecard-test cold="1 min"
 		tags=containers_image_openpgp
 		;;
+	actionlint) module=actionlint package=github.com/rhysd/actionlint/cmd/actionlint cold="1 min" ;;
 	go-licenses) module=supply package=github.com/google/go-licenses/v2 cold="1 min" ;;
 	govulncheck) module=supply package=golang.org/x/vuln/cmd/govulncheck cold="1 min" ;;
 	kwok) module=kwok package=sigs.k8s.io/kwok/cmd/kwok cold="2 min" ;;
@@ -50,7 +51,7 @@ describe() {
 	olm-chart) module=olm package=github.com/AbdelrhmanHamouda/locust-k8s-operator/tools/olm/chart cold="1 min" ;;
 	*)
 		echo "tools/build.sh: unknown tool '$1'; one of: controller-gen crd-ref-docs kustomize golangci-lint" \
-			"operator-sdk scorecard-test olm catalog package-server copy-content cpb opm grpc-health-probe olm-chart kwok go-licenses govulncheck" >&2
+			"operator-sdk scorecard-test olm catalog package-server copy-content cpb opm grpc-health-probe olm-chart kwok go-licenses govulncheck actionlint" >&2
 		return 2
 		;;
 	esac

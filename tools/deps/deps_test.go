@@ -14,8 +14,11 @@ const root = "../.."
 
 // sections maps the sections of the page to the modules whose direct dependencies they must explain.
 var sections = map[string][]string{
-	"## The operator":         {"."},
-	"## The developer tools":  {"tools", "tools/lint", "tools/operator-sdk", "tools/olm", "tools/kwok", "tools/supply", "tools/observability"},
+	"## The operator": {"."},
+	"## The developer tools": {
+		"tools", "tools/lint", "tools/operator-sdk", "tools/olm", "tools/kwok", "tools/supply", "tools/observability",
+		"tools/release", "tools/actionlint",
+	},
 	"## The embedded cluster": {"test/cluster"},
 }
 
