@@ -60,8 +60,8 @@ KUBECTL ?= $$(command -v kubectl || echo "$$($(LOCALCLUSTER) assets)/kubectl")
 MODULES = . test/cluster tools tools/observability tools/olm tools/release
 # The packages of a module. The other programs of test/cluster are Kubernetes itself, which takes minutes to load.
 PACKAGES = $(if $(filter test/cluster,$(1)),./cmd/... ./internal/...,./...)
-# The tags of the suites in test/
-TAGS = integration,e2e,olm
+# The tags of the suites in test/ and tools/release.
+TAGS = integration,e2e,olm,release
 
 # The race detector needs a C compiler.
 RACE = $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
@@ -89,6 +89,9 @@ help: ## Show this help
 		'SCALE_FLAGS' 'bench-scale and other scale targets: additional flags, see docs/scale.md' \
 		'BUNDLE_VERSION' 'version of the OLM bundle: $(BUNDLE_VERSION)' \
 		'REGISTRY' 'registry of a release, and of the images in the bundle: $(REGISTRY)' \
+		'PLATFORMS' 'release: platforms of the images: $(PLATFORMS)' \
+		'RELEASE_BASE' 'release: base image of operator and scorecard: $(RELEASE_BASE)' \
+		'DIST' 'release, build-installer: folder of the written files: $(DIST)' \
 		'BASE' 'base image of the operator image: $(BASE)' \
 		'OVERLAY' 'folder of config/ that deploy applies, default or cert-manager: $(OVERLAY)' \
 		'CONTAINER_TOOL' 'docker, podman or nerdctl: $(CONTAINER_TOOL)' \
@@ -321,6 +324,18 @@ build-installer: ## Write DIST/install.yaml: CRD and operator with the image IMG
 .PHONY: clean
 clean: ## Remove bin/
 	rm -rf bin
+
+##@ Release
+
+.PHONY: release
+release: ## Build and push all images of VERSION to REGISTRY, and write the files of the release to DIST
+	@VERSION="$(VERSION)" REGISTRY="$(REGISTRY)" IMAGE_BASE="$(IMAGE_BASE)" DIST="$(DIST)" PLATFORMS="$(PLATFORMS)" \
+		BASE="$(RELEASE_BASE)" SCORECARD_TEST_IMAGE="$(SCORECARD_TEST_IMAGE)" tools/release.sh
+
+.PHONY: test-release
+test-release: ## Make a release of BUNDLE_VERSION with a temporary registry, and check all of it
+	@echo "==> release of $(BUNDLE_VERSION)"
+	@go -C tools/release test -tags release -count 1 -timeout 30m -run TestRelease .
 
 ##@ Embedded cluster (Linux, root)
 

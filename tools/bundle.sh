@@ -33,8 +33,11 @@ sed -i "s|controller:latest|$image|" "$base"
 csv=manifests/locust-k8s-operator.clusterserviceversion.yaml
 # The SDK finds related images only in variables of the Deployment.
 sed -i "s|^  version: |  relatedImages:\\n  - image: $image\\n    name: manager\\n  version: |" "bundle/$csv"
-# The SDK always writes a new creation time, which does not count as a change.
-if [ -e "$dir/bundle/$csv" ]; then
+# The SDK always writes a new creation time, which does not count as a change. A release has the time of its commit.
+if [ -n "${SOURCE_DATE_EPOCH:-}" ]; then
+	stamp=$(TZ=UTC printf '%(%Y-%m-%dT%H:%M:%SZ)T' "$SOURCE_DATE_EPOCH")
+	sed -i "s|^    createdAt: .*|    createdAt: \"$stamp\"|" "bundle/$csv"
+elif [ -e "$dir/bundle/$csv" ]; then
 	stamp=$(grep -m 1 '^    createdAt: ' "$dir/bundle/$csv")
 	sed "s|^    createdAt: .*|$stamp|" "bundle/$csv" >stamped.yaml
 	! cmp -s stamped.yaml "$dir/bundle/$csv" || mv stamped.yaml "bundle/$csv"
