@@ -263,10 +263,11 @@ vet: ## Run go vet on all modules, including the tagged suites
 	@$(foreach module,$(MODULES),go -C $(module) vet -tags $(TAGS) $(call PACKAGES,$(module));)
 
 .PHONY: lint
-lint: ## Run golangci-lint on all modules; check wording, and licenses and known vulnerabilities of dependencies
+lint: ## Run golangci-lint on all modules; check wording, workflows, and licenses and known vulnerabilities of dependencies
 	@echo "==> lint"
 	@lint=$(GOLANGCI_LINT); $(foreach module,$(MODULES),(cd $(module) && "$$lint" run $(call PACKAGES,$(module)));)
 	@tools/lint/words.sh
+	@"$$(tools/build.sh actionlint)" -shellcheck= -pyflakes= .github/workflows/*.yaml && echo "actionlint: no problem in the workflows"
 	@tools/licenses.sh
 	@$(MAKE) vulncheck
 
