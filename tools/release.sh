@@ -26,7 +26,7 @@ grep -q "name: locust-k8s-operator.v$VERSION\$" catalog/template.yaml && grep -q
 	echo "release: catalog/template.yaml has no version $VERSION: add it to the channels and to the bundles" >&2
 	exit 1
 }
-rm -rf "$dist"/{build,bundle,bundle.Dockerfile,catalog,charts}
+rm -rf "$dist"/{bundle,bundle.Dockerfile,catalog}
 rm -f "$dist"/{install.yaml,notes.md,images.txt,chart.txt,checksums.txt} "$dist"/*.spdx.json "$dist"/*.tgz
 
 overwrite=() plain_http=() opm_flags=
@@ -55,7 +55,7 @@ program() {
 	local platform arch file
 	for platform in ${PLATFORMS//,/ }; do
 		arch=${platform#*/}
-		file=$dist/build/$arch/$1
+		file=$work/build/$arch/$1
 		CGO_ENABLED=0 GOOS=${platform%/*} GOARCH=$arch go build -trimpath -buildvcs=false \
 			-ldflags "-s -w -X main.version=v$VERSION" -o "$file" "$2"
 		"$release" sbom -program "$file" -name "$3" -version "$VERSION" -created "$SOURCE_DATE_EPOCH" \
@@ -68,8 +68,8 @@ program bin/manager ./cmd/manager locust-k8s-operator
 program bin/scorecard ./test/scorecard locust-k8s-operator-scorecard
 
 step "push the images to $REGISTRY"
-operator=$(push "" Dockerfile "$dist/build/{arch}" -build-arg "BASE=$BASE")
-scorecard=$(push -scorecard test/scorecard/Dockerfile "$dist/build/{arch}/bin" -build-arg "BASE=$BASE")
+operator=$(push "" Dockerfile "$work/build/{arch}" -build-arg "BASE=$BASE")
+scorecard=$(push -scorecard test/scorecard/Dockerfile "$work/build/{arch}/bin" -build-arg "BASE=$BASE")
 
 step "bundle and manifests with images by digest"
 tools/bundle.sh "$VERSION" "$operator" "$scorecard" "${SCORECARD_TEST_IMAGE:?}" "$dist"

@@ -10,7 +10,7 @@ trap 'rm -rf "$work"' EXIT
 mkdir "$work/before"
 for entry in "$root"/* ; do
 	case ${entry##*/} in
-	bin) ;;
+	bin | dist) ;;
 	*) cp -R "$entry" "$work/before/" ;;
 	esac
 done

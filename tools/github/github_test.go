@@ -42,7 +42,7 @@ func read(t *testing.T, into any, file string) string {
 var (
 	uses   = regexp.MustCompile(`(?m)^\s*(?:- )?uses: (.*)$`)
 	pinned = regexp.MustCompile(`^[\w/-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$`)
-	make   = regexp.MustCompile(`(?:^|[\s(])make ((?:[a-z][a-z0-9-]* ?)+)`)
+	calls  = regexp.MustCompile(`(?:^|[\s(])make ((?:[a-z][a-z0-9-]* ?)+)`)
 )
 
 // TestWorkflows checks that actions are pinned by commit, that jobs have few permissions and end, and that they call targets
@@ -74,7 +74,7 @@ func TestWorkflows(t *testing.T) {
 				t.Errorf("%s: job %s has no timeout-minutes", name, id)
 			}
 			for _, step := range job.Steps {
-				for _, match := range make.FindAllStringSubmatch(step.Run, -1) {
+				for _, match := range calls.FindAllStringSubmatch(step.Run, -1) {
 					for target := range strings.FieldsSeq(match[1]) {
 						called++
 						if !strings.Contains(string(makefile), "\n"+target+":") {

@@ -14,7 +14,7 @@ list=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)/words.txt
 status=0
 while IFS=$'\t' read -r pattern instead; do
 	case $pattern in '' | '#'*) continue ;; esac
-	if matches=$(grep -rniwE --exclude-dir={.git,bin,testdata} \
+	if matches=$(grep -rniwE --exclude-dir={.git,bin,dist,testdata} \
 		--include={'*.go','*.md','*.tmpl','*.yaml','*.json','*.py','*.sh',Makefile} -e "$pattern" -- "$@" | grep -v 'http\.No[B]ody'); then
 		status=1
 		echo "$matches" | sed -e 's|^\./||' -e 's/^\(.\{160\}\).*/\1.../' >&2

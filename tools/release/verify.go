@@ -98,7 +98,7 @@ func references(root, registry string) ([]string, error) {
 		}
 		for number, line := range strings.Split(string(data), "\n") {
 			match := imageLine.FindStringSubmatch(line)
-			if match == nil || !strings.HasPrefix(match[1], registry+"/") {
+			if len(match) < 2 || !strings.HasPrefix(match[1], registry+"/") {
 				continue
 			}
 			if _, err := name.NewDigest(match[1]); err != nil {
