@@ -40,6 +40,7 @@ describe() {
 	actionlint) module=actionlint package=github.com/rhysd/actionlint/cmd/actionlint cold="1 min" ;;
 	go-licenses) module=supply package=github.com/google/go-licenses/v2 cold="1 min" ;;
 	govulncheck) module=supply package=golang.org/x/vuln/cmd/govulncheck cold="1 min" ;;
+	helm) module=helm package=helm.sh/helm/v3/cmd/helm cold="3 min" ;;
 	kwok) module=kwok package=sigs.k8s.io/kwok/cmd/kwok cold="2 min" ;;
 	olm) module=olm package=github.com/operator-framework/operator-lifecycle-manager/cmd/olm tags=json1 cold="2 min" ;;
 	catalog) module=olm package=github.com/operator-framework/operator-lifecycle-manager/cmd/catalog tags=json1 cold="1 min" ;;
@@ -51,7 +52,7 @@ describe() {
 	olm-chart) module=olm package=github.com/AbdelrhmanHamouda/locust-k8s-operator/tools/olm/chart cold="1 min" ;;
 	*)
 		echo "tools/build.sh: unknown tool '$1'; one of: controller-gen crd-ref-docs kustomize golangci-lint" \
-			"operator-sdk scorecard-test olm catalog package-server copy-content cpb opm grpc-health-probe olm-chart kwok go-licenses govulncheck actionlint" >&2
+			"operator-sdk scorecard-test olm catalog package-server copy-content cpb opm grpc-health-probe olm-chart helm kwok go-licenses govulncheck actionlint" >&2
 		return 2
 		;;
 	esac
