@@ -40,7 +40,16 @@ describe() {
 	actionlint) module=actionlint package=github.com/rhysd/actionlint/cmd/actionlint cold="1 min" ;;
 	go-licenses) module=supply package=github.com/google/go-licenses/v2 cold="1 min" ;;
 	govulncheck) module=supply package=golang.org/x/vuln/cmd/govulncheck cold="1 min" ;;
-	helm) module=helm package=helm.sh/helm/v3/cmd/helm cold="3 min" ;;
+	helm)
+		module=helm package=helm.sh/helm/v3/cmd/helm cold="4 min"
+		# Without a cluster it renders for the Kubernetes of its libraries, whose version the linker sets.
+		local part minor helm=helm.sh/helm/v3
+		minor=$(go -C "$here/$module" list -m -f '{{.Version}}' k8s.io/client-go | cut -d. -f2)
+		for part in pkg/chartutil pkg/lint/rules; do
+			stamp+=" -X $helm/$part.k8sVersionMajor=1 -X $helm/$part.k8sVersionMinor=$minor"
+		done
+		stamp+=" -X $helm/internal/version.version=$(go -C "$here/$module" list -m -f '{{.Version}}' $helm)"
+		;;
 	kwok) module=kwok package=sigs.k8s.io/kwok/cmd/kwok cold="2 min" ;;
 	olm) module=olm package=github.com/operator-framework/operator-lifecycle-manager/cmd/olm tags=json1 cold="2 min" ;;
 	catalog) module=olm package=github.com/operator-framework/operator-lifecycle-manager/cmd/catalog tags=json1 cold="1 min" ;;
