@@ -32,6 +32,7 @@ SCALE_FLAGS ?=
 CATALOG_TEMPLATE ?= catalog/template.yaml
 CATALOG_DIR ?= bin/catalog
 CATALOG_FLAGS ?=
+CHART = charts/locust-k8s-operator
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 # The cache of downloads and builds, outside the clone.
@@ -44,6 +45,7 @@ CONTROLLER_GEN = "$$(tools/build.sh controller-gen)"
 CRD_REF_DOCS = "$$(tools/build.sh crd-ref-docs)"
 KUSTOMIZE = "$$(tools/build.sh kustomize)"
 GOLANGCI_LINT = "$$(tools/build.sh golangci-lint)"
+HELM = "$$(tools/build.sh helm)"
 export GOLANGCI_LINT_CACHE = $(LOCUST_OPERATOR_CACHE)/golangci-lint
 
 # The embedded cluster. IN_CLUSTER is the prefix of commands that use it: it sets KUBECONFIG, puts the cluster's
@@ -57,7 +59,7 @@ IN_CLUSTER_BARE = settings="$$($(LOCALCLUSTER) env)"; eval "$$settings"; IMG="$$
 KUBECTL ?= $$(command -v kubectl || echo "$$($(LOCALCLUSTER) assets)/kubectl")
 
 # All modules with Go code; the other go.mod files in tools/ only pin tools.
-MODULES = . test/cluster tools tools/observability tools/olm tools/release
+MODULES = . test/cluster tools tools/chart tools/observability tools/olm tools/release
 # The packages of a module. The other programs of test/cluster are Kubernetes itself, which takes minutes to load.
 PACKAGES = $(if $(filter test/cluster,$(1)),./cmd/... ./internal/...,./...)
 # The tags of the suites in test/ and tools/release.
@@ -81,7 +83,7 @@ help: ## Show this help
 	@printf '\nSettings and their current values\n'
 	@printf '  %-22s %s\n' \
 		'LOCAL' 'demo, test-e2e: 1 for the embedded cluster, 0 for your own (KUBECONFIG): $(LOCAL)' \
-		'IMG' 'operator image to build, push or deploy: $(IMG)' \
+		'IMG' 'operator image to build, push or deploy, or of the chart: $(IMG)' \
 		'LOCUST_IMAGE' 'Locust image for demo and test-e2e; empty: the one in the manifests, or in the embedded cluster' \
 		'OLM_RUN' 'test-olm: regular expression of the tests to run: $(OLM_RUN)' \
 		'TESTS, WORKERS' 'bench-scale: number of tests, and of workers per test: $(TESTS), $(WORKERS)' \
@@ -91,7 +93,7 @@ help: ## Show this help
 		'REGISTRY' 'registry of a release, and of the images in the bundle: $(REGISTRY)' \
 		'PLATFORMS' 'release: platforms of the images: $(PLATFORMS)' \
 		'RELEASE_BASE' 'release: base image of operator and scorecard: $(RELEASE_BASE)' \
-		'DIST' 'release, build-installer: folder of the written files: $(DIST)' \
+		'DIST' 'release, build-installer, chart-package: folder of the written files: $(DIST)' \
 		'BASE' 'base image of the operator image: $(BASE)' \
 		'OVERLAY' 'folder of config/ that deploy applies, default or cert-manager: $(OVERLAY)' \
 		'CONTAINER_TOOL' 'docker, podman or nerdctl: $(CONTAINER_TOOL)' \
@@ -196,7 +198,7 @@ else
 endif
 
 .PHONY: test-modules
-test-modules: ## Run the unit tests of the other modules: embedded cluster, developer tools, alerts and dashboard
+test-modules: ## Run the unit tests of the other modules: embedded cluster, developer tools, chart, alerts and dashboard
 	@$(foreach module,$(filter-out .,$(MODULES)),echo "==> tests of $(module)"; go -C $(module) test -count 1 $(call PACKAGES,$(module));)
 
 .PHONY: coverage
@@ -207,7 +209,7 @@ coverage: ## Print the coverage of the last test run
 ##@ Code
 
 .PHONY: generate
-generate: ## Generate deepcopy, CRDs, RBAC and the reference docs
+generate: ## Generate deepcopy, CRDs, RBAC, the reference docs and the files of the chart
 	@echo "==> generate"
 	@rm -rf bin/crd
 	@$(CONTROLLER_GEN) object crd paths=./api/... output:crd:dir=bin/crd
@@ -221,6 +223,7 @@ generate: ## Generate deepcopy, CRDs, RBAC and the reference docs
 		$(CRD_REF_DOCS) --log-level ERROR --source-path api/$$version --config tools/crd-ref-docs.yaml --renderer markdown --output-path docs/reference/$$version.md; \
 	done
 	@go run ./pkg/status/gendocs >bin/status.md && mv bin/status.md docs/status.md
+	@tools/chart-files.sh
 	@$(MAKE) bundle
 
 .PHONY: manifests
@@ -263,17 +266,24 @@ vet: ## Run go vet on all modules, including the tagged suites
 	@$(foreach module,$(MODULES),go -C $(module) vet -tags $(TAGS) $(call PACKAGES,$(module));)
 
 .PHONY: lint
-lint: ## Run golangci-lint on all modules; check wording, workflows, and licenses and known vulnerabilities of dependencies
+lint: ## Run golangci-lint on all modules; check wording, workflows, the chart, and licenses and known vulnerabilities of dependencies
 	@echo "==> lint"
 	@lint=$(GOLANGCI_LINT); $(foreach module,$(MODULES),(cd $(module) && "$$lint" run $(call PACKAGES,$(module)));)
 	@tools/lint/words.sh
 	@"$$(tools/build.sh actionlint)" -shellcheck= -pyflakes= .github/workflows/*.yaml && echo "actionlint: no problem in the workflows"
+	@$(MAKE) chart-lint
 	@tools/licenses.sh
 	@$(MAKE) vulncheck
 
 .PHONY: vulncheck
 vulncheck: ## Look for known vulnerabilities in the modules that the operator imports
 	@tools/vulncheck.sh
+
+.PHONY: chart-lint
+chart-lint: ## Run helm lint on the chart, with each file of values in tools/chart/testdata
+	@helm=$(HELM); for values in tools/chart/testdata/*.yaml; do \
+		"$$helm" lint --quiet --strict --namespace locust-k8s-operator-system --values "$$values" $(CHART) || { echo "helm lint failed with $$values" >&2; exit 1; }; \
+	done; echo "helm lint: no problem in the chart"
 
 ##@ Operator
 
@@ -332,6 +342,11 @@ clean: ## Remove bin/
 release: ## Build and push all images of VERSION to REGISTRY, and write the files of the release to DIST
 	@VERSION="$(VERSION)" REGISTRY="$(REGISTRY)" IMAGE_BASE="$(IMAGE_BASE)" DIST="$(DIST)" PLATFORMS="$(PLATFORMS)" \
 		BASE="$(RELEASE_BASE)" SCORECARD_TEST_IMAGE="$(SCORECARD_TEST_IMAGE)" tools/release.sh
+
+.PHONY: chart-package
+chart-package: ## Write the chart of VERSION, with the operator image IMG, to DIST
+	@mkdir -p $(DIST)
+	@dist="$$(cd $(DIST) && pwd)"; echo "==> wrote $$(go -C tools/chart run . -chart ../../$(CHART) -version "$(VERSION)" -image "$(IMG)" -dist "$$dist")"
 
 .PHONY: test-release
 test-release: ## Make a release of BUNDLE_VERSION with a temporary registry, and check all of it
