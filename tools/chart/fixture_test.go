@@ -4,6 +4,7 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -36,19 +37,24 @@ const (
 // object is one rendered object.
 type object map[string]any
 
-// at returns the value of a path, whose elements are separated by "/". An element "[key=value]" selects an item of a list.
+// at returns the value of a path, whose elements are separated by "/"; "~" stands for "/" in an element. In a list, an element
+// "[key=value]" selects an item, a number the item at that index, and any other element a word.
 func (o object) at(path string) any {
 	var value any = map[string]any(o)
 	for part := range strings.SplitSeq(path, "/") {
+		part = strings.ReplaceAll(part, "~", "/")
 		switch container := value.(type) {
 		case map[string]any:
-			value = container[strings.ReplaceAll(part, "~", "/")]
+			value = container[part]
 		case []any:
 			key, wanted, _ := strings.Cut(strings.Trim(part, "[]"), "=")
 			index := slices.IndexFunc(container, func(item any) bool {
 				fields, ok := item.(map[string]any)
-				return ok && fields[key] == wanted
+				return item == any(part) || ok && fields[key] == wanted
 			})
+			if number, err := strconv.Atoi(part); err == nil && number < len(container) {
+				index = number
+			}
 			if index < 0 {
 				return nil
 			}
@@ -141,13 +147,11 @@ func tryRender(t *testing.T, name, namespace, vals string, apis ...string) (obje
 			continue
 		}
 		for document := range strings.SplitSeq("\n"+text, "\n---\n") {
-			var o object
-			require.NoError(t, yaml.UnmarshalStrict([]byte(document), &o), "%s:\n%s", file, document)
+			o := parse(t, document)
 			if o == nil {
 				continue
 			}
 			require.NotContains(t, all, o.id(), "an object that is rendered twice")
-			decodeStrictly(t, document, o)
 			all[o.id()] = o
 		}
 	}
@@ -174,14 +178,24 @@ var strict = sync.OnceValue(func() runtime.Decoder {
 // foreign are the groups whose types are not decoded here. tools/observability decodes those of the Prometheus operator.
 var foreign = []string{"cert-manager.io/v1", "monitoring.coreos.com/v1"}
 
-// decodeStrictly decodes a document into its Go type, as an API server with strict validation does.
-func decodeStrictly(t *testing.T, document string, o object) {
+// parsed has the documents that were parsed before: the CRD is large, and nearly always the same.
+var parsed sync.Map
+
+// parse returns the object of a document, which must not be changed; nil if the document is empty. It is also decoded into its
+// Go type, as an API server with strict validation does.
+func parse(t *testing.T, document string) object {
 	t.Helper()
-	if slices.Contains(foreign, o.text("apiVersion")) {
-		return
+	if known, ok := parsed.Load(document); ok {
+		return known.(object)
 	}
-	_, _, err := strict().Decode([]byte(document), nil, nil)
-	require.NoError(t, err, "%s:\n%.2000s", o.id(), document)
+	var o object
+	require.NoError(t, yaml.UnmarshalStrict([]byte(document), &o), "%s", document)
+	if o != nil && !slices.Contains(foreign, o.text("apiVersion")) {
+		_, _, err := strict().Decode([]byte(document), nil, nil)
+		require.NoError(t, err, "%s:\n%.2000s", o.id(), document)
+	}
+	parsed.Store(document, o)
+	return o
 }
 
 // as decodes an object into its Go type.
