@@ -175,7 +175,7 @@ func checkWebhooks(t *testing.T, all objects, d appsv1.Deployment, settings *con
 	require.Contains(t, all, id)
 	service := as[corev1.Service](t, all[id])
 	assert.Equal(t, service.Name, configuration.Name)
-	assert.EqualValues(t, *conversion.Port, service.Spec.Ports[0].Port)
+	assert.Equal(t, *conversion.Port, service.Spec.Ports[0].Port)
 	index := slices.IndexFunc(d.Spec.Template.Spec.Containers[0].Ports, func(p corev1.ContainerPort) bool { return p.Name == service.Spec.Ports[0].TargetPort.String() })
 	require.GreaterOrEqual(t, index, 0)
 	assert.EqualValues(t, settings.WebhookPort, d.Spec.Template.Spec.Containers[0].Ports[index].ContainerPort)

@@ -88,6 +88,13 @@ func TestRelease(t *testing.T) {
 		assert.Contains(t, text, "image: "+bundle+"\n")
 		assert.Contains(t, text, "- image: "+operator+"\n", "related images")
 	})
+	t.Run("chart", func(t *testing.T) {
+		ref := strings.TrimSpace(read(t, dist, "chart.txt"))
+		head, err := remote.Head(mustReference(t, addr+"/charts/locust-k8s-operator:"+version))
+		require.NoError(t, err)
+		assert.Equal(t, addr+"/charts/locust-k8s-operator@"+head.Digest.String(), ref)
+		assert.FileExists(t, filepath.Join(dist, "locust-k8s-operator-"+version+".tgz"))
+	})
 	t.Run("SBOMs", func(t *testing.T) {
 		for program, file := range map[string]string{"locust-k8s-operator": "manager", "locust-k8s-operator-scorecard": "scorecard"} {
 			for _, arch := range architectures {
