@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"flag"
+	"fmt"
 	"io"
 	"maps"
 	"net/http"
@@ -20,6 +21,7 @@ import (
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -28,6 +30,7 @@ import (
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/config"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
 	testvalidation "github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/validation"
 )
 
@@ -304,8 +307,36 @@ func settingsArgs(t *testing.T) []string {
 	return d.Spec.Template.Spec.Containers[0].Args
 }
 
-// TestDemo: the objects of `helm test` are hooks in order, pass the restricted standard where no platform assigns users, and
-// the operator accepts the LocustTest.
+// TestNetworkPolicy: the operator may reach the masters of its tests, and its own ports can be reached.
+func TestNetworkPolicy(t *testing.T) {
+	all := render(t, release, system, "networkPolicy: {enabled: true}")
+	policy := as[networkingv1.NetworkPolicy](t, all.only(t, "NetworkPolicy"))
+	test := as[v2.LocustTest](t, all.kind("LocustTest")[0])
+	var masters []networkingv1.NetworkPolicyEgressRule
+	for _, rule := range policy.Spec.Egress {
+		if len(rule.To) > 0 {
+			masters = append(masters, rule)
+		}
+	}
+	require.Len(t, masters, 1)
+	for role, want := range map[resources.Role]bool{resources.RoleMaster: true, resources.RoleWorker: false} {
+		selector := labels.SelectorFromSet(masters[0].To[0].PodSelector.MatchLabels)
+		assert.Equal(t, want, selector.Matches(labels.Set(resources.LabelsFor(&test, role))), role)
+	}
+	assert.EqualValues(t, resources.PortWeb, masters[0].Ports[0].Port.IntVal)
+
+	var open, served []string
+	for _, port := range policy.Spec.Ingress[0].Ports {
+		open = append(open, port.Port.String())
+	}
+	for _, port := range as[appsv1.Deployment](t, all.only(t, "Deployment")).Spec.Template.Spec.Containers[0].Ports {
+		served = append(served, port.Name)
+	}
+	assert.ElementsMatch(t, served, open)
+}
+
+// TestDemo: the objects of `helm test` are hooks in order, no user is set where the platform assigns one, and the operator
+// accepts the LocustTest, whose target is its own master.
 func TestDemo(t *testing.T) {
 	all := render(t, release, system, "")
 	weights := map[string]string{"Pod": "0", "LocustTest": "-1"}
@@ -327,6 +358,7 @@ func TestDemo(t *testing.T) {
 	test := as[v2.LocustTest](t, all.kind("LocustTest")[0])
 	assert.Empty(t, testvalidation.Validate(&test))
 	assert.Contains(t, all, "ConfigMap "+system+"/"+test.Spec.TestFiles.ConfigMapRef)
+	assert.Contains(t, test.Spec.Master.Command, fmt.Sprintf(" --host http://%s:%d ", resources.MasterName(test.Name), resources.PortWeb))
 	user := "spec/securityContext/runAsUser"
 	assert.EqualValues(t, 1000, all.kind("Pod")[0].at(user))
 	assert.Nil(t, render(t, release, system, "", "security.openshift.io/v1").kind("Pod")[0].at(user))
