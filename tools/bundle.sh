@@ -28,7 +28,7 @@ base=config/manifests/bases/locust-k8s-operator.clusterserviceversion.yaml
 sed -i "s|controller:latest|$image|" "$base"
 [ -z "$replaces" ] || printf '  replaces: locust-k8s-operator.v%s\n' "$replaces" >>"$base"
 "$sdk" generate kustomize manifests --quiet --interactive=false --apis-dir api
-"$kustomize" build config/manifests | "$sdk" generate bundle --quiet --overwrite --version "$version" \
+"$kustomize" build --load-restrictor LoadRestrictionsNone config/manifests | "$sdk" generate bundle --quiet --overwrite --version "$version" \
 	--package locust-k8s-operator --channels stable,candidate --default-channel stable 2>sdk.log || { cat sdk.log >&2; exit 1; }
 csv=manifests/locust-k8s-operator.clusterserviceversion.yaml
 # The SDK finds related images only in variables of the Deployment.

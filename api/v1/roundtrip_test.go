@@ -185,7 +185,8 @@ func blank(spec *v2.LocustTestSpec, field string) {
 			} else {
 				files.LibConfigMapRef = ""
 			}
-			if *files == (v2.TestFilesConfig{}) || *files == (v2.TestFilesConfig{SrcMountPath: v2.DefaultSrcMountPath, LibMountPath: v2.DefaultLibMountPath}) {
+			defaults := v2.TestFilesConfig{SrcMountPath: v2.DefaultSrcMountPath, LibMountPath: v2.DefaultLibMountPath}
+			if equality.Semantic.DeepEqual(*files, v2.TestFilesConfig{}) || equality.Semantic.DeepEqual(*files, defaults) {
 				spec.TestFiles = nil
 			}
 		}

@@ -229,8 +229,16 @@ type WorkerSpec struct {
 	ExtraArgs []string `json:"extraArgs,omitempty"`
 }
 
-// TestFilesConfig names the ConfigMaps that hold the test's files.
+// TestFilesConfig holds the test's files, or names the ConfigMaps that do.
+// +kubebuilder:validation:XValidation:rule="!has(self.inline) || size(self.inline) == 0 || !has(self.configMapRef) || size(self.configMapRef) == 0",message="inline and configMapRef exclude each other; put all files in one of them"
 type TestFilesConfig struct {
+	// Inline holds files by name, as an alternative to configMapRef: at most 64 KiB together. They appear below srcMountPath.
+	// All pods hold a copy in their annotations, so larger files belong in a ConfigMap.
+	// +kubebuilder:validation:MaxProperties=32
+	// +operator-sdk:csv:customresourcedefinitions:type=spec
+	// +optional
+	Inline map[string]InlineFile `json:"inline,omitempty"`
+
 	// ConfigMapRef names the ConfigMap with the locustfile; its keys appear as files below srcMountPath.
 	// +kubebuilder:validation:MaxLength=253
 	// +operator-sdk:csv:customresourcedefinitions:type=spec,xDescriptors={"urn:alm:descriptor:io.kubernetes:ConfigMap"}
@@ -259,6 +267,10 @@ type TestFilesConfig struct {
 	// +optional
 	LibMountPath string `json:"libMountPath,omitempty"`
 }
+
+// InlineFile is the content of a file.
+// +kubebuilder:validation:MaxLength=65536
+type InlineFile string
 
 // SchedulingConfig constrains where the pods run.
 type SchedulingConfig struct {

@@ -19,10 +19,10 @@ type roleSpec struct {
 func roleSpecFor(test string, spec *v2.LocustTestSpec, role Role) roleSpec {
 	if role == RoleMaster {
 		m, command := &spec.Master, MasterCommandFor(spec)
-		return roleSpec{command.Args, command.Reporter, m.Resources, m.Labels, m.Annotations}
+		return roleSpec{command.Args, command.Reporter, m.Resources, m.Labels, podAnnotations(spec, m.Annotations, command.Reporter)}
 	}
 	w := &spec.Worker
-	return roleSpec{workerArgs(test, spec), false, w.Resources, w.Labels, w.Annotations}
+	return roleSpec{workerArgs(test, spec), false, w.Resources, w.Labels, podAnnotations(spec, w.Annotations, false)}
 }
 
 // podTemplate builds the pods of a role from a spec with its defaults.

@@ -2,7 +2,6 @@ package resources
 
 import (
 	_ "embed"
-	"maps"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -64,35 +63,12 @@ func loadsBesideOthers(locustfile string) bool {
 	return len(files) > 1 || !strings.HasSuffix(strings.TrimSpace(locustfile), "locust.py")
 }
 
-// addReporter adds the reporter to the master's pod. The operator's annotation overrides the user's.
+// addReporter adds the reporter to the master's pod, whose annotations have its source.
 func addReporter(pod *corev1.PodTemplateSpec) {
-	if pod.Annotations == nil {
-		pod.Annotations = map[string]string{}
-	}
-	pod.Annotations[AnnotationReporter] = reporterSource
-
-	pod.Spec.Volumes = append(pod.Spec.Volumes, corev1.Volume{
-		Name: volumeReporter,
-		VolumeSource: corev1.VolumeSource{DownwardAPI: &corev1.DownwardAPIVolumeSource{
-			Items: []corev1.DownwardAPIVolumeFile{{
-				Path:     reporterFile,
-				FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.annotations['" + AnnotationReporter + "']"},
-			}},
-		}},
-	})
+	files := []annotationFile{{name: reporterFile, annotation: AnnotationReporter}}
+	pod.Spec.Volumes = append(pod.Spec.Volumes, annotationVolume(volumeReporter, files))
 	master := &pod.Spec.Containers[0]
 	master.VolumeMounts = append(master.VolumeMounts, corev1.VolumeMount{
 		Name: volumeReporter, MountPath: ReporterDir, ReadOnly: true,
 	})
-}
-
-// MasterAnnotations returns all annotations of the master's pod, because their total size is limited.
-func MasterAnnotations(spec *v2.LocustTestSpec) map[string]string {
-	if !MasterCommandFor(spec).Reporter {
-		return spec.Master.Annotations
-	}
-	all := map[string]string{}
-	maps.Copy(all, spec.Master.Annotations)
-	all[AnnotationReporter] = reporterSource
-	return all
 }

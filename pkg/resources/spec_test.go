@@ -94,6 +94,7 @@ var effects = map[string]effect{
 	"worker.annotations": onWorker(func(s *v2.LocustTestSpec) { s.Worker.Annotations = map[string]string{"a": "b"} }, `"annotations":{"a":"b"}`),
 	"worker.extraArgs":   onWorker(func(s *v2.LocustTestSpec) { s.Worker.ExtraArgs = []string{"--loglevel=DEBUG"} }, `"--master-port=5557","--loglevel=DEBUG"]`),
 
+	"testFiles.inline":          both(noFiles, func(s *v2.LocustTestSpec) { s.TestFiles.Inline = map[string]v2.InlineFile{"a_b.py": "pass"} }, `"locust.io/file-0":"pass"`),
 	"testFiles.configMapRef":    both(noFiles, func(s *v2.LocustTestSpec) { s.TestFiles.ConfigMapRef = "c" }, `{"name":"locust-src","configMap":{"name":"c"}}`),
 	"testFiles.libConfigMapRef": both(noFiles, func(s *v2.LocustTestSpec) { s.TestFiles.LibConfigMapRef = "l" }, `{"name":"PYTHONPATH","value":"/opt/locust/lib"}`),
 	"testFiles.srcMountPath":    both(builder.TestFiles, func(s *v2.LocustTestSpec) { s.TestFiles.SrcMountPath = "/src" }, `{"name":"locust-src","readOnly":true,"mountPath":"/src"}`),

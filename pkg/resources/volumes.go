@@ -31,7 +31,10 @@ func VolumesAndMounts(spec *v2.LocustTestSpec, role Role) ([]corev1.Volume, []co
 	}
 
 	if files := spec.TestFiles; files != nil {
-		if files.ConfigMapRef != "" {
+		if len(files.Inline) > 0 {
+			volumes = append(volumes, annotationVolume(volumeSrc, inlineFiles(spec)))
+			add(volumeSrc, files.SrcMountPath, true)
+		} else if files.ConfigMapRef != "" {
 			volumes = append(volumes, configMapVolume(volumeSrc, files.ConfigMapRef))
 			add(volumeSrc, files.SrcMountPath, true)
 		}
@@ -82,6 +85,18 @@ func configMapVolume(name, configMap string) corev1.Volume {
 	return corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{
 		ConfigMap: &corev1.ConfigMapVolumeSource{LocalObjectReference: corev1.LocalObjectReference{Name: configMap}},
 	}}
+}
+
+// annotationVolume shows annotations of the pod as files.
+func annotationVolume(name string, files []annotationFile) corev1.Volume {
+	var items []corev1.DownwardAPIVolumeFile
+	for _, f := range files {
+		items = append(items, corev1.DownwardAPIVolumeFile{
+			Path:     f.name,
+			FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.annotations['" + f.annotation + "']"},
+		})
+	}
+	return corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{DownwardAPI: &corev1.DownwardAPIVolumeSource{Items: items}}}
 }
 
 func secretVolume(name, secret string) corev1.Volume {

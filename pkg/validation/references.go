@@ -1,6 +1,8 @@
 package validation
 
 import (
+	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -55,6 +57,33 @@ func validateObjectName(path *field.Path, kind, name string) field.ErrorList {
 			"no "+kind+" can have this name: "+strings.Join(problems, "; ")+"; correct the name")}
 	}
 	return nil
+}
+
+// validateInline checks names and sizes of inline files. Names are those of keys in a ConfigMap.
+func validateInline(files *v2.TestFilesConfig, path *field.Path) field.ErrorList {
+	if files == nil || len(files.Inline) == 0 {
+		return nil
+	}
+	inline := path.Child("inline")
+	var errs field.ErrorList
+	if files.ConfigMapRef != "" {
+		errs = append(errs, field.Invalid(inline, fmt.Sprintf("%d files", len(files.Inline)), "cannot be combined with configMapRef; put all files in one of them"))
+	}
+	size := 0
+	for _, name := range slices.Sorted(maps.Keys(files.Inline)) {
+		errs = append(errs, invalid(inline.Key(resources.Excerpt(name)), name, "no file can have this name: ", validation.IsConfigMapKey(name), "rename the file")...)
+		size += len(name) + len(files.Inline[name])
+	}
+	encoded, err := json.Marshal(files.Inline)
+	if err != nil {
+		return append(errs, field.Invalid(inline, "", fmt.Sprintf("cannot be written as JSON: %v; correct the content", err)))
+	}
+	if size > v2.MaxInlineBytes || len(encoded) > v2.MaxInlineJSON {
+		errs = append(errs, field.Invalid(inline, fmt.Sprintf("%d bytes, %d as JSON", size, len(encoded)), fmt.Sprintf(
+			"must be no larger than %d bytes, and %d bytes as JSON, because all pods hold a copy; move files into a ConfigMap and name it in configMapRef",
+			v2.MaxInlineBytes, v2.MaxInlineJSON)))
+	}
+	return errs
 }
 
 func sortedKeys(m map[string]string) []string {

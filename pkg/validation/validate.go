@@ -47,6 +47,7 @@ func Validate(test *v2.LocustTest) field.ErrorList {
 	errs = append(errs, validateWorker(spec, root.Child("worker"))...)
 	errs = append(errs, validateLabels(test, spec, root)...)
 	errs = append(errs, validateReferences(spec, root)...)
+	errs = append(errs, validateInline(spec.TestFiles, root.Child("testFiles"))...)
 	errs = append(errs, validateScheduling(spec.Scheduling, root.Child("scheduling"))...)
 	errs = append(errs, validateResources(spec.Master.Resources, root.Child("master", "resources"))...)
 	errs = append(errs, validateResources(spec.Worker.Resources, root.Child("worker", "resources"))...)
@@ -179,8 +180,8 @@ func validateLabels(test *v2.LocustTest, spec *v2.LocustTestSpec, root *field.Pa
 	master, worker := root.Child("master"), root.Child("worker")
 	errs := validateOwnLabels(spec.Master.Labels, resources.LabelsFor(test, resources.RoleMaster), master.Child("labels"))
 	errs = append(errs, validateOwnLabels(spec.Worker.Labels, resources.LabelsFor(test, resources.RoleWorker), worker.Child("labels"))...)
-	errs = append(errs, validateOwnAnnotations(resources.MasterAnnotations(spec), master.Child("annotations"))...)
-	return append(errs, validateOwnAnnotations(spec.Worker.Annotations, worker.Child("annotations"))...)
+	errs = append(errs, validateOwnAnnotations(resources.PodAnnotations(spec, resources.RoleMaster), master.Child("annotations"))...)
+	return append(errs, validateOwnAnnotations(resources.PodAnnotations(spec, resources.RoleWorker), worker.Child("annotations"))...)
 }
 
 func validateOwnLabels(own, operators map[string]string, path *field.Path) field.ErrorList {

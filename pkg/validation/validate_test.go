@@ -77,6 +77,7 @@ func TestValidate_AcceptsWhatRuns(t *testing.T) {
 		"one path in different pods":        {userMount("/x", "master"), userMount("/x", "worker")},
 		"neighbours with a common prefix":   {builder.TestFiles, userMount("/lotest/src2", ""), userMount("/opt/locust/library", "")},
 		"default paths without test files":  {userMount("/lotest/src", ""), userMount("/opt/locust/lib", "")},
+		"inline files":                      {inline("a.py", strings.Repeat("x", v2.MaxInlineBytes-4))},
 		"libraries inside the sources":      {builder.TestFiles, func(s *v2.LocustTestSpec) { s.TestFiles.LibMountPath = "/lotest/src/lib" }},
 		"nested mounts of the user":         {userMount("/data", ""), userMount("/data/cache", "")},
 		"folders in what the kubelet fills": {filledByKubelet, secretMount("a", "/s"), userMount("/s/x", ""), userMount("/s/x/y", "")},
@@ -174,6 +175,12 @@ func TestValidate(t *testing.T) {
 		"colon":                    {[]edit{userMount("/x:ro", "")}, "spec.volumeMounts[0].mountPath", "choose another path"},
 		"up":                       {[]edit{secretMount("s", "/a/../b")}, "spec.env.secretMounts[0].mountPath", "write the path without it"},
 		"root":                     {[]edit{userMount("//", "")}, "spec.volumeMounts[0].mountPath", "choose a folder below"},
+		"inline and ConfigMap":     {[]edit{builder.TestFiles, inline("a.py", "")}, "spec.testFiles.inline", "put all files in one of them"},
+		"inline name":              {[]edit{inline("a/b.py", "")}, "spec.testFiles.inline[a/b.py]", "rename the file"},
+		"inline parent":            {[]edit{inline("..", "")}, "spec.testFiles.inline[..]", "rename the file"},
+		"inline too large":         {[]edit{inline("a.py", strings.Repeat("x", v2.MaxInlineBytes-3))}, "spec.testFiles.inline", "move files into a ConfigMap"},
+		"inline too large as JSON": {[]edit{inline("a.py", strings.Repeat("\x01", v2.MaxInlineJSON/6))}, "spec.testFiles.inline", "as JSON"},
+		"inline hidden":            {[]edit{inline("a.py", ""), userMount("/lotest", "worker")}, "spec.volumeMounts[0].mountPath", "outside"},
 		"source path relative":     {[]edit{builder.TestFiles, func(s *spec) { s.TestFiles.SrcMountPath = "src" }}, "spec.testFiles.srcMountPath", "start it with /"},
 		"sources on libraries":     {[]edit{builder.TestFiles, func(s *spec) { s.TestFiles.LibMountPath = "/lotest//src/" }}, "spec.testFiles.libMountPath", "choose another path"},
 		"two secrets on a path":    {[]edit{secretMount("a", "/s"), secretMount("b", "/s/")}, "spec.env.secretMounts[1].mountPath", "choose another path"},
@@ -218,6 +225,15 @@ func TestValidate(t *testing.T) {
 				assert.Len(t, errs, 1, "one mistake, one message")
 			}
 		})
+	}
+}
+
+func inline(name, content string) edit {
+	return func(s *v2.LocustTestSpec) {
+		if s.TestFiles == nil {
+			s.TestFiles = &v2.TestFilesConfig{}
+		}
+		s.TestFiles.Inline = map[string]v2.InlineFile{name: v2.InlineFile(content)}
 	}
 }
 

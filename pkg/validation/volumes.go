@@ -96,7 +96,7 @@ func mountPoints(spec *v2.LocustTestSpec, root *field.Path) []mountPoint {
 	}
 	if files := spec.TestFiles; files != nil {
 		at := root.Child("testFiles")
-		if files.ConfigMapRef != "" {
+		if files.ConfigMapRef != "" || len(files.Inline) > 0 {
 			add(at.Child("srcMountPath"), files.SrcMountPath, v2.MountTargetBoth, holdsTestFiles)
 		}
 		if files.LibConfigMapRef != "" {

@@ -18,7 +18,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"sigs.k8s.io/yaml"
 
-	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/samples"
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
 	crdschema "github.com/AbdelrhmanHamouda/locust-k8s-operator/test/schema"
 )
 
@@ -52,33 +53,35 @@ func TestValidators(t *testing.T) {
 	assert.Greater(t, results, 5, "the validators have checked the bundle")
 }
 
-// TestExamples checks that each sample is an example, and that each example is valid.
+// TestExamples checks that there are a few valid examples with descriptions, and that the first of the newest version, which a
+// console offers, needs no other object.
 func TestExamples(t *testing.T) {
 	var examples []json.RawMessage
-	require.NoError(t, json.Unmarshal([]byte(load(t).CSV.Annotations["alm-examples"]), &examples))
+	csv := load(t).CSV
+	require.NoError(t, json.Unmarshal([]byte(csv.Annotations["alm-examples"]), &examples))
+	assert.LessOrEqual(t, len(examples), 5)
+	var descriptions map[string]struct{ Description string }
+	require.NoError(t, json.Unmarshal([]byte(csv.Annotations["alm-examples-metadata"]), &descriptions))
+	assert.Len(t, descriptions, len(examples))
 	crd, err := crdschema.Read(filepath.Join(root, "config", "crd", "bases", "locust.io_locusttests.yaml"))
 	require.NoError(t, err)
-	found := map[string]bool{}
+	var first *v2.LocustTest
 	for _, example := range examples {
-		var head struct {
-			APIVersion string `json:"apiVersion"`
-			Metadata   struct {
-				Name string `json:"name"`
-			} `json:"metadata"`
-		}
-		require.NoError(t, json.Unmarshal(example, &head))
-		found[head.APIVersion+"/"+head.Metadata.Name] = true
-		assert.NoError(t, crd[path.Base(head.APIVersion)].Check(t.Context(), example), head.Metadata.Name)
-	}
-	all, err := samples.Read(filepath.Join(root, "config", "samples"))
-	require.NoError(t, err)
-	for _, sample := range all {
-		tests, err := sample.Tests()
-		require.NoError(t, err)
-		for _, name := range tests {
-			assert.True(t, found["locust.io/"+sample.Version()+"/"+name], "%s is not an example; add it to config/samples/kustomization.yaml", sample.Path)
+		var test v2.LocustTest
+		require.NoError(t, json.Unmarshal(example, &test))
+		assert.NotEmpty(t, descriptions[test.Name].Description, test.Name)
+		assert.NoError(t, crd[path.Base(test.APIVersion)].Check(t.Context(), example), test.Name)
+		if first == nil && test.APIVersion == v2.GroupVersion.String() {
+			first = &test
 		}
 	}
+	require.NotNil(t, first)
+	assert.NotEmpty(t, first.Spec.TestFiles.Inline)
+	assert.Equal(t, v2.LocustTestSpec{
+		Image: first.Spec.Image, Master: first.Spec.Master, Worker: first.Spec.Worker,
+		TestFiles: &v2.TestFilesConfig{Inline: first.Spec.TestFiles.Inline},
+	}, first.Spec, "it refers to no other object")
+	assert.Contains(t, first.Spec.Master.Command, "--host http://"+resources.MasterName(first.Name)+":8089", "its target is its own master")
 }
 
 // TestServiceVersion checks the fields that OperatorHub reviewers ask for.

@@ -132,7 +132,6 @@ func (s *fixture) fieldObjects() {
 	s.configMap("curious", map[string]string{"locustfile.py": curious})
 	s.configMap("library", map[string]string{"library.py": library})
 	s.configMap("poor", map[string]string{"locustfile.py": failingRequestsFile})
-	s.configMap("idle", map[string]string{"locustfile.py": idle})
 	s.configMap("variables", map[string]string{"FROM_CONFIGMAP": "of the ConfigMap"})
 	s.secret("credentials", corev1.SecretTypeOpaque, map[string]string{"FROM_SECRET": "of the Secret"})
 	registry, _, _ := strings.Cut(guardedImage(), "/")
@@ -660,7 +659,7 @@ var aborted = []fieldV2{
 }
 
 func idleLoad(s *fixture, spec *v2.LocustTestSpec) {
-	spec.TestFiles.ConfigMapRef = "idle"
+	spec.TestFiles.ConfigMapRef = ""
 	shortLoad(s, spec)
 }
 
@@ -670,6 +669,9 @@ func untilSucceeded(s *fixture, test *v2.LocustTest) *liveTest {
 
 // notGuaranteed are the rows of a run without requests, which would fail by default.
 var notGuaranteed = []fieldV2{
+	{"testFiles.inline", func(spec *v2.LocustTestSpec) { spec.TestFiles.Inline = map[string]v2.InlineFile{"locustfile.py": idle} }, func(t *testing.T, live *liveTest) {
+		assert.EqualValues(t, 1, live.status.ConnectedWorkers, "master and worker have loaded the file")
+	}},
 	{"loadGuarantee", func(spec *v2.LocustTestSpec) { spec.LoadGuarantee = v2.LoadGuaranteeNone }, func(t *testing.T, live *liveTest) {
 		assert.Equal(t, v2.ReasonNoRequests, condition(live.status, v2.ConditionTypeLoadDelivered).Reason)
 	}},
