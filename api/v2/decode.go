@@ -28,11 +28,11 @@ const (
 	// 256 KiB for all annotations of an object.
 	MaxSpecBytes = 200 << 10
 
-	// MaxInlineBytes is the maximum size of all inline files and their names, and MaxInlineJSON that of them as JSON. The API server
-	// allows 256 KiB of annotations for an object. The pods hold the files in annotations, and so does the annotation of kubectl
-	// apply, as JSON within JSON.
+	// MaxInlineBytes is the maximum size of all inline files and their names. The API server allows 256 KiB of annotations for an
+	// object; the pods hold the files in annotations.
 	MaxInlineBytes = 64 << 10
-	MaxInlineJSON  = 96 << 10
+	// MaxInlineJSON is the maximum size of the inline files as JSON: the annotation of kubectl apply holds it as JSON within JSON.
+	MaxInlineJSON = 96 << 10
 
 	// MaxValues is the maximum number of JSON values in a spec. "{}" takes three bytes in a list, and up to 250 bytes in
 	// memory. A spec that fills all its bounded lists has about 3,000 values.
