@@ -41,15 +41,8 @@ func TestGoodRun(t *testing.T) {
 
 	// Events report the transitions.
 	eventually(t, "events", func() bool {
-		var events corev1.EventList
-		require.NoError(t, k8s.List(t.Context(), &events, client.InNamespace(s.namespace)))
-		reasons := map[string]bool{}
-		for _, e := range events.Items {
-			if e.InvolvedObject.Kind == "LocustTest" {
-				reasons[e.Reason] = true
-			}
-		}
-		return reasons["TestStarted"] && reasons[v2.ReasonAllWorkersConnected] && reasons[v2.ReasonTestSucceeded]
+		events := s.events()
+		return events["good.run TestStarted"] == 1 && events["good.run AllWorkersConnected"] == 1 && events["good.run TestSucceeded"] == 1
 	})
 	if auditLog() != "" {
 		time.Sleep(time.Second)

@@ -302,9 +302,14 @@ func scrape(t *testing.T, token string) string {
 
 func scrapeAs(t *testing.T, token string) (int, string) {
 	t.Helper()
-	pods := operatorPods(t)
-	require.Len(t, pods, 1)
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://"+pods[0].Status.PodIP+":8443/metrics", nil)
+	// The other pods have no series of tests.
+	var address string
+	eventually(t, "a pod is the leader", func() bool {
+		pod, found := leader(t)
+		address = pod.Status.PodIP
+		return found
+	})
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://"+address+":8443/metrics", nil)
 	require.NoError(t, err)
 	request.Header.Set("Authorization", "Bearer "+token)
 	// The operator serves metrics with a self-signed certificate.

@@ -18,8 +18,10 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/sets"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
@@ -49,6 +51,19 @@ func operatorPods(t *testing.T) []corev1.Pod {
 	in := client.InNamespace(framework.OperatorNamespace)
 	require.NoError(t, k8s.List(context.Background(), &pods, in, framework.OperatorPods))
 	return pods.Items
+}
+
+// leader returns the pod that is the leader, if one is.
+func leader(t *testing.T) (pod corev1.Pod, found bool) {
+	t.Helper()
+	name, err := framework.Leader(t.Context(), k8s, framework.OperatorNamespace, framework.OperatorLease)
+	require.NoError(t, err)
+	pods := operatorPods(t)
+	i := slices.IndexFunc(pods, func(pod corev1.Pod) bool { return pod.Name == name && pod.DeletionTimestamp == nil })
+	if i < 0 {
+		return corev1.Pod{}, false
+	}
+	return pods[i], true
 }
 
 // killOperator kills the operator's process with SIGKILL on the embedded cluster, and deletes its pod without a grace period,
@@ -147,6 +162,76 @@ func TestOperatorKilled(t *testing.T) {
 	require.NoError(t, waitForOperator(t.Context()))
 }
 
+// TestOperatorDrained evicts the leader three times, as a drain of its node does, and replaces all pods, as an upgrade does. No
+// request that needs the webhooks fails, and the statuses of tests in each phase are the same as without it.
+func TestOperatorDrained(t *testing.T) {
+	s := newFixture(t)
+	disturbed.add(t)
+	undisturbed := s.create(s.test("undisturbed", 6))
+	want := withoutVolatileFields(s.UntilPhase(undisturbed, v2.PhaseSucceeded))
+	calls := s.callWebhooks(undisturbed.Name)
+
+	tests := []*v2.LocustTest{s.create(s.test("all-the-time", 45))}
+	s.UntilPhase(tests[0], v2.PhaseRunning)
+	var leaders []string
+	for i := range 3 {
+		starting, running := s.create(s.test(fmt.Sprintf("starting-%d", i), 6)), tests[len(tests)-1]
+		tests = append(tests, starting)
+		s.UntilPhase(running, v2.PhaseRunning)
+		eventually(t, "the leader is evicted", func() bool {
+			pod, found := leader(t)
+			if !found {
+				return false
+			}
+			eviction := &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Name: pod.Name}}
+			err := clientset.PolicyV1().Evictions(pod.Namespace).Evict(t.Context(), eviction)
+			if apierrors.IsTooManyRequests(err) { // until both pods are ready again
+				return false
+			}
+			require.NoError(t, err)
+			leaders = append(leaders, pod.Name)
+			return true
+		})
+	}
+	require.NoError(t, waitForOperator(t.Context()))
+	assert.Len(t, sets.New(leaders...), 3, "each time another pod was the leader: %s", leaders)
+	tests = append(tests, s.create(s.test("upgraded", 6)))
+	restarted := fmt.Sprintf(`{"spec":{"template":{"metadata":{"annotations":{"e2e/restarted":%q}}}}}`, time.Now().Format(time.RFC3339Nano))
+	d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: framework.OperatorNamespace, Name: framework.OperatorDeployment}}
+	require.NoError(t, k8s.Patch(t.Context(), d, client.RawPatch("application/merge-patch+json", []byte(restarted))))
+	require.NoError(t, waitForOperator(t.Context()))
+	for _, test := range tests {
+		s.in(t).requireGoodRun(test)
+		s.requireStatus(test, want)
+	}
+	for name, n := range s.events() {
+		assert.Equal(t, 1, n, "events %s", name)
+	}
+
+	n, failures := calls.end()
+	assert.Empty(t, failures, "of %d requests", n)
+	assert.Greater(t, n, 200, "requests were sent during the whole test")
+	t.Logf("%d requests while the leader moved from %s, %d failed", n, leaders, len(failures))
+}
+
+// events returns the number of events by test and reason.
+func (s *fixture) events() map[string]int {
+	s.t.Helper()
+	var list corev1.EventList
+	require.NoError(s.t, k8s.List(s.t.Context(), &list, client.InNamespace(s.namespace)))
+	count := map[string]int{}
+	for _, e := range list.Items {
+		if e.InvolvedObject.Kind == "LocustTest" {
+			n := max(1, int(e.Count))
+			if e.Series != nil {
+				n = int(e.Series.Count)
+			}
+			count[e.InvolvedObject.Name+" "+e.Reason] += n
+		}
+	}
+	return count
+}
+
 // TestOperatorAway checks a run that ends while the operator is down, with a TTL of 3 s for Jobs.
 func TestOperatorAway(t *testing.T) {
 	env := map[string]string{"LOCUST_OPERATOR_STARTUP_DEADLINE": startupDeadline.String(), "LOCUST_OPERATOR_JOB_TTL": "3s"}
@@ -181,7 +266,7 @@ func TestOperatorAway(t *testing.T) {
 		resources.LabelTestUID: string(test.UID), resources.LabelComponent: string(resources.RoleMaster)}))
 	require.Len(t, pods.Items, 1)
 	time.Sleep(8 * time.Second) // longer than the TTL
-	scaleOperator(t, 1)
+	scaleOperator(t, framework.OperatorReplicas)
 	final := s.UntilPhase(test, v2.PhaseSucceeded)
 	assert.Equal(t, want, withoutVolatileFields(final), "the same final status as with a running operator")
 	s.requireContainerTimes(final, &pods.Items[0])
@@ -200,7 +285,7 @@ func TestOperatorUninstalledFirst(t *testing.T) {
 	s.create(s.test("two", 60))
 	s.UntilPhase(one, v2.PhaseRunning)
 	scaleOperator(t, 0)
-	t.Cleanup(func() { scaleOperator(t, 1) })
+	t.Cleanup(func() { scaleOperator(t, framework.OperatorReplicas) })
 
 	require.NoError(t, k8s.Delete(t.Context(), one))
 	err := k8s.Get(t.Context(), client.ObjectKeyFromObject(one), one)

@@ -101,10 +101,9 @@ func configureOperator(ctx context.Context, env map[string]string) error {
 	for name, value := range env {
 		variables = append(variables, corev1.EnvVar{Name: name, Value: value})
 	}
-	one := int32(1)
 	before := d.DeepCopy()
 	d.Spec.Template.Spec.Containers[0].Env = variables
-	d.Spec.Replicas = &one
+	d.Spec.Replicas = new(int32(framework.OperatorReplicas))
 	if err := k8s.Patch(ctx, &d, client.StrategicMergeFrom(before)); err != nil {
 		return err
 	}
@@ -112,12 +111,13 @@ func configureOperator(ctx context.Context, env map[string]string) error {
 }
 
 func waitForOperator(ctx context.Context) error {
+	const n = framework.OperatorReplicas
 	var d appsv1.Deployment
 	err := wait.PollUntilContextTimeout(ctx, 200*time.Millisecond, timeout, true, func(ctx context.Context) (bool, error) {
 		d = appsv1.Deployment{}
 		err := k8s.Get(ctx, framework.OperatorKey, &d)
 		s := d.Status
-		return s.ObservedGeneration == d.Generation && s.UpdatedReplicas == 1 && s.Replicas == 1 && s.AvailableReplicas == 1, err
+		return s.ObservedGeneration == d.Generation && s.UpdatedReplicas == n && s.Replicas == n && s.AvailableReplicas == n, err
 	})
 	if err != nil {
 		return fmt.Errorf("the operator is not available: %w: %+v", err, d.Status)

@@ -5,12 +5,16 @@
 package framework
 
 import (
+	"context"
 	"fmt"
+	"strings"
 
+	coordinationv1 "k8s.io/api/coordination/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
+	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -22,6 +26,8 @@ const (
 	OperatorNamespace  = "locust-k8s-operator-system"
 	OperatorDeployment = "locust-k8s-operator-controller-manager"
 	OperatorUser       = "system:serviceaccount:" + OperatorNamespace + ":" + OperatorDeployment
+	OperatorLease      = "locust-k8s-operator.locust.io"
+	OperatorReplicas   = 2
 )
 
 var (
@@ -30,6 +36,17 @@ var (
 	// OperatorPods are the labels of the operator's pods.
 	OperatorPods = client.MatchingLabels{"control-plane": "controller-manager"}
 )
+
+// Leader returns the name of the operator's pod that holds a Lease, or "" if none does.
+func Leader(ctx context.Context, c client.Client, namespace, lease string) (string, error) {
+	object := &coordinationv1.Lease{}
+	if err := c.Get(ctx, client.ObjectKey{Namespace: namespace, Name: lease}, object); err != nil {
+		return "", client.IgnoreNotFound(err)
+	}
+	// controller-runtime appends a UUID to the host name.
+	pod, _, _ := strings.Cut(ptr.Deref(object.Spec.HolderIdentity, ""), "_")
+	return pod, nil
+}
 
 // NewScheme returns a scheme with the types of Kubernetes, LocustTest, and more.
 func NewScheme(more ...func(*runtime.Scheme) error) *runtime.Scheme {

@@ -18,7 +18,6 @@ import (
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
-	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -308,13 +307,11 @@ func (c *cluster) leader(ctx context.Context, labels, settings map[string]string
 	}
 	name := settings["LOCUST_OPERATOR_LEADER_ELECTION_ID"]
 	if name == "" {
-		name = "locust-k8s-operator.locust.io"
+		name = framework.OperatorLease
 	}
 	err = wait.PollUntilContextTimeout(ctx, 300*time.Millisecond, 2*time.Minute, true, func(ctx context.Context) (bool, error) {
-		lease := &coordinationv1.Lease{}
-		err := c.Get(ctx, client.ObjectKey{Namespace: framework.OperatorNamespace, Name: name}, lease)
-		holder := lease.Spec.HolderIdentity
-		return err == nil && holder != nil && strings.HasPrefix(*holder, pod.Name), client.IgnoreNotFound(err)
+		holder, err := framework.Leader(ctx, c, framework.OperatorNamespace, name)
+		return holder == pod.Name, err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("the operator did not acquire its Lease %s: %w", name, err)

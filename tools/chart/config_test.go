@@ -19,7 +19,6 @@ type difference struct {
 }
 
 const (
-	pending  = "pending: config/manager gets the same"
 	instance = "two releases may be in one namespace, so selectors contain the release"
 	ofHelm   = "Helm's labels; config has the name of the operator on some objects only"
 	names    = "the names of the release are always passed; those of config are the operator's defaults"
@@ -28,10 +27,8 @@ const (
 // everywhere are the differences of all overlays.
 var everywhere = []difference{
 	{"Namespace " + system, "", "the user creates the namespace: helm install --create-namespace"},
-	{"PodDisruptionBudget", "", pending},
-	{"Deployment", "spec/replicas", pending},
-	{"Deployment", "spec/template/spec/nodeSelector", pending},
-	{"Deployment", "spec/template/spec/topologySpreadConstraints", pending},
+	{"PodDisruptionBudget", "spec/selector/matchLabels/app.kubernetes.io~instance", instance},
+	{"Deployment", "spec/template/spec/topologySpreadConstraints", instance},
 	{"", "metadata/labels/app.kubernetes.io~instance", ofHelm},
 	{"", "metadata/labels/app.kubernetes.io~managed-by", ofHelm},
 	{"", "metadata/labels/app.kubernetes.io~name", ofHelm},

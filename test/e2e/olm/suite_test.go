@@ -212,8 +212,10 @@ func installed(t *testing.T, version, image string) {
 	})
 	eventually(t, "only the operator "+version+" runs", func() bool {
 		pods := operatorPods(t)
-		return len(pods) == 1 && pods[0].Spec.Containers[0].Image == image &&
-			strings.Contains(kubectl(t, "-n", operators, "logs", pods[0].Name), `"version":"`+version+`"`)
+		return len(pods) == framework.OperatorReplicas && !slices.ContainsFunc(pods, func(pod corev1.Pod) bool {
+			return pod.Spec.Containers[0].Image != image ||
+				!strings.Contains(kubectl(t, "-n", operators, "logs", pod.Name), `"version":"`+version+`"`)
+		})
 	})
 }
 
