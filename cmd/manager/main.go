@@ -2,6 +2,7 @@
 package main
 
 import (
+	"context"
 	"crypto/tls"
 	"flag"
 	"fmt"
@@ -30,6 +31,7 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/config"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/locust"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/metrics"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/peers"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/serverclock"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/status"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/webhook"
@@ -97,6 +99,9 @@ func run() error {
 		Poller:          poller,
 		Metrics:         *exposed,
 	}
+	if err := addPeers(ctx, mgr, settings, now); err != nil {
+		return err
+	}
 	if err := reconciler.SetupWithManager(ctx, mgr); err != nil {
 		return fmt.Errorf("set up the LocustTest controller: %w", err)
 	}
@@ -137,6 +142,24 @@ func addWebhooks(mgr ctrl.Manager, rotator *certs.Rotator) error {
 	}
 	if err := mgr.AddReadyzCheck("webhook-certificate", rotator.Ready); err != nil {
 		return fmt.Errorf("add /readyz/webhook-certificate: %w", err)
+	}
+	return nil
+}
+
+// addPeers returns an error if another operator runs the same tests, now or when this one becomes the leader.
+func addPeers(ctx context.Context, mgr ctrl.Manager, settings *config.Config, now clock.PassiveClock) error {
+	operator := &peers.Operator{
+		Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Clock: now, Log: ctrl.Log.WithName("peers"),
+		Namespaces: settings.WatchNamespaces,
+	}
+	if settings.LeaderElect {
+		operator.Lease = client.ObjectKey{Namespace: settings.Namespace, Name: settings.LeaderElectionID}
+	}
+	if err := operator.Register(ctx); err != nil {
+		return err
+	}
+	if err := mgr.Add(operator); err != nil {
+		return fmt.Errorf("add the check for other operators: %w", err)
 	}
 	return nil
 }

@@ -2,6 +2,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"flag"
 	"fmt"
@@ -57,6 +58,8 @@ type Config struct {
 	// and Fairness, as controller-runtime does by default.
 	KubeAPIQPS   float64
 	KubeAPIBurst int
+	// Namespace is that of the operator's pod; empty outside a cluster.
+	Namespace string
 	// WatchNamespaces are the namespaces of the tests to run; empty means all.
 	WatchNamespaces []string
 	// LeaderElect enables leader election, so that only one of several operator pods is active.
@@ -133,11 +136,10 @@ func Load(fs *flag.FlagSet, args []string, getenv func(string) string) (*Config,
 			c.WatchNamespaces = append(c.WatchNamespaces, name)
 		}
 	}
-	if c.WebhookNamespace == "" {
-		if name, err := os.ReadFile(namespaceFile); err == nil {
-			c.WebhookNamespace = strings.TrimSpace(string(name))
-		}
+	if name, err := os.ReadFile(namespaceFile); err == nil {
+		c.Namespace = strings.TrimSpace(string(name))
 	}
+	c.WebhookNamespace = cmp.Or(c.WebhookNamespace, c.Namespace)
 	errs = append(errs, c.validate())
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
