@@ -19,7 +19,8 @@ BUNDLE_VERSION ?= 3.0.0
 # The registry of the releases.
 REGISTRY ?= ghcr.io/abdelrhmanhamouda
 IMAGE_BASE ?= $(REGISTRY)/locust-k8s-operator
-PLATFORMS ?= linux/amd64,linux/arm64,linux/ppc64le,linux/s390x
+override ALL_PLATFORMS := linux/amd64,linux/arm64,linux/ppc64le,linux/s390x
+PLATFORMS ?= $(ALL_PLATFORMS)
 RELEASE_BASE ?= scratch
 DIST ?= dist
 BUNDLE_IMG ?= $(IMAGE_BASE)-bundle:v$(BUNDLE_VERSION)
@@ -29,6 +30,9 @@ TESTS ?= 300
 WORKERS ?= 5
 CHECK ?= all
 SCALE_FLAGS ?=
+CATALOG_IMG ?= $(IMAGE_BASE)-catalog:v$(BUNDLE_VERSION)
+OPM_IMAGE ?= quay.io/operator-framework/opm:v1.65.0
+OPERATORHUB_CATALOGS ?= latest
 CATALOG_TEMPLATE ?= catalog/template.yaml
 CATALOG_DIR ?= bin/catalog
 CATALOG_FLAGS ?=
@@ -91,8 +95,10 @@ help: ## Show this help
 		'SCALE_FLAGS' 'bench-scale and other scale targets: additional flags, see docs/scale.md' \
 		'BUNDLE_VERSION' 'version of the OLM bundle: $(BUNDLE_VERSION)' \
 		'REGISTRY' 'registry of a release, and of the images in the bundle: $(REGISTRY)' \
-		'PLATFORMS' 'release: platforms of the images: $(PLATFORMS)' \
+		'PLATFORMS' 'release, test-release: platforms of the images: $(PLATFORMS)' \
 		'RELEASE_BASE' 'release: base image of operator and scorecard: $(RELEASE_BASE)' \
+		'CATALOG_IMG' 'image of the catalog, for catalog-build: $(CATALOG_IMG)' \
+		'OPERATORHUB_CATALOGS' 'operatorhub: names of the community catalogs: $(OPERATORHUB_CATALOGS)' \
 		'DIST' 'release, build-installer, chart-package: folder of the written files: $(DIST)' \
 		'BASE' 'base image of the operator image: $(BASE)' \
 		'OVERLAY' 'folder of config/ that deploy applies, default or cert-manager: $(OVERLAY)' \
@@ -175,7 +181,7 @@ soak: ## Create and delete tests for a long time, and check for leaks (embedded 
 	@$(call SCALE,soak) $(SCALE_FLAGS)
 
 .PHONY: test-olm
-test-olm: ## Install, check, upgrade and remove the operator with OLM on the embedded cluster (Linux, root)
+test-olm: ## Install, check, upgrade and remove a release with OLM, Helm and kubectl on the embedded cluster (Linux, root)
 	@mkdir -p bin/olm
 	@$(MAKE) cluster-up olm-up
 	@$(LOCALCLUSTER) env >bin/cluster.env; eval "$$(cat bin/cluster.env)"; $(MAKE) undeploy-quietly
@@ -243,7 +249,17 @@ catalog: ## Render the catalog from its template, and validate it; the bundle im
 	@echo "==> catalog"
 	@opm="$$(tools/build.sh opm)"; mkdir -p $(CATALOG_DIR)/catalog; \
 		"$$opm" alpha render-template basic $(CATALOG_FLAGS) --output yaml <(sed "s|image: ghcr.io/abdelrhmanhamouda/locust-k8s-operator-bundle:|image: $(IMAGE_BASE)-bundle:|" $(CATALOG_TEMPLATE)) >$(CATALOG_DIR)/catalog/catalog.yaml; \
-		"$$opm" validate $(CATALOG_DIR)/catalog && echo "$(CATALOG_DIR)/catalog is valid"
+		"$$opm" validate $(CATALOG_DIR)/catalog && echo "$(CATALOG_DIR)/catalog is valid"; \
+		rm -f $(CATALOG_DIR)/catalog.Dockerfile; \
+		"$$opm" generate dockerfile --base-image $(OPM_IMAGE) --builder-image $(OPM_IMAGE) $(CATALOG_DIR)/catalog
+
+.PHONY: catalog-build
+catalog-build: catalog ## Build the image of the catalog with CONTAINER_TOOL, from the Dockerfile that opm generates
+	$(CONTAINER_TOOL) build --file $(CATALOG_DIR)/catalog.Dockerfile --tag $(CATALOG_IMG) $(CATALOG_DIR)
+
+.PHONY: operatorhub
+operatorhub: ## Write DIST/operatorhub, the folders for a pull request to the community catalog, from the release in DIST
+	@tools/operatorhub.sh $(VERSION) $(DIST) $(CATALOG_TEMPLATE) "$(OPERATORHUB_CATALOGS)"
 
 .PHONY: scorecard-build
 scorecard-build: ## Build the image of the scorecard tests with CONTAINER_TOOL
@@ -340,7 +356,7 @@ clean: ## Remove bin/
 
 .PHONY: release
 release: ## Build and push all images of VERSION to REGISTRY, and write the files of the release to DIST
-	@VERSION="$(VERSION)" REGISTRY="$(REGISTRY)" IMAGE_BASE="$(IMAGE_BASE)" DIST="$(DIST)" PLATFORMS="$(PLATFORMS)" \
+	@VERSION="$(VERSION)" REGISTRY="$(REGISTRY)" IMAGE_BASE="$(IMAGE_BASE)" DIST="$(DIST)" PLATFORMS="$(PLATFORMS)" ALL_PLATFORMS="$(ALL_PLATFORMS)" \
 		BASE="$(RELEASE_BASE)" SCORECARD_TEST_IMAGE="$(SCORECARD_TEST_IMAGE)" tools/release.sh
 
 .PHONY: chart-package
@@ -351,7 +367,7 @@ chart-package: ## Write the chart of VERSION, with the operator image IMG, to DI
 .PHONY: test-release
 test-release: ## Make a release of BUNDLE_VERSION with a temporary registry, and check all of it
 	@echo "==> release of $(BUNDLE_VERSION)"
-	@go -C tools/release test -tags release -count 1 -timeout 30m -run TestRelease .
+	@RELEASE_PLATFORMS="$(PLATFORMS)" go -C tools/release test -tags release -count 1 -timeout 60m -run TestRelease .
 
 ##@ Embedded cluster (Linux, root)
 

@@ -41,7 +41,7 @@ describe() {
 	go-licenses) module=supply package=github.com/google/go-licenses/v2 cold="1 min" ;;
 	govulncheck) module=supply package=golang.org/x/vuln/cmd/govulncheck cold="1 min" ;;
 	helm)
-		module=helm package=helm.sh/helm/v3/cmd/helm cold="4 min"
+		module=chart package=helm.sh/helm/v3/cmd/helm cold="4 min"
 		# Without a cluster it renders for the Kubernetes of its libraries, whose version the linker sets.
 		local part minor helm=helm.sh/helm/v3
 		minor=$(go -C "$here/$module" list -m -f '{{.Version}}' k8s.io/client-go | cut -d. -f2)

@@ -2,14 +2,14 @@
 # Makes a release: builds the images for all platforms, pushes them, and writes the files of the release. `make release` runs
 # it. docs/release.md describes what it writes.
 #
-#   VERSION=1.2.3 REGISTRY=registry.example.com/team IMAGE_BASE=... DIST=... PLATFORMS=... BASE=... tools/release.sh
+#   VERSION=1.2.3 REGISTRY=registry.example.com/team IMAGE_BASE=... DIST=... PLATFORMS=... ALL_PLATFORMS=... BASE=... tools/release.sh
 #
 # A tag that the registry already has is not replaced by different content, except in a registry on this machine.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
-: "${VERSION:?}" "${REGISTRY:?}" "${IMAGE_BASE:?}" "${DIST:?}" "${PLATFORMS:?}" "${BASE:?}"
+: "${VERSION:?}" "${REGISTRY:?}" "${IMAGE_BASE:?}" "${DIST:?}" "${PLATFORMS:?}" "${ALL_PLATFORMS:?}" "${BASE:?}"
 export VERSION
 
 mkdir -p "$DIST"
@@ -26,12 +26,12 @@ grep -q "name: locust-k8s-operator.v$VERSION\$" catalog/template.yaml && grep -q
 	echo "release: catalog/template.yaml has no version $VERSION: add it to the channels and to the bundles" >&2
 	exit 1
 }
-rm -rf "$dist"/{bundle,bundle.Dockerfile,catalog}
+rm -rf "$dist"/{bundle,bundle.Dockerfile,catalog,operatorhub}
 rm -f "$dist"/{install.yaml,notes.md,images.txt,chart.txt,checksums.txt} "$dist"/*.spdx.json "$dist"/*.tgz
 
 overwrite=() plain_http=() opm_flags=
 case $REGISTRY in
-localhost:* | 127.0.0.1:*) overwrite=(-overwrite) plain_http=(--plain-http) opm_flags=--use-http ;;
+localhost:* | 127.0.0.1:*) overwrite=(-overwrite) plain_http=(-plain-http) opm_flags=--use-http ;;
 esac
 # The time of the release is that of its commit, so that building it again gives the same content.
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || echo 0)}
@@ -79,23 +79,27 @@ make build-installer IMG="$operator" DIST="$dist"
 step "catalog"
 sed "s|image: .*-bundle:v$VERSION\$|image: $bundle|" catalog/template.yaml >"$work/template.yaml"
 make catalog CATALOG_TEMPLATE="$work/template.yaml" CATALOG_DIR="$dist/catalog" CATALOG_FLAGS="$opm_flags" IMAGE_BASE="$IMAGE_BASE"
-catalog=$(push -catalog catalog/release.Dockerfile "$dist/catalog")
+catalog=$(push -catalog catalog/Dockerfile "$dist/catalog")
 # A CatalogSource follows this tag.
 [[ $VERSION == *-* ]] || "$release" push -platforms "$PLATFORMS" -tag "$IMAGE_BASE-catalog:latest" -overwrite \
-	-file catalog/release.Dockerfile -context "$dist/catalog" \
+	-file catalog/Dockerfile -context "$dist/catalog" \
 	-annotation "org.opencontainers.image.title=${IMAGE_BASE##*/}-catalog" "${annotations[@]}" >/dev/null
 
-if grep -q '^chart-package:' Makefile; then
-	step "chart"
-	make chart-package VERSION="$VERSION" IMG="$operator" DIST="$dist"
-	"$(tools/build.sh helm)" push "$dist"/*.tgz "oci://$REGISTRY/charts" "${plain_http[@]}" 2>&1 | tee "$work/chart.log" >&2
-	sed -n "s|^Digest: |$REGISTRY/charts/${IMAGE_BASE##*/}@|p" "$work/chart.log" >"$dist/chart.txt"
-fi
+step "OperatorHub"
+make operatorhub VERSION="$VERSION" DIST="$dist" CATALOG_TEMPLATE="$work/template.yaml" CATALOG_DIR="$dist/catalog"
+
+step "chart"
+go -C tools/chart run . -chart "$root/charts/locust-k8s-operator" -version "$VERSION" -image "$operator" -dist "$dist" \
+	-push "$REGISTRY/charts" "${plain_http[@]}" >"$dist/chart.txt"
 
 step "verify"
 "$release" verify -platforms "$PLATFORMS" -registry "$REGISTRY" -in "$dist/install.yaml" -in "$dist/bundle" -in "$dist/catalog/catalog" \
 	"$operator" "$scorecard" "$bundle" "$catalog"
-tools/multiarch.sh "$release" "$dist/bundle"
+if [ "$PLATFORMS" = "$ALL_PLATFORMS" ]; then
+	tools/multiarch.sh "$release" "$dist/bundle"
+else
+	step "only for $PLATFORMS: the labels of the bundle are not checked"
+fi
 
 {
 	# A release's page is not in the repository, so links need an address.

@@ -1,5 +1,5 @@
 // Command chart packages the Helm chart of a release, reproducibly: the same commit gives the same file. `helm package` does
-// not, because it writes the current time.
+// not, because it writes the current time, as `helm push` does.
 //
 // It sets the version and the operator's image in the package only, so the clone does not change. The tests of this
 // module check the chart: against the manifests in config, and its values.
@@ -22,6 +22,7 @@ import (
 	"helm.sh/helm/v3/pkg/chart"
 	"helm.sh/helm/v3/pkg/chart/loader"
 	"helm.sh/helm/v3/pkg/chartutil"
+	"helm.sh/helm/v3/pkg/registry"
 )
 
 // digestAnnotation has the digest of the operator's image; templates/_helpers.tpl reads it.
@@ -35,21 +36,69 @@ func main() {
 	version := flag.String("version", "", "version of the chart and of the operator, without v")
 	image := flag.String("image", "", "image of the operator, by tag or digest")
 	dist := flag.String("dist", "", "folder to write to")
+	charts := flag.String("push", "", "also push the package below this name in a registry, for example registry.example.com/charts, and print its digest")
+	plain := flag.Bool("plain-http", false, "push without TLS")
 	flag.Parse()
-	path, err := run(*folder, *version, *image, *dist)
+	err := func() error {
+		created, err := epoch()
+		if err != nil {
+			return err
+		}
+		path, err := run(*folder, *version, *image, *dist, created)
+		if err != nil || *charts == "" {
+			fmt.Println(path)
+			return err
+		}
+		ref, err := push(path, *charts, *plain, created)
+		fmt.Println(ref)
+		return err
+	}()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "chart:", err)
 		os.Exit(1)
 	}
-	fmt.Println(path)
 }
 
-// run writes the package to dist, and returns its path. The times in it are SOURCE_DATE_EPOCH, or 0.
-func run(folder, version, image, dist string) (string, error) {
-	seconds, err := strconv.ParseInt(os.Getenv("SOURCE_DATE_EPOCH"), 10, 64)
-	if err != nil && os.Getenv("SOURCE_DATE_EPOCH") != "" {
-		return "", fmt.Errorf("SOURCE_DATE_EPOCH: %w", err)
+// epoch returns the time SOURCE_DATE_EPOCH, or 1970.
+func epoch() (time.Time, error) {
+	value := os.Getenv("SOURCE_DATE_EPOCH")
+	seconds, err := strconv.ParseInt(value, 10, 64)
+	if err != nil && value != "" {
+		return time.Time{}, fmt.Errorf("SOURCE_DATE_EPOCH: %w", err)
 	}
+	return time.Unix(seconds, 0), nil
+}
+
+// push pushes a package, and returns its reference by digest. Unlike `helm push`, it does not write the current time.
+func push(path, charts string, plain bool, created time.Time) (string, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return "", err
+	}
+	c, err := loader.LoadFile(path)
+	if err != nil {
+		return "", err
+	}
+	options := []registry.ClientOption{registry.ClientOptWriter(io.Discard)}
+	if plain {
+		options = append(options, registry.ClientOptPlainHTTP())
+	}
+	client, err := registry.NewClient(options...)
+	if err != nil {
+		return "", err
+	}
+	repository := charts + "/" + c.Name()
+	// As helm does, because a tag must not contain a plus.
+	tag := strings.ReplaceAll(c.Metadata.Version, "+", "_")
+	pushed, err := client.Push(data, repository+":"+tag, registry.PushOptCreationTime(created.UTC().Format(time.RFC3339)))
+	if err != nil {
+		return "", fmt.Errorf("push %s:%s: %w", repository, tag, err)
+	}
+	return repository + "@" + pushed.Manifest.Digest, nil
+}
+
+// run writes the package to dist, and returns its path. All times in it are created.
+func run(folder, version, image, dist string, created time.Time) (string, error) {
 	c, err := loader.LoadDir(folder)
 	if err != nil {
 		return "", err
@@ -70,7 +119,7 @@ func run(folder, version, image, dist string) (string, error) {
 		return "", err
 	}
 	path := filepath.Join(dist, filepath.Base(saved))
-	return path, restamp(saved, path, time.Unix(seconds, 0))
+	return path, restamp(saved, path, created)
 }
 
 var repositoryLine = regexp.MustCompile(`(?m)^  repository: .*$`)

@@ -16,11 +16,14 @@ import (
 
 func TestPackage(t *testing.T) {
 	t.Setenv("SOURCE_DATE_EPOCH", "1700000000")
+	created, err := epoch()
+	require.NoError(t, err)
+	assert.Equal(t, int64(1700000000), created.Unix())
 	const image = "localhost:5000/team/operator@" + digest
-	path, err := run(folder, "9.9.9-rc.1", image, t.TempDir())
+	path, err := run(folder, "9.9.9-rc.1", image, t.TempDir(), created)
 	require.NoError(t, err)
 	assert.Equal(t, "locust-k8s-operator-9.9.9-rc.1.tgz", filepath.Base(path))
-	again, err := run(folder, "9.9.9-rc.1", image, t.TempDir())
+	again, err := run(folder, "9.9.9-rc.1", image, t.TempDir(), created)
 	require.NoError(t, err)
 	assert.Equal(t, read(t, path), read(t, again), "the same commit gives the same file")
 
@@ -39,11 +42,11 @@ func TestPackage(t *testing.T) {
 		assert.Contains(t, files["locust-k8s-operator/templates/deployment.yaml"], "image: "+want+"\n", vals)
 	}
 
-	tagged, err := run(folder, "3.0.0", "localhost:5000/operator:v3.0.0", t.TempDir())
+	tagged, err := run(folder, "3.0.0", "localhost:5000/operator:v3.0.0", t.TempDir(), created)
 	require.NoError(t, err)
 	assert.FileExists(t, tagged)
 	for image, want := range map[string]string{"": "-image", "localhost:5000/operator:dev": "has neither"} {
-		_, err := run(folder, "3.0.0", image, t.TempDir())
+		_, err := run(folder, "3.0.0", image, t.TempDir(), created)
 		assert.ErrorContains(t, err, want)
 	}
 }

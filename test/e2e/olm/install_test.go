@@ -3,7 +3,9 @@
 package olm
 
 import (
+	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -16,21 +18,28 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/framework"
 )
 
+// requireWorking runs the first example of the bundle, and reads its result in v1 too.
+func requireWorking(t *testing.T) {
+	t.Helper()
+	ns := namespace(t)
+	example, err := os.ReadFile(filepath.Join("..", "..", "..", "config", "samples", "v2", "inline.yaml"))
+	require.NoError(t, err)
+	const image = "locustio/locust:2.43.3"
+	require.Contains(t, string(example), image)
+	_, err = run(t, strings.ReplaceAll(string(example), image, setting(t, "LOCUST_IMAGE")), "kubectl", "apply", "-n", ns, "-f", "-")
+	require.NoError(t, err)
+	first := untilPhase(t, ns, "first", "Succeeded")
+	assert.Equal(t, first.Status, read[v1.LocustTest](t, ns, "first").Status)
+}
+
 // TestOrdinaryPaths checks the installation methods without OLM, as described in docs/install.md.
 func TestOrdinaryPaths(t *testing.T) {
 	root := filepath.Join("..", "..", "..")
-	img := "IMG=" + setting(t, "OLM_NEW_IMAGE")
+	img := "IMG=" + setting(t, "OLM_OLD_IMAGE")
 	target := func(t *testing.T, args ...string) {
 		t.Helper()
 		_, err := run(t, "", "make", append([]string{"-C", root}, args...)...)
 		require.NoError(t, err)
-	}
-	requireWorking := func(t *testing.T) {
-		t.Helper()
-		ns := namespace(t)
-		load(t, ns, "one", "2s")
-		one := untilPhase(t, ns, "one", "Succeeded")
-		assert.Equal(t, one.Status, read[v1.LocustTest](t, ns, "one").Status)
 	}
 	requireRemoved := func(t *testing.T) {
 		t.Helper()
@@ -55,12 +64,14 @@ func TestOrdinaryPaths(t *testing.T) {
 		requireRemoved(t)
 	})
 	t.Run("one-file", func(t *testing.T) {
-		target(t, "build-installer", img)
-		file := filepath.Join(root, "dist", "install.yaml")
-		kubectl(t, "apply", "-f", file)
+		file := filepath.Join(setting(t, "OLM_RELEASE"), "install.yaml")
+		kubectl(t, "apply", "--server-side", "-f", file)
 		deployment := "deployment/" + framework.OperatorDeployment
 		kubectl(t, "-n", framework.OperatorNamespace, "rollout", "status", deployment, "--timeout=3m")
 		requireWorking(t)
+		for _, pod := range operatorPods(t, framework.OperatorNamespace) {
+			assert.Equal(t, setting(t, "OLM_OLD_IMAGE"), pod.Spec.Containers[0].Image)
+		}
 		kubectl(t, "delete", "-f", file)
 		requireRemoved(t)
 	})

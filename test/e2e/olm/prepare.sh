@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds the images that the OLM suite installs on the embedded cluster, and prints them as shell settings: two versions of
-# the operator with their bundles, a catalog with the older one, a catalog with both, and the scorecard's tests.
+# Builds what the suite installs on the embedded cluster, and prints it as shell settings: the release, as `make release` makes it,
+# and a newer version with its bundle and a catalog with both.
 #
 #   prepare.sh DIR
 set -euo pipefail
@@ -18,21 +18,14 @@ new=${old%.*}.99
 tools=$("$root/test/cluster/olm/up.sh" --image)
 sdk=$("$root/tools/build.sh" operator-sdk)
 
-scorecard() {
-	local work=$dir/scorecard
-	mkdir -p "$work"
-	(cd "$root" && CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w" -o "$work/scorecard" ./test/scorecard) >&2
-	local tag
-	tag=$registry/locust-k8s-operator-scorecard:$(digest "$work/scorecard")
-	push "$work" "$root/test/scorecard/Dockerfile" "$tag" --build-arg BASE=scratch
-	echo "$tag"
-}
+# released NAME: an image of the release by digest.
+released() { sed -n "s|^\($registry/$1@.*\)|\1|p" "$dir/release/images.txt"; }
 
-# operator VERSION: the image of that version. The versions differ only in the version in the log.
+# operator VERSION: the image of that version. It differs from the release only in the version in the log.
 operator() {
 	local work=$dir/operator-$1
 	mkdir -p "$work/bin"
-	(cd "$root" && CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$1" -o "$work/bin/manager" ./cmd/manager) >&2
+	(cd "$root" && CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=v$1" -o "$work/bin/manager" ./cmd/manager) >&2
 	local tag
 	tag=$registry/locust-k8s-operator:v$1-$(digest "$work/bin/manager")
 	push "$work" "$root/Dockerfile" "$tag" --build-arg BASE=scratch
@@ -59,25 +52,24 @@ catalog() {
 	echo "$tag"
 }
 
-# The project's template has the first release; new_template adds the newer one to both channels.
-old_template() { sed "s|image: .*|image: $old_bundle|" "$root/catalog/template.yaml"; }
+# new_template adds the newer version to both channels of the release's catalog.
 new_template() {
-	old_template | sed "s|^\( *\)- name: locust-k8s-operator.v$old\$|&\n\1- name: locust-k8s-operator.v$new\n\1  replaces: locust-k8s-operator.v$old|"
+	sed "s|image: .*-bundle:v$old\$|image: $old_bundle|" "$root/catalog/template.yaml" | sed "s|^\( *\)- name: locust-k8s-operator.v$old\$|&\n\1- name: locust-k8s-operator.v$new\n\1  replaces: locust-k8s-operator.v$old|"
 	printf '  - schema: olm.bundle\n    image: %s\n' "$new_bundle"
 }
 
-scorecard_image=$(scorecard)
-old_image=$(operator $old)
+make -C "$root" release VERSION=$old REGISTRY=$registry PLATFORMS="linux/$(go env GOARCH)" DIST="$dir/release" SCORECARD_TEST_IMAGE="$tools" >&2
+old_image=$(released locust-k8s-operator)
+old_bundle=$(released locust-k8s-operator-bundle)
+scorecard_image=$(released locust-k8s-operator-scorecard)
 new_image=$(operator $new)
-old_bundle=$(bundle $old "$old_image")
 new_bundle=$(bundle $new "$new_image" $old)
-old_template >"$dir/old.template.yaml"
 new_template >"$dir/new.template.yaml"
-old_catalog=$(catalog old "$dir/old.template.yaml")
 new_catalog=$(catalog new "$dir/new.template.yaml")
+(cd "$root" && go build -o "$dir/scorecard" ./test/scorecard) >&2
 locust=$(localcluster locust-image)
 cat <<TXT
-export OLM_OLD=$old OLM_NEW=$new OLM_OLD_CATALOG=$old_catalog OLM_NEW_CATALOG=$new_catalog OLM_OLD_IMAGE=$old_image OLM_NEW_IMAGE=$new_image
-export OLM_NEW_BUNDLE=$new_bundle OLM_BUNDLE_DIR=$dir/bundle-$new/bundle OLM_TOOLS_IMAGE=$tools OPERATOR_SDK=$sdk LOCUST_IMAGE=$locust
-export OLM_SCORECARD=$dir/scorecard/scorecard
+export OLM_OLD=$old OLM_NEW=$new OLM_OLD_CATALOG=$(released locust-k8s-operator-catalog) OLM_NEW_CATALOG=$new_catalog OLM_OLD_IMAGE=$old_image OLM_NEW_IMAGE=$new_image
+export OLM_OLD_BUNDLE=$old_bundle OLM_RELEASE=$dir/release HELM=$("$root/tools/build.sh" helm) OLM_TOOLS_IMAGE=$tools OPERATOR_SDK=$sdk LOCUST_IMAGE=$locust
+export OLM_SCORECARD=$dir/scorecard
 TXT

@@ -18,7 +18,7 @@ import (
 
 // TestFaultyOperators checks that each test of the scorecard detects its fault, and passes without it.
 func TestFaultyOperators(t *testing.T) {
-	require.Empty(t, operatorPods(t), "no other operator may run")
+	require.Empty(t, operatorPods(t, operators), "no other operator may run")
 	// Remove the conversion webhook, which has no endpoint here, from the CRD. Nothing is read in v1.
 	apply(t, kubectl(t, "kustomize", filepath.Join("..", "..", "..", "config", "crd")))
 	kubectl(t, "patch", "crd", "locusttests.locust.io", "--type", "merge", "-p", `{"spec":{"conversion":{"strategy":"None","webhook":null}}}`)

@@ -109,10 +109,10 @@ func sdk(t *testing.T, authority string, args ...string) (string, error) {
 	return out.String(), err
 }
 
-// TestRunBundle installs the bundle with operator-sdk, runs the scorecard, and removes the bundle with operator-sdk.
+// TestRunBundle installs the release's bundle with operator-sdk, runs the scorecard, and removes the bundle with operator-sdk.
 func TestRunBundle(t *testing.T) {
 	of, authority := tlsProxy(t)
-	_, err := sdk(t, authority, "run", "bundle", of(setting(t, "OLM_NEW_BUNDLE")), "-n", operators, "--index-image", of(setting(t, "OLM_TOOLS_IMAGE")),
+	_, err := sdk(t, authority, "run", "bundle", of(setting(t, "OLM_OLD_BUNDLE")), "-n", operators, "--index-image", of(setting(t, "OLM_TOOLS_IMAGE")),
 		"--decompression-image", setting(t, "OLM_TOOLS_IMAGE"), "--security-context-config", "restricted", "--timeout", "5m")
 	if err != nil {
 		dump(t)
@@ -121,14 +121,12 @@ func TestRunBundle(t *testing.T) {
 		_, err := sdk(t, authority, "cleanup", pkg, "-n", operators, "--delete-crds=false", "--delete-all=false")
 		assert.NoError(t, err)
 		eventually(t, "the operator is removed", func() bool {
-			return len(operatorPods(t)) == 0
+			return len(operatorPods(t, operators)) == 0
 		})
 	})
 	require.NoError(t, err)
-	installed(t, setting(t, "OLM_NEW"), setting(t, "OLM_NEW_IMAGE"))
-	ns := namespace(t)
-	load(t, ns, "one", "2s")
-	untilPhase(t, ns, "one", "Succeeded")
+	installed(t, setting(t, "OLM_OLD"), setting(t, "OLM_OLD_IMAGE"))
+	requireWorking(t)
 	t.Run("Scorecard", func(t *testing.T) { scorecardPasses(t, authority) })
 }
 
@@ -138,7 +136,7 @@ func scorecardPasses(t *testing.T, authority string) {
 	kubectl(t, "apply", "-n", ns, "-k", filepath.Join("..", "..", "..", "config", "scorecard", "rbac"))
 	config := scorecardConfig(t)
 	tools := setting(t, "OLM_TOOLS_IMAGE")
-	out, err := sdk(t, authority, "scorecard", setting(t, "OLM_BUNDLE_DIR"), "--config", config, "-n", ns, "--service-account", "locust-scorecard",
+	out, err := sdk(t, authority, "scorecard", filepath.Join(setting(t, "OLM_RELEASE"), "bundle"), "--config", config, "-n", ns, "--service-account", "locust-scorecard",
 		"-b", tools, "-u", tools, "--pod-security", "restricted", "-o", "json", "--wait-time", "8m", "--skip-cleanup=false")
 	var list scorecard.TestList
 	require.NoError(t, json.Unmarshal([]byte(out), &list), "%v: %s", err, out)
@@ -160,7 +158,7 @@ func scorecardPasses(t *testing.T, authority string) {
 // scorecardConfig returns the path of the bundle's configuration with the Locust image of this cluster.
 func scorecardConfig(t *testing.T) string {
 	t.Helper()
-	raw, err := os.ReadFile(filepath.Join(setting(t, "OLM_BUNDLE_DIR"), "tests", "scorecard", "config.yaml"))
+	raw, err := os.ReadFile(filepath.Join(setting(t, "OLM_RELEASE"), "bundle", "tests", "scorecard", "config.yaml"))
 	require.NoError(t, err)
 	var lines []string
 	for line := range strings.Lines(string(raw)) {

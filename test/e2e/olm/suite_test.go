@@ -121,10 +121,10 @@ func list(t *testing.T, into client.ObjectList, options ...client.ListOption) {
 	require.NoError(t, k8s.List(context.Background(), into, options...))
 }
 
-func operatorPods(t *testing.T) []corev1.Pod {
+func operatorPods(t *testing.T, namespace string) []corev1.Pod {
 	t.Helper()
 	var pods corev1.PodList
-	list(t, &pods, client.InNamespace(operators), framework.OperatorPods)
+	list(t, &pods, client.InNamespace(namespace), framework.OperatorPods)
 	return pods.Items
 }
 
@@ -160,7 +160,8 @@ func catalog(t *testing.T, image string) {
 	source := &v1alpha1.CatalogSource{ObjectMeta: metav1.ObjectMeta{Namespace: "olm", Name: "locust"}}
 	_, err := controllerutil.CreateOrPatch(context.Background(), k8s, source, func() error {
 		source.Spec.SourceType, source.Spec.Image, source.Spec.DisplayName = v1alpha1.SourceTypeGrpc, image, "Locust"
-		source.Spec.GrpcPodConfig = &v1alpha1.GrpcPodConfig{SecurityContextConfig: v1alpha1.Restricted}
+		source.Spec.GrpcPodConfig = &v1alpha1.GrpcPodConfig{SecurityContextConfig: v1alpha1.Restricted,
+			ExtractContent: &v1alpha1.ExtractContentConfig{CatalogDir: "/configs"}}
 		return nil
 	})
 	require.NoError(t, err)
@@ -169,7 +170,7 @@ func catalog(t *testing.T, image string) {
 		var pods corev1.PodList
 		list(t, &pods, client.InNamespace("olm"), client.MatchingLabels{"olm.catalogSource": "locust"})
 		return state != nil && state.LastObservedState == "READY" && slices.ContainsFunc(pods.Items, func(pod corev1.Pod) bool {
-			return slices.ContainsFunc(pod.Spec.Containers, func(c corev1.Container) bool {
+			return slices.ContainsFunc(pod.Spec.InitContainers, func(c corev1.Container) bool {
 				return strings.Contains(c.Image, image)
 			})
 		})
@@ -211,10 +212,10 @@ func installed(t *testing.T, version, image string) {
 		return read[v1alpha1.ClusterServiceVersion](t, operators, csvOf(version)).Status.Phase == v1alpha1.CSVPhaseSucceeded
 	})
 	eventually(t, "only the operator "+version+" runs", func() bool {
-		pods := operatorPods(t)
+		pods := operatorPods(t, operators)
 		return len(pods) == framework.OperatorReplicas && !slices.ContainsFunc(pods, func(pod corev1.Pod) bool {
 			return pod.Spec.Containers[0].Image != image ||
-				!strings.Contains(kubectl(t, "-n", operators, "logs", pod.Name), `"version":"`+version+`"`)
+				!strings.Contains(kubectl(t, "-n", operators, "logs", pod.Name), `"version":"v`+version+`"`)
 		})
 	})
 }
@@ -225,7 +226,7 @@ func uninstall(t *testing.T) {
 	kubectl(t, "-n", operators, "delete", "subscription", "locust", "--ignore-not-found")
 	kubectl(t, "-n", operators, "delete", "clusterserviceversions", "-l", "operators.coreos.com/"+pkg+"."+operators, "--ignore-not-found")
 	eventually(t, "the operator is removed", func() bool {
-		return len(operatorPods(t)) == 0
+		return len(operatorPods(t, operators)) == 0
 	})
 	kubectl(t, "-n", operators, "delete", "installplans", "--all")
 	kubectl(t, "-n", "olm", "delete", "catalogsource", "locust", "--ignore-not-found")

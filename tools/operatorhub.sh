@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# Writes the folders of a pull request to a community catalog, from the bundle and the catalog of a release.
+#
+#   tools/operatorhub.sh VERSION DIST TEMPLATE CATALOGS
+#
+# TEMPLATE is the template of the catalog, with the bundle image of the release by digest. CATALOGS are the names of the community's
+# catalogs: latest for operatorhub.io, or those of the OpenShift versions. The layout is that of the contribution guides of
+# k8s-operatorhub/community-operators and redhat-openshift-ecosystem/operator-pipelines.
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+version=$1 template=$3 catalogs=$4
+dist=$(cd "$2" && pwd)
+package=locust-k8s-operator
+for needed in bundle/manifests catalog/catalog/catalog.yaml; do
+	[ -e "$dist/$needed" ] || {
+		echo "operatorhub: $dist/$needed does not exist: run make release first" >&2
+		exit 1
+	}
+done
+grep -q "^  version: $version\$" "$dist/bundle/manifests/$package.clusterserviceversion.yaml" || {
+	echo "operatorhub: the bundle in $dist is not of version $version" >&2
+	exit 1
+}
+
+sdk=$("$root/tools/build.sh" operator-sdk)
+opm=$("$root/tools/build.sh" opm)
+out=$dist/operatorhub
+operator=$out/operators/$package
+rm -rf "$out"
+mkdir -p "$operator/$version" "$operator/catalog-templates"
+cp -R "$dist"/bundle/{manifests,metadata,tests} "$operator/$version/"
+cp "$template" "$operator/catalog-templates/basic.yaml"
+cat >"$operator/ci.yaml" <<YAML
+---
+# The pipeline merges changes of reviewers by itself.
+reviewers:
+$(sed -n 's/^\* @/  - /p' "$root/.github/CODEOWNERS")
+fbc:
+  enabled: true
+  catalog_mapping:
+    - template_name: basic.yaml
+      type: olm.template.basic
+      catalog_names: [${catalogs// /, }]
+YAML
+for name in $catalogs; do
+	mkdir -p "$out/catalogs/$name/$package"
+	# Catalogs of OpenShift 4.17 and later must not contain bundle objects.
+	"$opm" render "$dist/catalog/catalog" --migrate-level bundle-object-to-csv-metadata --output yaml >"$out/catalogs/$name/$package/catalog.yaml"
+	"$opm" validate "$out/catalogs/$name"
+done
+"$sdk" bundle validate "$operator/$version" --select-optional name=operatorhub >"$out/log" 2>&1 || { cat "$out/log" >&2; exit 1; }
+"$sdk" bundle validate "$operator/$version" --select-optional suite=operatorframework >>"$out/log" 2>&1 || { cat "$out/log" >&2; exit 1; }
+if grep -q 'level=\(warning\|error\)' "$out/log"; then cat "$out/log" >&2; exit 1; fi
+rm "$out/log"
+echo "==> wrote $out"
