@@ -3,6 +3,7 @@
 package olm
 
 import (
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -17,7 +18,7 @@ import (
 )
 
 // TestHelm installs the chart of the release from a registry, runs its demo, upgrades it while a test runs, installs a second
-// release, and removes both, as described in docs/install.md.
+// release, removes both, and upgrades from the 2.x chart, as described in docs/install.md.
 func TestHelm(t *testing.T) {
 	const (
 		first, firstNamespace   = "locust-k8s-operator", framework.OperatorNamespace
@@ -52,10 +53,7 @@ func TestHelm(t *testing.T) {
 	require.ErrorContains(t, err, "additional properties 'replica' not allowed")
 	_, err = release("install", first, firstNamespace, "--create-namespace", "--set", "kafka.enabled=true")
 	require.ErrorContains(t, err, "kafka is a value of the 2.x chart: set the variables in spec.env of each LocustTest")
-	apply(t, kubectl(t, "kustomize", filepath.Join("..", "..", "..", "config", "crd")))
-	_, err = release("install", first, firstNamespace, "--create-namespace")
-	require.ErrorContains(t, err, crdName+`" in namespace "" exists and cannot be imported into the current release`)
-	must(release("install", first, firstNamespace, "--create-namespace", "--take-ownership", "--wait"))
+	must(release("install", first, firstNamespace, "--create-namespace", "--wait"))
 	pods := operatorPods(t, firstNamespace)
 	assert.Len(t, pods, framework.OperatorReplicas)
 	for _, pod := range pods {
@@ -82,6 +80,45 @@ func TestHelm(t *testing.T) {
 	must(helm("uninstall", first, "--namespace", firstNamespace, "--wait"))
 	assert.NotEmpty(t, read[apiextensionsv1.CustomResourceDefinition](t, "", crdName).Name, "the CRD stays")
 	assert.Equal(t, runs.Status, read[v2.LocustTest](t, ns, "runs").Status, "and with it the tests")
+
+	// Upgrade from the 2.x chart, which had the CRD in its folder crds.
+	kubectl(t, "delete", "crd", crdName)
+	must(helm("install", first, operator2Chart(t), "--namespace", firstNamespace, "--wait"))
+	values := filepath.Join("..", "..", "..", "tools", "chart", "testdata", "from-2.x.yaml")
+	_, err = release("upgrade", first, firstNamespace, "--values", values)
+	require.ErrorContains(t, err, crdName+`" in namespace "" exists and cannot be imported into the current release`)
+	must(release("upgrade", first, firstNamespace, "--values", values, "--set", "image.pullSecrets=null", "--take-ownership", "--wait"))
+	deployments := strings.Fields(kubectl(t, "-n", firstNamespace, "get", "deployments", "-o", "name"))
+	assert.Equal(t, []string{"deployment.apps/" + framework.OperatorDeployment}, deployments)
+	requireWorking(t)
+}
+
+// operator2Chart writes a chart with what matters of the 2.x chart: a Deployment of another name, and the CRD outside the release.
+func operator2Chart(t *testing.T) string {
+	t.Helper()
+	folder := t.TempDir()
+	crd, err := os.ReadFile(filepath.Join("..", "..", "..", "config", "crd", "bases", "locust.io_locusttests.yaml"))
+	require.NoError(t, err)
+	for name, content := range map[string]string{
+		"Chart.yaml":    "apiVersion: v2\nname: locust-k8s-operator\nversion: 2.3.0\n",
+		"crds/crd.yaml": string(crd),
+		"templates/deployment.yaml": `apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: {{ .Release.Name }}
+spec:
+  selector: {matchLabels: {app.kubernetes.io/name: locust-k8s-operator}}
+  template:
+    metadata: {labels: {app.kubernetes.io/name: locust-k8s-operator}}
+    spec:
+      containers: [{name: operator, image: "` + setting(t, "LOCUST_IMAGE") + `", command: [sleep, infinity]}]
+`,
+	} {
+		path := filepath.Join(folder, name)
+		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
+		require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
+	}
+	return folder
 }
 
 // terminationMessage returns the last message of the operator's container.
