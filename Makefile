@@ -33,6 +33,7 @@ SCALE_FLAGS ?=
 CATALOG_IMG ?= $(IMAGE_BASE)-catalog:v$(BUNDLE_VERSION)
 OPM_IMAGE ?= quay.io/operator-framework/opm:v1.65.0
 OPERATORHUB_CATALOGS ?= latest
+OPERATORHUB_BUNDLE ?=
 CATALOG_TEMPLATE ?= catalog/template.yaml
 CATALOG_DIR ?= bin/catalog
 CATALOG_FLAGS ?=
@@ -98,6 +99,7 @@ help: ## Show this help
 		'PLATFORMS' 'release, test-release: platforms of the images: $(PLATFORMS)' \
 		'RELEASE_BASE' 'release: base image of operator and scorecard: $(RELEASE_BASE)' \
 		'CATALOG_IMG' 'image of the catalog, for catalog-build: $(CATALOG_IMG)' \
+		'OPERATORHUB_BUNDLE' 'operatorhub: image of the bundle in the catalog; empty: that of the release' \
 		'OPERATORHUB_CATALOGS' 'operatorhub: names of the community catalogs: $(OPERATORHUB_CATALOGS)' \
 		'DIST' 'release, build-installer, chart-package: folder of the written files: $(DIST)' \
 		'BASE' 'base image of the operator image: $(BASE)' \
@@ -248,7 +250,7 @@ bundle-build: ## Build the bundle image BUNDLE_IMG with CONTAINER_TOOL
 catalog: ## Render the catalog from its template, and validate it; the bundle images must be in their registry
 	@echo "==> catalog"
 	@opm="$$(tools/build.sh opm)"; mkdir -p $(CATALOG_DIR)/catalog; \
-		"$$opm" alpha render-template basic $(CATALOG_FLAGS) --output yaml <(sed "s|image: ghcr.io/abdelrhmanhamouda/locust-k8s-operator-bundle:|image: $(IMAGE_BASE)-bundle:|" $(CATALOG_TEMPLATE)) >$(CATALOG_DIR)/catalog/catalog.yaml; \
+		"$$opm" alpha render-template basic $(CATALOG_FLAGS) --output yaml $(CATALOG_TEMPLATE) >$(CATALOG_DIR)/catalog/catalog.yaml; \
 		"$$opm" validate $(CATALOG_DIR)/catalog && echo "$(CATALOG_DIR)/catalog is valid"; \
 		rm -f $(CATALOG_DIR)/catalog.Dockerfile; \
 		"$$opm" generate dockerfile --base-image $(OPM_IMAGE) --builder-image $(OPM_IMAGE) $(CATALOG_DIR)/catalog
@@ -259,7 +261,7 @@ catalog-build: catalog ## Build the image of the catalog with CONTAINER_TOOL, fr
 
 .PHONY: operatorhub
 operatorhub: ## Write DIST/operatorhub, the folders for a pull request to the community catalog, from the release in DIST
-	@tools/operatorhub.sh $(VERSION) $(DIST) $(CATALOG_TEMPLATE) "$(OPERATORHUB_CATALOGS)"
+	@tools/operatorhub.sh $(VERSION) $(DIST) "$(OPERATORHUB_CATALOGS)" $(OPERATORHUB_BUNDLE)
 
 .PHONY: scorecard-build
 scorecard-build: ## Build the image of the scorecard tests with CONTAINER_TOOL

@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
 # Writes the folders of a pull request to a community catalog, from the bundle and the catalog of a release.
 #
-#   tools/operatorhub.sh VERSION DIST TEMPLATE CATALOGS
+#   tools/operatorhub.sh VERSION DIST CATALOGS [BUNDLE]
 #
-# TEMPLATE is the template of the catalog, with the bundle image of the release by digest. CATALOGS are the names of the community's
-# catalogs: latest for operatorhub.io, or those of the OpenShift versions. The layout is that of the contribution guides of
+# CATALOGS are the names of the community's catalogs: latest for operatorhub.io, or those of the OpenShift versions. BUNDLE is the image
+# of the bundle that the community's pipeline has built; by default the catalog has that of the release. The layout is that of the contribution guides of
 # k8s-operatorhub/community-operators and redhat-openshift-ecosystem/operator-pipelines.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-version=$1 template=$3 catalogs=$4
+version=$1 catalogs=$3 bundle=${4:-}
 dist=$(cd "$2" && pwd)
 package=locust-k8s-operator
-for needed in bundle/manifests catalog/catalog/catalog.yaml; do
+for needed in bundle/manifests catalog/template.yaml catalog/catalog/catalog.yaml images.txt; do
 	[ -e "$dist/$needed" ] || {
 		echo "operatorhub: $dist/$needed does not exist: run make release first" >&2
 		exit 1
@@ -30,7 +30,9 @@ operator=$out/operators/$package
 rm -rf "$out"
 mkdir -p "$operator/$version" "$operator/catalog-templates"
 cp -R "$dist"/bundle/{manifests,metadata,tests} "$operator/$version/"
-cp "$template" "$operator/catalog-templates/basic.yaml"
+released=$(grep -- "-bundle@" "$dist/images.txt")
+own() { sed "s|$released|${bundle:-$released}|"; }
+own <"$dist/catalog/template.yaml" >"$operator/catalog-templates/basic.yaml"
 cat >"$operator/ci.yaml" <<YAML
 ---
 # The pipeline merges changes of reviewers by itself.
@@ -46,7 +48,7 @@ YAML
 for name in $catalogs; do
 	mkdir -p "$out/catalogs/$name/$package"
 	# Catalogs of OpenShift 4.17 and later must not contain bundle objects.
-	"$opm" render "$dist/catalog/catalog" --migrate-level bundle-object-to-csv-metadata --output yaml >"$out/catalogs/$name/$package/catalog.yaml"
+	"$opm" render "$dist/catalog/catalog" --migrate-level bundle-object-to-csv-metadata --output yaml | own >"$out/catalogs/$name/$package/catalog.yaml"
 	"$opm" validate "$out/catalogs/$name"
 done
 "$sdk" bundle validate "$operator/$version" --select-optional name=operatorhub >"$out/log" 2>&1 || { cat "$out/log" >&2; exit 1; }

@@ -22,17 +22,20 @@ step() { echo "==> release $VERSION: $*" >&2; }
 
 # Everything that can be wrong with the version is checked before anything is pushed.
 "$release" notes -changelog CHANGELOG.md -version "$VERSION" >"$work/notes.md"
-grep -q "name: locust-k8s-operator.v$VERSION\$" catalog/template.yaml && grep -q -- "-bundle:v$VERSION\$" catalog/template.yaml || {
-	echo "release: catalog/template.yaml has no version $VERSION: add it to the channels and to the bundles" >&2
-	exit 1
-}
+overwrite=() plain_http=() alone=() opm_flags=
+case $REGISTRY in
+localhost:* | 127.0.0.1:*) overwrite=(-overwrite) plain_http=(-plain-http) alone=(-alone) opm_flags=--use-http ;;
+*)
+	if [ -n "$(git status --porcelain)" ]; then
+		echo "release: the working tree has changes that are not committed: commit them, or use a registry on this machine" >&2
+		exit 1
+	fi
+	;;
+esac
+"$release" template "${alone[@]}" -template catalog/template.yaml -version "$VERSION" -bundle none >/dev/null
 rm -rf "$dist"/{bundle,bundle.Dockerfile,catalog,operatorhub}
 rm -f "$dist"/{install.yaml,notes.md,images.txt,chart.txt,checksums.txt} "$dist"/*.spdx.json "$dist"/*.tgz
 
-overwrite=() plain_http=() opm_flags=
-case $REGISTRY in
-localhost:* | 127.0.0.1:*) overwrite=(-overwrite) plain_http=(-plain-http) opm_flags=--use-http ;;
-esac
 # The time of the release is that of its commit, so that building it again gives the same content.
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || echo 0)}
 export SOURCE_DATE_EPOCH
@@ -77,20 +80,13 @@ bundle=$(push -bundle "$dist/bundle.Dockerfile" "$dist")
 make build-installer IMG="$operator" DIST="$dist"
 
 step "catalog"
-sed "s|image: .*-bundle:v$VERSION\$|image: $bundle|" catalog/template.yaml >"$work/template.yaml"
-make catalog CATALOG_TEMPLATE="$work/template.yaml" CATALOG_DIR="$dist/catalog" CATALOG_FLAGS="$opm_flags" IMAGE_BASE="$IMAGE_BASE"
+mkdir -p "$dist/catalog"
+"$release" template "${alone[@]}" -template catalog/template.yaml -version "$VERSION" -bundle "$bundle" >"$dist/catalog/template.yaml"
+make catalog CATALOG_TEMPLATE="$dist/catalog/template.yaml" CATALOG_DIR="$dist/catalog" CATALOG_FLAGS="$opm_flags"
 catalog=$(push -catalog catalog/Dockerfile "$dist/catalog")
-# A CatalogSource follows this tag.
-[[ $VERSION == *-* ]] || "$release" push -platforms "$PLATFORMS" -tag "$IMAGE_BASE-catalog:latest" -overwrite \
-	-file catalog/Dockerfile -context "$dist/catalog" \
-	-annotation "org.opencontainers.image.title=${IMAGE_BASE##*/}-catalog" "${annotations[@]}" >/dev/null
 
 step "OperatorHub"
-make operatorhub VERSION="$VERSION" DIST="$dist" CATALOG_TEMPLATE="$work/template.yaml" CATALOG_DIR="$dist/catalog"
-
-step "chart"
-go -C tools/chart run . -chart "$root/charts/locust-k8s-operator" -version "$VERSION" -image "$operator" -dist "$dist" \
-	-push "$REGISTRY/charts" "${plain_http[@]}" >"$dist/chart.txt"
+make operatorhub VERSION="$VERSION" DIST="$dist"
 
 step "verify"
 "$release" verify -platforms "$PLATFORMS" -registry "$REGISTRY" -in "$dist/install.yaml" -in "$dist/bundle" -in "$dist/catalog/catalog" \
@@ -101,12 +97,23 @@ else
 	step "only for $PLATFORMS: the labels of the bundle are not checked"
 fi
 
+# What users follow comes last: the chart, and the tag of the catalog, which CatalogSources follow.
+step "chart"
+go -C tools/chart run . -chart "$root/charts/locust-k8s-operator" -version "$VERSION" -image "$operator" -dist "$dist" \
+	-push "$REGISTRY/charts" "${plain_http[@]}" >"$dist/chart.txt"
+newest=$(sed -n 's/^ *- name: locust-k8s-operator\.v\([0-9.]*\)$/\1/p' catalog/template.yaml | sort -V | tail -n 1)
+if [ "$VERSION" = "$newest" ]; then
+	"$release" push -platforms "$PLATFORMS" -tag "$IMAGE_BASE-catalog:latest" -overwrite \
+		-file catalog/Dockerfile -context "$dist/catalog" \
+		-annotation "org.opencontainers.image.title=${IMAGE_BASE##*/}-catalog" "${annotations[@]}" >/dev/null
+fi
+
 {
 	# A release's page is not in the repository, so links need an address.
 	sed "s|](docs/|](https://$module/blob/v$VERSION/docs/|g" "$work/notes.md"
-	printf '\n### Images\n\n'
-	sed 's|.*|    &|' "$dist/images.txt"
+	printf '\n### Images and chart\n\n'
+	sed 's|.*|    &|' "$dist/images.txt" "$dist/chart.txt"
 } >"$dist/notes.md"
 hash() { if command -v sha256sum >/dev/null; then sha256sum "$@"; else shasum -a 256 "$@"; fi; }
-(cd "$dist" && shopt -s nullglob && hash install.yaml images.txt *.spdx.json *.tgz >checksums.txt)
+(cd "$dist" && shopt -s nullglob && hash install.yaml images.txt chart.txt *.spdx.json *.tgz >checksums.txt)
 step "wrote $dist"

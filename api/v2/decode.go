@@ -28,6 +28,8 @@ const (
 	// 256 KiB for all annotations of an object.
 	MaxSpecBytes = 200 << 10
 
+	// MaxInlineFiles is the maximum number of inline files, for objects that the schema has not checked.
+	MaxInlineFiles = 32
 	// MaxInlineBytes is the maximum size of all inline files and their names. The API server allows 256 KiB of annotations for an
 	// object; the pods hold the files in annotations.
 	MaxInlineBytes = 64 << 10

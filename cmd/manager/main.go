@@ -146,7 +146,7 @@ func addWebhooks(mgr ctrl.Manager, rotator *certs.Rotator) error {
 	return nil
 }
 
-// addPeers returns an error if another operator runs the same tests, now or when this one becomes the leader.
+// addPeers returns an error if another operator runs the same tests. The leader checks it again.
 func addPeers(ctx context.Context, mgr ctrl.Manager, settings *config.Config, now clock.PassiveClock) error {
 	operator := &peers.Operator{
 		Client: mgr.GetClient(), APIReader: mgr.GetAPIReader(), Clock: now, Log: ctrl.Log.WithName("peers"),
@@ -155,7 +155,7 @@ func addPeers(ctx context.Context, mgr ctrl.Manager, settings *config.Config, no
 	if settings.LeaderElect {
 		operator.Lease = client.ObjectKey{Namespace: settings.Namespace, Name: settings.LeaderElectionID}
 	}
-	if err := operator.Register(ctx); err != nil {
+	if err := operator.Check(ctx); err != nil {
 		return err
 	}
 	if err := mgr.Add(operator); err != nil {

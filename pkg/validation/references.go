@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"path"
 	"slices"
 	"strings"
 
@@ -60,19 +61,29 @@ func validateObjectName(path *field.Path, kind, name string) field.ErrorList {
 }
 
 // validateInline checks names and sizes of inline files. Names are those of keys in a ConfigMap.
-func validateInline(files *v2.TestFilesConfig, path *field.Path) field.ErrorList {
+func validateInline(files *v2.TestFilesConfig, at *field.Path) field.ErrorList {
 	if files == nil || len(files.Inline) == 0 {
 		return nil
 	}
-	inline := path.Child("inline")
+	inline := at.Child("inline")
 	var errs field.ErrorList
 	if files.ConfigMapRef != "" {
 		errs = append(errs, field.Invalid(inline, fmt.Sprintf("%d files", len(files.Inline)), "cannot be combined with configMapRef; put all files in one of them"))
+	}
+	if len(files.Inline) > v2.MaxInlineFiles {
+		errs = append(errs, field.TooMany(inline, len(files.Inline), v2.MaxInlineFiles))
 	}
 	size := 0
 	for _, name := range slices.Sorted(maps.Keys(files.Inline)) {
 		errs = append(errs, invalid(inline.Key(resources.Excerpt(name)), name, "no file can have this name: ", validation.IsConfigMapKey(name), "rename the file")...)
 		size += len(name) + len(files.Inline[name])
+	}
+	if rest, nested := strings.CutPrefix(path.Clean(files.LibMountPath), path.Clean(files.SrcMountPath)+"/"); nested && files.LibConfigMapRef != "" {
+		name, _, _ := strings.Cut(rest, "/")
+		if _, taken := files.Inline[name]; taken {
+			errs = append(errs, field.Invalid(at.Child("libMountPath"), resources.Excerpt(files.LibMountPath),
+				fmt.Sprintf("the inline file %s is at this place; choose another path, or rename the file", resources.Excerpt(name))))
+		}
 	}
 	encoded, err := json.Marshal(files.Inline)
 	if err != nil {

@@ -180,6 +180,15 @@ func TestValidate(t *testing.T) {
 		"inline parent":            {[]edit{inline("..", "")}, "spec.testFiles.inline[..]", "rename the file"},
 		"inline too large":         {[]edit{inline("a.py", strings.Repeat("x", v2.MaxInlineBytes-3))}, "spec.testFiles.inline", "move files into a ConfigMap"},
 		"inline too large as JSON": {[]edit{inline("a.py", strings.Repeat("\x01", v2.MaxInlineJSON/6))}, "spec.testFiles.inline", "as JSON"},
+		"too many inline files": {[]edit{func(spec *v2.LocustTestSpec) {
+			spec.TestFiles = &v2.TestFilesConfig{Inline: map[string]v2.InlineFile{}}
+			for i := range 33 {
+				spec.TestFiles.Inline[fmt.Sprint(i)] = ""
+			}
+		}}, "spec.testFiles.inline", "must have at most 32 items"},
+		"inline file at the mount point of libraries": {[]edit{inline("lib", ""), func(spec *v2.LocustTestSpec) {
+			spec.TestFiles.LibConfigMapRef, spec.TestFiles.LibMountPath = "libraries", "/lotest/src/lib/shared"
+		}}, "spec.testFiles.libMountPath", "rename the file"},
 		"inline hidden":            {[]edit{inline("a.py", ""), userMount("/lotest", "worker")}, "spec.volumeMounts[0].mountPath", "outside"},
 		"source path relative":     {[]edit{builder.TestFiles, func(s *spec) { s.TestFiles.SrcMountPath = "src" }}, "spec.testFiles.srcMountPath", "start it with /"},
 		"sources on libraries":     {[]edit{builder.TestFiles, func(s *spec) { s.TestFiles.LibMountPath = "/lotest//src/" }}, "spec.testFiles.libMountPath", "choose another path"},

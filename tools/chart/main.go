@@ -7,6 +7,7 @@ package main
 
 import (
 	"archive/tar"
+	"bytes"
 	"compress/gzip"
 	"errors"
 	"flag"
@@ -90,6 +91,13 @@ func push(path, charts string, plain bool, created time.Time) (string, error) {
 	repository := charts + "/" + c.Name()
 	// As helm does, because a tag must not contain a plus.
 	tag := strings.ReplaceAll(c.Metadata.Version, "+", "_")
+	// A version that was released with other content stays, except in a registry on this machine. A new one cannot be pulled.
+	if existing, err := client.Pull(repository + ":" + tag); err == nil && !plain {
+		if !bytes.Equal(existing.Chart.Data, data) {
+			return "", fmt.Errorf("%s:%s exists with other content: use a new version", repository, tag)
+		}
+		return repository + "@" + existing.Manifest.Digest, nil
+	}
 	pushed, err := client.Push(data, repository+":"+tag, registry.PushOptCreationTime(created.UTC().Format(time.RFC3339)))
 	if err != nil {
 		return "", fmt.Errorf("push %s:%s: %w", repository, tag, err)

@@ -42,7 +42,7 @@ var effects = map[string]struct {
 	"fullnameOverride":                   {"fullnameOverride: short", "Deployment", "metadata/name", "short-controller-manager"},
 	"commonLabels":                       {"commonLabels: {team: load}", "CustomResourceDefinition", "metadata/labels/team", "load"},
 	"replicas":                           {"replicas: 3", "Deployment", "spec/replicas", 3.0},
-	"replicaCount":                       {"replicaCount: 1", "Deployment", "spec/replicas", 1.0},
+	"replicaCount":                       {"replicaCount: 0", "Deployment", "spec/replicas", 0.0},
 	"resources":                          {"resources: {limits: {memory: 1Gi}}", "Deployment", variable + "GOMEMLIMIT]/value", "800MiB"},
 	"podDisruptionBudget.enabled":        {"podDisruptionBudget: {enabled: false}", "PodDisruptionBudget", "", absent},
 	"podDisruptionBudget.maxUnavailable": {"podDisruptionBudget: {maxUnavailable: 50%}", "PodDisruptionBudget", "spec/maxUnavailable", "50%"},

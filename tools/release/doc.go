@@ -6,8 +6,10 @@
 //	release inspect REFERENCE
 //	release sbom -program FILE -name NAME -version 1.2.3
 //	release notes -changelog CHANGELOG.md -version 1.2.3
+//	release template -template catalog/template.yaml -version 1.2.3 -bundle REFERENCE
 //
 // push prints the reference of the image with its digest. verify pulls images, and checks them and the references to them in
 // files. inspect prints the index of an image.
-// sbom prints the SPDX document of a Go program, notes a section of the changelog. tools/release.sh uses them all.
+// sbom prints the SPDX document of a Go program, notes a section of the changelog,
+// template the template of the catalog with the bundle of the version. tools/release.sh uses them all.
 package main

@@ -26,7 +26,7 @@ func main() {
 	}
 }
 
-var errUsage = errors.New("usage: release push|verify|inspect|sbom|notes [flags]; see -h of each")
+var errUsage = errors.New("usage: release push|verify|inspect|sbom|notes|template [flags]; see -h of each")
 
 func run(ctx context.Context, args []string, out io.Writer) error {
 	if len(args) == 0 {
@@ -34,6 +34,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	}
 	commands := map[string]func(context.Context, *flag.FlagSet, []string, io.Writer) error{
 		"push": runPush, "verify": runVerify, "inspect": runInspect, "sbom": runSBOM, "notes": runNotes,
+		"template": runTemplate,
 	}
 	command, found := commands[args[0]]
 	if !found {
@@ -122,6 +123,26 @@ func runSBOM(_ context.Context, flags *flag.FlagSet, args []string, out io.Write
 		return err
 	}
 	return sbom(*program, *title, *of, time.Unix(*created, 0), out)
+}
+
+func runTemplate(_ context.Context, flags *flag.FlagSet, args []string, out io.Writer) error {
+	file := flags.String("template", "catalog/template.yaml", "template of the catalog")
+	version := flags.String("version", "", "the version, without v")
+	bundle := flags.String("bundle", "", "bundle image of the version, by digest")
+	alone := flags.Bool("alone", false, "leave out all other versions")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	text, err := os.ReadFile(*file)
+	if err != nil {
+		return err
+	}
+	result, err := template(text, *version, *bundle, *alone)
+	if err != nil {
+		return fmt.Errorf("%s: %w", *file, err)
+	}
+	_, err = out.Write(result)
+	return err
 }
 
 func runNotes(_ context.Context, flags *flag.FlagSet, args []string, out io.Writer) error {

@@ -48,7 +48,7 @@ catalog() {
 	make -C "$root" catalog CATALOG_TEMPLATE="$2" CATALOG_DIR="$work" CATALOG_FLAGS=--use-http >&2
 	local tag
 	tag=$registry/locust-k8s-operator-catalog:$(digest "$work/catalog/catalog.yaml")
-	push "$work" "$root/catalog/Dockerfile" "$tag" --build-arg "BASE=$tools"
+	push "$work" "$root/catalog/Dockerfile" "$tag"
 	echo "$tag"
 }
 
