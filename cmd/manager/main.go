@@ -78,6 +78,9 @@ func run() error {
 		}
 	}
 	ctx := ctrl.SetupSignalHandler()
+	if settings.WebhookCertificates != config.WebhooksOff {
+		ctx = drain(ctx, server)
+	}
 	exposed := metrics.New()
 	if err := exposed.Register(ctrlmetrics.Registry); err != nil {
 		return fmt.Errorf("register the metrics: %w", err)
@@ -108,8 +111,24 @@ func run() error {
 	return mgr.Start(ctx)
 }
 
+// drainTime is how long the API server may call the webhooks of a pod that ends: until the endpoints of the Service are updated,
+// and its connections are closed.
+const drainTime = 4 * time.Second
+
+// drain returns a context that is canceled later than the given one, so that the operator goes on working while the server drains.
+func drain(signals context.Context, server *webhook.Server) context.Context {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(signals))
+	go func() {
+		<-signals.Done()
+		server.Drain()
+		time.Sleep(drainTime)
+		cancel()
+	}()
+	return ctx
+}
+
 // newWebhookServer returns the webhook server, and the Rotator of its certificate if the operator manages that itself.
-func newWebhookServer(settings *config.Config) (ctrlwebhook.Server, *certs.Rotator) {
+func newWebhookServer(settings *config.Config) (*webhook.Server, *certs.Rotator) {
 	options := ctrlwebhook.Options{Port: settings.WebhookPort, CertDir: settings.WebhookCertDir}
 	if settings.WebhookCertificates != config.WebhooksSelf {
 		return webhook.NewServer(options), nil

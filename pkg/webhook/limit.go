@@ -66,7 +66,7 @@ type Server struct {
 
 	options               ctrlwebhook.Options
 	reading, small, large slots
-	listening             atomic.Bool
+	listening, draining   atomic.Bool
 }
 
 var _ ctrlwebhook.Server = &Server{}
@@ -123,6 +123,10 @@ func (s *Server) Start(ctx context.Context) error {
 	return <-stopped
 }
 
+// Drain makes the server close each connection after the next response on it. The API server keeps connections to a pod that is no
+// longer an endpoint of the Service, and a request on a connection that the server closes at that moment would fail.
+func (s *Server) Drain() { s.draining.Store(true) }
+
 // StartedChecker implements ctrlwebhook.Server.
 func (s *Server) StartedChecker() healthz.Checker {
 	return func(*http.Request) error {
@@ -135,6 +139,9 @@ func (s *Server) StartedChecker() healthz.Checker {
 
 func (s *Server) limit(path string, hook http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.draining.Load() {
+			w.Header().Set("Connection", "close")
+		}
 		if r.ContentLength > maxBody {
 			refuseSize(w)
 			return

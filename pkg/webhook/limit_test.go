@@ -255,3 +255,21 @@ func TestServer(t *testing.T) {
 	missing := NewServer(ctrlwebhook.Options{Host: "127.0.0.1", Port: port, CertDir: t.TempDir()})
 	assert.ErrorContains(t, missing.Start(t.Context()), "read the webhook certificate")
 }
+
+// TestServer_Drain checks that clients close their connections after the next response.
+func TestServer_Drain(t *testing.T) {
+	limited := NewServer(ctrlwebhook.Options{})
+	limited.Register("/", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	server := httptest.NewServer(limited.WebhookMux())
+	t.Cleanup(server.Close)
+	closes := func() bool {
+		t.Helper()
+		response, err := server.Client().Post(server.URL, "application/json", nil)
+		require.NoError(t, err)
+		require.NoError(t, response.Body.Close())
+		return response.Close
+	}
+	assert.False(t, closes())
+	limited.Drain()
+	assert.True(t, closes())
+}
