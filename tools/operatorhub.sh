@@ -51,8 +51,10 @@ for name in $catalogs; do
 	"$opm" render "$dist/catalog/catalog" --migrate-level bundle-object-to-csv-metadata --output yaml | own >"$out/catalogs/$name/$package/catalog.yaml"
 	"$opm" validate "$out/catalogs/$name"
 done
-"$sdk" bundle validate "$operator/$version" --select-optional name=operatorhub >"$out/log" 2>&1 || { cat "$out/log" >&2; exit 1; }
-"$sdk" bundle validate "$operator/$version" --select-optional suite=operatorframework >>"$out/log" 2>&1 || { cat "$out/log" >&2; exit 1; }
-if grep -q 'level=\(warning\|error\)' "$out/log"; then cat "$out/log" >&2; exit 1; fi
+# The checks of the community's pipeline.
+for validator in name=operatorhub suite=operatorframework; do
+	"$sdk" bundle validate "$operator/$version" --select-optional "$validator" >>"$out/log" 2>&1 || { cat "$out/log" >&2; exit 1; }
+done
+if grep 'level=\(warning\|error\)' "$out/log" | grep -qv '"operatorhub\\" validator is deprecated'; then cat "$out/log" >&2; exit 1; fi
 rm "$out/log"
 echo "==> wrote $out"

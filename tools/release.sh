@@ -89,7 +89,7 @@ step "OperatorHub"
 make operatorhub VERSION="$VERSION" DIST="$dist"
 
 step "verify"
-"$release" verify -platforms "$PLATFORMS" -registry "$REGISTRY" -in "$dist/install.yaml" -in "$dist/bundle" -in "$dist/catalog/catalog" \
+"$release" verify -platforms "$PLATFORMS" -images "$IMAGE_BASE" -in "$dist/install.yaml" -in "$dist/bundle" -in "$dist/catalog/catalog" \
 	"$operator" "$scorecard" "$bundle" "$catalog"
 if [ "$PLATFORMS" = "$ALL_PLATFORMS" ]; then
 	tools/multiarch.sh "$release" "$dist/bundle"

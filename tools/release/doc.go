@@ -2,7 +2,7 @@
 // Dockerfiles only copy files, which Go has cross-compiled.
 //
 //	release push -file Dockerfile -context 'dist/build/{arch}' -tag REGISTRY/NAME:v1.2.3 [...]
-//	release verify [-registry REGISTRY -in FILE...] REFERENCE...
+//	release verify [-images PREFIX -in FILE...] REFERENCE...
 //	release inspect REFERENCE
 //	release sbom -program FILE -name NAME -version 1.2.3
 //	release notes -changelog CHANGELOG.md -version 1.2.3

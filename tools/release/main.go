@@ -71,7 +71,7 @@ func runPush(ctx context.Context, flags *flag.FlagSet, args []string, out io.Wri
 
 func runVerify(ctx context.Context, flags *flag.FlagSet, args []string, out io.Writer) error {
 	list := platformsFlag(flags)
-	registry := flags.String("registry", "", "registry whose images the files must reference by digest")
+	images := flags.String("images", "", "beginning of the names of images that the files must reference by digest")
 	var files texts
 	flags.Var(&files, "in", "file with references to images, or folder of such files; may be repeated")
 	if err := flags.Parse(args); err != nil {
@@ -83,11 +83,11 @@ func runVerify(ctx context.Context, flags *flag.FlagSet, args []string, out io.W
 	}
 	refs := flags.Args()
 	for _, file := range files {
-		found, err := references(file, *registry)
+		found, err := references(file, *images)
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(out, "%s references images of %s only by digest, %d times\n", file, *registry, len(found))
+		fmt.Fprintf(out, "%s references images %s... only by digest, %d times\n", file, *images, len(found))
 		refs = append(refs, found...)
 	}
 	verified := map[string]bool{}

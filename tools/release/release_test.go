@@ -336,7 +336,7 @@ func TestVerify_Files(t *testing.T) {
 	ref, err := release(t, args...)
 	require.NoError(t, err)
 	check := func(text string) error {
-		_, err := release(t, "verify", "-registry", addr, "-in", filepath.Dir(write(t, text, t.TempDir(), "sub", "file.yaml")))
+		_, err := release(t, "verify", "-images", addr+"/", "-in", filepath.Dir(write(t, text, t.TempDir(), "sub", "file.yaml")))
 		return err
 	}
 	assert.NoError(t, check("containers:\n- image: "+ref+"\n  name: x\n- image: other.example.com/y:1\n"))

@@ -18,7 +18,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/validate"
 )
 
-var errNoFile = errors.New("references no image of the registry")
+var errNoFile = errors.New("references no image")
 
 // verifyImage pulls an index with all its images and layers, and checks digests, sizes and platforms.
 func verifyImage(ctx context.Context, reference string, platforms []v1.Platform) error {
@@ -84,9 +84,9 @@ func inspect(ctx context.Context, reference string, out io.Writer) error {
 // imageLine matches a line of a YAML file that names an image.
 var imageLine = regexp.MustCompile(`^[\s-]*(?:image|containerImage):\s+["']?([^\s"']+)`)
 
-// references returns the images of the registry that a file, or the files of a folder, reference. It returns an error if there
+// references returns the images with a prefix that a file, or the files of a folder, reference. It returns an error if there
 // are none, or if one is not referenced by digest.
-func references(root, registry string) ([]string, error) {
+func references(root, prefix string) ([]string, error) {
 	var found []string
 	err := filepath.WalkDir(root, func(file string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
@@ -98,7 +98,7 @@ func references(root, registry string) ([]string, error) {
 		}
 		for number, line := range strings.Split(string(data), "\n") {
 			match := imageLine.FindStringSubmatch(line)
-			if len(match) < 2 || !strings.HasPrefix(match[1], registry+"/") {
+			if len(match) < 2 || !strings.HasPrefix(match[1], prefix) {
 				continue
 			}
 			if _, err := name.NewDigest(match[1]); err != nil {
@@ -109,7 +109,7 @@ func references(root, registry string) ([]string, error) {
 		return nil
 	})
 	if err == nil && len(found) == 0 {
-		err = fmt.Errorf("%s %w %q", root, errNoFile, registry)
+		err = fmt.Errorf("%s %w %q", root, errNoFile, prefix)
 	}
 	return found, err
 }

@@ -16,6 +16,7 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -53,7 +54,7 @@ func load(t *testing.T, ns, name, runTime string, change ...func(*v2.LocustTestS
 	var err error
 	eventually(t, name+" can be created", func() bool {
 		err = k8s.Create(context.Background(), test)
-		return !meta.IsNoMatchError(err)
+		return !meta.IsNoMatchError(err) && !apierrors.IsNotFound(err)
 	})
 	require.NoError(t, err)
 }
