@@ -348,7 +348,7 @@ func TestDemo(t *testing.T) {
 		hooks++
 		assert.Equal(t, "test", o.text("metadata/annotations/helm.sh~hook"), id)
 		policy := "before-hook-creation,hook-succeeded"
-		if o.kind() == "Pod" { // helm reads its log after the end
+		if o.kind() == "Pod" { // it stays for its log
 			policy = "before-hook-creation"
 		}
 		assert.Equal(t, policy, o.text("metadata/annotations/helm.sh~hook-delete-policy"), id)

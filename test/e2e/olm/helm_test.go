@@ -59,7 +59,12 @@ func TestHelm(t *testing.T) {
 	for _, pod := range pods {
 		assert.Equal(t, setting(t, "OLM_OLD_IMAGE"), pod.Spec.Containers[0].Image, "by digest")
 	}
-	assert.Contains(t, must(helm("test", first, "--namespace", firstNamespace, "--logs")), "Succeeded")
+	demo := func(name, namespace string) {
+		t.Helper()
+		must(helm("test", name, "--namespace", namespace))
+		assert.Contains(t, kubectl(t, "logs", name+"-demo", "--namespace", namespace), "\nSucceeded\n")
+	}
+	demo(first, firstNamespace)
 
 	ns := namespace(t)
 	load(t, ns, "runs", "40s")
@@ -71,7 +76,7 @@ func TestHelm(t *testing.T) {
 	})
 	must(release("upgrade", first, firstNamespace, "--set", "watchNamespaces={"+ns+"}", "--wait"))
 	must(release("upgrade", second, secondNamespace, "--set", "crds.install=false,certificates=none,watchNamespaces={"+secondNamespace+"}", "--wait"))
-	assert.Contains(t, must(helm("test", second, "--namespace", secondNamespace, "--logs")), "Succeeded")
+	demo(second, secondNamespace)
 	runs := untilPhase(t, ns, "runs", v2.PhaseSucceeded)
 	require.NotNil(t, runs.Status.TestResult)
 	assert.Zero(t, runs.Status.TestResult.FailedRequests)
