@@ -92,7 +92,7 @@ func TestHelm(t *testing.T) {
 	values := filepath.Join("..", "..", "..", "tools", "chart", "testdata", "from-2.x.yaml")
 	_, err = release("upgrade", first, firstNamespace, "--values", values)
 	require.ErrorContains(t, err, crdName+`" in namespace "" exists and cannot be imported into the current release`)
-	must(release("upgrade", first, firstNamespace, "--values", values, "--set", "image.pullSecrets=null", "--take-ownership", "--wait"))
+	must(release("upgrade", first, firstNamespace, "--values", values, "--take-ownership", "--wait"))
 	deployments := strings.Fields(kubectl(t, "-n", firstNamespace, "get", "deployments", "-o", "name"))
 	assert.Equal(t, []string{"deployment.apps/" + framework.OperatorDeployment}, deployments)
 	requireWorking(t)
