@@ -68,7 +68,7 @@ func (p *peer) start(t *testing.T) {
 	t.Helper()
 	var ctx context.Context
 	ctx, p.stop = context.WithCancel(context.Background())
-	go func() { p.ended <- p.Manager.Start(ctx) }()
+	go func() { p.ended <- p.Start(ctx) }()
 	t.Cleanup(p.stop)
 	<-p.Elected()
 	eventually(t, "the leader has written its namespaces", func() bool {
@@ -134,7 +134,7 @@ func TestPeers_Forged(t *testing.T) {
 	require.NoError(t, k8s.Create(t.Context(), &coordinationv1.Lease{
 		ObjectMeta: metav1.ObjectMeta{Namespace: name, Name: "forged", Labels: map[string]string{peers.LeaseLabel: "true"},
 			Annotations: map[string]string{peers.AccountAnnotation: "default"}},
-		Spec: coordinationv1.LeaseSpec{HolderIdentity: new("nobody"), LeaseDurationSeconds: new(int32(3600)),
+		Spec: coordinationv1.LeaseSpec{HolderIdentity: new("no-pod"), LeaseDurationSeconds: new(int32(3600)),
 			AcquireTime: new(metav1.NewMicroTime(time.Unix(0, 0))), RenewTime: &now},
 	}))
 	operator := newPeer(t, operatorNamespace(t), name).operator
