@@ -4,6 +4,7 @@ package integration
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -74,7 +75,8 @@ func (p *peer) start(t *testing.T) {
 	eventually(t, "the leader has written its namespaces", func() bool {
 		var lease coordinationv1.Lease
 		require.NoError(t, k8s.Get(t.Context(), p.operator.Lease, &lease))
-		return lease.Labels[peers.LeaseLabel] != ""
+		written, found := lease.Annotations[peers.NamespacesAnnotation] // another leader may have written others before
+		return found && written == strings.Join(p.operator.Namespaces, ",")
 	})
 }
 
