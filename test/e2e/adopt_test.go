@@ -107,8 +107,8 @@ func TestAdopted(t *testing.T) {
 	s := newFixture(t)
 	watcher.FromOperator2(s.namespace)
 	disturbed.add(t)
-	scaleOperator(t, 0)
-	t.Cleanup(func() { scaleOperator(t, 1) })
+	stopOperator(t)
+	t.Cleanup(func() { startOperator(t) })
 	done := s.createByOperator2("done", v2.PhaseSucceeded, 5)
 	o := s.createByOperator2("running", v2.PhaseRunning, 30)
 	worker := o.job(resources.RoleWorker, 2, "--worker", "--master-port=5557", "--master-host=running-master")
@@ -118,7 +118,7 @@ func TestAdopted(t *testing.T) {
 		require.NoError(t, k8s.Create(t.Context(), object))
 	}
 	s.untilLoad(o.test)
-	scaleOperator(t, 1)
+	startOperator(t)
 
 	live := s.Until(o.test, "it has live numbers", func(status *v2.LocustTestStatus) bool {
 		return status.TestResult != nil && status.TestResult.TotalRequests > 0 && status.Progress != nil && status.Progress.CurrentUsers == 6

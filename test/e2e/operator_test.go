@@ -31,18 +31,24 @@ import (
 
 // The tests of this file disrupt the operator. They are not parallel, so that they run alone, before the others.
 
-// scaleOperator stops or starts the operator.
-func scaleOperator(t *testing.T, replicas int32) {
+func stopOperator(t *testing.T) {
+	t.Helper()
+	scaleOperator(t, 0)
+	eventually(t, "the operator is down", func() bool { return len(operatorPods(t)) == 0 })
+}
+
+func startOperator(t *testing.T) {
+	t.Helper()
+	scaleOperator(t, framework.OperatorReplicas)
+	require.NoError(t, waitForOperator(context.Background()))
+}
+
+func scaleOperator(t *testing.T, replicas int) {
 	t.Helper()
 	d := &appsv1.Deployment{}
 	d.Namespace, d.Name = framework.OperatorNamespace, framework.OperatorDeployment
-	patch := client.RawPatch("application/merge-patch+json", []byte(`{"spec":{"replicas":`+strconv.Itoa(int(replicas))+`}}`))
+	patch := client.RawPatch("application/merge-patch+json", []byte(`{"spec":{"replicas":`+strconv.Itoa(replicas)+`}}`))
 	require.NoError(t, k8s.Patch(context.Background(), d, patch))
-	if replicas > 0 {
-		require.NoError(t, waitForOperator(context.Background()))
-		return
-	}
-	eventually(t, "the operator is down", func() bool { return len(operatorPods(t)) == 0 })
 }
 
 func operatorPods(t *testing.T) []corev1.Pod {
@@ -258,7 +264,7 @@ func TestOperatorAway(t *testing.T) {
 	test := s.create(s.test("unseen", 6))
 	s.UntilReason(test, v2.ConditionTypeReady, v2.ReasonResourcesCreated)
 	require.Equal(t, 2, jobs(test))
-	scaleOperator(t, 0)
+	stopOperator(t)
 	expired(undisturbed)
 	eventually(t, "the master Job is complete", func() bool { return s.job(test, resources.RoleMaster).Status.CompletionTime != nil })
 	var pods corev1.PodList
@@ -266,7 +272,7 @@ func TestOperatorAway(t *testing.T) {
 		resources.LabelTestUID: string(test.UID), resources.LabelComponent: string(resources.RoleMaster)}))
 	require.Len(t, pods.Items, 1)
 	time.Sleep(8 * time.Second) // longer than the TTL
-	scaleOperator(t, framework.OperatorReplicas)
+	startOperator(t)
 	final := s.UntilPhase(test, v2.PhaseSucceeded)
 	assert.Equal(t, want, withoutVolatileFields(final), "the same final status as with a running operator")
 	s.requireContainerTimes(final, &pods.Items[0])
@@ -284,8 +290,8 @@ func TestOperatorUninstalledFirst(t *testing.T) {
 	one := s.create(s.test("one", 60))
 	s.create(s.test("two", 60))
 	s.UntilPhase(one, v2.PhaseRunning)
-	scaleOperator(t, 0)
-	t.Cleanup(func() { scaleOperator(t, framework.OperatorReplicas) })
+	stopOperator(t)
+	t.Cleanup(func() { startOperator(t) })
 
 	require.NoError(t, k8s.Delete(t.Context(), one))
 	err := k8s.Get(t.Context(), client.ObjectKeyFromObject(one), one)

@@ -216,13 +216,13 @@ func TestResultExact_OperatorKilled(t *testing.T) {
 	}
 	time.Sleep(3 * time.Second)
 	killOperator(t)
-	scaleOperator(t, 0)
+	stopOperator(t)
 	for _, test := range runs {
 		eventually(t, "the master Job of "+test.Name+" has finished", func() bool {
 			return framework.FinishedAs(s.job(test, resources.RoleMaster)) != ""
 		})
 	}
-	scaleOperator(t, 1)
+	startOperator(t)
 	for _, test := range runs {
 		final := s.untilEnd(test)
 		s.requireExact(test, final)

@@ -73,11 +73,11 @@ func TestStoredAsV1(t *testing.T) {
 	s.UntilPhase(s.get("idle"), v2.PhaseSucceeded)
 	finished := s.raw("v1", "idle")
 	require.NoError(t, k8s.Delete(t.Context(), s.get("idle")))
-	scaleOperator(t, 0)
+	stopOperator(t)
 	crd := readCRD(t)
 	restore := func() {
 		setCRD(t, crd.Object["spec"].(map[string]any)["versions"], crd.Object["spec"].(map[string]any)["conversion"])
-		scaleOperator(t, 1)
+		startOperator(t)
 	}
 	restored := false
 	t.Cleanup(func() {
