@@ -16,6 +16,7 @@ import (
 	v1 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v1"
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/framework"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/samples"
 )
 
 // requireWorking runs the first example of the bundle, and reads its result in v1 too.
@@ -24,9 +25,8 @@ func requireWorking(t *testing.T) {
 	ns := namespace(t)
 	example, err := os.ReadFile(filepath.Join("..", "..", "..", "config", "samples", "v2", "inline.yaml"))
 	require.NoError(t, err)
-	const image = "locustio/locust:2.43.3"
-	require.Contains(t, string(example), image)
-	_, err = run(t, strings.ReplaceAll(string(example), image, setting(t, "LOCUST_IMAGE")), "kubectl", "apply", "-n", ns, "-f", "-")
+	require.Contains(t, string(example), samples.Image)
+	_, err = run(t, strings.ReplaceAll(string(example), samples.Image, setting(t, "LOCUST_IMAGE")), "kubectl", "apply", "-n", ns, "-f", "-")
 	require.NoError(t, err)
 	first := untilPhase(t, ns, "first", "Succeeded")
 	assert.Equal(t, first.Status, read[v1.LocustTest](t, ns, "first").Status)
