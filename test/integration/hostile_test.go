@@ -69,15 +69,7 @@ func TestHostile(t *testing.T) {
 		{"masters that do not respond", masters.attack(unresponsiveAnswer)},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			var attacked time.Duration
-			for range 4 {
-				attacked = process.attacked(t, tc.attack, quiet, hostile)
-				if attacked <= max(2*time.Second, 3*alone) {
-					break
-				}
-				t.Logf("the Jobs of an unrelated test took %s; the machine may be slow, trying again", attacked)
-			}
-			requireUndisturbed(t, alone, attacked)
+			requireUndisturbed(t, undisturbed, alone, func(int) time.Duration { return process.attacked(t, tc.attack, quiet, hostile) })
 			process.requireWithinLimit(t)
 		})
 	}

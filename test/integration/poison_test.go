@@ -158,12 +158,22 @@ func bystander(t *testing.T, op *operator, namespace, name string) time.Duration
 	return took
 }
 
-// requireUndisturbed checks that a test of another tenant takes at most two seconds, or three times as long as without the
-// attack.
-func requireUndisturbed(t *testing.T, alone, attacked time.Duration) {
+// undisturbed is how long the Jobs of a test may take while another tenant attacks the operator.
+const undisturbed = 2 * time.Second
+
+// requireUndisturbed checks that the Jobs of a test of another tenant take at most as long as given, or three times as long
+// as without the attack, in one of four attempts: a slow machine delays some of them, an operator that is held up delays all.
+func requireUndisturbed(t *testing.T, most, alone time.Duration, attack func(attempt int) time.Duration) {
 	t.Helper()
-	t.Logf("the Jobs of an unrelated test take %s, under attack %s", alone, attacked)
-	require.LessOrEqual(t, attacked, max(2*time.Second, 3*alone))
+	var attacked time.Duration
+	for attempt := range 4 {
+		attacked = attack(attempt)
+		t.Logf("the Jobs of an unrelated test take %s, under attack %s", alone, attacked)
+		if attacked <= max(most, 3*alone) {
+			return
+		}
+	}
+	require.LessOrEqual(t, attacked, max(most, 3*alone))
 }
 
 // TestPoison_Stored checks that stored tests that cannot be decoded fail with a message when an operator starts, that other
@@ -175,7 +185,9 @@ func TestPoison_Stored(t *testing.T) {
 	for i, name := range []string{"at the start", "after a restart"} {
 		t.Run(name, func(t *testing.T) {
 			op := startOperator(t, poisoned)
-			requireUndisturbed(t, alone, bystander(t, op, poisoned, fmt.Sprintf("bystander-%d", i)))
+			requireUndisturbed(t, slowdown*undisturbed, alone, func(attempt int) time.Duration {
+				return bystander(t, op, poisoned, fmt.Sprintf("bystander-%d-%d", i, attempt))
+			})
 			for name := range poison {
 				test := &v2.LocustTest{}
 				require.NoError(t, k8s.Get(t.Context(), client.ObjectKey{Namespace: poisoned, Name: name}, test))
@@ -284,36 +296,42 @@ func TestPoison_Expansion(t *testing.T) {
 	t.Run("the webhook is up", func(t *testing.T) {
 		ns := namespaceWithAdmission(t)
 		op := startOperator(t, ns)
-		var group sync.WaitGroup
-		for i := range 8 {
-			group.Go(func() {
-				err := k8s.Create(context.Background(), bomb(newTest(ns, fmt.Sprintf("bomb-%d", i))))
-				assert.True(t, apierrors.IsInvalid(err), "%v", err)
-				assert.ErrorContains(t, err, "spec.master.command")
-			})
-		}
-		requireUndisturbed(t, alone, bystander(t, op, ns, "bystander"))
-		group.Wait()
+		requireUndisturbed(t, slowdown*undisturbed, alone, func(attempt int) time.Duration {
+			var group sync.WaitGroup
+			defer group.Wait()
+			for i := range 8 {
+				group.Go(func() {
+					err := k8s.Create(context.Background(), bomb(newTest(ns, fmt.Sprintf("bomb-%d-%d", attempt, i))))
+					assert.True(t, apierrors.IsInvalid(err), "%v", err)
+					assert.ErrorContains(t, err, "spec.master.command")
+				})
+			}
+			return bystander(t, op, ns, fmt.Sprintf("bystander-%d", attempt))
+		})
 	})
 	for name, before := range map[string]bool{"the operator runs": false, "the operator starts after them": true} {
 		t.Run(name, func(t *testing.T) {
-			ns := namespace(t)
-			var op *operator
-			if !before {
-				op = startOperator(t, ns)
-			}
-			var tests []*v2.LocustTest
-			for i := range 8 {
-				tests = append(tests, create(t, bomb(newTest(ns, fmt.Sprintf("bomb-%d", i)))))
-			}
-			if before {
-				op = startOperator(t, ns)
-			}
-			requireUndisturbed(t, alone, bystander(t, op, ns, "bystander"))
-			for _, test := range tests {
-				s := op.UntilPhase(test, v2.PhaseFailed)
-				assert.Contains(t, condition(s, v2.ConditionTypeReady).Message, "Linux does not start the container")
-			}
+			requireUndisturbed(t, slowdown*undisturbed, alone, func(int) time.Duration {
+				ns := namespace(t)
+				var op *operator
+				if !before {
+					op = startOperator(t, ns)
+				}
+				var tests []*v2.LocustTest
+				for i := range 8 {
+					tests = append(tests, create(t, bomb(newTest(ns, fmt.Sprintf("bomb-%d", i)))))
+				}
+				if before {
+					op = startOperator(t, ns)
+				}
+				defer op.stop()
+				attacked := bystander(t, op, ns, "bystander")
+				for _, test := range tests {
+					s := op.UntilPhase(test, v2.PhaseFailed)
+					assert.Contains(t, condition(s, v2.ConditionTypeReady).Message, "Linux does not start the container")
+				}
+				return attacked
+			})
 		})
 	}
 }
@@ -328,6 +346,8 @@ func TestPoison_Webhooks(t *testing.T) {
 	attacker := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}} //nolint:gosec // an attacker does not verify the server
 	ctx, cancel := context.WithCancel(t.Context())
 	var group sync.WaitGroup
+	defer group.Wait()
+	defer cancel()
 	large := bytes.Repeat([]byte("x"), 6<<20)
 	review := []byte(`{"kind":"ConversionReview","apiVersion":"apiextensions.k8s.io/v1","request":{"uid":"u","desiredAPIVersion":"locust.io/v2","objects":[{"kind":"LocustTest","apiVersion":"locust.io/v1","metadata":{"name":"` +
 		string(large) + `"}}]}}`)
@@ -357,14 +377,16 @@ func TestPoison_Webhooks(t *testing.T) {
 	}
 	answered := func() bool { mu.Lock(); defer mu.Unlock(); return codes[http.StatusOK] > 0 }
 	eventually(t, "a large request gets a response", answered)
-	var attacked time.Duration
-	for i := range 3 {
-		attacked = max(attacked, bystander(t, op, ns, fmt.Sprintf("bystander-%d", i)))
-	}
-	cancel()
-	group.Wait()
+	requireUndisturbed(t, slowdown*undisturbed, alone, func(attempt int) time.Duration {
+		var attacked time.Duration
+		for i := range 3 {
+			attacked = max(attacked, bystander(t, op, ns, fmt.Sprintf("bystander-%d-%d", attempt, i)))
+		}
+		return attacked
+	})
+	mu.Lock()
+	defer mu.Unlock()
 	t.Logf("responses to the attacker: %v", codes)
-	requireUndisturbed(t, alone, attacked)
 }
 
 // TestPoison_Walk checks that the API server admits the same generated objects as package test/schema, and that these can
