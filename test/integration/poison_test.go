@@ -163,7 +163,7 @@ const undisturbed = 2 * time.Second
 
 // requireUndisturbed checks that the Jobs of a test of another tenant take at most as long as given, or three times as long
 // as without the attack, in one of four attempts: a slow machine delays some of them, an operator that is held up delays all.
-func requireUndisturbed(t *testing.T, most, alone time.Duration, attack func(attempt int) time.Duration) {
+func requireUndisturbed(t *testing.T, most, alone time.Duration, attack func(attempt int) time.Duration) { //nolint:unparam // slowdown is 5 with the race detector
 	t.Helper()
 	var attacked time.Duration
 	for attempt := range 4 {
