@@ -72,10 +72,10 @@ func (r *LocustTestReconciler) create(ctx context.Context, test *v2.LocustTest, 
 		err = validation.Validate(source).ToAggregate()
 	}
 	if plan.CreateMaster && err == nil {
-		master, err = resources.BuildMasterJob(source)
+		master, err = resources.BuildMasterJob(source, &r.Settings.PodDefaults)
 	}
 	if plan.CreateWorker && err == nil {
-		worker, err = resources.BuildWorkerJob(source)
+		worker, err = resources.BuildWorkerJob(source, &r.Settings.PodDefaults)
 	}
 	if err != nil {
 		changes.Failure = &status.Failure{Message: buildMessage(err), Final: !hasStarted(test)}

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
@@ -32,6 +34,7 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/locust"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/metrics"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/peers"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/serverclock"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/status"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/webhook"
@@ -89,13 +92,17 @@ func run() error {
 	if err != nil {
 		return err
 	}
+	defaults, err := podDefaults(settings, mgr.GetRESTMapper())
+	if err != nil {
+		return err
+	}
 	reconciler := &controllers.LocustTestReconciler{
 		Client:    mgr.GetClient(),
 		APIReader: mgr.GetAPIReader(),
 		Recorder:  mgr.GetEventRecorder("locust-k8s-operator"),
 		Clock:     now,
 		Settings: status.Settings{
-			StartupDeadline: settings.StartupDeadline, JobTTL: settings.JobTTL, PollInterval: settings.PollInterval,
+			StartupDeadline: settings.StartupDeadline, JobTTL: settings.JobTTL, PollInterval: settings.PollInterval, PodDefaults: defaults,
 		},
 		RefreshInterval: settings.StatusRefreshInterval,
 		Concurrency:     settings.Concurrency,
@@ -181,6 +188,23 @@ func addPeers(ctx context.Context, mgr ctrl.Manager, settings *config.Config, no
 		return fmt.Errorf("add the check for other operators: %w", err)
 	}
 	return nil
+}
+
+// podDefaults returns the defaults for the pods of all tests.
+func podDefaults(settings *config.Config, cluster meta.RESTMapper) (resources.PodDefaults, error) {
+	defaults, err := resources.ParsePodDefaults(settings.PodDefaults)
+	if err != nil {
+		return defaults, fmt.Errorf("invalid settings: --pod-defaults: %w", err)
+	}
+	defaults.PlatformUser = settings.PodUser == config.PodUserPlatform
+	if settings.PodUser == config.PodUserAuto {
+		_, err := cluster.RESTMapping(schema.GroupKind{Group: "security.openshift.io", Kind: "SecurityContextConstraints"})
+		if err != nil && !meta.IsNoMatchError(err) {
+			return defaults, fmt.Errorf("find out whether the cluster is OpenShift: %w", err)
+		}
+		defaults.PlatformUser = err == nil
+	}
+	return defaults, nil
 }
 
 // newPoller returns a Poller that connects to the masters directly in a cluster, and through the API server elsewhere; nil if

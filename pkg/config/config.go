@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"sigs.k8s.io/yaml"
 )
 
 // EnvPrefix is the prefix of the environment variable of a flag: --startup-deadline is LOCUST_OPERATOR_STARTUP_DEADLINE. A flag
@@ -22,6 +24,16 @@ const (
 	AccessAuto   = "auto"
 	AccessDirect = "direct"
 	AccessProxy  = "proxy"
+)
+
+// Values of --pod-user.
+const (
+	// PodUserAuto is PodUserPlatform where the API group security.openshift.io is served, otherwise PodUserLocust.
+	PodUserAuto = "auto"
+	// PodUserLocust sets the user and the group of the Locust image.
+	PodUserLocust = "locust"
+	// PodUserPlatform sets neither.
+	PodUserPlatform = "platform"
 )
 
 // Values of --webhook-certificates.
@@ -42,6 +54,10 @@ type Config struct {
 	// StartupDeadline is how long a test's pods may be unhealthy before all workers have been connected once; after it the test
 	// fails. Zero disables it.
 	StartupDeadline time.Duration
+	// PodDefaults is the JSON of the defaults for the pods of all tests; nil means none.
+	PodDefaults []byte
+	// PodUser is one of PodUserAuto, PodUserLocust, PodUserPlatform.
+	PodUser string
 	// JobTTL is the TTL of the Jobs of a finished test, in whole seconds; nil keeps them until the test is deleted.
 	JobTTL *time.Duration
 	// StatusRefreshInterval is the minimum time between status writes that change only counters and messages.
@@ -88,7 +104,7 @@ type Config struct {
 // flags to fs. The error lists all invalid settings, each with how to fix it.
 func Load(fs *flag.FlagSet, args []string, getenv func(string) string) (*Config, error) {
 	var c Config
-	var jobTTL, namespaces string
+	var jobTTL, namespaces, podDefaults string
 	fs.DurationVar(&c.StartupDeadline, "startup-deadline", 5*time.Minute,
 		"how long pods may be unhealthy before all workers have been connected once, or with no worker left, before the test fails; 0 disables the deadline")
 	fs.StringVar(&jobTTL, "job-ttl", "",
@@ -100,6 +116,10 @@ func Load(fs *flag.FlagSet, args []string, getenv func(string) string) (*Config,
 	fs.IntVar(&c.PollConcurrency, "poll-concurrency", 100, "maximum number of concurrent polls")
 	fs.StringVar(&c.LocustAccess, "locust-access", AccessAuto,
 		"how to connect to the Locust web API: direct (pod IP), proxy (through the API server), auto (direct in a cluster, otherwise proxy)")
+	fs.StringVar(&podDefaults, "pod-defaults", "",
+		"YAML of defaults for the pods of all tests, where a spec sets nothing: master.resources, worker.resources, imagePullSecrets, nodeSelector, tolerations, priorityClassName, runtimeClassName")
+	fs.StringVar(&c.PodUser, "pod-user", PodUserAuto,
+		"who chooses the user of pods whose spec does not: locust (user and group 1000, those of the Locust image), platform (none is set, as OpenShift requires), auto (platform on OpenShift, otherwise locust)")
 	fs.IntVar(&c.Concurrency, "concurrency", 10, "maximum number of concurrent reconciles")
 	fs.Float64Var(&c.KubeAPIQPS, "kube-api-qps", 0, "maximum requests per second to the API server; 0 leaves the limit to API Priority and Fairness")
 	fs.IntVar(&c.KubeAPIBurst, "kube-api-burst", 0, "maximum burst of requests to the API server, with --kube-api-qps; 0 means twice --kube-api-qps")
@@ -130,6 +150,12 @@ func Load(fs *flag.FlagSet, args []string, getenv func(string) string) (*Config,
 			errs = append(errs, fmt.Errorf("--job-ttl %q is not a duration; use for example 30m, or leave it empty to keep the Jobs", jobTTL))
 		}
 		c.JobTTL = &ttl
+	}
+	if podDefaults != "" {
+		var err error
+		if c.PodDefaults, err = yaml.YAMLToJSONStrict([]byte(podDefaults)); err != nil {
+			errs = append(errs, fmt.Errorf("--pod-defaults is not YAML: %w", err))
+		}
 	}
 	for _, name := range strings.Split(namespaces, ",") {
 		if name = strings.TrimSpace(name); name != "" {
@@ -180,6 +206,7 @@ func (c *Config) validate() error {
 	reject(c.PollInterval != 0 && c.PollInterval < time.Second, "--poll-interval %s is below 1s, which would overload the masters; use 0 to disable polling", c.PollInterval)
 	reject(c.PollConcurrency < 1, "--poll-concurrency %d is below 1", c.PollConcurrency)
 	reject(!slices.Contains([]string{AccessAuto, AccessDirect, AccessProxy}, c.LocustAccess), "--locust-access %q must be auto, direct or proxy", c.LocustAccess)
+	reject(!slices.Contains([]string{PodUserAuto, PodUserLocust, PodUserPlatform}, c.PodUser), "--pod-user %q must be auto, locust or platform", c.PodUser)
 	reject(!slices.Contains([]string{WebhooksOff, WebhooksSelf, WebhooksFiles}, c.WebhookCertificates), "--webhook-certificates %q must be off, self or files", c.WebhookCertificates)
 	reject(c.WebhookPort < 1 || c.WebhookPort > math.MaxUint16, "--webhook-port %d must be between 1 and 65535", c.WebhookPort)
 	reject(c.WebhookCertificates == WebhooksFiles && c.WebhookCertDir == "", "--webhook-certificates=files requires --webhook-cert-dir, the directory of tls.crt and tls.key")

@@ -66,3 +66,13 @@ func TestLoad_Webhooks(t *testing.T) {
 	_, err = load(t, nil, "--webhook-certificates=files", "--webhook-cert-dir=")
 	assert.ErrorContains(t, err, "--webhook-cert-dir")
 }
+
+func TestLoad_PodDefaults(t *testing.T) {
+	c, err := load(t, map[string]string{"LOCUST_OPERATOR_POD_DEFAULTS": "worker:\n  resources: {limits: {memory: 1Gi}}\n"}, "--pod-user=platform")
+	require.NoError(t, err)
+	assert.JSONEq(t, `{"worker":{"resources":{"limits":{"memory":"1Gi"}}}}`, string(c.PodDefaults))
+	assert.Equal(t, PodUserPlatform, c.PodUser)
+	_, err = load(t, nil, "--pod-defaults={", "--pod-user=root")
+	assert.ErrorContains(t, err, "--pod-defaults is not YAML")
+	assert.ErrorContains(t, err, `--pod-user "root" must be auto, locust or platform`)
+}

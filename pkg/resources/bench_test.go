@@ -18,7 +18,7 @@ func BenchmarkBuild(b *testing.B) {
 	b.Run("master-job", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			if _, err := BuildMasterJob(test); err != nil {
+			if _, err := BuildMasterJob(test, &PodDefaults{}); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -26,12 +26,12 @@ func BenchmarkBuild(b *testing.B) {
 	b.Run("worker-job", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			if _, err := BuildWorkerJob(test); err != nil {
+			if _, err := BuildWorkerJob(test, &PodDefaults{}); err != nil {
 				b.Fatal(err)
 			}
 		}
 	})
-	job, err := BuildMasterJob(test)
+	job, err := BuildMasterJob(test, &PodDefaults{})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -15,14 +15,14 @@ type edit = func(*v2.LocustTestSpec)
 
 func masterOf(t *testing.T, test *v2.LocustTest) *batchv1.Job {
 	t.Helper()
-	job, err := BuildMasterJob(test)
+	job, err := BuildMasterJob(test, &PodDefaults{})
 	require.NoError(t, err)
 	return job
 }
 
 func workerOf(t *testing.T, test *v2.LocustTest) *batchv1.Job {
 	t.Helper()
-	job, err := BuildWorkerJob(test)
+	job, err := BuildWorkerJob(test, &PodDefaults{})
 	require.NoError(t, err)
 	return job
 }

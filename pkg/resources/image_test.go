@@ -44,7 +44,7 @@ func TestOlderThan(t *testing.T) {
 func TestReporter_OldLocust(t *testing.T) {
 	old := builder.MakeShop(image("locustio/locust:2.8.6"))
 	assert.False(t, ConfigFor(&old.Spec).Reporter)
-	job, err := BuildMasterJob(old)
+	job, err := BuildMasterJob(old, &PodDefaults{})
 	assert.NoError(t, err)
 	assert.NotContains(t, container(job).Args, "--locustfile="+reporterPath)
 	for _, arg := range container(job).Args {

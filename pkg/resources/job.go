@@ -18,8 +18,8 @@ const minWorkerBackoff = int32(6)
 //
 // Neither Job has a ttlSecondsAfterFinished: the operator sets it once the outcome is recorded, so that
 // the Job still exists if the operator was down at the end of the test.
-func BuildMasterJob(test *v2.LocustTest) (*batchv1.Job, error) {
-	job, err := newJob(test, RoleMaster)
+func BuildMasterJob(test *v2.LocustTest, defaults *PodDefaults) (*batchv1.Job, error) {
+	job, err := newJob(test, defaults, RoleMaster)
 	if err != nil {
 		return nil, err
 	}
@@ -34,8 +34,8 @@ func BuildMasterJob(test *v2.LocustTest) (*batchv1.Job, error) {
 }
 
 // BuildWorkerJob returns the Job of the workers. The test must be valid (pkg/validation).
-func BuildWorkerJob(test *v2.LocustTest) (*batchv1.Job, error) {
-	job, err := newJob(test, RoleWorker)
+func BuildWorkerJob(test *v2.LocustTest, defaults *PodDefaults) (*batchv1.Job, error) {
+	job, err := newJob(test, defaults, RoleWorker)
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +62,7 @@ func BuildWorkerJob(test *v2.LocustTest) (*batchv1.Job, error) {
 	return job, nil
 }
 
-func newJob(test *v2.LocustTest, role Role) (*batchv1.Job, error) {
+func newJob(test *v2.LocustTest, defaults *PodDefaults, role Role) (*batchv1.Job, error) {
 	annotations, err := runAnnotations(test)
 	if err != nil {
 		return nil, fmt.Errorf("locust test %s/%s: %w", test.Namespace, test.Name, err)
@@ -70,6 +70,6 @@ func newJob(test *v2.LocustTest, role Role) (*batchv1.Job, error) {
 
 	job := &batchv1.Job{ObjectMeta: objectMeta(test, role)}
 	job.Annotations = annotations
-	job.Spec.Template = podTemplate(test, WithDefaults(&test.Spec), role)
+	job.Spec.Template = podTemplate(test, WithDefaults(&test.Spec), defaults, role)
 	return job, nil
 }

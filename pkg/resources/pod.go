@@ -25,11 +25,12 @@ func roleSpecFor(test string, spec *v2.LocustTestSpec, role Role) roleSpec {
 	return roleSpec{workerArgs(test, spec), false, w.Resources, w.Labels, podAnnotations(spec, w.Annotations, false)}
 }
 
-// podTemplate builds the pods of a role from a spec with its defaults.
-func podTemplate(test *v2.LocustTest, spec *v2.LocustTestSpec, role Role) corev1.PodTemplateSpec {
+// podTemplate builds the pods of a role from a copy of a spec with its defaults.
+func podTemplate(test *v2.LocustTest, spec *v2.LocustTestSpec, defaults *PodDefaults, role Role) corev1.PodTemplateSpec {
+	defaults.applyTo(spec)
 	own := roleSpecFor(test.Name, spec, role)
 	volumes, mounts := VolumesAndMounts(spec, role)
-	podSecurity, containerSecurity := securityContexts(spec)
+	podSecurity, containerSecurity := securityContexts(spec, defaults.PlatformUser)
 
 	container := corev1.Container{
 		Name:            objectName(test.Name, role),
@@ -50,11 +51,12 @@ func podTemplate(test *v2.LocustTest, spec *v2.LocustTestSpec, role Role) corev1
 	}
 
 	pod := corev1.PodSpec{
-		RestartPolicy:    corev1.RestartPolicyNever,
-		Containers:       []corev1.Container{container},
-		Volumes:          volumes,
-		ImagePullSecrets: spec.ImagePullSecrets,
-		SecurityContext:  podSecurity,
+		RestartPolicy:     corev1.RestartPolicyNever,
+		Containers:        []corev1.Container{container},
+		Volumes:           volumes,
+		ImagePullSecrets:  spec.ImagePullSecrets,
+		PriorityClassName: defaults.PriorityClassName,
+		SecurityContext:   podSecurity,
 		// A load test does not need the Kubernetes API.
 		AutomountServiceAccountToken: new(false),
 		// Service links add variables for every Service of the namespace: hundreds of tests overflow the environment (E2BIG),

@@ -12,8 +12,8 @@ import (
 const locustUser = int64(1000)
 
 // securityContexts returns the contexts of the pod and its container. Unset fields get defaults that pass
-// the restricted Pod Security Standard.
-func securityContexts(spec *v2.LocustTestSpec) (*corev1.PodSecurityContext, *corev1.SecurityContext) {
+// the restricted Pod Security Standard. With platformUser, the platform assigns the user.
+func securityContexts(spec *v2.LocustTestSpec, platformUser bool) (*corev1.PodSecurityContext, *corev1.SecurityContext) {
 	pod, container := &corev1.PodSecurityContext{}, &corev1.SecurityContext{}
 	if spec.Security != nil {
 		if spec.Security.PodSecurityContext != nil {
@@ -27,14 +27,14 @@ func securityContexts(spec *v2.LocustTestSpec) (*corev1.PodSecurityContext, *cor
 	if pod.SeccompProfile == nil {
 		pod.SeccompProfile = &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault}
 	}
-	defaultIdentity(pod, container)
+	defaultIdentity(pod, container, platformUser)
 	defaultPrivileges(container)
 	return pod, container
 }
 
 // defaultIdentity sets the user and group of the processes. They are one decision: the operator
 // chooses them only if the user set none of them, in either context.
-func defaultIdentity(pod *corev1.PodSecurityContext, container *corev1.SecurityContext) {
+func defaultIdentity(pod *corev1.PodSecurityContext, container *corev1.SecurityContext, platformUser bool) {
 	if pod.RunAsNonRoot != nil || container.RunAsNonRoot != nil {
 		// With runAsNonRoot alone the platform chooses the user. OpenShift assigns a UID per namespace, and
 		// rejects a fixed one.
@@ -47,6 +47,10 @@ func defaultIdentity(pod *corev1.PodSecurityContext, container *corev1.SecurityC
 	user := container.RunAsUser // wins over the pod's, as in Kubernetes
 	if user == nil {
 		user = pod.RunAsUser
+	}
+	if user == nil && platformUser {
+		pod.RunAsNonRoot = new(true)
+		return
 	}
 	if user == nil {
 		// The image names its user. The kubelet cannot verify that a name is not root, and does not start the
@@ -64,12 +68,12 @@ func defaultIdentity(pod *corev1.PodSecurityContext, container *corev1.SecurityC
 
 // ChosenUser returns the UID that the operator chose for the pods of a spec; chosen is false if the spec or the platform
 // decides.
-func ChosenUser(spec *v2.LocustTestSpec) (user int64, chosen bool) {
+func ChosenUser(spec *v2.LocustTestSpec, platformUser bool) (user int64, chosen bool) {
 	given := &corev1.PodSecurityContext{}
 	if spec.Security != nil && spec.Security.PodSecurityContext != nil {
 		given = spec.Security.PodSecurityContext
 	}
-	pod, _ := securityContexts(WithDefaults(spec))
+	pod, _ := securityContexts(WithDefaults(spec), platformUser)
 	if given.RunAsUser != nil || pod.RunAsUser == nil {
 		return 0, false
 	}

@@ -21,6 +21,8 @@ type Settings struct {
 	JobTTL *time.Duration
 	// PollInterval is how often the web API of a running master is polled; zero means never.
 	PollInterval time.Duration
+	// PodDefaults apply to the pods of all tests.
+	PodDefaults resources.PodDefaults
 }
 
 // Observation is the observed state of a test at one time. The derivation does not modify it.

@@ -205,7 +205,7 @@ func (f *facts) terminationCause(message string) cause.Cause {
 
 // causeFacts returns the facts that the remedies of causes depend on.
 func (f *facts) causeFacts() cause.Facts {
-	user, chosen := resources.ChosenUser(f.spec())
+	user, chosen := resources.ChosenUser(f.spec(), f.settings.PodDefaults.PlatformUser)
 	return cause.Facts{OperatorChoseUser: chosen, User: user}
 }
 

@@ -54,8 +54,8 @@ func TestExpansion_Memory(t *testing.T) {
 			"Warnings":       func() { Warnings(test) },
 			"ConfigFor":      func() { resources.ConfigFor(&test.Spec) },
 			"BuildService":   func() { resources.BuildService(test) },
-			"BuildMasterJob": func() { _, _ = resources.BuildMasterJob(test) },
-			"BuildWorkerJob": func() { _, _ = resources.BuildWorkerJob(test) },
+			"BuildMasterJob": func() { _, _ = resources.BuildMasterJob(test, &resources.PodDefaults{}) },
+			"BuildWorkerJob": func() { _, _ = resources.BuildWorkerJob(test, &resources.PodDefaults{}) },
 		} {
 			t.Run(name+"/"+what, func(t *testing.T) {
 				started := time.Now()

@@ -35,8 +35,8 @@ func FuzzBuild(f *testing.F) {
 		before := test.DeepCopy()
 
 		resources.BuildService(test)
-		masterJob, masterErr := resources.BuildMasterJob(test)
-		workerJob, workerErr := resources.BuildWorkerJob(test)
+		masterJob, masterErr := resources.BuildMasterJob(test, &resources.PodDefaults{})
+		workerJob, workerErr := resources.BuildWorkerJob(test, &resources.PodDefaults{})
 		errs := Validate(test)
 
 		assert.Equal(t, before, test, "the input is never changed")

@@ -136,7 +136,7 @@ func TestValidateNames_Accepts(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			test := builder.MakeShop(edit)
 			assert.Empty(t, Validate(test))
-			job, err := resources.BuildWorkerJob(test)
+			job, err := resources.BuildWorkerJob(test, &resources.PodDefaults{})
 			require.NoError(t, err)
 			if name := job.Spec.Template.Spec.RuntimeClassName; name != nil {
 				assert.NotEmpty(t, *name, "the API server refuses an empty name in a pod")

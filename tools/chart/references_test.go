@@ -285,6 +285,7 @@ func TestEveryFlagIsOffered(t *testing.T) {
 		"webhook-cert-dir":   "the default",
 		"webhook-namespace":  "the pod's own",
 		"watch-namespace":    "WATCH_NAMESPACE",
+		"pod-defaults":       "LOCUST_OPERATOR_POD_DEFAULTS, see TestPodDefaults",
 	}
 	args := strings.Join(settingsArgs(t), " ")
 	fs := flag.NewFlagSet("manager", flag.ContinueOnError)
@@ -298,10 +299,29 @@ func TestEveryFlagIsOffered(t *testing.T) {
 	assert.Empty(t, left, "flags that do not exist")
 }
 
+// TestPodDefaults: the operator reads what the values say.
+func TestPodDefaults(t *testing.T) {
+	all := render(t, release, system, `podDefaults:
+  master: {resources: {requests: {cpu: 250m, memory: 128Mi}, limits: {memory: 1Gi}}}
+  worker: {resources: {requests: {cpu: 1}}}
+  imagePullSecrets: [{name: registry}]
+  nodeSelector: {pool: load}
+  tolerations: [{key: load, operator: Exists, tolerationSeconds: 30}]
+  priorityClassName: low
+  runtimeClassName: gvisor`)
+	defaults, err := resources.ParsePodDefaults(settingsOf(t, as[appsv1.Deployment](t, all.only(t, "Deployment"))).PodDefaults)
+	require.NoError(t, err)
+	assert.Equal(t, "1Gi", defaults.Master.Resources.Limits.Memory().String())
+	assert.Equal(t, "1", defaults.Worker.Resources.Requests.Cpu().String())
+	assert.Equal(t, map[string]string{"pool": "load"}, defaults.NodeSelector)
+	assert.Equal(t, int64(30), *defaults.Tolerations[0].TolerationSeconds)
+	assert.Equal(t, []string{"registry", "low", "gvisor"}, []string{defaults.ImagePullSecrets[0].Name, defaults.PriorityClassName, defaults.RuntimeClassName})
+}
+
 func settingsArgs(t *testing.T) []string {
 	t.Helper()
 	all := render(t, release, system, `config: {startupDeadline: 1m, jobTTL: 1h, statusRefreshInterval: 5s, pollInterval: 5s, pollConcurrency: 1,
-  locustAccess: auto, concurrency: 1, kubeAPIQPS: 1, kubeAPIBurst: 1}`)
+  locustAccess: auto, podUser: auto, concurrency: 1, kubeAPIQPS: 1, kubeAPIBurst: 1}`)
 	d := as[appsv1.Deployment](t, all.only(t, "Deployment"))
 	settingsOf(t, d)
 	return d.Spec.Template.Spec.Containers[0].Args

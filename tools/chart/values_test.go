@@ -69,6 +69,14 @@ var effects = map[string]struct {
 	"config.pollInterval":                {"config: {pollInterval: 0s}", "Deployment", arg + "--poll-interval=0s", present},
 	"config.pollConcurrency":             {"config: {pollConcurrency: 1000000}", "Deployment", arg + "--poll-concurrency=1000000", present},
 	"config.locustAccess":                {"config: {locustAccess: direct}", "Deployment", arg + "--locust-access=direct", present},
+	"config.podUser":                     {"config: {podUser: platform}", "Deployment", arg + "--pod-user=platform", present},
+	"podDefaults.master.resources":       {"podDefaults: {master: {resources: {limits: {memory: 1Gi}}}}", "Deployment", variable + "LOCUST_OPERATOR_POD_DEFAULTS]/value", `{"master":{"resources":{"limits":{"memory":"1Gi"}}}}`},
+	"podDefaults.worker.resources":       {"podDefaults: {worker: {resources: {requests: {cpu: 1}}}}", "Deployment", variable + "LOCUST_OPERATOR_POD_DEFAULTS]/value", `{"worker":{"resources":{"requests":{"cpu":1}}}}`},
+	"podDefaults.imagePullSecrets":       {"podDefaults: {imagePullSecrets: [{name: a}]}", "Deployment", variable + "LOCUST_OPERATOR_POD_DEFAULTS]/value", `{"imagePullSecrets":[{"name":"a"}]}`},
+	"podDefaults.nodeSelector":           {"podDefaults: {nodeSelector: {a: b}}", "Deployment", variable + "LOCUST_OPERATOR_POD_DEFAULTS]/value", `{"nodeSelector":{"a":"b"}}`},
+	"podDefaults.tolerations":            {"podDefaults: {tolerations: [{operator: Exists}]}", "Deployment", variable + "LOCUST_OPERATOR_POD_DEFAULTS]/value", `{"tolerations":[{"operator":"Exists"}]}`},
+	"podDefaults.priorityClassName":      {"podDefaults: {priorityClassName: low}", "Deployment", variable + "LOCUST_OPERATOR_POD_DEFAULTS]/value", `{"priorityClassName":"low"}`},
+	"podDefaults.runtimeClassName":       {"podDefaults: {runtimeClassName: gvisor}", "Deployment", variable + "LOCUST_OPERATOR_POD_DEFAULTS]/value", `{"runtimeClassName":"gvisor"}`},
 	"config.concurrency":                 {"config: {concurrency: 20}", "Deployment", arg + "--concurrency=20", present},
 	"config.kubeAPIQPS":                  {"config: {kubeAPIQPS: 2.5}", "Deployment", arg + "--kube-api-qps=2.5", present},
 	"config.kubeAPIBurst":                {"config: {kubeAPIQPS: 5, kubeAPIBurst: 10}", "Deployment", arg + "--kube-api-burst=10", present},
@@ -214,7 +222,7 @@ func TestEveryValueIsEverywhere(t *testing.T) {
 
 // TestSchemaIsStrict: every map is either free, or refuses unknown names.
 func TestSchemaIsStrict(t *testing.T) {
-	free := []string{"resources", "affinity", "podSecurityContext", "containerSecurityContext", "global"}
+	free := []string{"resources", "podDefaults.master.resources", "podDefaults.worker.resources", "affinity", "podSecurityContext", "containerSecurityContext", "global"}
 	for path, s := range theSchema(t) {
 		if s.Type == "object" && s.Additional == nil {
 			assert.Contains(t, free, path, "set additionalProperties")
@@ -245,7 +253,8 @@ func TestRefused(t *testing.T) {
 		"podDisruptionBudget: {minAvailable: 1}":        "minAvailable",
 		"imagePullSecrets: [registry]":                  "imagePullSecrets",
 		"crds: {install: true, keep: 'no'}":             "keep",
-		"podDefaults: {}":                               "podDefaults",
+		"podDefaults: {resources: {}}":                  "resources",
+		"podDefaults: {worker: {limits: {}}}":           "limits",
 		"topologySpreadConstraints: [{topologyKey: a}]": "topologySpreadConstraints",
 		"certificates: none":                            "crds.install: false",
 		"serviceAccount: {create: false}":               "serviceAccount.name",
@@ -288,7 +297,7 @@ func TestRemoved(t *testing.T) {
 	assert.Equal(t, len(paths), strings.Count(err.Error(), "2.x chart"))
 	// Each value that a remedy names exists.
 	known := theSchema(t)
-	for _, match := range regexp.MustCompile(`(?m)(?:set|to) ((?:config|monitoring)\.[\w.]*\w|fullnameOverride|certificates|watchNamespaces)`).FindAllStringSubmatch(err.Error(), -1) {
+	for _, match := range regexp.MustCompile(`(?m)(?:set|to) ((?:config|monitoring|podDefaults)\.[\w.]*\w|fullnameOverride|certificates|watchNamespaces)`).FindAllStringSubmatch(err.Error(), -1) {
 		assert.Contains(t, known, match[1])
 	}
 }

@@ -3,16 +3,16 @@
 nameOverride: set fullnameOverride, the prefix of all names
 metrics: remove it; metrics are always served, over TLS on port 8443, to clients that may get /metrics. For Prometheus set monitoring.serviceMonitor.enabled
 webhook: set certificates to self or cert-manager; the webhooks are always on
-locustPods.resources: set spec.master.resources and spec.worker.resources of each LocustTest
-locustPods.masterResources: set spec.master.resources of each LocustTest
-locustPods.workerResources: set spec.worker.resources of each LocustTest
+locustPods.resources: set podDefaults.master.resources and podDefaults.worker.resources
+locustPods.masterResources: set podDefaults.master.resources
+locustPods.workerResources: set podDefaults.worker.resources
 locustPods.affinityInjection: remove it; spec.scheduling.affinity of a LocustTest always applies
 locustPods.tolerationsInjection: remove it; spec.scheduling.tolerations of a LocustTest always applies
 locustPods.metricsExporter: remove it; the operator exports the numbers of all tests itself. For Prometheus set monitoring.serviceMonitor.enabled
 otelCollector: install a collector with its own chart, and set spec.observability.openTelemetry.endpoint of each LocustTest
 kafka: set the variables in spec.env of each LocustTest
 config.loadGenerationJobs: set config.jobTTL, for example 1h
-config.loadGenerationPods: set resources, scheduling and env in the spec of each LocustTest
+config.loadGenerationPods: set podDefaults, and spec.env of each LocustTest
 k8s: remove it; the roles are always created. To run tests only in some namespaces, set watchNamespaces
 {{- end }}
 

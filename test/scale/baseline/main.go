@@ -130,11 +130,11 @@ func (f *baseline) do(ctx context.Context, key types.NamespacedName, step func()
 }
 
 func (f *baseline) create(ctx context.Context, test *v2.LocustTest) error {
-	master, err := resources.BuildMasterJob(test)
+	master, err := resources.BuildMasterJob(test, &resources.PodDefaults{})
 	if err != nil {
 		return err
 	}
-	worker, err := resources.BuildWorkerJob(test)
+	worker, err := resources.BuildWorkerJob(test, &resources.PodDefaults{})
 	if err != nil {
 		return err
 	}
