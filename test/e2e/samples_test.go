@@ -51,12 +51,16 @@ func TestSamples(t *testing.T) {
 	}
 }
 
-// sampleTarget deploys the target of the samples' requests.
-func (s *fixture) sampleTarget() {
+// sampleTarget deploys the target of the samples' requests, after changes of its manifest.
+func (s *fixture) sampleTarget(change ...func(string) string) {
 	s.t.Helper()
-	manifest, err := os.ReadFile(filepath.Join(samplesDir, samples.Target))
+	raw, err := os.ReadFile(filepath.Join(samplesDir, samples.Target))
 	require.NoError(s.t, err)
-	s.mustKubectl("apply", "-f", s.file(strings.ReplaceAll(string(manifest), samples.Image, locustImage)))
+	manifest := strings.ReplaceAll(string(raw), samples.Image, locustImage)
+	for _, edit := range change {
+		manifest = edit(manifest)
+	}
+	s.mustKubectl("apply", "-f", s.file(manifest))
 	eventually(s.t, "the target is available", func() bool {
 		var d appsv1.Deployment
 		require.NoError(s.t, k8s.Get(s.t.Context(), client.ObjectKey{Namespace: s.namespace, Name: "target"}, &d))
