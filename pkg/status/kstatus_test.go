@@ -15,7 +15,7 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/locust/report"
 )
 
-// kstatus returns the status that Argo CD, Flux and other tools compute by the kstatus convention.
+// kstatus returns the status that Flux and other tools compute by the kstatus convention.
 func kstatus(t *testing.T, s *fixture) status.Status {
 	t.Helper()
 	test := s.obs.Test.DeepCopy()
