@@ -64,7 +64,7 @@ IN_CLUSTER_BARE = settings="$$($(LOCALCLUSTER) env)"; eval "$$settings"; IMG="$$
 KUBECTL ?= $$(command -v kubectl || echo "$$($(LOCALCLUSTER) assets)/kubectl")
 
 # All modules with Go code; the other go.mod files in tools/ only pin tools.
-MODULES = . test/cluster tools tools/chart tools/observability tools/olm tools/release
+MODULES = . test/cluster tools tools/chart tools/observability tools/olm tools/recipes tools/release
 # The packages of a module. The other programs of test/cluster are Kubernetes itself, which takes minutes to load.
 PACKAGES = $(if $(filter test/cluster,$(1)),./cmd/... ./internal/...,./...)
 # The tags of the suites in test/ and tools/release.

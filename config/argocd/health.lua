@@ -15,17 +15,14 @@ local function message(name)
   end
   return condition.reason .. ": " .. condition.message
 end
+health.message = message("TestCompleted")
 if obj.status.phase == "Succeeded" then
   health.status = "Healthy"
-  health.message = message("TestCompleted")
 elseif obj.status.phase == "Failed" then
   health.status = "Degraded"
-  health.message = message("TestCompleted")
 else
-  health.message = message("Ready")
   for _, name in ipairs({"PodsHealthy", "LoadDelivered", "WorkersConnected"}) do
-    local condition = conditions[name]
-    if condition ~= nil and condition.status == "False" then
+    if conditions[name] ~= nil and conditions[name].status == "False" then
       health.message = message(name)
       break
     end
