@@ -334,7 +334,7 @@ func BenchmarkConvert(b *testing.B) {
 	full := &v2.LocustTest{}
 	filler(5).NilChance(0).Fill(full)
 	ordinary := &v2.LocustTest{Spec: v2.LocustTestSpec{
-		Image: "locustio/locust:2.43.3", Master: v2.MasterSpec{Command: "--locustfile a.py", Autostart: new(true), Reporter: new(true)},
+		Image: "locustio/locust:2.47.0", Master: v2.MasterSpec{Command: "--locustfile a.py", Autostart: new(true), Reporter: new(true)},
 		Worker: v2.WorkerSpec{Command: "--locustfile a.py", Replicas: 5}, TestFiles: &v2.TestFilesConfig{ConfigMapRef: "files", SrcMountPath: v2.DefaultSrcMountPath, LibMountPath: v2.DefaultLibMountPath},
 		LoadGuarantee: v2.LoadGuaranteeBasic,
 	}}

@@ -10,7 +10,7 @@ import (
 // It is read once, when the run's Jobs are created. Later changes are reported in the condition
 // SpecDrifted and otherwise ignored; delete and create the test to run it again.
 type LocustTestSpec struct {
-	// Image is the Locust container image of master and workers, for example "locustio/locust:2.43.3".
+	// Image is the Locust container image of master and workers, for example "locustio/locust:2.47.0".
 	// Its entrypoint must be locust.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=1024

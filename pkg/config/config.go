@@ -124,7 +124,7 @@ func Load(fs *flag.FlagSet, args []string, getenv func(string) string) (*Config,
 	fs.Float64Var(&c.KubeAPIQPS, "kube-api-qps", 0, "maximum requests per second to the API server; 0 leaves the limit to API Priority and Fairness")
 	fs.IntVar(&c.KubeAPIBurst, "kube-api-burst", 0, "maximum burst of requests to the API server, with --kube-api-qps; 0 means twice --kube-api-qps")
 	fs.StringVar(&namespaces, "watch-namespace", getenv("WATCH_NAMESPACE"),
-		"comma-separated namespaces to watch; empty means all (default: environment variable WATCH_NAMESPACE, which OLM sets)")
+		"comma-separated namespaces to watch; empty means all (default: environment variable WATCH_NAMESPACE)")
 	fs.BoolVar(&c.LeaderElect, "leader-elect", false, "enable leader election, so that only one operator pod is active")
 	fs.StringVar(&c.LeaderElectionID, "leader-election-id", "locust-k8s-operator.locust.io",
 		"name of the leader election Lease; operators that watch different namespaces need different names")

@@ -75,7 +75,7 @@ func validateImage(spec *v2.LocustTestSpec, root *field.Path) field.ErrorList {
 	path := root.Child("image")
 	switch {
 	case strings.TrimSpace(spec.Image) == "":
-		return field.ErrorList{field.Required(path, "name a Locust image, for example locustio/locust:2.43.3")}
+		return field.ErrorList{field.Required(path, "name a Locust image, for example locustio/locust:2.47.0")}
 	case strings.ContainsAny(spec.Image, " \t\r\n"):
 		return field.ErrorList{field.Invalid(path, resources.Excerpt(spec.Image), "must not contain white space; remove it")}
 	}

@@ -160,6 +160,6 @@ func warnImage(spec *v2.LocustTestSpec, root *field.Path) []string {
 	if digest != "" || tag != "" && tag != "latest" {
 		return nil
 	}
-	return []string{fmt.Sprintf("%s: %q has the tag latest or none, so the next run may use another version of Locust; specify a version, for example locustio/locust:2.43.3",
+	return []string{fmt.Sprintf("%s: %q has the tag latest or none, so the next run may use another version of Locust; specify a version, for example locustio/locust:2.47.0",
 		root.Child("image"), resources.Excerpt(spec.Image))}
 }

@@ -74,7 +74,7 @@ func TestAdmission_AllErrorsAtOnce(t *testing.T) {
 func TestAdmission_V1(t *testing.T) {
 	ns := namespaceWithAdmission(t)
 	test := &v1.LocustTest{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "bad"}, Spec: v1.LocustTestSpec{
-		Image: "locustio/locust:2.43.3", MasterCommandSeed: "--locustfile a.py", WorkerCommandSeed: "--locustfile a.py", WorkerReplicas: 1,
+		Image: "locustio/locust:2.47.0", MasterCommandSeed: "--locustfile a.py", WorkerCommandSeed: "--locustfile a.py", WorkerReplicas: 1,
 		Labels: &v1.PodMaps{Master: map[string]string{"managed-by": "me"}},
 	}}
 	err := k8s.Create(t.Context(), test)
@@ -264,7 +264,7 @@ func BenchmarkWebhooks(b *testing.B) {
 		{"CreateV2_admission", func() error { return user.Create(b.Context(), newTest(ns, "new"), client.DryRunAll) }},
 		{"CreateV1_conversion_admission", func() error {
 			return user.Create(b.Context(), &v1.LocustTest{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "new"}, Spec: v1.LocustTestSpec{
-				Image: "locustio/locust:2.43.3", MasterCommandSeed: "--locustfile a.py", WorkerCommandSeed: "--locustfile a.py"}}, client.DryRunAll)
+				Image: "locustio/locust:2.47.0", MasterCommandSeed: "--locustfile a.py", WorkerCommandSeed: "--locustfile a.py"}}, client.DryRunAll)
 		}},
 	} {
 		b.Run(request.name, func(b *testing.B) {

@@ -65,7 +65,7 @@ func limit(cpu string) func(spec map[string]any) {
 
 func poisonedTest(namespace, name string, change func(spec map[string]any)) *unstructured.Unstructured {
 	test := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{
-		"image":  "locustio/locust:2.43.3",
+		"image":  "locustio/locust:2.47.0",
 		"master": map[string]any{"command": "--locustfile /lotest/src/t.py"},
 		"worker": map[string]any{"command": "--locustfile /lotest/src/t.py", "replicas": int64(2)},
 	}}}

@@ -326,7 +326,7 @@ func TestStatusIsASubresource(t *testing.T) {
 	test.Spec.Image = "other"
 	require.NoError(t, k8s.Status().Update(t.Context(), test))
 	require.NoError(t, k8s.Get(t.Context(), client.ObjectKeyFromObject(test), test))
-	assert.Equal(t, "locustio/locust:2.43.3", test.Spec.Image)
+	assert.Equal(t, "locustio/locust:2.47.0", test.Spec.Image)
 	assert.Equal(t, v2.PhasePending, test.Status.Phase)
 	assert.EqualValues(t, 1, test.Generation)
 	require.NoError(t, k8s.Delete(t.Context(), test), "this status breaks the contract, and another watcher would report it")

@@ -94,7 +94,7 @@ func upgradeFromV1() (stop func(), err error) {
 
 func oldTest() *unstructured.Unstructured {
 	test := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{
-		"image":             "locustio/locust:2.43.3",
+		"image":             "locustio/locust:2.47.0",
 		"masterCommandSeed": "--locustfile /lotest/src/t.py --host http://shop --users 4 --run-time 10s",
 		"workerCommandSeed": "--locustfile /lotest/src/t.py",
 		"workerReplicas":    int64(2),

@@ -14,7 +14,7 @@ import (
 )
 
 // Image is the Locust image that all samples use.
-const Image = "locustio/locust:2.43.3"
+const Image = "locustio/locust:2.47.0"
 
 // Target is the file next to the folders of the samples that contains the target of their requests.
 const Target = "target.yaml"

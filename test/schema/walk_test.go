@@ -217,7 +217,7 @@ func TestWalk_Largest(t *testing.T) {
 	version := read(t)["v2"]
 	spec := func(field string, value any) map[string]any {
 		all := map[string]any{
-			"image":  "locustio/locust:2.43.3",
+			"image":  "locustio/locust:2.47.0",
 			"master": map[string]any{"command": "--locustfile /a.py"},
 			"worker": map[string]any{"command": "--locustfile /a.py", "replicas": int64(1)},
 		}

@@ -81,7 +81,7 @@ func readOptions(args []string) (options, error) {
 	o := options{}
 	fs := flag.NewFlagSet("scorecard", flag.ContinueOnError)
 	fs.StringVar(&o.namespace, "namespace", "", "namespace of the tests; defaults to that of the scorecard")
-	fs.StringVar(&o.image, "locust-image", "locustio/locust:2.43.3", "Locust image")
+	fs.StringVar(&o.image, "locust-image", "locustio/locust:2.47.0", "Locust image")
 	fs.DurationVar(&o.limit, "time-limit", 3*time.Minute, "limit for each start of a pod and each end of a test")
 	if err := fs.Parse(args); err != nil {
 		return o, err

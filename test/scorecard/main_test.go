@@ -33,7 +33,7 @@ func TestOptions(t *testing.T) {
 	t.Setenv("SCORECARD_NAMESPACE", "there")
 	o, err := readOptions(nil)
 	require.NoError(t, err)
-	assert.Equal(t, options{"there", "locustio/locust:2.43.3", 3 * time.Minute}, o)
+	assert.Equal(t, options{"there", "locustio/locust:2.47.0", 3 * time.Minute}, o)
 	for wantErr, args := range map[string][]string{
 		"shorter than 1s":     {"--time-limit=1ms"},
 		"unexpected argument": {"more"},

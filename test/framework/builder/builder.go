@@ -24,7 +24,7 @@ type LocustTest struct {
 func MakeLocustTest(name string) *LocustTest {
 	b := &LocustTest{}
 	b.test.Name = name
-	return b.Image("locustio/locust:2.43.3").Locustfile("/lotest/src/locustfile.py").Workers(2)
+	return b.Image("locustio/locust:2.47.0").Locustfile("/lotest/src/locustfile.py").Workers(2)
 }
 
 // MakeShop returns a minimal stored LocustTest with changes of its spec.
