@@ -259,7 +259,7 @@ func newManager(settings *config.Config, webhooks ctrlwebhook.Server, now *serve
 		}
 	}
 
-	serving := metricsserver.Options{BindAddress: settings.MetricsAddress, SecureServing: settings.MetricsSecure}
+	serving := metricsserver.Options{BindAddress: settings.MetricsAddress, SecureServing: settings.MetricsSecure, CertDir: settings.MetricsCertDir}
 	if settings.MetricsSecure {
 		serving.FilterProvider = authFilter
 	}

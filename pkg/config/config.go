@@ -88,6 +88,8 @@ type Config struct {
 	PprofAddress string
 	// MetricsSecure serves the metrics over TLS to authenticated and authorized clients only.
 	MetricsSecure bool
+	// MetricsCertDir has tls.crt and tls.key of the metrics server; empty means a self-signed certificate.
+	MetricsCertDir string
 	// WebhookCertificates is the source of the webhook certificate: WebhooksOff, WebhooksSelf or WebhooksFiles.
 	WebhookCertificates string
 	// WebhookPort is the port of the webhook server.
@@ -130,6 +132,8 @@ func Load(fs *flag.FlagSet, args []string, getenv func(string) string) (*Config,
 		"name of the leader election Lease; operators that watch different namespaces need different names")
 	fs.StringVar(&c.MetricsAddress, "metrics-bind-address", ":8443", "listen address of the metrics; 0 disables them")
 	fs.BoolVar(&c.MetricsSecure, "metrics-secure", true, "serve the metrics over TLS to authorized clients only")
+	fs.StringVar(&c.MetricsCertDir, "metrics-cert-dir", "",
+		"directory of tls.crt and tls.key of the metrics, which are reloaded when they change; empty creates a self-signed certificate at each start, which clients cannot verify")
 	fs.StringVar(&c.ProbeAddress, "health-probe-bind-address", ":8081", "listen address of /healthz and /readyz")
 	fs.StringVar(&c.PprofAddress, "pprof-bind-address", "", "listen address of the pprof profiles (/debug/pprof), without authentication; empty disables them")
 	fs.StringVar(&c.WebhookCertificates, "webhook-certificates", WebhooksOff,
@@ -212,6 +216,7 @@ func (c *Config) validate() error {
 	reject(c.WebhookCertificates == WebhooksFiles && c.WebhookCertDir == "", "--webhook-certificates=files requires --webhook-cert-dir, the directory of tls.crt and tls.key")
 	reject(c.WebhookCertificates == WebhooksSelf && c.WebhookName == "", "--webhook-certificates=self requires --webhook-name, the name of the webhooks' Service")
 	reject(c.WebhookCertificates == WebhooksSelf && c.WebhookNamespace == "", "--webhook-certificates=self requires --webhook-namespace outside a pod")
+	reject(c.MetricsCertDir != "" && !c.MetricsSecure, "--metrics-cert-dir requires --metrics-secure; remove one of them")
 	reject(c.Concurrency < 1, "--concurrency %d is below 1", c.Concurrency)
 	reject(c.LeaderElect && c.LeaderElectionID == "", "--leader-elect requires --leader-election-id, the name of a Lease")
 	reject(c.KubeAPIQPS < 0 || c.KubeAPIBurst < 0, "--kube-api-qps and --kube-api-burst must not be negative; use 0 for no limit")

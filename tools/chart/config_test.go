@@ -52,6 +52,11 @@ func TestSameAsConfig(t *testing.T) {
 			[]difference{{"Deployment", "spec/template/spec/containers/[name=manager]/args/--webhook-name=locust-k8s-operator-webhook", names}},
 		},
 		"cert-manager": {[]string{"cert-manager"}, "certificates: cert-manager", nil},
+		"cert-manager and prometheus": {
+			[]string{"cert-manager", "prometheus-verified"},
+			"certificates: cert-manager\nmonitoring: {serviceMonitor: {enabled: true}, rules: {enabled: true}, dashboard: {enabled: true}}",
+			[]difference{{"ServiceMonitor", "spec/selector/matchLabels/app.kubernetes.io~instance", instance}},
+		},
 		"prometheus": {
 			[]string{"default", "prometheus"},
 			"monitoring: {serviceMonitor: {enabled: true}, rules: {enabled: true}, dashboard: {enabled: true}}",

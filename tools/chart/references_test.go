@@ -281,6 +281,7 @@ func TestEveryFlagIsOffered(t *testing.T) {
 	left := map[string]string{
 		"pprof-bind-address": "for development only",
 		"metrics-secure":     "the ServiceMonitor uses TLS",
+		"metrics-cert-dir":   "set with certificates: cert-manager",
 		"webhook-port":       "the Service hides it",
 		"webhook-cert-dir":   "the default",
 		"webhook-namespace":  "the pod's own",
