@@ -52,6 +52,13 @@ func TestSameAsConfig(t *testing.T) {
 			[]difference{{"Deployment", "spec/template/spec/containers/[name=manager]/args/--webhook-name=locust-k8s-operator-webhook", names}},
 		},
 		"cert-manager": {[]string{"cert-manager"}, "certificates: cert-manager", nil},
+		"network policy": {
+			[]string{"default", "network-policy"}, "networkPolicy: {enabled: true}",
+			[]difference{
+				{"Deployment", "spec/template/spec/containers/[name=manager]/args/--webhook-name=locust-k8s-operator-webhook", names},
+				{"NetworkPolicy", "spec/podSelector/matchLabels/app.kubernetes.io~instance", instance},
+			},
+		},
 		"cert-manager and prometheus": {
 			[]string{"cert-manager", "prometheus-verified"},
 			"certificates: cert-manager\nmonitoring: {serviceMonitor: {enabled: true}, rules: {enabled: true}, dashboard: {enabled: true}}",

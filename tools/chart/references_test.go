@@ -24,11 +24,14 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"sigs.k8s.io/yaml"
+
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/config"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
 	testvalidation "github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/validation"
@@ -347,13 +350,67 @@ func TestNetworkPolicy(t *testing.T) {
 	assert.EqualValues(t, resources.PortWeb, masters[0].Ports[0].Port.IntVal)
 
 	var open, served []string
-	for _, port := range policy.Spec.Ingress[0].Ports {
-		open = append(open, port.Port.String())
+	for _, rule := range policy.Spec.Ingress {
+		for _, port := range rule.Ports {
+			open = append(open, port.Port.String())
+		}
 	}
 	for _, port := range as[appsv1.Deployment](t, all.only(t, "Deployment")).Spec.Template.Spec.Containers[0].Ports {
 		served = append(served, port.Name)
 	}
 	assert.ElementsMatch(t, served, open)
+}
+
+// TestMastersPolicy: a master accepts the operator at its web API and workers at its other ports, and no one else; the policy is that of
+// config/network-policy/tests.yaml.
+func TestMastersPolicy(t *testing.T) {
+	all := render(t, release, system, "networkPolicy: {enabled: true, testNamespaces: [load]}")
+	policy := as[networkingv1.NetworkPolicy](t, all["NetworkPolicy load/locust-k8s-operator-masters"])
+	var file networkingv1.NetworkPolicy
+	require.NoError(t, yaml.UnmarshalStrict([]byte(read(t, root, "config", "network-policy", "tests.yaml")), &file))
+	test := as[v2.LocustTest](t, all.kind("LocustTest")[0])
+	operator := as[appsv1.Deployment](t, all.only(t, "Deployment")).Spec.Template.Labels
+	master, worker := resources.LabelsFor(&test, resources.RoleMaster), resources.LabelsFor(&test, resources.RoleWorker)
+	for source, policy := range map[string]networkingv1.NetworkPolicy{"chart": policy, "config": file} {
+		assert.True(t, selects(policy.Spec.PodSelector, master), source)
+		assert.False(t, selects(policy.Spec.PodSelector, worker), source)
+		for _, c := range []struct {
+			name, namespace string
+			pod             map[string]string
+			ports           []int32
+		}{
+			{"operator", system, operator, []int32{resources.PortWeb}},
+			{"worker", "load", worker, []int32{5557, 5558}},
+			{"master", "load", master, nil},
+			{"worker elsewhere", "other", worker, nil},
+			{"forged operator", "other", operator, nil},
+			{"stranger", "load", map[string]string{"app": "shop"}, nil},
+		} {
+			assert.Equal(t, c.ports, accepted(policy, "load", c.namespace, c.pod), "%s: %s", source, c.name)
+		}
+	}
+}
+
+func selects(selector metav1.LabelSelector, pod map[string]string) bool {
+	s, err := metav1.LabelSelectorAsSelector(&selector)
+	return err == nil && s.Matches(labels.Set(pod))
+}
+
+// accepted returns the ports at which the pods of a policy accept a pod, as the API describes it.
+func accepted(policy networkingv1.NetworkPolicy, own, namespace string, pod map[string]string) []int32 {
+	var ports []int32
+	for _, rule := range policy.Spec.Ingress {
+		for _, peer := range rule.From {
+			near := peer.NamespaceSelector == nil && namespace == own
+			far := peer.NamespaceSelector != nil && selects(*peer.NamespaceSelector, map[string]string{corev1.LabelMetadataName: namespace})
+			if (near || far) && selects(*peer.PodSelector, pod) {
+				for _, port := range rule.Ports {
+					ports = append(ports, port.Port.IntVal)
+				}
+			}
+		}
+	}
+	return ports
 }
 
 // TestDemo: the objects of `helm test` are hooks in order, no user is set where the platform assigns one, and the operator

@@ -90,6 +90,8 @@ var effects = map[string]struct {
 	"monitoring.dashboard.enabled":       {"monitoring: {dashboard: {enabled: true}}", "ConfigMap " + system + "/locust-k8s-operator-grafana-dashboard", "metadata/labels/grafana_dashboard", "1"},
 	"monitoring.dashboard.labels":        {"monitoring: {dashboard: {enabled: true, labels: {a: b}}}", "ConfigMap " + system + "/locust-k8s-operator-grafana-dashboard", "metadata/labels/a", "b"},
 	"networkPolicy.enabled":              {"networkPolicy: {enabled: true}", "NetworkPolicy", "spec/egress", present},
+	"networkPolicy.apiServerAddresses":   {"networkPolicy: {enabled: true, apiServerAddresses: [10.0.0.1/32]}", "NetworkPolicy", "spec/ingress/0/from/0/ipBlock/cidr", "10.0.0.1/32"},
+	"networkPolicy.testNamespaces":       {"networkPolicy: {enabled: true, testNamespaces: [load]}", "NetworkPolicy load/locust-k8s-operator-masters", "spec/ingress", present},
 	"networkPolicy.apiServerPorts":       {"networkPolicy: {enabled: true, apiServerPorts: [16443]}", "NetworkPolicy", "spec/egress/1/ports/0/port", 16443.0},
 	"test.image":                         {"test: {image: mirror/locust:1}", "LocustTest", "spec/image", "mirror/locust:1"},
 }
