@@ -28,10 +28,9 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
 	"k8s.io/apimachinery/pkg/util/validation"
-
-	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 	"sigs.k8s.io/yaml"
 
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/config"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
 	testvalidation "github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/validation"
