@@ -57,12 +57,14 @@ func TestOpenShift(t *testing.T) {
 		JSONPatch{op: "add", path: "/spec/securityContext/runAsUser", value: 1000660000},
 		JSONPatch{op: "add", path: "/spec/securityContext/fsGroup", value: 1000660000}]`,
 		func(*corev1.Pod) bool { return true })
-	s.refusePods("a foreign user or group",
+	foreign, withoutResources := probePod().Spec, probePod().Spec
+	withoutResources.SecurityContext.RunAsUser = nil
+	s.refusePods("a foreign user or group", foreign,
 		`[object.spec.securityContext.?runAsUser.orValue(0) == 1000660000,
 		  !has(object.spec.securityContext.runAsGroup),
 		  object.spec.securityContext.?fsGroup.orValue(0) == 1000660000,
 		  object.spec.containers.all(c, !has(c.securityContext.runAsUser) && !has(c.securityContext.runAsGroup))].all(ok, ok)`)
-	s.refusePods("a container without requests and limits",
+	s.refusePods("a container without requests and limits", withoutResources,
 		`object.spec.containers.all(c, ["cpu", "memory"].all(r, r in c.?resources.requests.orValue({}) && r in c.?resources.limits.orValue({})))`)
 
 	who := locustBase + `
@@ -104,8 +106,9 @@ func withoutUser(manifest string) string {
 	return strings.Join(kept, "")
 }
 
-// refusePods creates an admission policy that refuses pods in the fixture's namespace unless the CEL expression is true.
-func (s *fixture) refusePods(what, expression string) {
+// refusePods creates an admission policy that refuses pods in the fixture's namespace unless the CEL expression is true. It
+// waits until the policy refuses the probe, which satisfies all other policies: the API server names only one.
+func (s *fixture) refusePods(what string, probe corev1.PodSpec, expression string) {
 	s.t.Helper()
 	name := s.namespace + "-" + strings.ReplaceAll(what, " ", "-")
 	policy := &admissionv1.ValidatingAdmissionPolicy{
@@ -129,7 +132,7 @@ func (s *fixture) refusePods(what, expression string) {
 		s.t.Cleanup(func() { _ = k8s.Delete(context.Background(), object) })
 	}
 	eventually(s.t, "the policy refuses "+what, func() bool {
-		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: "probe"}, Spec: probePod().Spec}
+		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: "probe"}, Spec: probe}
 		err := k8s.Create(context.Background(), pod, client.DryRunAll)
 		return err != nil && strings.Contains(err.Error(), what)
 	})

@@ -107,7 +107,19 @@ func configureOperator(ctx context.Context, env map[string]string) error {
 	if err := k8s.Patch(ctx, &d, client.StrategicMergeFrom(before)); err != nil {
 		return err
 	}
-	return waitForOperator(ctx)
+	if err := waitForOperator(ctx); err != nil {
+		return err
+	}
+	// A pod with the settings from before leads until it has drained.
+	return wait.PollUntilContextTimeout(ctx, 200*time.Millisecond, timeout, true, func(ctx context.Context) (bool, error) {
+		name, err := framework.Leader(ctx, k8s, framework.OperatorNamespace, framework.OperatorLease)
+		if name == "" || err != nil {
+			return false, err
+		}
+		var pod corev1.Pod
+		err = k8s.Get(ctx, client.ObjectKey{Namespace: framework.OperatorNamespace, Name: name}, &pod)
+		return err == nil && pod.DeletionTimestamp == nil, client.IgnoreNotFound(err)
+	})
 }
 
 func waitForOperator(ctx context.Context) error {
