@@ -406,7 +406,8 @@ type TargetedVolumeMount struct {
 // SecurityConfig overrides the security contexts of all pods.
 type SecurityConfig struct {
 	// PodSecurityContext of all pods. Defaults for unset fields: seccompProfile RuntimeDefault; and, if
-	// neither runAsNonRoot nor runAsUser is set, runAsNonRoot with user 1000, the user of the Locust image.
+	// neither runAsNonRoot nor runAsUser is set, runAsNonRoot with user 1000, the user of the Locust image, or
+	// with the user that the platform assigns (OpenShift, or --pod-user=platform).
 	// +operator-sdk:csv:customresourcedefinitions:type=spec
 	// +optional
 	PodSecurityContext *corev1.PodSecurityContext `json:"podSecurityContext,omitempty"`

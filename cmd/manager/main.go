@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"path/filepath"
 	"runtime"
 	"time"
 
@@ -37,6 +38,7 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/serverclock"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/status"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/validation"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/webhook"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/webhook/certs"
 )
@@ -196,6 +198,9 @@ func podDefaults(settings *config.Config, cluster meta.RESTMapper) (resources.Po
 	if err != nil {
 		return defaults, fmt.Errorf("invalid settings: --pod-defaults: %w", err)
 	}
+	if errs := validation.ValidatePodDefaults(&defaults); len(errs) > 0 {
+		return defaults, fmt.Errorf("invalid settings: --pod-defaults: %w", errs.ToAggregate())
+	}
 	defaults.PlatformUser = settings.PodUser == config.PodUserPlatform
 	if settings.PodUser == config.PodUserAuto {
 		_, err := cluster.RESTMapping(schema.GroupKind{Group: "security.openshift.io", Kind: "SecurityContextConstraints"})
@@ -259,6 +264,14 @@ func newManager(settings *config.Config, webhooks ctrlwebhook.Server, now *serve
 		}
 	}
 
+	if settings.MetricsCertDir != "" {
+		// Without the files the server would create a certificate that clients cannot verify.
+		for _, name := range []string{"tls.crt", "tls.key"} {
+			if _, err := os.Stat(filepath.Join(settings.MetricsCertDir, name)); err != nil {
+				return nil, fmt.Errorf("invalid settings: --metrics-cert-dir must have tls.crt and tls.key: %w", err)
+			}
+		}
+	}
 	serving := metricsserver.Options{BindAddress: settings.MetricsAddress, SecureServing: settings.MetricsSecure, CertDir: settings.MetricsCertDir}
 	if settings.MetricsSecure {
 		serving.FilterProvider = authFilter

@@ -121,7 +121,7 @@ func Load(fs *flag.FlagSet, args []string, getenv func(string) string) (*Config,
 	fs.StringVar(&podDefaults, "pod-defaults", "",
 		"YAML of defaults for the pods of all tests, where a spec sets nothing: master.resources, worker.resources, imagePullSecrets, nodeSelector, tolerations, priorityClassName, runtimeClassName")
 	fs.StringVar(&c.PodUser, "pod-user", PodUserAuto,
-		"who chooses the user of pods whose spec does not: locust (user and group 1000, those of the Locust image), platform (none is set, as OpenShift requires), auto (platform on OpenShift, otherwise locust)")
+		"source of the pods' user if the spec sets none: locust (user and group 1000, those of the Locust image), platform (none is set, as OpenShift requires), auto (platform on OpenShift, otherwise locust)")
 	fs.IntVar(&c.Concurrency, "concurrency", 10, "maximum number of concurrent reconciles")
 	fs.Float64Var(&c.KubeAPIQPS, "kube-api-qps", 0, "maximum requests per second to the API server; 0 leaves the limit to API Priority and Fairness")
 	fs.IntVar(&c.KubeAPIBurst, "kube-api-burst", 0, "maximum burst of requests to the API server, with --kube-api-qps; 0 means twice --kube-api-qps")

@@ -2,14 +2,11 @@ package resources
 
 import (
 	"encoding/json"
-	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/util/validation"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 )
@@ -35,7 +32,7 @@ type RoleDefaults struct {
 	Resources corev1.ResourceRequirements `json:"resources,omitzero"`
 }
 
-// ParsePodDefaults decodes JSON. It returns all errors, each with its field.
+// ParsePodDefaults decodes JSON, and refuses unknown fields.
 func ParsePodDefaults(text []byte) (PodDefaults, error) {
 	var d PodDefaults
 	if len(text) == 0 {
@@ -43,51 +40,7 @@ func ParsePodDefaults(text []byte) (PodDefaults, error) {
 	}
 	decoder := json.NewDecoder(strings.NewReader(string(text)))
 	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&d); err != nil {
-		return d, err
-	}
-	return d, d.validate()
-}
-
-func (d *PodDefaults) validate() error {
-	var errs []error
-	name := func(field, value string) {
-		for _, problem := range validation.IsDNS1123Subdomain(value) {
-			errs = append(errs, fmt.Errorf("%s: %q: %s", field, value, problem))
-		}
-	}
-	for role, of := range map[string]corev1.ResourceRequirements{"master": d.Master.Resources, "worker": d.Worker.Resources} {
-		if len(of.Claims) > 0 {
-			errs = append(errs, fmt.Errorf("%s.resources.claims: not supported; a claim belongs to one pod", role))
-		}
-		for key, limit := range of.Limits {
-			if request, set := of.Requests[key]; set && request.Cmp(limit) > 0 {
-				errs = append(errs, fmt.Errorf("%s.resources.requests.%s: %s is above the limit %s", role, key, request.String(), limit.String()))
-			}
-		}
-		for _, list := range []corev1.ResourceList{of.Requests, of.Limits} {
-			for key, quantity := range list {
-				if quantity.Sign() < 0 {
-					errs = append(errs, fmt.Errorf("%s.resources: %s of %s is negative", role, quantity.String(), key))
-				}
-			}
-		}
-	}
-	for i, secret := range d.ImagePullSecrets {
-		name(fmt.Sprintf("imagePullSecrets[%d].name", i), secret.Name)
-	}
-	if d.PriorityClassName != "" {
-		name("priorityClassName", d.PriorityClassName)
-	}
-	if d.RuntimeClassName != "" {
-		name("runtimeClassName", d.RuntimeClassName)
-	}
-	for key, value := range d.NodeSelector {
-		for _, problem := range append(validation.IsQualifiedName(key), validation.IsValidLabelValue(value)...) {
-			errs = append(errs, fmt.Errorf("nodeSelector: %q: %q: %s", key, value, problem))
-		}
-	}
-	return errors.Join(errs...)
+	return d, decoder.Decode(&d)
 }
 
 // applyTo sets the fields of a spec that have a default and are not set. The spec must be a copy.

@@ -6,12 +6,14 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -41,16 +43,22 @@ spec:
 func TestOpenShift(t *testing.T) {
 	s := newFixture(t)
 	disturbed.add(t)
+	deadline := map[string]string{"LOCUST_OPERATOR_STARTUP_DEADLINE": startupDeadline.String()}
+	t.Cleanup(func() { require.NoError(t, configureOperator(context.Background(), deadline)) }) // when the group is gone
+	t.Cleanup(func() {
+		_, _, _ = s.kubectl("delete", "-f", s.file(sccCRD))
+		eventually(t, "the group of OpenShift is gone", func() bool {
+			groups, err := clientset.Discovery().ServerGroups()
+			return err == nil && !slices.ContainsFunc(groups.Groups, func(g metav1.APIGroup) bool { return g.Name == "security.openshift.io" })
+		})
+	})
 	s.mustKubectl("apply", "-f", s.file(sccCRD))
-	t.Cleanup(func() { _, _, _ = s.kubectl("delete", "-f", s.file(sccCRD)) })
 	s.mustKubectl("wait", "--for=condition=Established", "crd/securitycontextconstraints.security.openshift.io")
 	class := &schedulingv1.PriorityClass{ObjectMeta: metav1.ObjectMeta{Name: "e2e-load"}, Value: -1, PreemptionPolicy: ptr.To(corev1.PreemptNever)}
 	require.NoError(t, k8s.Create(t.Context(), class))
 	t.Cleanup(func() { _ = k8s.Delete(context.Background(), class) })
-	deadline := map[string]string{"LOCUST_OPERATOR_STARTUP_DEADLINE": startupDeadline.String()}
 	require.NoError(t, configureOperator(t.Context(), map[string]string{"LOCUST_OPERATOR_STARTUP_DEADLINE": startupDeadline.String(),
 		"LOCUST_OPERATOR_POD_DEFAULTS": `{master: {resources: &r {requests: {cpu: 10m, memory: 32Mi}, limits: {cpu: "2", memory: 512Mi}}}, worker: {resources: *r}, priorityClassName: e2e-load}`}))
-	t.Cleanup(func() { require.NoError(t, configureOperator(context.Background(), deadline)) })
 
 	// JSONPatch needs the pod's security context, which all pods here have.
 	s.mutatePods(`has(object.spec.securityContext.runAsUser) ? [] : [
@@ -64,6 +72,7 @@ func TestOpenShift(t *testing.T) {
 		  !has(object.spec.securityContext.runAsGroup),
 		  object.spec.securityContext.?fsGroup.orValue(0) == 1000660000,
 		  object.spec.containers.all(c, !has(c.securityContext.runAsUser) && !has(c.securityContext.runAsGroup))].all(ok, ok)`)
+	s.requireSamplesAdmitted()
 	s.refusePods("a container without requests and limits", withoutResources,
 		`object.spec.containers.all(c, ["cpu", "memory"].all(r, r in c.?resources.requests.orValue({}) && r in c.?resources.limits.orValue({})))`)
 
@@ -95,7 +104,31 @@ class User(HttpUser):
 	}
 }
 
-// withoutUser removes the user from a manifest, as docs/openshift.md says.
+// requireSamplesAdmitted checks that the API server admits the pods of all samples, without running them.
+func (s *fixture) requireSamplesAdmitted() {
+	s.t.Helper()
+	all, err := samples.Read(samplesDir)
+	require.NoError(s.t, err)
+	admitted := 0
+	for _, sample := range all {
+		tests, err := sample.LocustTests()
+		require.NoError(s.t, err)
+		for _, test := range tests {
+			test.Namespace = s.namespace
+			for _, build := range []func(*v2.LocustTest, *resources.PodDefaults) (*batchv1.Job, error){resources.BuildMasterJob, resources.BuildWorkerJob} {
+				job, err := build(test, &resources.PodDefaults{PlatformUser: true})
+				require.NoError(s.t, err)
+				pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, GenerateName: "sample-"}, Spec: job.Spec.Template.Spec}
+				pod.Spec.PriorityClassName = "" // of no class that exists here
+				assert.NoError(s.t, k8s.Create(s.t.Context(), pod, client.DryRunAll), sample.Path)
+				admitted++
+			}
+		}
+	}
+	assert.Greater(s.t, admitted, 40)
+}
+
+// withoutUser removes the user from a manifest, with the command of docs/openshift.md.
 func withoutUser(manifest string) string {
 	var kept []string
 	for line := range strings.Lines(manifest) {

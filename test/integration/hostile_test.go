@@ -99,11 +99,11 @@ type process struct {
 	bystanderCount int
 }
 
-// startProcess builds and starts the operator for some namespaces, with the settings of config/manager.
-func startProcess(t *testing.T, namespaces ...string) *process {
+// buildOperator builds the operator, and returns the paths of the program and of a kubeconfig.
+func buildOperator(t *testing.T) (program, kubeconfig string) {
 	t.Helper()
 	dir := t.TempDir()
-	program, kubeconfig := filepath.Join(dir, "manager"), filepath.Join(dir, "kubeconfig")
+	program, kubeconfig = filepath.Join(dir, "manager"), filepath.Join(dir, "kubeconfig")
 	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, "../../cmd/manager").CombinedOutput()
 	require.NoError(t, err, string(out))
 	require.NoError(t, clientcmd.WriteToFile(clientcmdapi.Config{
@@ -112,7 +112,13 @@ func startProcess(t *testing.T, namespaces ...string) *process {
 		Contexts:       map[string]*clientcmdapi.Context{"x": {Cluster: "c", AuthInfo: "u"}},
 		CurrentContext: "x",
 	}, kubeconfig))
+	return program, kubeconfig
+}
 
+// startProcess builds and starts the operator for some namespaces, with the settings of config/manager.
+func startProcess(t *testing.T, namespaces ...string) *process {
+	t.Helper()
+	program, kubeconfig := buildOperator(t)
 	p := &process{log: &bytes.Buffer{}, ended: make(chan struct{})}
 	p.command = exec.Command(program, "--watch-namespace", strings.Join(namespaces, ","), "--locust-access", "direct",
 		"--metrics-bind-address", "0", "--health-probe-bind-address", "0")

@@ -11,6 +11,9 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
+
+	v1 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v1"
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 )
 
 // Image is the Locust image that all samples use.
@@ -99,6 +102,31 @@ func (s Sample) Tests() ([]string, error) {
 		}
 	}
 	return names, err
+}
+
+// LocustTests returns the sample's LocustTests in v2.
+func (s Sample) LocustTests() ([]*v2.LocustTest, error) {
+	objects, err := s.Objects()
+	var tests []*v2.LocustTest
+	for _, o := range objects {
+		if o.Kind != "LocustTest" {
+			continue
+		}
+		test := &v2.LocustTest{}
+		if s.Version() == "v1" {
+			var old v1.LocustTest
+			if err := yaml.Unmarshal([]byte(o.Document), &old); err != nil {
+				return nil, fmt.Errorf("sample %s: %w", s.Path, err)
+			}
+			if err := old.ConvertTo(test); err != nil {
+				return nil, fmt.Errorf("sample %s: %w", s.Path, err)
+			}
+		} else if err := yaml.Unmarshal([]byte(o.Document), test); err != nil {
+			return nil, fmt.Errorf("sample %s: %w", s.Path, err)
+		}
+		tests = append(tests, test)
+	}
+	return tests, err
 }
 
 // With returns the manifest with another Locust image.

@@ -9,9 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	batchv1 "k8s.io/api/batch/v1"
-	"sigs.k8s.io/yaml"
 
-	v1 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v1"
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/schema"
@@ -84,30 +82,19 @@ func TestSamples(t *testing.T) {
 func TestSamples_OpenShift(t *testing.T) {
 	built := 0
 	for _, s := range read(t) {
-		objects, err := s.Objects()
+		tests, err := s.LocustTests()
 		require.NoError(t, err)
-		for _, o := range objects {
-			if o.Kind != "LocustTest" {
-				continue
-			}
-			var test v2.LocustTest
-			if s.Version() == "v1" {
-				var old v1.LocustTest
-				require.NoError(t, yaml.Unmarshal([]byte(o.Document), &old))
-				require.NoError(t, old.ConvertTo(&test))
-			} else {
-				require.NoError(t, yaml.Unmarshal([]byte(o.Document), &test))
-			}
+		for _, test := range tests {
 			defaults := &resources.PodDefaults{PlatformUser: true}
 			for _, build := range []func(*v2.LocustTest, *resources.PodDefaults) (*batchv1.Job, error){resources.BuildMasterJob, resources.BuildWorkerJob} {
-				job, err := build(&test, defaults)
+				job, err := build(test, defaults)
 				require.NoError(t, err, s.Path)
 				pod := job.Spec.Template.Spec
-				assert.Empty(t, pod.SecurityContext.RunAsUser, s.Path)
-				assert.Empty(t, pod.SecurityContext.RunAsGroup, s.Path)
-				assert.Empty(t, pod.SecurityContext.FSGroup, s.Path)
-				assert.Empty(t, pod.Containers[0].SecurityContext.RunAsUser, s.Path)
-				assert.Empty(t, pod.Containers[0].SecurityContext.RunAsGroup, s.Path)
+				assert.Nil(t, pod.SecurityContext.RunAsUser, s.Path)
+				assert.Nil(t, pod.SecurityContext.RunAsGroup, s.Path)
+				assert.Nil(t, pod.SecurityContext.FSGroup, s.Path)
+				assert.Nil(t, pod.Containers[0].SecurityContext.RunAsUser, s.Path)
+				assert.Nil(t, pod.Containers[0].SecurityContext.RunAsGroup, s.Path)
 				built++
 			}
 		}

@@ -360,7 +360,31 @@ func TestNetworkPolicy(t *testing.T) {
 	assert.ElementsMatch(t, served, open)
 }
 
-// TestMastersPolicy: a master accepts the operator at its web API and workers at its other ports, and no one else; the policy is that of
+// TestVerifiedMetrics: the certificate of the metrics is valid for the name that Prometheus verifies, which is that of the Service,
+// and Prometheus reads the CA from the Secret of the certificate.
+func TestVerifiedMetrics(t *testing.T) {
+	for source, all := range map[string]objects{
+		"chart":  render(t, release, system, "certificates: cert-manager\nmonitoring: {serviceMonitor: {enabled: true}}"),
+		"config": build(t, "cert-manager", "prometheus-verified"),
+	} {
+		config := all.only(t, "ServiceMonitor").at("spec/endpoints/0/tlsConfig").(map[string]any)
+		found := 0
+		for _, certificate := range all.kind("Certificate") {
+			names, _ := certificate.at("spec/dnsNames").([]any)
+			if !slices.Contains(names, config["serverName"]) {
+				continue
+			}
+			found++
+			assert.Equal(t, certificate.at("spec/secretName"), config["ca"].(map[string]any)["secret"].(map[string]any)["name"], source)
+		}
+		assert.Equal(t, 1, found, "%s: certificates for %s", source, config["serverName"])
+		service, _, _ := strings.Cut(fmt.Sprint(config["serverName"]), ".")
+		assert.Contains(t, all, "Service "+system+"/"+service, source)
+		assert.NotContains(t, config, "insecureSkipVerify", source)
+	}
+}
+
+// TestMastersPolicy: a master accepts the operator at its web API, workers at its other ports, and no other pod; the policy is that of
 // config/network-policy/tests.yaml.
 func TestMastersPolicy(t *testing.T) {
 	all := render(t, release, system, "networkPolicy: {enabled: true, testNamespaces: [load]}")
@@ -395,18 +419,27 @@ func selects(selector metav1.LabelSelector, pod map[string]string) bool {
 	return err == nil && s.Matches(labels.Set(pod))
 }
 
-// accepted returns the ports at which the pods of a policy accept a pod, as the API describes it.
+// everyPort stands for all ports.
+const everyPort = -1
+
+// accepted returns the ports at which the pods of a policy accept a pod, as the API reference describes NetworkPolicyIngressRule.
 func accepted(policy networkingv1.NetworkPolicy, own, namespace string, pod map[string]string) []int32 {
 	var ports []int32
 	for _, rule := range policy.Spec.Ingress {
+		from := len(rule.From) == 0 // everyone
 		for _, peer := range rule.From {
 			near := peer.NamespaceSelector == nil && namespace == own
 			far := peer.NamespaceSelector != nil && selects(*peer.NamespaceSelector, map[string]string{corev1.LabelMetadataName: namespace})
-			if (near || far) && selects(*peer.PodSelector, pod) {
-				for _, port := range rule.Ports {
-					ports = append(ports, port.Port.IntVal)
-				}
-			}
+			from = from || peer.IPBlock != nil || (near || far) && (peer.PodSelector == nil || selects(*peer.PodSelector, pod))
+		}
+		if !from {
+			continue
+		}
+		if len(rule.Ports) == 0 {
+			ports = append(ports, everyPort)
+		}
+		for _, port := range rule.Ports {
+			ports = append(ports, port.Port.IntVal)
 		}
 	}
 	return ports

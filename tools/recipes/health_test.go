@@ -12,6 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 	lua "github.com/yuin/gopher-lua"
 	"sigs.k8s.io/yaml"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 )
 
 const root = "../.."
@@ -38,10 +40,17 @@ func object(t *testing.T, file string) map[string]any {
 	return o
 }
 
-// TestHealth runs the check as Argo CD does: with the basic and the table library, and the object as obj.
+// TestHealth runs the check of the ConfigMap as Argo CD does: with the basic and the table library, and the object as obj.
 func TestHealth(t *testing.T) {
-	script, err := os.ReadFile(filepath.Join(root, "config", "argocd", "health.lua"))
-	require.NoError(t, err)
+	var settings struct {
+		Metadata struct{ Name string }
+		Data     map[string]string
+	}
+	require.NoError(t, yaml.Unmarshal([]byte(built(t, "config", "argocd")), &settings))
+	assert.Equal(t, "argocd-cm", settings.Metadata.Name)
+	require.Len(t, settings.Data, 1)
+	script := settings.Data["resource.customizations.health."+v2.GroupVersion.Group+"_LocustTest"]
+	require.NotEmpty(t, script, "Argo CD finds the check by group and kind")
 	for file, want := range recorded {
 		t.Run(file, func(t *testing.T) {
 			l := lua.NewState(lua.Options{SkipOpenLibs: true})
@@ -50,7 +59,7 @@ func TestHealth(t *testing.T) {
 				require.NoError(t, l.CallByParam(lua.P{Fn: l.NewFunction(open), NRet: 0, Protect: true}, lua.LString(name)))
 			}
 			l.SetGlobal("obj", value(l, object(t, file)))
-			require.NoError(t, l.DoString(string(script)))
+			require.NoError(t, l.DoString(script))
 			health, isTable := l.Get(-1).(*lua.LTable)
 			require.True(t, isTable)
 			assert.Equal(t, want.health, health.RawGetString("status").String())
@@ -102,20 +111,22 @@ func TestFlux(t *testing.T) {
 	}
 	require.Len(t, kustomization.Spec.HealthCheckExprs, 1)
 	check := kustomization.Spec.HealthCheckExprs[0]
-	env, err := cel.NewEnv(cel.Variable("status", cel.DynType), cel.OptionalTypes())
+	env, err := cel.NewEnv(cel.OptionalTypes())
 	require.NoError(t, err)
 	states := map[string]string{"Healthy": check.Current, "Degraded": check.Failed, "Progressing": check.InProgress}
 	for file, want := range recorded {
-		status, _ := object(t, file)["status"].(map[string]any)
-		if status == nil {
-			status = map[string]any{}
-		}
 		for health, expression := range states {
-			ast, issues := env.Compile(expression)
+			// Flux only parses an expression, so that it may use each field of the object.
+			ast, issues := env.Parse(expression)
 			require.NoError(t, issues.Err(), expression)
 			program, err := env.Program(ast)
 			require.NoError(t, err)
-			result, _, err := program.Eval(map[string]any{"status": status})
+			o := object(t, file)
+			result, _, err := program.Eval(o)
+			if o["status"] == nil {
+				assert.ErrorContains(t, err, "no such attribute", "%s: %s", file, expression)
+				continue
+			}
 			require.NoError(t, err, "%s: %s", file, expression)
 			assert.Equal(t, health == want.health, result.Value(), "%s: %s", file, expression)
 		}

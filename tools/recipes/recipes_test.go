@@ -9,6 +9,8 @@ import (
 	"github.com/rhysd/actionlint"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"sigs.k8s.io/kustomize/api/krusty"
+	"sigs.k8s.io/kustomize/kyaml/filesys"
 	"sigs.k8s.io/yaml"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
@@ -21,7 +23,7 @@ func read(t *testing.T, name string) string {
 	return string(data)
 }
 
-// documents returns the YAML documents of a file, by kind; one without a kind is at "".
+// documents returns the YAML documents of a file, the first of each kind; one without a kind is at "".
 func documents(t *testing.T, text string) map[string]map[string]any {
 	t.Helper()
 	all := map[string]map[string]any{}
@@ -29,7 +31,9 @@ func documents(t *testing.T, text string) map[string]map[string]any {
 		var o map[string]any
 		require.NoError(t, yaml.UnmarshalStrict([]byte(document), &o))
 		kind, _ := o["kind"].(string)
-		all[kind] = o
+		if _, seen := all[kind]; !seen {
+			all[kind] = o
+		}
 	}
 	return all
 }
@@ -95,7 +99,7 @@ func TestScripts(t *testing.T) {
 
 // TestArgoWorkflow checks that the resource template ends with each final phase, and creates the same test as gate.yaml.
 func TestArgoWorkflow(t *testing.T) {
-	resource := at(t, documents(t, read(t, "argo-workflow.yaml"))["Workflow"], "spec", "templates", 0, "resource")
+	resource := at(t, documents(t, read(t, "argo-workflow.yaml"))["WorkflowTemplate"], "spec", "templates", 0, "resource")
 	assert.Equal(t, "status.phase == "+v2.PhaseSucceeded, at(t, resource, "successCondition"))
 	assert.Equal(t, "status.phase == "+v2.PhaseFailed, at(t, resource, "failureCondition"))
 	sameTest(t, at(t, resource, "manifest").(string))
@@ -113,6 +117,28 @@ func sameTest(t *testing.T, manifest string) {
 	assert.Equal(t, gate.Spec, own.Spec)
 	assert.Equal(t, gate.TypeMeta, own.TypeMeta)
 	assert.Contains(t, []string{gate.Name, ""}, own.Name)
+}
+
+// TestKustomization checks that the gate's name, and nothing else, gets the suffix of the release.
+func TestKustomization(t *testing.T) {
+	built := built(t, "docs", "recipes")
+	var gate v2.LocustTest
+	require.NoError(t, yaml.UnmarshalStrict([]byte(built), &gate))
+	assert.Equal(t, "gate-v1", gate.Name)
+	gate.Name = "gate"
+	own, err := yaml.Marshal(gate)
+	require.NoError(t, err)
+	sameTest(t, string(own))
+}
+
+// built returns what kustomize builds from a folder.
+func built(t *testing.T, folder ...string) string {
+	t.Helper()
+	all, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), filepath.Join(append([]string{root}, folder...)...))
+	require.NoError(t, err)
+	text, err := all.AsYaml()
+	require.NoError(t, err)
+	return string(text)
 }
 
 // TestGitHubActions lints the workflow.
