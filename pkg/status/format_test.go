@@ -81,21 +81,12 @@ func TestMessages_Long(t *testing.T) {
 // TestMessages_User: the remedy for a file that the chosen user may not read is the user.
 func TestMessages_User(t *testing.T) {
 	const denied = "PermissionError: [Errno 13] Permission denied: '/data/users.csv'"
-	chosen := &corev1.PodSecurityContext{RunAsUser: ptr.To[int64](1000)}
 	s := running(t)
-	s.obs.MasterJob.Spec.Template.Spec.SecurityContext = chosen
 	s.endPod(s.master(), t0.Add(time.Minute), 1, denied)
 	s.derive(t0.Add(time.Minute))
 	assert.Contains(t, messageOf(&s.prev, v2.ConditionTypeReady), "the operator chose user 1000; choose another with spec.security.podSecurityContext.runAsUser")
 
 	s = running(t)
-	s.obs.MasterJob.Spec.Template.Spec.SecurityContext = &corev1.PodSecurityContext{RunAsNonRoot: ptr.To(true)}
-	s.endPod(s.master(), t0.Add(time.Minute), 1, denied)
-	s.derive(t0.Add(time.Minute))
-	assert.NotContains(t, messageOf(&s.prev, v2.ConditionTypeReady), "the operator chose", "the platform did")
-
-	s = running(t)
-	s.obs.MasterJob.Spec.Template.Spec.SecurityContext = chosen
 	s.obs.Run.Spec.Security = &v2.SecurityConfig{PodSecurityContext: &corev1.PodSecurityContext{RunAsUser: ptr.To[int64](7)}}
 	s.endPod(s.master(), t0.Add(time.Minute), 1, denied)
 	s.derive(t0.Add(time.Minute))

@@ -205,12 +205,7 @@ func (f *facts) terminationCause(message string) cause.Cause {
 
 // causeFacts returns the facts that the remedies of causes depend on.
 func (f *facts) causeFacts() cause.Facts {
-	platformUser := f.settings.PodDefaults.PlatformUser
-	if f.MasterJob != nil { // the setting may have changed since it was created
-		pod := f.MasterJob.Spec.Template.Spec.SecurityContext
-		platformUser = pod == nil || pod.RunAsUser == nil
-	}
-	user, chosen := resources.ChosenUser(f.spec(), platformUser)
+	user, chosen := resources.ChosenUser(f.spec(), f.settings.PodDefaults.PlatformUser)
 	return cause.Facts{OperatorChoseUser: chosen, User: user}
 }
 

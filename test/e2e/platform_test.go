@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,8 +18,10 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
@@ -46,7 +49,9 @@ func TestOpenShift(t *testing.T) {
 	deadline := map[string]string{"LOCUST_OPERATOR_STARTUP_DEADLINE": startupDeadline.String()}
 	t.Cleanup(func() { require.NoError(t, configureOperator(context.Background(), deadline)) }) // when the group is gone
 	t.Cleanup(func() {
-		_, _, _ = s.kubectl("delete", "-f", s.file(sccCRD))
+		crd := &unstructured.Unstructured{}
+		require.NoError(t, yaml.Unmarshal([]byte(sccCRD), &crd.Object))
+		require.NoError(t, client.IgnoreNotFound(k8s.Delete(context.Background(), crd)))
 		eventually(t, "the group of OpenShift is gone", func() bool {
 			groups, err := clientset.Discovery().ServerGroups()
 			return err == nil && !slices.ContainsFunc(groups.Groups, func(g metav1.APIGroup) bool { return g.Name == "security.openshift.io" })
@@ -61,12 +66,17 @@ func TestOpenShift(t *testing.T) {
 		"LOCUST_OPERATOR_POD_DEFAULTS": `{master: {resources: &r {requests: {cpu: 10m, memory: 32Mi}, limits: {cpu: "2", memory: 512Mi}}}, worker: {resources: *r}, priorityClassName: e2e-load}`}))
 
 	// JSONPatch needs the pod's security context, which all pods here have.
-	s.mutatePods(`has(object.spec.securityContext.runAsUser) ? [] : [
-		JSONPatch{op: "add", path: "/spec/securityContext/runAsUser", value: 1000660000},
-		JSONPatch{op: "add", path: "/spec/securityContext/fsGroup", value: 1000660000}]`,
-		func(*corev1.Pod) bool { return true })
+	const assigned = int64(1000660000)
+	s.mutate("", "pods", fmt.Sprintf(`has(object.spec.securityContext.runAsUser) ? [] : [
+		JSONPatch{op: "add", path: "/spec/securityContext/runAsUser", value: %[1]d},
+		JSONPatch{op: "add", path: "/spec/securityContext/fsGroup", value: %[1]d}]`, assigned))
 	foreign, withoutResources := probePod().Spec, probePod().Spec
 	withoutResources.SecurityContext.RunAsUser = nil
+	eventually(t, "the policy assigns a user", func() bool {
+		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: "probe"}, Spec: *withoutResources.DeepCopy()}
+		require.NoError(t, k8s.Create(t.Context(), pod, client.DryRunAll))
+		return ptr.Deref(pod.Spec.SecurityContext.RunAsUser, 0) == assigned
+	})
 	s.refusePods("a foreign user or group", foreign,
 		`[object.spec.securityContext.?runAsUser.orValue(0) == 1000660000,
 		  !has(object.spec.securityContext.runAsGroup),
@@ -165,7 +175,7 @@ func (s *fixture) refusePods(what string, probe corev1.PodSpec, expression strin
 		s.t.Cleanup(func() { _ = k8s.Delete(context.Background(), object) })
 	}
 	eventually(s.t, "the policy refuses "+what, func() bool {
-		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: "probe"}, Spec: probe}
+		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: "probe"}, Spec: *probe.DeepCopy()}
 		err := k8s.Create(context.Background(), pod, client.DryRunAll)
 		return err != nil && strings.Contains(err.Error(), what)
 	})
