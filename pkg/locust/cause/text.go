@@ -28,7 +28,7 @@ func Shorten(text string, limit int) string {
 	case limit <= 0:
 		return ""
 	case limit < len(mark)+2:
-		return string(runes[:limit])
+		return strings.TrimRight(string(runes[:limit]), " ")
 	}
 	keep := limit - len(mark)
 	begin, last := runes[:keep-keep/2], runes[len(runes)-keep/2:]
