@@ -40,7 +40,8 @@ func ParsePodDefaults(text []byte) (PodDefaults, error) {
 	}
 	decoder := json.NewDecoder(strings.NewReader(string(text)))
 	decoder.DisallowUnknownFields()
-	return d, decoder.Decode(&d)
+	err := decoder.Decode(&d)
+	return d, err
 }
 
 // applyTo sets the fields of a spec that have a default and are not set. The spec must be a copy.
