@@ -18,7 +18,7 @@ import (
 )
 
 // TestHelm installs the chart of the release from a registry, runs its demo, upgrades it while a test runs, installs a second
-// release, removes both, and upgrades from the 2.x chart, as described in docs/install.md.
+// release, removes both, and takes over from the 2.x chart, as described in docs/install.md and docs/migrate.md.
 func TestHelm(t *testing.T) {
 	const (
 		first, firstNamespace   = "locust-k8s-operator", framework.OperatorNamespace
@@ -86,27 +86,36 @@ func TestHelm(t *testing.T) {
 	assert.NotEmpty(t, read[apiextensionsv1.CustomResourceDefinition](t, "", crdName).Name, "the CRD stays")
 	assert.Equal(t, runs.Status, read[v2.LocustTest](t, ns, "runs").Status, "and with it the tests")
 
-	// Upgrade from the 2.x chart, which had the CRD in its folder crds.
-	kubectl(t, "delete", "crd", crdName)
-	must(helm("install", first, operator2Chart(t), "--namespace", firstNamespace, "--wait"))
+	// Releases of the 2.x chart had the CRD in the folder crds, later ones in their templates.
 	values := filepath.Join("..", "..", "..", "tools", "chart", "testdata", "from-2.x.yaml")
-	_, err = release("upgrade", first, firstNamespace, "--values", values)
-	require.ErrorContains(t, err, crdName+`" in namespace "" exists and cannot be imported into the current release`)
-	must(release("upgrade", first, firstNamespace, "--values", values, "--take-ownership", "--wait"))
-	deployments := strings.Fields(kubectl(t, "-n", firstNamespace, "get", "deployments", "-o", "name"))
-	assert.Equal(t, []string{"deployment.apps/" + framework.OperatorDeployment}, deployments)
-	requireWorking(t)
+	for _, crd := range []string{"crds/crd.yaml", "templates/crd.yaml"} {
+		kubectl(t, "delete", "crd", crdName)
+		must(helm("install", first, operator2Chart(t, crd), "--namespace", firstNamespace, "--wait"))
+		o := leaveByOperator2(t, "60s")
+		args := []string{"--values", values, "--wait"}
+		if strings.HasPrefix(crd, "crds/") {
+			_, err = release("upgrade", first, firstNamespace, args...)
+			require.ErrorContains(t, err, crdName+`" in namespace "" exists and cannot be imported into the current release`)
+			args = append(args, "--take-ownership")
+		}
+		must(release("upgrade", first, firstNamespace, args...))
+		deployments := strings.Fields(kubectl(t, "-n", firstNamespace, "get", "deployments", "-o", "name"))
+		assert.Equal(t, []string{"deployment.apps/" + framework.OperatorDeployment}, deployments)
+		o.requireTakenOver(t)
+		requireWorking(t)
+		must(helm("uninstall", first, "--namespace", firstNamespace, "--wait"))
+	}
 }
 
-// operator2Chart writes a chart with what matters of the 2.x chart: a Deployment of another name, and the CRD outside the release.
-func operator2Chart(t *testing.T) string {
+// operator2Chart writes a chart with what matters of the 2.x chart: a Deployment of another name, and the CRD in a file.
+func operator2Chart(t *testing.T, crdFile string) string {
 	t.Helper()
 	folder := t.TempDir()
 	crd, err := os.ReadFile(filepath.Join("..", "..", "..", "config", "crd", "bases", "locust.io_locusttests.yaml"))
 	require.NoError(t, err)
 	for name, content := range map[string]string{
-		"Chart.yaml":    "apiVersion: v2\nname: locust-k8s-operator\nversion: 2.3.0\n",
-		"crds/crd.yaml": string(crd),
+		"Chart.yaml": "apiVersion: v2\nname: locust-k8s-operator\nversion: 2.3.0\n",
+		crdFile:      string(crd),
 		"templates/deployment.yaml": `apiVersion: apps/v1
 kind: Deployment
 metadata:

@@ -32,7 +32,8 @@ func requireWorking(t *testing.T) {
 	assert.Equal(t, first.Status, read[v1.LocustTest](t, ns, "first").Status)
 }
 
-// TestOrdinaryPaths checks the installation methods without OLM, as described in docs/install.md.
+// TestOrdinaryPaths checks the installation methods without OLM, as described in docs/install.md, and the
+// takeover from the 2.x operator by one file, as described in docs/migrate.md.
 func TestOrdinaryPaths(t *testing.T) {
 	root := filepath.Join("..", "..", "..")
 	img := "IMG=" + setting(t, "OLM_OLD_IMAGE")
@@ -75,4 +76,61 @@ func TestOrdinaryPaths(t *testing.T) {
 		kubectl(t, "delete", "-f", file)
 		requireRemoved(t)
 	})
+	t.Run("one-file-from-2.x", func(t *testing.T) {
+		crd, err := os.ReadFile(filepath.Join(root, "config", "crd", "bases", "locust.io_locusttests.yaml"))
+		require.NoError(t, err)
+		apply(t, string(crd))
+		kubectl(t, "patch", "crd", "locusttests.locust.io", "--type", "merge", "-p", conversionOfOperator2)
+		o := leaveByOperator2(t, "45s")
+		_, err = run(t, strings.ReplaceAll(installedByOperator2, "IMAGE", setting(t, "LOCUST_IMAGE")), "kubectl", "apply", "-f", "-")
+		require.NoError(t, err)
+
+		// As in docs/migrate.md.
+		kubectl(t, "-n", framework.OperatorNamespace, "delete", "deployment", framework.OperatorDeployment)
+		kubectl(t, "delete", "validatingwebhookconfiguration", "locust-k8s-operator-validating-webhook-configuration")
+		file := filepath.Join(setting(t, "OLM_RELEASE"), "install.yaml")
+		kubectl(t, "apply", "--server-side", "--force-conflicts", "-f", file)
+		kubectl(t, "-n", framework.OperatorNamespace, "rollout", "status", "deployment/"+framework.OperatorDeployment, "--timeout=3m")
+		o.requireTakenOver(t)
+		requireWorking(t)
+		kubectl(t, "delete", "-f", file)
+		requireRemoved(t)
+	})
 }
+
+// conversionOfOperator2 is the patch of the CRD that the 2.x operator with webhooks has; cert-manager writes the CA.
+const conversionOfOperator2 = `{"spec":{"conversion":{"strategy":"Webhook","webhook":{"conversionReviewVersions":["v1"],"clientConfig":{
+	"service":{"namespace":"locust-k8s-operator-system","name":"locust-k8s-operator-webhook-service","path":"/convert"}}}}}}`
+
+// installedByOperator2 has what matters of a 2.x operator installed with kustomize: the same namespace and name of the
+// Deployment, and a webhook of another name in a configuration of the same name.
+const installedByOperator2 = `
+apiVersion: v1
+kind: Namespace
+metadata:
+  name: locust-k8s-operator-system
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: locust-k8s-operator-controller-manager
+  namespace: locust-k8s-operator-system
+spec:
+  selector: {matchLabels: {control-plane: controller-manager, app.kubernetes.io/name: locust-k8s-operator}}
+  template:
+    metadata: {labels: {control-plane: controller-manager, app.kubernetes.io/name: locust-k8s-operator}}
+    spec:
+      containers: [{name: manager, image: "IMAGE", command: [sleep, infinity]}]
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingWebhookConfiguration
+metadata:
+  name: locust-k8s-operator-validating-webhook-configuration
+webhooks:
+  - name: vlocusttest-v2.kb.io
+    admissionReviewVersions: [v1]
+    sideEffects: None
+    failurePolicy: Fail
+    clientConfig: {service: {namespace: locust-k8s-operator-system, name: locust-k8s-operator-webhook-service, path: /validate-locust-io-v2-locusttest}}
+    rules: [{apiGroups: [locust.io], apiVersions: [v2], operations: [CREATE, UPDATE], resources: [locusttests]}]
+`
