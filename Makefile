@@ -8,12 +8,14 @@ MAKEFLAGS += --no-print-directory --no-builtin-rules
 
 # Settings; `make help` lists them.
 LOCAL ?= 1
+CLUSTER ?=
 LOCUST_IMAGE ?=
 IMG ?= localhost:5000/locust-k8s-operator:dev
 BASE ?= gcr.io/distroless/static:nonroot
 CONTAINER_TOOL ?= docker
 # A number of executions, not a duration: Go reports a failure if the time ends during an execution.
 FUZZTIME ?= 10000x
+KUBERNETES_VERSIONS ?= $(shell grep -v '^\#' test/cluster/older/versions.txt)
 OVERLAY ?= default
 BUNDLE_VERSION ?= 3.0.0
 # The registry of the releases.
@@ -88,8 +90,11 @@ help: ## Show this help
 	@printf '\nSettings and their current values\n'
 	@printf '  %-22s %s\n' \
 		'LOCAL' 'demo, test-e2e: 1 for the embedded cluster, 0 for your own (KUBECONFIG): $(LOCAL)' \
+		'CLUSTER' 'test-e2e: kind for a cluster of its own, which kind creates with CONTAINER_TOOL: $(CLUSTER)' \
+		'KEEP' 'test-e2e with CLUSTER=kind: 1 to keep the cluster for the next run' \
 		'IMG' 'operator image to build, push or deploy, or of the chart: $(IMG)' \
 		'LOCUST_IMAGE' 'Locust image for demo and test-e2e; empty: the one in the manifests, or in the embedded cluster' \
+		'KUBERNETES_VERSIONS' 'test-kubernetes: $(KUBERNETES_VERSIONS)' \
 		'OLM_RUN' 'test-olm: regular expression of the tests to run: $(OLM_RUN)' \
 		'TESTS, WORKERS' 'bench-scale: number of tests, and of workers per test: $(TESTS), $(WORKERS)' \
 		'CHECK' 'bench-scale: budgets to check: counts, all or none: $(CHECK)' \
@@ -109,6 +114,11 @@ help: ## Show this help
 		'FUZZTIME' 'test-fuzz: duration or executions of each fuzz test: $(FUZZTIME)' \
 		'LOCUST_OPERATOR_CACHE' 'cache of built tools and cluster: $(LOCUST_OPERATOR_CACHE)'
 
+# The recipes rely on .SHELLFLAGS, which the make of macOS (3.81) ignores.
+ifeq ($(filter oneshell,$(.FEATURES)),)
+$(error GNU make 4 or newer is required; on macOS: brew install make, and use gmake)
+endif
+
 .PHONY: demo
 demo: ## Start a cluster, or use yours (LOCAL=0), run a load test on it, and show it live
 ifeq ($(LOCAL),1)
@@ -122,7 +132,6 @@ endif
 test: ## Run all checks that need no root: generated files, lint, unit, fuzz and integration tests
 	@$(MAKE) verify
 	@$(MAKE) lint
-	@$(MAKE) vet
 	@rm -rf bin/cover
 	@$(MAKE) test-unit
 	@$(MAKE) test-fuzz
@@ -159,6 +168,14 @@ test-integration: ## Run the integration tests against a real API server, etcd a
 		go test $(RACE) -tags integration -timeout 15m -parallel 4 -covermode atomic -coverpkg $(COVERED) \
 			-coverprofile bin/cover/integration.out ./test/integration/... | $(STRIP_COVERAGE)
 
+.PHONY: test-kubernetes
+test-kubernetes: ## Run the integration tests with API servers of older Kubernetes versions
+	@for version in $(KUBERNETES_VERSIONS); do \
+		echo "==> integration tests with Kubernetes $$version $(RACE)"; \
+		assets="$$(test/cluster/older/build.sh "$$version")"; KUBEBUILDER_ASSETS="$$assets" KUBE_CACHE_MUTATION_DETECTOR=true \
+			go test $(RACE) -tags integration -count 1 -timeout 15m -parallel 4 ./test/integration/...; \
+	done
+
 .PHONY: bench
 bench: ## Run the benchmarks; webhook benchmarks print p50 and p99 latencies against a real API server
 	@echo "==> benchmarks"
@@ -194,8 +211,10 @@ test-olm: ## Install, check, upgrade and remove a release with OLM, Helm and kub
 		{ printf '\n==> failures\n'; grep -E -A 12 'Error Trace:|^ *--- FAIL|^panic:' bin/olm.log | tail -n 120; exit 1; }
 
 .PHONY: test-e2e
-test-e2e: ## Run the end-to-end tests on a real cluster
-ifeq ($(LOCAL),1)
+test-e2e: ## Run the end-to-end tests on a real cluster: embedded, yours (LOCAL=0), or kind (CLUSTER=kind)
+ifeq ($(CLUSTER),kind)
+	@CONTAINER_TOOL="$(CONTAINER_TOOL)" IMG="$(if $(filter file,$(origin IMG)),localhost/locust-k8s-operator:dev,$(IMG))" test/kind.sh
+else ifeq ($(LOCAL),1)
 	@mkdir -p bin && test/cluster/machine.sh before "$(CURDIR)/bin/machine"
 	@$(MAKE) cluster-up local-image
 	@$(IN_CLUSTER) LOCUST_IMAGE_DEBIAN="$$($(LOCALCLUSTER) locust-image --from debian)"; export LOCUST_IMAGE_DEBIAN; \
@@ -231,6 +250,7 @@ generate: ## Generate deepcopy, CRDs, RBAC, the reference docs and the files of 
 		$(CRD_REF_DOCS) --log-level ERROR --source-path api/$$version --config tools/crd-ref-docs.yaml --renderer markdown --output-path docs/reference/$$version.md; \
 	done
 	@go run ./pkg/status/gendocs >bin/status.md && mv bin/status.md docs/status.md
+	@go -C test/cluster run ./cmd/support >bin/support.md && mv bin/support.md docs/support.md
 	@tools/chart-files.sh
 	@$(MAKE) bundle
 
@@ -246,6 +266,10 @@ bundle: ## Generate the OLM bundle of version BUNDLE_VERSION
 bundle-build: ## Build the bundle image BUNDLE_IMG with CONTAINER_TOOL
 	$(CONTAINER_TOOL) build --file bundle.Dockerfile --tag $(BUNDLE_IMG) .
 
+.PHONY: bundle-push
+bundle-push: ## Push the bundle image BUNDLE_IMG
+	$(CONTAINER_TOOL) push $(BUNDLE_IMG)
+
 .PHONY: catalog
 catalog: ## Render the catalog from its template, and validate it; the bundle images must be in their registry
 	@echo "==> catalog"
@@ -258,6 +282,10 @@ catalog: ## Render the catalog from its template, and validate it; the bundle im
 .PHONY: catalog-build
 catalog-build: catalog ## Build the image of the catalog with CONTAINER_TOOL, from the Dockerfile that opm generates
 	$(CONTAINER_TOOL) build --file $(CATALOG_DIR)/catalog.Dockerfile --tag $(CATALOG_IMG) $(CATALOG_DIR)
+
+.PHONY: catalog-push
+catalog-push: ## Push the image of the catalog
+	$(CONTAINER_TOOL) push $(CATALOG_IMG)
 
 .PHONY: operatorhub
 operatorhub: ## Write DIST/operatorhub, the folders for a pull request to the community catalog, from the release in DIST
@@ -279,7 +307,7 @@ fmt: ## Format the Go code
 	@$(GOLANGCI_LINT) fmt
 
 .PHONY: vet
-vet: ## Run go vet on all modules, including the tagged suites
+vet: ## Run go vet on all modules, including the tagged suites; lint runs the same analyzers
 	@echo "==> vet"
 	@$(foreach module,$(MODULES),go -C $(module) vet -tags $(TAGS) $(call PACKAGES,$(module));)
 
@@ -314,6 +342,7 @@ run: ## Run the operator locally, against the cluster of KUBECONFIG
 	go run ./cmd/manager
 
 .PHONY: docker-build
+docker-build: export GOOS = linux
 docker-build: build ## Build the image IMG with CONTAINER_TOOL
 	$(CONTAINER_TOOL) build --build-arg BASE=$(BASE) --tag $(IMG) .
 

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Runs the end-to-end tests on a kind cluster that it creates and deletes. `make test-e2e CLUSTER=kind` sets the variables:
+# Runs the end-to-end tests on a kind cluster of their own. `make test-e2e CLUSTER=kind` sets the variables:
 #
 #   CONTAINER_TOOL   docker, podman or nerdctl
 #   IMG              name of the operator image
-#   KEEP             1: keep the cluster, with its kubeconfig in bin/kind.kubeconfig
+#   KEEP             1: keep the cluster and its kubeconfig, bin/kind.kubeconfig; the next run uses them
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -26,10 +26,17 @@ finish() {
 	rm -rf "$work"
 	[[ ${KEEP:-} == 1 ]] || kind delete cluster --name "$name"
 }
-trap finish EXIT
 
+clusters=$(kind get clusters)
+if grep -qx "$name" <<<"$clusters"; then
+	[[ ${KEEP:-} == 1 ]] || {
+		echo "error: there is a kind cluster $name already; use it with KEEP=1, or delete it with kind delete cluster --name $name" >&2
+		exit 1
+	}
+fi
+trap finish EXIT
 echo "==> kind cluster $name"
-kind get clusters | grep -qx "$name" || kind create cluster --name "$name" --wait 3m
+grep -qx "$name" <<<"$clusters" || kind create cluster --name "$name" --wait 3m
 kind export kubeconfig --name "$name"
 make docker-build IMG="$IMG" CONTAINER_TOOL="$CONTAINER_TOOL"
 "$CONTAINER_TOOL" save --output "$work/operator.tar" "$IMG"

@@ -32,21 +32,26 @@ func (s *fixture) createByOperator2(name, phase string, seconds int) *v2.LocustT
 
 // TestAdopted checks that a test that runs during the upgrade from the 2.x operator continues: Locust runs once, is polled,
 // and its workers are counted until the end. This test and a finished one can be deleted although they have the finalizer
-// of that operator.
+// of that operator. Before this operator starts, its own tests and their namespace can be deleted too.
 func TestAdopted(t *testing.T) {
+	disturbed.add(t)
+	own := newFixture(t)
+	one := own.create(own.test("one", 60))
+	own.create(own.test("two", 60))
+	own.UntilPhase(one, v2.PhaseRunning)
 	s := newFixture(t)
 	watcher.FromOperator2(s.namespace)
-	disturbed.add(t)
 	stopOperator(t)
 	t.Cleanup(func() { startOperator(t) })
 	done := s.createByOperator2("done", v2.PhaseSucceeded, 5)
-	running := s.createByOperator2("running", v2.PhaseRunning, 20)
+	running := s.createByOperator2("running", v2.PhaseRunning, 40)
 	// The pods of the 2.x operator do not pass the restricted Pod Security Standard.
 	relax := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"labels":{"pod-security.kubernetes.io/enforce":"baseline"}}}`))
 	require.NoError(t, k8s.Patch(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: s.namespace}}, relax))
 	for _, object := range operator2.Objects(running) {
 		require.NoError(t, k8s.Create(t.Context(), object))
 	}
+	own.requireDeletable(one)
 	s.untilLoad(running)
 	startOperator(t)
 
@@ -75,4 +80,16 @@ func TestAdopted(t *testing.T) {
 			return apierrors.IsNotFound(k8s.Get(context.Background(), client.ObjectKeyFromObject(test), &v2.LocustTest{}))
 		})
 	}
+}
+
+// requireDeletable checks that a test and its namespace can be deleted while no operator runs.
+func (s *fixture) requireDeletable(test *v2.LocustTest) {
+	s.t.Helper()
+	require.NoError(s.t, k8s.Delete(s.t.Context(), test))
+	err := k8s.Get(s.t.Context(), client.ObjectKeyFromObject(test), test)
+	require.True(s.t, apierrors.IsNotFound(err), "the test is deleted at once: %v", err)
+	require.NoError(s.t, k8s.Delete(s.t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: s.namespace}}))
+	eventually(s.t, "the namespace is deleted", func() bool {
+		return apierrors.IsNotFound(k8s.Get(s.t.Context(), client.ObjectKey{Name: s.namespace}, &corev1.Namespace{}))
+	})
 }

@@ -282,22 +282,3 @@ func TestOperatorAway(t *testing.T) {
 	s.requireStatus(undisturbed, want)
 	assert.Equal(t, 1, count(t, "started", s.key(test.Name)), "Locust ran once")
 }
-
-// TestOperatorUninstalledFirst checks that tests and their namespace can be deleted without the operator.
-func TestOperatorUninstalledFirst(t *testing.T) {
-	s := newFixture(t)
-	disturbed.add(t)
-	one := s.create(s.test("one", 60))
-	s.create(s.test("two", 60))
-	s.UntilPhase(one, v2.PhaseRunning)
-	stopOperator(t)
-	t.Cleanup(func() { startOperator(t) })
-
-	require.NoError(t, k8s.Delete(t.Context(), one))
-	err := k8s.Get(t.Context(), client.ObjectKeyFromObject(one), one)
-	require.True(t, apierrors.IsNotFound(err), "the test is deleted at once: %v", err)
-	require.NoError(t, k8s.Delete(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: s.namespace}}))
-	eventually(t, "the namespace is deleted", func() bool {
-		return apierrors.IsNotFound(k8s.Get(t.Context(), client.ObjectKey{Name: s.namespace}, &corev1.Namespace{}))
-	})
-}

@@ -35,6 +35,7 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/framework"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/framework/builder"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/samples"
 )
 
 const (
@@ -48,8 +49,8 @@ var (
 	k8s       client.WithWatch
 	clientset *kubernetes.Clientset
 	watcher   *framework.Watcher
-	// locustImage is the image under test.
-	locustImage = envOr("LOCUST_IMAGE", "localhost:5000/locust:latest")
+	// locustImage is the image under test. The embedded cluster has its own.
+	locustImage = envOr("LOCUST_IMAGE", samples.Image)
 )
 
 func envOr(name, fallback string) string {

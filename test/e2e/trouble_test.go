@@ -102,11 +102,20 @@ func (tr startupProblem) start(s *fixture) (*v2.LocustTest, time.Time) {
 	return test, created
 }
 
+// requireRegistry skips a problem with the image on clusters without a registry that the suite can write to.
+func (tr startupProblem) requireRegistry(t *testing.T) {
+	t.Helper()
+	if tr.reason == v2.ReasonImagePullError && auditLog() == "" {
+		t.Skip("only the embedded cluster has a registry of its own")
+	}
+}
+
 func TestStartupProblem_Fixed(t *testing.T) {
 	t.Parallel()
 	for name, tr := range startupProblems {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			tr.requireRegistry(t)
 			s := newFixture(t)
 			test, _ := tr.start(s)
 			tr.fix(s)
@@ -122,6 +131,7 @@ func TestStartupProblem_NotFixed(t *testing.T) {
 	for name, tr := range startupProblems {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			tr.requireRegistry(t)
 			s := newFixture(t)
 			test, created := tr.start(s)
 			final := s.UntilPhase(test, v2.PhaseFailed)

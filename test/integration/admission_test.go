@@ -82,6 +82,26 @@ func TestAdmission_V1(t *testing.T) {
 	assert.ErrorContains(t, err, "spec.labels.master[managed-by]")
 }
 
+// TestAdmission_Operator2 applies manifests with the fields of the samples of the 2.x operator, in both versions, and runs them.
+func TestAdmission_Operator2(t *testing.T) {
+	ns := namespaceWithAdmission(t)
+	op := startOperator(t, ns)
+	files, err := filepath.Glob(filepath.Join("..", "samples", "operator2x", "*.yaml"))
+	require.NoError(t, err)
+	require.GreaterOrEqual(t, len(files), 9)
+	for _, file := range files {
+		raw, err := os.ReadFile(file)
+		require.NoError(t, err)
+		object := &unstructured.Unstructured{}
+		require.NoError(t, yaml.UnmarshalStrict(raw, &object.Object), file)
+		object.SetNamespace(ns)
+		require.NoError(t, k8s.Create(t.Context(), object, client.FieldValidation(metav1.FieldValidationStrict)), file)
+		test := &v2.LocustTest{}
+		require.NoError(t, k8s.Get(t.Context(), client.ObjectKeyFromObject(object), test))
+		op.UntilReason(test, v2.ConditionTypeReady, v2.ReasonResourcesCreated)
+	}
+}
+
 func TestAdmission_Warnings(t *testing.T) {
 	ns := namespaceWithAdmission(t)
 	received := &warnings{}

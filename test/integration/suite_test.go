@@ -48,6 +48,7 @@ var (
 	scheme    = framework.NewScheme(v1.AddToScheme)
 	// k8s acts as the user.
 	k8s client.WithWatch
+	kcm *controllerManager
 )
 
 func TestMain(m *testing.M) { framework.Main(func() (int, error) { return run(m) }) }
@@ -58,11 +59,31 @@ func run(m *testing.M) (code int, err error) {
 		return 0, fmt.Errorf("KUBEBUILDER_ASSETS is not set; run `make test-integration`, which builds the control plane first")
 	}
 	ctrl.SetLogger(testLogger())
+	dir, err := os.MkdirTemp("", "locust-operator-logs-")
+	if err != nil {
+		return 0, err
+	}
+	defer func() {
+		if code == 0 && err == nil {
+			_ = os.RemoveAll(dir)
+			return
+		}
+		fmt.Fprintln(os.Stderr, "the logs of kube-apiserver and kube-controller-manager are in", dir)
+	}()
+	serverLog, err := os.Create(filepath.Join(dir, "kube-apiserver.log"))
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = serverLog.Close() }()
 	env := &envtest.Environment{
 		BinaryAssetsDirectory:    assets,
 		ControlPlaneStartTimeout: 2 * time.Minute,
 		ControlPlaneStopTimeout:  time.Minute,
 	}
+	server := env.ControlPlane.GetAPIServer()
+	server.Out, server.Err = serverLog, serverLog
+	// envtest's range has 254 addresses. The tests create more Services, and a slow garbage collector deletes them late.
+	server.Configure().Set("service-cluster-ip-range", "10.0.0.0/16")
 	if apiServer, err = env.Start(); err != nil {
 		return 0, fmt.Errorf("start the control plane from %s: %w", assets, err)
 	}
@@ -71,11 +92,14 @@ func run(m *testing.M) (code int, err error) {
 			err = stopErr
 		}
 	}()
-	stop, err := startControllerManager(assets)
-	if err != nil {
+	if kcm, err = startControllerManager(assets, dir); err != nil {
 		return 0, err
 	}
-	defer stop()
+	defer func() {
+		if stopErr := kcm.stop(); err == nil {
+			err = stopErr
+		}
+	}()
 	if k8s, err = client.NewWithWatch(apiServer, client.Options{Scheme: scheme}); err != nil {
 		return 0, err
 	}
@@ -87,18 +111,26 @@ func run(m *testing.M) (code int, err error) {
 	return m.Run(), nil
 }
 
+// controllerManager is a running kube-controller-manager.
+type controllerManager struct {
+	command *exec.Cmd
+	// log is the path of its log.
+	log   string
+	ended chan struct{}
+
+	mu sync.Mutex
+	// reported is the number of bytes of the log that earlier reports covered.
+	reported int
+}
+
 // startControllerManager adds the real Job controller and garbage collector to envtest's control plane.
-func startControllerManager(assets string) (stop func(), err error) {
+func startControllerManager(assets, dir string) (*controllerManager, error) {
 	binary := filepath.Join(assets, "kube-controller-manager")
 	if _, err := os.Stat(binary); err != nil {
 		return nil, fmt.Errorf("the integration tests need kube-controller-manager: %w", err)
 	}
-	dir, err := os.MkdirTemp("", "locust-operator-kcm-")
-	if err != nil {
-		return nil, err
-	}
 	kubeconfig := filepath.Join(dir, "kubeconfig")
-	err = clientcmd.WriteToFile(clientcmdapi.Config{
+	err := clientcmd.WriteToFile(clientcmdapi.Config{
 		Clusters: map[string]*clientcmdapi.Cluster{"c": {Server: apiServer.Host, CertificateAuthorityData: apiServer.CAData}},
 		AuthInfos: map[string]*clientcmdapi.AuthInfo{"u": {
 			ClientCertificateData: apiServer.CertData, ClientKeyData: apiServer.KeyData}},
@@ -108,23 +140,57 @@ func startControllerManager(assets string) (stop func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	log, err := os.Create(filepath.Join(dir, "log"))
+	m := &controllerManager{log: filepath.Join(dir, "kube-controller-manager.log"), ended: make(chan struct{})}
+	log, err := os.Create(m.log)
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(binary, "--kubeconfig="+kubeconfig, "--leader-elect=false", "--bind-address=127.0.0.1", "--secure-port=0",
+	m.command = exec.Command(binary, "--kubeconfig="+kubeconfig, "--leader-elect=false", "--bind-address=127.0.0.1", "--secure-port=0",
 		"--kube-api-qps=200", "--kube-api-burst=400",
 		"--controllers=job-controller,garbage-collector-controller,ttl-after-finished-controller,namespace-controller,resourcequota-controller")
-	cmd.Stdout, cmd.Stderr = log, log
-	if err := cmd.Start(); err != nil {
+	m.command.Stdout, m.command.Stderr = log, log
+	if err := m.command.Start(); err != nil {
+		_ = log.Close()
 		return nil, fmt.Errorf("start kube-controller-manager: %w", err)
 	}
-	return func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
+	go func() {
+		_ = m.command.Wait()
 		_ = log.Close()
-		_ = os.RemoveAll(dir)
-	}, nil
+		close(m.ended)
+	}()
+	return m, nil
+}
+
+// stop ends the process. It returns an error if the process has already ended.
+func (m *controllerManager) stop() error {
+	select {
+	case <-m.ended:
+		return fmt.Errorf("kube-controller-manager ended during the tests: %s", m.command.ProcessState)
+	default:
+	}
+	_ = m.command.Process.Kill()
+	<-m.ended
+	return nil
+}
+
+// report returns whether the process runs, and the last 50 lines of its log since the previous report.
+func (m *controllerManager) report() string {
+	state := "runs"
+	select {
+	case <-m.ended:
+		state = "has ended: " + m.command.ProcessState.String()
+	default:
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	raw, err := os.ReadFile(m.log)
+	if err != nil {
+		return fmt.Sprintf("kube-controller-manager %s; its log: %v", state, err)
+	}
+	lines := strings.Split(strings.TrimSpace(string(raw[min(m.reported, len(raw)):])), "\n")
+	m.reported = len(raw)
+	return fmt.Sprintf("kube-controller-manager %s; the end of its log since the previous failure:\n%s", state,
+		strings.Join(lines[max(0, len(lines)-50):], "\n"))
 }
 
 // operator is a running operator whose requests are counted.
@@ -311,12 +377,17 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// namespace creates a namespace for the test.
+// namespace creates a namespace for the test. If the test fails, the state of kube-controller-manager is logged.
 func namespace(t *testing.T) string {
 	t.Helper()
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "it-"}}
 	require.NoError(t, k8s.Create(t.Context(), ns))
-	t.Cleanup(func() { _ = k8s.Delete(context.Background(), ns) })
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(kcm.report())
+		}
+		_ = k8s.Delete(context.Background(), ns)
+	})
 	return ns.Name
 }
 

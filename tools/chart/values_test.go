@@ -288,7 +288,7 @@ func TestRemoved(t *testing.T) {
 		}
 		fields[keys[len(keys)-1]] = map[string]any{"a": true}
 	}
-	assert.Len(t, paths, 14)
+	assert.Len(t, paths, 16)
 	text, err := json.Marshal(together)
 	require.NoError(t, err)
 	_, err = tryRender(t, release, system, string(text))

@@ -91,9 +91,13 @@ func TestHelm(t *testing.T) {
 	for _, crd := range []string{"crds/crd.yaml", "templates/crd.yaml"} {
 		kubectl(t, "delete", "crd", crdName)
 		must(helm("install", first, operator2Chart(t, crd), "--namespace", firstNamespace, "--wait"))
-		o := leaveByOperator2(t, "60s")
+		o := leaveByOperator2(t, "80s")
+		manifest := must(helm("get", "manifest", first, "--namespace", firstNamespace))
+		inRelease := strings.HasPrefix(crd, "templates/")
+		assert.Equal(t, inRelease, strings.Contains(manifest, "kind: CustomResourceDefinition"))
 		args := []string{"--values", values, "--wait"}
-		if strings.HasPrefix(crd, "crds/") {
+		kubectl(t, "-n", firstNamespace, "scale", "deployment", "locust-operator", "--replicas", "0")
+		if !inRelease {
 			_, err = release("upgrade", first, firstNamespace, args...)
 			require.ErrorContains(t, err, crdName+`" in namespace "" exists and cannot be imported into the current release`)
 			args = append(args, "--take-ownership")
@@ -111,15 +115,13 @@ func TestHelm(t *testing.T) {
 func operator2Chart(t *testing.T, crdFile string) string {
 	t.Helper()
 	folder := t.TempDir()
-	crd, err := os.ReadFile(filepath.Join("..", "..", "..", "config", "crd", "bases", "locust.io_locusttests.yaml"))
-	require.NoError(t, err)
 	for name, content := range map[string]string{
 		"Chart.yaml": "apiVersion: v2\nname: locust-k8s-operator\nversion: 2.3.0\n",
-		crdFile:      string(crd),
+		crdFile:      crdOfOperator2(t, nil),
 		"templates/deployment.yaml": `apiVersion: apps/v1
 kind: Deployment
 metadata:
-  name: {{ .Release.Name }}
+  name: locust-operator
 spec:
   selector: {matchLabels: {app.kubernetes.io/name: locust-k8s-operator}}
   template:

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"k8s.io/utils/ptr"
 
 	v1 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v1"
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
@@ -76,34 +77,42 @@ func TestOrdinaryPaths(t *testing.T) {
 		kubectl(t, "delete", "-f", file)
 		requireRemoved(t)
 	})
-	t.Run("one-file-from-2.x", func(t *testing.T) {
-		crd, err := os.ReadFile(filepath.Join(root, "config", "crd", "bases", "locust.io_locusttests.yaml"))
-		require.NoError(t, err)
-		apply(t, string(crd))
-		kubectl(t, "patch", "crd", "locusttests.locust.io", "--type", "merge", "-p", conversionOfOperator2)
-		o := leaveByOperator2(t, "45s")
-		_, err = run(t, strings.ReplaceAll(installedByOperator2, "IMAGE", setting(t, "LOCUST_IMAGE")), "kubectl", "apply", "-f", "-")
+	t.Run("one-file-from-2x", func(t *testing.T) {
+		apply(t, crdOfOperator2(t, conversionOfOperator2))
+		kubectl(t, "annotate", "crd", "locusttests.locust.io", "cert-manager.io/inject-ca-from=locust-k8s-operator-system/serving-cert")
+		o := leaveByOperator2(t, "60s")
+		_, err := run(t, strings.ReplaceAll(installedByOperator2, "IMAGE", setting(t, "LOCUST_IMAGE")), "kubectl", "apply", "-f", "-")
 		require.NoError(t, err)
 
 		// As in docs/migrate.md.
 		kubectl(t, "-n", framework.OperatorNamespace, "delete", "deployment", framework.OperatorDeployment)
-		kubectl(t, "delete", "validatingwebhookconfiguration", "locust-k8s-operator-validating-webhook-configuration")
+		kubectl(t, "delete", "validatingwebhookconfiguration", "locust-k8s-operator-validating-webhook-configuration", "--ignore-not-found")
+		kubectl(t, "annotate", "crd", "locusttests.locust.io", "cert-manager.io/inject-ca-from-")
 		file := filepath.Join(setting(t, "OLM_RELEASE"), "install.yaml")
 		kubectl(t, "apply", "--server-side", "--force-conflicts", "-f", file)
 		kubectl(t, "-n", framework.OperatorNamespace, "rollout", "status", "deployment/"+framework.OperatorDeployment, "--timeout=3m")
+		kubectl(t, "-n", framework.OperatorNamespace, "delete", "service/locust-k8s-operator-webhook-service",
+			"service/locust-k8s-operator-controller-manager-metrics-service", "--ignore-not-found")
 		o.requireTakenOver(t)
 		requireWorking(t)
+		crdNow := read[apiextensionsv1.CustomResourceDefinition](t, "", "locusttests.locust.io")
+		assert.Contains(t, crdNow.Spec.Versions[1].Schema.OpenAPIV3Schema.Properties["spec"].Properties, "successCriteria", "the CRD is replaced")
+		assert.NotContains(t, crdNow.Annotations, "cert-manager.io/inject-ca-from")
+		assert.Equal(t, "locust-k8s-operator-webhook", crdNow.Spec.Conversion.Webhook.ClientConfig.Service.Name)
 		kubectl(t, "delete", "-f", file)
 		requireRemoved(t)
 	})
 }
 
-// conversionOfOperator2 is the patch of the CRD that the 2.x operator with webhooks has; cert-manager writes the CA.
-const conversionOfOperator2 = `{"spec":{"conversion":{"strategy":"Webhook","webhook":{"conversionReviewVersions":["v1"],"clientConfig":{
-	"service":{"namespace":"locust-k8s-operator-system","name":"locust-k8s-operator-webhook-service","path":"/convert"}}}}}}`
+// conversionOfOperator2 is the conversion of the CRD by the 2.x operator with webhooks.
+var conversionOfOperator2 = &apiextensionsv1.CustomResourceConversion{Strategy: apiextensionsv1.WebhookConverter, Webhook: &apiextensionsv1.WebhookConversion{
+	ConversionReviewVersions: []string{"v1"},
+	ClientConfig: &apiextensionsv1.WebhookClientConfig{Service: &apiextensionsv1.ServiceReference{
+		Namespace: framework.OperatorNamespace, Name: "locust-k8s-operator-webhook-service", Path: ptr.To("/convert")}},
+}}
 
 // installedByOperator2 has what matters of a 2.x operator installed with kustomize: the same namespace and name of the
-// Deployment, and a webhook of another name in a configuration of the same name.
+// Deployment, and a webhook that refuses all writes because its operator is gone.
 const installedByOperator2 = `
 apiVersion: v1
 kind: Namespace
