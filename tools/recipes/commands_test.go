@@ -120,7 +120,8 @@ func TestCommands(t *testing.T) {
 			runner = match[2]
 			if runner != "" {
 				name, _, _ := strings.Cut(runner, "/")
-				assert.True(t, strings.Contains(sources, "func "+name+"(t *testing.T)"), "%s names %s, which does not exist", listed, name)
+				exists := strings.Contains(sources, "func "+name+"(t *testing.T)")
+				assert.True(t, exists, "%s names %s, which does not exist", listed, name)
 			} else {
 				assert.Equal(t, "Not run", match[1])
 			}
@@ -169,7 +170,8 @@ func TestMakeTargets(t *testing.T) {
 				}
 				if i > 0 && target.MatchString(word) {
 					checked++
-					assert.True(t, strings.Contains(string(makefile), "\n"+word+":"), "%s: %s: there is no target %s", path, command, word)
+					exists := strings.Contains(string(makefile), "\n"+word+":")
+					assert.True(t, exists, "%s: %s: there is no target %s", path, command, word)
 				}
 			}
 		}
