@@ -92,7 +92,8 @@ func run(m *testing.M) (code int, err error) {
 	return code, err
 }
 
-// configureOperator sets the operator's environment variables, and waits until the rollout is complete.
+// configureOperator sets the operator's environment variables, and waits until it runs with them. It stops all pods first, which
+// takes less time than a rollout, and leaves no leader with the settings from before.
 func configureOperator(ctx context.Context, env map[string]string) error {
 	var d appsv1.Deployment
 	if err := k8s.Get(ctx, framework.OperatorKey, &d); err != nil {
@@ -104,23 +105,24 @@ func configureOperator(ctx context.Context, env map[string]string) error {
 	}
 	before := d.DeepCopy()
 	d.Spec.Template.Spec.Containers[0].Env = variables
-	d.Spec.Replicas = new(int32(framework.OperatorReplicas))
+	d.Spec.Replicas = new(int32(0))
 	if err := k8s.Patch(ctx, &d, client.StrategicMergeFrom(before)); err != nil {
 		return err
 	}
-	if err := waitForOperator(ctx); err != nil {
+	err := wait.PollUntilContextTimeout(ctx, 200*time.Millisecond, timeout, true, func(ctx context.Context) (bool, error) {
+		var pods corev1.PodList
+		err := k8s.List(ctx, &pods, client.InNamespace(framework.OperatorNamespace), framework.OperatorPods)
+		return len(pods.Items) == 0, err
+	})
+	if err != nil {
+		return fmt.Errorf("the operator does not stop: %w", err)
+	}
+	before = d.DeepCopy()
+	d.Spec.Replicas = new(int32(framework.OperatorReplicas))
+	if err := k8s.Patch(ctx, &d, client.MergeFrom(before)); err != nil {
 		return err
 	}
-	// A pod with the settings from before leads until it has drained.
-	return wait.PollUntilContextTimeout(ctx, 200*time.Millisecond, timeout, true, func(ctx context.Context) (bool, error) {
-		name, err := framework.Leader(ctx, k8s, framework.OperatorNamespace, framework.OperatorLease)
-		if name == "" || err != nil {
-			return false, err
-		}
-		var pod corev1.Pod
-		err = k8s.Get(ctx, client.ObjectKey{Namespace: framework.OperatorNamespace, Name: name}, &pod)
-		return err == nil && pod.DeletionTimestamp == nil, client.IgnoreNotFound(err)
-	})
+	return waitForOperator(ctx)
 }
 
 func waitForOperator(ctx context.Context) error {
