@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -54,9 +53,7 @@ func TestSamples(t *testing.T) {
 // sampleTarget deploys the target of the samples' requests, after changes of its manifest.
 func (s *fixture) sampleTarget(change ...func(string) string) {
 	s.t.Helper()
-	raw, err := os.ReadFile(filepath.Join(samplesDir, samples.Target))
-	require.NoError(s.t, err)
-	manifest := strings.ReplaceAll(string(raw), samples.Image, locustImage)
+	manifest := sampleWithImage(s.t, samples.Target)
 	for _, edit := range change {
 		manifest = edit(manifest)
 	}

@@ -73,14 +73,12 @@ func pages(t *testing.T) map[string]string {
 	t.Helper()
 	all := map[string]string{}
 	for _, pattern := range []string{"*.md", "docs/*.md", "charts/*/*.md", "config/*/*.md", "test/*/*.md"} {
-		files, err := filepath.Glob(filepath.Join("..", "..", pattern))
+		files, err := filepath.Glob(filepath.Join(root, pattern))
 		require.NoError(t, err)
 		for _, file := range files {
-			text, err := os.ReadFile(file)
+			path, err := filepath.Rel(root, file)
 			require.NoError(t, err)
-			path, err := filepath.Rel(filepath.Join("..", ".."), file)
-			require.NoError(t, err)
-			all[filepath.ToSlash(path)] = string(text)
+			all[filepath.ToSlash(path)] = readPage(t, path)
 		}
 	}
 	require.Contains(t, all, listed)
@@ -93,7 +91,7 @@ func testSources(t *testing.T) string {
 	t.Helper()
 	var all strings.Builder
 	for _, folder := range []string{"test", "tools", "pkg", "cmd"} {
-		require.NoError(t, filepath.WalkDir(filepath.Join("..", "..", folder), func(path string, entry os.DirEntry, err error) error {
+		require.NoError(t, filepath.WalkDir(filepath.Join(root, folder), func(path string, entry os.DirEntry, err error) error {
 			if err != nil || entry.IsDir() || !strings.HasSuffix(path, "_test.go") {
 				return err
 			}
@@ -110,8 +108,7 @@ func testSources(t *testing.T) string {
 func TestCommands(t *testing.T) {
 	all := pages(t)
 	sources := testSources(t)
-	docsTest, err := os.ReadFile(filepath.Join("..", "..", "test", "e2e", "docs_test.go"))
-	require.NoError(t, err)
+	docsTest := readPage(t, "test/e2e/docs_test.go")
 
 	var inList []string
 	runner := ""
@@ -134,7 +131,7 @@ func TestCommands(t *testing.T) {
 		assert.False(t, slices.Contains(inList, command), "%s lists a command twice: %s", listed, command)
 		inList = append(inList, command)
 		if runner == "TestDocs" {
-			assert.True(t, strings.Contains(string(docsTest), `("`+command+`"`) || strings.Contains(string(docsTest), "(`"+command+"`"), "test/e2e/docs_test.go does not run: %s", command)
+			assert.True(t, strings.Contains(docsTest, `("`+command+`"`) || strings.Contains(docsTest, "(`"+command+"`"), "test/e2e/docs_test.go does not run: %s", command)
 		}
 	}
 
@@ -155,8 +152,7 @@ func TestCommands(t *testing.T) {
 
 // TestMakeTargets checks that each target that a page names exists.
 func TestMakeTargets(t *testing.T) {
-	makefile, err := os.ReadFile(filepath.Join("..", "..", "Makefile"))
-	require.NoError(t, err)
+	makefile := readPage(t, "Makefile")
 	checked := 0
 	for path, page := range pages(t) {
 		named := commands(page)
@@ -170,7 +166,7 @@ func TestMakeTargets(t *testing.T) {
 				}
 				if i > 0 && target.MatchString(word) {
 					checked++
-					exists := strings.Contains(string(makefile), "\n"+word+":")
+					exists := strings.Contains(makefile, "\n"+word+":")
 					assert.True(t, exists, "%s: %s: there is no target %s", path, command, word)
 				}
 			}
