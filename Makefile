@@ -246,7 +246,7 @@ generate: ## Generate deepcopy, CRDs, RBAC, the reference docs and the files of 
 	@$(CONTROLLER_GEN) rbac:roleName=manager-role paths=./controllers/... output:rbac:dir=config/rbac
 	@mkdir -p bin && go run ./test/scorecard config scorecard >bin/custom.config.yaml && mv bin/custom.config.yaml config/scorecard/patches/
 	@$(CONTROLLER_GEN) webhook paths=./pkg/webhook/... output:webhook:dir=config/webhook
-	@for version in v1 v2; do \
+	@for version in v1 v2 v1alpha1; do \
 		$(CRD_REF_DOCS) --log-level ERROR --source-path api/$$version --config tools/crd-ref-docs.yaml --renderer markdown --output-path docs/reference/$$version.md; \
 	done
 	@go run ./pkg/status/gendocs >bin/status.md && mv bin/status.md docs/status.md

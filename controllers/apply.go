@@ -28,8 +28,9 @@ import (
 // permanent failures.
 func (r *LocustTestReconciler) apply(ctx context.Context, test *v2.LocustTest, state *testState, obs *status.Observation, plan *status.Plan) (status.Changes, error) {
 	changes := status.Changes{RecheckAfter: plan.RequeueAfter}
-	// Stop the load first: no other failure may prevent that.
-	if err := errors.Join(r.end(ctx, state, obs, plan), r.deleteOrphans(ctx, plan)); err != nil {
+	// The report comes before the end of its sources. No failure may prevent that the load is stopped.
+	reported := r.report(ctx, test, state, obs, plan)
+	if err := errors.Join(reported, r.end(ctx, state, obs, plan, r.ttl(reported)), r.deleteOrphans(ctx, plan)); err != nil {
 		return changes, err
 	}
 	if err := r.create(ctx, test, state, obs.Run, plan, &changes); err != nil {
@@ -204,19 +205,30 @@ func hasStarted(test *v2.LocustTest) bool {
 	return test.Status.Phase == v2.PhaseRunning || test.Status.MasterPod != ""
 }
 
-// end stops the Jobs of a finished test and sets their TTL. A Job is stopped by an expired deadline and a parallelism of 0
+// ttl returns the TTL of the Jobs of a finished test; nil until its report is written.
+func (r *LocustTestReconciler) ttl(reported error) *time.Duration {
+	if reported != nil {
+		return nil
+	}
+	return r.Settings.JobTTL
+}
+
+// end stops the Jobs of a finished test and sets their TTL, if not nil. A Job is stopped by an expired deadline and a parallelism of 0
 // (status.StopPatch).
-func (r *LocustTestReconciler) end(ctx context.Context, state *testState, obs *status.Observation, plan *status.Plan) error {
+func (r *LocustTestReconciler) end(ctx context.Context, state *testState, obs *status.Observation, plan *status.Plan, ttl *time.Duration) error {
 	var errs []error
 	for _, job := range plan.Stop {
-		if err := r.patchJob(ctx, state, kindOf(obs, job), job, status.StopPatch(r.Settings)); err != nil {
+		if err := r.patchJob(ctx, state, kindOf(obs, job), job, status.StopPatch(ttl)); err != nil {
 			errs = append(errs, err)
 			continue
 		}
 		logf.FromContext(ctx).Info("stopped Job of finished test", "job", job.Name)
 	}
 	for _, job := range plan.Expire {
-		spec := map[string]any{"ttlSecondsAfterFinished": int64(*r.Settings.JobTTL / time.Second)}
+		if ttl == nil {
+			continue
+		}
+		spec := map[string]any{"ttlSecondsAfterFinished": int64(*ttl / time.Second)}
 		errs = append(errs, r.patchJob(ctx, state, kindOf(obs, job), job, spec))
 	}
 	return errors.Join(errs...)

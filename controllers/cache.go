@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v1 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v1"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v1alpha1"
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
 )
@@ -31,6 +32,8 @@ func CacheOptions(namespaces []string) cache.Options {
 			&corev1.Service{}: {Label: ours, Transform: strip},
 			&corev1.Pod{}:     {Label: ours, Transform: strip},
 			&v2.LocustTest{}:  {Transform: stripTest},
+			// Only its metadata is cached.
+			&v1alpha1.LocustReport{}: {Label: ours, Transform: strip},
 		},
 	}
 	for _, name := range namespaces {
@@ -65,6 +68,8 @@ func reduce(o any) any {
 			CompletionTime:   object.Status.CompletionTime,
 			Conditions:       object.Status.Conditions,
 		}
+	case *metav1.PartialObjectMetadata:
+		object.ObjectMeta = stripMeta(&object.ObjectMeta)
 	case *corev1.Service:
 		object.ObjectMeta = stripMeta(&object.ObjectMeta)
 		object.Spec, object.Status = corev1.ServiceSpec{}, corev1.ServiceStatus{}

@@ -20,13 +20,14 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/status"
 )
 
-// The operator writes Jobs, Services, Events and the status subresource. On the LocustTest itself it only removes the finalizer
+// The operator writes Jobs, Services, LocustReports, Events and the status subresource. On the LocustTest itself it only removes the finalizer
 // of the 2.x operator. The admission plugin OwnerReferencesPermissionEnforcement requires the finalizers permission to set
 // blockOwnerDeletion in an owner reference.
 //
 // +kubebuilder:rbac:groups=locust.io,resources=locusttests,verbs=get;list;watch;patch
 // +kubebuilder:rbac:groups=locust.io,resources=locusttests/status,verbs=patch
 // +kubebuilder:rbac:groups=locust.io,resources=locusttests/finalizers,verbs=update
+// +kubebuilder:rbac:groups=locust.io,resources=locustreports,verbs=create;get;list;watch;delete
 // +kubebuilder:rbac:groups=batch,resources=jobs,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups="",resources=services,verbs=get;list;watch;create
 // +kubebuilder:rbac:groups="",resources=pods,verbs=list;watch;delete
@@ -85,7 +86,7 @@ func (r *LocustTestReconciler) Reconcile(ctx context.Context, req ctrl.Request) 
 	r.eventReader.Request(req.NamespacedName, plan.EventsFor)
 	changes, applied := r.apply(ctx, test, state, obs, &plan)
 	derived := status.Derive(test.Status, obs.After(changes), r.Settings, r.Clock.Now())
-	err = r.record(ctx, test, state, &derived)
+	err = r.record(ctx, test, state, obs, &derived)
 	r.poll(test, obs, &derived)
 	if err != nil {
 		return result, first(err, applied)

@@ -46,6 +46,9 @@ func (r *LocustTestReconciler) observe(ctx context.Context, test *v2.LocustTest,
 	if job := obs.MasterJob; job != nil && job.DeletionTimestamp != nil && !status.HasOutcome(obs) {
 		obs.MasterJob = nil
 	}
+	if err := r.observeReport(ctx, test, state, obs); err != nil {
+		return nil, err
+	}
 	if err := r.observeRun(ctx, state, obs); err != nil {
 		return nil, err
 	}
@@ -224,7 +227,7 @@ func (r *LocustTestReconciler) observeDNSWait(state *testState, obs *status.Obse
 // the copy in the Jobs, which may have 200 KiB, is neither cached nor read.
 func (r *LocustTestReconciler) observeRun(ctx context.Context, state *testState, obs *status.Observation) error {
 	test := obs.Test
-	if test.Status.IsTerminal() {
+	if test.Status.IsTerminal() && obs.ReportExists {
 		state.run = runCache{}
 		return nil
 	}

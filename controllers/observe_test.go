@@ -56,16 +56,18 @@ func TestObserveRun(t *testing.T) {
 		generation     int64
 		undecodable    bool
 		terminal       bool
+		reported       bool
 		image          string
 		requests       int
 	}{
-		"not changed":                  {good, good, 1, false, false, "locust:2", 0},
-		"not changed, damaged":         {bad, bad, 1, false, false, "locust:2", 0},
-		"changed":                      {good, good, 2, false, false, "locust:1", 1},
-		"changed, one copy is damaged": {bad, good, 2, false, false, "locust:1", 2},
-		"changed, both are damaged":    {bad, bad, 2, false, false, "", 2},
-		"cannot be decoded":            {good, good, 1, true, false, "locust:1", 1},
-		"finished":                     {good, good, 2, false, true, "", 0},
+		"not changed":                  {good, good, 1, false, false, false, "locust:2", 0},
+		"not changed, damaged":         {bad, bad, 1, false, false, false, "locust:2", 0},
+		"changed":                      {good, good, 2, false, false, false, "locust:1", 1},
+		"changed, one copy is damaged": {bad, good, 2, false, false, false, "locust:1", 2},
+		"changed, both are damaged":    {bad, bad, 2, false, false, false, "", 2},
+		"cannot be decoded":            {good, good, 1, true, false, false, "locust:1", 1},
+		"finished":                     {good, good, 2, false, true, true, "", 0},
+		"finished, without a report":   {good, good, 2, false, true, false, "locust:1", 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			test := &v2.LocustTest{ObjectMeta: metav1.ObjectMeta{Name: "t", Generation: row.generation}, Spec: v2.LocustTestSpec{Image: "locust:2"}}
@@ -81,7 +83,7 @@ func TestObserveRun(t *testing.T) {
 			live := &jobReader{jobs: map[string]*batchv1.Job{"t-master": master, "t-worker": worker}}
 			r, mem := &LocustTestReconciler{APIReader: live}, &testState{}
 			observe := func() *resources.Run {
-				obs := &status.Observation{Test: test, MasterJob: cachedMaster, WorkerJob: cachedWorker}
+				obs := &status.Observation{Test: test, MasterJob: cachedMaster, WorkerJob: cachedWorker, ReportExists: row.reported}
 				require.NoError(t, r.observeRun(t.Context(), mem, obs))
 				return obs.Run
 			}

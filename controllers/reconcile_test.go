@@ -22,6 +22,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v1alpha1"
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/framework/builder"
@@ -43,6 +44,7 @@ func newFixture(t *testing.T) *fixture {
 	scheme := runtime.NewScheme()
 	require.NoError(t, clientgoscheme.AddToScheme(scheme))
 	require.NoError(t, v2.AddToScheme(scheme))
+	require.NoError(t, v1alpha1.AddToScheme(scheme))
 	f := &fixture{t: t, refuses: func(string) bool { return false }, refusal: errors.New("unavailable")}
 	f.test = builder.MakeLocustTest("test").Namespace("ns").Stored("1", 1, time.Time{}).
 		Image("locust:2").Locustfile("/lotest/src/t.py").Args("--run-time 10s").Obj()
@@ -246,6 +248,9 @@ func TestMasterJobDeletedAfterItFinished(t *testing.T) {
 			require.NoError(t, err)
 			assert.Equal(t, []string{"status"}, written)
 			assert.Equal(t, row.phase, f.phase())
+			written, _, err = f.reconcile()
+			require.NoError(t, err)
+			assert.Equal(t, []string{"test-1"}, written, "its report")
 			written, _, err = f.reconcile()
 			require.NoError(t, err)
 			assert.Empty(t, written)

@@ -16,8 +16,8 @@ import (
 
 // record writes the derived status if it differs, and sends the derived Events. A refresh of counters and messages may have to
 // wait.
-func (r *LocustTestReconciler) record(ctx context.Context, test *v2.LocustTest, state *testState, derived *status.Derivation) error {
-	r.exportMetrics(test, &derived.Status)
+func (r *LocustTestReconciler) record(ctx context.Context, test *v2.LocustTest, state *testState, obs *status.Observation, derived *status.Derivation) error {
+	r.exportMetrics(test, obs, &derived.Status)
 	now := r.Clock.Now()
 	change := status.Compare(&test.Status, &derived.Status)
 	if change == status.Refresh {
@@ -80,9 +80,12 @@ func writeLabels(change status.Change, err error) (metrics.WriteKind, metrics.Wr
 }
 
 // exportMetrics updates the test's metrics. The status may be written later.
-func (r *LocustTestReconciler) exportMetrics(test *v2.LocustTest, now *v2.LocustTestStatus) {
+func (r *LocustTestReconciler) exportMetrics(test *v2.LocustTest, obs *status.Observation, now *v2.LocustTestStatus) {
 	seen := &v2.LocustTest{ObjectMeta: test.ObjectMeta, Status: *now}
 	r.Metrics.Tests.Observe(seen)
+	if obs.Locust != nil && obs.Locust.Report != nil {
+		r.Metrics.Tests.ObserveEndpoints(test.Namespace, test.Name, test.UID, obs.Locust.Report.Endpoints)
+	}
 }
 
 // emit sends the Events and marks the test as observed.

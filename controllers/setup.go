@@ -10,7 +10,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
 
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v1alpha1"
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/background"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
@@ -31,6 +33,8 @@ func (r *LocustTestReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Ma
 		Watches(&batchv1.Job{}, enqueueTest(changesRun), builder.WithPredicates(changed())).
 		Watches(&corev1.Service{}, enqueueTest(always), builder.WithPredicates(changed())).
 		Watches(&corev1.Pod{}, enqueueTest(endsRun), builder.WithPredicates(changed())).
+		// A report needs no reconcile: the watch starts its cache before the first one.
+		WatchesMetadata(&v1alpha1.LocustReport{}, handler.Funcs{}).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: r.Concurrency,
 			RateLimiter:             r.backOff,

@@ -24,6 +24,8 @@ type testState struct {
 	creation creationDelay
 	// run is what has been decoded of the run.
 	run runCache
+	// report is the report of the run.
+	report reportState
 	// clocks convert the times in the test's objects; nil after the load has stopped.
 	clocks *status.Clocks
 }

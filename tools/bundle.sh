@@ -44,7 +44,8 @@ elif [ -e "$dir/bundle/$csv" ]; then
 fi
 # Reviewers of a bundle ask to fix warnings, so treat them as errors.
 "$sdk" bundle validate ./bundle --select-optional suite=operatorframework >sdk.log 2>&1 || { cat sdk.log >&2; exit 1; }
-if grep -q 'level=\(warning\|error\)' sdk.log; then cat sdk.log >&2; exit 1; fi
+# A report has no example: only the operator creates it, and the scorecard fails for an example without a spec.
+if grep 'level=\(warning\|error\)' sdk.log | grep -v 'Kind=LocustReport: provided API should have an example annotation'; then exit 1; fi
 rm -rf "$dir/bundle"
 mv bundle "$dir/bundle"
 mv bundle.Dockerfile "$dir/bundle.Dockerfile"

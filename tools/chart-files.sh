@@ -8,6 +8,7 @@ kustomize=$(tools/build.sh kustomize)
 rm -rf "$files"
 mkdir -p "$files"
 cp config/crd/bases/locust.io_locusttests.yaml "$files/crd.yaml"
+cp config/crd/bases/locust.io_locustreports.yaml "$files/crd-reports.yaml"
 cp config/crd/conversion.yaml "$files/conversion.yaml"
 cp config/webhook/manifests.yaml "$files/webhook.yaml"
 cp config/prometheus/{monitor,rules}.yaml config/prometheus/dashboard.json "$files/"

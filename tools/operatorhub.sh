@@ -55,6 +55,6 @@ done
 for validator in name=operatorhub suite=operatorframework; do
 	"$sdk" bundle validate "$operator/$version" --select-optional "$validator" >>"$out/log" 2>&1 || { cat "$out/log" >&2; exit 1; }
 done
-if grep 'level=\(warning\|error\)' "$out/log" | grep -qv '"operatorhub\\" validator is deprecated'; then cat "$out/log" >&2; exit 1; fi
+if grep 'level=\(warning\|error\)' "$out/log" | grep -v -e '"operatorhub\\" validator is deprecated' -e 'Kind=LocustReport: provided API should have an example annotation' | grep -q .; then cat "$out/log" >&2; exit 1; fi
 rm "$out/log"
 echo "==> wrote $out"

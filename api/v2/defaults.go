@@ -18,6 +18,8 @@ const (
 	DefaultAutoquitSeconds = int32(60)
 	// DefaultAbortGracePeriod is the default of successCriteria.abortGracePeriod.
 	DefaultAbortGracePeriod = 30 * time.Second
+	// DefaultHistoryLimit is the default of report.historyLimit.
+	DefaultHistoryLimit = int32(10)
 	// DefaultOpenTelemetryProtocol is the default of observability.openTelemetry.protocol.
 	DefaultOpenTelemetryProtocol = "grpc"
 )

@@ -8,7 +8,7 @@ import (
 // LocustTestSpec describes one load test: the image, the locustfile, the number of workers.
 //
 // It is read once, when the run's Jobs are created. Later changes are reported in the condition
-// SpecDrifted and otherwise ignored; delete and create the test to run it again.
+// SpecDrifted and otherwise ignored; delete and create the test to run it again. Only report may change later.
 type LocustTestSpec struct {
 	// Image is the Locust container image of master and workers, for example "locustio/locust:2.47.0".
 	// Its entrypoint must be locust.
@@ -97,6 +97,27 @@ type LocustTestSpec struct {
 	// +operator-sdk:csv:customresourcedefinitions:type=spec,xDescriptors={"urn:alm:descriptor:com.tectonic.ui:select:Basic","urn:alm:descriptor:com.tectonic.ui:select:Strict","urn:alm:descriptor:com.tectonic.ui:select:None"}
 	// +optional
 	LoadGuarantee LoadGuarantee `json:"loadGuarantee,omitempty"`
+
+	// Report configures the LocustReport that the operator creates when the run ends. It may be changed until then.
+	// +operator-sdk:csv:customresourcedefinitions:type=spec
+	// +optional
+	Report *ReportConfig `json:"report,omitempty"`
+}
+
+// ReportConfig configures the LocustReport of a test.
+type ReportConfig struct {
+	// Retain keeps the LocustReport when the test is deleted. Without it the report is deleted with its test.
+	// +operator-sdk:csv:customresourcedefinitions:type=spec,xDescriptors={"urn:alm:descriptor:com.tectonic.ui:booleanSwitch"}
+	// +optional
+	Retain bool `json:"retain,omitempty"`
+
+	// HistoryLimit is how many retained LocustReports of tests with this name are kept; the oldest are deleted.
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1000
+	// +kubebuilder:default=10
+	// +operator-sdk:csv:customresourcedefinitions:type=spec,xDescriptors={"urn:alm:descriptor:com.tectonic.ui:number"}
+	// +optional
+	HistoryLimit *int32 `json:"historyLimit,omitempty"`
 }
 
 // LoadGuarantee decides which reasons of the condition LoadDelivered make a run Failed.
@@ -769,6 +790,11 @@ type LocustTestStatus struct {
 	// +operator-sdk:csv:customresourcedefinitions:type=status
 	// +optional
 	TestResult *TestResult `json:"testResult,omitempty"`
+
+	// Report is the name of the LocustReport of the run, which the operator creates when the test has ended.
+	// +operator-sdk:csv:customresourcedefinitions:type=status
+	// +optional
+	Report string `json:"report,omitempty"`
 
 	// Conditions of the test: Ready, WorkersConnected, LoadDelivered, TestCompleted, PodsHealthy and SpecDrifted always;
 	// Reconciling while Pending; Stalled when Failed.

@@ -28,6 +28,7 @@ import (
 	ctrlwebhook "sigs.k8s.io/controller-runtime/pkg/webhook"
 
 	v1 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v1"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v1alpha1"
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/controllers"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/background"
@@ -86,7 +87,7 @@ func run() error {
 	if settings.WebhookCertificates != config.WebhooksOff {
 		ctx = drain(ctx, server)
 	}
-	exposed := metrics.New()
+	exposed := metrics.New(settings.EndpointMetrics)
 	if err := exposed.Register(ctrlmetrics.Registry); err != nil {
 		return fmt.Errorf("register the metrics: %w", err)
 	}
@@ -249,6 +250,7 @@ func newManager(settings *config.Config, webhooks ctrlwebhook.Server, now *serve
 	scheme := clientgoscheme.Scheme
 	utilruntime.Must(v1.AddToScheme(scheme))
 	utilruntime.Must(v2.AddToScheme(scheme))
+	utilruntime.Must(v1alpha1.AddToScheme(scheme))
 
 	cluster, err := ctrl.GetConfig()
 	if err != nil {

@@ -46,6 +46,9 @@ const (
 	WebhooksFiles = "files"
 )
 
+// maxEndpointMetrics is how many endpoints Locust's web API reports at most.
+const maxEndpointMetrics = 500
+
 // namespaceFile contains the namespace of the pod.
 const namespaceFile = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 
@@ -66,6 +69,8 @@ type Config struct {
 	PollInterval time.Duration
 	// PollConcurrency is the maximum number of concurrent polls.
 	PollConcurrency int
+	// EndpointMetrics is the maximum number of endpoints per test that have their own series in the metrics; zero disables them.
+	EndpointMetrics int
 	// LocustAccess is how the operator connects to the masters: AccessAuto, AccessDirect or AccessProxy.
 	LocustAccess string
 	// Concurrency is the maximum number of concurrent reconciles.
@@ -116,6 +121,8 @@ func Load(fs *flag.FlagSet, args []string, getenv func(string) string) (*Config,
 	fs.DurationVar(&c.PollInterval, "poll-interval", 5*time.Second,
 		"interval between polls of the Locust web API of each running test; 0 disables polling: workers are then counted from ready pods, and only the final result is reported")
 	fs.IntVar(&c.PollConcurrency, "poll-concurrency", 100, "maximum number of concurrent polls")
+	fs.IntVar(&c.EndpointMetrics, "endpoint-metrics", 0,
+		"maximum number of endpoints per test that have their own series in the metrics, at most 500; all others share one; 0 exports no series of endpoints")
 	fs.StringVar(&c.LocustAccess, "locust-access", AccessAuto,
 		"how to connect to the Locust web API: direct (pod IP), proxy (through the API server), auto (direct in a cluster, otherwise proxy)")
 	fs.StringVar(&podDefaults, "pod-defaults", "",
@@ -209,6 +216,8 @@ func (c *Config) validate() error {
 	reject(c.StatusRefreshInterval < time.Second, "--status-refresh-interval %s is below 1s, which would overload the API server", c.StatusRefreshInterval)
 	reject(c.PollInterval != 0 && c.PollInterval < time.Second, "--poll-interval %s is below 1s, which would overload the masters; use 0 to disable polling", c.PollInterval)
 	reject(c.PollConcurrency < 1, "--poll-concurrency %d is below 1", c.PollConcurrency)
+	reject(c.EndpointMetrics < 0 || c.EndpointMetrics > maxEndpointMetrics, "--endpoint-metrics %d must be between 1 and %d; use 0 to export no series of endpoints", c.EndpointMetrics, maxEndpointMetrics)
+	reject(c.EndpointMetrics > 0 && c.PollInterval == 0, "--endpoint-metrics requires polls of Locust; set --poll-interval, or --endpoint-metrics to 0")
 	reject(!slices.Contains([]string{AccessAuto, AccessDirect, AccessProxy}, c.LocustAccess), "--locust-access %q must be auto, direct or proxy", c.LocustAccess)
 	reject(!slices.Contains([]string{PodUserAuto, PodUserLocust, PodUserPlatform}, c.PodUser), "--pod-user %q must be auto, locust or platform", c.PodUser)
 	reject(!slices.Contains([]string{WebhooksOff, WebhooksSelf, WebhooksFiles}, c.WebhookCertificates), "--webhook-certificates %q must be off, self or files", c.WebhookCertificates)

@@ -76,3 +76,22 @@ func TestLoad_PodDefaults(t *testing.T) {
 	assert.ErrorContains(t, err, "--pod-defaults is not YAML")
 	assert.ErrorContains(t, err, `--pod-user "root" must be auto, locust or platform`)
 }
+
+func TestLoad_EndpointMetrics(t *testing.T) {
+	c, err := load(t, nil)
+	require.NoError(t, err)
+	assert.Zero(t, c.EndpointMetrics, "no series by endpoint unless they are asked for")
+	for _, limit := range []string{"1", "500"} {
+		_, err := load(t, map[string]string{"LOCUST_OPERATOR_ENDPOINT_METRICS": limit})
+		assert.NoError(t, err, limit)
+	}
+	for _, limit := range []string{"-1", "501"} {
+		_, err := load(t, nil, "--endpoint-metrics="+limit)
+		assert.ErrorContains(t, err, "--endpoint-metrics "+limit+" must be between 1 and 500; use 0", limit)
+	}
+
+	_, err = load(t, nil, "--endpoint-metrics=20", "--poll-interval=0")
+	assert.ErrorContains(t, err, "--endpoint-metrics requires polls of Locust; set --poll-interval")
+	_, err = load(t, nil, "--poll-interval=0")
+	assert.NoError(t, err)
+}

@@ -186,14 +186,16 @@ func (c *Client) statsAndCSV(ctx context.Context, t Target) (r *report.Report, c
 		return r, true, nil
 	}
 	var run *report.Stats
-	if _, err := c.get(ctx, t, pathCSV, func(body io.Reader) (err error) { run, err = report.DecodeCSV(body); return err }); err != nil {
+	header, err := c.get(ctx, t, pathCSV, func(body io.Reader) (err error) { run, err = report.DecodeCSV(body); return err })
+	if err != nil {
 		return r, true, nil
 	}
 	if run.Requests != r.Requests || run.Failures != r.Failures {
 		return r, false, nil
 	}
-	run.Errors = r.Errors
+	run.Errors, run.ErrorCount = r.Errors, r.ErrorCount
 	r.Stats, r.Exact = *run, true
+	r.AddDetails(report.DecodeReportHeader(header.Get(report.ReportHeader)))
 	return r, true, nil
 }
 

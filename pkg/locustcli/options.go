@@ -10,6 +10,7 @@ import (
 const (
 	OptLocustfile  = "--locustfile"
 	OptUsers       = "--users"
+	OptHost        = "--host"
 	OptRunTime     = "--run-time"
 	OptHeadless    = "--headless"
 	OptHeadful     = "--headful" // takes --headless back

@@ -20,9 +20,10 @@ type Metrics struct {
 	Operator *Operator
 }
 
-// New returns new metrics. They are not exposed until they are registered.
-func New() *Metrics {
-	return &Metrics{Tests: newTests(), Operator: newOperator()}
+// New returns new metrics. They are not exposed until they are registered. endpointLimit is the maximum number of endpoints per
+// test that have their own series; zero disables the series of endpoints.
+func New(endpointLimit int) *Metrics {
+	return &Metrics{Tests: newTests(endpointLimit), Operator: newOperator()}
 }
 
 // Register adds the metrics to a registry, for example controller-runtime's metrics.Registry. It returns an error if one of the
@@ -36,7 +37,7 @@ var fullName = regexp.MustCompile(`fqName: "([^"]+)"`)
 
 // Names returns the names of all metrics of this package, sorted. A histogram is one name, the prefix of its series.
 func Names() []string {
-	m := New()
+	m := New(0)
 	descs := make(chan *prometheus.Desc)
 	go func() {
 		m.Tests.Describe(descs)

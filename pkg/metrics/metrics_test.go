@@ -23,6 +23,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/locust/report"
 )
 
 var update = flag.Bool("update", false, "write the golden files in testdata")
@@ -107,7 +108,7 @@ func TestTests_Golden(t *testing.T) {
 		"finished": {finished("good", v2.PhaseSucceeded), finished("bad", v2.PhaseFailed)},
 	} {
 		t.Run(golden, func(t *testing.T) {
-			m := newTests()
+			m := newTests(0)
 			for _, test := range tests {
 				m.Observe(test)
 			}
@@ -140,7 +141,7 @@ func scrape(t *testing.T, c prometheus.Collector) (code int, text string) {
 }
 
 func TestTests_Recreated(t *testing.T) {
-	m := newTests()
+	m := newTests(0)
 	m.Observe(finished("again", v2.PhaseFailed))
 	recreated := pending("again")
 	recreated.UID = "another"
@@ -149,7 +150,7 @@ func TestTests_Recreated(t *testing.T) {
 }
 
 func TestTests_Forget(t *testing.T) {
-	m := newTests()
+	m := newTests(0)
 	m.Observe(running("shop"))
 	m.Observe(running("gone"))
 	m.Forget("load", "gone")
@@ -163,7 +164,7 @@ func TestTests_Forget(t *testing.T) {
 }
 
 func TestTests_DoesNotKeepTheTest(t *testing.T) {
-	m := newTests()
+	m := newTests(0)
 	test := running("shop")
 	m.Observe(test)
 	*test.Status.Progress.TargetUsers, test.Status.TestResult.TotalRequests = 7, 7
@@ -172,7 +173,7 @@ func TestTests_DoesNotKeepTheTest(t *testing.T) {
 }
 
 func TestTests_BadLabelFailsTheScrape(t *testing.T) {
-	m := newTests()
+	m := newTests(0)
 	m.Observe(running("\xff"))
 	code, text := scrape(t, m)
 	assert.Equal(t, http.StatusInternalServerError, code)
@@ -180,7 +181,7 @@ func TestTests_BadLabelFailsTheScrape(t *testing.T) {
 }
 
 func TestTests_Concurrency(t *testing.T) {
-	m := newTests()
+	m := newTests(0)
 	var wg sync.WaitGroup
 	for worker := range 8 {
 		wg.Go(func() {
@@ -204,7 +205,7 @@ func TestTests_Concurrency(t *testing.T) {
 }
 
 func TestTests_ObserveAllocatesNothing(t *testing.T) {
-	m := newTests()
+	m := newTests(0)
 	test := running("shop")
 	m.Observe(test)
 	assert.Zero(t, testing.AllocsPerRun(100, func() { m.Observe(test) }))
@@ -229,6 +230,7 @@ func TestNil_IsNoPanic(*testing.T) {
 	var m Metrics
 	m.Tests.Observe(running("shop"))
 	m.Tests.Forget("load", "shop")
+	m.Tests.ObserveEndpoints("load", "shop", "uid of shop", []report.Endpoint{endpoint("GET", "/", 1)})
 	m.Operator.StatusWrite(KindRefresh, ResultWritten)
 	m.Operator.Poll(time.Second, nil)
 }
@@ -236,7 +238,7 @@ func TestNil_IsNoPanic(*testing.T) {
 func TestRegister(t *testing.T) {
 	registry := prometheus.NewPedanticRegistry()
 	require.NoError(t, full().Register(registry))
-	assert.Error(t, New().Register(registry), "the names are already registered")
+	assert.Error(t, New(0).Register(registry), "the names are already registered")
 
 	families, err := registry.Gather()
 	require.NoError(t, err)
@@ -249,9 +251,10 @@ func TestRegister(t *testing.T) {
 
 // full returns metrics with all series.
 func full() *Metrics {
-	m := New()
+	m := New(1)
 	m.Tests.Observe(running("shop"))
 	m.Tests.Observe(finished("good", v2.PhaseSucceeded))
+	m.Tests.ObserveEndpoints("load", "shop", "uid of shop", []report.Endpoint{endpoint("GET", "/", 100), endpoint("GET", "/cart", 50)})
 	return m
 }
 
@@ -268,11 +271,14 @@ func TestLint(t *testing.T) {
 	}
 	// A summary would need the sum of all response times. Locust reports a rounded average: a sum computed from it would
 	// decrease now and then, and Prometheus takes a decrease for a restart.
-	assert.Equal(t, []string{`locust_test_response_time_seconds: non-summary metrics should not have "quantile" label`}, slices.Compact(found))
+	assert.Equal(t, []string{
+		`locust_test_endpoint_response_time_seconds: non-summary metrics should not have "quantile" label`,
+		`locust_test_response_time_seconds: non-summary metrics should not have "quantile" label`,
+	}, slices.Compact(found))
 }
 
 func BenchmarkObserve(b *testing.B) {
-	m := newTests()
+	m := newTests(0)
 	test := running("shop")
 	b.ReportAllocs()
 	for b.Loop() {
@@ -282,12 +288,17 @@ func BenchmarkObserve(b *testing.B) {
 
 // BenchmarkScrape1000 serves scrapes of 1,000 running tests.
 func BenchmarkScrape1000(b *testing.B) {
-	m := New()
+	m := New(0)
 	for i := range 1000 {
 		m.Tests.Observe(running(fmt.Sprintf("test-%04d", i)))
 	}
 	registry := prometheus.NewRegistry()
 	require.NoError(b, m.Register(registry))
+	benchmarkScrape(b, registry)
+}
+
+func benchmarkScrape(b *testing.B, registry *prometheus.Registry) {
+	b.Helper()
 	handler := promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
 	b.ReportAllocs()
 	for b.Loop() {

@@ -21,8 +21,13 @@ type Tests struct {
 	loadDelivered *prometheus.Desc
 	exposed       [facts]exposition
 
-	mu     sync.Mutex
-	latest map[types.NamespacedName]reading
+	exposedEndpoint [endpointFacts]exposition
+	// endpointLimit is the maximum number of endpoints per test with their own series; zero disables the series of endpoints.
+	endpointLimit int
+
+	mu        sync.Mutex
+	latest    map[types.NamespacedName]reading
+	endpoints map[types.NamespacedName]*testEndpoints
 }
 
 // reading holds the exposed values of one test.
@@ -59,13 +64,16 @@ type observed struct {
 	reading
 }
 
-func newTests() *Tests {
+func newTests(endpointLimit int) *Tests {
 	return &Tests{
 		phase: testDesc("phase", "The phase of the test, as a label; the value is always 1.", "phase"),
 		loadDelivered: testDesc("load_delivered",
 			"The condition LoadDelivered of the test, with its reason as a label: 1 for True, 0 for False, -1 for Unknown.", "reason"),
-		exposed: expositions(),
-		latest:  map[types.NamespacedName]reading{},
+		exposed:         expositions(),
+		exposedEndpoint: endpointExpositions(),
+		endpointLimit:   endpointLimit,
+		latest:          map[types.NamespacedName]reading{},
+		endpoints:       map[types.NamespacedName]*testEndpoints{},
 	}
 }
 
@@ -76,9 +84,13 @@ func (t *Tests) Observe(test *v2.LocustTest) {
 		return
 	}
 	now := reading{phase: test.Status.Phase, load: readLoadDelivered(&test.Status), values: read(&test.Status)}
+	key := types.NamespacedName{Namespace: test.Namespace, Name: test.Name}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.latest[types.NamespacedName{Namespace: test.Namespace, Name: test.Name}] = now
+	t.latest[key] = now
+	if known := t.endpoints[key]; known != nil && known.uid != test.UID {
+		delete(t.endpoints, key)
+	}
 }
 
 // Forget removes the series of a test, if any.
@@ -88,7 +100,9 @@ func (t *Tests) Forget(namespace, name string) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	delete(t.latest, types.NamespacedName{Namespace: namespace, Name: name})
+	test := types.NamespacedName{Namespace: namespace, Name: name}
+	delete(t.latest, test)
+	delete(t.endpoints, test)
 }
 
 // Describe implements prometheus.Collector.
@@ -97,6 +111,9 @@ func (t *Tests) Describe(descs chan<- *prometheus.Desc) {
 	descs <- t.loadDelivered
 	for i := range t.exposed {
 		descs <- t.exposed[i].desc
+	}
+	for i := range t.exposedEndpoint {
+		descs <- t.exposedEndpoint[i].desc
 	}
 }
 
@@ -121,6 +138,7 @@ func (t *Tests) Collect(metrics chan<- prometheus.Metric) {
 				metrics <- constant(e.desc, e.kind, value, namespace, name, e.quantile)
 			}
 		}
+		t.collectEndpoints(&o, metrics)
 	}
 }
 

@@ -66,6 +66,18 @@ func ConfigFor(spec *v2.LocustTestSpec) LocustConfig {
 	return config
 }
 
+// MasterArguments returns the arguments of the master as the user knows them: without the reporter, and without secrets.
+func MasterArguments(spec *v2.LocustTestSpec) []string {
+	full := WithDefaults(spec)
+	full.Master.Reporter = new(false)
+	return locustcli.Redact(MasterCommandFor(full).Args)
+}
+
+// Host returns the target of the load by argument or variable, without credentials; empty if the locustfile sets it.
+func Host(spec *v2.LocustTestSpec) string {
+	return locustcli.RedactURL(MasterCommandFor(WithDefaults(spec)).Options.Value(locustcli.OptHost))
+}
+
 // number returns the value of an option that is a whole number.
 func number(opts locustcli.Options, name string) (value int32, ok bool) {
 	parsed, err := strconv.ParseInt(strings.TrimSpace(opts.Value(name)), 10, 32)

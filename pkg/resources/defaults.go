@@ -66,7 +66,15 @@ func OpenTelemetry(spec *v2.LocustTestSpec) *v2.OpenTelemetryConfig {
 	return spec.Observability.OpenTelemetry
 }
 
-// SameSpec reports whether two specs are equal once their defaults are set.
+// SameSpec reports whether two specs run the same once their defaults are set. Their report does not count: it may change during the
+// run.
 func SameSpec(a, b *v2.LocustTestSpec) bool {
-	return equality.Semantic.DeepEqual(WithDefaults(a), WithDefaults(b))
+	return equality.Semantic.DeepEqual(runSpec(WithDefaults(a)), runSpec(WithDefaults(b)))
+}
+
+// runSpec returns the spec without the fields that do not belong to the run.
+func runSpec(spec *v2.LocustTestSpec) *v2.LocustTestSpec {
+	of := *spec
+	of.Report = nil
+	return &of
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 )
@@ -56,6 +57,19 @@ func LabelsFor(test *v2.LocustTest, role Role) map[string]string {
 		labelPartOf:     test.Name,
 		labelK8sManager: ManagedBy,
 	}
+}
+
+// ReportLabels returns the labels of the test's LocustReport: those by which reports are selected. A name that is too long for a label
+// is left out. The label app.kubernetes.io/instance is not among them: Argo CD may delete an object with the name of an application in it.
+func ReportLabels(test *v2.LocustTest) map[string]string {
+	labels := map[string]string{
+		LabelManagedBy: ManagedBy, LabelTestUID: string(test.UID),
+		labelName: "locust", labelK8sManager: ManagedBy,
+	}
+	if len(test.Name) <= validation.LabelValueMaxLength {
+		labels[LabelTestName] = test.Name
+	}
+	return labels
 }
 
 // podLabels returns the operator's labels, overridden by the user's except for IdentityLabels.

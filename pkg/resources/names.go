@@ -1,6 +1,10 @@
 package resources
 
-import "strings"
+import (
+	"strings"
+
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+)
 
 // Role is the role of a pod in a test.
 type Role string
@@ -32,6 +36,16 @@ func MasterName(test string) string {
 // WorkerName returns the name of the worker Job and its container: "<test>-worker", dots become dashes.
 func WorkerName(test string) string {
 	return objectName(test, RoleWorker)
+}
+
+// maxReportName bounds the part of a report's name that comes from the test, so that the name has at most 253 characters.
+const maxReportName = 253 - 1 - 8
+
+// ReportName returns the name of the LocustReport of a test: "<test>-<first part of its UID>". So each run has its own, and a restarted
+// operator creates no second one.
+func ReportName(test *v2.LocustTest) string {
+	name, uid := test.Name, strings.ReplaceAll(string(test.UID), "-", "")
+	return strings.TrimRight(name[:min(len(name), maxReportName)], "-.") + "-" + uid[:min(len(uid), 8)]
 }
 
 func objectName(test string, role Role) string {

@@ -1,26 +1,38 @@
-"""Writes the result of a load test to the termination message of the master.
+"""Writes the result of a load test to the termination message of the master: a line of JSON with the summary, then
+rows of CSV, compressed, with the rest. The kubelet cuts the message if the pod has many containers.
 
 The operator puts this file before the master's locustfiles. It must not change or break a test: it listens, and
 catches its own errors. Python 3.7 and Locust 2.12 or later.
 """
 import atexit
+import base64
+import csv
 import functools
 import heapq
+import io
 import json
 import logging
 import os
+import re
 import sys
 import time
 import traceback
+import zlib
 
 import flask
 import gevent
+import locust
 from locust import events
 from locust.runners import MasterRunner
 
 PATH = "/dev/termination-log"
-LIMIT = 3072  # of 12 KiB kept of a pod
+LIMIT = 4096  # that the kubelet keeps; less with more than 3 containers: 12 KiB divided by their number
+CLEAR = 1024  # of them for the summary
+HEADER = 8192  # of an answer
 INTERVAL = 2.0  # seconds between snapshots
+SHARE = 0.01  # of the master's time
+POINTS = 240  # of the history
+ROWS = 120  # of endpoints, more than fit
 LATE = 5.0  # seconds until workers have sent their last statistics, and until users count
 SHORT = 30.0  # seconds with too few users until users count as missing
 LARGEST = 1e9  # milliseconds, requests per second
@@ -33,6 +45,7 @@ STOPPERS = {
     "locust.runners.client_listener": "workers-quit", "locust.runners.handle_message": "workers-quit",
     "locust.main.main": "main",
 }
+PARTS = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999}
 dump = functools.partial(json.dumps, separators=(",", ":"), allow_nan=False)  # ASCII
 
 
@@ -63,6 +76,11 @@ def text(value, size):
     return cut(" ".join(str(value or "").split()), size)
 
 
+def without_user(url):
+    """Removes user and password from a URL."""
+    return text(re.sub(r"//[^/?#]*@", "//", str(url or "")), 1024)
+
+
 @quiet
 def number(value):
     """Clamps a measurement, such as a response time over a step of the clock. NaN is 0."""
@@ -75,8 +93,46 @@ def percentile(entry, part):
     return number(value) if value == value else None  # not NaN
 
 
-def most(entries, key):
-    return heapq.nlargest(5, entries.values(), key=key)
+def rounded(value):
+    """Rounds milliseconds to microseconds."""
+    value = number(value)
+    return None if value is None else round(value, 3)
+
+
+def ms(value):
+    value = rounded(value)
+    return "" if value is None else "%.12g" % value
+
+
+def most(entries, key, count=50):
+    return heapq.nlargest(count, entries.values(), key=key)
+
+
+def spread(count):
+    """Orders indexes so that each power of two of them is spread evenly."""
+    step, order = 1 << max(0, count - 1).bit_length(), [0][:count]
+    while step > 1:
+        order += range(step // 2, count, step)
+        step //= 2
+    return order
+
+
+def pack(rows, size):
+    """Compresses as many rows as fit."""
+    lines, packed = [], ""
+    for row in rows:
+        line = io.StringIO()
+        csv.writer(line, lineterminator="\n").writerow(row)
+        lines.append(line.getvalue())
+    low, high = 0, len(lines)
+    while low < high:
+        middle = (low + high + 1) // 2
+        more = base64.a85encode(zlib.compress("".join(lines[:middle]).encode("utf-8", "replace"), 9)).decode()
+        if len(more) <= size:
+            low, packed = middle, more
+        else:
+            high = middle - 1
+    return packed
 
 
 def stopped_by(frame):
@@ -108,6 +164,7 @@ class Reporter(logging.Handler):
         """Resets the state of a load. Its missing users and workers stay."""
         self.ended_by = self.short = self.asked = None
         self.known, self.gone, self.peaks, self.sampled = set(), self.lost, {}, time.time()
+        self.use, self.history, self.step, self.due = {}, [], INTERVAL, 0
 
     @quiet
     def init(self, environment, web_ui=None, **_):
@@ -133,14 +190,15 @@ class Reporter(logging.Handler):
             web_ui.app.after_request_funcs.setdefault(None, []).append(self.after_request)
 
     def watch(self):
-        pause = INTERVAL
+        due = 0
         while not self.ended:
-            gevent.sleep(pause)
-            began = time.time()
+            gevent.sleep(INTERVAL)
             self.look()
-            if self.start and not self.ended:
+            began = time.perf_counter()
+            if self.start and not self.ended and began >= due:
                 self.write(False)
-            pause = max(INTERVAL, 20 * (time.time() - began))  # 5 % of the master's time at most
+                now = time.perf_counter()
+                due = now + (now - began) / SHARE
 
     @quiet
     def look(self, **_):
@@ -149,6 +207,7 @@ class Reporter(logging.Handler):
             workers = list(self.runner.clients.values())
             self.count(workers)
             self.sample(workers)
+            self.record(workers, time.time() - self.start)
             self.compare(workers, time.time())
 
     def count(self, workers):
@@ -166,6 +225,22 @@ class Reporter(logging.Handler):
                 if min(peak, worker.cpu_usage) > self.cpu[0]:
                     self.cpu = [number(min(peak, worker.cpu_usage)), text(worker.id.rsplit("_", 1)[0], 64)]
                 self.peaks[worker.id] = max(peak, worker.cpu_usage)
+
+    @quiet
+    def record(self, workers, age):
+        """Keeps the peaks of the workers, and a point of the history."""
+        for worker in workers:
+            cpu, memory = self.use.get(worker.id, (0, 0))
+            self.use[worker.id] = max(cpu, worker.cpu_usage), max(memory, getattr(worker, "memory_usage", 0) or 0)
+        if not self.start or age < self.due:
+            return
+        total = self.runner.stats.total
+        p50, p95 = (total.get_current_response_time_percentile(part) for part in (0.5, 0.95))
+        self.history.append([round(age), self.runner.user_count, "%.4g" % number(total.current_rps),
+                             "%.4g" % number(total.current_fail_per_sec), ms(p50), ms(p95)])
+        if len(self.history) == 2 * POINTS:
+            self.history, self.step = self.history[::2], 2 * self.step
+        self.due = self.history[-1][0] + self.step - INTERVAL / 2
 
     def compare(self, workers, now):
         """Compares actual and expected users. Users that ended by themselves are not missing: their workers have
@@ -239,6 +314,8 @@ class Reporter(logging.Handler):
         path = flask.request.path
         if path.endswith("/stats/requests"):
             response.headers["X-Locust-Operator"] = dump({**(self.target() or {}), "exceptions": self.exceptions(2, 100)})
+        elif path.endswith("/stats/requests/csv") and self.end:
+            response.headers["X-Locust-Report"] = self.message(True, HEADER, 0).replace("\n", "\t")
         elif path.endswith("/swarm") and self.runner.worker_count:
             started = response.get_json(silent=True) or {}
             if started.get("success") and (self.by_hand or self.runner.state not in ("spawning", "running")):
@@ -274,45 +351,62 @@ class Reporter(logging.Handler):
             line += ": " + traceback.format_exception_only(*record.exc_info[:2])[-1]
         self.lines = self.lines[-2:] + [text(line, 200)]
 
-    def report(self, complete):
+    def summary(self, complete):
         runner, total = self.runner, self.runner.stats.total
         state, users, workers = self.seen or (runner.state, runner.user_count, runner.worker_count)
         return {
-            "locust.io/report": 1, "complete": complete, "state": state, "users": users, "workers": workers,
-            "start": self.start, "end": self.end, "requests": total.num_requests, "failures": total.num_failures,
-            "avg": number(total.avg_response_time), "rps": number(total.total_rps),
-            "p50": percentile(total, 0.5), "p90": percentile(total, 0.9),
-            "p95": percentile(total, 0.95), "p99": percentile(total, 0.99),
-            "endpoints": [
-                {"method": text(e.method, 16), "name": text(e.name, 128), "requests": e.num_requests,
-                 "failures": e.num_failures, "avg": number(e.avg_response_time), "p95": percentile(e, 0.95)}
-                for e in most(runner.stats.entries, lambda e: (e.num_failures, percentile(e, 0.95) or 0))
-            ],
-            "errors": [
-                {"method": text(e.method, 16), "name": text(e.name, 128), "error": text(e.error, 256),
-                 "count": e.occurrences}
-                for e in most(runner.stats.errors, lambda e: e.occurrences)
-            ],
-            "exceptions": self.exceptions(5, 256),
+            "locust.io/report": 2, "complete": complete, "state": state, "users": users, "workers": workers,
+            "start": round(self.start, 3), "end": round(self.end, 3),
+            "requests": total.num_requests, "failures": total.num_failures,
+            "avg": rounded(total.avg_response_time), "rps": number(total.total_rps),
+            "min": rounded(total.min_response_time), "max": rounded(total.max_response_time),
+            **{key: percentile(total, part) for key, part in PARTS.items()},
             "custom_exit": self.broken or runner.environment.process_exit_code is not None,
-            "log": self.lines[:],
+            "version": text(locust.__version__, 32), "host": without_user(getattr(runner.environment, "host", ""))[:256],
             **(self.target() or {}),
         }
+
+    def rows(self, endpoints):
+        """Returns the rest of the report, the most important first, and how much there is of each kind."""
+        runner, history = self.runner, self.history[:: 2 if len(self.history) > POINTS else 1]
+        entries, errors = runner.stats.entries, runner.stats.errors
+        ends = [
+            ["e", text(e.method, 16), text(e.name, 128), e.num_requests, e.num_failures or "", ms(e.avg_response_time),
+             ms(e.min_response_time), ms(e.max_response_time), *(ms(percentile(e, part)) for part in PARTS.values()),
+             "%.0f" % number(e.avg_content_length)]
+            for e in most(entries, lambda e: (e.num_failures, percentile(e, 0.95) or 0), endpoints)
+        ]
+        points = [["h", *history[index]] for index in spread(len(history))]
+        users = [
+            ["w", text(name.rsplit("_", 1)[0], 64), "%.0f" % number(cpu), memory or ""]
+            for name, (cpu, memory) in sorted(self.use.items(), key=lambda use: use[1][0], reverse=True)[:500]
+        ]
+        fails = [
+            ["f", text(e.method, 16), text(e.name, 128), e.occurrences, text(e.error, 256)]
+            for e in most(errors, lambda e: e.occurrences)
+        ]
+        own = [["x", e["count"], e["error"]] for e in self.exceptions(50, 256)]
+        ordered = own[:5] + fails[:5] + ends[:20] + points[:16] + users[:5] + ends[20:40] + points[16:32] + ends[40:60]
+        ordered += points[32:64] + own[5:] + fails[5:] + points[64:128] + ends[60:] + points[128:] + users[5:]
+        return ordered, [len(entries), len(errors), len(runner.exceptions), len(history), len(self.use)]
+
+    def message(self, complete, limit, endpoints):
+        rows, counts = self.rows(endpoints)
+        clear = {**self.summary(complete), "n": counts, "rest": LIMIT, "crc": 1 << 31, "log": self.lines[:]}
+        for size in 128, 64, 32, 0:
+            if len(dump(clear)) >= CLEAR:
+                clear = cut(clear, size) if size else {**clear, "log": [], "host": ""}
+        packed = pack(rows, limit - len(dump(clear)) - 1)
+        return dump({**clear, "rest": len(packed), "crc": zlib.crc32(packed.encode())}) + "\n" + packed
 
     @quiet
     def write(self, complete):
         """Does not switch greenlets: one writer at a time."""
-        report = self.report(complete)
-        for size in 128, 64, 32:
-            if len(dump(report)) > LIMIT:
-                report = cut(report, size)
-        for key in "log", "endpoints", "errors", "exceptions":
-            while report[key] and len(dump(report)) > LIMIT:
-                report[key].pop(0 if key == "log" else -1)
-        if report != self.written:
+        message = self.message(complete, LIMIT, ROWS)
+        if message != self.written:
             with open(PATH, "w") as file:  # bind-mounted: cannot be replaced
-                file.write(dump(report))
-            self.written = report
+                file.write(message)
+            self.written = message
 
 
 @quiet

@@ -73,7 +73,7 @@ func (r *Run) InSync(test *v2.LocustTest) bool {
 
 // runAnnotations returns the annotations that record the test's current spec as the spec of the run.
 func runAnnotations(test *v2.LocustTest) (map[string]string, error) {
-	spec, err := json.Marshal(&test.Spec)
+	spec, err := json.Marshal(runSpec(&test.Spec))
 	if err != nil {
 		return nil, fmt.Errorf("encode spec: %w", err)
 	}

@@ -6,6 +6,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
 )
 
 // Derivation is the result of Derive.
@@ -57,6 +58,10 @@ func Derive(prev v2.LocustTestStatus, obs Observation, settings Settings, now ti
 	f.setConditions(next, decided)
 	f.setResult(next)
 	f.requeueAtDeadlines(next)
+
+	if next.IsTerminal() {
+		next.Report = resources.ReportName(obs.Test)
+	}
 
 	derived := Derivation{Status: *next, Events: f.transitions(next), RequeueAfter: f.requeueAfter}
 	if next.IsTerminal() {

@@ -147,6 +147,11 @@ func finalReport(terminated *corev1.Pod) (*report.Final, error) {
 	return report.DecodeFinal(message)
 }
 
+// FinalReport returns the reporter's final report in the termination message of the run's master. Both results are nil without one.
+func FinalReport(obs *Observation) (*report.Final, error) {
+	return finalReport(terminatedMaster(obs.podsOf(obs.MasterJob)))
+}
+
 // masterEnd returns the terminated state of the master's container; nil while it runs, or if its pod is gone.
 func (f *facts) masterEnd() *corev1.ContainerStateTerminated {
 	if f.terminatedMaster == nil {

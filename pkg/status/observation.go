@@ -38,6 +38,9 @@ type Observation struct {
 	MasterJob *batchv1.Job
 	WorkerJob *batchv1.Job
 
+	// ReportExists is true if the LocustReport of the run exists, or this operator has created it.
+	ReportExists bool
+
 	// Pods are the pods of this test (by UID), reduced to the fields that the derivation reads.
 	Pods []corev1.Pod
 	// Events are the failure and progress Events of stuck pods and Jobs: see Plan.EventsFor, IsFailureEvent and IsProgressEvent.

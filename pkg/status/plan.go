@@ -33,6 +33,9 @@ type Plan struct {
 	ReplaceWorkerJob bool
 	// WorkerCompletions is the new number of completions, and the parallelism, of the worker Job; zero means no change.
 	WorkerCompletions int32
+	// CreateReport requests the LocustReport of a test that has ended. It is created before the Jobs are stopped or get a TTL, because
+	// its sources are in their pods.
+	CreateReport bool
 	// Stop are the Jobs to stop because the test has ended.
 	Stop []*batchv1.Job
 	// Expire are the finished Jobs that get a TTL.
@@ -205,6 +208,8 @@ func (f *facts) finishedByMaster() bool {
 // planEnd stops the load of a test that has ended, and sets the TTL of its Jobs. The master Job gets its TTL only now: if it
 // expired before its outcome was recorded, the outcome would be lost.
 func (f *facts) planEnd(plan *Plan) {
+	// A test that had ended before the upgrade to this version has no report.
+	plan.CreateReport = f.prev.Report != "" && !f.ReportExists
 	for _, job := range []*batchv1.Job{f.MasterJob, f.WorkerJob} {
 		switch {
 		case job == nil:
@@ -233,10 +238,10 @@ func isStopped(job *batchv1.Job) bool {
 
 // StopPatch returns the patch of a Job's spec that ends its pods and prevents new ones: its deadline has passed, so that it
 // finishes, its TTL applies, and it and its finished pods stay for their logs. The parallelism of 0 keeps a suspended Job from
-// running pods for one second when it is resumed.
-func StopPatch(settings Settings) map[string]any {
+// running pods for one second when it is resumed. A nil ttl sets none.
+func StopPatch(ttl *time.Duration) map[string]any {
 	spec := map[string]any{"activeDeadlineSeconds": stopDeadline, "parallelism": 0}
-	if ttl := settings.JobTTL; ttl != nil {
+	if ttl != nil {
 		spec["ttlSecondsAfterFinished"] = int64(*ttl / time.Second)
 	}
 	return spec

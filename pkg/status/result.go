@@ -9,6 +9,9 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/locust/report"
 )
 
+// maxListed bounds the endpoints and the errors in the status; the LocustReport has more.
+const maxListed = 5
+
 // liveResult returns the result that the running master reports.
 func liveResult(prev *v2.LocustTestStatus, l *Locust) *v2.TestResult {
 	r := l.Report
@@ -46,14 +49,14 @@ func resultOf(s *report.Stats, source string, final bool) *v2.TestResult {
 		r.AverageResponseTime = &metav1.Duration{Duration: s.Average}
 		r.P50, r.P90, r.P95, r.P99 = duration(s.P50), duration(s.P90), duration(s.P95), duration(s.P99)
 	}
-	for i := range s.Endpoints {
+	for i := range s.Endpoints[:min(len(s.Endpoints), maxListed)] {
 		e := &s.Endpoints[i]
 		r.Endpoints = append(r.Endpoints, v2.EndpointResult{
 			Method: e.Method, Name: e.Name, TotalRequests: e.Requests, FailedRequests: e.Failures,
 			AverageResponseTime: &metav1.Duration{Duration: e.Average}, P95: duration(e.P95),
 		})
 	}
-	for _, e := range s.Errors {
+	for _, e := range s.TopErrors(maxListed) {
 		r.Errors = append(r.Errors, v2.ErrorResult{Method: e.Method, Name: e.Name, Error: e.Text, Occurrences: e.Occurrences})
 	}
 	return r

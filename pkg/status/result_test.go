@@ -29,7 +29,7 @@ func TestResult_Live(t *testing.T) {
 	stats := report.Stats{
 		Requests: 200, Failures: 3, RequestsPerSecond: 12.345, Average: 1500 * time.Microsecond,
 		Percentiles: report.Percentiles{P50: ms(1), P99: ms(9)},
-		Endpoints:   []report.Endpoint{{Method: "GET", Name: "/a", Requests: 200, Failures: 3, Average: 1500 * time.Microsecond, P95: ms(7)}},
+		Endpoints:   []report.Endpoint{{Method: "GET", Name: "/a", Requests: 200, Failures: 3, Average: 1500 * time.Microsecond, Percentiles: report.Percentiles{P95: ms(7)}}},
 		Errors:      []report.Error{{Method: "GET", Name: "/a", Text: "500", Occurrences: 3}},
 	}
 	s.answer(t0.Add(45*time.Second), 3, report.StateRunning, stats)

@@ -84,7 +84,7 @@ func TestSuspended_DuringTheRun(t *testing.T) {
 	assert.Contains(t, PlanFor(&s.prev, &s.obs, settings, now).Stop, s.obs.MasterJob)
 	s.obs.MasterJob.Spec.Parallelism = ptr.To[int32](0)
 	assert.NotContains(t, PlanFor(&s.prev, &s.obs, settings, now).Stop, s.obs.MasterJob)
-	assert.Equal(t, map[string]any{"activeDeadlineSeconds": 1, "parallelism": 0}, StopPatch(settings))
+	assert.Equal(t, map[string]any{"activeDeadlineSeconds": 1, "parallelism": 0}, StopPatch(settings.JobTTL))
 }
 
 // TestSuspended_Unseen: an operator that did not run while the Job was suspended and resumed finds another master.

@@ -13,6 +13,7 @@ import (
 	"github.com/operator-framework/api/pkg/manifests"
 	"github.com/operator-framework/api/pkg/operators/v1alpha1"
 	"github.com/operator-framework/api/pkg/validation"
+	"github.com/operator-framework/api/pkg/validation/errors"
 	validator "github.com/operator-framework/api/pkg/validation/interfaces"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -46,7 +47,11 @@ func TestValidators(t *testing.T) {
 		for _, result := range v.Validate(objects...) {
 			results++
 			assert.Empty(t, result.Errors, result.Name)
-			assert.Empty(t, result.Warnings, result.Name)
+			warnings := slices.DeleteFunc(slices.Clone(result.Warnings), func(w errors.Error) bool {
+				// Only the operator creates reports, and the scorecard fails for an example without a spec.
+				return strings.Contains(w.Error(), "Kind=LocustReport: provided API should have an example annotation")
+			})
+			assert.Empty(t, warnings, result.Name)
 		}
 	}
 	assert.Greater(t, results, 5, "the validators have checked the bundle")
@@ -119,6 +124,10 @@ func TestServiceVersion(t *testing.T) {
 func TestDescriptors(t *testing.T) {
 	for _, crd := range load(t).CSV.Spec.CustomResourceDefinitions.Owned {
 		assert.NotEmpty(t, crd.DisplayName)
+		assert.NotEmpty(t, crd.Description)
+		if crd.Kind == "LocustReport" {
+			continue // descriptors are for fields of spec and status, which it does not have
+		}
 		assert.NotEmpty(t, crd.SpecDescriptors)
 		assert.NotEmpty(t, crd.StatusDescriptors)
 		paths := map[string]bool{}
@@ -193,5 +202,5 @@ func TestScorecard(t *testing.T) {
 			}
 		}
 	}
-	assert.Equal(t, map[string]int{"basic": 1, "olm": 5, "status": 8, "conditions": 10}, suites)
+	assert.Equal(t, map[string]int{"basic": 1, "olm": 5, "status": 9, "conditions": 10}, suites)
 }

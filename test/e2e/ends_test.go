@@ -37,7 +37,15 @@ var meshes = map[string][]injected{
 type injected struct{ list, fields, program string }
 
 // patches returns the policy expression that injects a mesh. It assumes that pods have no init containers.
-func patches(mesh []injected) string {
+func patches(mesh []injected) string { return "[" + strings.Join(patchList(mesh), ", ") + "]" }
+
+// patchesFor returns the policy expression that injects containers only into the pods of a role, and into those of no test.
+func patchesFor(role string, containers []injected) string {
+	return fmt.Sprintf(`has(object.metadata.labels) && %q in object.metadata.labels && object.metadata.labels[%q] != %q ? [] : %s`,
+		resources.LabelComponent, resources.LabelComponent, role, patches(containers))
+}
+
+func patchList(mesh []injected) []string {
 	var all []string
 	for i, c := range mesh {
 		kind := "Object.spec." + c.list
@@ -49,7 +57,7 @@ func patches(mesh []injected) string {
 		}
 		all = append(all, fmt.Sprintf(`JSONPatch{op: "add", path: %q, value: %s}`, path, value))
 	}
-	return "[" + strings.Join(all, ", ") + "]"
+	return all
 }
 
 // TestSidecar checks that the run ends with Locust's own container, and that injected containers neither delay the end nor

@@ -114,7 +114,7 @@ func withoutVolatileFields(s *v2.LocustTestStatus) v2.LocustTestStatus {
 	for i := range out.Conditions {
 		out.Conditions[i].LastTransitionTime = metav1.Time{}
 	}
-	out.StartTime, out.CompletionTime, out.MasterPod = nil, nil, ""
+	out.StartTime, out.CompletionTime, out.MasterPod, out.Report = nil, nil, "", ""
 	out.Progress = nil
 	if out.TestResult != nil {
 		out.TestResult = &v2.TestResult{Final: out.TestResult.Final, Source: out.TestResult.Source}
@@ -164,6 +164,7 @@ func TestOperatorKilled(t *testing.T) {
 			resources.LabelTestUID: string(test.UID), resources.LabelComponent: string(resources.RoleMaster)}))
 		require.Len(t, pods.Items, 1)
 		s.requireContainerTimes(final, &pods.Items[0])
+		s.report(test, final)
 	}
 	require.NoError(t, waitForOperator(t.Context()))
 }
@@ -276,6 +277,7 @@ func TestOperatorAway(t *testing.T) {
 	final := s.UntilPhase(test, v2.PhaseSucceeded)
 	assert.Equal(t, want, withoutVolatileFields(final), "the same final status as with a running operator")
 	s.requireContainerTimes(final, &pods.Items[0])
+	assert.NotEmpty(t, s.report(test, final).Endpoints, "from the termination message, before the Jobs expire")
 	expired(test)
 	time.Sleep(2 * time.Second)
 	s.requireFrozen(test, final)

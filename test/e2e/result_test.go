@@ -23,7 +23,7 @@ import (
 )
 
 // mixed sends requests to two endpoints at a high rate; some requests fail.
-const mixed = `
+const mixed = printsCSV + `
 from locust import HttpUser, constant, task
 class User(HttpUser):
     host = "http://target.e2e-target"
@@ -159,7 +159,7 @@ func withMixed(seconds int, more string, quit int32, image string) func(*v2.Locu
 	}
 }
 
-// TestResultExact checks for 22 runs of various lengths that the result equals Locust's summary. Most are too short for a
+// TestResultExact checks for 22 runs of various lengths that the result equals Locust's summary, and the report its CSV. Most are too short for a
 // poll after their end, and half of them use the oldest supported Locust.
 func TestResultExact(t *testing.T) {
 	t.Parallel()
@@ -186,7 +186,9 @@ func TestResultExact(t *testing.T) {
 			s.create(test)
 			all.Go(func() {
 				defer func() { <-slots }()
-				s.requireExact(test, s.untilEnd(test))
+				final := s.untilEnd(test)
+				s.requireExact(test, final)
+				s.requireCSV(s.report(test, final), s.logs(s.masterPod(test)))
 			})
 		}
 		all.Wait()
@@ -226,6 +228,7 @@ func TestResultExact_OperatorKilled(t *testing.T) {
 	for _, test := range runs {
 		final := s.untilEnd(test)
 		s.requireExact(test, final)
+		s.requireCSV(s.report(test, final), s.logs(s.masterPod(test)))
 		assert.Equal(t, test.Spec.Worker.Replicas, final.ConnectedWorkers, "as reported by the reporter")
 	}
 }

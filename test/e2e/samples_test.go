@@ -97,6 +97,9 @@ var shown = map[string]func(t *testing.T, s *fixture, test *v2.LocustTest, statu
 	"v2/reports.yaml":                 logs("wrote /reports/report.html ", "wrote /reports/run_stats.csv "),
 	"v2/load-shape.yaml":              logs("Shape test updating to 2 users", "Shape test updating to 6 users", "Shape test updating to 3 users"),
 	"v2/opentelemetry.yaml":           logs("OpenTelemetry"),
+	"v2/retained-report.yaml": func(t *testing.T, s *fixture, test *v2.LocustTest, status *v2.LocustTestStatus) {
+		assert.Empty(t, s.report(test, status).OwnerReferences)
+	},
 	"v2/headless.yaml": func(_ *testing.T, s *fixture, test *v2.LocustTest, _ *v2.LocustTestStatus) {
 		s.Until(test, "the workers are counted from pods", func(status *v2.LocustTestStatus) bool {
 			return strings.HasPrefix(condition(status, v2.ConditionTypeWorkersConnected).Message, "1/1 workers connected (counted from the worker Job's ready pods")

@@ -18,6 +18,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v1alpha1"
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 )
 
@@ -48,10 +49,10 @@ func Leader(ctx context.Context, c client.Client, namespace, lease string) (stri
 	return pod, nil
 }
 
-// NewScheme returns a scheme with the types of Kubernetes, LocustTest, and more.
+// NewScheme returns a scheme with the types of Kubernetes, LocustTest, LocustReport, and more.
 func NewScheme(more ...func(*runtime.Scheme) error) *runtime.Scheme {
 	scheme := runtime.NewScheme()
-	for _, add := range append(more, clientgoscheme.AddToScheme, v2.AddToScheme) {
+	for _, add := range append(more, clientgoscheme.AddToScheme, v1alpha1.AddToScheme, v2.AddToScheme) {
 		utilruntime.Must(add(scheme))
 	}
 	return scheme

@@ -95,7 +95,7 @@ func storePoisonAsV1(ctx context.Context) error {
 // storePoison stores tests under a CRD with the pattern of quantities that earlier releases had.
 func storePoison(ctx context.Context, crds envtest.CRDInstallOptions) error {
 	loose := crds
-	loose.CRDs = []*apiextensionsv1.CustomResourceDefinition{crds.CRDs[0].DeepCopy()}
+	loose.CRDs = []*apiextensionsv1.CustomResourceDefinition{testCRD(crds).DeepCopy()}
 	for i := range loose.CRDs[0].Spec.Versions {
 		loosen(loose.CRDs[0].Spec.Versions[i].Schema.OpenAPIV3Schema)
 	}

@@ -113,11 +113,15 @@ func TestStatus_NoReconcileLoop(t *testing.T) {
 	op.UntilPhase(test, v2.PhaseSucceeded)
 	time.Sleep(2 * time.Second)
 	assert.Equal(t, 3, op.requests.total("POST services")+op.requests.total("POST jobs"), "three creates: %v", op.requests.snapshot())
+	assert.Equal(t, 1, op.requests.total("POST locustreports 201"), "one report: %v", op.requests.snapshot())
+	for _, verb := range []string{"GET", "POST", "PATCH", "PUT", "DELETE"} {
+		assert.LessOrEqual(t, op.requests.total(verb+" locustreports"), op.requests.total(verb+" locustreports 201"), "%s: %v", verb, op.requests.snapshot())
+	}
 	assert.LessOrEqual(t, op.requests.total("PATCH locusttests/status"), 8, "%v", op.requests.snapshot())
 	assert.Equal(t, op.requests.total("PATCH locusttests/status"), op.requests.total("PATCH locusttests/status 200"), "no write is refused")
 	assert.Equal(t, op.requests.total("PATCH locusttests/status"), len(op.Watcher.History(test.UID))-1, "every write changed something")
 	assert.Zero(t, op.requests.total("PATCH locusttests ")+op.requests.total("PUT locusttests"), "the main object is never written")
-	assert.LessOrEqual(t, op.requests.total(""), 18+startupRequests, "requests of one good run: %v", op.requests.snapshot())
+	assert.LessOrEqual(t, op.requests.total(""), 19+startupRequests, "requests of one good run: %v", op.requests.snapshot())
 }
 
 // startupRequests bounds the requests of an operator at its start: API discovery and one list per cache.

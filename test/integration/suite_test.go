@@ -207,6 +207,8 @@ type faults struct {
 	mu sync.Mutex
 	// left is the number of requests that still fail, by "VERB resource[/subresource]".
 	left map[string]int
+	// killing ends the operator at a request; nil does not.
+	killing *killing
 }
 
 func (f *faults) inject(what string, times int) {
@@ -226,9 +228,13 @@ func (f *faults) wrap(next http.RoundTripper) http.RoundTripper {
 		if fail {
 			f.left[what]--
 		}
+		killing := f.killing
 		f.mu.Unlock()
-		if fail {
+		switch {
+		case fail:
 			return nil, errors.New("injected fault")
+		case killing != nil:
+			return killing.roundTrip(what, req, next)
 		}
 		return next.RoundTrip(req)
 	})

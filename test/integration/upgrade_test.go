@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -45,7 +46,7 @@ func upgradeFromV1() (stop func(), err error) {
 	if err := envtest.ReadCRDFiles(&crds); err != nil {
 		return nil, err
 	}
-	before := crds.CRDs[0].DeepCopy()
+	before := testCRD(crds).DeepCopy()
 	before.Spec.Versions = []apiextensionsv1.CustomResourceDefinitionVersion{{
 		Name: "v1", Served: true, Storage: true,
 		Schema: &apiextensionsv1.CustomResourceValidation{OpenAPIV3Schema: &apiextensionsv1.JSONSchemaProps{
@@ -90,6 +91,11 @@ func upgradeFromV1() (stop func(), err error) {
 		<-done
 		_ = webhooks.Cleanup()
 	}, nil
+}
+
+// testCRD returns the CRD of LocustTest.
+func testCRD(crds envtest.CRDInstallOptions) *apiextensionsv1.CustomResourceDefinition {
+	return crds.CRDs[slices.IndexFunc(crds.CRDs, func(crd *apiextensionsv1.CustomResourceDefinition) bool { return crd.Name == "locusttests.locust.io" })]
 }
 
 func oldTest() *unstructured.Unstructured {

@@ -89,3 +89,14 @@ func (v *Version) Admit(ctx context.Context, object map[string]any) error {
 	}
 	return nil
 }
+
+// AdmitUpdate validates a change of an admitted object as the API server does, transition rules included. It returns the first error.
+func (v *Version) AdmitUpdate(ctx context.Context, object, old map[string]any) error {
+	if errs := validation.ValidateCustomResourceUpdate(nil, object, old, v.schema); len(errs) > 0 {
+		return errs[0]
+	}
+	if errs, _ := v.rules.Validate(ctx, nil, v.structural, object, old, celconfig.RuntimeCELCostBudget); len(errs) > 0 {
+		return errs[0]
+	}
+	return nil
+}

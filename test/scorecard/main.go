@@ -16,6 +16,7 @@ import (
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v1alpha1"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/test/framework"
 )
 
@@ -45,7 +46,7 @@ func run(args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	c, _, err := framework.Connect(framework.NewScheme(), func(c *rest.Config) { c.WarningHandler = rest.NoWarnings{} })
+	c, _, err := framework.Connect(framework.NewScheme(v1alpha1.AddToScheme), func(c *rest.Config) { c.WarningHandler = rest.NoWarnings{} })
 	if err != nil {
 		return err
 	}

@@ -31,7 +31,7 @@ var conditionRules = []rule{
 	{"conditions-kstatus", "conditions", "tools that follow the kstatus convention compute InProgress, then Current or Failed", kstatusOf},
 }
 
-var rules = slices.Concat(statusRules, conditionRules, loadRules)
+var rules = slices.Concat(statusRules, reportRules, conditionRules, loadRules)
 
 // state is the expected status and reason of a condition. An empty reason matches any reason.
 type state struct {

@@ -100,6 +100,17 @@ func (all objects) only(t *testing.T, kind string) object {
 	return found[0]
 }
 
+// called returns the object of a kind with a webhook: of the CRDs that of LocustTests, whose versions are converted.
+func (all objects) called(t *testing.T, kind string) object {
+	t.Helper()
+	if kind != "CustomResourceDefinition" {
+		return all.only(t, kind)
+	}
+	found := all[kind+" locusttests.locust.io"]
+	require.NotNil(t, found)
+	return found
+}
+
 // without returns the objects without hooks.
 func (all objects) withoutHooks() objects {
 	kept := maps.Clone(all)

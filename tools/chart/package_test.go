@@ -81,5 +81,5 @@ func TestMetadata(t *testing.T) {
 	}
 	entries, err := os.ReadDir(filepath.Join(folder, "files"))
 	require.NoError(t, err)
-	assert.Len(t, entries, 8, "make generate has written the files")
+	assert.Len(t, entries, 9, "make generate has written the files")
 }

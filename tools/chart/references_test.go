@@ -172,7 +172,7 @@ func checkSelectors(t *testing.T, all objects, d appsv1.Deployment) {
 // checkWebhooks checks that both webhooks reach the operator, and returns their Service.
 func checkWebhooks(t *testing.T, all objects, d appsv1.Deployment, settings *config.Config) corev1.Service {
 	t.Helper()
-	definition := as[apiextensionsv1.CustomResourceDefinition](t, all.only(t, "CustomResourceDefinition"))
+	definition := as[apiextensionsv1.CustomResourceDefinition](t, all.called(t, "CustomResourceDefinition"))
 	configuration := as[admissionregistrationv1.ValidatingWebhookConfiguration](t, all.only(t, "ValidatingWebhookConfiguration"))
 	conversion, admission := definition.Spec.Conversion.Webhook.ClientConfig.Service, configuration.Webhooks[0].ClientConfig.Service
 	assert.Equal(t, [2]string{conversion.Namespace, conversion.Name}, [2]string{admission.Namespace, admission.Name})
@@ -192,7 +192,7 @@ func checkCertManager(t *testing.T, all objects, d appsv1.Deployment, service co
 	ref := service.Namespace + "/" + service.Name
 	host := service.Name + "." + service.Namespace + ".svc"
 	for _, kind := range []string{"CustomResourceDefinition", "ValidatingWebhookConfiguration"} {
-		assert.Equal(t, ref, all.only(t, kind).text("metadata/annotations/cert-manager.io~inject-ca-from"), kind)
+		assert.Equal(t, ref, all.called(t, kind).text("metadata/annotations/cert-manager.io~inject-ca-from"), kind)
 	}
 	leaf := all["Certificate "+ref]
 	assert.Equal(t, []any{host, host + ".cluster.local"}, leaf.at("spec/dnsNames"))
@@ -205,7 +205,7 @@ func checkCertManager(t *testing.T, all objects, d appsv1.Deployment, service co
 	}))
 }
 
-// TestTwoReleases: they share no cluster-wide object except the CRD, which the second leaves to the first.
+// TestTwoReleases: they share no cluster-wide objects except the CRDs, which the second leaves to the first.
 func TestTwoReleases(t *testing.T) {
 	cluster := func(all objects) objects {
 		maps.DeleteFunc(all, func(_ string, o object) bool { return o.text("metadata/namespace") != "" })
@@ -218,7 +218,7 @@ func TestTwoReleases(t *testing.T) {
 			shared = append(shared, id)
 		}
 	}
-	assert.Equal(t, []string{"CustomResourceDefinition locusttests.locust.io"}, shared)
+	assert.ElementsMatch(t, []string{"CustomResourceDefinition locustreports.locust.io", "CustomResourceDefinition locusttests.locust.io"}, shared)
 
 	all := render(t, "b", "b", "crds: {install: false}\ncertificates: none\nwatchNamespaces: [team-b]")
 	for id, o := range all {
@@ -260,7 +260,7 @@ func TestUpgradeKeepsCABundles(t *testing.T) {
 				require.NoError(t, err)
 				return data
 			}
-			old, target := encode(before.only(t, kind)), encode(after.only(t, kind))
+			old, target := encode(before.called(t, kind)), encode(after.called(t, kind))
 			var live object
 			require.NoError(t, json.Unmarshal(old, &live))
 			c.set(live, "Y2E=")
@@ -324,7 +324,7 @@ func TestPodDefaults(t *testing.T) {
 func settingsArgs(t *testing.T) []string {
 	t.Helper()
 	all := render(t, release, system, `config: {startupDeadline: 1m, jobTTL: 1h, statusRefreshInterval: 5s, pollInterval: 5s, pollConcurrency: 1,
-  locustAccess: auto, podUser: auto, concurrency: 1, kubeAPIQPS: 1, kubeAPIBurst: 1}`)
+  endpointMetrics: 1, locustAccess: auto, podUser: auto, concurrency: 1, kubeAPIQPS: 1, kubeAPIBurst: 1}`)
 	d := as[appsv1.Deployment](t, all.only(t, "Deployment"))
 	settingsOf(t, d)
 	return d.Spec.Template.Spec.Containers[0].Args

@@ -89,17 +89,25 @@ func (c catalogue) add(p point) {
 
 // isOpen reports whether users choose the values of a label.
 func isOpen(metric, label string) bool {
-	return strings.HasPrefix(metric, "locust_test_") && (label == "namespace" || label == "name")
+	switch label {
+	case "namespace", "name":
+		return strings.HasPrefix(metric, "locust_test_")
+	case "method", "endpoint":
+		return strings.HasPrefix(metric, "locust_test_endpoint_")
+	}
+	return false
 }
 
 // exposed returns the series that the operator exposes, as Prometheus stores them.
 func exposed(t *testing.T) catalogue {
 	t.Helper()
 	registry := prometheus.NewPedanticRegistry()
-	m := metrics.New()
+	m := metrics.New(endpointLimit)
 	require.NoError(t, m.Register(registry))
 	for _, phase := range []string{v2.PhasePending, v2.PhaseRunning, v2.PhaseSucceeded, v2.PhaseFailed} {
-		m.Tests.Observe(example("test-"+strings.ToLower(phase), phase))
+		test := example("test-"+strings.ToLower(phase), phase)
+		m.Tests.Observe(test)
+		observeEndpoints(m.Tests, test)
 	}
 	families, err := registry.Gather()
 	require.NoError(t, err)
@@ -267,6 +275,8 @@ func TestCatalogue_FindsProblems(t *testing.T) {
 		`locust_test_users and on (uid) up`:                                     "has no label uid",
 		`locust_test_phase{phase="Completed"}`:                                  `no value of the label matches phase="Completed"`,
 		`locust_test_response_time_seconds{quantile="1"}`:                       `no value of the label matches quantile="1"`,
+		`sum by (method) (locust_test_requests_total)`:                          "locust_test_requests_total has no label method",
+		`locust_test_endpoint_response_time_seconds{quantile="0.999"}`:          `no value of the label matches quantile="0.999"`,
 		`locust_operator_status_writes_total{result=~"failed|denied"}`:          "no value of the label matches",
 		`controller_runtime_reconcile_errors_total{controller="locust"}`:        "no value of the label matches",
 		`up{job="locust-operator"}`:                                             "no value of the label matches",
@@ -280,6 +290,7 @@ func TestCatalogue_FindsProblems(t *testing.T) {
 	}
 	for _, expression := range []string{
 		`locust_test_users{namespace="any", name=~"any.*"}`,
+		`locust_test_endpoint_requests_total{method="PATCH", endpoint="/any"}`,
 		`up{job="locust-k8s-operator", pod=~"manager.*"}`,
 		`max by (namespace, pod) (workqueue_depth{name="locusttest"})`,
 	} {

@@ -23,6 +23,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/locust/report"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/metrics"
 )
 
@@ -49,6 +50,24 @@ func example(name, phase string) *v2.LocustTest {
 		s.CompletionTime, s.TestResult.Final = new(metav1.NewTime(t0.Add(time.Minute))), true
 	}
 	return test
+}
+
+// endpointLimit is the value of --endpoint-metrics.
+const endpointLimit = 2
+
+// observeEndpoints exposes endpoints of a test: two with their own series, and two without.
+func observeEndpoints(m *metrics.Tests, test *v2.LocustTest) {
+	if test.Status.TestResult == nil {
+		return
+	}
+	some := new(30 * time.Millisecond)
+	endpoints := []report.Endpoint{{Method: "GET", Name: "/"}, {Method: "POST", Name: "/cart"}, {Method: "GET", Name: "/a"}, {Method: "GET", Name: "/b"}}
+	for i := range endpoints {
+		e := &endpoints[i]
+		e.Requests, e.Failures, e.RequestsPerSecond = test.Status.TestResult.TotalRequests/4, test.Status.TestResult.FailedRequests/4, 10
+		e.Percentiles = report.Percentiles{P50: some, P90: some, P95: some, P99: some}
+	}
+	m.ObserveEndpoints(test.Namespace, test.Name, test.UID, endpoints)
 }
 
 // delivered sets the condition LoadDelivered.
@@ -85,7 +104,7 @@ func newFixture(t *testing.T) *fixture {
 // start starts or restarts the operator: its counters are reset, and its pod has another name.
 func (w *fixture) start(t *testing.T) {
 	t.Helper()
-	w.Metrics, w.registry = metrics.New(), prometheus.NewPedanticRegistry()
+	w.Metrics, w.registry = metrics.New(endpointLimit), prometheus.NewPedanticRegistry()
 	require.NoError(t, w.Register(w.registry))
 	w.reconcileErrors = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "controller_runtime_reconcile_errors_total", Help: "Replaces controller-runtime's own.",

@@ -33,10 +33,8 @@ func findInReport(final *report.Final) finding {
 	if final.Failures > 0 {
 		return finding{message: failedRequests(final), kind: request}
 	}
-	for _, e := range final.Errors { // the most frequent is first
-		if isUserException(e) {
-			return finding{message: errorMessage(e)}
-		}
+	if len(final.Exceptions) > 0 { // the most frequent is first
+		return finding{message: errorMessage(final.Exceptions[0])}
 	}
 	if text := lastOfLevel(final.Log, "ERROR"); text != "" {
 		return finding{message: text}
@@ -59,10 +57,8 @@ func lastOfLevel(log []string, level string) string {
 // failedRequests returns the count of failed requests with the most frequent error.
 func failedRequests(final *report.Final) string {
 	text := failureCount(final)
-	for _, e := range final.Errors {
-		if !isUserException(e) {
-			return text + ", " + errorMessage(e)
-		}
+	if len(final.Errors) > 0 {
+		return text + ", " + errorMessage(final.Errors[0])
 	}
 	return text
 }
@@ -83,13 +79,16 @@ func errorMessage(e report.Error) string {
 	return fmt.Sprintf("%d × %s: %s", e.Occurrences, from, e.Text)
 }
 
+// maxDetailErrors bounds the errors in a detail.
+const maxDetailErrors = 5
+
 // reportDetail returns the errors and then the log. If both do not fit, the end of the log gets at least half of the space.
 func reportDetail(final *report.Final) string {
 	var errs []string
 	if final.Failures > 0 {
 		errs = append(errs, failureCount(final))
 	}
-	for _, e := range final.Errors {
+	for _, e := range final.TopErrors(maxDetailErrors) {
 		errs = append(errs, oneLine(errorMessage(e)))
 	}
 	var log []string

@@ -11,7 +11,15 @@ import (
 
 func TestFromReport(t *testing.T) {
 	stats := func(requests, failures int64, errors ...report.Error) report.Stats {
-		return report.Stats{Requests: requests, Failures: failures, Errors: errors}
+		s := report.Stats{Requests: requests, Failures: failures}
+		for _, e := range errors {
+			if e.Name == "" {
+				s.Exceptions = append(s.Exceptions, e)
+			} else {
+				s.Errors = append(s.Errors, e)
+			}
+		}
+		return s
 	}
 	cart := report.Error{Method: "GET", Name: "/cart", Text: "HTTPError('503')", Occurrences: 9}
 	key := report.Error{Text: "KeyError: 'x'", Occurrences: 3}
@@ -45,7 +53,7 @@ func TestFromReport(t *testing.T) {
 		"failures": {
 			&report.Final{Report: report.Report{Stats: stats(30, 12, key, cart)}},
 			"12 of 30 requests failed (40 %), 9 × GET /cart: HTTPError('503')",
-			"12 of 30 requests failed (40 %)\n3 × exception in the locustfile: KeyError: 'x'\n9 × GET /cart: HTTPError('503')",
+			"12 of 30 requests failed (40 %)\n9 × GET /cart: HTTPError('503')\n3 × exception in the locustfile: KeyError: 'x'",
 		},
 		"failures without errors": {&report.Final{Report: report.Report{Stats: stats(3, 1)}}, "1 of 3 requests failed (33.33 %)", ""},
 		"failures without a host": {

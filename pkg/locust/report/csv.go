@@ -17,15 +17,20 @@ const (
 	columnMedian   = "Median Response Time"
 	columnAverage  = "Average Response Time"
 	columnRate     = "Requests/s"
+	columnMin      = "Min Response Time"
+	columnMax      = "Max Response Time"
+	columnSize     = "Average Content Size"
+	columnP50      = "50%"
 	columnP90      = "90%"
 	columnP95      = "95%"
 	columnP99      = "99%"
+	columnP999     = "99.9%"
 )
 
 // DecodeCSV decodes the response of GET /stats/requests/csv of Locust 2.12 and newer. All figures, including the requests
 // per second, cover the whole run; the CSV has no errors. It returns a *DecodeError for any other format.
 //
-// Unlike the JSON the CSV is computed for each request, has the 95th percentile in every version, and lists all endpoints.
+// Unlike the JSON the CSV is computed for each request, and has all percentiles in every version.
 // DecodeCSV decodes it while it is received; errors of the reader are returned unchanged.
 func DecodeCSV(from io.Reader) (*Stats, error) {
 	r := &csvReader{source: source{from: from}}
@@ -44,7 +49,7 @@ func readRows(rows *csv.Reader) (*Stats, error) {
 		return nil, err
 	}
 	var total *entry
-	var endpoints []Endpoint
+	endpoints := topEndpoints()
 	for {
 		record, err := rows.Read()
 		if errors.Is(err, io.EOF) {
@@ -61,12 +66,12 @@ func readRows(rows *csv.Reader) (*Stats, error) {
 			}
 			continue
 		}
-		total, endpoints = insertEntry(e, total, endpoints)
+		total = insertEntry(e, total, &endpoints)
 	}
 	if total == nil {
 		return nil, newDecodeError(document, "has no row "+totalName, "")
 	}
-	stats := total.stats(endpoints)
+	stats := total.stats(&endpoints)
 	return &stats, nil
 }
 
@@ -112,16 +117,22 @@ func (c columns) entry(r *reader, record []string) *entry {
 	}
 	e := &entry{}
 	e.Method, e.Name = strings.Clone(string(cell(columnMethod))), strings.Clone(string(cell(columnName))) // not the whole row
+	median := cell(columnP50)
+	if median == "" {
+		median = cell(columnMedian)
+	}
 	e.Requests = r.count(cell(columnRequests), columnRequests)
 	e.Failures = r.count(cell(columnFailures), columnFailures)
-	e.rate = r.clamped(cell(columnRate), columnRate, maxRate)
+	e.RequestsPerSecond = r.clamped(cell(columnRate), columnRate, maxRate)
 	e.Average = r.milliseconds(cell(columnAverage), columnAverage)
-	e.percentiles = Percentiles{
-		P50: r.percentile(cell(columnMedian), columnMedian, e.Requests),
+	e.Percentiles = Percentiles{
+		P50: r.percentile(median, columnMedian, e.Requests),
 		P90: r.percentile(cell(columnP90), columnP90, e.Requests),
 		P95: r.percentile(cell(columnP95), columnP95, e.Requests),
 		P99: r.percentile(cell(columnP99), columnP99, e.Requests),
+
+		P999: r.percentile(cell(columnP999), columnP999, e.Requests),
 	}
-	e.P95 = e.percentiles.P95
+	e.Extremes = r.extremes(cell(columnMin), cell(columnMax), cell(columnSize), e.Requests)
 	return e
 }

@@ -279,6 +279,23 @@ func (r *reader) percentile(v value, field string, requests int64) *time.Duratio
 	return &percentile
 }
 
+// extremes reads the shortest and the longest response time and the average size of a response. An invalid value is left out.
+func (r *reader) extremes(shortest, longest, size value, requests int64) Extremes {
+	var own reader
+	e := Extremes{
+		Min: own.percentile(shortest, "min", requests),
+		Max: own.percentile(longest, "max", requests),
+	}
+	if size != "" && size != "null" && requests > 0 {
+		bytes := int64(math.Round(own.clamped(size, "size", maxCount)))
+		e.ContentBytes = &bytes
+	}
+	if r.err != nil || own.err != nil {
+		return Extremes{}
+	}
+	return e
+}
+
 // text reads a JSON string, which the caller must clean. Missing and null are empty. Numbers and booleans are returned as
 // written, because Locust passes on any value that the user's code sets as a name.
 func (r *reader) text(v value, field string) string {
@@ -345,14 +362,40 @@ func clean(text string, limit int) string {
 	return text[:end] + ellipsis
 }
 
-// insert adds a value to a sorted list, which is truncated to limit values.
-func insert[T any](list []T, value T, limit int, compare func(a, b T) int) []T {
-	at, _ := slices.BinarySearchFunc(list, value, compare)
-	if at == limit {
-		return list
+// top keeps the first values of a list in an order, and counts all. It sorts now and then, so that long lists are cheap.
+type top[T any] struct {
+	limit   int
+	compare func(a, b T) int
+	list    []T
+	count   int32
+}
+
+func topEndpoints() top[Endpoint] {
+	return top[Endpoint]{limit: MaxEndpoints, compare: compareEndpoints}
+}
+
+func topErrors() top[Error] { return top[Error]{limit: MaxErrors, compare: compareErrors} }
+
+func (t *top[T]) add(value T) {
+	t.list = append(t.list, value)
+	t.count++
+	if len(t.list) >= 2*t.limit {
+		t.sort()
 	}
-	list = slices.Insert(list, at, value)
-	return list[:min(len(list), limit)]
+}
+
+func (t *top[T]) sort() {
+	slices.SortStableFunc(t.list, t.compare)
+	if len(t.list) > t.limit {
+		clear(t.list[t.limit:]) // the garbage collector frees their texts
+		t.list = t.list[:t.limit]
+	}
+}
+
+// result returns the sorted list without spare capacity, because it is kept until the next poll.
+func (t *top[T]) result() []T {
+	t.sort()
+	return slices.Clone(t.list)
 }
 
 // compareEndpoints orders endpoints: more failures first, then the slower ones, then by name, so that the order is

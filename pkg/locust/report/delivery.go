@@ -86,7 +86,7 @@ func (raw *rawDelivery) read() *Delivery {
 	} else if use := readUse(r, raw.Busiest[0], raw.Busiest[1]); use.Worker != "" {
 		d.Busiest = use
 	}
-	d.Exceptions = readErrors(nil, exceptions(raw.Exceptions))
+	d.Exceptions = readErrors(exceptions(raw.Exceptions))
 	if r.err != nil {
 		return nil
 	}

@@ -12,9 +12,13 @@ import (
 const (
 	// finalPrefix begins every final report of any version, and no log tail.
 	finalPrefix = `{"locust.io/report":`
-	// finalVersion is the supported version. A newer reporter may add members; if the meaning of a member changes, so does
-	// the version.
-	finalVersion = 1
+	// finalVersion is the latest version. A newer reporter may add members; if the meaning of a member changes, so does the
+	// version. Version 1 is a single line with at most five endpoints and errors; since version 2 the lists are in the rest.
+	finalVersion = 2
+	// ReportHeader is the header in which the reporter sends the final report with the CSV, and maxReportHeader its largest size
+	// in bytes.
+	ReportHeader    = "X-Locust-Report"
+	maxReportHeader = 8192
 	// maxFinal is the kubelet's limit for a termination message in bytes (MaxContainerTerminationMessageLength in
 	// pkg/kubelet/container).
 	maxFinal = 4096
@@ -33,7 +37,8 @@ const (
 func IsFinal(message string) bool { return strings.HasPrefix(message, finalPrefix) }
 
 // DecodeFinal decodes the final report in the termination message of the master's container. It returns a *DecodeError for
-// another format, a message that the kubelet has truncated, and an unknown version.
+// another format, an unknown version, and a message whose summary the kubelet has truncated. If the rest is truncated or damaged,
+// Details.Problem is set.
 //
 // It clamps response times, the rate, users, workers and times to their bounds, and leaves out invalid endpoints and
 // errors. Counts of requests must be valid.
@@ -47,8 +52,27 @@ func DecodeFinal(message string) (*Final, error) {
 	case len(message) > maxFinal:
 		return nil, newDecodeError(document, "is larger than "+strconv.Itoa(maxFinal)+" bytes", "")
 	}
+	return decodeFinal(message, "\n")
+}
+
+// DecodeReportHeader decodes the value of ReportHeader, as DecodeFinal does. It returns nil for an invalid header, because the CSV is
+// valid without it.
+func DecodeReportHeader(header string) *Final {
+	if !IsFinal(header) || len(header) > maxReportHeader {
+		return nil
+	}
+	f, err := decodeFinal(header, "\t")
+	if err != nil {
+		return nil
+	}
+	return f
+}
+
+// decodeFinal decodes the summary and the rest after a separator.
+func decodeFinal(message, separator string) (*Final, error) {
+	summary, packed, _ := strings.Cut(message, separator)
 	var raw rawFinal
-	d, _ := newJSONDecoder(strings.NewReader(message))
+	d, _ := newJSONDecoder(strings.NewReader(summary))
 	if err := d.Decode(&raw); err != nil {
 		return nil, jsonError(document, err)
 	}
@@ -56,12 +80,19 @@ func DecodeFinal(message string) (*Final, error) {
 		return nil, err
 	}
 	r := &reader{}
-	if version := r.count(raw.Version, "locust.io/report"); version != finalVersion {
+	version := r.count(raw.Version, "locust.io/report")
+	if version < 1 || version > finalVersion {
 		r.fail("locust.io/report", "is an unknown version", raw.Version)
+	}
+	if version == 1 && strings.TrimSpace(packed) != "" {
+		r.fail(document, "has trailing data", "")
 	}
 	f := raw.read(r)
 	if r.err != nil {
 		return nil, r.err
+	}
+	if version > 1 {
+		raw.readRest(f, packed)
 	}
 	return f, nil
 }
@@ -83,10 +114,18 @@ type rawFinal struct {
 	P90        value           `json:"p90"`
 	P95        value           `json:"p95"`
 	P99        value           `json:"p99"`
+	P999       value           `json:"p999"`
+	Min        value           `json:"min"`
+	Max        value           `json:"max"`
 	Endpoints  []finalEndpoint `json:"endpoints"`
 	Errors     []finalError    `json:"errors"`
 	CustomExit value           `json:"custom_exit"`
 	Log        []value         `json:"log"`
+	Locust     value           `json:"version"`
+	Host       value           `json:"host"`
+	Counts     []value         `json:"n"`
+	Rest       value           `json:"rest"`
+	Sum        value           `json:"crc"`
 	rawTarget
 	rawDelivery
 }
@@ -140,27 +179,34 @@ func (raw *rawFinal) stats(r *reader) Stats {
 		P90: r.percentile(raw.P90, "p90", s.Requests),
 		P95: r.percentile(raw.P95, "p95", s.Requests),
 		P99: r.percentile(raw.P99, "p99", s.Requests),
+
+		P999: r.percentile(raw.P999, "p999", s.Requests),
 	}
+	s.Extremes = r.extremes(raw.Min, raw.Max, "", s.Requests)
+	endpoints := topEndpoints()
 	for _, raw := range raw.Endpoints {
 		var entry reader // an invalid endpoint or error is left out
 		if e := raw.read(&entry); entry.err == nil {
-			s.Endpoints = insert(s.Endpoints, e.cleaned(), MaxEndpoints, compareEndpoints)
+			endpoints.add(e.cleaned())
 		}
 	}
-	s.Errors = readErrors(nil, raw.Errors)
-	s.Errors = readErrors(s.Errors, exceptions(raw.Exceptions))
+	s.Endpoints, s.EndpointCount = endpoints.result(), endpoints.count
+	s.Errors = readErrors(raw.Errors)
+	s.Exceptions = readErrors(exceptions(raw.Exceptions))
+	s.ErrorCount = int32(len(s.Errors))
 	return s
 }
 
-// readErrors adds the valid errors to a list.
-func readErrors(list []Error, raw []finalError) []Error {
+// readErrors returns the valid errors, most frequent first.
+func readErrors(raw []finalError) []Error {
+	list := topErrors()
 	for _, raw := range raw {
 		var entry reader
 		if e := raw.read(&entry); entry.err == nil {
-			list = insert(list, e.cleaned(), MaxErrors, compareErrors)
+			list.add(e.cleaned())
 		}
 	}
-	return list
+	return list.result()
 }
 
 // exceptions returns a copy of a list without methods and names.

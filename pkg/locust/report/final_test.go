@@ -25,9 +25,12 @@ func TestDecodeFinal(t *testing.T) {
 	assert.Equal(t, &Final{
 		Report: Report{State: StateRunning, Users: 10, Workers: 3, Stats: Stats{
 			Requests: 1130, Failures: 354, RequestsPerSecond: 37.4, Average: *took(44.748),
-			Percentiles: Percentiles{took(2), took(230), took(290), took(340)},
-			Endpoints:   []Endpoint{{"POST", "/y", 5, 5, *took(2), nil}, {"GET", "/x", 9, 0, *took(1.25), took(12)}},
-			Errors:      []Error{{"POST", "/y", "HTTPError('500')", 20}, {"", "", "ValueError: basket", 7}, {"GET", "/x", "Timeout()", 3}},
+			Percentiles: Percentiles{P50: took(2), P90: took(230), P95: took(290), P99: took(340)},
+			Endpoints:   []Endpoint{end("POST", "/y", 5, 5, *took(2), nil), end("GET", "/x", 9, 0, *took(1.25), took(12))},
+			Errors:      []Error{{"POST", "/y", "HTTPError('500')", 20}, {"GET", "/x", "Timeout()", 3}},
+			Exceptions:  []Error{{"", "", "ValueError: basket", 7}},
+
+			EndpointCount: 2, ErrorCount: 2,
 		}},
 		Complete:  true,
 		LoadStart: time.Date(2024, 11, 23, 2, 46, 40, 120_000_000, time.UTC),
@@ -59,22 +62,36 @@ func TestDecodeFinal_Forms(t *testing.T) {
 	t.Run("members of a newer reporter", func(t *testing.T) {
 		assert.True(t, decode(t, `"rps":0}`, `"rps":0,"new":{"a":[]},"custom_exit":true}`+"\n").CustomExit)
 	})
-	t.Run("more than is kept", func(t *testing.T) {
-		var endpoints, errors, exceptions, log []string
+	list := func(of []string) string { return "[" + strings.Join(of, ",") + "]" }
+	t.Run("sorted endpoints, the last lines of the log", func(t *testing.T) {
+		var endpoints, log, want []string
 		for i := range 12 {
 			endpoints = append(endpoints, fmt.Sprintf(`{"name":"n%d","requests":1,"failures":%d,"avg":0}`, i, i))
-			errors = append(errors, fmt.Sprintf(`{"error":"e%d","count":%d}`, i, 2*i))
-			exceptions = append(exceptions, fmt.Sprintf(`{"error":"x%d","count":%d,"method":"GET","name":"n"}`, i, 2*i+1))
 			log = append(log, fmt.Sprintf("%q", fmt.Sprint(i, strings.Repeat("ab", 10*i))))
+			want = append(want, fmt.Sprintf("n%d", 11-i))
 		}
-		list := func(of []string) string { return "[" + strings.Join(of, ",") + "]" }
-		f := decode(t, `"rps":0`, `"rps":0,"endpoints":`+list(endpoints)+`,"errors":`+list(errors)+`,"exceptions":`+list(exceptions)+`,"log":`+list(log))
-		require.Len(t, f.Endpoints, MaxEndpoints)
-		assert.Equal(t, "n11", f.Endpoints[0].Name)
-		assert.Equal(t, []Error{{"", "", "x11", 23}, {"", "", "e11", 22}, {"", "", "x10", 21}, {"", "", "e10", 20}, {"", "", "x9", 19}}, f.Errors)
+		f := decode(t, `"rps":0`, `"rps":0,"endpoints":`+list(endpoints)+`,"log":`+list(log))
+		assert.Equal(t, want, endpointNames(f.Endpoints))
+		assert.Equal(t, int32(12), f.EndpointCount)
 		require.Len(t, f.Log, MaxLog)
-		assert.True(t, strings.HasPrefix(f.Log[0], "2ab"), f.Log[0])
-		assert.True(t, strings.HasPrefix(f.Log[9], "11ab"), f.Log[9])
+		assert.Regexp(t, "^2ab", f.Log[0])
+		assert.Regexp(t, "^11ab", f.Log[9])
+	})
+	t.Run("more than is kept", func(t *testing.T) {
+		var errors, exceptions []string
+		var wantErrors, wantExceptions []Error
+		for i := range MaxErrors + 9 {
+			errors = append(errors, fmt.Sprintf(`{"error":"e%d","count":%d}`, i, i))
+			exceptions = append(exceptions, fmt.Sprintf(`{"error":"x%d","count":%d,"name":"n"}`, i, i))
+		}
+		for i := MaxErrors + 8; i > 8; i-- {
+			wantErrors = append(wantErrors, Error{"", "", fmt.Sprintf("e%d", i), int64(i)})
+			wantExceptions = append(wantExceptions, Error{"", "", fmt.Sprintf("x%d", i), int64(i)})
+		}
+		f := decode(t, `"rps":0`, `"rps":0,"errors":`+list(errors)+`,"exceptions":`+list(exceptions))
+		assert.Equal(t, wantErrors, f.Errors)
+		assert.Equal(t, wantExceptions, f.Exceptions)
+		assert.Equal(t, []Error{{"", "", "e58", 58}, {"", "", "x58", 58}, {"", "", "e57", 57}, {"", "", "x57", 57}, {"", "", "e56", 56}}, f.TopErrors(5))
 	})
 	t.Run("texts", func(t *testing.T) {
 		f := decode(t, `"rps":0`, `"rps":0,"errors":[{"error":"a\nb\u001b[0m","count":1}],"log":["`+strings.Repeat("x", 300)+`\n"]`)
@@ -86,7 +103,7 @@ func TestDecodeFinal_Forms(t *testing.T) {
 func TestIsFinal(t *testing.T) {
 	for message, want := range map[string]bool{
 		final:                                  true,
-		`{"locust.io/report":2,"x":1`:          true, // a final report that DecodeFinal rejects
+		`{"locust.io/report":3,"x":1`:          true, // a final report that DecodeFinal rejects
 		"":                                     false,
 		"Traceback (most recent call last):\n": false,
 		" " + final:                            false,
@@ -110,8 +127,9 @@ func TestDecodeFinal_Refusals(t *testing.T) {
 		"cut":               {final[:200], "the document is truncated"},
 		"cut after a brace": {final[:strings.LastIndex(final, "}]")+1], "the document is truncated"},
 		"more after it":     {final + "}", "the document has trailing data"},
+		"a line after it":   {final + "\n}", "the document has trailing data"},
 		"too large":         {final + strings.Repeat(" ", 4096), "the document is larger than 4096 bytes"},
-		"newer version":     {with(`report":1`, `report":2`), "locust.io/report is an unknown version: 2"},
+		"newer version":     {with(`report":1`, `report":3`), "locust.io/report is an unknown version: 3"},
 		"version 0":         {with(`report":1`, `report":0`), "locust.io/report is an unknown version: 0"},
 		"version as text":   {with(`report":1`, `report":"1"`), `locust.io/report is not a number: "1"`},
 		"version twice":     {with(`"complete":true`, `"complete":true,"locust.io/report":3`), "locust.io/report is an unknown version: 3"},

@@ -53,6 +53,15 @@ func FuzzDecodeFinal(f *testing.F) {
 	f.Add(final)
 	f.Add(finalLeast)
 	f.Add(final[:300])
+	for _, message := range []string{golden(f), messageOf(f, textOf(f, allKinds)), large(f)} {
+		summary := strings.IndexByte(message, '\n')
+		middle := (summary + len(message)) / 2
+		f.Add(message)
+		f.Add(message[:summary])
+		f.Add(message[:middle])
+		f.Add(message[:middle] + "!" + message[middle+1:])
+		f.Add(message[:summary+1] + "Traceback (most recent call last):\n")
+	}
 	f.Fuzz(func(t *testing.T, message string) {
 		final, err := DecodeFinal(message)
 		again, errAgain := DecodeFinal(message)
@@ -63,15 +72,77 @@ func FuzzDecodeFinal(f *testing.F) {
 			return
 		}
 		require.True(t, IsFinal(message))
-		checkReport(t, &final.Report)
-		for _, at := range []time.Time{final.LoadStart, final.LoadEnd} {
-			assert.True(t, at.IsZero() || at.Year() >= 1970 && at.Year() <= 10000, at)
-		}
-		assert.LessOrEqual(t, len(final.Log), MaxLog)
-		for _, line := range final.Log {
-			checkText(t, line, MaxLogLine)
-		}
+		checkFinal(t, final)
 	})
+}
+
+// The text of the rows; in a message, the checksum would stop most of the search.
+func FuzzDecodeRest(f *testing.F) {
+	f.Add(textOf(f, allKinds))
+	f.Add("e,GET,/x,1e999,-1,NaN,inf,-inf,1,2,3,4,5,6\nf,\x1b,\"a\n\"\"b\",2,\xff\nh,1,2,3\n\nw,a\nq,1\n")
+	f.Add("h,0,1,2.5,0,10,20\nh,4,1,2,0,,\nh,2,1,0,0,1,2\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		packed := pack(t, text)
+		message := joined(packed, `"n":[1,1,1,1,1]`)
+		final, err := decodeFinal(message, "\n")
+		require.NoError(t, err)
+		checkFinal(t, final)
+		header, err := decodeFinal(strings.Replace(message, "\n", "\t", 1), "\t")
+		require.NoError(t, err)
+		require.Equal(t, final, header)
+
+		cut, err := decodeFinal(message[:len(message)-len(packed)/2], "\n")
+		require.NoError(t, err)
+		require.NotEmpty(t, cut.Details.Problem)
+		checkFinal(t, cut)
+	})
+}
+
+func checkFinal(t *testing.T, final *Final) {
+	checkReport(t, &final.Report)
+	for _, at := range []time.Time{final.LoadStart, final.LoadEnd} {
+		assert.True(t, at.IsZero() || at.Year() >= 1970 && at.Year() <= 10000, at)
+	}
+	assert.LessOrEqual(t, len(final.Log), MaxLog)
+	for _, line := range final.Log {
+		checkText(t, line, MaxLogLine)
+	}
+	checkDetails(t, final)
+}
+
+func checkDetails(t *testing.T, final *Final) {
+	d := final.Details
+	if d == nil {
+		return
+	}
+	checkText(t, d.LocustVersion, MaxName)
+	checkText(t, d.Host, MaxError)
+	c := d.Counts
+	for _, n := range []int32{c.Endpoints, c.Errors, c.Exceptions, c.History, c.Workers} {
+		assert.GreaterOrEqual(t, n, int32(0))
+	}
+	assert.Contains(t, []string{"", problemCut, problemDamaged}, d.Problem)
+	if d.Problem == problemDamaged {
+		assert.Empty(t, d.History)
+		assert.Empty(t, d.Workers)
+	}
+	assert.LessOrEqual(t, len(d.History), MaxHistory)
+	for i, p := range d.History {
+		assert.False(t, p.Time.Before(final.LoadStart), p.Time)
+		assert.LessOrEqual(t, p.Time.Unix(), int64(maxEpoch))
+		assert.True(t, i == 0 || !p.Time.Before(d.History[i-1].Time))
+		assert.GreaterOrEqual(t, p.Users, int32(0))
+		checkRate(t, p.RequestsPerSecond)
+		checkRate(t, p.FailuresPerSecond)
+		checkTimes(t, p.P50, p.P95)
+	}
+	assert.LessOrEqual(t, len(d.Workers), MaxWorkers)
+	for _, w := range d.Workers {
+		assert.NotEmpty(t, w.Name)
+		checkText(t, w.Name, MaxName)
+		assert.True(t, w.Processor >= 0 && w.Processor <= maxPercent && w.Processor == math.Trunc(w.Processor), w.Processor)
+		checkCounts(t, w.Memory)
+	}
 }
 
 func checkError(t *testing.T, err error) {
@@ -85,29 +156,53 @@ func checkReport(t *testing.T, r *Report) {
 	assert.GreaterOrEqual(t, r.Users, int32(0))
 	assert.GreaterOrEqual(t, r.Workers, int32(0))
 	checkTarget(t, r.Target)
+	checkDelivery(t, r.Delivery)
 	checkStats(t, &r.Stats)
 }
 
 func checkStats(t *testing.T, s *Stats) {
 	checkCounts(t, s.Requests, s.Failures)
-	assert.False(t, math.IsNaN(s.RequestsPerSecond) || s.RequestsPerSecond < 0 || s.RequestsPerSecond > maxRate, s.RequestsPerSecond)
-	assert.False(t, math.Signbit(s.RequestsPerSecond))
-	checkTimes(t, &s.Average, s.P50, s.P90, s.P95, s.P99)
+	checkRate(t, s.RequestsPerSecond)
+	checkTimes(t, &s.Average)
+	checkMeasured(t, s.Percentiles, s.Extremes)
 	assert.LessOrEqual(t, len(s.Endpoints), MaxEndpoints)
 	for i, e := range s.Endpoints {
 		checkText(t, e.Method, MaxMethod)
 		checkText(t, e.Name, MaxName)
 		checkCounts(t, e.Requests, e.Failures)
-		checkTimes(t, &e.Average, e.P95)
+		checkRate(t, e.RequestsPerSecond)
+		checkTimes(t, &e.Average)
+		checkMeasured(t, e.Percentiles, e.Extremes)
 		assert.True(t, i == 0 || s.Endpoints[i-1].Failures >= e.Failures)
 	}
-	assert.LessOrEqual(t, len(s.Errors), MaxErrors)
-	for i, e := range s.Errors {
+	checkErrors(t, s.Errors)
+	checkErrors(t, s.Exceptions)
+	for _, e := range s.Exceptions {
+		assert.Empty(t, e.Method+e.Name)
+	}
+	assert.GreaterOrEqual(t, s.EndpointCount, int32(0))
+	assert.GreaterOrEqual(t, s.ErrorCount, int32(0))
+}
+
+func checkErrors(t *testing.T, list []Error) {
+	assert.LessOrEqual(t, len(list), MaxErrors)
+	for i, e := range list {
 		checkText(t, e.Method, MaxMethod)
 		checkText(t, e.Name, MaxName)
 		checkText(t, e.Text, MaxError)
 		checkCounts(t, e.Occurrences)
-		assert.True(t, i == 0 || s.Errors[i-1].Occurrences >= e.Occurrences)
+		assert.True(t, i == 0 || list[i-1].Occurrences >= e.Occurrences)
+	}
+}
+
+func checkRate(t *testing.T, rate float64) {
+	assert.False(t, math.IsNaN(rate) || rate < 0 || rate > maxRate || math.Signbit(rate), rate)
+}
+
+func checkMeasured(t *testing.T, p Percentiles, e Extremes) {
+	checkTimes(t, p.P50, p.P90, p.P95, p.P99, p.P999, e.Min, e.Max)
+	if e.ContentBytes != nil {
+		checkCounts(t, *e.ContentBytes)
 	}
 }
 

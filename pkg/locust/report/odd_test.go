@@ -85,12 +85,12 @@ func TestOddEndpoints(t *testing.T) {
 	s, err := DecodeCSV(strings.NewReader(csvHeader + "GET,/,x,0,0,0,0,0,0,0\nGET,/,-1,0,0,0,0,0,0,0\nGET,/fine,1,0,-1,nan,0,0,inf,N/A\n" + csvTotal))
 	require.NoError(t, err)
 	assert.Equal(t, int64(20), s.Requests)
-	assert.Equal(t, []Endpoint{{"GET", "/fine", 1, 0, 0, took(31536000000)}}, s.Endpoints)
+	assert.Equal(t, []Endpoint{end("GET", "/fine", 1, 0, 0, took(31536000000))}, briefEnds(s.Endpoints))
 
 	f, err := DecodeFinal(strings.NewReplacer(`"/x","requests":9`, `"/x","requests":-9`, `"count":3`, `"count":-3`, `"count":7`, `"count":null`, `"one"`, `{}`).Replace(final))
 	require.NoError(t, err)
 	assert.Equal(t, int64(1130), f.Requests)
-	assert.Equal(t, []Endpoint{{"POST", "/y", 5, 5, *took(2), nil}}, f.Endpoints)
+	assert.Equal(t, []Endpoint{end("POST", "/y", 5, 5, *took(2), nil)}, f.Endpoints)
 	assert.Equal(t, []Error{{"POST", "/y", "HTTPError('500')", 20}}, f.Errors)
 	assert.Equal(t, []string{"", "two"}, f.Log)
 

@@ -5,13 +5,19 @@
 // is truncated and made valid UTF-8. The package is pure: it reads bytes, and uses neither network nor clock.
 package report
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
-// Bounds of a decoded report; the status and the termination message are small.
+// Bounds of a decoded report.
 const (
-	// MaxEndpoints and MaxErrors bound the lists of the worst endpoints and the most frequent errors.
-	MaxEndpoints = 5
-	MaxErrors    = 5
+	// MaxEndpoints and MaxErrors bound the lists of the worst endpoints, and of the most frequent errors and exceptions.
+	MaxEndpoints = 500
+	MaxErrors    = 50
+	// MaxHistory and MaxWorkers bound the lists of points and workers.
+	MaxHistory = 240
+	MaxWorkers = 500
 	// MaxName, MaxMethod and MaxError bound texts in bytes.
 	MaxName   = 128
 	MaxMethod = 16
@@ -57,7 +63,46 @@ type Report struct {
 	Delivery *Delivery
 	// Busiest is the worker with the highest processor use at its last heartbeat; nil if unknown, and in a final report.
 	Busiest *ProcessorUse
+	// Details are what only the reporter knows; nil without a reporter that supports it, and while the load runs.
+	Details *Details
 	Stats
+}
+
+// Details are what only the reporter knows of a run.
+type Details struct {
+	// LocustVersion is the version of Locust, and Host the target without credentials; empty if unknown.
+	LocustVersion, Host string
+	// History is the load over time, oldest first, at equal intervals.
+	History []Point
+	// Workers are the worker processes, the busiest first.
+	Workers []Worker
+	// Counts is how much Locust had of each list.
+	Counts Counts
+	// Problem is why the lists cannot be read, or only in part; empty if all that the reporter wrote is there.
+	Problem string
+}
+
+// Counts is how many elements the lists of Locust had.
+type Counts struct {
+	Endpoints, Errors, Exceptions, History, Workers int32
+}
+
+// Point is the load at one time.
+type Point struct {
+	Time                                 time.Time
+	Users                                int32
+	RequestsPerSecond, FailuresPerSecond float64
+	// P50 and P95 are those of the last seconds; nil without requests.
+	P50, P95 *time.Duration
+}
+
+// Worker is one worker process.
+type Worker struct {
+	// Name is that of the worker's pod.
+	Name string
+	// Processor is the highest use in percent of one core, and Memory the highest in bytes; zero if unknown.
+	Processor float64
+	Memory    int64
 }
 
 // Stats are the statistics of all endpoints together.
@@ -69,22 +114,35 @@ type Stats struct {
 	// Average is the average response time; 0 without requests.
 	Average time.Duration
 	Percentiles
-	// Endpoints are sorted by failures, then by response time, and Errors by frequency, in descending order.
+	Extremes
+	// Endpoints are sorted by failures, then by response time, in descending order.
 	Endpoints []Endpoint
-	Errors    []Error
+	// Errors are those of requests, and Exceptions those of the user's code, most frequent first.
+	Errors, Exceptions []Error
+	// EndpointCount and ErrorCount are how many there are; more than in the lists if these are at their limit.
+	EndpointCount, ErrorCount int32
 }
 
 // Percentiles are those of the response times over the whole run; nil if unknown.
 type Percentiles struct {
-	P50, P90, P95, P99 *time.Duration
+	P50, P90, P95, P99, P999 *time.Duration
+}
+
+// Extremes are the shortest and the longest response time, and the average size of a response in bytes; nil if unknown.
+type Extremes struct {
+	Min, Max     *time.Duration
+	ContentBytes *int64
 }
 
 // Endpoint holds the statistics of one endpoint.
 type Endpoint struct {
 	Method, Name       string
 	Requests, Failures int64
-	Average            time.Duration
-	P95                *time.Duration
+	// RequestsPerSecond is that of the last seconds in a live report, and the average over the run in a final one.
+	RequestsPerSecond float64
+	Average           time.Duration
+	Percentiles
+	Extremes
 }
 
 // Error is one kind of failure. Method and Name are empty for an exception in the user's code.
@@ -107,4 +165,22 @@ type Final struct {
 	CustomExit bool
 	// Log holds the last warnings and errors that the master logged, oldest first.
 	Log []string
+}
+
+// TopErrors returns the most frequent errors and exceptions together.
+func (s *Stats) TopErrors(limit int) []Error {
+	all := slices.Concat(s.Errors, s.Exceptions)
+	slices.SortStableFunc(all, compareErrors)
+	return all[:min(len(all), limit)]
+}
+
+// AddDetails adds what only the reporter knows from its final report; nil adds nothing.
+func (r *Report) AddDetails(f *Final) {
+	if f == nil {
+		return
+	}
+	r.Details, r.Exceptions = f.Details, f.Exceptions
+	if r.P999 == nil {
+		r.P999 = f.P999
+	}
 }

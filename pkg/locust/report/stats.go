@@ -23,7 +23,7 @@ const totalName = "Aggregated"
 //
 // Locust caches the response for two seconds, so it may be this old.
 func DecodeStats(from io.Reader) (*Report, error) {
-	var a statsDecoder
+	a := statsDecoder{endpoints: topEndpoints(), errors: topErrors()}
 	if err := readObject(from, a.member); err != nil {
 		return nil, err
 	}
@@ -35,8 +35,8 @@ type statsDecoder struct {
 	state, users, workerCount value
 	hasStats                  bool
 	total                     *entry
-	endpoints                 []Endpoint
-	errors                    []Error
+	endpoints                 top[Endpoint]
+	errors                    top[Error]
 	workers                   int32
 	busiest                   *ProcessorUse
 }
@@ -51,10 +51,10 @@ func (a *statsDecoder) member(name string, d *json.Decoder) error {
 	case "worker_count":
 		return decodeValue(d, &a.workerCount)
 	case "stats":
-		a.hasStats, a.total, a.endpoints = true, nil, nil
+		a.hasStats, a.total, a.endpoints = true, nil, topEndpoints()
 		return readArray(d, name, a.addEntry)
 	case "errors":
-		a.errors = nil
+		a.errors = topErrors()
 		return readArray(d, name, a.addError)
 	case "workers":
 		a.workers, a.busiest = 0, nil
@@ -70,7 +70,7 @@ func (a *statsDecoder) addEntry(raw *rawEntry) error {
 	if r.err != nil {
 		return e.refused(r.err)
 	}
-	a.total, a.endpoints = insertEntry(e, a.total, a.endpoints)
+	a.total = insertEntry(e, a.total, &a.endpoints)
 	return nil
 }
 
@@ -85,15 +85,15 @@ func (e *entry) refused(err error) error {
 	return nil
 }
 
-// insertEntry adds an entry to the total and the endpoints.
-func insertEntry(e, total *entry, endpoints []Endpoint) (*entry, []Endpoint) {
+// insertEntry adds an entry to the endpoints, or returns it as the total; the previous total then is an endpoint of that name.
+func insertEntry(e, total *entry, endpoints *top[Endpoint]) *entry {
 	if e.isTotal() {
 		e, total = total, e
 	}
 	if e != nil {
-		endpoints = insert(endpoints, e.Endpoint, MaxEndpoints, compareEndpoints)
+		endpoints.add(e.cleaned())
 	}
-	return total, endpoints
+	return total
 }
 
 // addError adds an element of "errors".
@@ -106,7 +106,7 @@ func (a *statsDecoder) addError(raw *rawError) error {
 		Occurrences: r.count(raw.Occurrences, "errors.occurrences"),
 	}
 	if r.err == nil {
-		a.errors = insert(a.errors, e, MaxErrors, compareErrors)
+		a.errors.add(e)
 	}
 	return nil
 }
@@ -153,8 +153,9 @@ func (a *statsDecoder) report() (*Report, error) {
 	if r.err != nil {
 		return nil, r.err
 	}
-	report.Stats = a.total.stats(a.endpoints)
-	for _, e := range a.errors {
+	report.Stats = a.total.stats(&a.endpoints)
+	report.ErrorCount = a.errors.count
+	for _, e := range a.errors.result() {
 		if a.total.old {
 			e.Name, e.Text = html.UnescapeString(e.Name), withoutQuotes(html.UnescapeString(e.Text))
 		}
@@ -175,6 +176,9 @@ type rawEntry struct {
 	P90      value `json:"response_time_percentile_0.9"`
 	P95      value `json:"response_time_percentile_0.95"`
 	P99      value `json:"response_time_percentile_0.99"`
+	Min      value `json:"min_response_time"`
+	Max      value `json:"max_response_time"`
+	Size     value `json:"avg_content_length"`
 	// The names in 2.12, and in some later versions.
 	OldP90 value `json:"ninetieth_response_time"`
 	OldP99 value `json:"ninety_ninth_response_time"`
@@ -198,8 +202,6 @@ type rawWorker struct {
 // entry is an element of "stats" or a row of the CSV; its texts are not cleaned.
 type entry struct {
 	Endpoint
-	rate        float64
-	percentiles Percentiles
 	// old is true for a Locust that escapes the names and texts of errors for HTML: versions that build the entries in
 	// web.py. Versions that build them in stats.py (to_dict) do not.
 	old bool
@@ -214,27 +216,25 @@ func (raw *rawEntry) read(r *reader) *entry {
 	e.Name = r.text(raw.Name, "stats.name")
 	e.Requests = r.count(raw.Requests, "stats.num_requests")
 	e.Failures = r.count(raw.Failures, "stats.num_failures")
-	e.rate = r.clamped(raw.Rate, "stats.current_rps", maxRate)
+	e.RequestsPerSecond = r.clamped(raw.Rate, "stats.current_rps", maxRate)
 	e.Average = r.milliseconds(raw.Average, "stats.avg_response_time")
-	e.percentiles = Percentiles{
+	e.Percentiles = Percentiles{
 		P50: r.percentile(raw.P50, "stats.median_response_time", e.Requests),
 		P90: r.percentile(raw.P90, "90th percentile in stats", e.Requests),
 		P95: r.percentile(raw.P95, "95th percentile in stats", e.Requests),
 		P99: r.percentile(raw.P99, "99th percentile in stats", e.Requests),
 	}
-	e.P95 = e.percentiles.P95
+	e.Extremes = r.extremes(raw.Min, raw.Max, raw.Size, e.Requests)
 	return e
 }
 
 // stats returns the entry as the total of all endpoints.
-func (e *entry) stats(endpoints []Endpoint) Stats {
-	stats := Stats{
-		Requests: e.Requests, Failures: e.Failures, RequestsPerSecond: e.rate, Average: e.Average, Percentiles: e.percentiles,
+func (e *entry) stats(endpoints *top[Endpoint]) Stats {
+	return Stats{
+		Requests: e.Requests, Failures: e.Failures, RequestsPerSecond: e.RequestsPerSecond, Average: e.Average,
+		Percentiles: e.Percentiles, Extremes: e.Extremes,
+		Endpoints: endpoints.result(), EndpointCount: endpoints.count,
 	}
-	for _, endpoint := range endpoints {
-		stats.Endpoints = append(stats.Endpoints, endpoint.cleaned())
-	}
-	return stats
 }
 
 var pythonEscapes = strings.NewReplacer(`\\`, `\`, `\'`, `'`)

@@ -2,17 +2,22 @@ package report
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"k8s.io/utils/ptr"
 )
 
 // sample returns a response of a real Locust: two workers and ten users on a small server, with failures of all kinds.
@@ -27,6 +32,41 @@ func sample(t testing.TB, name string) []byte {
 func took(ms float64) *time.Duration {
 	d := time.Duration(math.Round(ms*1000)) * time.Microsecond
 	return &d
+}
+
+// end returns an endpoint without the fields that brief clears.
+func end(method, name string, requests, failures int64, average time.Duration, p95 *time.Duration) Endpoint {
+	return Endpoint{Method: method, Name: name, Requests: requests, Failures: failures, Average: average, Percentiles: Percentiles{P95: p95}}
+}
+
+// brief returns statistics with the most important fields of the endpoints only.
+func brief(s Stats) Stats {
+	s.Endpoints = briefEnds(s.Endpoints)
+	s.P999, s.Extremes, s.EndpointCount, s.ErrorCount = nil, Extremes{}, 0, 0
+	return s
+}
+
+func briefEnds(list []Endpoint) []Endpoint {
+	var short []Endpoint
+	for _, e := range list {
+		short = append(short, end(e.Method, e.Name, e.Requests, e.Failures, e.Average, e.P95))
+	}
+	return short
+}
+
+func endpointNames(list []Endpoint) (names []string) {
+	for _, e := range list {
+		names = append(names, e.Name)
+	}
+	return names
+}
+
+// endpoint returns the endpoint of a name.
+func endpoint(t *testing.T, s *Stats, name string) Endpoint {
+	t.Helper()
+	at := slices.IndexFunc(s.Endpoints, func(e Endpoint) bool { return e.Name == name })
+	require.GreaterOrEqual(t, at, 0, name)
+	return s.Endpoints[at]
 }
 
 // sampleErrors returns the errors of the samples, as both versions report them.
@@ -46,11 +86,11 @@ func TestDecodeStats_Samples(t *testing.T) {
 			Requests: 1130, Failures: 354, RequestsPerSecond: 37.4, Average: *took(44.748),
 			Percentiles: Percentiles{P50: took(2), P90: took(230), P99: took(340)},
 			Endpoints: []Endpoint{
-				{"POST", "/broken", 184, 184, *took(1.941), nil},
-				{"GET", "größe", 88, 88, *took(1.843), nil},
-				{"GET", "gone", 82, 82, *took(1.616), nil},
-				{"GET", `/slow?a=1&b="<2>"`, 196, 0, *took(249.057), nil},
-				{"GET", "/", 580, 0, *took(1.894), nil},
+				end("POST", "/broken", 184, 184, *took(1.941), nil),
+				end("GET", "größe", 88, 88, *took(1.843), nil),
+				end("GET", "gone", 82, 82, *took(1.616), nil),
+				end("GET", `/slow?a=1&b="<2>"`, 196, 0, *took(249.057), nil),
+				end("GET", "/", 580, 0, *took(1.894), nil),
 			},
 			Errors: sampleErrors("http://127.0.0.1:8080", 184, 88, 82),
 		}},
@@ -58,11 +98,11 @@ func TestDecodeStats_Samples(t *testing.T) {
 			Requests: 1101, Failures: 385, RequestsPerSecond: 36.8, Average: *took(47.899),
 			Percentiles: Percentiles{P50: took(2), P95: took(310), P99: took(340)},
 			Endpoints: []Endpoint{
-				{"POST", "/broken", 196, 196, *took(2.19), took(4)},
-				{"GET", "größe", 104, 104, *took(1.98), took(3)},
-				{"GET", "gone", 85, 85, *took(1.536), took(3)},
-				{"GET", `/slow?a=1&b="<2>"`, 194, 0, *took(262.585), took(350)},
-				{"GET", "/", 522, 0, *took(1.971), took(4)},
+				end("POST", "/broken", 196, 196, *took(2.19), took(4)),
+				end("GET", "größe", 104, 104, *took(1.98), took(3)),
+				end("GET", "gone", 85, 85, *took(1.536), took(3)),
+				end("GET", `/slow?a=1&b="<2>"`, 194, 0, *took(262.585), took(350)),
+				end("GET", "/", 522, 0, *took(1.971), took(4)),
 			},
 			Errors: sampleErrors("", 196, 104, 85),
 		}},
@@ -70,7 +110,59 @@ func TestDecodeStats_Samples(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			got, err := DecodeStats(bytes.NewReader(sample(t, name)))
 			require.NoError(t, err)
+			assert.EqualValues(t, len(got.Endpoints), got.EndpointCount)
+			assert.EqualValues(t, len(got.Errors), got.ErrorCount)
+			got.Stats = brief(got.Stats)
 			assert.Equal(t, want, *got)
+		})
+	}
+}
+
+// What the samples have of one endpoint, and of the total. 2.12 rounds the shortest and longest time in the JSON.
+func TestDecodeStats_SampleEndpoints(t *testing.T) {
+	for name, want := range map[string]struct {
+		broken Endpoint
+		total  Extremes
+	}{
+		"2.12-running.json": {
+			Endpoint{
+				Method: "POST", Name: "/broken", Requests: 184, Failures: 184, RequestsPerSecond: 6.8, Average: *took(1.941),
+				Percentiles: Percentiles{P50: took(2), P90: took(2), P99: took(7)},
+				Extremes:    Extremes{Min: took(1), Max: took(9), ContentBytes: ptr.To[int64](5)},
+			},
+			Extremes{Min: took(1), Max: took(351), ContentBytes: ptr.To[int64](5)},
+		},
+		"2.12-stopped.json": {
+			Endpoint{
+				Method: "POST", Name: "/broken", Requests: 193, Failures: 193, RequestsPerSecond: 7, Average: *took(1.974),
+				Percentiles: Percentiles{P50: took(2), P90: took(2), P99: took(8)},
+				Extremes:    Extremes{Min: took(1), Max: took(9), ContentBytes: ptr.To[int64](5)},
+			},
+			Extremes{Min: took(1), Max: took(351), ContentBytes: ptr.To[int64](5)},
+		},
+		"2.47-running.json": {
+			Endpoint{
+				Method: "POST", Name: "/broken", Requests: 196, Failures: 196, RequestsPerSecond: 6.1, Average: *took(2.19),
+				Percentiles: Percentiles{P50: took(2), P95: took(4), P99: took(7)},
+				Extremes:    Extremes{Min: took(1), Max: took(8), ContentBytes: ptr.To[int64](5)},
+			},
+			Extremes{Min: took(1), Max: took(351), ContentBytes: ptr.To[int64](5)},
+		},
+		"2.47-stopped.json": {
+			Endpoint{
+				Method: "POST", Name: "/broken", Requests: 382, Failures: 382, RequestsPerSecond: 6.5, Average: *took(1.986),
+				Percentiles: Percentiles{P50: took(2), P95: took(3), P99: took(6)},
+				Extremes:    Extremes{Min: took(1), Max: took(8), ContentBytes: ptr.To[int64](5)},
+			},
+			Extremes{Min: took(1), Max: took(352), ContentBytes: ptr.To[int64](5)},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := DecodeStats(bytes.NewReader(sample(t, name)))
+			require.NoError(t, err)
+			assert.Equal(t, want.broken, endpoint(t, &got.Stats, "/broken"))
+			assert.Equal(t, want.total, got.Extremes)
+			assert.Nil(t, got.P999, "the JSON does not have it")
 		})
 	}
 }
@@ -114,7 +206,7 @@ func TestDecodeStats_Forms(t *testing.T) {
 			"stats":[{"name":"Aggregated","safe_name":"Aggregated","method":"","num_requests":4,"num_failures":2,
 				"current_rps":5,"total_rps":6,"avg_response_time":1.5,"median_response_time":1,
 				"response_time_percentile_0.9":2,"response_time_percentile_0.95":3,"response_time_percentile_0.99":4.5}]}`)
-		assert.Equal(t, Percentiles{took(1), took(2), took(3), took(4.5)}, r.Percentiles)
+		assert.Equal(t, Percentiles{P50: took(1), P90: took(2), P95: took(3), P99: took(4.5)}, r.Percentiles)
 		assert.InDelta(t, 5, r.RequestsPerSecond, 0)
 		assert.Equal(t, []Error{{"GET", "/?a=1&amp;b", "'quoted'", 2}}, r.Errors)
 	})
@@ -141,8 +233,8 @@ func TestDecodeStats_Forms(t *testing.T) {
 		r := decoded(t, answerWith(total, strings.ReplaceAll(total, ":2", ":7")+","+strings.ReplaceAll(total, `""`, `"GET"`)+","+total))
 		assert.Equal(t, int64(2), r.Requests)
 		assert.Equal(t, []Endpoint{
-			{"", "Aggregated", 7, 1, *took(10), nil}, {"GET", "Aggregated", 2, 1, *took(10), nil},
-		}, r.Endpoints)
+			end("", "Aggregated", 7, 1, *took(10), nil), end("GET", "Aggregated", 2, 1, *took(10), nil),
+		}, briefEnds(r.Endpoints))
 	})
 	t.Run("no requests have no percentiles", func(t *testing.T) {
 		r := decoded(t, answerWith(`"num_requests":2`, `"num_requests":0,"median_response_time":0,"response_time_percentile_0.95":0`))
@@ -260,33 +352,81 @@ func TestDecodeStats_Endpoints(t *testing.T) {
 		return fmt.Sprintf(`{"name":%q,"method":"GET","num_requests":9,"num_failures":%d,"current_rps":0,"avg_response_time":%d%s}`,
 			name, failures, average, more)
 	}
-	names := func(entries ...string) (names []string) {
-		for _, e := range decoded(t, answerWith(total, strings.Join(append(entries, total), ","))).Endpoints {
+	list := func(entries ...string) *Report {
+		return decoded(t, answerWith(total, strings.Join(append(slices.Clone(entries), total), ",")))
+	}
+	names := func(entries ...string) []string { return endpointNames(list(entries...).Endpoints) }
+	p95 := func(ms int) string { return fmt.Sprintf(`,"response_time_percentile_0.95":%d`, ms) }
+
+	assert.Equal(t, []string{"d", "f", "b", "a", "c", "e"},
+		names(entry("a", 0, 5, ""), entry("b", 0, 6, ""), entry("c", 0, 4, ""), entry("d", 2, 1, ""), entry("e", 0, 3, ""), entry("f", 1, 1, "")))
+	assert.Equal(t, []string{"b", "a"}, names(entry("a", 0, 9, p95(1)), entry("b", 0, 1, p95(9))), "the percentile is preferred to the average")
+	for range 3 {
+		assert.Equal(t, []string{"a", "b", "c", "d", "e", "f"},
+			names(entry("f", 0, 1, ""), entry("b", 0, 1, ""), entry("e", 0, 1, ""), entry("a", 0, 1, ""), entry("d", 0, 1, ""), entry("c", 0, 1, "")))
+	}
+
+	// More than are kept, in several orders: always the same first ones.
+	for _, n := range []int{MaxEndpoints, MaxEndpoints + 1, 2 * MaxEndpoints, 2*MaxEndpoints + 1, 5*MaxEndpoints + 7} {
+		var want, entries []string
+		for i := range n {
+			name := fmt.Sprintf("n%04d", i)
+			entries = append(entries, entry(name, (n-i)/3, (n-i)/2, "")) // some are equal but for their names
+			want = append(want, name)
+		}
+		slices.SortFunc(want, func(a, b string) int {
+			rank := func(name string) int { i, _ := strconv.Atoi(name[1:]); return n - i }
+			return cmp.Or(rank(b)/3-rank(a)/3, rank(b)/2-rank(a)/2, strings.Compare(a, b))
+		})
+		for _, order := range orders {
+			order(entries)
+			r := list(entries...)
+			require.Equal(t, want[:MaxEndpoints], endpointNames(r.Endpoints))
+			require.EqualValues(t, n, r.EndpointCount)
+		}
+	}
+}
+
+// orders change the order of a list.
+var orders = []func([]string){
+	func([]string) {},
+	slices.Reverse[[]string],
+	slices.Sort[[]string],
+	func(list []string) {
+		rand.New(rand.NewPCG(1, 2)).Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
+	},
+}
+
+func TestDecodeStats_Errors(t *testing.T) {
+	names := func(list ...string) (names []string) {
+		r := decoded(t, answerWith(`"errors":[]`, `"errors":[`+strings.Join(list, ",")+`]`))
+		assert.EqualValues(t, len(list), r.ErrorCount)
+		for _, e := range r.Errors {
 			names = append(names, e.Name)
 		}
 		return names
 	}
-	p95 := func(ms int) string { return fmt.Sprintf(`,"response_time_percentile_0.95":%d`, ms) }
-
-	assert.Equal(t, []string{"d", "f", "b", "a", "c"},
-		names(entry("a", 0, 5, ""), entry("b", 0, 6, ""), entry("c", 0, 4, ""), entry("d", 2, 1, ""), entry("e", 0, 3, ""), entry("f", 1, 1, "")))
-	assert.Equal(t, []string{"b", "a"}, names(entry("a", 0, 9, p95(1)), entry("b", 0, 1, p95(9))), "the percentile is preferred to the average")
-	for range 3 {
-		assert.Equal(t, []string{"a", "b", "c", "d", "e"},
-			names(entry("f", 0, 1, ""), entry("b", 0, 1, ""), entry("e", 0, 1, ""), entry("a", 0, 1, ""), entry("d", 0, 1, ""), entry("c", 0, 1, "")))
+	of := func(n int) (list []string) {
+		for i := range n {
+			list = append(list, fmt.Sprintf(`{"name":"n%d","method":"GET","error":"e","occurrences":%d}`, i, i/2))
+		}
+		return list
 	}
-}
-
-func TestDecodeStats_Errors(t *testing.T) {
-	var list []string
-	for i := range 8 {
-		list = append(list, fmt.Sprintf(`{"name":"n%d","method":"GET","error":"e","occurrences":%d}`, i, i/2))
+	assert.Equal(t, []string{"n6", "n7", "n4", "n5", "n2", "n3", "n0", "n1"}, names(of(8)...))
+	for _, n := range []int{MaxErrors, MaxErrors + 1, 2 * MaxErrors, 3*MaxErrors + 1} {
+		var want []string
+		for i := (n - 1) / 2 * 2; i >= 0; i -= 2 {
+			want = append(want, fmt.Sprintf("n%d", i), fmt.Sprintf("n%d", i+1))
+		}
+		if n%2 == 1 {
+			want = slices.Delete(want, 1, 2) // the most frequent has no equal
+		}
+		list := of(n)
+		for _, order := range orders {
+			order(list)
+			require.Equal(t, want[:MaxErrors], names(list...))
+		}
 	}
-	var names []string
-	for _, e := range decoded(t, answerWith(`"errors":[]`, `"errors":[`+strings.Join(list, ",")+`]`)).Errors {
-		names = append(names, e.Name)
-	}
-	assert.Equal(t, []string{"n6", "n7", "n4", "n5", "n2"}, names)
 }
 
 func TestDecodeStats_Texts(t *testing.T) {

@@ -1,5 +1,7 @@
 """Tests of reporter.py without Locust. Usage: reporter_test.py PATH_OF_REPORTER"""
 import ast
+import base64
+import csv
 import importlib.util
 import json
 import logging
@@ -8,6 +10,7 @@ import sys
 import tempfile
 import types
 import unittest
+import zlib
 
 SOURCE = os.path.abspath(sys.argv.pop(1))
 NAMES = "init", "test_start", "test_stopping", "test_stop", "quit"
@@ -25,9 +28,13 @@ class Entry:
     def __init__(self, name="/x", method="GET", requests=10, failures=0, avg=12.5, times=True):
         self.name, self.method, self.num_requests, self.num_failures = name, method, requests, failures
         self.avg_response_time, self.total_rps, self.response_times = avg, 1 / 3, {10: requests} if times else {}
+        self.min_response_time, self.max_response_time, self.avg_content_length = 0.12345, 70 if times else None, 17.5
+        self.current_rps, self.current_fail_per_sec = 12.3456, 0
 
     def get_response_time_percentile(self, part):
         return int(part * 1000)
+
+    get_current_response_time_percentile = get_response_time_percentile
 
 
 class Workers(dict):
@@ -57,6 +64,7 @@ def load(argv=("locust",)):
     runners = types.ModuleType("locust.runners")
     runners.MasterRunner = MasterRunner
     locust, gevent, flask = (types.ModuleType(name) for name in ("locust", "gevent", "flask"))
+    locust.__version__ = "2.47.0"
     locust.events, locust.runners, gevent.spawn = events, runners, stubs.spawned.append
     main, parser = types.ModuleType("locust.main"), types.ModuleType("locust.argument_parser")
     main.load_locustfile = lambda path: path
@@ -97,12 +105,29 @@ class Response:
         return self.json
 
 
-def read(stubs):
+ENDPOINT = "method name requests failures avg min max p50 p90 p95 p99 p999 size".split()
+KINDS = {"e": "endpoints", "f": "errors", "x": "exceptions", "h": "history", "w": "use"}
+
+
+def read(stubs, limit=4096):
     with open(stubs.file) as file:
         raw = file.read()
-    assert len(raw.encode()) <= 3072, len(raw)
-    assert raw.isascii() and raw.startswith('{"locust.io/report":1,"complete":'), raw
-    return json.loads(raw)
+    assert len(raw.encode()) <= limit, len(raw)
+    return parse(raw, "\n")
+
+
+def parse(raw, separator):
+    """Returns the summary, with the rows of the rest by kind."""
+    assert raw.isascii() and raw.startswith('{"locust.io/report":2,"complete":'), raw
+    clear, packed = raw.split(separator)
+    assert len(clear) < 1024, len(clear)
+    report = json.loads(clear)
+    assert report["rest"] == len(packed)
+    lines = zlib.decompress(base64.a85decode(packed)).decode() if packed else ""
+    report.update({name: [] for name in KINDS.values()})
+    for kind, *cells in csv.reader(lines.splitlines(True)):
+        report[KINDS[kind]].append(dict(zip(ENDPOINT, cells)) if kind == "e" else cells)
+    return report
 
 
 class ReporterTest(unittest.TestCase):
@@ -135,7 +160,7 @@ class ReporterTest(unittest.TestCase):
         self.fire["test_stopping"](environment=environment)
         runner.state, runner.user_count, runner.worker_count = "stopped", 0, 0
         self.fire["test_stop"](environment=environment)
-        environment.process_exit_code = 3
+        environment.process_exit_code, environment.host = 3, "http://me:secret@shop/?a=1"
         runner.stats.entries = {n: Entry("/%d" % n, failures=n % 4, avg=float("nan")) for n in range(9)}
         runner.stats.errors = {n: types.SimpleNamespace(method=None, name="/", error="no\n answer", occurrences=n) for n in range(7)}
         runner.exceptions = {1: {"count": 4, "msg": "", "traceback": "frames"}}
@@ -146,10 +171,12 @@ class ReporterTest(unittest.TestCase):
                          tuple(last[k] for k in "requests failures avg rps p50 p90 p95 p99 custom_exit".split()))
         self.assertLessEqual(last["start"], last["end"])
         self.assertEqual(["/3", "/7"], [e["name"] for e in last["endpoints"][:2]])
-        self.assertEqual({"method": "GET", "name": "/3", "requests": 10, "failures": 3, "avg": 0, "p95": 950}, last["endpoints"][0])
-        self.assertEqual([6, 5, 4, 3, 2], [e["count"] for e in last["errors"]])
-        self.assertEqual({"method": "", "name": "/", "error": "no answer", "count": 6}, last["errors"][0])
-        self.assertEqual([{"error": "frames", "count": 4}], last["exceptions"])
+        self.assertEqual("GET /3 10 3 0 0.123 70 500 900 950 990 999 18".split(), list(last["endpoints"][0].values()))
+        self.assertEqual(list("6543210"), [e[2] for e in last["errors"]])
+        self.assertEqual(["", "/", "6", "no answer"], last["errors"][0])
+        self.assertEqual([["4", "frames"]], last["exceptions"])
+        self.assertEqual((0.123, 70, 999, "2.47.0", "http://shop/?a=1", [9, 7, 1, 1, 0]), tuple(last[k] for k in "min max p999 version host n".split()))
+        self.assertEqual([["0", "7", "12.35", "0", "500", "950"]], last["history"])
 
     def test_without_load(self):
         start(self.stubs)
@@ -180,14 +207,16 @@ class ReporterTest(unittest.TestCase):
             last = read(self.stubs)
             self.assertEqual((10, avg, avg, p95), tuple(last[k] for k in ("requests", "avg", "rps", "p95")), measured)
             ends = {e["name"]: (e["avg"], e["p95"]) for e in last["endpoints"]}
-            self.assertEqual({"/odd": (avg, p95), "/fine": (12.5, 950)}, ends, measured)
+            cell = lambda value: "" if value is None else "%.12g" % value
+            self.assertEqual({"/odd": (cell(avg), cell(p95)), "/fine": ("12.5", "950")}, ends, measured)
 
     def test_percentile_that_fails(self):
         environment = start(self.stubs)
         environment.runner.stats.entries = {1: types.SimpleNamespace(
-            name="/odd", method="GET", num_requests=1, num_failures=0, avg_response_time=1, response_times={None: 1})}
+            name="/odd", method="GET", num_requests=1, num_failures=0, avg_response_time=1, min_response_time=None,
+            max_response_time=None, avg_content_length=0, response_times={None: 1})}
         self.fire["quit"](exit_code=0)
-        self.assertIsNone(read(self.stubs)["endpoints"][0]["p95"])
+        self.assertEqual("", read(self.stubs)["endpoints"][0]["p95"])
 
     def test_interpreter_ends_without_quit(self):
         environment = start(self.stubs)
@@ -219,7 +248,7 @@ class ReporterTest(unittest.TestCase):
                 environment.runner.greenlet.clear()
             reporter.exit()
             last = read(self.stubs)
-            self.assertEqual((whole, end, True), (last["complete"], last["end"], last["custom_exit"]), (state, ago, listening))
+            self.assertEqual((whole, round(end, 3), True), (last["complete"], last["end"], last["custom_exit"]), (state, ago, listening))
 
     def test_interpreter_ends_in_the_next_load(self):
         environment = start(self.stubs)
@@ -429,9 +458,59 @@ class ReporterTest(unittest.TestCase):
             self.fire["quit"](exit_code=0)
             report = read(self.stubs)
             self.assertEqual(10, report["requests"])
-            self.assertTrue(report["errors"] or report["exceptions"])
-            if letter == "a":
-                self.assertEqual([5, 5, 5, 3], [len(report[key]) for key in ("endpoints", "errors", "exceptions", "log")])
+            self.assertEqual([60, 60, 60, 0, 0], report["n"])
+            self.assertTrue(report["errors"] and report["exceptions"])
+            self.assertEqual(3 if letter != "\U0001f600" else 0, len(report["log"]), letter)
+
+    def test_history(self):
+        environment = start(self.stubs)
+        runner, reporter, now = environment.runner, self.stubs.module.REPORTER, 1000.0
+        self.stubs.module.time = types.SimpleNamespace(time=lambda: now)
+        for seconds in 30, 480, 500, 3000:
+            self.fire["test_start"](environment=environment)
+            runner.state, began = "running", now
+            while now < began + seconds:
+                reporter.look()
+                now += 2
+            rows, counts = reporter.rows(0)
+            ages = sorted(int(row[1]) for row in rows if row[0] == "h")
+            self.assertEqual(len(ages), counts[3])
+            self.assertTrue(min(seconds / 2, 120) <= len(ages) <= 240, len(ages))
+            self.assertEqual({ages[1]}, {b - a for a, b in zip(ages, ages[1:])}, "evenly thinned")
+            self.assertLess(began + seconds - now - ages[-1], 2 * ages[1])
+
+    def test_spread(self):
+        spread = self.stubs.module.spread
+        self.assertEqual([[], [0], [0, 1], [0, 2, 1], [0, 4, 2, 1, 3]], [spread(n) for n in (0, 1, 2, 3, 5)])
+        for n in range(300):
+            self.assertEqual(list(range(n)), sorted(spread(n)))
+
+    def test_workers(self):
+        environment = start(self.stubs)
+        runner, reporter = environment.runner, self.stubs.module.REPORTER
+        old, new = runner.clients.add("shop-worker-0_ab", cpu=20.4), runner.clients.add("shop-worker-1_cd", cpu=5)
+        runner.state, new.memory_usage = "running", 7 << 20
+        self.fire["test_start"](environment=environment)
+        reporter.look()
+        old.cpu_usage, new.cpu_usage, new.memory_usage = 10, 60, 5 << 20
+        reporter.look()
+        del runner.clients[old.id]
+        self.fire["quit"](exit_code=0)
+        self.assertEqual([["shop-worker-1", "60", str(7 << 20)], ["shop-worker-0", "20", ""]], read(self.stubs)["use"])
+
+    def test_report_with_the_csv(self):
+        environment = start(self.stubs)
+        environment.runner.stats.entries = {n: Entry("/%d" % n) for n in range(9)}
+        environment.runner.stats.errors = {n: types.SimpleNamespace(method="GET", name="/", error="e", occurrences=1) for n in range(9)}
+        self.fire["test_start"](environment=environment)
+        self.stubs.request.path = "/base/stats/requests/csv"
+        for ended in False, True:
+            response = Response()
+            self.stubs.pages[None][0](response)
+            self.assertEqual(ended, "X-Locust-Report" in response.headers)
+            self.fire["test_stop"](environment=environment)
+        report = parse(response.headers["X-Locust-Report"], "\t")
+        self.assertEqual(([], 9, 9), (report["endpoints"], len(report["errors"]), report["n"][0]))
 
     def test_swallows_its_errors(self):
         environment = start(self.stubs)

@@ -35,6 +35,7 @@ func TestFaultyOperators(t *testing.T) {
 		{"load-not-started", "conditions-load-delivered", "3m", "LoadDelivered=Unknown/LoadNotStarted"},
 		{"load-claimed", "conditions-no-requests", "3m", "LoadDelivered=True/LoadAsPlanned"},
 		{"not-absorbing", "status-terminal", "3m", "phase Pending"},
+		{"wrong-report", "status-report", "3m", "summary.totalRequests is"},
 	} {
 		t.Run(c.fault, func(t *testing.T) {
 			ns := namespace(t)

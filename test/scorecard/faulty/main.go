@@ -28,6 +28,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v1alpha1"
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/controllers"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
@@ -39,6 +40,8 @@ import (
 type fault struct {
 	// write modifies a status before it is written; if it returns false, the status is not written.
 	write func(status *v2.LocustTestStatus) bool
+	// report modifies a report before it is created.
+	report func(report *v1alpha1.LocustReport)
 	// tamper is called every second for each test.
 	tamper func(ctx context.Context, c client.Client, test *v2.LocustTest) error
 }
@@ -93,6 +96,12 @@ var faults = map[string]fault{
 	"load-not-started": {write: loadDelivered(metav1.ConditionUnknown, v2.ReasonLoadNotStarted)},
 	// Any load counts as the requested one, whatever its requests.
 	"load-claimed": {write: loadDelivered(metav1.ConditionTrue, v2.ReasonLoadAsPlanned)},
+	// The report counts one request too many.
+	"wrong-report": {report: func(report *v1alpha1.LocustReport) {
+		if report.Summary != nil {
+			report.Summary.TotalRequests++
+		}
+	}},
 	// A finished test whose Job is deleted becomes Pending again.
 	"not-absorbing": {tamper: func(ctx context.Context, c client.Client, test *v2.LocustTest) error {
 		var job batchv1.Job
@@ -134,7 +143,7 @@ func run() error {
 	}
 	f := faults[os.Args[1]]
 	ctrl.SetLogger(zap.New())
-	scheme := framework.NewScheme()
+	scheme := framework.NewScheme(v1alpha1.AddToScheme)
 	direct, cluster, err := framework.Connect(scheme, func(*rest.Config) {})
 	if err != nil {
 		return err
@@ -167,7 +176,23 @@ type splitClient struct {
 
 func (r splitClient) Status() client.SubResourceWriter { return r.status.Status() }
 
+// reportClient modifies reports before it creates them.
+type reportClient struct {
+	client.Client
+	change func(report *v1alpha1.LocustReport)
+}
+
+func (r reportClient) Create(ctx context.Context, object client.Object, options ...client.CreateOption) error {
+	if report, isReport := object.(*v1alpha1.LocustReport); isReport {
+		r.change(report)
+	}
+	return r.Client.Create(ctx, object, options...)
+}
+
 func newFaultyClient(cached client.Client, direct client.WithWatch, f fault) client.Client {
+	if f.report != nil {
+		return reportClient{cached, f.report}
+	}
 	if f.write == nil {
 		return cached
 	}

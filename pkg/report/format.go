@@ -1,0 +1,43 @@
+package report
+
+import (
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+func duration(d *time.Duration) *metav1.Duration {
+	if d == nil {
+		return nil
+	}
+	return &metav1.Duration{Duration: *d}
+}
+
+// timeOf returns a time with whole seconds, as the API has; otherwise if it is zero.
+func timeOf(t time.Time, otherwise *metav1.Time) *metav1.Time {
+	if t.IsZero() {
+		return otherwise
+	}
+	at := metav1.NewTime(t.Truncate(time.Second))
+	return &at
+}
+
+// rate formats a rate of the history. The reporter sends four significant digits; other ones would have hundreds of decimal places.
+func rate(perSecond float64) string {
+	return strconv.FormatFloat(math.Round(perSecond*rateUnits)/rateUnits, 'f', -1, 64)
+}
+
+// rateUnits is the number of units of a rate in the history in one request per second.
+const rateUnits = 10_000
+
+// limitText shortens a text to at most limit bytes.
+func limitText(text string, limit int) string {
+	if len(text) <= limit {
+		return text
+	}
+	const mark = " …"
+	return strings.ToValidUTF8(text[:limit-len(mark)], "") + mark
+}
