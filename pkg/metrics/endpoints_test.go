@@ -78,7 +78,7 @@ func TestEndpoints_Golden(t *testing.T) {
 		t.Run(golden, func(t *testing.T) {
 			m := newShop(2)
 			m.report(endpoints...)
-			matches(t, endpointsOnly{m.Tests}, golden)
+			matches(t, endpointsOnly(m), golden)
 		})
 	}
 }
@@ -224,7 +224,7 @@ func TestEndpoints_HostileNames(t *testing.T) {
 			labels[label.GetName()] = label.GetValue()
 		}
 		if labels["endpoint"] == OtherEndpoints {
-			assert.EqualValues(t, 15, metric.GetCounter().GetValue(), "names that cannot be labels")
+			assert.InDelta(t, 15, metric.GetCounter().GetValue(), 0, "names that cannot be labels")
 			continue
 		}
 		assert.Equal(t, labels["endpoint"], labels["method"])

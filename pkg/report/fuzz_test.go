@@ -32,7 +32,8 @@ func FuzzBuild(f *testing.F) {
 				return toJSON(t, r)
 			},
 		} {
-			require.Equal(t, build(), build())
+			first := build()
+			require.Equal(t, first, build())
 		}
 	})
 }

@@ -152,7 +152,7 @@ func TestWorkerDeleted(t *testing.T) {
 
 // TestOperatorAway checks that the outcome and the times of a run are recorded if no operator ran at its end.
 func TestOperatorAway(t *testing.T) {
-	op, test := startWithTest(t, "unseen", withTTL(time.Hour))
+	op, test := startWithTest(t, "unseen", withTTL)
 	op.UntilReason(test, v2.ConditionTypeReady, v2.ReasonResourcesCreated)
 	op.stop()
 
@@ -164,7 +164,7 @@ func TestOperatorAway(t *testing.T) {
 	endMaster(t, &master)
 	eventually(t, "the master Job is complete", func() bool { return job(t, test, resources.RoleMaster).Status.CompletionTime != nil })
 
-	op = startOperator(t, test.Namespace, withTTL(time.Hour))
+	op = startOperator(t, test.Namespace, withTTL)
 	s := op.UntilPhase(test, v2.PhaseSucceeded)
 	assert.Equal(t, locustEnded(t, &master), s.CompletionTime.Unix(), "when Locust ended")
 	assert.Equal(t, "2/2", s.Workers, "rebuilt from the remaining pods")

@@ -62,7 +62,7 @@ func theReport(t *testing.T, test *v2.LocustTest) *v1alpha1.LocustReport {
 
 func TestReport_Owned(t *testing.T) {
 	t.Parallel()
-	op, test := startWithTest(t, "reported", withTTL(time.Hour))
+	op, test := startWithTest(t, "reported", withTTL)
 	endRun(t, test)
 	s := op.UntilPhase(test, v2.PhaseSucceeded)
 	r := theReport(t, test)
@@ -77,7 +77,7 @@ func TestReport_Owned(t *testing.T) {
 
 	// A new process neither creates it again nor reads it.
 	op.stop()
-	next := startOperator(t, test.Namespace, withTTL(time.Hour))
+	next := startOperator(t, test.Namespace, withTTL)
 	time.Sleep(2 * time.Second)
 	assert.Zero(t, next.requests.total("POST locustreports"))
 	require.NoError(t, k8s.Delete(t.Context(), test, client.PropagationPolicy(metav1.DeletePropagationBackground)))
@@ -87,7 +87,7 @@ func TestReport_Owned(t *testing.T) {
 // TestReport_DeletedByUser checks that a deleted report is not created again.
 func TestReport_DeletedByUser(t *testing.T) {
 	t.Parallel()
-	op, test := startWithTest(t, "unwanted", withTTL(time.Hour))
+	op, test := startWithTest(t, "unwanted", withTTL)
 	endRun(t, test)
 	op.UntilPhase(test, v2.PhaseSucceeded)
 	require.NoError(t, k8s.Delete(t.Context(), theReport(t, test)))
@@ -190,7 +190,7 @@ func TestReport_Refused(t *testing.T) {
 	eventually(t, "the quota is in force", func() bool {
 		return k8s.Get(t.Context(), client.ObjectKeyFromObject(quota), quota) == nil && len(quota.Status.Hard) > 0
 	})
-	op := startOperator(t, ns, withTTL(time.Hour))
+	op := startOperator(t, ns, withTTL)
 	test := create(t, newTest(ns, "refused"))
 	master, workers := runAll(t, test)
 	op.UntilReason(test, v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected)
@@ -250,7 +250,7 @@ func TestReport_OperatorKilled(t *testing.T) {
 				Test:       v1alpha1.Test{Name: "killed", UID: "old"}, Outcome: v1alpha1.Outcome{Phase: "Failed"}, Run: v1alpha1.Run{EndTime: metav1.Now()},
 			}
 			require.NoError(t, k8s.Create(t.Context(), old))
-			op := startOperator(t, ns, withTTL(time.Hour))
+			op := startOperator(t, ns, withTTL)
 			test := create(t, retained(newTest(ns, "killed"), 1))
 			master, workers := runAll(t, test)
 			op.UntilReason(test, v2.ConditionTypeWorkersConnected, v2.ReasonAllWorkersConnected)
@@ -266,7 +266,7 @@ func TestReport_OperatorKilled(t *testing.T) {
 			}
 			op.stop()
 
-			next := startOperator(t, ns, withTTL(time.Hour))
+			next := startOperator(t, ns, withTTL)
 			s := next.UntilPhase(test, v2.PhaseSucceeded)
 			r := theReport(t, test)
 			assert.Equal(t, s.Report, r.Name)

@@ -246,9 +246,8 @@ func withDeadline(d time.Duration) option {
 	return func(r *controllers.LocustTestReconciler) { r.Settings.StartupDeadline = d }
 }
 
-func withTTL(d time.Duration) option {
-	return func(r *controllers.LocustTestReconciler) { r.Settings.JobTTL = &d }
-}
+// withTTL sets a TTL that does not expire during a test.
+func withTTL(r *controllers.LocustTestReconciler) { r.Settings.JobTTL = new(time.Hour) }
 
 // startOperator starts an operator for one namespace. At the end of the test it checks all written statuses against the
 // contract.

@@ -96,7 +96,7 @@ func TestTimelines(t *testing.T) {
 func good(tests int) *result {
 	c := newCounts()
 	c.Total, c.Leases, c.StatusWrites, c.MostStatusWrites = 10*tests, 2, 4*tests, 5
-	c.Requests["create jobs 201"], c.Requests["create services 201"] = 2*tests, tests
+	c.Requests["create jobs 201"], c.Requests["create services 201"], c.Requests["create locustreports 201"] = 2*tests, tests, tests
 	return &result{Target: "operator", Tests: tests, Workers: 5, AllJobs: 5, StatusDelay: latency{0.1, 0.2, 0.3}, Phases: map[string]int{"Pending → Running → Succeeded": tests},
 		Connected: tests, Counts: c, CPU: 9, PeakMemory: 60 << 20}
 }
@@ -112,7 +112,7 @@ func TestBudgets(t *testing.T) {
 		"late status":                   {func(t *table) { t.Operator.StatusDelay.P50 = 0.21 }, false},
 		"late status, idle":             {func(t *table) { t.Idle.StatusDelay.P50 = 0.16 }, false},
 		"memory":                        {func(t *table) { t.Operator.PeakMemory = 63 << 20 }, false},
-		"requests":                      {func(t *table) { t.Operator.Counts.Total = 12 * 300 }, true},
+		"requests":                      {func(t *table) { t.Operator.Counts.Total = 13 * 300 }, true},
 		"status writes":                 {func(t *table) { t.Operator.Counts.StatusWrites = 6 * 300 }, true},
 		"status writes of one":          {func(t *table) { t.Operator.Counts.MostStatusWrites = 9 }, true},
 		"no-ops":                        {func(t *table) { t.Operator.Counts.NoOpWrites = 1 }, true},
@@ -123,6 +123,7 @@ func TestBudgets(t *testing.T) {
 		"workers":                       {func(t *table) { t.Operator.Connected-- }, true},
 		"nothing observed":              {func(t *table) { t.Operator.Counts = newCounts() }, true},
 		"Jobs created twice":            {func(t *table) { t.Operator.Counts.Requests["create jobs 201"]++ }, true},
+		"a report written twice":        {func(t *table) { t.Operator.Counts.Requests["create locustreports 201"]++ }, true},
 		"the run was too short":         {func(t *table) { t.Baseline.Phases["Pending → Running → Succeeded"]-- }, true},
 		"one alone":                     {func(t *table) { t.Alone.Counts.Total = 16 }, true},
 	} {

@@ -64,7 +64,7 @@ func (raw *rawFinal) readRest(f *Final, packed string) {
 	}
 	found, err := unpack(packed, f.LoadStart)
 	switch {
-	case err != nil && !(cut && errors.Is(err, io.ErrUnexpectedEOF)):
+	case err != nil && (!cut || !errors.Is(err, io.ErrUnexpectedEOF)):
 		details.Problem = problemDamaged
 		return
 	case cut:
