@@ -29,8 +29,11 @@ import (
 func (r *LocustTestReconciler) apply(ctx context.Context, test *v2.LocustTest, state *testState, obs *status.Observation, plan *status.Plan) (status.Changes, error) {
 	changes := status.Changes{RecheckAfter: plan.RequeueAfter}
 	// The report comes before the end of its sources. No failure may prevent that the load is stopped.
-	reported := r.report(ctx, test, state, obs, plan)
-	if err := errors.Join(reported, r.end(ctx, state, obs, plan, r.ttl(reported)), r.deleteOrphans(ctx, plan)); err != nil {
+	var reported error
+	if plan.CreateReport {
+		reported = r.createReport(ctx, test, state, obs)
+	}
+	if err := errors.Join(reported, r.prune(ctx, test, state), r.end(ctx, state, obs, plan, r.ttl(reported)), r.deleteOrphans(ctx, plan)); err != nil {
 		return changes, err
 	}
 	if err := r.create(ctx, test, state, obs.Run, plan, &changes); err != nil {

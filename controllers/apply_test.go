@@ -85,7 +85,7 @@ func TestWrongWorkerJob(t *testing.T) {
 	f.requireWrites("status")
 	f.refusal = errWrongField
 	f.refuses = func(what string) bool { return what == "test-worker" }
-	f.requireWrites("test-master", "test-master", "test-worker", "status")
+	f.requireWrites("test-master", "test-master", "test-worker", "status", "test-1")
 	assert.Equal(t, v2.PhaseFailed, f.phase())
 }
 
@@ -169,7 +169,7 @@ func TestApply_RefusesWhatCannotRun(t *testing.T) {
 	f.test.Spec.Master.Command = "'"
 	require.NoError(t, f.client.Update(t.Context(), f.test))
 	f.requireWrites("status")
-	f.requireWrites("status")
+	f.requireWrites("status", "test-1")
 	assert.Equal(t, v2.PhaseFailed, f.phase())
 	assert.Contains(t, f.ready().Message, "spec.master.command: Invalid value")
 }

@@ -49,6 +49,7 @@ func (r *LocustTestReconciler) observe(ctx context.Context, test *v2.LocustTest,
 	if err := r.observeReport(ctx, test, state, obs); err != nil {
 		return nil, err
 	}
+	observeFinal(state, obs)
 	if err := r.observeRun(ctx, state, obs); err != nil {
 		return nil, err
 	}

@@ -158,7 +158,7 @@ func TestUndecodableTestFails(t *testing.T) {
 	f.reconciler.Client = &undecodableClient{f.client}
 	written, _, err := f.reconcile()
 	require.NoError(t, err)
-	assert.Equal(t, []string{"status"}, written, "nothing is created")
+	assert.Equal(t, []string{"status", "test-1"}, written, "nothing but the report is created")
 	ready := f.ready()
 	assert.Equal(t, v2.PhaseFailed, f.test.Status.Phase)
 	assert.Contains(t, ready.Message, `spec.master.resources.limits[cpu]: Invalid value: "1e1.5"`)

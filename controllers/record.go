@@ -61,6 +61,7 @@ func (r *LocustTestReconciler) record(ctx context.Context, test *v2.LocustTest, 
 	written := *test
 	written.ResourceVersion = response.ResourceVersion
 	r.emit(&written, state, derived)
+	r.reportEnd(ctx, &written, &next.Status, state, obs)
 	return nil
 }
 

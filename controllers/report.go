@@ -54,10 +54,21 @@ func (r *LocustTestReconciler) observeReport(ctx context.Context, test *v2.Locus
 			return fmt.Errorf("read report %s/%s: %w", test.Namespace, test.Status.Report, err)
 		}
 		state.report.exists = err == nil
-		state.report.prune = state.report.exists && report.Retained(test) // a previous process may not have done it
+		state.report.prune = err == nil && len(found.OwnerReferences) == 0 // a previous process may not have done it
 	}
 	obs.ReportExists = state.report.exists || test.Status.Report == ""
+	if obs.ReportExists {
+		state.final = nil
+	}
 	return nil
+}
+
+// observeFinal sets the decoded final report of the run's master, until the report of the run exists.
+func observeFinal(state *testState, obs *status.Observation) {
+	if !obs.ReportExists {
+		state.final = status.DecodeFinalReport(obs, state.final)
+		obs.Final = state.final
+	}
 }
 
 func reportMetadata() *metav1.PartialObjectMetadata {
@@ -66,13 +77,23 @@ func reportMetadata() *metav1.PartialObjectMetadata {
 	return object
 }
 
-// report creates the report of a finished run, and deletes retained reports beyond the limit.
-func (r *LocustTestReconciler) report(ctx context.Context, test *v2.LocustTest, state *testState, obs *status.Observation, plan *status.Plan) error {
-	if plan.CreateReport {
-		if err := r.createReport(ctx, test, state, obs); err != nil {
-			return err
-		}
+// reportEnd creates the report of a run whose end has just been written to the status. The next reconcile tries again: it must not
+// wait for a retry, because it stops the load.
+func (r *LocustTestReconciler) reportEnd(ctx context.Context, test *v2.LocustTest, final *v2.LocustTestStatus, state *testState, obs *status.Observation) {
+	if !final.IsTerminal() {
+		return
 	}
+	ended := *test
+	ended.Status = *final
+	of := *obs
+	of.Test = &ended
+	if err := r.createReport(ctx, &ended, state, &of); err != nil {
+		logf.FromContext(ctx).Info("the report could not be created, will retry", "reason", err.Error())
+	}
+}
+
+// prune deletes retained reports beyond the limit.
+func (r *LocustTestReconciler) prune(ctx context.Context, test *v2.LocustTest, state *testState) error {
 	if !state.report.prune {
 		return nil
 	}
@@ -90,27 +111,49 @@ func (r *LocustTestReconciler) createReport(ctx context.Context, test *v2.Locust
 	}
 	object := state.report.pending.DeepCopy()
 	err := r.Create(ctx, object)
+	if apierrors.IsAlreadyExists(err) {
+		err = r.checkOwnReport(ctx, test, object)
+	}
 	switch {
 	case err == nil:
 		logf.FromContext(ctx).Info("created", "object", reportKind, "name", object.Name)
-	case apierrors.IsAlreadyExists(err):
-		// A previous process created it, and the cache was behind.
+	case apierrors.IsInvalid(err):
+		// A test of this package shows that no report is invalid. If one is nevertheless, its summary is better than none.
+		state.report.pending = report.WithoutLists(state.report.pending)
+		return r.refuseReport(test, state, object, err)
 	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
 		// The test will be deleted with its namespace.
 		return fmt.Errorf("create report %s/%s: %w", object.Namespace, object.Name, err)
 	default:
-		if message := err.Error(); message != state.report.refusal {
-			state.report.refusal = message
-			r.Recorder.Eventf(test, nil, corev1.EventTypeWarning, eventReportRefused, eventReportRefused,
-				"LocustReport %s could not be created, will retry: %s", object.Name, cause.Shorten(message, maxRefusal))
-		}
-		return fmt.Errorf("create report %s/%s: %w", object.Namespace, object.Name, err)
+		return r.refuseReport(test, state, object, err)
 	}
-	state.report = reportState{exists: true, prune: report.Retained(test)}
-	if err == nil {
-		state.report.created = &metav1.PartialObjectMetadata{ObjectMeta: object.ObjectMeta}
-	}
+	state.report = reportState{exists: true, prune: len(object.OwnerReferences) == 0, created: &metav1.PartialObjectMetadata{ObjectMeta: object.ObjectMeta}}
+	state.final = nil
 	return nil
+}
+
+// checkOwnReport returns nil if the existing report of this name is that of the test: a previous process has created it, and the cache
+// was behind. It sets the metadata of object.
+func (r *LocustTestReconciler) checkOwnReport(ctx context.Context, test *v2.LocustTest, object *v1alpha1.LocustReport) error {
+	found := reportMetadata()
+	if err := r.APIReader.Get(ctx, client.ObjectKeyFromObject(object), found); err != nil {
+		return err
+	}
+	if uid := found.Labels[resources.LabelTestUID]; uid != string(test.UID) {
+		return fmt.Errorf("an object of this name exists, with the label %s=%s; delete it", resources.LabelTestUID, uid)
+	}
+	object.ObjectMeta = found.ObjectMeta
+	return nil
+}
+
+// refuseReport sends an Event for a report that cannot be created, once for each cause, and returns the error.
+func (r *LocustTestReconciler) refuseReport(test *v2.LocustTest, state *testState, object *v1alpha1.LocustReport, err error) error {
+	if message := err.Error(); message != state.report.refusal {
+		state.report.refusal = message
+		r.Recorder.Eventf(test, nil, corev1.EventTypeWarning, eventReportRefused, eventReportRefused,
+			"LocustReport %s could not be created, will retry: %s", object.Name, cause.Shorten(message, maxRefusal))
+	}
+	return fmt.Errorf("create report %s/%s: %w", object.Namespace, object.Name, err)
 }
 
 // pruneReports deletes the oldest retained reports of the test's name beyond its limit. The newest report counts although the cache may
@@ -129,7 +172,7 @@ func (r *LocustTestReconciler) pruneReports(ctx context.Context, test *v2.Locust
 		list.Items = append(list.Items, *newest)
 	}
 	var errs []error
-	for _, old := range report.Excess(list.Items, report.HistoryLimit(test)) {
+	for _, old := range report.Excess(list.Items, resources.ReportName(test), report.HistoryLimit(test)) {
 		err := r.Delete(ctx, &old, client.Preconditions{UID: &old.UID})
 		if client.IgnoreNotFound(err) != nil {
 			errs = append(errs, fmt.Errorf("delete report %s/%s: %w", old.Namespace, old.Name, err))

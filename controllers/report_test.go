@@ -38,7 +38,7 @@ const reportName = "test-1"
 const finalMessage = `{"locust.io/report":1,"complete":true,"state":"running","users":1,"workers":1,"start":1700000000,"end":1700000009,"requests":9,"failures":0,` +
 	`"avg":1,"rps":1,"endpoints":[],"errors":[],"exceptions":[],"log":[]}`
 
-// reportFixture is a finished test whose status is written and whose report is not.
+// reportFixture is a finished test whose status was written by an operator that was killed before it created the report.
 type reportFixture struct {
 	*fixture
 	recorder *events.FakeRecorder
@@ -91,7 +91,10 @@ func newReportFixture(t *testing.T, changes ...func(*v2.LocustTest)) *reportFixt
 	}}}
 	require.NoError(t, f.client.Create(t.Context(), pod))
 	f.restart()
-	f.requireWrites("status")
+	f.refuse(errors.New("the operator was killed"))
+	f.requireWrites("status", reportName)
+	f.refuses = func(string) bool { return false }
+	f.restart()
 	require.Equal(t, v2.PhaseSucceeded, f.phase())
 	require.Equal(t, reportName, f.test.Status.Report)
 	require.Empty(t, f.patches, "the Jobs are not stopped before their end is recorded")
@@ -185,7 +188,8 @@ func TestReport_CreatedOnce(t *testing.T) {
 
 func TestReport_AlreadyExists(t *testing.T) {
 	f := newReportFixture(t)
-	require.NoError(t, f.client.Create(t.Context(), &v1alpha1.LocustReport{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: reportName}}))
+	existing := &v1alpha1.LocustReport{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: reportName, Labels: map[string]string{resources.LabelTestUID: "2"}}}
+	require.NoError(t, f.client.Create(t.Context(), existing))
 	f.reconciler.Client = interceptor.NewClient(f.client.(client.WithWatch), interceptor.Funcs{
 		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
 			if _, isReport := o.(*metav1.PartialObjectMetadata); isReport {
@@ -194,10 +198,32 @@ func TestReport_AlreadyExists(t *testing.T) {
 			return c.Get(ctx, key, o, opts...)
 		},
 	})
+	_, _, err := f.reconcile()
+	require.ErrorContains(t, err, "an object of this name exists, with the label locust.io/test-uid=2; delete it")
+	assert.Len(t, f.events(), 1)
+	assert.NotContains(t, f.patches[0], ttlPart, "the sources must not expire")
+
+	existing.Labels[resources.LabelTestUID] = "1"
+	require.NoError(t, f.client.Update(t.Context(), existing))
+	f.reconciler.states.getOrCreate(f.test).written = nil // 5 s later
+	f.patches = nil
 	f.requireWrites(reportName)
-	assert.Contains(t, f.patches[0], ttlPart)
 	f.requireSettled()
-	assert.Empty(t, f.events())
+	assert.Empty(t, f.events(), "a previous process created it, and the cache was behind")
+}
+
+// TestReport_Invalid: if the API server refuses the report, its summary is created.
+func TestReport_Invalid(t *testing.T) {
+	f := newReportFixture(t)
+	f.refuse(apierrors.NewInvalid(v1alpha1.GroupVersion.WithKind("LocustReport").GroupKind(), reportName, nil))
+	_, _, err := f.reconcile()
+	require.ErrorContains(t, err, "is invalid")
+	f.refuses = func(string) bool { return false }
+	f.requireWrites(reportName)
+	r := f.report()
+	assert.EqualValues(t, 9, r.Summary.TotalRequests)
+	assert.Len(t, r.Truncated, 6)
+	assert.Len(t, f.events(), 1)
 }
 
 // TestReport_Refused: a report that cannot be created delays neither the end of the load nor loses its data.

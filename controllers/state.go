@@ -24,6 +24,8 @@ type testState struct {
 	creation creationDelay
 	// run is what has been decoded of the run.
 	run runCache
+	// final is the decoded final report of the run's master; nil once the report of the run exists.
+	final *status.FinalReport
 	// report is the report of the run.
 	report reportState
 	// clocks convert the times in the test's objects; nil after the load has stopped.

@@ -15,6 +15,8 @@ const (
 	// MaxArguments bounds the arguments of the master, and MaxArgument each of them in bytes.
 	MaxArguments = 64
 	MaxArgument  = 1024
+	// MaxVersion bounds the version of Locust in bytes.
+	MaxVersion = 64
 	// MaxMessage bounds the messages of the outcome in bytes.
 	MaxMessage = 8192
 )

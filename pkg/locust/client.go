@@ -217,6 +217,8 @@ func (c *Client) get(ctx context.Context, t Target, page string, decode func(bod
 	}
 	// Keep the transport from requesting gzip.
 	req.Header.Set("Accept-Encoding", "identity")
+	// The reporter sends its report with the CSV only to the operator: proxies refuse large headers.
+	req.Header.Set(report.TargetHeader, "report")
 
 	resp, err := c.http.Do(req)
 	if err != nil {

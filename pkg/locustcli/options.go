@@ -38,6 +38,7 @@ type option struct {
 var knownOptions = []option{
 	{name: OptLocustfile, short: "-f", env: "LOCUST_LOCUSTFILE"},
 	{name: OptUsers, short: "-u", env: "LOCUST_USERS"},
+	{name: OptHost, short: "-H", env: "LOCUST_HOST"},
 	{name: OptRunTime, short: "-t", env: "LOCUST_RUN_TIME"},
 	{name: OptHeadless, env: "LOCUST_HEADLESS", flag: true},
 	{name: OptHeadful, env: "LOCUST_HEADFUL", flag: true},
@@ -56,7 +57,7 @@ var knownOptions = []option{
 
 // otherOptions are options of Locust that share a prefix with a known one. Locust rejects an ambiguous abbreviation.
 var otherOptions = []string{
-	"--help", "--host", "--hatch-rate", "--html", "--list", "--loglevel", "--logfile", "--legacy-ui", "--reset-stats",
+	"--help", "--hatch-rate", "--html", "--list", "--loglevel", "--logfile", "--legacy-ui", "--reset-stats",
 	"--exclude-tags", "--expect-workers", "--enable-rebalancing", "--equal-weights", "--profile", "--print-stats",
 }
 

@@ -3,76 +3,95 @@ package locustcli
 import (
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 )
 
-// redacted replaces a secret.
+// redacted replaces a value that may be a secret.
 const redacted = "***"
 
+// publicOptions are the options of Locust (argument_parser.py, 2.12 to 2.47) whose values are no secrets. The values of all others,
+// which a locustfile defines, are hidden, because no name tells for sure what they are.
+var publicOptions = []string{
+	"--locustfile", "--config", "--host", "--users", "--spawn-rate", "--hatch-rate", "--run-time", "--list",
+	"--web-host", "--web-port", "--web-base-path", "--web-login", "--headless", "--headful", "--autostart", "--autoquit", "--class-picker",
+	"--tls-cert", "--tls-key", "--legacy-ui", "--modern-ui", "--master", "--worker", "--master-host", "--master-port",
+	"--master-bind-host", "--master-bind-port", "--expect-workers", "--expect-workers-max-wait", "--enable-rebalancing", "--processes",
+	"--tags", "--exclude-tags", "--csv", "--csv-full-history", "--print-stats", "--only-summary", "--html", "--json", "--json-file",
+	"--skip-log", "--skip-log-setup", "--loglevel", "--logfile", "--show-task-ratio", "--show-task-ratio-json", "--exit-code-on-error",
+	"--stop-timeout", "--equal-weights", "--reset-stats", "--profile", "--otel", "--help", "--version",
+	"-f", "-H", "-u", "-r", "-t", "-l", "-P", "-T", "-E", "-L", "-s", "-h", "-V",
+}
+
 var (
-	// secretName matches names of options, variables and parameters whose value is probably a secret.
-	secretName = regexp.MustCompile(`(?i)(pass(word|wd|phrase)?|secret|token|api[-_]?key|private[-_]?key|access[-_]?key|auth(orization)?|credentials?|cookie|session|signature)$`)
+	// secretName matches names of parameters and headers whose value is probably a secret.
+	secretName = regexp.MustCompile(`(?i)(pass|pwd|secret|token|key|auth|cred|cookie|session|sig|jwt|bearer|dsn)`)
 	// userInfo matches user and password in a URL.
 	userInfo = regexp.MustCompile(`//[^/?#\s]*@`)
 	// parameter matches a parameter of a URL, or name=value in a list.
 	parameter = regexp.MustCompile(`([A-Za-z0-9_.-]+)=([^&;,#\s]+)`)
-	// header matches an HTTP header whose value is a secret, and bearer a token without its header.
-	header = regexp.MustCompile(`(?i)((?:proxy-)?authorization|(?:set-)?cookie|[a-z-]*(?:token|api-?key|secret)):\s*.+`)
-	bearer = regexp.MustCompile(`(?i)\b(bearer|basic)\s+\S+`)
+	// header matches an HTTP header whose value is probably a secret.
+	header = regexp.MustCompile(`(?i)([a-z-]*(?:authorization|cookie|token|key|secret|session|password)[a-z-]*):\s*.+`)
 	// reference matches a value that is only a reference to a variable.
 	reference = regexp.MustCompile(`^\$\([A-Za-z0-9_.-]+\)$`)
 )
 
-// plainOptions are options of Locust that match secretName and have no secret.
-var plainOptions = []string{"--web-login"}
-
-// Redact returns a copy of arguments with "***" in place of what looks like a secret: the value of an option with such a name,
-// credentials in URLs and headers. It cannot recognize a secret that nothing marks as one. A reference to a variable, as in $(TOKEN),
-// is no secret.
+// Redact returns a copy of arguments with "***" in place of what may be a secret: the values of all options that are not Locust's own,
+// and credentials in the values of the others. A reference to a variable, as in $(TOKEN), is no secret.
 func Redact(args []string) []string {
 	clean := make([]string, 0, len(args))
-	hideNext := false
+	public := true // names of user classes
 	for _, arg := range args {
-		name, value, inline := strings.Cut(arg, "=")
-		isOption := strings.HasPrefix(arg, "-") // argparse takes no such word as a value
-		switch {
-		case hideNext && !isOption:
-			arg = hidden(arg)
-		case isOption && inline && isSecret(name):
-			arg = name + "=" + hidden(value)
-		case isOption && inline:
-			arg = name + "=" + redactText(value)
+		switch name, value, inline := splitOption(arg); {
+		case arg == EndOfOptions:
+			public = true
+		case name == "":
+			arg = shown(arg, public)
 		default:
-			arg = redactText(arg)
+			public = slices.Contains(publicOptions, name)
+			if inline {
+				arg = arg[:len(arg)-len(value)] + shown(value, public)
+			}
 		}
-		hideNext = isOption && !inline && isSecret(name)
 		clean = append(clean, arg)
 	}
 	return clean
 }
 
-// hidden replaces a secret; a reference to a variable is kept.
-func hidden(value string) string {
-	if reference.MatchString(value) {
+// splitOption splits an argument into the name of an option, which is empty if the argument is a value, and a value in the same
+// argument: --name=value, or -nvalue.
+func splitOption(arg string) (name, value string, inline bool) {
+	_, notNumber := strconv.ParseFloat(arg, 64)
+	switch {
+	case len(arg) < 2 || arg[0] != '-' || notNumber == nil:
+		return "", arg, false
+	case strings.HasPrefix(arg, "--"):
+		return strings.Cut(arg, "=")
+	case len(arg) > 2:
+		return arg[:2], arg[2:], true
+	}
+	return arg, "", false
+}
+
+// shown returns a value as it may be stored.
+func shown(value string, public bool) string {
+	switch {
+	case public:
+		return redactText(value)
+	case value == "" || reference.MatchString(value):
 		return value
 	}
 	return redacted
-}
-
-// isSecret reports whether an option's value is probably a secret.
-func isSecret(name string) bool {
-	return !slices.Contains(plainOptions, name) && secretName.MatchString(name)
 }
 
 // redactText hides credentials in a text.
 func redactText(text string) string {
 	text = userInfo.ReplaceAllString(text, "//"+redacted+"@")
 	text = header.ReplaceAllString(text, "$1: "+redacted)
-	text = bearer.ReplaceAllString(text, "$1 "+redacted)
 	return parameter.ReplaceAllStringFunc(text, func(pair string) string {
 		name, value, _ := strings.Cut(pair, "=")
 		if secretName.MatchString(name) {
-			return name + "=" + hidden(value)
+			return name + "=" + shown(value, false)
 		}
 		return pair
 	})

@@ -36,12 +36,33 @@ func Build(obs *status.Observation) *v1alpha1.LocustReport {
 	return b.out
 }
 
+// WithoutLists returns a report with its outcome and summary alone, which names the lists in truncated: the API server has refused the
+// whole one.
+func WithoutLists(full *v1alpha1.LocustReport) *v1alpha1.LocustReport {
+	b := &builder{out: &v1alpha1.LocustReport{ObjectMeta: full.ObjectMeta, Test: full.Test, Outcome: full.Outcome, Summary: full.Summary}}
+	b.out.Run = v1alpha1.Run{
+		StartTime: full.Run.StartTime, EndTime: full.Run.EndTime, ExpectedWorkers: full.Run.ExpectedWorkers, ConnectedWorkers: full.Run.ConnectedWorkers,
+	}
+	for _, list := range []struct {
+		field string
+		total int
+	}{
+		{v1alpha1.FieldEndpoints, len(full.Endpoints)}, {v1alpha1.FieldErrors, len(full.Errors)}, {v1alpha1.FieldExceptions, len(full.Exceptions)},
+		{v1alpha1.FieldHistory, len(full.History)}, {v1alpha1.FieldWorkers, len(full.Workers)}, {v1alpha1.FieldArguments, len(full.Run.Arguments)},
+	} {
+		b.truncated(list.field, 0, list.total, "the API server refused the whole report")
+	}
+	return b.out
+}
+
 // builder holds a report while it is built, and its sources.
 type builder struct {
 	test   *v2.LocustTest
 	status *v2.LocustTestStatus
-	spec   *v2.LocustTestSpec
 	out    *v1alpha1.LocustReport
+	// spec and generation are those of the run.
+	spec       *v2.LocustTestSpec
+	generation int64
 
 	// sources are the reports that agree with the result in the status; the reporter's first.
 	sources []*report.Report
@@ -51,11 +72,16 @@ type builder struct {
 }
 
 func newBuilder(obs *status.Observation) *builder {
-	b := &builder{test: obs.Test, status: &obs.Test.Status, spec: &obs.Test.Spec, out: &v1alpha1.LocustReport{}}
-	if obs.Run != nil {
-		b.spec = &obs.Run.Spec
+	b := &builder{test: obs.Test, status: &obs.Test.Status, spec: &obs.Test.Spec, generation: obs.Test.Status.ObservedGeneration, out: &v1alpha1.LocustReport{}}
+	switch {
+	case obs.Run != nil:
+		b.spec, b.generation = &obs.Run.Spec, obs.Run.Generation
+	case meta.IsStatusConditionTrue(b.status.Conditions, v2.ConditionTypeSpecDrifted):
+		// The Jobs, which have the spec of the run, are gone, and the test has another one.
+		b.spec, b.generation = &v2.LocustTestSpec{}, 0
+		b.truncated(v1alpha1.FieldArguments, 0, 0, "the Jobs of the run are gone, and the spec has changed since its start")
 	}
-	final, err := status.FinalReport(obs)
+	final, err := status.FinalReportOf(obs)
 	if err != nil {
 		b.problem = "the final report of the reporter cannot be read: " + err.Error()
 	}
@@ -82,7 +108,7 @@ func (b *builder) setMeta() {
 	if !Retained(b.test) {
 		b.out.OwnerReferences = []metav1.OwnerReference{*metav1.NewControllerRef(b.test, v2.GroupVersion.WithKind(kind))}
 	}
-	b.out.Test = v1alpha1.Test{Name: b.test.Name, UID: string(b.test.UID), Generation: b.status.ObservedGeneration}
+	b.out.Test = v1alpha1.Test{Name: b.test.Name, UID: string(b.test.UID), Generation: b.generation}
 }
 
 func (b *builder) setOutcome() {
@@ -100,8 +126,10 @@ func (b *builder) setRun() {
 	*run = v1alpha1.Run{
 		StartTime:       b.status.StartTime,
 		Image:           b.spec.Image,
-		Host:            resources.Host(b.spec),
 		ExpectedWorkers: b.status.ExpectedWorkers, ConnectedWorkers: b.status.ConnectedWorkers,
+	}
+	if b.spec.Image != "" {
+		run.Host = resources.Host(b.spec)
 	}
 	if b.status.CompletionTime != nil {
 		run.EndTime = *b.status.CompletionTime
@@ -113,19 +141,20 @@ func (b *builder) setRun() {
 		run.LoadStartTime, run.LoadEndTime = timeOf(b.final.LoadStart, run.LoadStartTime), timeOf(b.final.LoadEnd, nil)
 	}
 	if details := b.details(); details != nil {
-		run.LocustVersion = details.LocustVersion
+		run.LocustVersion = limitText(details.LocustVersion, v1alpha1.MaxVersion)
 		if details.Host != "" {
 			run.Host = locustcli.RedactURL(details.Host)
 		}
 	}
 	run.Host = limitText(run.Host, v1alpha1.MaxArgument)
-	for i, arg := range resources.MasterArguments(b.spec) {
-		if i == v1alpha1.MaxArguments {
-			b.truncated(v1alpha1.FieldArguments, v1alpha1.MaxArguments, len(resources.MasterArguments(b.spec)), atMost(v1alpha1.MaxArguments))
-			break
-		}
+	if b.spec.Image == "" {
+		return // unknown
+	}
+	arguments := resources.MasterArguments(b.spec)
+	for _, arg := range arguments[:min(len(arguments), v1alpha1.MaxArguments)] {
 		run.Arguments = append(run.Arguments, limitText(arg, v1alpha1.MaxArgument))
 	}
+	b.checkComplete(v1alpha1.FieldArguments, len(run.Arguments), int32(len(arguments)), v1alpha1.MaxArguments)
 }
 
 // details returns what only the reporter knows: from the termination message, or else from the web API; nil without it.
@@ -210,8 +239,40 @@ func (b *builder) setEndpoints() {
 		}
 		b.out.Endpoints = append(b.out.Endpoints, entry)
 	}
+	b.addMissingTimes()
 	b.checkComplete(v1alpha1.FieldEndpoints, len(b.out.Endpoints), total, v1alpha1.MaxEndpoints)
 	b.checkOldReporter(v1alpha1.FieldEndpoints, len(b.out.Endpoints))
+	b.checkLive()
+}
+
+// endpointKey identifies an endpoint.
+type endpointKey struct{ method, name string }
+
+// addMissingTimes adds response times that only another source has: the JSON of the web API has fewer than the reporter's message.
+func (b *builder) addMissingTimes() {
+	if len(b.sources) < 2 {
+		return
+	}
+	for _, source := range b.sources {
+		known := make(map[endpointKey]*report.Endpoint, len(source.Endpoints))
+		for i := range source.Endpoints {
+			known[endpointKey{source.Endpoints[i].Method, source.Endpoints[i].Name}] = &source.Endpoints[i]
+		}
+		for i := range b.out.Endpoints {
+			e := &b.out.Endpoints[i]
+			if other := known[endpointKey{e.Method, e.Name}]; other != nil && other.Requests == e.TotalRequests {
+				addMissing(&e.Statistics, statistics(&other.Percentiles, &other.Extremes))
+			}
+		}
+	}
+}
+
+// checkLive records that endpoints may be missing whose number no source has: the JSON of Locust's web API lists at most 500 (web.py).
+func (b *builder) checkLive() {
+	complete := slices.ContainsFunc(b.sources, func(r *report.Report) bool { return r.Exact || r == b.finalSource() })
+	if !complete && len(b.out.Endpoints) == v1alpha1.MaxEndpoints {
+		b.truncated(v1alpha1.FieldEndpoints, len(b.out.Endpoints), 0, "Locust's web API lists at most 500 while the load runs")
+	}
 }
 
 // rateDigits is the number of decimal places of a rate.
@@ -330,9 +391,25 @@ func (b *builder) setDetails() {
 		b.out.Workers = append(b.out.Workers, v1alpha1.Worker{Name: w.Name, PeakProcessorPercent: int32(w.Processor), PeakMemoryBytes: w.Memory})
 	}
 	b.checkComplete(v1alpha1.FieldWorkers, len(workers), workerTotal, v1alpha1.MaxWorkers)
-	if d := b.details(); d.Problem != "" && d.Counts == (report.Counts{}) {
-		b.truncated(v1alpha1.FieldHistory, 0, 0, d.Problem)
+	b.checkUncounted()
+}
+
+// checkUncounted names all lists if the reporter's message is damaged and does not say how much there was.
+func (b *builder) checkUncounted() {
+	d := b.details()
+	if d.Problem == "" || d.Counts != (report.Counts{}) {
+		return
 	}
+	for field, kept := range map[string]int{
+		v1alpha1.FieldEndpoints: len(b.out.Endpoints), v1alpha1.FieldErrors: len(b.out.Errors), v1alpha1.FieldExceptions: len(b.out.Exceptions),
+		v1alpha1.FieldHistory: len(b.out.History), v1alpha1.FieldWorkers: len(b.out.Workers),
+	} {
+		if kept == 0 {
+			b.truncated(field, 0, 0, d.Problem)
+		}
+	}
+	// In a fixed order, in spite of the map.
+	slices.SortFunc(b.out.Truncated, func(a, b v1alpha1.Truncation) int { return cmp.Compare(a.Field, b.Field) })
 }
 
 // maxYear is the last year that RFC 3339 can represent. A node's clock may be wrong.

@@ -60,7 +60,7 @@ func TestBuild_Sources(t *testing.T) {
 		},
 		"the reporter, damaged, without counts": {
 			finished(withMessage(strings.Replace(summary, `"n":[12,3,2,30,2]`, `"n":[]`, 1) + "\n~" + rest[1:])), lists{0, 0, 0, 0, 0},
-			[]string{"history 0/?"}, map[string]string{"history": damaged},
+			[]string{"endpoints 0/?", "errors 0/?", "exceptions 0/?", "history 0/?", "workers 0/?"}, map[string]string{"history": damaged, "endpoints": damaged},
 		},
 		"the reporter, cut in the summary": {
 			finished(withMessage(summary[:300])), lists{5, 1, 1, 0, 0}, onlyStatus,
@@ -79,6 +79,10 @@ func TestBuild_Sources(t *testing.T) {
 			finished(withWebAPI(webReport(many))), lists{500, 50, 0, 0, 0},
 			[]string{"endpoints 500/700", "errors 50/60", "exceptions 0/?", "history 0/?", "workers 0/?"},
 			map[string]string{"endpoints": "at most 500", "errors": "at most 50"},
+		},
+		"the web API of a master that was killed, at Locust's limit": {
+			finished(withWebAPI(live(webReport(lists{endpoints: 500})))), lists{500, 0, 0, 0, 0}, []string{"endpoints 500/?", "exceptions 0/?", "history 0/?", "workers 0/?"},
+			map[string]string{"endpoints": "at most 500 while the load runs"},
 		},
 		"the web API with a reporter": {finished(withWebAPI(withDetails(webReport(all), all))), all, []string{}, nil},
 		"both": {

@@ -258,3 +258,9 @@ func firstDifference(a, b string) string {
 	around := func(s string) string { return strings.ToValidUTF8(s[max(0, i-60):min(len(s), i+60)], "") }
 	return fmt.Sprintf("%q instead of %q", around(b), around(a))
 }
+
+// live turns a report into one of a running load.
+func live(r *report.Report) *report.Report {
+	r.Exact, r.State = false, report.StateRunning
+	return r
+}

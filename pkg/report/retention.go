@@ -22,11 +22,22 @@ func HistoryLimit(test *v2.LocustTest) int {
 }
 
 // Excess returns the retained reports of one test name beyond the limit, the oldest first. Reports with an owner are deleted with it and
-// do not count.
-func Excess(reports []metav1.PartialObjectMetadata, limit int) []metav1.PartialObjectMetadata {
+// do not count. The report with the name own, that of the existing test, counts and is never in excess.
+func Excess(reports []metav1.PartialObjectMetadata, own string, limit int) []metav1.PartialObjectMetadata {
 	retained := slices.DeleteFunc(slices.Clone(reports), func(r metav1.PartialObjectMetadata) bool { return len(r.OwnerReferences) > 0 })
 	slices.SortFunc(retained, func(a, b metav1.PartialObjectMetadata) int {
-		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Name, b.Name))
+		return cmp.Or(compareBool(a.Name == own, b.Name == own), a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Name, b.Name))
 	})
 	return retained[:max(0, len(retained)-limit)]
+}
+
+// compareBool orders false before true.
+func compareBool(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	}
+	return 1
 }

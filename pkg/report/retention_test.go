@@ -44,12 +44,15 @@ func TestExcess(t *testing.T) {
 		0: {"first", "second-a", "second-b", "third"},
 	} {
 		names := []string{}
-		for _, r := range Excess(reports, limit) {
+		for _, r := range Excess(reports, "", limit) {
 			names = append(names, r.Name)
 		}
 		assert.Equal(t, want, names, "limit %d", limit)
 	}
+	kept := Excess(reports, "first", 2)
+	assert.Equal(t, []string{"second-a", "second-b"}, []string{kept[0].Name, kept[1].Name}, "the report of the existing test stays, however old it is")
+	assert.Len(t, kept, 2)
 	assert.Equal(t, "third", reports[0].Name, "the list is not modified")
 	assert.Equal(t, "owned", reports[1].Name, "the list is not modified")
-	assert.Empty(t, Excess(nil, 1))
+	assert.Empty(t, Excess(nil, "", 1))
 }

@@ -76,6 +76,11 @@ def text(value, size):
     return cut(" ".join(str(value or "").split()), size)
 
 
+def plain(value, size):
+    """Cuts a text as the operator does with those of the web API, on one line."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", " ", str(value or ""))[:size]
+
+
 def without_user(url):
     """Removes user and password from a URL."""
     return text(re.sub(r"//[^/?#]*@", "//", str(url or "")), 1024)
@@ -99,9 +104,13 @@ def rounded(value):
     return None if value is None else round(value, 3)
 
 
+def cell(value, form):
+    value = number(value)
+    return "" if value is None else form % value
+
+
 def ms(value):
-    value = rounded(value)
-    return "" if value is None else "%.12g" % value
+    return cell(rounded(value), "%.12g")
 
 
 def most(entries, key, count=50):
@@ -236,8 +245,8 @@ class Reporter(logging.Handler):
             return
         total = self.runner.stats.total
         p50, p95 = (total.get_current_response_time_percentile(part) for part in (0.5, 0.95))
-        self.history.append([round(age), self.runner.user_count, "%.4g" % number(total.current_rps),
-                             "%.4g" % number(total.current_fail_per_sec), ms(p50), ms(p95)])
+        self.history.append([round(age), self.runner.user_count, cell(total.current_rps, "%.4g"),
+                             cell(total.current_fail_per_sec, "%.4g"), ms(p50), ms(p95)])
         if len(self.history) == 2 * POINTS:
             self.history, self.step = self.history[::2], 2 * self.step
         self.due = self.history[-1][0] + self.step - INTERVAL / 2
@@ -314,7 +323,7 @@ class Reporter(logging.Handler):
         path = flask.request.path
         if path.endswith("/stats/requests"):
             response.headers["X-Locust-Operator"] = dump({**(self.target() or {}), "exceptions": self.exceptions(2, 100)})
-        elif path.endswith("/stats/requests/csv") and self.end:
+        elif path.endswith("/stats/requests/csv") and self.end and flask.request.headers.get("X-Locust-Operator"):
             response.headers["X-Locust-Report"] = self.message(True, HEADER, 0).replace("\n", "\t")
         elif path.endswith("/swarm") and self.runner.worker_count:
             started = response.get_json(silent=True) or {}
@@ -371,18 +380,18 @@ class Reporter(logging.Handler):
         runner, history = self.runner, self.history[:: 2 if len(self.history) > POINTS else 1]
         entries, errors = runner.stats.entries, runner.stats.errors
         ends = [
-            ["e", text(e.method, 16), text(e.name, 128), e.num_requests, e.num_failures or "", ms(e.avg_response_time),
+            ["e", plain(e.method, 20), plain(e.name, 132), e.num_requests, e.num_failures or "", ms(e.avg_response_time),
              ms(e.min_response_time), ms(e.max_response_time), *(ms(percentile(e, part)) for part in PARTS.values()),
-             "%.0f" % number(e.avg_content_length)]
+             cell(e.avg_content_length, "%.0f")]
             for e in most(entries, lambda e: (e.num_failures, percentile(e, 0.95) or 0), endpoints)
         ]
         points = [["h", *history[index]] for index in spread(len(history))]
         users = [
-            ["w", text(name.rsplit("_", 1)[0], 64), "%.0f" % number(cpu), memory or ""]
+            ["w", text(name.rsplit("_", 1)[0], 64), cell(cpu, "%.0f"), memory or ""]
             for name, (cpu, memory) in sorted(self.use.items(), key=lambda use: use[1][0], reverse=True)[:500]
         ]
         fails = [
-            ["f", text(e.method, 16), text(e.name, 128), e.occurrences, text(e.error, 256)]
+            ["f", plain(e.method, 20), plain(e.name, 132), e.occurrences, plain(e.error, 260)]
             for e in most(errors, lambda e: e.occurrences)
         ]
         own = [["x", e["count"], e["error"]] for e in self.exceptions(50, 256)]

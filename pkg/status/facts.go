@@ -67,7 +67,9 @@ func newFacts(prev *v2.LocustTestStatus, obs *Observation, settings Settings, no
 	f.masters, f.workers = obs.podsOf(obs.MasterJob), obs.podsOf(obs.WorkerJob)
 	f.startedMaster, f.runningMaster = startedMaster(obs), RunningMaster(obs)
 	f.terminatedMaster, f.endedMaster = terminatedMaster(f.masters), endedMaster(f.masters)
-	f.final, f.finalError = finalReport(f.terminatedMaster)
+	if !prev.IsTerminal() {
+		f.final, f.finalError = obs.Final.of(f.terminatedMaster)
+	}
 	f.report = obs.Locust.freshReport(settings, now)
 	f.suspended = f.suspendedJobs()
 	f.measure()
@@ -135,21 +137,53 @@ func HasOutcome(obs *Observation) bool {
 	return obs.MasterJob != nil && (isFinished(obs.MasterJob) || endedMaster(obs.podsOf(obs.MasterJob)) != nil)
 }
 
-// finalReport returns the reporter's final report in a pod's termination message. Both results are nil without a report.
-func finalReport(terminated *corev1.Pod) (*report.Final, error) {
+// FinalReport is a decoded termination message: decoding takes longer than all rules together.
+type FinalReport struct {
+	message string
+	report  *report.Final
+	err     error
+}
+
+// DecodeFinalReport decodes the termination message of the run's master. It returns known if that is of the same message, and nil if
+// the message is no final report.
+func DecodeFinalReport(obs *Observation, known *FinalReport) *FinalReport {
+	terminated := terminatedMaster(obs.podsOf(obs.MasterJob))
+	if terminated == nil {
+		return nil
+	}
+	message := mainContainer(terminated).State.Terminated.Message
+	switch {
+	case !report.IsFinal(message):
+		return nil
+	case known != nil && known.message == message:
+		return known
+	}
+	final, err := report.DecodeFinal(message)
+	return &FinalReport{message, final, err}
+}
+
+// of returns the final report in a pod's termination message. Both results are nil without a report.
+func (r *FinalReport) of(terminated *corev1.Pod) (*report.Final, error) {
 	if terminated == nil {
 		return nil, nil
 	}
-	message := mainContainer(terminated).State.Terminated.Message
-	if !report.IsFinal(message) {
+	return r.decode(mainContainer(terminated).State.Terminated.Message)
+}
+
+// decode decodes a termination message, unless it has been decoded.
+func (r *FinalReport) decode(message string) (*report.Final, error) {
+	switch {
+	case !report.IsFinal(message):
 		return nil, nil
+	case r != nil && r.message == message:
+		return r.report, r.err
 	}
 	return report.DecodeFinal(message)
 }
 
-// FinalReport returns the reporter's final report in the termination message of the run's master. Both results are nil without one.
-func FinalReport(obs *Observation) (*report.Final, error) {
-	return finalReport(terminatedMaster(obs.podsOf(obs.MasterJob)))
+// FinalReportOf returns the reporter's final report in the termination message of the run's master. Both results are nil without one.
+func FinalReportOf(obs *Observation) (*report.Final, error) {
+	return obs.Final.of(terminatedMaster(obs.podsOf(obs.MasterJob)))
 }
 
 // masterEnd returns the terminated state of the master's container; nil while it runs, or if its pod is gone.

@@ -38,6 +38,9 @@ type Observation struct {
 	MasterJob *batchv1.Job
 	WorkerJob *batchv1.Job
 
+	// Final is the decoded final report of the run's master; it is decoded when it is needed if nil.
+	Final *FinalReport
+
 	// ReportExists is true if the LocustReport of the run exists, or this operator has created it.
 	ReportExists bool
 

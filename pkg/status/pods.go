@@ -196,7 +196,7 @@ func (f *facts) terminationCause(message string) cause.Cause {
 	if !report.IsFinal(message) {
 		return cause.FromLog(message, facts)
 	}
-	final, err := report.DecodeFinal(message)
+	final, err := f.Final.decode(message)
 	if err != nil {
 		return cause.Cause{Line: cause.Shorten("its final report cannot be read: "+err.Error(), cause.MaxLine)}
 	}

@@ -64,6 +64,7 @@ func readRows(rows *csv.Reader) (*Stats, error) {
 			if err := e.refused(r.err); err != nil {
 				return nil, err
 			}
+			endpoints.count++
 			continue
 		}
 		total = insertEntry(e, total, &endpoints)

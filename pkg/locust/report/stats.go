@@ -68,6 +68,7 @@ func (a *statsDecoder) addEntry(raw *rawEntry) error {
 	var r reader
 	e := raw.read(&r)
 	if r.err != nil {
+		a.endpoints.count++
 		return e.refused(r.err)
 	}
 	a.total = insertEntry(e, a.total, &a.endpoints)

@@ -69,7 +69,7 @@ def load(argv=("locust",)):
     main, parser = types.ModuleType("locust.main"), types.ModuleType("locust.argument_parser")
     main.load_locustfile = lambda path: path
     parser.find_locustfile = lambda path: "/found/" + path
-    flask.request = stubs.request = types.SimpleNamespace(path="")
+    flask.request = stubs.request = types.SimpleNamespace(path="", headers={})
     sys.modules.update({"flask": flask, "locust": locust, "locust.runners": runners, "gevent": gevent, "locust.main": main,
                         "locust.argument_parser": parser})
     sys.argv, argv = stubs.argv, sys.argv
@@ -173,7 +173,7 @@ class ReporterTest(unittest.TestCase):
         self.assertEqual(["/3", "/7"], [e["name"] for e in last["endpoints"][:2]])
         self.assertEqual("GET /3 10 3 0 0.123 70 500 900 950 990 999 18".split(), list(last["endpoints"][0].values()))
         self.assertEqual(list("6543210"), [e[2] for e in last["errors"]])
-        self.assertEqual(["", "/", "6", "no answer"], last["errors"][0])
+        self.assertEqual(["", "/", "6", "no  answer"], last["errors"][0])
         self.assertEqual([["4", "frames"]], last["exceptions"])
         self.assertEqual((0.123, 70, 999, "2.47.0", "http://shop/?a=1", [9, 7, 1, 1, 0]), tuple(last[k] for k in "min max p999 version host n".split()))
         self.assertEqual([["0", "7", "12.35", "0", "500", "950"]], last["history"])
@@ -504,10 +504,12 @@ class ReporterTest(unittest.TestCase):
         environment.runner.stats.errors = {n: types.SimpleNamespace(method="GET", name="/", error="e", occurrences=1) for n in range(9)}
         self.fire["test_start"](environment=environment)
         self.stubs.request.path = "/base/stats/requests/csv"
-        for ended in False, True:
+        for asked in {"X-Locust-Operator": "report"}, {}, {"X-Locust-Operator": "report"}:
+            self.stubs.request.headers = asked
             response = Response()
             self.stubs.pages[None][0](response)
-            self.assertEqual(ended, "X-Locust-Report" in response.headers)
+            ended = self.stubs.module.REPORTER.end > 0
+            self.assertEqual(ended and bool(asked), "X-Locust-Report" in response.headers)
             self.fire["test_stop"](environment=environment)
         report = parse(response.headers["X-Locust-Report"], "\t")
         self.assertEqual(([], 9, 9), (report["endpoints"], len(report["errors"]), report["n"][0]))
