@@ -109,7 +109,7 @@ func (r *LocustTestReconciler) createReport(ctx context.Context, test *v2.Locust
 	if state.report.pending == nil {
 		state.report.pending = report.Build(obs)
 	}
-	object := state.report.pending.DeepCopy()
+	object := state.report.pending
 	err := r.Create(ctx, object)
 	if apierrors.IsAlreadyExists(err) {
 		err = r.checkOwnReport(ctx, test, object)
@@ -127,8 +127,10 @@ func (r *LocustTestReconciler) createReport(ctx context.Context, test *v2.Locust
 	default:
 		return r.refuseReport(test, state, object, err)
 	}
-	state.report = reportState{exists: true, prune: len(object.OwnerReferences) == 0, created: &metav1.PartialObjectMetadata{ObjectMeta: object.ObjectMeta}}
-	state.final = nil
+	state.report, state.final = reportState{exists: true}, nil
+	if len(object.OwnerReferences) == 0 {
+		state.report.prune, state.report.created = true, &metav1.PartialObjectMetadata{ObjectMeta: object.ObjectMeta}
+	}
 	return nil
 }
 

@@ -22,7 +22,7 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/status"
 )
 
-// TestBuild_Sources: which lists a report has, and what it says of the others.
+// TestBuild_Sources: which lists a report has, and how it names the others.
 func TestBuild_Sources(t *testing.T) {
 	all := lists{12, 3, 2, 30, 2}
 	many := lists{700, 60, 60, 300, 600}
@@ -294,7 +294,7 @@ func TestBuild_Meta(t *testing.T) {
 	}
 }
 
-// TestBuild_Honest: for random sources, each list is complete or has an entry that says how much is missing.
+// TestBuild_Honest: for random sources, each list is complete or has an entry that names how much is missing.
 func TestBuild_Honest(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	some := func(most int) int { return random.IntN(most+1) * random.IntN(2) }

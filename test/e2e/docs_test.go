@@ -144,6 +144,7 @@ func TestDocs(t *testing.T) {
 		assert.Equal(t, "Test completed successfully", r.run(`kubectl get locusttest shop -o jsonpath='{.status.conditions[?(@.type=="TestCompleted")].message}'`))
 		r.run("kubectl get locusttest shop -o jsonpath='{.status.phase}' | grep -qx Succeeded")
 		assert.Regexp(t, `shop\s+Succeeded\s+2/2.*LoadAsPlanned`, r.run("kubectl get lotest -o wide"))
+		r.run(`kubectl wait --for=create "lotreport/$(kubectl get locusttest shop -o jsonpath='{.status.report}')" --timeout=1m`)
 		assert.Regexp(t, `shop-\S+\s+shop\s+Succeeded\s+\d+\s+0\s+\d+\S*ms`, r.run("kubectl get lotreport"))
 		assert.Regexp(t, `^shop-\w{8}$`, r.run("kubectl get locusttest shop -o jsonpath='{.status.report}'"))
 		assert.Contains(t, r.run(`kubectl get lotreport "$(kubectl get locusttest shop -o jsonpath='{.status.report}')" -o yaml`), "phase: Succeeded")

@@ -259,10 +259,11 @@ func TestOperatorAway(t *testing.T) {
 		t.Helper()
 		eventually(t, "the Jobs of "+test.Name+" expire", func() bool { return jobs(test) == 0 })
 	}
-	undisturbed := s.create(s.test("seen", 6))
+	retain := func(spec *v2.LocustTestSpec) { spec.Report = &v2.ReportConfig{Retain: true} }
+	undisturbed := s.create(s.test("seen", 6, retain))
 	want := withoutVolatileFields(s.UntilPhase(undisturbed, v2.PhaseSucceeded))
 
-	test := s.create(s.test("unseen", 6))
+	test := s.create(s.test("unseen", 6, retain))
 	s.UntilReason(test, v2.ConditionTypeReady, v2.ReasonResourcesCreated)
 	require.Equal(t, 2, jobs(test))
 	stopOperator(t)
@@ -283,4 +284,10 @@ func TestOperatorAway(t *testing.T) {
 	s.requireFrozen(test, final)
 	s.requireStatus(undisturbed, want)
 	assert.Equal(t, 1, count(t, "started", s.key(test.Name)), "Locust ran once")
+
+	// The report outlives the test, its pods and the operator.
+	stopOperator(t)
+	for _, ended := range []*v2.LocustTest{undisturbed, test} {
+		s.requireOutlives(ended, &s.reports(ended)[0])
+	}
 }

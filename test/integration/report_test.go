@@ -210,7 +210,7 @@ func TestReport_Refused(t *testing.T) {
 		}
 		return messages
 	}
-	eventually(t, "an Event says so", func() bool { return len(refusals()) > 0 })
+	eventually(t, "an Event names the refusal", func() bool { return len(refusals()) > 0 })
 	time.Sleep(3 * time.Second)
 	for _, message := range refusals() {
 		assert.Contains(t, message, "quota: no-reports") // "status unknown for" it, before it is exceeded
