@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	batchv1 "k8s.io/api/batch/v1"
@@ -27,6 +28,7 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/background"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/locust"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/locust/report"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/metrics"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/status"
 )
@@ -446,4 +448,28 @@ type fixedStats struct{ response *report.Report }
 
 func (f fixedStats) Stats(context.Context, locust.Target) (*report.Report, error) {
 	return f.response, nil
+}
+
+// TestExportMetrics_Endpoints: the endpoints of the latest report of the web API have series, if the setting asks for them.
+func TestExportMetrics_Endpoints(t *testing.T) {
+	test := &v2.LocustTest{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "shop", UID: "1"}, Status: v2.LocustTestStatus{Phase: v2.PhaseRunning}}
+	live := &report.Report{State: report.StateRunning}
+	live.Endpoints = []report.Endpoint{{Method: "GET", Name: "/cart", Requests: 7}, {Method: "GET", Name: "/other", Requests: 2}}
+	for limit, want := range map[int]int{0: 0, 1: 2, 5: 2} { // with a limit of 1, the second series is the overflow
+		m := metrics.New(limit)
+		r := &LocustTestReconciler{Metrics: *m}
+		r.exportMetrics(test, &status.Observation{Test: test}, &test.Status)
+		r.exportMetrics(test, &status.Observation{Test: test, Locust: &status.Locust{Report: live}}, &test.Status)
+		registry := prometheus.NewRegistry()
+		require.NoError(t, m.Register(registry))
+		families, err := registry.Gather()
+		require.NoError(t, err)
+		count := 0
+		for _, family := range families {
+			if family.GetName() == "locust_test_endpoint_requests_total" {
+				count = len(family.GetMetric())
+			}
+		}
+		assert.Equal(t, want, count, "limit %d", limit)
+	}
 }
