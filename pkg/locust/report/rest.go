@@ -153,12 +153,6 @@ func (f *rest) add(row []string, start time.Time) {
 	if len(cells) < leastCells[kind] {
 		return
 	}
-	cell := func(i int) value {
-		if cells[i] != "" {
-			return value(cells[i])
-		}
-		return "0"
-	}
 	text := func(i, limit int) string { return strings.Clone(clean(cells[i], limit)) } // not the whole row
 	switch kind {
 	case rowEndpoint:
@@ -167,20 +161,20 @@ func (f *rest) add(row []string, start time.Time) {
 			f.endpoints.add(e)
 		}
 	case rowError:
-		e := Error{Method: text(0, MaxMethod), Name: text(1, MaxName), Occurrences: r.count(cell(2), kind), Text: text(3, MaxError)}
+		e := Error{Method: text(0, MaxMethod), Name: text(1, MaxName), Occurrences: r.count(orZero(cells[2]), kind), Text: text(3, MaxError)}
 		if r.err == nil {
 			f.errors.add(e)
 		}
 	case rowException:
-		e := Error{Occurrences: r.count(cell(0), kind), Text: text(1, MaxError)}
+		e := Error{Occurrences: r.count(orZero(cells[0]), kind), Text: text(1, MaxError)}
 		if r.err == nil {
 			f.exceptions.add(e)
 		}
 	case rowPoint:
-		age := r.clamped(cell(0), kind, maxRunTime.Seconds())
+		age := r.clamped(orZero(cells[0]), kind, maxRunTime.Seconds())
 		p := Point{
-			Time: start.Add(time.Duration(age) * time.Second), Users: r.clampedCount(cell(1), kind),
-			RequestsPerSecond: r.clamped(cell(2), kind, maxRate), FailuresPerSecond: r.clamped(cell(3), kind, maxRate),
+			Time: start.Add(time.Duration(age) * time.Second), Users: r.clampedCount(orZero(cells[1]), kind),
+			RequestsPerSecond: r.clamped(orZero(cells[2]), kind, maxRate), FailuresPerSecond: r.clamped(orZero(cells[3]), kind, maxRate),
 		}
 		if p.RequestsPerSecond > 0 {
 			p.P50, p.P95 = r.percentile(value(cells[4]), kind, 1), r.percentile(value(cells[5]), kind, 1)
@@ -190,7 +184,7 @@ func (f *rest) add(row []string, start time.Time) {
 		}
 	case rowWorker:
 		w := Worker{
-			Name: text(0, MaxName), Processor: math.Round(r.clamped(cell(1), kind, maxPercent)), Memory: int64(r.clamped(cell(2), kind, maxCount)),
+			Name: text(0, MaxName), Processor: math.Round(r.clamped(orZero(cells[1]), kind, maxPercent)), Memory: int64(r.clamped(orZero(cells[2]), kind, maxCount)),
 		}
 		if r.err == nil && w.Name != "" && len(f.workers) < MaxWorkers {
 			f.workers = append(f.workers, w)
@@ -198,17 +192,19 @@ func (f *rest) add(row []string, start time.Time) {
 	}
 }
 
+// orZero returns the number in a cell, which is empty for zero.
+func orZero(cell string) value {
+	if cell == "" {
+		return "0"
+	}
+	return value(cell)
+}
+
 // readEndpoint reads the cells of an endpoint.
 func readEndpoint(r *reader, cells []string) Endpoint {
-	zero := func(i int) value {
-		if cells[i] == "" {
-			return "0"
-		}
-		return value(cells[i])
-	}
 	e := Endpoint{Method: strings.Clone(cells[0]), Name: strings.Clone(cells[1])}
-	e.Requests, e.Failures = r.count(zero(2), "requests"), r.count(zero(3), "failures")
-	e.Average = r.milliseconds(zero(4), "avg")
+	e.Requests, e.Failures = r.count(orZero(cells[2]), "requests"), r.count(orZero(cells[3]), "failures")
+	e.Average = r.milliseconds(orZero(cells[4]), "avg")
 	e.Percentiles = Percentiles{
 		P50: r.percentile(value(cells[7]), "p50", e.Requests), P90: r.percentile(value(cells[8]), "p90", e.Requests),
 		P95: r.percentile(value(cells[9]), "p95", e.Requests), P99: r.percentile(value(cells[10]), "p99", e.Requests),
