@@ -21,11 +21,15 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	nodev1 "k8s.io/api/node/v1"
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/rand"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v1alpha1"
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
 )
 
 // field is a row of the tests: a field of the spec, how to set it, and how to check its effect.
@@ -641,9 +645,33 @@ func endless(s *fixture, spec *v2.LocustTestSpec) {
 	failingRequests(s, spec)
 	spec.Master.Command = "--locustfile /lotest/src/locustfile.py --users 2 --spawn-rate 2"
 	spec.SuccessCriteria.MaxFailureRatio = "0.25"
+	require.NoError(s.t, k8s.Create(s.t.Context(), earlierReport(s.namespace, "aborted")))
+}
+
+// earlierReport returns the retained report of an earlier test of a name.
+func earlierReport(namespace, name string) *v1alpha1.LocustReport {
+	return &v1alpha1.LocustReport{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name + "-earlier", Labels: map[string]string{
+			resources.LabelTestName: name, resources.LabelManagedBy: resources.ManagedBy,
+		}},
+		Test:    v1alpha1.Test{Name: name, UID: "earlier"},
+		Outcome: v1alpha1.Outcome{Phase: v2.PhaseSucceeded, Reason: v2.ReasonTestSucceeded},
+		Run:     v1alpha1.Run{EndTime: metav1.Now()},
+	}
 }
 
 var aborted = []fieldV2{
+	{"report.retain", func(spec *v2.LocustTestSpec) { spec.Report = &v2.ReportConfig{Retain: true, HistoryLimit: new(int32(1))} }, func(t *testing.T, live *liveTest) {
+		r := live.in(t).report(live.test, live.status)
+		assert.Empty(t, r.OwnerReferences)
+		assert.NotEmpty(t, r.Endpoints, "from the web API, because the master was stopped")
+	}},
+	{"report.historyLimit", func(*v2.LocustTestSpec) {}, func(t *testing.T, live *liveTest) {
+		earlier := earlierReport(live.test.Namespace, "aborted")
+		eventually(t, "the earlier report is deleted", func() bool {
+			return apierrors.IsNotFound(k8s.Get(t.Context(), client.ObjectKeyFromObject(earlier), earlier))
+		})
+	}},
 	criterion("abortOnViolation", func(c *v2.SuccessCriteria) { c.AbortOnViolation = true }, "aborted after "),
 	{"successCriteria.abortGracePeriod", func(spec *v2.LocustTestSpec) {
 		spec.SuccessCriteria.AbortGracePeriod = &metav1.Duration{Duration: 4 * time.Second}
