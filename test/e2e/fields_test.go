@@ -661,7 +661,9 @@ func earlierReport(namespace, name string) *v1alpha1.LocustReport {
 }
 
 var aborted = []fieldV2{
-	{"report.retain", func(spec *v2.LocustTestSpec) { spec.Report = &v2.ReportConfig{Retain: true, HistoryLimit: new(int32(1))} }, func(t *testing.T, live *liveTest) {
+	{"report.retain", func(spec *v2.LocustTestSpec) {
+		spec.Report = &v2.ReportConfig{Retain: true, HistoryLimit: new(int32(1))}
+	}, func(t *testing.T, live *liveTest) {
 		r := live.in(t).report(live.test, live.status)
 		assert.Empty(t, r.OwnerReferences)
 		assert.NotEmpty(t, r.Endpoints, "from the web API, because the master was stopped")
