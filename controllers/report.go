@@ -107,7 +107,11 @@ func (r *LocustTestReconciler) prune(ctx context.Context, test *v2.LocustTest, s
 // createReport creates the report. It returns an error if it must be tried again.
 func (r *LocustTestReconciler) createReport(ctx context.Context, test *v2.LocustTest, state *testState, obs *status.Observation) error {
 	if state.report.pending == nil {
-		state.report.pending = report.Build(obs)
+		built, err := buildReport(obs)
+		if err != nil {
+			return r.refuseReport(test, state, resources.ReportName(test), err)
+		}
+		state.report.pending = built
 	}
 	object := state.report.pending
 	err := r.Create(ctx, object)
@@ -120,18 +124,28 @@ func (r *LocustTestReconciler) createReport(ctx context.Context, test *v2.Locust
 	case apierrors.IsInvalid(err):
 		// A test of this package shows that no report is invalid. If one is nevertheless, its summary is better than none.
 		state.report.pending = report.WithoutLists(state.report.pending)
-		return r.refuseReport(test, state, object, err)
+		return r.refuseReport(test, state, object.Name, err)
 	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
 		// The test will be deleted with its namespace.
 		return fmt.Errorf("create report %s/%s: %w", object.Namespace, object.Name, err)
 	default:
-		return r.refuseReport(test, state, object, err)
+		return r.refuseReport(test, state, object.Name, err)
 	}
 	state.report, state.final = reportState{exists: true}, nil
 	if len(object.OwnerReferences) == 0 {
 		state.report.prune, state.report.created = true, &metav1.PartialObjectMetadata{ObjectMeta: object.ObjectMeta}
 	}
 	return nil
+}
+
+// buildReport builds the report. What Locust reports comes from user code; it must not keep the operator from stopping the load.
+func buildReport(obs *status.Observation) (built *v1alpha1.LocustReport, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			built, err = nil, fmt.Errorf("cannot build the report: %v", r)
+		}
+	}()
+	return report.Build(obs), nil
 }
 
 // checkOwnReport returns nil if the existing report of this name is that of the test: a previous process has created it, and the cache
@@ -149,13 +163,13 @@ func (r *LocustTestReconciler) checkOwnReport(ctx context.Context, test *v2.Locu
 }
 
 // refuseReport sends an Event for a report that cannot be created, once for each cause, and returns the error.
-func (r *LocustTestReconciler) refuseReport(test *v2.LocustTest, state *testState, object *v1alpha1.LocustReport, err error) error {
+func (r *LocustTestReconciler) refuseReport(test *v2.LocustTest, state *testState, name string, err error) error {
 	if message := err.Error(); message != state.report.refusal {
 		state.report.refusal = message
 		r.Recorder.Eventf(test, nil, corev1.EventTypeWarning, eventReportRefused, eventReportRefused,
-			"LocustReport %s could not be created, will retry: %s", object.Name, cause.Shorten(message, maxRefusal))
+			"LocustReport %s could not be created, will retry: %s", name, cause.Shorten(message, maxRefusal))
 	}
-	return fmt.Errorf("create report %s/%s: %w", object.Namespace, object.Name, err)
+	return fmt.Errorf("create report %s/%s: %w", test.Namespace, name, err)
 }
 
 // pruneReports deletes the oldest retained reports of the test's name beyond its limit. The newest report counts although the cache may

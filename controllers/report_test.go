@@ -228,6 +228,13 @@ func TestReport_Invalid(t *testing.T) {
 	assert.Len(t, f.events(), 1)
 }
 
+// TestReport_CannotBeBuilt: a panic of the builder is an error.
+func TestReport_CannotBeBuilt(t *testing.T) {
+	built, err := buildReport(&status.Observation{}) // without a test
+	require.ErrorContains(t, err, "cannot build the report")
+	assert.Nil(t, built)
+}
+
 // TestReport_Refused: a report that cannot be created delays neither the end of the load nor loses its data.
 func TestReport_Refused(t *testing.T) {
 	quota := func(used int) error {
