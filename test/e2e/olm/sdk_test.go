@@ -152,7 +152,7 @@ func scorecardPasses(t *testing.T, authority string) {
 		}
 	}
 	require.NoError(t, err)
-	assert.Equal(t, map[string]int{"basic": 1, "olm": 5, "status": 8, "conditions": 10}, suites)
+	assert.Equal(t, map[string]int{"basic": 1, "olm": 5, "status": 9, "conditions": 10}, suites)
 }
 
 // scorecardConfig returns the path of the bundle's configuration with the Locust image of this cluster.
