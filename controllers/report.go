@@ -122,7 +122,7 @@ func (r *LocustTestReconciler) createReport(ctx context.Context, test *v2.Locust
 	case err == nil:
 		logf.FromContext(ctx).Info("created", "object", reportKind, "name", object.Name)
 	case apierrors.IsInvalid(err):
-		// A test of this package shows that no report is invalid. If one is nevertheless, its summary is better than none.
+		// The tests of pkg/report check their reports against the schema. Should one be invalid, its summary is better than none.
 		state.report.pending = report.WithoutLists(state.report.pending)
 		return r.refuseReport(test, state, object.Name, err)
 	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):

@@ -11,7 +11,7 @@ import (
 const redacted = "***"
 
 // publicOptions are the options of Locust (argument_parser.py, 2.12 to 2.47) whose values are no secrets. The values of all others,
-// which a locustfile defines, are hidden, because no name tells for sure what they are.
+// which a locustfile defines, are hidden, because their names do not show whether they are secrets.
 var publicOptions = []string{
 	"--locustfile", "--config", "--host", "--users", "--spawn-rate", "--hatch-rate", "--run-time", "--list",
 	"--web-host", "--web-port", "--web-base-path", "--web-login", "--headless", "--headful", "--autostart", "--autoquit", "--class-picker",

@@ -3,18 +3,10 @@ package report
 import (
 	"math"
 	"strconv"
-	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
-
-func duration(d *time.Duration) *metav1.Duration {
-	if d == nil {
-		return nil
-	}
-	return &metav1.Duration{Duration: *d}
-}
 
 // timeOf returns a time with whole seconds, as the API has; otherwise if it is zero.
 func timeOf(t time.Time, otherwise *metav1.Time) *metav1.Time {
@@ -32,12 +24,3 @@ func rate(perSecond float64) string {
 
 // rateUnits is the number of units of a rate in the history in one request per second.
 const rateUnits = 10_000
-
-// limitText shortens a text to at most limit bytes.
-func limitText(text string, limit int) string {
-	if len(text) <= limit {
-		return text
-	}
-	const mark = " …"
-	return strings.ToValidUTF8(text[:limit-len(mark)], "") + mark
-}

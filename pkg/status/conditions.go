@@ -22,7 +22,7 @@ func setCondition(s *v2.LocustTestStatus, now time.Time, conditionType string, s
 		Type:    conditionType,
 		Status:  status,
 		Reason:  reason,
-		Message: clip(message, maxMessage),
+		Message: Clip(message, maxMessage),
 		// metav1.Time is serialized with whole seconds.
 		LastTransitionTime: metav1.NewTime(now.Truncate(time.Second)),
 		ObservedGeneration: s.ObservedGeneration,

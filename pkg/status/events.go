@@ -34,7 +34,7 @@ func (f *facts) transitions(next *v2.LocustTestStatus) []Event {
 	prev := f.prev
 	var events []Event
 	emit := func(eventType, reason, message string) {
-		events = append(events, Event{eventType, reason, clip(message, maxEventMessage)})
+		events = append(events, Event{eventType, reason, Clip(message, maxEventMessage)})
 	}
 	if len(f.Created) > 0 && meta.IsStatusConditionTrue(prev.Conditions, v2.ConditionTypeReady) {
 		for _, name := range f.Created {

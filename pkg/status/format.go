@@ -11,8 +11,8 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/locust/cause"
 )
 
-// clip shortens text to at most limit bytes. It keeps the start and marks the cut.
-func clip(text string, limit int) string {
+// Clip shortens text to at most limit bytes. It keeps the start and marks the cut.
+func Clip(text string, limit int) string {
 	if len(text) <= limit {
 		return text
 	}
@@ -44,7 +44,7 @@ func fullMessage(text string) string {
 	if detail == "" {
 		return line
 	}
-	return line + "\n" + clip(detail, cause.MaxDetail)
+	return line + "\n" + Clip(detail, cause.MaxDetail)
 }
 
 func plural(n int, one, many string) string {
@@ -67,7 +67,8 @@ func trimZeros(number string) string {
 	return strings.TrimSuffix(strings.TrimRight(number, "0"), ".")
 }
 
-func duration(d *time.Duration) *metav1.Duration {
+// Duration converts a time that may be missing to the type of the API.
+func Duration(d *time.Duration) *metav1.Duration {
 	if d == nil {
 		return nil
 	}

@@ -76,7 +76,7 @@ func (f *facts) progressAtEnd() *v2.Progress {
 func (f *facts) setTargets(p *v2.Progress, r *report.Report) {
 	load := f.targetLoad(r)
 	p.TargetUsers = load.Users
-	p.Duration = duration(load.RunTime)
+	p.Duration = Duration(load.RunTime)
 }
 
 func setElapsed(p *v2.Progress, elapsed time.Duration) {

@@ -47,13 +47,13 @@ func resultOf(s *report.Stats, source string, final bool) *v2.TestResult {
 	}
 	if s.Requests > 0 {
 		r.AverageResponseTime = &metav1.Duration{Duration: s.Average}
-		r.P50, r.P90, r.P95, r.P99 = duration(s.P50), duration(s.P90), duration(s.P95), duration(s.P99)
+		r.P50, r.P90, r.P95, r.P99 = Duration(s.P50), Duration(s.P90), Duration(s.P95), Duration(s.P99)
 	}
 	for i := range s.Endpoints[:min(len(s.Endpoints), maxListed)] {
 		e := &s.Endpoints[i]
 		r.Endpoints = append(r.Endpoints, v2.EndpointResult{
 			Method: e.Method, Name: e.Name, TotalRequests: e.Requests, FailedRequests: e.Failures,
-			AverageResponseTime: &metav1.Duration{Duration: e.Average}, P95: duration(e.P95),
+			AverageResponseTime: &metav1.Duration{Duration: e.Average}, P95: Duration(e.P95),
 		})
 	}
 	for _, e := range s.TopErrors(maxListed) {

@@ -35,8 +35,8 @@ func TestResult_Live(t *testing.T) {
 	s.answer(t0.Add(45*time.Second), 3, report.StateRunning, stats)
 	want := &v2.TestResult{
 		Source: v2.ResultSourceWebAPI, TotalRequests: 200, FailedRequests: 3, FailureRatio: "0.015", RequestsPerSecond: "12.35",
-		AverageResponseTime: &metav1.Duration{Duration: 1500 * time.Microsecond}, P50: duration(ms(1)), P99: duration(ms(9)),
-		Endpoints: []v2.EndpointResult{{Method: "GET", Name: "/a", TotalRequests: 200, FailedRequests: 3, AverageResponseTime: &metav1.Duration{Duration: 1500 * time.Microsecond}, P95: duration(ms(7))}},
+		AverageResponseTime: &metav1.Duration{Duration: 1500 * time.Microsecond}, P50: Duration(ms(1)), P99: Duration(ms(9)),
+		Endpoints: []v2.EndpointResult{{Method: "GET", Name: "/a", TotalRequests: 200, FailedRequests: 3, AverageResponseTime: &metav1.Duration{Duration: 1500 * time.Microsecond}, P95: Duration(ms(7))}},
 		Errors:    []v2.ErrorResult{{Method: "GET", Name: "/a", Error: "500", Occurrences: 3}},
 	}
 	assert.Equal(t, want, s.prev.TestResult)
@@ -119,7 +119,7 @@ func TestResult_OperatorAway(t *testing.T) {
 	assert.Equal(t, "12.345ms", s.prev.TestResult.AverageResponseTime.Duration.String())
 	assert.Equal(t, "0.02", s.prev.TestResult.FailureRatio)
 	assert.Equal(t, "4.50", s.prev.TestResult.RequestsPerSecond)
-	assert.Equal(t, duration(ms(25)), s.prev.TestResult.P95)
+	assert.Equal(t, Duration(ms(25)), s.prev.TestResult.P95)
 	assert.Equal(t, int32(12), s.prev.Progress.CurrentUsers)
 	assert.Equal(t, 20*time.Second, s.prev.Progress.Elapsed.Duration)
 	assert.Equal(t, int32(100), *s.prev.Progress.Percent)
