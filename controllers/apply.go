@@ -39,6 +39,10 @@ func (r *LocustTestReconciler) apply(ctx context.Context, test *v2.LocustTest, s
 	if err := r.create(ctx, test, state, obs.Run, plan, &changes); err != nil {
 		return changes, err
 	}
+	if plan.EndLoad != nil {
+		logf.FromContext(ctx).Info("stopping the load as spec.stop requests", "job", plan.EndLoad.Name)
+		return changes, r.patchJob(ctx, state, kindMasterJob, plan.EndLoad, status.EndLoadPatch())
+	}
 	if plan.ReplaceWorkerJob {
 		return changes, r.deleteWorkerJob(ctx, state, obs.WorkerJob)
 	}

@@ -8,7 +8,8 @@ import (
 // LocustTestSpec describes one load test: the image, the locustfile, the number of workers.
 //
 // It is read once, when the run's Jobs are created. Later changes are reported in the condition
-// SpecDrifted and otherwise ignored; delete and create the test to run it again. Only report may change later.
+// SpecDrifted and otherwise ignored; delete and create the test to run it again. Only report and stop may change later.
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.stop) || !oldSelf.stop || has(self.stop) && self.stop",message="stop cannot be changed back: the load has been stopped; create the test again to run it"
 type LocustTestSpec struct {
 	// Image is the Locust container image of master and workers, for example "locustio/locust:2.47.0".
 	// Its entrypoint must be locust.
@@ -102,6 +103,12 @@ type LocustTestSpec struct {
 	// +operator-sdk:csv:customresourcedefinitions:type=spec
 	// +optional
 	Report *ReportConfig `json:"report,omitempty"`
+
+	// Stop ends the load as Locust's own stop does: the result is exact, and exit code and success criteria decide the phase.
+	// A test that has not started yet never starts, and is Failed. Once true it cannot be changed back.
+	// +operator-sdk:csv:customresourcedefinitions:type=spec,xDescriptors={"urn:alm:descriptor:com.tectonic.ui:booleanSwitch"}
+	// +optional
+	Stop bool `json:"stop,omitempty"`
 }
 
 // ReportConfig configures the LocustReport of a test.

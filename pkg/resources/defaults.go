@@ -66,8 +66,8 @@ func OpenTelemetry(spec *v2.LocustTestSpec) *v2.OpenTelemetryConfig {
 	return spec.Observability.OpenTelemetry
 }
 
-// SameSpec reports whether two specs run the same once their defaults are set. Their report does not count: it may change during the
-// run.
+// SameSpec reports whether two specs run the same once their defaults are set. Report and stop do not count: they may change during
+// the run.
 func SameSpec(a, b *v2.LocustTestSpec) bool {
 	return equality.Semantic.DeepEqual(runSpec(WithDefaults(a)), runSpec(WithDefaults(b)))
 }
@@ -75,6 +75,6 @@ func SameSpec(a, b *v2.LocustTestSpec) bool {
 // runSpec returns the spec without the fields that do not belong to the run.
 func runSpec(spec *v2.LocustTestSpec) *v2.LocustTestSpec {
 	of := *spec
-	of.Report = nil
+	of.Report, of.Stop = nil, false
 	return &of
 }

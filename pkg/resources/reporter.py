@@ -36,6 +36,7 @@ ROWS = 120  # of endpoints, more than fit
 LATE = 5.0  # seconds until workers have sent their last statistics, and until users count
 SHORT = 30.0  # seconds with too few users until users count as missing
 LARGEST = 1e9  # milliseconds, requests per second
+STOP = 20.0  # seconds for the end of a load that a signal ends; the pod's grace period is 30 s
 PAUSE = 10.0  # seconds between two samples of the workers' processor use; Locust takes it every 5 or 10 s
 # The functions of Locust that end a load.
 STOPPERS = {
@@ -181,6 +182,7 @@ class Reporter(logging.Handler):
             return
         self.runner = environment.runner
         atexit.register(self.exit)
+        events.quitting.add_listener(self.quitting)  # runs before those of the locustfiles
         sys.excepthook = functools.partial(self.excepthook, sys.excepthook)
         gevent.spawn(self.watch)
         for logger in logging.getLogger(), logging.getLogger("locust"):
@@ -291,6 +293,13 @@ class Reporter(logging.Handler):
     @quiet
     def test_stop(self, **_):
         self.end = time.time()
+
+    @quiet
+    def quitting(self, **_):
+        """Ends a load that still runs, as on SIGTERM: Locust would wait only half a second for the last statistics."""
+        if self.runner.state in ("spawning", "running"):
+            with gevent.Timeout(STOP, False):
+                self.runner.stop()
 
     @quiet
     def quit(self, exit_code=None, **_):

@@ -150,22 +150,24 @@ var effects = map[string]effect{
 	"loadGuarantee": {given: nothing, set: func(s *v2.LocustTestSpec) { s.LoadGuarantee = v2.LoadGuaranteeNone }, record: `"loadGuarantee":"None"`},
 }
 
-// TestSameObjectsForAnyReport: spec.report does not belong to the run, and may change until it ends.
-func TestSameObjectsForAnyReport(t *testing.T) {
+// TestSameObjectsOutsideTheRun: spec.report and spec.stop do not belong to the run, and may change until it ends.
+func TestSameObjectsOutsideTheRun(t *testing.T) {
 	test := builder.MakeShop()
 	configured := test.DeepCopy()
 	configured.Spec.Report = &v2.ReportConfig{Retain: true, HistoryLimit: new(int32(3))}
+	configured.Spec.Stop = true
 	assert.Equal(t, asJSON(t, masterOf(t, test)), asJSON(t, masterOf(t, configured)))
 	assert.Equal(t, asJSON(t, workerOf(t, test)), asJSON(t, workerOf(t, configured)))
 	assert.True(t, SameSpec(&test.Spec, &configured.Spec))
 	configured.Spec.Image = "another"
 	assert.False(t, SameSpec(&test.Spec, &configured.Spec))
 	assert.NotNil(t, configured.Spec.Report, "the spec is not modified")
+	assert.True(t, configured.Spec.Stop, "the spec is not modified")
 }
 
 func TestEverySpecFieldHasAnEffect(t *testing.T) {
 	paths := slices.DeleteFunc(leafPaths(reflect.TypeFor[v2.LocustTestSpec](), ""), func(path string) bool {
-		return strings.HasPrefix(path, "report.") // pkg/report
+		return strings.HasPrefix(path, "report.") || path == "stop" // pkg/report, pkg/status
 	})
 	for _, path := range paths {
 		assert.Contains(t, effects, path, "the field spec.%s does nothing that a test knows of: add a row to effects", path)

@@ -87,7 +87,10 @@ func (f *facts) setTestCompleted(s *v2.LocustTestStatus, decided outcome) {
 	switch s.Phase {
 	case v2.PhaseRunning:
 		message = "Test is running"
-		if f.load.ended {
+		switch {
+		case f.isStopping():
+			message = "Stopping the load" + byStop
+		case f.load.ended:
 			message = "The load has ended; the master is still running"
 		}
 	case v2.PhaseSucceeded:

@@ -162,7 +162,7 @@ func (f *facts) failedRequestsOnly() bool {
 		return false
 	}
 	for _, pod := range f.masters {
-		if pod.DeletionTimestamp != nil || wasDisrupted(pod) {
+		if pod.DeletionTimestamp != nil && pod != f.stoppedMaster() || wasDisrupted(pod) {
 			return false
 		}
 	}

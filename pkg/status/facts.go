@@ -29,8 +29,8 @@ type facts struct {
 	// masters and workers are the pods of the master Job and of the worker Job.
 	masters, workers []*corev1.Pod
 	// startedMaster is a master pod of the run whose Locust container has started, runningMaster the newest one that runs,
-	// terminatedMaster one whose Locust container has ended, and endedMaster one where it has ended by itself. They are nil if
-	// there is none.
+	// terminatedMaster one whose Locust container has ended, and endedMaster one where it has ended by itself or by spec.stop. They are
+	// nil if there is none.
 	startedMaster, runningMaster, terminatedMaster, endedMaster *corev1.Pod
 	// final is the reporter's final report in the master's termination message; nil without one. finalError is why it cannot be
 	// read.
@@ -67,6 +67,9 @@ func newFacts(prev *v2.LocustTestStatus, obs *Observation, settings Settings, no
 	f.masters, f.workers = obs.podsOf(obs.MasterJob), obs.podsOf(obs.WorkerJob)
 	f.startedMaster, f.runningMaster = startedMaster(obs), RunningMaster(obs)
 	f.terminatedMaster, f.endedMaster = terminatedMaster(f.masters), endedMaster(f.masters)
+	if f.endedMaster == nil {
+		f.endedMaster = f.stoppedMaster()
+	}
 	if !prev.IsTerminal() {
 		f.final, f.finalError = obs.Final.of(f.terminatedMaster)
 	}

@@ -7,6 +7,7 @@ import (
 
 	batchv1 "k8s.io/api/batch/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/locust/report"
@@ -50,7 +51,7 @@ func applyStep(s *fixture, step byte, now time.Time) {
 		return
 	}
 	pod := &s.obs.Pods[int(step)%len(s.obs.Pods)]
-	switch step % 22 {
+	switch step % 23 {
 	case 0:
 		if s.obs.MasterJob != nil {
 			s.runMaster(now)
@@ -114,6 +115,12 @@ func applyStep(s *fixture, step byte, now time.Time) {
 		if s.obs.Run != nil && !s.prev.IsTerminal() {
 			s.obs.Run.Spec.LoadGuarantee = []v2.LoadGuarantee{"", v2.LoadGuaranteeBasic, v2.LoadGuaranteeStrict, v2.LoadGuaranteeNone}[step/22%4]
 			s.obs.Run.Spec.SuccessCriteria = &v2.SuccessCriteria{MaxFailureRatio: "0.2", AbortOnViolation: step/22%2 == 0}
+		}
+	case 22:
+		s.obs.Test.Spec.Stop = true
+		if job := s.obs.MasterJob; job != nil && step > 128 {
+			job.Spec.ActiveDeadlineSeconds = ptr.To[int64](1)
+			pod.DeletionTimestamp, pod.DeletionGracePeriodSeconds = &at, ptr.To[int64](0)
 		}
 	case 16:
 		if s.obs.WorkerJob != nil && !isFinished(s.obs.WorkerJob) {

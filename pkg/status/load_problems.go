@@ -58,6 +58,9 @@ func (f *facts) cutShort(view loadView) (why string, unknown bool) {
 			after += " of " + view.runTime.String()
 		}
 	}
+	if d := view.delivery; f.isStopping() && (d == nil || view.endUnseen || d.EndedBy == report.EndedBySignal) {
+		return "", false
+	}
 	if d := view.delivery; d != nil && !view.endUnseen {
 		switch d.EndedBy {
 		case report.EndedByWorkersMissing, report.EndedByWorkersQuit:

@@ -30,8 +30,8 @@ type check func(*facts) string
 // startupChecks apply while there is no master Job, and runChecks while the master runs or may still start. The first cause
 // decides.
 var (
-	startupChecks = []check{(*facts).runLost, (*facts).startupDeadlineExceeded}
-	runChecks     = []check{(*facts).workerJobFailed, (*facts).startupDeadlineExceeded, (*facts).criteriaUnreachable, (*facts).workersLostForGood}
+	startupChecks = []check{(*facts).runLost, (*facts).stoppedBeforeStart, (*facts).startupDeadlineExceeded}
+	runChecks     = []check{(*facts).stoppedBeforeStart, (*facts).workerJobFailed, (*facts).startupDeadlineExceeded, (*facts).criteriaUnreachable, (*facts).workersLostForGood}
 )
 
 // firstCause returns the cause of the first check that fails the test; empty if none does.
@@ -72,6 +72,8 @@ func (f *facts) decidePhase() outcome {
 			return failed(f.now, cause)
 		}
 		return outcome{phase: v2.PhasePending}
+	case f.endedMaster != nil && f.endedMaster == f.stoppedMaster():
+		return f.describeStop(f.masterEnded())
 	case f.endedMaster != nil:
 		return f.masterEnded()
 	}
@@ -177,7 +179,10 @@ func (f *facts) masterExitedZero(at time.Time) outcome {
 // masterFailed returns the outcome of a master whose Job failed and whose Locust container did not end by itself.
 func (f *facts) masterFailed() outcome {
 	at := finishTime(f.MasterJob, f.now)
-	if jobReason(f.MasterJob) == batchv1.JobReasonDeadlineExceeded {
+	switch {
+	case jobReason(f.MasterJob) == batchv1.JobReasonDeadlineExceeded && f.isStopping():
+		return f.masterStopFailed(at)
+	case jobReason(f.MasterJob) == batchv1.JobReasonDeadlineExceeded:
 		return failed(at, "the master Job exceeded an activeDeadlineSeconds that the operator did not set; remove the deadline, for example from the policy that sets it")
 	}
 	for _, pod := range f.masters {

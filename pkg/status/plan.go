@@ -36,6 +36,8 @@ type Plan struct {
 	// CreateReport requests the LocustReport of a test that has ended. It is created before the Jobs are stopped or get a TTL, because
 	// its sources are in their pods.
 	CreateReport bool
+	// EndLoad is the Job of the running master that spec.stop ends; nil if the load goes on. See EndLoadPatch.
+	EndLoad *batchv1.Job
 	// Stop are the Jobs to stop because the test has ended.
 	Stop []*batchv1.Job
 	// Expire are the finished Jobs that get a TTL.
@@ -92,6 +94,9 @@ func PlanDeleted(obs *Observation) Plan {
 // planRun creates the missing objects of a test that has not ended, unless its run is lost, and replaces lost workers.
 func (f *facts) planRun(plan *Plan) {
 	switch {
+	case f.stopRequested():
+		f.planStop(plan)
+		return
 	case len(f.Predecessors) > 0 || len(f.Foreign) > 0:
 		return
 	case f.DNSCacheWait > 0 && f.Service == nil:

@@ -73,7 +73,7 @@ func (s *fixture) report(test *v2.LocustTest, final *v2.LocustTestStatus) *v1alp
 	require.Len(t, all, 1, test.Name)
 	r := &all[0]
 	assert.Equal(t, final.Report, r.Name)
-	assert.Equal(t, v1alpha1.Test{Name: test.Name, UID: string(test.UID), Generation: final.ObservedGeneration}, r.Test)
+	assert.Equal(t, v1alpha1.Test{Name: test.Name, UID: string(test.UID), Generation: test.Generation}, r.Test)
 	assert.Equal(t, final.Phase, r.Outcome.Phase)
 	completed, delivered := condition(final, v2.ConditionTypeTestCompleted), condition(final, v2.ConditionTypeLoadDelivered)
 	assert.Equal(t, [2]string{completed.Reason, completed.Message}, [2]string{r.Outcome.Reason, r.Outcome.Message})

@@ -1,6 +1,7 @@
 """Tests of reporter.py without Locust. Usage: reporter_test.py PATH_OF_REPORTER"""
 import ast
 import base64
+import contextlib
 import csv
 import importlib.util
 import json
@@ -13,7 +14,7 @@ import unittest
 import zlib
 
 SOURCE = os.path.abspath(sys.argv.pop(1))
-NAMES = "init", "test_start", "test_stopping", "test_stop", "quit"
+NAMES = "init", "test_start", "test_stopping", "test_stop", "quitting", "quit"
 
 
 class Hook(list):
@@ -56,6 +57,9 @@ class MasterRunner:
         self.clients, self.target_user_classes_count = Workers(), {}
         self.stats = types.SimpleNamespace(total=Entry("Aggregated", ""), entries={}, errors={})
 
+    def stop(self):
+        self.state = "stopped"
+
 
 def load(argv=("locust",)):
     """Imports the reporter with stubs; returns the stubs."""
@@ -66,6 +70,8 @@ def load(argv=("locust",)):
     locust, gevent, flask = (types.ModuleType(name) for name in ("locust", "gevent", "flask"))
     locust.__version__ = "2.47.0"
     locust.events, locust.runners, gevent.spawn = events, runners, stubs.spawned.append
+    stubs.timeouts = []
+    gevent.Timeout = lambda seconds, error: stubs.timeouts.append((seconds, error)) or contextlib.nullcontext()
     main, parser = types.ModuleType("locust.main"), types.ModuleType("locust.argument_parser")
     main.load_locustfile = lambda path: path
     parser.find_locustfile = lambda path: "/found/" + path
@@ -310,6 +316,16 @@ class ReporterTest(unittest.TestCase):
         exec(code, scope)
         scope[functions[0]](reporter.test_stopping, reporter.runner.environment)
         return reporter.ended_by
+
+    def test_signal_ends_the_load_first(self):
+        """The listener runs before those of the locustfile, which see the final numbers; Locust fires in reverse order."""
+        self.stubs.events.quitting.add_listener(lambda **_: None)
+        runner = start(self.stubs).runner
+        for state, want in ("ready", "ready"), ("stopping", "stopping"), ("spawning", "stopped"), ("running", "stopped"):
+            runner.state = state
+            self.stubs.events.quitting[-1](environment=runner.environment)
+            self.assertEqual(want, runner.state, state)
+        self.assertEqual([(20.0, False)] * 2, self.stubs.timeouts)
 
     def test_ended_by(self):
         environment = start(self.stubs)
