@@ -157,20 +157,25 @@ func TestEnd_DespiteOtherFailures(t *testing.T) {
 	}
 }
 
-// TestApplyFails_PollsContinue: an object that cannot be changed delays neither polls nor refreshes.
-func TestApplyFails_PollsContinue(t *testing.T) {
-	f := newCreatedFixture(t)
-	job := &batchv1.Job{}
-	require.NoError(t, f.client.Get(t.Context(), client.ObjectKey{Namespace: "ns", Name: "test-master"}, job))
+// runMaster lets the master's pod run.
+func (f *fixture) runMaster() {
+	f.t.Helper()
+	job := f.jobOf("test-master")
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "master", Labels: map[string]string{
 		resources.LabelTestName: "test", resources.LabelTestUID: "1", resources.LabelPodName: "test-master", resources.LabelComponent: "master",
 	}, OwnerReferences: []metav1.OwnerReference{{APIVersion: "batch/v1", Kind: "Job", Name: "test-master", UID: job.UID, Controller: ptr.To(true)}}}}
 	pod.Status = corev1.PodStatus{Phase: corev1.PodRunning, PodIP: "10.0.0.1", ContainerStatuses: []corev1.ContainerStatus{{
 		Name: "test-master", State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.Now()}},
 	}}}
-	require.NoError(t, f.client.Create(t.Context(), pod))
+	require.NoError(f.t, f.client.Create(f.t.Context(), pod))
 	job.Status.Active, job.Status.Ready = 1, ptr.To[int32](1)
-	require.NoError(t, f.client.Status().Update(t.Context(), job))
+	require.NoError(f.t, f.client.Status().Update(f.t.Context(), job))
+}
+
+// TestApplyFails_PollsContinue: an object that cannot be changed delays neither polls nor refreshes.
+func TestApplyFails_PollsContinue(t *testing.T) {
+	f := newCreatedFixture(t)
+	f.runMaster()
 	require.NoError(t, f.client.Create(t.Context(), &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "orphan", Labels: map[string]string{
 		resources.LabelTestName: "test", resources.LabelTestUID: "1", resources.LabelPodName: "test-worker",
 	}}}))

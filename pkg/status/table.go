@@ -50,7 +50,7 @@ var Table = []Row{
 		"No request had finished 30 s after the load started, or by the time the master ended. The first request clears it. Fails the run unless loadGuarantee is None.",
 		"Check --host, the target and its port, and the exceptions that the message names. Users that fire no request events need spec.loadGuarantee: None."},
 	{v2.ConditionTypeLoadDelivered, metav1.ConditionFalse, v2.ReasonLoadCutShort,
-		"The load ended early, and was not ended by its run time, a load shape, the web UI or the locustfile; for example all workers were lost. Fails the run unless loadGuarantee is None; after 30 s without workers the operator does not wait for the master.",
+		"The load ended early, and was not ended by its run time, a load shape, the web UI, the locustfile or `spec.stop`; for example all workers were lost. Fails the run unless loadGuarantee is None; after 30 s without workers the operator does not wait for the master.",
 		"Check PodsHealthy and the workers' logs for why they ended; often their memory limit is too low."},
 	{v2.ConditionTypeLoadDelivered, metav1.ConditionFalse, v2.ReasonUsersMissing,
 		"For 30 s or more fewer users were running than Locust's target; users that ended by themselves are not missing. Fails the run when loadGuarantee is Strict.",

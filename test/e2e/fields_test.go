@@ -59,6 +59,7 @@ var fieldRuns = []fieldRun{
 	{"criteria", failingRequests, untilFailed, criteria},
 	{"aborted", endless, untilFailed, aborted},
 	{"no-requests", idleLoad, untilSucceeded, notGuaranteed},
+	{"stopped", shortLoad, untilFailed, stopped},
 }
 
 func TestFields_V2(t *testing.T) {
@@ -685,6 +686,13 @@ var aborted = []fieldV2{
 		require.NoError(t, err)
 		assert.GreaterOrEqual(t, ran, 4*time.Second)
 		assert.Less(t, ran, 30*time.Second, "the default")
+	}},
+}
+
+var stopped = []fieldV2{
+	{"stop", func(spec *v2.LocustTestSpec) { spec.Stop = true }, func(t *testing.T, live *liveTest) {
+		assert.Equal(t, "stopped before it started, as spec.stop requests", condition(live.status, v2.ConditionTypeTestCompleted).Message)
+		assert.Empty(t, live.livePods(live.test, ""), "they were not created")
 	}},
 }
 
