@@ -23,6 +23,9 @@ REGISTRY ?= ghcr.io/abdelrhmanhamouda
 IMAGE_BASE ?= $(REGISTRY)/locust-k8s-operator
 override ALL_PLATFORMS := linux/amd64,linux/arm64,linux/ppc64le,linux/s390x
 PLATFORMS ?= $(ALL_PLATFORMS)
+PLUGIN_PLATFORMS ?= linux/amd64,linux/arm64,darwin/amd64,darwin/arm64,windows/amd64
+# Where the files of a release can be downloaded, in a folder for each version: the krew manifest refers to it.
+DOWNLOADS ?= https://github.com/AbdelrhmanHamouda/locust-k8s-operator/releases/download
 RELEASE_BASE ?= scratch
 DIST ?= dist
 BUNDLE_IMG ?= $(IMAGE_BASE)-bundle:v$(BUNDLE_VERSION)
@@ -102,6 +105,7 @@ help: ## Show this help
 		'BUNDLE_VERSION' 'version of the OLM bundle: $(BUNDLE_VERSION)' \
 		'REGISTRY' 'registry of a release, and of the images in the bundle: $(REGISTRY)' \
 		'PLATFORMS' 'release, test-release: platforms of the images: $(PLATFORMS)' \
+		'PLUGIN_PLATFORMS' 'release, test-release: platforms of the kubectl plugin: $(PLUGIN_PLATFORMS)' \
 		'RELEASE_BASE' 'release: base image of operator and scorecard: $(RELEASE_BASE)' \
 		'CATALOG_IMG' 'image of the catalog, for catalog-build: $(CATALOG_IMG)' \
 		'OPERATORHUB_BUNDLE' 'operatorhub: image of the bundle in the catalog; empty: that of the release' \
@@ -388,6 +392,7 @@ clean: ## Remove bin/
 .PHONY: release
 release: ## Build and push all images of VERSION to REGISTRY, and write the files of the release to DIST
 	@VERSION="$(VERSION)" REGISTRY="$(REGISTRY)" IMAGE_BASE="$(IMAGE_BASE)" DIST="$(DIST)" PLATFORMS="$(PLATFORMS)" ALL_PLATFORMS="$(ALL_PLATFORMS)" \
+		PLUGIN_PLATFORMS="$(PLUGIN_PLATFORMS)" DOWNLOADS="$(DOWNLOADS)" \
 		BASE="$(RELEASE_BASE)" SCORECARD_TEST_IMAGE="$(SCORECARD_TEST_IMAGE)" tools/release.sh
 
 .PHONY: chart-package
@@ -398,7 +403,7 @@ chart-package: ## Write the chart of VERSION, with the operator image IMG, to DI
 .PHONY: test-release
 test-release: ## Make a release of BUNDLE_VERSION with a temporary registry, and check all of it
 	@echo "==> release of $(BUNDLE_VERSION)"
-	@RELEASE_PLATFORMS="$(PLATFORMS)" go -C tools/release test -tags release -count 1 -timeout 60m -run TestRelease .
+	@RELEASE_PLATFORMS="$(PLATFORMS)" RELEASE_PLUGIN_PLATFORMS="$(PLUGIN_PLATFORMS)" go -C tools/release test -tags release -count 1 -timeout 60m -run TestRelease .
 
 ##@ Embedded cluster (Linux, root)
 
@@ -460,8 +465,10 @@ local-image: build
 .PHONY: run-demo
 run-demo:
 	@echo "==> demo"
-	@$(KUSTOMIZE) build config/samples/demo | go run ./test/demo -f - \
-		$(if $(LOCUST_IMAGE),-image "$(LOCUST_IMAGE)") $(if $(filter 1,$(LOCAL)),-first 'eval "$$(make cluster-env)"')
+	@go build -o bin/kubectl-locust ./cmd/kubectl-locust
+	@$(KUSTOMIZE) build config/samples/demo | bin/kubectl-locust run --filename - --replace --timeout 5m \
+		$(if $(LOCUST_IMAGE),--image "$(LOCUST_IMAGE)")
+	@printf '\nBefore these commands\n  %s\n' $(if $(filter 1,$(LOCAL)),'eval "$$(make cluster-env)"') 'export PATH="$$PWD/bin:$$PATH"'
 
 .PHONY: run-e2e
 run-e2e:

@@ -50,6 +50,7 @@ describe() {
 		done
 		stamp+=" -X $helm/internal/version.version=$(go -C "$here/$module" list -m -f '{{.Version}}' $helm)"
 		;;
+	krew | validate-krew-manifest) module=krew package=sigs.k8s.io/krew/cmd/$1 cold="1 min" ;;
 	kwok) module=kwok package=sigs.k8s.io/kwok/cmd/kwok cold="2 min" ;;
 	olm) module=olm package=github.com/operator-framework/operator-lifecycle-manager/cmd/olm tags=json1 cold="2 min" ;;
 	catalog) module=olm package=github.com/operator-framework/operator-lifecycle-manager/cmd/catalog tags=json1 cold="1 min" ;;
@@ -61,7 +62,7 @@ describe() {
 	olm-chart) module=olm package=github.com/AbdelrhmanHamouda/locust-k8s-operator/tools/olm/chart cold="1 min" ;;
 	*)
 		echo "tools/build.sh: unknown tool '$1'; one of: controller-gen crd-ref-docs kustomize golangci-lint" \
-			"operator-sdk scorecard-test olm catalog package-server copy-content cpb opm grpc-health-probe olm-chart helm kwok go-licenses govulncheck actionlint" >&2
+			"operator-sdk scorecard-test olm catalog package-server copy-content cpb opm grpc-health-probe olm-chart helm krew validate-krew-manifest kwok go-licenses govulncheck actionlint" >&2
 		return 2
 		;;
 	esac

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Fails if a library that is linked into the operator has a license that is not allowed, or none that can be
+# Fails if a library that is linked into the operator or the kubectl plugin has a license that is not allowed, or none that can be
 # recognized.
 set -euo pipefail
 

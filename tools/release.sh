@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
-# Makes a release: builds the images for all platforms, pushes them, and writes the files of the release. `make release` runs
-# it. docs/release.md describes what it writes.
+# Makes a release: builds the images for all platforms, pushes them, and writes the files of the release, among them the kubectl
+# plugin. `make release` runs it. docs/release.md describes what it writes.
 #
-#   VERSION=1.2.3 REGISTRY=registry.example.com/team IMAGE_BASE=... DIST=... PLATFORMS=... ALL_PLATFORMS=... BASE=... tools/release.sh
+#   VERSION=1.2.3 REGISTRY=registry.example.com/team IMAGE_BASE=... DIST=... PLATFORMS=... ALL_PLATFORMS=... BASE=... \
+#       PLUGIN_PLATFORMS=... DOWNLOADS=https://example.com/releases tools/release.sh
 #
 # A tag that the registry already has is not replaced by different content, except in a registry on this machine.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
-: "${VERSION:?}" "${REGISTRY:?}" "${IMAGE_BASE:?}" "${DIST:?}" "${PLATFORMS:?}" "${ALL_PLATFORMS:?}" "${BASE:?}"
+: "${VERSION:?}" "${REGISTRY:?}" "${IMAGE_BASE:?}" "${DIST:?}" "${PLATFORMS:?}" "${ALL_PLATFORMS:?}" "${BASE:?}" "${PLUGIN_PLATFORMS:?}" "${DOWNLOADS:?}"
 export VERSION
 
 mkdir -p "$DIST"
@@ -34,7 +35,7 @@ localhost:* | 127.0.0.1:*) overwrite=(-overwrite) plain_http=(-plain-http) alone
 esac
 "$release" template "${alone[@]}" -template catalog/template.yaml -version "$VERSION" -bundle none >/dev/null
 rm -rf "$dist"/{bundle,bundle.Dockerfile,catalog,operatorhub}
-rm -f "$dist"/{install.yaml,notes.md,images.txt,chart.txt,checksums.txt} "$dist"/*.spdx.json "$dist"/*.tgz
+rm -f "$dist"/{install.yaml,notes.md,images.txt,chart.txt,checksums.txt,locust.yaml} "$dist"/*.spdx.json "$dist"/*.tgz "$dist"/kubectl-locust_*
 
 # The time of the release is that of its commit, so that building it again gives the same content.
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || echo 0)}
@@ -53,22 +54,31 @@ push() {
 		-annotation "org.opencontainers.image.title=${IMAGE_BASE##*/}$1" "${annotations[@]}" "${overwrite[@]}" "${@:4}" | tee -a "$dist/images.txt"
 }
 
-# program PATH PACKAGE NAME: cross-compiles it for all platforms, and writes its SBOMs.
-program() {
-	local platform arch file
-	for platform in ${PLATFORMS//,/ }; do
-		arch=${platform#*/}
-		file=$work/build/$arch/$1
-		CGO_ENABLED=0 GOOS=${platform%/*} GOARCH=$arch go build -trimpath -buildvcs=false \
-			-ldflags "-s -w -X main.version=v$VERSION" -o "$file" "$2"
-		"$release" sbom -program "$file" -name "$3" -version "$VERSION" -created "$SOURCE_DATE_EPOCH" \
-			>"$dist/$3_${VERSION}_${platform/\//_}.spdx.json"
-	done
+# compile PLATFORM FILE PACKAGE NAME: cross-compiles a program, and writes its SBOM.
+compile() {
+	CGO_ENABLED=0 GOOS=${1%/*} GOARCH=${1#*/} go build -trimpath -buildvcs=false \
+		-ldflags "-s -w -X main.version=v$VERSION" -o "$2" "$3"
+	"$release" sbom -program "$2" -name "$4" -version "$VERSION" -created "$SOURCE_DATE_EPOCH" >"$dist/$4_${VERSION}_${1/\//_}.spdx.json"
 }
 
 step "build the programs for $PLATFORMS"
-program bin/manager ./cmd/manager locust-k8s-operator
-program bin/scorecard ./test/scorecard locust-k8s-operator-scorecard
+for platform in ${PLATFORMS//,/ }; do
+	compile "$platform" "$work/build/${platform#*/}/bin/manager" ./cmd/manager locust-k8s-operator
+	compile "$platform" "$work/build/${platform#*/}/bin/scorecard" ./test/scorecard locust-k8s-operator-scorecard
+done
+
+step "build the kubectl plugin for $PLUGIN_PLATFORMS"
+plugin=kubectl-locust archives=()
+for platform in ${PLUGIN_PLATFORMS//,/ }; do
+	compile "$platform" "$work/plugin/$platform/$plugin" ./cmd/$plugin $plugin
+	# Windows runs no shell scripts.
+	more=(LICENSE)
+	[[ $platform == windows/* ]] || more+=(cmd/$plugin/kubectl_complete-locust)
+	archive=$("$release" archive -program "$work/plugin/$platform/$plugin" -name $plugin -version "$VERSION" -platform "$platform" \
+		-created "$SOURCE_DATE_EPOCH" -dist "$dist" "${more[@]}")
+	archives+=("$dist/$archive")
+done
+"$release" krew -name $plugin -version "$VERSION" -url "$DOWNLOADS/v$VERSION" "${archives[@]}" >"$dist/locust.yaml"
 
 step "push the images to $REGISTRY"
 operator=$(push "" Dockerfile "$work/build/{arch}" -build-arg "BASE=$BASE")
@@ -115,5 +125,5 @@ fi
 	sed 's|.*|    &|' "$dist/images.txt" "$dist/chart.txt"
 } >"$dist/notes.md"
 hash() { if command -v sha256sum >/dev/null; then sha256sum "$@"; else shasum -a 256 "$@"; fi; }
-(cd "$dist" && shopt -s nullglob && hash install.yaml images.txt chart.txt *.spdx.json *.tgz >checksums.txt)
+(cd "$dist" && shopt -s nullglob && hash install.yaml images.txt chart.txt locust.yaml *.spdx.json *.tgz kubectl-locust_*.{tar.gz,zip} >checksums.txt)
 step "wrote $dist"

@@ -29,11 +29,13 @@ type reader struct {
 	dir string
 	// urls replaces addresses that the suite does not fetch by files of the folder.
 	urls *strings.Replacer
+	// env has more environment variables of the commands.
+	env []string
 }
 
 func (s *fixture) reader() *reader {
 	s.t.Helper()
-	r := &reader{s, s.t.TempDir(), strings.NewReplacer()}
+	r := &reader{fixture: s, dir: s.t.TempDir(), urls: strings.NewReplacer()}
 	config, _ := s.mustKubectl("config", "view", "--raw", "--flatten", "--minify")
 	r.write("kubeconfig", config)
 	r.run("kubectl config set-context --current --namespace " + s.namespace)
@@ -49,7 +51,7 @@ func (r *reader) write(name, content string) {
 
 func (r *reader) command(line string) *exec.Cmd {
 	cmd := exec.CommandContext(r.t.Context(), "bash", "-e", "-o", "pipefail", "-c", r.urls.Replace(line))
-	cmd.Dir, cmd.Env = r.dir, append(os.Environ(), "KUBECONFIG="+filepath.Join(r.dir, "kubeconfig"))
+	cmd.Dir, cmd.Env = r.dir, append(append(os.Environ(), "KUBECONFIG="+filepath.Join(r.dir, "kubeconfig")), r.env...)
 	return cmd
 }
 
@@ -103,6 +105,26 @@ func block(t *testing.T, page, language, text string) string {
 	}
 	require.Fail(t, "no such block", "%s: %s", page, text)
 	return ""
+}
+
+// withPlugin puts the plugin on the PATH, and the home folder and the summary page of a workflow into the reader's folder.
+func (r *reader) withPlugin() {
+	r.t.Helper()
+	plugin, err := buildPlugin()
+	require.NoError(r.t, err, "build the plugin")
+	r.env = []string{
+		"PATH=" + filepath.Dir(plugin) + ":" + os.Getenv("PATH"), "KUBECTL_LOCUST_IMAGE=" + locustImage,
+		"HOME=" + r.dir, "GITHUB_STEP_SUMMARY=" + filepath.Join(r.dir, "summary.md"),
+	}
+	require.NoError(r.t, os.MkdirAll(filepath.Join(r.dir, ".local", "bin"), 0o755))
+}
+
+// recipe returns a file of docs/recipes.
+func recipe(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "recipes", name))
+	require.NoError(t, err)
+	return string(text)
 }
 
 // sampleWithImage returns a file of config/samples with the image of this cluster.
@@ -211,6 +233,35 @@ func TestDocs(t *testing.T) {
 		r.watch("kubectl port-forward service/shop-master 8089", "Forwarding from")
 		assert.Contains(t, r.run("kubectl get jobs"), "shop-master")
 		assert.Contains(t, r.run("kubectl -n locust-k8s-operator-system get lease locust-k8s-operator.locust.io"), "controller-manager")
+	})
+	t.Run("plugin", func(t *testing.T) {
+		t.Parallel()
+		s := newFixture(t)
+		r := s.reader()
+		r.withPlugin()
+		locustfile := block(t, "docs/start.md", "python", "wait_time = between(1, 3)")
+		r.write("locustfile.py", locustfile)
+		r.write("shop/locustfile.py", locustfile)
+		r.write("gate.yaml", strings.NewReplacer("--run-time 2m", "--run-time 4s", "http://shop", "http://target.e2e-target", "p95: 500ms", "p95: 30s",
+			samples.Image, locustImage).Replace(recipe(t, "gate.yaml")))
+		r.urls = strings.NewReplacer("https://shop.example.com", "http://target.e2e-target", "-u 20 -w 3 -t 30s", "-u 4 -r 4 -w 1 -t 4s", "-t 5m", "-t 4s",
+			"-u 100 -r 10", "-u 4 -r 4", "p95 500ms", "p95 30s")
+		assert.Contains(t, r.run("kubectl locust version"), "LocustReport:")
+		r.run("kubectl locust completion kubectl >~/.local/bin/kubectl_complete-locust")
+		assert.Contains(t, r.run("kubectl locust run --name shop --host https://shop.example.com -u 20 -w 3 -t 30s locustfile.py"), "/shop: Succeeded")
+		assert.Contains(t, r.run("kubectl locust report shop"), "Succeeded: Test completed successfully")
+		r.run("kubectl locust report shop -o junit --output-file report.xml")
+		r.run(`kubectl locust report shop -o markdown >>"$GITHUB_STEP_SUMMARY"`)
+		assert.Contains(t, r.run(`cat "$GITHUB_STEP_SUMMARY"`), "## Load test shop: Succeeded")
+		assert.Regexp(t, `shop +Succeeded`, r.run("kubectl locust list shop"))
+		assert.Contains(t, r.run("kubectl locust watch shop"), "/shop: Succeeded")
+		assert.Contains(t, r.run("kubectl locust stop shop"), "shop has ended: Succeeded")
+		assert.Contains(t, r.run("kubectl locust logs shop --all --follow"), "Aggregated")
+		assert.Contains(t, r.run("kubectl locust rerun shop --replace"), "/shop: Succeeded")
+		r.run("kubectl locust run ./shop -H https://shop.example.com -u 100 -r 10 -t 5m --max-failure-ratio 0.01 --max-response-time-p95 500ms")
+		assert.Contains(t, r.run("kubectl locust run --filename gate.yaml --replace"), "/gate: Succeeded")
+		r.run("kubectl locust report gate --output junit --output-file load-test.xml")
+		r.run("kubectl locust report gate --output markdown --output-file load-test.md")
 	})
 	t.Run("samples", func(t *testing.T) {
 		t.Parallel()

@@ -17,7 +17,7 @@ var sections = map[string][]string{
 	"## The operator": {"."},
 	"## The developer tools": {
 		"tools", "tools/lint", "tools/operator-sdk", "tools/olm", "tools/kwok", "tools/supply", "tools/observability",
-		"tools/release", "tools/actionlint", "tools/chart", "tools/recipes",
+		"tools/release", "tools/actionlint", "tools/chart", "tools/recipes", "tools/krew",
 	},
 	"## The embedded cluster": {"test/cluster"},
 }

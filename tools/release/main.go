@@ -26,7 +26,7 @@ func main() {
 	}
 }
 
-var errUsage = errors.New("usage: release push|verify|inspect|sbom|notes|template [flags]; see -h of each")
+var errUsage = errors.New("usage: release push|verify|inspect|sbom|notes|template|archive|krew [flags]; see -h of each")
 
 func run(ctx context.Context, args []string, out io.Writer) error {
 	if len(args) == 0 {
@@ -34,7 +34,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	}
 	commands := map[string]func(context.Context, *flag.FlagSet, []string, io.Writer) error{
 		"push": runPush, "verify": runVerify, "inspect": runInspect, "sbom": runSBOM, "notes": runNotes,
-		"template": runTemplate,
+		"template": runTemplate, "archive": runArchive, "krew": runKrew,
 	}
 	command, found := commands[args[0]]
 	if !found {
@@ -161,6 +161,45 @@ func runNotes(_ context.Context, flags *flag.FlagSet, args []string, out io.Writ
 	}
 	fmt.Fprintln(out, text)
 	return nil
+}
+
+func runArchive(_ context.Context, flags *flag.FlagSet, args []string, out io.Writer) error {
+	var o archiveOptions
+	flags.StringVar(&o.program, "program", "", "the program")
+	flags.StringVar(&o.name, "name", "", "name of the program and of the archive")
+	flags.StringVar(&o.version, "version", "", "the version, without v")
+	flags.StringVar(&o.dist, "dist", ".", "folder to write to")
+	on := flags.String("platform", "", "OS/ARCHITECTURE of the program")
+	created := flags.Int64("created", 0, "time of the files, in seconds since 1970")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	o.created, o.more = time.Unix(*created, 0), flags.Args()
+	platforms, err := parsePlatforms(*on)
+	if err != nil {
+		return err
+	}
+	name, err := writeArchive(o, platforms[0])
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(out, name)
+	return nil
+}
+
+func runKrew(_ context.Context, flags *flag.FlagSet, args []string, out io.Writer) error {
+	program := flags.String("name", "", "name of the program and of the archives")
+	of := flags.String("version", "", "the version, without v")
+	address := flags.String("url", "", "address of the folder with the archives")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	manifest, err := krewManifest(*program, *of, *address, flags.Args())
+	if err != nil {
+		return err
+	}
+	_, err = out.Write(manifest)
+	return err
 }
 
 func platformsFlag(flags *flag.FlagSet) *string {

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -35,8 +36,9 @@ func TestRelease(t *testing.T) {
 	for platform := range strings.SplitSeq(platforms, ",") {
 		architectures = append(architectures, strings.TrimPrefix(platform, "linux/"))
 	}
+	pluginPlatforms := os.Getenv("RELEASE_PLUGIN_PLATFORMS")
 	makeRelease := func(args ...string) (string, error) {
-		fixed := []string{"-C", root, "release", "REGISTRY=" + addr, "DIST=" + dist, "PLATFORMS=" + platforms}
+		fixed := []string{"-C", root, "release", "REGISTRY=" + addr, "DIST=" + dist, "PLATFORMS=" + platforms, "PLUGIN_PLATFORMS=" + pluginPlatforms}
 		out, err := exec.CommandContext(t.Context(), "make", append(fixed, args...)...).CombinedOutput()
 		return string(out), err
 	}
@@ -129,9 +131,36 @@ func TestRelease(t *testing.T) {
 			}
 		}
 	})
+	plugins := strings.Split(pluginPlatforms, ",")
+	t.Run("plugin", func(t *testing.T) {
+		var archives []string
+		for _, platform := range plugins {
+			base := filepath.Join(dist, "kubectl-locust_"+version+"_"+strings.ReplaceAll(platform, "/", "_"))
+			bin, archive := "kubectl-locust", base+".tar.gz"
+			if strings.HasPrefix(platform, "windows/") {
+				bin, archive = "kubectl-locust.exe", base+".zip"
+			}
+			archives = append(archives, archive)
+			files := unpack(t, archive)
+			assert.Contains(t, files, "LICENSE")
+			if platform == runtime.GOOS+"/"+runtime.GOARCH {
+				out, err := exec.CommandContext(t.Context(), write(t, files[bin].data, t.TempDir(), bin), "version", "--client").CombinedOutput()
+				require.NoError(t, err, string(out))
+				assert.Contains(t, string(out), "v"+version)
+				assert.Contains(t, files, "kubectl_complete-locust")
+			}
+			document, err := spdxjson.Read(strings.NewReader(read(t, base+".spdx.json")))
+			require.NoError(t, err)
+			sum := sha256.Sum256([]byte(files[bin].data))
+			assert.Equal(t, hex.EncodeToString(sum[:]), document.Packages[0].PackageChecksums[0].Value, "the program in the archive")
+		}
+		address := "https://github.com/AbdelrhmanHamouda/locust-k8s-operator/releases/download/v" + version
+		checkKrew(t, filepath.Join(dist, "locust.yaml"), version, address, archives)
+	})
 	t.Run("checksums", func(t *testing.T) {
 		lines := strings.Split(strings.TrimSpace(read(t, dist, "checksums.txt")), "\n")
-		assert.Len(t, lines, 4+2*len(architectures), "install.yaml, images.txt, chart.txt, the chart, and two SBOMs for each platform")
+		assert.Len(t, lines, 5+2*len(architectures)+2*len(plugins),
+			"install.yaml, images.txt, chart.txt, locust.yaml, the chart, two SBOMs for each platform, and an archive with its SBOM for each one of the plugin")
 		for _, line := range lines {
 			sum, file, _ := strings.Cut(line, "  ")
 			actual := sha256.Sum256([]byte(read(t, dist, file)))
@@ -147,11 +176,12 @@ func TestRelease(t *testing.T) {
 		assert.Contains(t, text, operator)
 	})
 	t.Run("again", func(t *testing.T) {
-		chart := read(t, dist, "chart.txt")
+		chart, checksums := read(t, dist, "chart.txt"), read(t, dist, "checksums.txt")
 		require.NoError(t, os.RemoveAll(dist))
 		out, err := makeRelease("VERSION=" + version)
 		require.NoError(t, err, out)
 		assert.Equal(t, chart, read(t, dist, "chart.txt"))
+		assert.Equal(t, checksums, read(t, dist, "checksums.txt"), "the same commit gives the same files")
 		assert.Equal(t, images, pushed(t, addr, dist, version), "the same commit gives the same digests")
 	})
 }
@@ -161,13 +191,6 @@ func bundleVersion(t *testing.T) string {
 	match := regexp.MustCompile(`(?m)^BUNDLE_VERSION \?= (.*)$`).FindStringSubmatch(read(t, root, "Makefile"))
 	require.NotNil(t, match)
 	return match[1]
-}
-
-func read(t *testing.T, path ...string) string {
-	t.Helper()
-	data, err := os.ReadFile(filepath.Join(path...))
-	require.NoError(t, err)
-	return string(data)
 }
 
 // pushed returns the references in images.txt by repository, which are checked against the tags in the registry.

@@ -50,6 +50,13 @@ func write(t *testing.T, text string, path ...string) string {
 	return file
 }
 
+func read(t *testing.T, path ...string) string {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(path...))
+	require.NoError(t, err)
+	return string(data)
+}
+
 // program is the smallest program of Go, by architecture.
 var program = sync.OnceValues(func() (map[string]string, error) {
 	dir, err := os.MkdirTemp("", "program")

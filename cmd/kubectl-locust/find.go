@@ -1,0 +1,140 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v1alpha1"
+	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/cmd/kubectl-locust/terminal"
+)
+
+// errNotInstalled is the error if the API server does not serve LocustTests.
+var errNotInstalled = errors.New("this cluster does not serve LocustTests (locust.io/v2): the operator is not installed, or is older than this " +
+	"plugin\n" +
+	"Install it, see docs/install.md, or select another cluster with --context; kubectl locust version shows what is installed")
+
+// notFoundError is the error for a test that does not exist.
+type notFoundError struct {
+	key client.ObjectKey
+	err error
+}
+
+func (e notFoundError) Error() string {
+	return fmt.Sprintf("the test %s does not exist\nThe tests of the namespace: kubectl locust list -n %s; of all namespaces: kubectl locust list -A",
+		e.key, e.key.Namespace)
+}
+
+func (e notFoundError) Unwrap() error { return e.err }
+
+// getTest returns a test of the cluster. The error names the remedy, and apierrors.IsNotFound recognises a test that does not exist.
+func getTest(ctx context.Context, c client.Client, key client.ObjectKey) (*v2.LocustTest, error) {
+	test := &v2.LocustTest{}
+	switch err := c.Get(ctx, key, test); {
+	case err == nil:
+		return test, nil
+	case isNotServed(err):
+		return nil, errNotInstalled
+	case apierrors.IsNotFound(err):
+		return nil, notFoundError{key, err}
+	default:
+		return nil, explain("read the test "+key.String(), viewerRole, err)
+	}
+}
+
+// isNotServed reports whether the API server does not serve a kind at all. It responds as to an object that does not exist, but the
+// response is no Status, because no handler of a kind has written it.
+func isNotServed(err error) bool {
+	return meta.IsNoMatchError(err) || apierrors.IsNotFound(err) && apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse)
+}
+
+const (
+	// namesTimeout bounds the requests for the completion of a name.
+	namesTimeout = 2 * time.Second
+	// maxNames bounds the names that a completion offers.
+	maxNames = 500
+)
+
+// completeTests returns the names of the tests for the shell's completion, with their phases.
+func (a *app) completeTests(command *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective) {
+	return a.completeNames(command, args, toComplete, testNames)
+}
+
+// completeReports returns the names of the tests and reports for the shell's completion.
+func (a *app) completeReports(command *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective) {
+	return a.completeNames(command, args, toComplete, testNames, reportNames)
+}
+
+// completeNames returns the names of all sources that begin as toComplete. Errors are not reported: a completion has no place for them.
+func (a *app) completeNames(command *cobra.Command, args []string, toComplete string,
+	sources ...func(context.Context, client.Client, string) []string,
+) ([]string, cobra.ShellCompDirective) {
+	const directive = cobra.ShellCompDirectiveNoFileComp
+	if command.ValidateArgs(append(slices.Clone(args), toComplete)) != nil { // the command takes no more names
+		return nil, directive
+	}
+	c, err := a.client()
+	if err != nil {
+		return nil, directive
+	}
+	namespace, err := a.namespace()
+	if err != nil {
+		return nil, directive
+	}
+	ctx, cancel := context.WithTimeout(command.Context(), namesTimeout)
+	defer cancel()
+	return offer(ctx, c, namespace, args, toComplete, sources...), directive
+}
+
+// offer returns the names that begin as toComplete and have not been given.
+func offer(ctx context.Context, c client.Client, namespace string, given []string, toComplete string,
+	sources ...func(context.Context, client.Client, string) []string,
+) []string {
+	var names []string
+	for _, source := range sources {
+		for _, described := range source(ctx, c, namespace) {
+			name, _, _ := strings.Cut(described, "\t")
+			if strings.HasPrefix(name, toComplete) && !slices.Contains(given, name) {
+				names = append(names, described)
+			}
+		}
+	}
+	return names
+}
+
+// testNames returns the names of tests and their phases.
+func testNames(ctx context.Context, c client.Client, namespace string) []string {
+	var list v2.LocustTestList
+	if c.List(ctx, &list, client.InNamespace(namespace), client.Limit(maxNames)) != nil {
+		return nil
+	}
+	var names []string
+	for i := range list.Items {
+		names = append(names, terminal.Safe(list.Items[i].Name)+"\t"+terminal.Safe(list.Items[i].Status.Phase))
+	}
+	return names
+}
+
+// reportNames returns the names of reports. It reads only their metadata: reports are large.
+func reportNames(ctx context.Context, c client.Client, namespace string) []string {
+	var list metav1.PartialObjectMetadataList
+	list.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("LocustReportList"))
+	if c.List(ctx, &list, client.InNamespace(namespace), client.Limit(maxNames)) != nil {
+		return nil
+	}
+	var names []string
+	for i := range list.Items {
+		names = append(names, terminal.Safe(list.Items[i].Name)+"\treport of "+terminal.Safe(list.Items[i].Labels[labelTestName]))
+	}
+	return names
+}
