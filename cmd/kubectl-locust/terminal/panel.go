@@ -5,8 +5,6 @@ import (
 	"strconv"
 	"time"
 
-	"sigs.k8s.io/controller-runtime/pkg/client"
-
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 )
 
@@ -54,7 +52,7 @@ func Panel(state State, history *History, columns int) []Line {
 	}
 	run, runText := runRow(s, state.Now, width)
 	lines := []Line{
-		{Text: fmt.Sprintf("%s: %s, %s", Safe(client.ObjectKeyFromObject(state.Test).String()), Safe(phaseOf(s)), Clock(state.Elapsed)), Tone: Heading},
+		{Text: fmt.Sprintf("%s: %s, %s", Safe(nameOf(state.Test)), Safe(phaseOf(s)), Clock(state.Elapsed)), Tone: Heading},
 		{},
 		row("run", run, runText),
 		row("workers", bar(share(float64(s.ConnectedWorkers), float64(s.ExpectedWorkers)), width), fmt.Sprintf("%d/%d", s.ConnectedWorkers, s.ExpectedWorkers)),
@@ -68,6 +66,9 @@ func Panel(state State, history *History, columns int) []Line {
 	}
 	return lines
 }
+
+// nameOf returns the namespace and the name of a test.
+func nameOf(test *v2.LocustTest) string { return test.Namespace + "/" + test.Name }
 
 // runRow shows how much of the run time has passed since the load started.
 func runRow(s *v2.LocustTestStatus, now time.Time, width int) (graph, text string) {
@@ -143,7 +144,7 @@ func Summary(test *v2.LocustTest) []Line {
 
 func outcomeLine(test *v2.LocustTest) Line {
 	s := &test.Status
-	text := Safe(client.ObjectKeyFromObject(test).String()) + ": " + Safe(phaseOf(s))
+	text := Safe(nameOf(test)) + ": " + Safe(phaseOf(s))
 	if s.StartTime != nil && s.CompletionTime != nil {
 		text += " after " + Clock(s.CompletionTime.Sub(s.StartTime.Time))
 	}

@@ -48,7 +48,7 @@ func TestHistoryIsBounded(t *testing.T) {
 		status := pending(running, func(s *v2.LocustTestStatus) { s.Progress.CurrentUsers = i }).Status
 		h.Add(&status, start.Add(time.Duration(i)*time.Second))
 		require.LessOrEqual(t, len(h.samples), maxSamples)
-		require.EqualValues(t, i, int32(h.samples[len(h.samples)-1].Users), "the newest one is always there")
+		require.Equal(t, i, int32(h.samples[len(h.samples)-1].Users), "the newest one is always there")
 	}
 	values := h.series(30, func(s Sample) float64 { return s.Users })
 	require.Len(t, values, 30)
