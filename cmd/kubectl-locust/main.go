@@ -18,9 +18,13 @@ import (
 var version = "dev"
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	// The second signal ends the process, unless a command handles it: the first one may hang in a request.
-	context.AfterFunc(ctx, stop)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
+	context.AfterFunc(ctx, func() {
+		// The second signal ends the process, unless a command handles it: the first one may hang in a request.
+		stop()
+		// A terminal that is closed, or a pipe that nothing reads, must not end the command before it has stopped its test.
+		signal.Ignore(syscall.SIGHUP, syscall.SIGPIPE)
+	})
 	code := execute(ctx, genericiooptions.IOStreams{In: os.Stdin, Out: os.Stdout, ErrOut: os.Stderr}, os.Args[1:])
 	stop()
 	os.Exit(code)

@@ -68,7 +68,7 @@ func newFacts(prev *v2.LocustTestStatus, obs *Observation, settings Settings, no
 	f.startedMaster, f.runningMaster = startedMaster(obs), RunningMaster(obs)
 	f.terminatedMaster, f.endedMaster = terminatedMaster(f.masters), endedMaster(f.masters)
 	if f.endedMaster == nil {
-		f.endedMaster = f.stoppedMaster()
+		f.endedMaster = obs.stoppedMaster()
 	}
 	if !prev.IsTerminal() {
 		f.final, f.finalError = obs.Final.of(f.terminatedMaster)
@@ -137,7 +137,7 @@ func endedMaster(masters []*corev1.Pod) *corev1.Pod {
 
 // HasOutcome reports whether the master Job or its pod shows how the run ended.
 func HasOutcome(obs *Observation) bool {
-	return obs.MasterJob != nil && (isFinished(obs.MasterJob) || endedMaster(obs.podsOf(obs.MasterJob)) != nil)
+	return obs.MasterJob != nil && (isFinished(obs.MasterJob) || endedMaster(obs.podsOf(obs.MasterJob)) != nil || obs.stoppedMaster() != nil)
 }
 
 // FinalReport is a decoded termination message: decoding takes longer than all rules together.

@@ -26,17 +26,17 @@ func (f *facts) planStop(plan *Plan) {
 // stopRequested reports whether the user has requested the end of the load.
 func (o *Observation) stopRequested() bool { return o.Test.Spec.Stop }
 
-// isStopping reports whether the operator has stopped the master because of spec.stop.
-func (o *Observation) isStopping() bool {
-	return o.stopRequested() && o.MasterJob != nil && isStopped(o.MasterJob)
-}
+// isStopping reports whether the operator has stopped the master of a test that has not ended. It stops no master for another reason; the
+// spec does not count: an update in v1 may drop the field.
+func (o *Observation) isStopping() bool { return o.MasterJob != nil && isStopped(o.MasterJob) }
 
 // stoppedMaster returns the master pod whose Locust container has ended because of spec.stop; nil if there is none.
-func (f *facts) stoppedMaster() *corev1.Pod {
-	if pod := f.terminatedMaster; pod != nil && f.isStopping() && !endedByItself(pod) && !wasDisrupted(pod) {
-		return pod
+func (o *Observation) stoppedMaster() *corev1.Pod {
+	pod := terminatedMaster(o.podsOf(o.MasterJob))
+	if pod == nil || !o.isStopping() || endedByItself(pod) || wasDisrupted(pod) {
+		return nil
 	}
-	return nil
+	return pod
 }
 
 // stoppedBeforeStart returns why a test that was stopped before its master had started fails; empty if it was not.
@@ -44,7 +44,11 @@ func (f *facts) stoppedBeforeStart() string {
 	if !f.stopRequested() || f.prev.Phase == v2.PhaseRunning || f.prev.MasterPod != "" || f.masterStarted() {
 		return ""
 	}
-	return "stopped before it started" + byStop
+	cause := "stopped before it started" + byStop
+	if problem := f.problem; problem != nil {
+		cause += "; until then " + problem.reason + ": " + problem.message
+	}
+	return cause
 }
 
 // describeStop adds to an outcome that the test was stopped, and after how long.
@@ -61,8 +65,13 @@ func (f *facts) describeStop(decided outcome) outcome {
 
 // stoppedAfter returns how long the load, or else the master, had run when it was stopped.
 func (f *facts) stoppedAfter() time.Duration {
-	end := f.masterFinish()
-	start := f.masterStart()
+	end, start := f.masterFinish(), f.masterStart()
+	if pod := f.terminatedMaster; pod != nil && pod.DeletionTimestamp != nil {
+		// Locust waits for its users.
+		if requested := f.serverTime(deletionRequestedAt(pod)); requested.Before(end) {
+			end = requested
+		}
+	}
 	switch p := f.prev.Progress; {
 	case f.final != nil && !f.final.LoadStart.IsZero():
 		start = f.nodeTime(f.terminatedMaster, f.final.LoadStart)

@@ -64,6 +64,13 @@ func TestStop_BeforeStart(t *testing.T) {
 		s.obs.MasterJob.Spec.Parallelism = ptr.To[int32](1)
 		assert.Len(t, stopped(t, s, t0.Add(2*time.Second)).Stop, 2)
 	})
+	t.Run("pods that cannot run", func(t *testing.T) {
+		s := created(t)
+		s.waitPod(s.master(), "ErrImagePull", "no such image")
+		s.derive(t0.Add(2 * time.Second))
+		stopped(t, s, t0.Add(3*time.Second))
+		requireCondition(t, &s.prev, v2.ConditionTypeTestCompleted, metav1.ConditionTrue, v2.ReasonTestFailed, "; until then ImagePullError: ", "no such image")
+	})
 	t.Run("suspended", func(t *testing.T) {
 		s := created(t)
 		s.suspend(s.obs.MasterJob)
@@ -89,17 +96,17 @@ func TestStop_Running(t *testing.T) {
 		load     string
 	}{
 		"good": {message: finalMessage(true, 3, 100, 0, delivered("signal")), phase: v2.PhaseSucceeded,
-			because: []string{"Test completed successfully; stopped after 37s, as spec.stop requests"}, load: v2.ReasonLoadAsPlanned},
+			because: []string{"Test completed successfully; stopped after 35s, as spec.stop requests"}, load: v2.ReasonLoadAsPlanned},
 		"the load had ended": {message: finalMessage(true, 3, 100, 0, delivered("run-time")), phase: v2.PhaseSucceeded,
 			because: []string{"stopped after"}, load: v2.ReasonLoadAsPlanned},
 		"failed requests": {code: 1, message: finalMessage(true, 3, 100, 5, delivered("signal")), phase: v2.PhaseFailed,
-			because: []string{"stopped after 37s, as spec.stop requests: master exited with code 1", "5 of 100 requests failed"}, load: v2.ReasonLoadAsPlanned},
+			because: []string{"stopped after 35s, as spec.stop requests: master exited with code 1", "5 of 100 requests failed"}, load: v2.ReasonLoadAsPlanned},
 		"failed requests within the criteria": {code: 1, message: finalMessage(true, 3, 100, 5, delivered("signal")), phase: v2.PhaseSucceeded,
 			criteria: &v2.SuccessCriteria{MaxFailureRatio: "0.1"}, because: []string{"stopped after"}, load: v2.ReasonLoadAsPlanned},
 		"failed requests beyond the criteria": {code: 1, message: finalMessage(true, 3, 100, 5, delivered("signal")), phase: v2.PhaseFailed,
 			criteria: &v2.SuccessCriteria{MaxFailureRatio: "0.01"}, because: []string{"maxFailureRatio is 0.01"}, load: v2.ReasonLoadAsPlanned},
 		"no requests": {message: finalMessage(true, 3, 0, 0, delivered("signal")), phase: v2.PhaseFailed,
-			because: []string{"stopped after 37s", "NoRequests"}, load: v2.ReasonNoRequests},
+			because: []string{"stopped after 35s", "NoRequests"}, load: v2.ReasonNoRequests},
 		"killed after the grace period": {code: 137, message: finalMessage(false, 3, 100, 0, delivered("")), phase: v2.PhaseFailed,
 			because: []string{"stopped after", "exited with code 137"}, load: v2.ReasonLoadCutShort},
 	} {
@@ -118,8 +125,10 @@ func TestStop_Running(t *testing.T) {
 			requireCondition(t, &s.prev, v2.ConditionTypeSpecDrifted, metav1.ConditionFalse, v2.ReasonSpecInSync)
 
 			s.endPod(s.master(), at.Add(2*time.Second), row.code, row.message)
+			s.obs.FirstObservation = true // the operator has restarted
 			s.derive(at.Add(3 * time.Second))
 			require.Equal(t, row.phase, s.prev.Phase)
+			require.True(t, HasOutcome(&s.obs), "also of a Job that is deleted")
 			reason := map[string]string{v2.PhaseSucceeded: v2.ReasonTestSucceeded, v2.PhaseFailed: v2.ReasonTestFailed}[row.phase]
 			requireCondition(t, &s.prev, v2.ConditionTypeTestCompleted, metav1.ConditionTrue, reason, row.because...)
 			assert.Equal(t, row.load, loadReason(&s.prev))
@@ -165,6 +174,18 @@ func TestStop_EndedByItself(t *testing.T) {
 	require.Equal(t, v2.PhaseSucceeded, s.prev.Phase)
 	requireCondition(t, &s.prev, v2.ConditionTypeTestCompleted, metav1.ConditionTrue, v2.ReasonTestSucceeded)
 	assert.NotContains(t, meta.FindStatusCondition(s.prev.Conditions, v2.ConditionTypeTestCompleted).Message, "stopped")
+}
+
+// TestStop_Withdrawn: an update in v1 drops the field; the master has been stopped all the same.
+func TestStop_Withdrawn(t *testing.T) {
+	s := running(t)
+	at := t0.Add(50 * time.Second)
+	s.stopMaster(at)
+	s.obs.Test.Spec.Stop = false
+	s.endPod(s.master(), at.Add(2*time.Second), 0, finalMessage(true, 3, 100, 0, delivered("signal")))
+	s.derive(at.Add(3 * time.Second))
+	require.Equal(t, v2.PhaseSucceeded, s.prev.Phase)
+	assert.Equal(t, v2.ReasonLoadAsPlanned, loadReason(&s.prev))
 }
 
 // TestStop_PodGone: with the operator away until the pod was gone the result is lost, which the message reports.

@@ -82,7 +82,7 @@ func TestStop_NotRunning(t *testing.T) {
 	})
 	s.stop(pending)
 	final := s.UntilPhase(pending, v2.PhaseFailed)
-	assert.Equal(t, "stopped before it started, as spec.stop requests", condition(final, v2.ConditionTypeTestCompleted).Message)
+	assert.Regexp(t, "^stopped before it started, as spec.stop requests; until then ImagePullError: ", condition(final, v2.ConditionTypeTestCompleted).Message)
 	s.report(pending, final)
 	eventually(t, "the pods are gone", func() bool { return len(s.livePods(pending, "")) == 0 })
 
