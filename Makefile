@@ -78,6 +78,11 @@ TAGS = integration,e2e,olm,release
 # The race detector needs a C compiler.
 RACE = $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 
+# Packages that start no goroutines, and whose tests take much longer with the race detector.
+SEQUENTIAL = pkg/locust/cause test/schema
+empty :=
+space := $(empty) $(empty)
+
 # Coverage is measured for the product's packages, over all tests.
 COVERED = ./api/...,./controllers/...,./pkg/...
 # go test prints a coverage for each package; `make coverage` prints the total.
@@ -150,7 +155,9 @@ test: ## Run all checks that need no root: generated files, lint, unit, fuzz and
 test-unit: ## Run the unit tests, with the race detector if there is a C compiler
 	@echo "==> unit tests $(RACE)"
 	@mkdir -p bin/cover
-	@go test $(RACE) -timeout 5m -covermode atomic -coverpkg $(COVERED) -coverprofile bin/cover/unit.out ./... | $(STRIP_COVERAGE)
+	@go test $(RACE) -timeout 5m -covermode atomic -coverpkg $(COVERED) -coverprofile bin/cover/unit.out \
+		$$(go list ./... | grep -vxE '$(subst $(space),|,$(addprefix .*/,$(SEQUENTIAL)))') | $(STRIP_COVERAGE)
+	@go test -covermode atomic -coverpkg $(COVERED) -coverprofile bin/cover/sequential.out ./pkg/locust/cause | $(STRIP_COVERAGE)
 	@echo "==> costs of decoding and polling, without the race detector"
 	@go test ./test/schema
 	@go test -run '^TestPoller_' ./pkg/background

@@ -68,7 +68,34 @@ func (a *app) client() (client.WithWatch, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newClient(config, newMapper())
+	c, err := newClient(config, newMapper())
+	if err != nil {
+		return nil, err
+	}
+	return clusterClient{c, a}, nil
+}
+
+// clusterClient is a client with the flags that have selected its cluster, so that errors suggest commands for the same one.
+type clusterClient struct {
+	client.WithWatch
+	flags connectionFlagger
+}
+
+// connectionFlagger returns the flags that select a namespace.
+type connectionFlagger interface {
+	connectionFlags(namespace string) string
+}
+
+func (c clusterClient) connectionFlags(namespace string) string {
+	return c.flags.connectionFlags(namespace)
+}
+
+// flagsFor returns the flags that select a namespace of a client's cluster.
+func flagsFor(c client.Client, namespace string) string {
+	if cluster, known := c.(connectionFlagger); known {
+		return cluster.connectionFlags(namespace)
+	}
+	return " -n " + namespace
 }
 
 // newClient returns a client. Without a mapper it discovers the resources of each API group that it is used for.
@@ -99,5 +126,5 @@ func (a *app) namespace() (string, error) {
 }
 
 func kubeconfigError(err error) error {
-	return fmt.Errorf("read the kubeconfig: %w\nCheck --kubeconfig, KUBECONFIG and --context; the contexts: kubectl config get-contexts", err)
+	return fmt.Errorf("read the kubeconfig: %w\nCheck --kubeconfig, KUBECONFIG and --context; kubectl config get-contexts, with the same --kubeconfig, lists the contexts", err)
 }

@@ -18,6 +18,14 @@ import (
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 )
 
+// prodApp returns an app with --context prod.
+func prodApp() *app {
+	a := (&outputs{}).app()
+	a.flags = genericclioptions.NewConfigFlags(true)
+	a.flags.Context = new("prod")
+	return a
+}
+
 // TestClient_NeedsNoDiscovery checks that each kind costs one request, to the expected path.
 func TestClient_NeedsNoDiscovery(t *testing.T) {
 	var requests []string
@@ -32,6 +40,7 @@ func TestClient_NeedsNoDiscovery(t *testing.T) {
 	a.flags.APIServer = &server.URL
 	c, err := a.client()
 	require.NoError(t, err)
+	assert.Contains(t, flagsFor(c, "load"), " -n load --server "+server.URL)
 	for _, object := range []client.Object{&v2.LocustTest{}, &v1alpha1.LocustReport{}, &corev1.ConfigMap{}, &corev1.Pod{}, &batchv1.Job{}} {
 		assert.Error(t, c.Get(t.Context(), client.ObjectKey{Namespace: "load", Name: "shop"}, object))
 	}

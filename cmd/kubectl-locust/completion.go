@@ -20,7 +20,7 @@ import (
 var kubectlCompletion string
 
 // completionTimeout bounds the requests for a completion: a shell that waits is worse than one without names.
-const completionTimeout = 3 * time.Second
+const completionTimeout = 2 * time.Second
 
 // addCompletion adds cobra's command for the completion of shells, and the script by which kubectl completes its plugins.
 func (a *app) addCompletion(root *cobra.Command) {

@@ -6,33 +6,33 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v1alpha1"
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/cmd/kubectl-locust/terminal"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
 )
 
 // errNotInstalled is the error if the API server does not serve LocustTests.
 var errNotInstalled = errors.New("this cluster does not serve LocustTests (locust.io/v2): the operator is not installed, or is older than this " +
 	"plugin\n" +
-	"Install it, see docs/install.md, or select another cluster with --context; kubectl locust version shows what is installed")
+	"Install it, see docs/install.md, or select another cluster with --context; kubectl locust version, with the same flags, shows what is installed")
 
 // notFoundError is the error for a test that does not exist.
 type notFoundError struct {
 	key client.ObjectKey
-	err error
+	// flags select the namespace of the test.
+	flags string
+	err   error
 }
 
 func (e notFoundError) Error() string {
-	return fmt.Sprintf("the test %s does not exist\nThe tests of the namespace: kubectl locust list -n %s; of all namespaces: kubectl locust list -A",
-		e.key, e.key.Namespace)
+	return fmt.Sprintf("the test %s does not exist\nThe tests of the namespace: kubectl locust list%s; with -A, those of all namespaces", e.key, e.flags)
 }
 
 func (e notFoundError) Unwrap() error { return e.err }
@@ -43,27 +43,15 @@ func getTest(ctx context.Context, c client.Client, key client.ObjectKey) (*v2.Lo
 	switch err := c.Get(ctx, key, test); {
 	case err == nil:
 		return test, nil
-	case isNotServed(err):
-		return nil, errNotInstalled
-	case apierrors.IsNotFound(err):
-		return nil, notFoundError{key, err}
+	case apierrors.IsNotFound(err) && !isNotServed(err):
+		return nil, notFoundError{key, flagsFor(c, key.Namespace), err}
 	default:
 		return nil, explain("read the test "+key.String(), viewerRole, err)
 	}
 }
 
-// isNotServed reports whether the API server does not serve a kind at all. It responds as to an object that does not exist, but the
-// response is no Status, because no handler of a kind has written it.
-func isNotServed(err error) bool {
-	return meta.IsNoMatchError(err) || apierrors.IsNotFound(err) && apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse)
-}
-
-const (
-	// namesTimeout bounds the requests for the completion of a name.
-	namesTimeout = 2 * time.Second
-	// maxNames bounds the names that a completion offers.
-	maxNames = 500
-)
+// maxNames bounds the names that a completion offers.
+const maxNames = 500
 
 // completeTests returns the names of the tests for the shell's completion, with their phases.
 func (a *app) completeTests(command *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective) {
@@ -91,7 +79,7 @@ func (a *app) completeNames(command *cobra.Command, args []string, toComplete st
 	if err != nil {
 		return nil, directive
 	}
-	ctx, cancel := context.WithTimeout(command.Context(), namesTimeout)
+	ctx, cancel := context.WithTimeout(command.Context(), completionTimeout)
 	defer cancel()
 	return offer(ctx, c, namespace, args, toComplete, sources...), directive
 }
@@ -134,7 +122,7 @@ func reportNames(ctx context.Context, c client.Client, namespace string) []strin
 	}
 	var names []string
 	for i := range list.Items {
-		names = append(names, terminal.Safe(list.Items[i].Name)+"\treport of "+terminal.Safe(list.Items[i].Labels[labelTestName]))
+		names = append(names, terminal.Safe(list.Items[i].Name)+"\treport of "+terminal.Safe(list.Items[i].Labels[resources.LabelTestName]))
 	}
 	return names
 }

@@ -69,10 +69,10 @@ func TestGetTest(t *testing.T) {
 		want     string
 		notFound bool
 	}{
-		"no such test": {nil, "the test load/shop does not exist\nThe tests of the namespace: kubectl locust list -n load; of all namespaces: kubectl locust list -A", true},
+		"no such test": {nil, "the test load/shop does not exist\nThe tests of the namespace: kubectl locust list -n load; with -A, those of all namespaces", true},
 		"no operator": {notServed(testsResource), "this cluster does not serve LocustTests (locust.io/v2): the operator is not installed, or is older than this plugin\n" +
-			"Install it, see docs/install.md, or select another cluster with --context; kubectl locust version shows what is installed", false},
-		"no such kind": {&meta.NoKindMatchError{}, "this cluster does not serve LocustTests", false},
+			"Install it, see docs/install.md, or select another cluster with --context; kubectl locust version, with the same flags, shows what is installed", false},
+		"no such kind": {&meta.NoKindMatchError{GroupKind: v2.GroupVersion.WithKind("LocustTest").GroupKind()}, "this cluster does not serve LocustTests", false},
 		"no permission": {apierrors.NewForbidden(testsResource, "shop", errors.New("eve cannot")),
 			"read the test load/shop: locusttests.locust.io \"shop\" is forbidden: eve cannot\nAsk an administrator for the ClusterRole locust-k8s-operator-locusttest-viewer-role", false},
 		"no connection": {errors.New("connection refused"), "read the test load/shop: connection refused", false},
@@ -86,12 +86,14 @@ func TestGetTest(t *testing.T) {
 	}
 }
 
-func TestIsNotServed(t *testing.T) {
-	assert.True(t, isNotServed(notServed(testsResource)))
-	assert.True(t, isNotServed(&meta.NoResourceMatchError{}))
-	assert.False(t, isNotServed(apierrors.NewNotFound(testsResource, "shop")))
-	assert.False(t, isNotServed(apierrors.NewGenericServerResponse(500, "GET", testsResource, "shop", "broken", 0, true)))
-	assert.False(t, isNotServed(nil))
+// TestGetTest_OtherCluster checks that the suggested command selects the same cluster.
+func TestGetTest_OtherCluster(t *testing.T) {
+	c := clusterClient{fakeCluster(interceptor.Funcs{}), prodApp()}
+	key := client.ObjectKey{Namespace: "load", Name: "shop"}
+	_, err := getTest(t.Context(), c, key)
+	assert.ErrorContains(t, err, "kubectl locust list -n load --context prod; with -A")
+	_, err = getTest(t.Context(), &reader{Client: c}, key)
+	assert.ErrorContains(t, err, "kubectl locust list -n load --context prod; with -A")
 }
 
 func TestOffer(t *testing.T) {

@@ -9,10 +9,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v1alpha1"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
 )
-
-// labelTestName is the label of reports with the name of their test.
-const labelTestName = "performance-test-name"
 
 // errNoReports is the error if the API server does not serve LocustReports.
 var errNoReports = errors.New("this cluster does not serve LocustReports")
@@ -62,6 +60,9 @@ func (a *app) reader() (*reader, error) {
 	}}, nil
 }
 
+// connectionFlags returns the flags that select a namespace of the reader's cluster.
+func (r *reader) connectionFlags(namespace string) string { return flagsFor(r.Client, namespace) }
+
 // explainReports returns errNoReports if an error of a request is due to an operator without reports, and otherwise adds the remedy.
 // The roles of such an operator do not permit to read reports, so that the API server may refuse the request before it knows that there is
 // no such kind.
@@ -102,7 +103,7 @@ func (r *reader) newestReport(ctx context.Context, key client.ObjectKey) (newest
 				newest = report.DeepCopy()
 			}
 		}
-	}, client.InNamespace(key.Namespace), client.MatchingLabels{labelTestName: key.Name})
+	}, client.InNamespace(key.Namespace), client.MatchingLabels{resources.LabelTestName: key.Name})
 	return newest, count, r.explainReports(ctx, "list the reports of namespace "+key.Namespace, err)
 }
 

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"strings"
 	"syscall"
 	"time"
 
@@ -78,8 +79,8 @@ type follower struct {
 	nextInterrupt func() (context.Context, context.CancelFunc)
 	// interval is the time between two draws, the others are as the constants of their names.
 	interval, watchPause, watchPatience, stopPatience time.Duration
-	// watchCommand continues to follow the test.
-	watchCommand string
+	// watchCommand continues to follow the test, and deleteCommand deletes it.
+	watchCommand, deleteCommand string
 
 	started      time.Time
 	disconnected error
@@ -108,7 +109,7 @@ func (a *app) follow(ctx context.Context, c client.WithWatch, test *v2.LocustTes
 			return signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 		},
 		interval: drawInterval, watchPause: watchPause, watchPatience: watchPatience, stopPatience: stopPatience,
-		watchCommand: a.suggest("watch", test),
+		watchCommand: a.suggest("watch", test), deleteCommand: a.suggestKubectl("delete locusttest", test),
 	}
 	err := f.run(ctx)
 	f.view.Close()
@@ -118,23 +119,29 @@ func (a *app) follow(ctx context.Context, c client.WithWatch, test *v2.LocustTes
 	if err != nil {
 		return err
 	}
-	return outcomeError(f.test)
+	return a.outcomeError(f.test)
 }
 
-// outcomeError returns the error for a finished test: none if it is Succeeded, errTestFailed if it ran, or why it could not run.
-func outcomeError(test *v2.LocustTest) error {
-	s := &test.Status
+// outcomeError returns the error for a finished test: none if it is Succeeded, errTestFailed if a load was started, or why it could not
+// run. The outcome that is printed has the whole cause.
+func (a *app) outcomeError(test *v2.LocustTest) error {
 	switch {
-	case s.Phase == v2.PhaseSucceeded:
+	case test.Status.Phase == v2.PhaseSucceeded:
 		return nil
-	case s.StartTime != nil, s.TestResult != nil && s.TestResult.TotalRequests > 0:
+	case loadStarted(&test.Status):
 		return errTestFailed
 	}
-	cause := completed(test)
+	cause, _, _ := strings.Cut(strings.TrimSpace(completed(test)), "\n")
 	if cause == "" {
-		cause = "the cause is not known; see kubectl describe locusttest -n " + test.Namespace + " " + test.Name
+		cause = "the cause is not known; see: " + a.suggestKubectl("describe locusttest", test)
 	}
 	return fmt.Errorf("the test %s could not run: %s", client.ObjectKeyFromObject(test), cause)
+}
+
+// loadStarted reports whether Locust has started users. The start of its container does not count: a locustfile that cannot be loaded
+// finds nothing out about its target. JUnit reports decide in the same way.
+func loadStarted(s *v2.LocustTestStatus) bool {
+	return s.Progress != nil && s.Progress.StartTime != nil || s.TestResult != nil && s.TestResult.TotalRequests > 0
 }
 
 // run returns nil when the test has ended by itself, and otherwise why it is not followed any longer.
@@ -222,7 +229,7 @@ func (f *follower) couldNotStop(err error) error {
 	if interrupted := (interruptedError{}); errors.As(f.stopping.reason, &interrupted) {
 		return interruptedError{f.continues() + "; it could not be stopped: " + err.Error()}
 	}
-	return fmt.Errorf("%w; it could not be stopped: %w", f.stopping.reason, err)
+	return fmt.Errorf("%w; it could not be stopped: %w\nThe test remains; delete it: %s", f.stopping.reason, err, f.deleteCommand)
 }
 
 // lost returns the result if the test cannot be watched any longer.
@@ -244,7 +251,8 @@ func (f *follower) expired() error {
 		if interrupted := (interruptedError{}); errors.As(f.stopping.reason, &interrupted) {
 			return interruptedError{fmt.Sprintf("the test %s has not ended within %s; follow it with: %s", f.name(), f.stopPatience, f.watchCommand)}
 		}
-		return f.stopping.reason
+		return fmt.Errorf("%w\nThe test has not ended within %s after the request to stop it, and remains; delete it: %s",
+			f.stopping.reason, f.stopPatience, f.deleteCommand)
 	case f.stopping.reason != nil:
 		return nil
 	case f.timeout > 0 && now.Sub(f.started) >= f.timeout:
@@ -305,8 +313,8 @@ func (f *follower) note() string {
 
 // followView returns a panel on a terminal, and otherwise a line for each change.
 func (a *app) followView() followView {
-	file, isFile := a.Out.(*os.File)
-	if !isFile || !term.IsTerminal(int(file.Fd())) || !understandsSequences() {
+	file, isFile := a.Out.(descriptor)
+	if !isFile || !isTTY(file) || !understandsSequences() {
 		return &terminal.ChangeLog{Out: a.Out}
 	}
 	return &terminal.Screen{Out: a.Out, Style: a.style(), Size: func() (columns, rows int) {
@@ -329,8 +337,7 @@ func understandsSequences() bool {
 
 // style returns the colors of the output, see https://no-color.org.
 func (a *app) style() terminal.Style {
-	file, isFile := a.Out.(*os.File)
-	if !isFile || !term.IsTerminal(int(file.Fd())) || !understandsSequences() || os.Getenv("NO_COLOR") != "" {
+	if !isTTY(a.Out) || !understandsSequences() || os.Getenv("NO_COLOR") != "" {
 		return terminal.Style{}
 	}
 	return terminal.Colors()
@@ -346,30 +353,52 @@ func (a *app) printOutcome(test *v2.LocustTest) {
 	if test.Status.Report != "" {
 		next = append(next, a.suggest("report", test))
 	}
-	next = append(next, a.suggest("logs", test), a.suggest("rerun", test),
-		"kubectl delete locusttest"+a.connectionFlags(test.Namespace)+" "+test.Name)
+	next = append(next, a.suggest("logs", test), a.suggest("rerun", test), a.suggestKubectl("delete locusttest", test))
 	fmt.Fprintln(a.Out, "\nNext")
 	for _, command := range next {
 		fmt.Fprintln(a.Out, "  "+terminal.Safe(command))
 	}
 }
 
-// suggest returns the command line of a command for a test.
-func (a *app) suggest(verb string, test *v2.LocustTest) string {
-	return "kubectl locust " + verb + a.connectionFlags(test.Namespace) + " " + test.Name
+// suggest returns the command line of a command of the plugin for a test.
+func (a *app) suggest(verb string, test client.Object) string {
+	return a.suggestKubectl("locust "+verb, test)
 }
 
-// connectionFlags returns the flags that select the same namespace as this command line, in the same cluster.
+// suggestKubectl returns the command line of kubectl for an object.
+func (a *app) suggestKubectl(command string, object client.Object) string {
+	return "kubectl " + command + a.connectionFlags(object.GetNamespace()) + " " + object.GetName()
+}
+
+// connectionFlags returns the flags that select the same namespace as this command line, in the same cluster and with the same account.
+// Credentials are left out, because suggestions are printed.
 func (a *app) connectionFlags(namespace string) string {
-	flags := " -n " + namespace
+	var flags strings.Builder
+	if namespace != "" {
+		flags.WriteString(" -n " + namespace)
+	}
 	if a.flags == nil {
-		return flags
+		return flags.String()
 	}
-	if context := a.flags.Context; context != nil && *context != "" {
-		flags += " --context " + quote(*context)
+	for _, flag := range []struct {
+		name  string
+		value *string
+	}{
+		{"--context", a.flags.Context}, {"--kubeconfig", a.flags.KubeConfig}, {"--cluster", a.flags.ClusterName}, {"--server", a.flags.APIServer},
+		{"--user", a.flags.AuthInfoName}, {"--as", a.flags.Impersonate}, {"--as-uid", a.flags.ImpersonateUID},
+		{"--certificate-authority", a.flags.CAFile}, {"--tls-server-name", a.flags.TLSServerName},
+	} {
+		if flag.value != nil && *flag.value != "" {
+			flags.WriteString(" " + flag.name + " " + quote(*flag.value))
+		}
 	}
-	if kubeconfig := a.flags.KubeConfig; kubeconfig != nil && *kubeconfig != "" {
-		flags += " --kubeconfig " + quote(*kubeconfig)
+	if groups := a.flags.ImpersonateGroup; groups != nil {
+		for _, group := range *groups {
+			flags.WriteString(" --as-group " + quote(group))
+		}
 	}
-	return flags
+	if insecure := a.flags.Insecure; insecure != nil && *insecure {
+		flags.WriteString(" --insecure-skip-tls-verify")
+	}
+	return flags.String()
 }

@@ -111,7 +111,7 @@ func newFollowed(t *testing.T, options followOptions, changes ...func(*v2.Locust
 		followOptions: options, client: f.c, test: test, view: f.recorder,
 		now:           func() time.Time { return time.Unix(0, 0).Add(time.Duration(f.clock.Load())) },
 		nextInterrupt: func() (context.Context, context.CancelFunc) { return next, func() {} },
-		interval:      time.Millisecond, watchPause: time.Millisecond, watchPatience: time.Minute, stopPatience: time.Minute, watchCommand: "WATCH",
+		interval:      time.Millisecond, watchPause: time.Millisecond, watchPatience: time.Minute, stopPatience: time.Minute, watchCommand: "WATCH", deleteCommand: "DELETE",
 	}
 	return f
 }
@@ -274,6 +274,7 @@ func TestFollowWithoutOperator(t *testing.T) {
 	f.pass(2 * time.Minute)
 	err := f.wait(result)
 	assert.ErrorContains(t, err, "the test perf/shop could not start within 1m0s: no reaction of the operator")
+	assert.ErrorContains(t, err, "The test has not ended within 1m0s after the request to stop it, and remains; delete it: DELETE")
 	assert.Equal(t, exitError, plainApp(&strings.Builder{}).report(err))
 }
 
@@ -428,33 +429,51 @@ func TestInterruptOfWatchLeavesTheTestAlone(t *testing.T) {
 
 func TestOutcomeError(t *testing.T) {
 	at := &metav1.Time{Time: time.Unix(1, 0)}
-	message := []metav1.Condition{{Type: v2.ConditionTypeTestCompleted, Status: metav1.ConditionTrue, Message: "unhealthy past the startup deadline"}}
+	load := &v2.Progress{StartTime: at}
+	message := []metav1.Condition{{Type: v2.ConditionTypeTestCompleted, Status: metav1.ConditionTrue, Message: "unhealthy past the startup deadline\nTraceback"}}
 	for name, test := range map[string]struct {
 		status v2.LocustTestStatus
 		want   string
 		code   int
 	}{
 		"succeeded":     {v2.LocustTestStatus{Phase: v2.PhaseSucceeded, StartTime: at}, "", 0},
-		"failed":        {v2.LocustTestStatus{Phase: v2.PhaseFailed, StartTime: at, Conditions: message}, errTestFailed.Error(), exitFailed},
+		"failed":        {v2.LocustTestStatus{Phase: v2.PhaseFailed, StartTime: at, Progress: load, Conditions: message}, errTestFailed.Error(), exitFailed},
+		"no load":       {v2.LocustTestStatus{Phase: v2.PhaseFailed, StartTime: at, Progress: &v2.Progress{}, Conditions: message}, "could not run", exitError},
 		"requests":      {v2.LocustTestStatus{Phase: v2.PhaseFailed, TestResult: &v2.TestResult{TotalRequests: 1}}, errTestFailed.Error(), exitFailed},
 		"no requests":   {v2.LocustTestStatus{Phase: v2.PhaseFailed, TestResult: &v2.TestResult{}, Conditions: message}, "could not run", exitError},
 		"never running": {v2.LocustTestStatus{Phase: v2.PhaseFailed, Conditions: message}, "the test perf/shop could not run: unhealthy past the startup deadline", exitError},
-		"no cause":      {v2.LocustTestStatus{Phase: v2.PhaseFailed}, "the cause is not known", exitError},
+		"no cause":      {v2.LocustTestStatus{Phase: v2.PhaseFailed}, "the cause is not known; see: kubectl describe locusttest -n perf shop", exitError},
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := outcomeError(&v2.LocustTest{ObjectMeta: metav1.ObjectMeta{Namespace: "perf", Name: "shop"}, Status: test.status})
+			err := plainApp(&strings.Builder{}).outcomeError(&v2.LocustTest{ObjectMeta: metav1.ObjectMeta{Namespace: "perf", Name: "shop"}, Status: test.status})
 			assert.Equal(t, test.code, plainApp(&strings.Builder{}).report(err))
 			if test.want != "" {
 				assert.ErrorContains(t, err, test.want)
+				assert.NotContains(t, err.Error(), "Traceback", "it is part of the outcome")
 			}
 		})
 	}
 }
 
+func TestStartupTimeoutWithoutPermissionToStop(t *testing.T) {
+	f := newFollowed(t, followOptions{startupTimeout: time.Minute}, func(test *v2.LocustTest) { unhealthy(v2.ReasonImagePullError)(&test.Status) })
+	f.client = interceptor.NewClient(f.c, interceptor.Funcs{
+		Patch: func(context.Context, client.WithWatch, client.Object, client.Patch, ...client.PatchOption) error {
+			return apierrors.NewForbidden(schema.GroupResource{Resource: "locusttests"}, "shop", nil)
+		},
+	})
+	result := f.start(t.Context())
+	f.untilWatched()
+	f.pass(time.Minute)
+	err := f.wait(result)
+	assert.ErrorContains(t, err, editorRole)
+	assert.ErrorContains(t, err, "The test remains; delete it: DELETE")
+}
+
 func TestWatchPrintsTheOutcomeOfAFinishedTest(t *testing.T) {
 	test := newRunTest()
 	test.UID = "uid-1"
-	test.Status = v2.LocustTestStatus{Phase: v2.PhaseFailed, StartTime: &metav1.Time{Time: time.Unix(0, 0)}, Report: "shop-1",
+	test.Status = v2.LocustTestStatus{Phase: v2.PhaseFailed, Progress: &v2.Progress{StartTime: &metav1.Time{Time: time.Unix(0, 0)}}, Report: "shop-1",
 		Conditions: []metav1.Condition{{Type: v2.ConditionTypeTestCompleted, Status: metav1.ConditionTrue, Reason: v2.ReasonTestFailed, Message: "exit code \x1b[31m1"}}}
 	var out strings.Builder
 	err := plainApp(&out).watch(t.Context(), newFakeClient(t, interceptor.Funcs{}, test), client.ObjectKeyFromObject(test), followOptions{})

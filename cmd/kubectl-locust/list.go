@@ -19,6 +19,7 @@ import (
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/cmd/kubectl-locust/output"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/cmd/kubectl-locust/terminal"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
 )
 
 // Formats of `list`; json and yaml are those of reports.
@@ -96,9 +97,9 @@ func (a *app) list(ctx context.Context, r *reader, options listOptions) error {
 	}
 	switch err := l.addReports(ctx, r); {
 	case errors.Is(err, errNoReports):
-		a.remark("this cluster does not serve LocustReports: only tests are listed. Its operator is older than reports; see docs/upgrade.md")
+		a.note("this cluster does not serve LocustReports: only tests are listed. Its operator is older than reports; see docs/upgrade.md")
 	case apierrors.IsForbidden(err):
-		a.remark("only tests are listed: " + err.Error())
+		a.note("only tests are listed: " + strings.ReplaceAll(err.Error(), "\n", ". "))
 	case err != nil:
 		return err
 	}
@@ -106,7 +107,7 @@ func (a *app) list(ctx context.Context, r *reader, options listOptions) error {
 		return cmp.Or(b.started.Compare(a.started), cmp.Compare(a.namespace, b.namespace), cmp.Compare(a.test, b.test))
 	})
 	if len(l.runs) == 0 && options.format != output.JSON && options.format != output.YAML {
-		a.remark(l.nothing())
+		a.note(l.nothing())
 		return nil
 	}
 	return a.writeList(l)
@@ -132,9 +133,6 @@ func (l *listing) addTests(ctx context.Context, r *reader) error {
 			l.runs = append(l.runs, l.kept(testRun(&list.Items[i]), &list.Items[i]))
 		}
 	}, options...)
-	if isNotServed(err) {
-		return errNotInstalled
-	}
 	if err = explain("list the tests of "+l.scope(), viewerRole, err); apierrors.IsForbidden(err) && l.options.namespace == "" {
 		return fmt.Errorf("%w\nOr list those of one namespace: -n NAMESPACE instead of -A", err)
 	}
@@ -146,7 +144,7 @@ func (l *listing) addReports(ctx context.Context, r *reader) error {
 	selector := l.selector
 	// A name that is too long for a label is not in it.
 	if name := l.options.test; name != "" && len(validation.IsValidLabelValue(name)) == 0 {
-		isOf, err := labels.NewRequirement(labelTestName, selection.Equals, []string{name})
+		isOf, err := labels.NewRequirement(resources.LabelTestName, selection.Equals, []string{name})
 		if err != nil {
 			return err
 		}

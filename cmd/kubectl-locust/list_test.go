@@ -165,7 +165,7 @@ func TestList_Problems(t *testing.T) {
 			"note: this cluster does not serve LocustReports: only tests are listed. Its operator is older than reports; see docs/upgrade.md\n", ""},
 		"an old operator, as viewer": {old, listOptions{namespace: "load"}, true, "note: this cluster does not serve LocustReports: only tests are listed.", ""},
 		"no permission for reports": {readerOf(history(refusing(nil, refused))), listOptions{namespace: "load"}, true,
-			"note: only tests are listed: list the reports of namespace load: locustreports.locust.io is forbidden: eve cannot\nAsk an administrator for the ClusterRole", ""},
+			"note: only tests are listed: list the reports of namespace load: locustreports.locust.io is forbidden: eve cannot. Ask an administrator for the ClusterRole", ""},
 		"no permission for tests": {readerOf(history(refusing(testsRefused, nil))), listOptions{namespace: "load"}, false, "",
 			"list the tests of namespace load: locusttests.locust.io is forbidden: eve cannot\nAsk an administrator for the ClusterRole locust-k8s-operator-locusttest-viewer-role"},
 		"no permission in all namespaces": {readerOf(history(refusing(testsRefused, nil))), listOptions{}, false, "", "\nOr list those of one namespace: -n NAMESPACE instead of -A"},

@@ -4,14 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -88,7 +86,7 @@ func (a *app) runLogs(ctx context.Context, name string, options logOptions) erro
 	if err != nil {
 		return err
 	}
-	printer := &logPrinter{out: a.Out, prefix: options.workers || options.all, timestamps: options.timestamps, safe: isTerminal(a.Out)}
+	printer := &logPrinter{out: a.Out, prefix: options.workers || options.all, timestamps: options.timestamps, safe: isTTY(a.Out)}
 	l := &testLogs{
 		app: a, client: c, open: logOpener(raw), printer: printer, test: test, options: options, poll: podInterval, reopen: reopenInterval,
 		endPatience: endPatience,
@@ -117,12 +115,6 @@ type testLogs struct {
 
 // key returns the namespace and the name of the test.
 func (l *testLogs) key() client.ObjectKey { return client.ObjectKeyFromObject(l.test) }
-
-// isTerminal reports whether a stream is a terminal.
-func isTerminal(stream any) bool {
-	file, isFile := stream.(*os.File)
-	return isFile && term.IsTerminal(int(file.Fd()))
-}
 
 // pods returns the selected pods of the test, oldest first.
 func (l *testLogs) pods(ctx context.Context) ([]corev1.Pod, error) {
@@ -203,18 +195,16 @@ func (l *testLogs) printAll(ctx context.Context) error {
 
 // goneError reports that a finished test has no logs any more.
 func (l *testLogs) goneError() error {
-	key := l.key()
 	reason := "they were deleted, the operator's --job-ttl has passed, or they never started"
 	if l.test.Spec.Stop && !l.options.workers && !l.options.all {
 		reason = "stopping a test deletes the pod of its master. Those of the workers may still exist: --workers"
 	}
 	return fmt.Errorf("the test %s is %s, and its pods and their logs are gone: %s\nThe outcome has the cause, often with the last lines of the "+
-		"log: kubectl locust report -n %s %s; see docs/troubleshooting.md", key, l.test.Status.Phase, reason, key.Namespace, key.Name)
+		"log: %s; see docs/troubleshooting.md", l.key(), l.test.Status.Phase, reason, l.suggest("report", l.test))
 }
 
 func (l *testLogs) notStartedError() error {
-	key := l.key()
-	return fmt.Errorf("the test %s has no log yet: %s\nWait for it: kubectl locust logs -n %s %s --follow", key, describeStart(l.test), key.Namespace, key.Name)
+	return fmt.Errorf("the test %s has no log yet: %s\nWait for it: %s --follow", l.key(), describeStart(l.test), l.suggest("logs", l.test))
 }
 
 // describeStart returns what a test waits for that has not started, as one line.

@@ -173,6 +173,17 @@ func TestLogs_PrintAll_Problems(t *testing.T) {
 	}
 }
 
+// TestLogs_OtherCluster checks that the suggested commands select the same cluster.
+func TestLogs_OtherCluster(t *testing.T) {
+	for phase, want := range map[string]string{
+		v2.PhasePending: "kubectl locust logs -n load --context prod shop --follow", v2.PhaseFailed: "kubectl locust report -n load --context prod shop;",
+	} {
+		l := newTestLogs(&outputs{}, fakeCluster(interceptor.Funcs{}), &fakeLogs{}, storedTest("shop", inPhase(phase)), logOptions{})
+		l.app = prodApp()
+		assert.ErrorContains(t, l.printAll(t.Context()), want)
+	}
+}
+
 // TestLogs_Follow follows a test whose second worker starts later, while a connection breaks.
 func TestLogs_Follow(t *testing.T) {
 	test := storedTest("shop", inPhase(v2.PhaseRunning))

@@ -31,6 +31,13 @@ func (a *app) runManifest(ctx context.Context, options runOptions) error {
 	if err != nil {
 		return err
 	}
+	if options.replace && test.GetName() == "" {
+		return errors.New("--replace needs metadata.name in the LocustTest: with generateName, each test has a name of its own")
+	}
+	given := a.givenNamespace()
+	if err := checkNamespace(given, objects); err != nil {
+		return err
+	}
 	if options.replaceImage {
 		replaceImage(test, objects, options.image)
 	}
@@ -39,11 +46,7 @@ func (a *app) runManifest(ctx context.Context, options runOptions) error {
 		return err
 	}
 	if options.dryRun == "client" {
-		printed := make([]any, len(objects))
-		for i, object := range objects {
-			printed[i] = object
-		}
-		return a.printObjects(options.output, printed...)
+		return a.printManifest(options.output, given, objects)
 	}
 	if endless {
 		a.note("no run time is given (--run-time): the load ends only when it is stopped, or the locustfile ends it")
@@ -52,12 +55,29 @@ func (a *app) runManifest(ctx context.Context, options runOptions) error {
 	if err != nil {
 		return err
 	}
-	namespace, err := a.manifestNamespace(others, test)
+	namespace, err := a.namespace()
 	if err != nil {
 		return err
 	}
 	setNamespace(test, namespace)
 	return a.applyAndRun(ctx, c, manifest{test: test, others: others, namespace: namespace}, options)
+}
+
+// printManifest prints the objects of a manifest with the namespace of --namespace. It is not added to objects of kinds whose scope is not
+// known without a cluster.
+func (a *app) printManifest(format, namespace string, objects []*unstructured.Unstructured) error {
+	printed := make([]any, len(objects))
+	for i, object := range objects {
+		printed[i] = object
+		switch {
+		case namespace == "" || object.GetNamespace() != "":
+		case isNamespacedKind(object.GroupVersionKind().GroupKind()):
+			object.SetNamespace(namespace)
+		case !isClusterKind(object.GroupVersionKind().GroupKind()):
+			a.note("--namespace is not added to " + nameOf(object) + ": only a cluster knows whether the kind has namespaces")
+		}
+	}
+	return writeObjects(a.Out, format, printed...)
 }
 
 // readManifest reads the objects of a YAML or JSON file, or of standard input for "-".
@@ -182,24 +202,29 @@ func (a *app) manifestClient() (client.WithWatch, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newClient(config, nil)
+	c, err := newClient(config, nil)
+	if err != nil {
+		return nil, err
+	}
+	return clusterClient{c, a}, nil
 }
 
-// manifestNamespace returns the namespace of objects that have none. As with kubectl, one that --namespace contradicts is an error.
-func (a *app) manifestNamespace(others []*unstructured.Unstructured, test *unstructured.Unstructured) (string, error) {
-	namespace, given, err := a.flags.ToRawKubeConfigLoader().Namespace()
-	if err != nil {
-		return "", fmt.Errorf("read the kubeconfig: %w", err)
+// givenNamespace returns the namespace of --namespace; empty without it.
+func (a *app) givenNamespace() string {
+	if a.flags.Namespace == nil {
+		return ""
 	}
-	if !given {
-		return namespace, nil
-	}
-	for _, object := range append(others, test) {
-		if own := object.GetNamespace(); own != "" && own != namespace {
-			return "", fmt.Errorf("%s is in another namespace than --namespace %s; leave the flag out, or remove the namespace from the manifest", nameOf(object), namespace)
+	return *a.flags.Namespace
+}
+
+// checkNamespace returns an error if --namespace contradicts an object, as kubectl does.
+func checkNamespace(given string, objects []*unstructured.Unstructured) error {
+	for _, object := range objects {
+		if own := object.GetNamespace(); own != "" && given != "" && own != given {
+			return fmt.Errorf("%s is in another namespace than --namespace %s; leave the flag out, or remove the namespace from the manifest", nameOf(object), given)
 		}
 	}
-	return namespace, nil
+	return nil
 }
 
 func setNamespace(object *unstructured.Unstructured, namespace string) {

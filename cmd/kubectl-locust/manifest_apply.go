@@ -8,6 +8,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -27,18 +28,9 @@ type manifest struct {
 // applyAndRun applies all other objects, waits until the Deployments are available, and then creates the test and follows it: requests
 // to a target that is still starting would make the run fail.
 func (a *app) applyAndRun(ctx context.Context, c client.WithWatch, m manifest, options runOptions) error {
-	key := client.ObjectKeyFromObject(m.test)
-	if options.replace {
-		if err := deleteTest(ctx, c, key, a.progress); err != nil {
-			return err
-		}
-	} else if key.Name != "" {
-		// Before anything is applied. Other errors come again when the test is created.
-		found := &unstructured.Unstructured{}
-		found.SetGroupVersionKind(m.test.GroupVersionKind())
-		if err := c.Get(ctx, key, found); err == nil {
-			return explainCreation(key.Namespace, key.Name, apierrors.NewAlreadyExists(testResource, key.Name))
-		}
+	earlier, err := a.checkEarlier(ctx, c, m.test, options.replace)
+	if err != nil {
+		return err
 	}
 	if err := a.applyOthers(ctx, c, m, options.startupTimeout); err != nil {
 		if ctx.Err() != nil {
@@ -46,10 +38,26 @@ func (a *app) applyAndRun(ctx context.Context, c client.WithWatch, m manifest, o
 		}
 		return err
 	}
-	if err := createUninterrupted(ctx, c, m.test, nil); err != nil {
+	if err := a.replaceTest(ctx, c, earlier, m.test, nil); err != nil {
 		return err
 	}
-	return a.started(ctx, c, followedTest(m.test), options.detach, options.followOptions)
+	return a.started(ctx, c, followedTest(m.test), options.startOptions)
+}
+
+// checkEarlier returns the earlier test that a test replaces; nil if there is none. It returns an error, before anything is applied, if
+// there is one that must not be replaced, or the new one would be refused.
+func (a *app) checkEarlier(ctx context.Context, c client.Client, test *unstructured.Unstructured, replace bool) (*metav1.PartialObjectMetadata, error) {
+	if replace {
+		return replaceable(ctx, c, test, nil)
+	}
+	if test.GetName() == "" {
+		return nil, nil
+	}
+	// Errors come again when the test is created.
+	if earlier, err := earlierTest(ctx, c, test); err == nil && earlier != nil {
+		return nil, explainCreation(test.GetNamespace(), test.GetName(), apierrors.NewAlreadyExists(testResource, test.GetName()))
+	}
+	return nil, nil
 }
 
 // applyOthers applies the objects that the test needs, and waits for them.
@@ -78,12 +86,15 @@ func (a *app) applyOthers(ctx context.Context, c client.Client, m manifest, time
 // apply applies an object server-side.
 func (a *app) apply(ctx context.Context, c client.Client, object *unstructured.Unstructured, namespace string) error {
 	a.progress("applying " + nameOf(object))
+	role := editRole
 	var last error
 	err := wait.PollUntilContextTimeout(ctx, 500*time.Millisecond, crdTimeout, true, func(ctx context.Context) (bool, error) {
 		namespaced, err := c.IsObjectNamespaced(object)
 		if err == nil {
 			if namespaced {
 				setNamespace(object, namespace)
+			} else {
+				role = unknownRole
 			}
 			err = c.Apply(ctx, client.ApplyConfigurationFromUnstructured(object), fieldOwner, client.ForceOwnership)
 		}
@@ -99,7 +110,7 @@ func (a *app) apply(ctx context.Context, c client.Client, object *unstructured.U
 	case isMissingNamespace(err):
 		return fmt.Errorf("apply %s: %w\nCreate the namespace, add it to the manifest before the objects in it, or choose another one", nameOf(object), err)
 	}
-	return explain("apply "+nameOf(object), editRole, err)
+	return explain("apply "+nameOf(object), role, err)
 }
 
 // waitAvailable waits until the rollout of a Deployment is complete.
@@ -119,8 +130,8 @@ func (a *app) waitAvailable(ctx context.Context, c client.Client, deployment *un
 	})
 	switch {
 	case err != nil && ctx.Err() != nil:
-		return fmt.Errorf("wait for %s: %w: %s\nSee what delays it: kubectl describe deployment -n %s %s; or wait longer with --startup-timeout",
-			name, context.Cause(ctx), last, deployment.GetNamespace(), deployment.GetName())
+		return fmt.Errorf("wait for %s: %w: %s\nSee what delays it: %s; or wait longer with --startup-timeout",
+			name, context.Cause(ctx), last, a.suggestKubectl("describe deployment", deployment))
 	case err != nil:
 		return explain("wait for "+name, editRole, err)
 	}

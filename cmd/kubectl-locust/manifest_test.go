@@ -95,18 +95,61 @@ func TestDryRunOfAManifest(t *testing.T) {
 	assert.NotContains(t, got.out, "company:3", "the manifest names its image")
 }
 
-func TestManifestNamespace(t *testing.T) {
-	test, others, err := splitManifest(parsed(t, fullManifest))
-	require.NoError(t, err)
-	a := plainApp(&strings.Builder{})
-	*a.flags.Namespace = "other"
-	_, err = a.manifestNamespace(others, test)
-	assert.ErrorContains(t, err, "is in another namespace than --namespace other")
-	a = plainApp(&strings.Builder{})
-	*a.flags.Namespace = "perf"
-	namespace, err := a.manifestNamespace(others, test)
-	require.NoError(t, err)
-	assert.Equal(t, "perf", namespace)
+func TestNamespaceOfAManifest(t *testing.T) {
+	assert.ErrorContains(t, checkNamespace("other", parsed(t, fullManifest)), "Deployment perf/target is in another namespace than --namespace other")
+	assert.NoError(t, checkNamespace("perf", parsed(t, fullManifest)))
+	assert.NoError(t, checkNamespace("", parsed(t, fullManifest)))
+}
+
+func TestDryRunOfAManifestWithNamespace(t *testing.T) {
+	const manifest = `
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: files}
+---
+apiVersion: v1
+kind: Namespace
+metadata: {name: perf}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: reader}
+---
+apiVersion: example.com/v1
+kind: Unknown
+metadata: {name: a}
+---
+apiVersion: locust.io/v2
+kind: LocustTest
+metadata: {generateName: demo-}
+spec: {image: "locust:1", master: {command: "-f a.py -t 30s"}, worker: {command: "-f a.py", replicas: 1}}
+`
+	file := filepath.Join(folder(t, map[string]string{"m.yaml": manifest}), "m.yaml")
+	got := executeWithoutCluster(t, "run", "-f", file, "--dry-run=client", "-n", "perf")
+	require.Equal(t, 0, got.code, got.errOut)
+	namespaces := map[string]string{}
+	for _, object := range parsed(t, got.out) {
+		namespaces[object.GetKind()] = object.GetNamespace()
+	}
+	assert.Equal(t, map[string]string{"ConfigMap": "perf", "Namespace": "", "ClusterRole": "", "Unknown": "", "LocustTest": "perf"}, namespaces)
+	assert.Equal(t, "note: --namespace is not added to Unknown a: only a cluster knows whether the kind has namespaces\n", got.errOut)
+
+	got = executeWithoutCluster(t, "run", "-f", file, "--dry-run=client")
+	assert.NotContains(t, got.out, "namespace:")
+	assert.Empty(t, got.errOut)
+
+	file = filepath.Join(folder(t, map[string]string{"m.yaml": minimalManifest}), "m.yaml")
+	got = executeWithoutCluster(t, "run", "-f", file, "--dry-run=client", "-n", "other")
+	assert.Equal(t, exitError, got.code)
+	assert.Contains(t, got.errOut, "is in another namespace than --namespace other")
+}
+
+func TestReplaceNeedsAName(t *testing.T) {
+	generated := strings.ReplaceAll(minimalManifest, "name: demo", "generateName: demo-")
+	file := filepath.Join(folder(t, map[string]string{"m.yaml": generated}), "m.yaml")
+	got := executeWithoutCluster(t, "run", "-f", file, "--replace")
+	assert.Equal(t, exitError, got.code)
+	assert.Contains(t, got.errOut, "--replace needs metadata.name in the LocustTest")
 }
 
 // applied runs a manifest against a fake cluster that finishes the test, and returns the objects in the order of their requests.
@@ -131,7 +174,11 @@ func applied(t *testing.T, text string, options runOptions, existing ...client.O
 			return c.Get(ctx, key, object, options...)
 		},
 		Create: func(ctx context.Context, c client.WithWatch, object client.Object, options ...client.CreateOption) error {
-			order = append(order, "create "+object.GetObjectKind().GroupVersionKind().Kind)
+			action := "create "
+			if len((&client.CreateOptions{}).ApplyOptions(options).DryRun) > 0 {
+				action = "try "
+			}
+			order = append(order, action+object.GetObjectKind().GroupVersionKind().Kind)
 			return c.Create(ctx, object, options...)
 		},
 		Delete: func(ctx context.Context, c client.WithWatch, object client.Object, options ...client.DeleteOption) error {
@@ -145,7 +192,7 @@ func applied(t *testing.T, text string, options runOptions, existing ...client.O
 }
 
 func TestApplyAndRun(t *testing.T) {
-	order, out, err := applied(t, fullManifest, runOptions{detach: true})
+	order, out, err := applied(t, fullManifest, runOptions{startOptions: startOptions{detach: true}})
 	require.NoError(t, err)
 	assert.Equal(t, []string{"apply ConfigMap", "apply Deployment", "wait Deployment", "create LocustTest"}, order, "the test comes last")
 	assert.Equal(t, "applying ConfigMap files\napplying Deployment perf/target\nwaiting for Deployment perf/target\n"+
@@ -155,14 +202,15 @@ func TestApplyAndRun(t *testing.T) {
 func TestApplyAndRunWithAnEarlierTest(t *testing.T) {
 	earlier := newRunTest()
 	earlier.Name = "demo"
-	order, _, err := applied(t, fullManifest, runOptions{detach: true}, earlier)
+	order, _, err := applied(t, fullManifest, runOptions{startOptions: startOptions{detach: true}}, earlier)
 	assert.ErrorContains(t, err, "the test perf/demo already exists")
 	assert.ErrorContains(t, err, "--replace")
 	assert.Empty(t, order, "nothing is applied")
 
-	order, out, err := applied(t, minimalManifest, runOptions{detach: true, replace: true}, earlier)
+	order, out, err := applied(t, fullManifest, runOptions{startOptions: startOptions{detach: true, replace: true}}, earlier)
 	require.NoError(t, err)
-	assert.Equal(t, []string{"delete demo", "create LocustTest"}, order)
+	assert.Equal(t, []string{"try LocustTest", "apply ConfigMap", "apply Deployment", "wait Deployment", "delete demo", "create LocustTest"}, order,
+		"the earlier test and its result stay until the new one can start")
 	assert.Contains(t, out, "deleting the earlier test perf/demo")
 }
 

@@ -3,9 +3,11 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -54,19 +56,17 @@ func pollTest(ctx context.Context, c client.Client, key client.ObjectKey, uid ty
 
 // completed returns the message of the condition TestCompleted.
 func completed(test *v2.LocustTest) string {
-	for _, condition := range test.Status.Conditions {
-		if condition.Type == v2.ConditionTypeTestCompleted {
-			return condition.Message
-		}
+	if condition := meta.FindStatusCondition(test.Status.Conditions, v2.ConditionTypeTestCompleted); condition != nil {
+		return condition.Message
 	}
 	return ""
 }
 
-// describeEnd returns the phase of a finished test and why it has that phase.
+// describeEnd returns the phase of a finished test, and in one line why it has that phase.
 func describeEnd(test *v2.LocustTest) string {
 	text := fmt.Sprintf("%s has ended: %s", client.ObjectKeyFromObject(test), test.Status.Phase)
-	if message := completed(test); message != "" {
-		text += ": " + message
+	if cause, _, _ := strings.Cut(completed(test), "\n"); cause != "" {
+		text += ": " + cause
 	}
 	return text
 }

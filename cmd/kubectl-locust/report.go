@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,7 +16,6 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v1alpha1"
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/cmd/kubectl-locust/output"
-	"github.com/AbdelrhmanHamouda/locust-k8s-operator/cmd/kubectl-locust/terminal"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/report"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/status"
 )
@@ -121,7 +121,7 @@ func (a *app) finished(ctx context.Context, r *reader, test *v2.LocustTest, opti
 		return test, nil
 	case !options.wait:
 		return nil, fmt.Errorf("the test %s has not ended: its phase is %s\nAdd --wait to wait for its report; follow it with: %s; earlier runs: %s",
-			key, phaseOf(&test.Status), a.suggest("watch", test), a.suggest("list", test))
+			key, cmp.Or(test.Status.Phase, "not known yet"), a.suggest("watch", test), a.suggest("list", test))
 	}
 	if options.timeout > 0 {
 		var cancel context.CancelFunc
@@ -138,13 +138,6 @@ func (a *app) finished(ctx context.Context, r *reader, test *v2.LocustTest, opti
 	return ended, err
 }
 
-func phaseOf(s *v2.LocustTestStatus) string {
-	if s.Phase == "" {
-		return "not known yet"
-	}
-	return s.Phase
-}
-
 // reportOf returns the report of a test that has ended. Without the kind LocustReport it makes one from the status of the test.
 func (a *app) reportOf(ctx context.Context, r *reader, test *v2.LocustTest, options reportOptions) (*v1alpha1.LocustReport, error) {
 	key := client.ObjectKeyFromObject(test)
@@ -158,15 +151,15 @@ func (a *app) reportOf(ctx context.Context, r *reader, test *v2.LocustTest, opti
 				"Its result: kubectl get locusttest%s %s -o yaml; run it again for a report: %s",
 				key, a.connectionFlags(key.Namespace), key.Name, a.suggest("rerun", test))
 		}
-		a.remark("the operator in this cluster is older than LocustReports: this is what the status of the test has, at most five endpoints and errors.\n" +
+		a.note("the operator in this cluster is older than LocustReports: this is what the status of the test has, at most five endpoints and errors. " +
 			"Upgrade it for whole reports, see docs/upgrade.md")
 		return statusReport(test), nil
 	}
 	found, err := r.awaitReport(ctx, client.ObjectKey{Namespace: key.Namespace, Name: test.Status.Report}, options)
 	switch {
 	case errors.Is(err, errNoReports):
-		a.remark(fmt.Sprintf("this cluster does not serve LocustReports any more, although the test had the report %s: this is what the status of "+
-			"the test has.\nInstall the CRD locustreports.locust.io, see docs/install.md", test.Status.Report))
+		a.note(fmt.Sprintf("this cluster does not serve LocustReports any more, although the test had the report %s: this is what the status of "+
+			"the test has. Install the CRD locustreports.locust.io, see docs/install.md", test.Status.Report))
 		return statusReport(test), nil
 	case apierrors.IsNotFound(err):
 		return nil, fmt.Errorf("the report %s of the test %s does not exist: it was deleted, or the operator could not create it yet\n"+
@@ -198,7 +191,7 @@ func (r *reader) awaitReport(ctx context.Context, key client.ObjectKey, options 
 func (a *app) keptReport(ctx context.Context, r *reader, key client.ObjectKey) (*v1alpha1.LocustReport, error) {
 	newest, count, err := r.newestReport(ctx, key)
 	if err == nil && newest != nil {
-		a.remark(fmt.Sprintf("the test %s has been deleted; this is the newest of its reports (%d)", key, count))
+		a.note(fmt.Sprintf("the test %s has been deleted; this is the newest of its reports (%d)", key, count))
 		return newest, nil
 	}
 	if err == nil {
@@ -224,6 +217,3 @@ func statusReport(test *v2.LocustTest) *v1alpha1.LocustReport {
 	made.Name, made.Labels, made.OwnerReferences = "", nil, nil // there is no such object
 	return made
 }
-
-// remark prints a note of one or more lines about the output, which other programs may read.
-func (a *app) remark(text string) { fmt.Fprintln(a.ErrOut, "note: "+terminal.SafeLines(text)) }

@@ -21,13 +21,14 @@ import (
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v1alpha1"
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/cmd/kubectl-locust/output"
+	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
 )
 
 // storedReport returns the report of a run of a test that ended at a time, after a minute.
 func storedReport(name, test, uid string, ended time.Time) *v1alpha1.LocustReport {
 	start := metav1.NewTime(ended.Add(-time.Minute))
 	return &v1alpha1.LocustReport{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "load", Name: name, Labels: map[string]string{labelTestName: test}},
+		ObjectMeta: metav1.ObjectMeta{Namespace: "load", Name: name, Labels: map[string]string{resources.LabelTestName: test}},
 		Test:       v1alpha1.Test{Name: test, UID: uid, Generation: 1},
 		Outcome:    v1alpha1.Outcome{Phase: v2.PhaseSucceeded, Reason: v2.ReasonTestSucceeded, Message: "Test completed successfully"},
 		Run: v1alpha1.Run{StartTime: &start, EndTime: metav1.NewTime(ended), Image: "locustio/locust:2.47.0", ExpectedWorkers: 3, ConnectedWorkers: 2,
@@ -157,9 +158,9 @@ func TestPrintReport_Problems(t *testing.T) {
 
 // TestPrintReport_OldOperator checks that the status of a test is used if there is no kind of reports.
 func TestPrintReport_OldOperator(t *testing.T) {
-	const older = "note: the operator in this cluster is older than LocustReports: this is what the status of the test has, at most five endpoints and errors.\n" +
+	const older = "note: the operator in this cluster is older than LocustReports: this is what the status of the test has, at most five endpoints and errors. " +
 		"Upgrade it for whole reports, see docs/upgrade.md\n"
-	const removed = "note: this cluster does not serve LocustReports any more, although the test had the report shop-11111111: this is what the status of the test has.\n" +
+	const removed = "note: this cluster does not serve LocustReports any more, although the test had the report shop-11111111: this is what the status of the test has. " +
 		"Install the CRD locustreports.locust.io, see docs/install.md\n"
 	for name, row := range map[string]struct {
 		reader *reader

@@ -27,14 +27,14 @@ func requestStop(ctx context.Context, c client.Client, test *v2.LocustTest) erro
 	// Strict: the API server would otherwise drop a field that it does not know, and report success.
 	err = c.Patch(ctx, stopped, client.RawPatch(types.MergePatchType, patch), client.FieldValidation(metav1.FieldValidationStrict))
 	switch {
-	case apierrors.IsNotFound(err):
+	case apierrors.IsNotFound(err) && !isNotServed(err):
 		return fmt.Errorf("stop the test %s: it has been deleted", key)
 	case apierrors.IsConflict(err), apierrors.IsInvalid(err) && strings.Contains(err.Error(), "metadata.uid: Invalid value"):
 		return fmt.Errorf("stop the test %s: it has been deleted and created again meanwhile", key)
 	case err == nil && !stopped.Spec.Stop, err != nil && strings.Contains(err.Error(), `unknown field "spec.stop"`):
 		return fmt.Errorf("stop the test %s: the operator in this cluster is older than this plugin, and cannot stop a test: its CRD has no field "+
-			"spec.stop\nUpgrade the operator with its CRDs, see docs/upgrade.md; or end the load without a result: kubectl delete locusttest -n %s %s",
-			key, key.Namespace, key.Name)
+			"spec.stop\nUpgrade the operator with its CRDs, see docs/upgrade.md; or end the load without a result: kubectl delete locusttest%s %s",
+			key, flagsFor(c, key.Namespace), key.Name)
 	case err != nil:
 		return explain("stop the test "+key.String(), editorRole, err)
 	}

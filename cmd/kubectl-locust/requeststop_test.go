@@ -62,6 +62,18 @@ func TestRequestStop(t *testing.T) {
 	assert.Equal(t, stored.ResourceVersion, test.ResourceVersion)
 }
 
+// TestRequestStop_OtherCluster checks that the suggested deletion is one in the same cluster.
+func TestRequestStop_OtherCluster(t *testing.T) {
+	test := storedTest("shop", nil)
+	c := fakeCluster(interceptor.Funcs{
+		Patch: func(context.Context, client.WithWatch, client.Object, client.Patch, ...client.PatchOption) error {
+			return nil
+		},
+	}, test)
+	err := requestStop(t.Context(), clusterClient{c, prodApp()}, test)
+	assert.ErrorContains(t, err, "kubectl delete locusttest -n load --context prod shop")
+}
+
 func TestRequestStop_Errors(t *testing.T) {
 	resource := schema.GroupResource{Group: "locust.io", Resource: "locusttests"}
 	kind := schema.GroupKind{Group: "locust.io", Kind: "LocustTest"}
@@ -79,7 +91,10 @@ func TestRequestStop_Errors(t *testing.T) {
 		"created again":  {apierrors.NewConflict(resource, "shop", errors.New("UID in precondition")), []string{"deleted and created again"}},
 		"created again, as Kubernetes 1.37 reports it": {apierrors.NewInvalid(kind, "shop", field.ErrorList{
 			field.Invalid(field.NewPath("metadata", "uid"), "nope", "field is immutable")}), []string{"deleted and created again"}},
-		"another problem": {errors.New("connection refused"), []string{"stop the test load/shop: connection refused"}},
+		"a policy": {apierrors.NewForbidden(resource, "shop", errors.New("ValidatingAdmissionPolicy 'freeze' with binding 'b' denied request: no changes")),
+			[]string{"stop the test load/shop", "No role permits this"}},
+		"no operator any more": {notServed(resource), []string{"this cluster does not serve LocustTests"}},
+		"another problem":      {errors.New("connection refused"), []string{"stop the test load/shop: connection refused"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			test := storedTest("shop", nil)

@@ -15,27 +15,19 @@ import (
 	"k8s.io/apimachinery/pkg/util/rand"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v1alpha1"
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 	"github.com/AbdelrhmanHamouda/locust-k8s-operator/pkg/resources"
 )
 
-// rerunOptions are the flags of `rerun`.
-type rerunOptions struct {
-	followOptions
-	replace bool
-	detach  bool
-}
-
 func (a *app) rerunCommand() *cobra.Command {
-	options := rerunOptions{followOptions: followOptions{onInterrupt: stopTest}}
+	options := startOptions{followOptions: followOptions{onInterrupt: stopTest}}
 	command := &cobra.Command{
 		Use:   "rerun NAME",
 		Short: "Run a test again and follow it to its end",
 		Long: `Run a test again, as a new test with the same spec, and follow it to its end as run does.
 
-The new test has the name of the old one with a new random suffix. With --replace the old test is deleted first, with its result unless
-its report is retained, and the new one has its name.`,
+The new test has the name of the old one with a new random suffix. With --replace the old test is deleted, with its result unless its
+report is retained, once a dry run of the new one has succeeded, and the new one has its name.`,
 		Example: `  kubectl locust rerun shop-x7k2p
   kubectl locust rerun shop --replace`,
 		Args:              cobra.ExactArgs(1),
@@ -53,15 +45,15 @@ its report is retained, and the new one has its name.`,
 		},
 	}
 	options.addStartFlags(command)
-	command.Flags().BoolVar(&options.replace, "replace", false, "delete the old test first, and use its name")
+	command.Flags().BoolVar(&options.replace, "replace", false, "delete the old test, once a dry run of the new one succeeds, and use its name")
 	command.Flags().BoolVar(&options.detach, "detach", false, "end when the test has been created")
 	return command
 }
 
-func (a *app) rerun(ctx context.Context, c client.WithWatch, key client.ObjectKey, options rerunOptions) error {
+func (a *app) rerun(ctx context.Context, c client.WithWatch, key client.ObjectKey, options startOptions) error {
 	old, err := getTest(ctx, c, key)
 	if apierrors.IsNotFound(err) {
-		return explainMissing(ctx, c, key, err)
+		return a.explainMissing(ctx, &reader{Client: c, served: reportsServed}, key, err)
 	}
 	if err != nil {
 		return err
@@ -80,13 +72,11 @@ func (a *app) rerun(ctx context.Context, c client.WithWatch, key client.ObjectKe
 	if err := validate(test); err != nil {
 		return err
 	}
-	if options.replace {
-		if err := deleteTest(ctx, c, key, a.progress); err != nil {
-			return err
-		}
-	}
-	return a.start(ctx, c, test, configMap, options.detach, options.followOptions)
+	return a.start(ctx, c, test, configMap, options)
 }
+
+// reportsServed is for readers whose errors are not printed.
+func reportsServed(context.Context) (bool, error) { return true, nil }
 
 // again returns a new test with the spec and the labels of an old one.
 func again(old *v2.LocustTest) (*v2.LocustTest, error) {
@@ -153,16 +143,14 @@ func isOwnedBy(object client.Object, uid types.UID) bool {
 }
 
 // explainMissing adds to the error for a missing test that its reports, if there are any, do not have its spec.
-func explainMissing(ctx context.Context, c client.Client, key client.ObjectKey, missing error) error {
-	report := &v1alpha1.LocustReport{}
-	if c.Get(ctx, key, report) != nil {
-		reports := &v1alpha1.LocustReportList{}
-		err := c.List(ctx, reports, client.InNamespace(key.Namespace), client.MatchingLabels{resources.LabelTestName: key.Name}, client.Limit(1))
-		if err != nil || len(reports.Items) == 0 {
-			return missing // an older operator has no reports
-		}
-		report = &reports.Items[0]
+func (a *app) explainMissing(ctx context.Context, r *reader, key client.ObjectKey, missing error) error {
+	found, _, err := r.newestReport(ctx, key)
+	if err == nil && found == nil {
+		found, err = r.getReport(ctx, key)
+	}
+	if err != nil {
+		return missing // there is no report, an older operator has none, or they cannot be read
 	}
 	return fmt.Errorf("the test %s/%s was deleted, and its spec with it: the report %s has only its result\n"+
-		"Run it from its locustfile or manifest: kubectl locust run", key.Namespace, report.Test.Name, report.Name)
+		"Run it from its locustfile or manifest: kubectl locust run%s", key.Namespace, found.Test.Name, found.Name, a.connectionFlags(key.Namespace))
 }

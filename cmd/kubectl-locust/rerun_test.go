@@ -33,7 +33,7 @@ func endedTest(name string, changes ...func(*v2.LocustTest)) *v2.LocustTest {
 
 func rerunDetached(t *testing.T, c client.WithWatch, name string, replace bool) (*v2.LocustTest, error) {
 	t.Helper()
-	err := plainApp(&strings.Builder{}).rerun(t.Context(), c, client.ObjectKey{Namespace: "perf", Name: name}, rerunOptions{replace: replace, detach: true})
+	err := plainApp(&strings.Builder{}).rerun(t.Context(), c, client.ObjectKey{Namespace: "perf", Name: name}, startOptions{replace: replace, detach: true})
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 )
@@ -70,3 +71,12 @@ Exit codes: 0 the test passed, 1 the test failed, 2 the command or the test coul
 	a.addCompletion(root)
 	return root
 }
+
+// isTTY reports whether a stream is a terminal.
+func isTTY(stream any) bool {
+	file, isFile := stream.(descriptor)
+	return isFile && term.IsTerminal(int(file.Fd()))
+}
+
+// descriptor is a file, or a stream to one.
+type descriptor interface{ Fd() uintptr }

@@ -84,6 +84,26 @@ func TestExecute_CommandLines(t *testing.T) {
 	assert.NotContains(t, stderr, "--help", "the command line was right")
 }
 
+// TestExecute_Remedies checks that each command names what to do if it cannot reach the cluster.
+func TestExecute_Remedies(t *testing.T) {
+	locustfile := filepath.Join(t.TempDir(), "locustfile.py")
+	require.NoError(t, os.WriteFile(locustfile, []byte("class U(User): pass\n"), 0o600))
+	remedies := map[string]string{
+		"--server http://127.0.0.1:1": "connection refused\nCheck the connection and the context",
+		"--context nope":              "error: read the kubeconfig: context \"nope\" does not exist\nCheck --kubeconfig",
+		"--kubeconfig /nope":          "error: read the kubeconfig: stat /nope: no such file or directory\nCheck --kubeconfig",
+	}
+	for _, command := range []string{
+		"run -t 1s " + locustfile, "rerun shop", "watch shop", "report shop", "list", "list -A", "ui shop", "logs shop", "stop shop", "stop --all", "version",
+	} {
+		for flags, want := range remedies {
+			_, stderr, code := runCommand(t, strings.Fields(command+" -n load "+flags)...)
+			assert.Equal(t, 2, code, "%s %s", command, flags)
+			assert.Contains(t, stderr, want, "%s %s", command, flags)
+		}
+	}
+}
+
 func TestCompletion(t *testing.T) {
 	url := serveAPI(t, map[string]string{"/api/v1/namespaces": `{"items":[{"metadata":{"name":"default"}},{"metadata":{"name":"load"}}]}`})
 	stdout, _, code := runCommand(t, "__complete", "--server", url, "list", "--namespace", "")

@@ -30,18 +30,25 @@ const creationTimeout = 30 * time.Second
 // runOptions are the flags of `run`.
 type runOptions struct {
 	testOptions
-	followOptions
+	startOptions
 	manifest string
 	// replaceImage is true if --image is given, not only its default.
 	replaceImage bool
-	replace      bool
-	detach       bool
 	dryRun       string
 	output       string
 }
 
+// startOptions are the flags of commands that create a test and follow it.
+type startOptions struct {
+	followOptions
+	// replace deletes an earlier test of the same name.
+	replace bool
+	// detach does not follow the test.
+	detach bool
+}
+
 func (a *app) runCommand() *cobra.Command {
-	options := runOptions{followOptions: followOptions{onInterrupt: stopTest}}
+	options := runOptions{startOptions: startOptions{followOptions: followOptions{onInterrupt: stopTest}}}
 	command := &cobra.Command{
 		Use:   "run [LOCUSTFILE | FOLDER | --filename MANIFEST] [flags] [-- LOCUST OPTIONS]",
 		Short: "Run a load test and follow it to its end",
@@ -75,9 +82,9 @@ Exit codes: 0 the test passed, 1 the test failed, 2 the command or the test coul
 	}
 	flags := command.Flags()
 	flags.StringVarP(&options.manifest, "filename", "f", "", "manifest with one LocustTest and the objects that it needs; - reads standard input")
-	options.testOptions.addFlags(flags)
+	options.addTestFlags(flags)
 	options.addStartFlags(command)
-	flags.BoolVar(&options.replace, "replace", false, "delete an earlier test of the same name first, with its result unless its report is retained")
+	flags.BoolVar(&options.replace, "replace", false, "delete an earlier test of the same name, with its result unless its report is retained, once a dry run of the new one succeeds")
 	flags.BoolVar(&options.detach, "detach", false, "end when the test has been created")
 	flags.StringVar(&options.dryRun, "dry-run", "none", "none, or client: print the objects and create nothing; it needs no cluster")
 	flags.StringVarP(&options.output, "output", "o", "", "format of the objects with --dry-run=client: yaml (default) or json")
@@ -142,10 +149,8 @@ func (a *app) runFiles(ctx context.Context, args []string, options runOptions) e
 	}
 	if options.dryRun == "client" {
 		// As kubectl does, the namespace is that of --namespace or of whoever applies it.
-		if a.flags.Namespace != nil {
-			test.Namespace = *a.flags.Namespace
-		}
-		return a.printObjects(options.output, objectsOf(test, configMap)...)
+		test.Namespace = a.givenNamespace()
+		return writeObjects(a.Out, options.output, objectsOf(test, configMap)...)
 	}
 	if test.Namespace, err = a.namespace(); err != nil {
 		return err
@@ -160,30 +165,29 @@ func (a *app) runFiles(ctx context.Context, args []string, options runOptions) e
 	if slow := options.slowStart(); slow != "" {
 		a.note(slow)
 	}
-	if options.replace {
-		if err := deleteTest(ctx, c, client.ObjectKeyFromObject(test), a.progress); err != nil {
-			return err
-		}
-	}
-	return a.start(ctx, c, test, configMap, options.detach, options.followOptions)
+	return a.start(ctx, c, test, configMap, options.startOptions)
 }
 
-// start creates a test and follows it, unless detached.
-func (a *app) start(ctx context.Context, c client.WithWatch, test *v2.LocustTest, configMap *corev1.ConfigMap, detached bool, options followOptions) error {
-	if err := createUninterrupted(ctx, c, test, configMap); err != nil {
+// start creates a test and follows it.
+func (a *app) start(ctx context.Context, c client.WithWatch, test *v2.LocustTest, configMap *corev1.ConfigMap, options startOptions) error {
+	create := a.createUninterrupted
+	if options.replace {
+		create = a.createReplacing
+	}
+	if err := create(ctx, c, test, configMap); err != nil {
 		return err
 	}
-	return a.started(ctx, c, test, detached, options)
+	return a.started(ctx, c, test, options)
 }
 
 // started follows a test that was created, unless detached.
-func (a *app) started(ctx context.Context, c client.WithWatch, test *v2.LocustTest, detached bool, options followOptions) error {
+func (a *app) started(ctx context.Context, c client.WithWatch, test *v2.LocustTest, options startOptions) error {
 	a.progress("created LocustTest " + client.ObjectKeyFromObject(test).String())
-	if detached {
+	if options.detach {
 		a.progress("follow it with: " + a.suggest("watch", test))
 		return nil
 	}
-	return a.follow(ctx, c, test, options)
+	return a.follow(ctx, c, test, options.followOptions)
 }
 
 // progress prints a line about what the command does.

@@ -4,14 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"strings"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/wait"
+	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
@@ -29,19 +30,19 @@ const (
 
 // createUninterrupted creates a test. It waits for the responses although the user interrupts the command, so that nothing is left
 // behind.
-func createUninterrupted(ctx context.Context, c client.Client, test client.Object, configMap *corev1.ConfigMap) error {
+func (a *app) createUninterrupted(ctx context.Context, c client.Client, test client.Object, configMap *corev1.ConfigMap) error {
 	if ctx.Err() != nil {
 		return interruptedError{"the test was not created"}
 	}
 	creating, cancel := context.WithTimeout(context.WithoutCancel(ctx), creationTimeout)
 	defer cancel()
-	if err := createTest(creating, c, test, configMap); err != nil {
+	if err := a.createTest(creating, c, test, configMap); err != nil {
 		return err
 	}
 	if ctx.Err() == nil {
 		return nil
 	}
-	if err := removeTest(ctx, c, test); err != nil {
+	if err := a.removeTest(ctx, c, test); err != nil {
 		return interruptedError{err.Error()}
 	}
 	return interruptedError{"the test " + client.ObjectKeyFromObject(test).String() + " was deleted before it started"}
@@ -50,27 +51,29 @@ func createUninterrupted(ctx context.Context, c client.Client, test client.Objec
 // createTest creates a test and the ConfigMap that it owns, if there is one. After an error neither of them is left.
 //
 // The test comes first: then the ConfigMap has an owner from the beginning, and is deleted with it. Its pods wait for it.
-func createTest(ctx context.Context, c client.Client, test client.Object, configMap *corev1.ConfigMap) error {
+func (a *app) createTest(ctx context.Context, c client.Client, test client.Object, configMap *corev1.ConfigMap) error {
 	if configMap != nil {
 		configMap.Namespace = test.GetNamespace()
 		// The permission and the quota are better known before the test begins.
-		if err := createConfigMap(ctx, c, configMap.DeepCopy(), client.DryRunAll); err != nil {
+		if err := tryConfigMap(ctx, c, configMap); err != nil {
 			return err
 		}
 	}
 	// Strict: the API server would otherwise drop what the operator of this cluster does not know.
 	err := c.Create(ctx, test, fieldOwner, client.FieldValidation(metav1.FieldValidationStrict))
-	if err != nil {
+	switch {
+	case isUnknownResult(err):
+		return a.explainUnknownResult(test, err)
+	case err != nil:
 		return explainCreation(test.GetNamespace(), test.GetName(), err)
-	}
-	if configMap == nil {
+	case configMap == nil:
 		return nil
 	}
 	configMap.OwnerReferences = []metav1.OwnerReference{{
 		APIVersion: v2.GroupVersion.String(), Kind: "LocustTest", Name: test.GetName(), UID: test.GetUID(),
 	}}
 	if err := createConfigMap(ctx, c, configMap); err != nil {
-		return errors.Join(err, removeTest(ctx, c, test))
+		return errors.Join(err, a.removeTest(ctx, c, test))
 	}
 	return nil
 }
@@ -80,15 +83,28 @@ func createConfigMap(ctx context.Context, c client.Client, configMap *corev1.Con
 		c.Create(ctx, configMap, append(options, fieldOwner)...))
 }
 
+// tryConfigMap creates a ConfigMap in a dry run.
+func tryConfigMap(ctx context.Context, c client.Client, configMap *corev1.ConfigMap) error {
+	return ignoreUnsupportedDryRun(createConfigMap(ctx, c, configMap.DeepCopy(), client.DryRunAll))
+}
+
+// ignoreUnsupportedDryRun returns nil if an admission webhook cannot check an object in a dry run: then nothing is known against it.
+func ignoreUnsupportedDryRun(err error) error {
+	if apierrors.IsBadRequest(err) && strings.Contains(err.Error(), "does not support dry run") {
+		return nil
+	}
+	return err
+}
+
 // removeTest deletes a test that was just created.
-func removeTest(ctx context.Context, c client.Client, test client.Object) error {
+func (a *app) removeTest(ctx context.Context, c client.Client, test client.Object) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), creationTimeout)
 	defer cancel()
 	uid := test.GetUID()
 	err := c.Delete(ctx, test, client.Preconditions{UID: &uid}, client.PropagationPolicy(metav1.DeletePropagationBackground))
 	if client.IgnoreNotFound(err) != nil {
-		return fmt.Errorf("the test %s was created and could not be deleted: %w\nDelete it: kubectl delete locusttest -n %s %s",
-			client.ObjectKeyFromObject(test), err, test.GetNamespace(), test.GetName())
+		return fmt.Errorf("the test %s was created and could not be deleted: %w\nDelete it: %s",
+			client.ObjectKeyFromObject(test), err, a.suggestKubectl("delete locusttest", test))
 	}
 	return nil
 }
@@ -105,9 +121,7 @@ func explainCreation(namespace, name string, err error) error {
 	case isMissingNamespace(err):
 		return fmt.Errorf("%s: %w\nCreate the namespace, or choose another one with --namespace", action, err)
 	case meta.IsNoMatchError(err), apierrors.IsNotFound(err):
-		return fmt.Errorf("%s: %w\nThe operator is not installed in this cluster, or its CRDs are older than v2; see docs/install.md", action, err)
-	case apierrors.IsInvalid(err), isDenial(err):
-		return fmt.Errorf("%s: %w", action, err) // it has the field and the remedy, or is about another reason than a role
+		return errNotInstalled
 	}
 	return explain(action, editorRole, err)
 }
@@ -125,39 +139,26 @@ func isMissingNamespace(err error) bool {
 	return details != nil && details.Kind == "namespaces"
 }
 
-// isDenial reports whether an admission webhook, a policy or a quota has refused an object, which no role changes.
-func isDenial(err error) bool {
-	if !apierrors.IsForbidden(err) {
-		return false
+// isUnknownResult reports whether the API server may have done what a request asked for, although it was not confirmed.
+func isUnknownResult(err error) bool {
+	var network *net.OpError
+	if errors.As(err, &network) && network.Op == "dial" {
+		return false // there was no connection
 	}
-	for _, text := range []string{"denied the request", "denied request", "exceeded quota", "is being terminated"} {
-		if strings.Contains(err.Error(), text) {
-			return true
-		}
-	}
-	return false
+	var timeout net.Error
+	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout() ||
+		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || utilnet.IsConnectionReset(err) ||
+		apierrors.IsTimeout(err) || apierrors.IsServerTimeout(err)
 }
 
-// deleteTest deletes an earlier test with all its objects, and waits for it: a test runs once, so a new run needs a new object.
-func deleteTest(ctx context.Context, c client.Client, key client.ObjectKey, progress func(string)) error {
-	test := &v2.LocustTest{ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name}}
-	err := c.Delete(ctx, test, client.PropagationPolicy(metav1.DeletePropagationForeground))
-	switch {
-	case apierrors.IsNotFound(err), meta.IsNoMatchError(err):
-		return nil
-	case err != nil:
-		return explain("delete the earlier test "+key.String(), editorRole, err)
+// explainUnknownResult adds to an error of the creation of a test how to find out whether it exists. It is not deleted: another command
+// may have created a test of the same name.
+func (a *app) explainUnknownResult(test client.Object, err error) error {
+	namespace, name := test.GetNamespace(), test.GetName()
+	if name == "" {
+		return fmt.Errorf("create the test %s/%s: %w\nThe API server may have created it nevertheless; see: kubectl locust list%s",
+			namespace, test.GetGenerateName(), err, a.connectionFlags(namespace))
 	}
-	progress("deleting the earlier test " + key.String())
-	err = wait.PollUntilContextCancel(ctx, 200*time.Millisecond, true, func(ctx context.Context) (bool, error) {
-		err := c.Get(ctx, key, test)
-		return apierrors.IsNotFound(err), client.IgnoreNotFound(err)
-	})
-	switch {
-	case ctx.Err() != nil:
-		return interruptedError{"the earlier test " + key.String() + " is deleted, and no new one was created"}
-	case err != nil:
-		return explain("wait for the deletion of the earlier test "+key.String(), editorRole, err)
-	}
-	return nil
+	return fmt.Errorf("create the test %s/%s: %w\nThe API server may have created it nevertheless; follow it with: %s; or delete it: %s",
+		namespace, name, err, a.suggest("watch", test), a.suggestKubectl("delete locusttest", test))
 }

@@ -46,7 +46,7 @@ type testOptions struct {
 	retain                  bool
 }
 
-func (o *testOptions) addFlags(flags *pflag.FlagSet) {
+func (o *testOptions) addTestFlags(flags *pflag.FlagSet) {
 	own := pflag.NewFlagSet("", pflag.ContinueOnError)
 	image := os.Getenv(imageVariable)
 	if image == "" {

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -21,8 +22,8 @@ func objectsOf(test *v2.LocustTest, configMap *corev1.ConfigMap) []any {
 	return []any{configMap, test}
 }
 
-// printObjects prints objects as a manifest, without what the API server adds.
-func (a *app) printObjects(format string, objects ...any) error {
+// writeObjects writes objects as a manifest, without what the API server adds.
+func writeObjects(out io.Writer, format string, objects ...any) error {
 	items := make([]any, len(objects))
 	for i, object := range objects {
 		content, err := manifestOf(object)
@@ -36,7 +37,7 @@ func (a *app) printObjects(format string, objects ...any) error {
 		if len(items) == 1 {
 			document = items[0]
 		}
-		encoder := json.NewEncoder(a.Out)
+		encoder := json.NewEncoder(out)
 		encoder.SetEscapeHTML(false)
 		encoder.SetIndent("", "    ")
 		return encoder.Encode(document)
@@ -47,9 +48,9 @@ func (a *app) printObjects(format string, objects ...any) error {
 			return fmt.Errorf("print the objects: %w", err)
 		}
 		if i > 0 {
-			fmt.Fprintln(a.Out, "---")
+			fmt.Fprintln(out, "---")
 		}
-		fmt.Fprint(a.Out, string(text))
+		fmt.Fprint(out, string(text))
 	}
 	return nil
 }

@@ -4,12 +4,16 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
+	"github.com/spf13/pflag"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
@@ -274,7 +278,7 @@ func TestCreateTest(t *testing.T) {
 	c := newFakeClient(t, interceptor.Funcs{})
 	test := newRunTest()
 	test.UID = "uid-1"
-	require.NoError(t, createUninterrupted(t.Context(), c, test, newConfigMap()))
+	require.NoError(t, plainApp(io.Discard).createUninterrupted(t.Context(), c, test, newConfigMap()))
 	var cm corev1.ConfigMap
 	require.NoError(t, c.Get(t.Context(), client.ObjectKey{Namespace: "perf", Name: "shop-files-abcde"}, &cm))
 	require.Len(t, cm.OwnerReferences, 1)
@@ -320,7 +324,7 @@ func TestCreateTestLeavesNothingBehind(t *testing.T) {
 				}
 				return c.Create(ctx, object, options...)
 			}})
-			err := createUninterrupted(t.Context(), c, newRunTest(), newConfigMap())
+			err := plainApp(io.Discard).createUninterrupted(t.Context(), c, newRunTest(), newConfigMap())
 			assert.ErrorContains(t, err, "forbidden")
 			assert.ErrorContains(t, err, "Ask an administrator")
 			assert.Equal(t, test.created, created, "without the permission nothing starts")
@@ -336,14 +340,14 @@ func TestInterruptWhileTheTestIsCreated(t *testing.T) {
 		require.NoError(t, creating.Err(), "the response is awaited")
 		return c.Create(creating, object, options...)
 	}})
-	err := createUninterrupted(ctx, c, newRunTest(), newConfigMap())
+	err := plainApp(io.Discard).createUninterrupted(ctx, c, newRunTest(), newConfigMap())
 	assert.ErrorAs(t, err, &interruptedError{})
 	assert.ErrorContains(t, err, "was deleted before it started")
 	var tests v2.LocustTestList
 	require.NoError(t, c.List(t.Context(), &tests))
 	assert.Empty(t, tests.Items)
 
-	err = createUninterrupted(ctx, c, newRunTest(), nil)
+	err = plainApp(io.Discard).createUninterrupted(ctx, c, newRunTest(), nil)
 	assert.ErrorContains(t, err, "was not created")
 }
 
@@ -357,10 +361,10 @@ func TestExplainCreation(t *testing.T) {
 		"exists":         {apierrors.NewAlreadyExists(tests, "shop"), "already exists, and a test runs only once\nDelete it first with --replace", ""},
 		"unknown field":  {apierrors.NewBadRequest(`strict decoding error: unknown field "spec.report"`), "older than this plugin: upgrade it with its CRDs", ""},
 		"no namespace":   {apierrors.NewNotFound(schema.GroupResource{Resource: "namespaces"}, "perf"), "Create the namespace", "not installed"},
-		"no operator":    {apierrors.NewNotFound(tests, ""), "The operator is not installed", "namespace,"},
+		"no operator":    {apierrors.NewNotFound(tests, ""), "the operator is not installed", "namespace,"},
 		"no permission":  {apierrors.NewForbidden(tests, "shop", nil), editorRole, ""},
 		"policy":         {apierrors.NewForbidden(tests, "shop", assert.AnError), editorRole, ""},
-		"webhook":        {&apierrors.StatusError{ErrStatus: metav1.Status{Reason: metav1.StatusReasonForbidden, Message: `admission webhook "x" denied the request: no`}}, "denied the request: no", "administrator"},
+		"webhook":        {&apierrors.StatusError{ErrStatus: metav1.Status{Reason: metav1.StatusReasonForbidden, Message: `admission webhook "x" denied the request: no`}}, "denied the request: no", "ClusterRole"},
 		"something else": {apierrors.NewInternalError(assert.AnError), "create the test perf/shop: Internal error", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -373,28 +377,55 @@ func TestExplainCreation(t *testing.T) {
 	}
 }
 
-func TestDeleteTest(t *testing.T) {
-	var lines []string
-	progress := func(line string) { lines = append(lines, line) }
-	key := client.ObjectKey{Namespace: "perf", Name: "shop"}
-	require.NoError(t, deleteTest(t.Context(), newFakeClient(t, interceptor.Funcs{}), key, progress))
-	assert.Empty(t, lines, "there is none")
-
-	c := newFakeClient(t, interceptor.Funcs{}, newRunTest())
-	require.NoError(t, deleteTest(t.Context(), c, key, progress))
-	assert.Equal(t, []string{"deleting the earlier test perf/shop"}, lines)
-	assert.Empty(t, objectsIn(t, c))
+// TestCreationWithoutResponse checks that a test that may exist is neither deleted nor concealed.
+func TestCreationWithoutResponse(t *testing.T) {
+	refused := &net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded}
+	for name, row := range map[string]struct {
+		err   error
+		maybe bool
+	}{
+		"timeout of the command":    {&url.Error{Op: "Post", Err: context.DeadlineExceeded}, true},
+		"timeout of the API server": {apierrors.NewTimeoutError("x", 1), true},
+		"connection ended":          {&url.Error{Op: "Post", Err: io.EOF}, true},
+		"connection reset":          {&url.Error{Op: "Post", Err: syscall.ECONNRESET}, true},
+		"no connection":             {&url.Error{Op: "Post", Err: refused}, false},
+		"refused":                   {apierrors.NewInternalError(assert.AnError), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newFakeClient(t, interceptor.Funcs{Create: func(ctx context.Context, c client.WithWatch, object client.Object, options ...client.CreateOption) error {
+				require.NoError(t, c.Create(ctx, object, options...))
+				return row.err
+			}})
+			a := plainApp(io.Discard)
+			*a.flags.Context = "prod"
+			err := a.createUninterrupted(t.Context(), c, newRunTest(), nil)
+			require.ErrorIs(t, err, row.err)
+			assert.Equal(t, row.maybe, strings.Contains(err.Error(), "The API server may have created it nevertheless; follow it with: "+
+				"kubectl locust watch -n perf --context prod shop; or delete it: kubectl delete locusttest -n perf --context prod shop"), "%v", err)
+			assert.Len(t, objectsIn(t, c), 1, "it may be that of another command")
+		})
+	}
+	generated := newRunTest()
+	generated.Name, generated.GenerateName = "", "shop-"
+	assert.ErrorContains(t, plainApp(io.Discard).explainUnknownResult(generated, io.EOF), "see: kubectl locust list -n perf")
 }
 
-func TestDeleteTestWaitsForFinalizers(t *testing.T) {
-	held := newRunTest()
-	held.Finalizers = []string{"example.com/hold"}
-	c := newFakeClient(t, interceptor.Funcs{}, held)
-	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
-	defer cancel()
-	err := deleteTest(ctx, c, client.ObjectKeyFromObject(held), func(string) {})
+func TestTestThatCannotBeRemoved(t *testing.T) {
+	ctx, interrupt := context.WithCancel(t.Context())
+	c := newFakeClient(t, interceptor.Funcs{
+		Create: func(ctx context.Context, c client.WithWatch, object client.Object, options ...client.CreateOption) error {
+			interrupt()
+			return c.Create(ctx, object, options...)
+		},
+		Delete: func(context.Context, client.WithWatch, client.Object, ...client.DeleteOption) error {
+			return assert.AnError
+		},
+	})
+	a := plainApp(io.Discard)
+	*a.flags.KubeConfig = "/tmp/config"
+	err := a.createUninterrupted(ctx, c, newRunTest(), nil)
 	assert.ErrorAs(t, err, &interruptedError{})
-	assert.ErrorContains(t, err, "no new one was created")
+	assert.ErrorContains(t, err, "Delete it: kubectl delete locusttest -n perf --kubeconfig /tmp/config shop")
 }
 
 func TestWarningsAreSafe(t *testing.T) {
@@ -409,6 +440,22 @@ func TestConnectionFlags(t *testing.T) {
 	assert.Equal(t, "kubectl locust watch -n perf shop", a.suggest("watch", newRunTest()))
 	*a.flags.Context, *a.flags.KubeConfig = "my cluster", "/tmp/config"
 	assert.Equal(t, "kubectl locust watch -n perf --context 'my cluster' --kubeconfig /tmp/config shop", a.suggest("watch", newRunTest()))
+
+	// The flags are those of the command line, by which another cluster or account is used.
+	for _, given := range []string{
+		" --context a", " --kubeconfig /b", " --cluster c", " --server https://d:6443", " --user e", " --as f", " --as-uid g", " --certificate-authority /h",
+		" --tls-server-name i", " --as-group j --as-group k", " --insecure-skip-tls-verify",
+	} {
+		a := plainApp(io.Discard)
+		flags := pflag.NewFlagSet("", pflag.ContinueOnError)
+		a.flags.AddFlags(flags)
+		require.NoError(t, flags.Parse(strings.Fields(given)))
+		assert.Equal(t, " -n perf"+given, a.connectionFlags("perf"))
+		assert.Equal(t, given, a.connectionFlags(""))
+	}
+	a = plainApp(io.Discard)
+	*a.flags.BearerToken = "secret"
+	assert.NotContains(t, a.connectionFlags("perf"), "secret")
 }
 
 func TestMain(m *testing.M) {

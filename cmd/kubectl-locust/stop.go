@@ -158,15 +158,15 @@ func (a *app) waitForStop(ctx context.Context, c client.Client, test *v2.LocustT
 		fmt.Fprintln(a.Out, err)
 		return nil
 	case errors.Is(err, context.Canceled):
-		return interruptedError{fmt.Sprintf("%s stops nevertheless", key)}
+		return interruptedError{fmt.Sprintf("%s stops nevertheless; follow it with: %s", key, a.suggest("watch", test))}
 	case !errors.Is(err, context.DeadlineExceeded):
 		return err
 	case observed:
-		return fmt.Errorf("%s has not ended within %s; it is still stopping\nWait longer with --timeout, or see what delays it: kubectl describe locusttest -n %s %s",
-			key, timeout, key.Namespace, key.Name)
+		return fmt.Errorf("%s has not ended within %s; it is still stopping\nWait longer with --timeout, or see what delays it: kubectl describe locusttest%s %s",
+			key, timeout, a.connectionFlags(key.Namespace), key.Name)
 	}
 	return fmt.Errorf("%s has not ended within %s: the operator has not reacted\n%s", key, timeout, noOperator)
 }
 
 // noOperator is the remedy if no operator reacts to a test.
-const noOperator = "check that an operator runs and watches this namespace: kubectl -n locust-k8s-operator-system get pods; see docs/troubleshooting.md"
+const noOperator = "check that an operator runs, usually in the namespace " + operatorNamespace + ", and watches this namespace; see docs/troubleshooting.md"

@@ -95,6 +95,14 @@ func TestStop_RequestsAllFirst(t *testing.T) {
 	assert.Contains(t, o.out.String(), "load/b has ended: Succeeded")
 }
 
+// TestStop_AllWithoutOperator checks the remedy if there is no operator, or one that serves only v1.
+func TestStop_AllWithoutOperator(t *testing.T) {
+	var o outputs
+	err := o.app().stop(t.Context(), fakeCluster(refusing(notServed(testsResource), nil)), "load", nil, stopOptions{all: true})
+	assert.ErrorIs(t, err, errNotInstalled)
+	assert.Empty(t, o.out.String())
+}
+
 func TestStop_Waiting(t *testing.T) {
 	for name, row := range map[string]struct {
 		get    func(test *v2.LocustTest) error
@@ -156,10 +164,12 @@ func TestStop_Interrupted(t *testing.T) {
 			return c.Get(ctx, key, object, opts...)
 		},
 	}, storedTest("shop", inPhase(v2.PhaseRunning)))
-	err := o.app().stop(ctx, c, "load", []string{"shop"}, stopOptions{wait: true, timeout: time.Minute, poll: time.Millisecond})
+	a := prodApp()
+	a.Out, a.ErrOut = &o.out, &o.errOut
+	err := a.stop(ctx, c, "load", []string{"shop"}, stopOptions{wait: true, timeout: time.Minute, poll: time.Millisecond})
 	var interrupted interruptedError
 	require.ErrorAs(t, err, &interrupted)
-	assert.Equal(t, "load/shop stops nevertheless", interrupted.state)
+	assert.Equal(t, "load/shop stops nevertheless; follow it with: kubectl locust watch -n load --context prod shop", interrupted.state)
 }
 
 // TestPollTest_Outage checks that a short outage of the API server does not end a command, and a long one does.

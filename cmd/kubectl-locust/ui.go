@@ -2,13 +2,13 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -78,7 +78,7 @@ func (a *app) runUI(ctx context.Context, name string, options uiOptions) error {
 	config.Timeout = 0 // it would end the connection
 	session := &uiSession{
 		app: a, client: c, key: client.ObjectKey{Namespace: namespace, Name: name}, options: options, poll: pollInterval, patience: uiPatience,
-		dialer: func(pod *corev1.Pod) (podDialer, error) { return newPodDialer(config, pod) },
+		dialer: func(pod *corev1.Pod) (fallbackDialer, error) { return newPodDialer(config, pod) },
 		browse: openBrowser,
 	}
 	err = session.run(ctx)
@@ -96,18 +96,16 @@ type uiSession struct {
 	options uiOptions
 	// poll is the time between two reads of the test.
 	poll, patience time.Duration
-	dialer         func(pod *corev1.Pod) (podDialer, error)
+	dialer         func(pod *corev1.Pod) (fallbackDialer, error)
 	browse         func(ctx context.Context, url string) error
 }
 
 // run waits for the web UI, and forwards connections to it until the test has ended or the context is done.
 func (s *uiSession) run(ctx context.Context) error {
-	// The port is known to be free before the wait.
-	listener, err := s.listen(ctx)
-	if err != nil {
+	// A port that is in use is reported before the wait.
+	if err := checkPort(ctx, s.options.port); err != nil {
 		return err
 	}
-	defer func() { _ = listener.Close() }()
 	test, err := getTest(ctx, s.client, s.key)
 	if err != nil {
 		return err
@@ -124,18 +122,23 @@ func (s *uiSession) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	forward := &portForward{dialer: dialer, port: web.Port, failed: func(err error) {
-		fmt.Fprintln(s.ErrOut, terminal.Safe("a connection failed: "+err.Error()))
-	}}
-	defer forward.close()
-	url := localURL(listener.Addr(), web)
-	if err := s.waitForWebUI(ctx, forward, url); err != nil {
-		return err
-	}
-
+	forwarder := &forwarder{dialer: dialer, port: web.Port, local: uint16(s.options.port)}
 	serving, stop := context.WithCancel(ctx)
 	defer stop()
-	go forward.serve(serving, listener)
+	current, err := s.waitForWebUI(serving, forwarder, web)
+	if err != nil {
+		return err
+	}
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		forwarder.keep(serving, current, s.printFailures())
+	}()
+	defer func() {
+		stop()
+		<-closed
+	}()
+	url := forwarder.url(web)
 	fmt.Fprintf(s.Out, "%s\n", url)
 	fmt.Fprintf(s.ErrOut, "Forwarding to the web UI of %s until the test ends; press Ctrl-C to stop\n", s.key)
 	if s.options.open {
@@ -154,12 +157,24 @@ func (s *uiSession) run(ctx context.Context) error {
 	return err
 }
 
-func (s *uiSession) listen(ctx context.Context) (net.Listener, error) {
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(s.options.port)))
+// checkPort returns an error if a local port is in use.
+func checkPort(ctx context.Context, port int) error {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", net.JoinHostPort(localAddress, strconv.Itoa(port)))
 	if err != nil {
-		return nil, fmt.Errorf("listen on port %d: %w\nChoose another --port, or 0 for any free one", s.options.port, err)
+		return fmt.Errorf("listen on port %d: %w\nChoose another --port, or 0 for any free one", port, err)
 	}
-	return listener, nil
+	return listener.Close()
+}
+
+// printFailures returns a function that prints errors of the forwarding. One that stays is printed once.
+func (s *uiSession) printFailures() func(error) {
+	printed := ""
+	return func(err error) {
+		if text := terminal.Safe("a connection failed: " + err.Error()); text != printed {
+			fmt.Fprintln(s.ErrOut, text)
+			printed = text
+		}
+	}
 }
 
 // runSpec returns the spec that the run was started from, as its Job records it; or that of the test.
@@ -177,12 +192,12 @@ func (s *uiSession) runSpec(ctx context.Context, test *v2.LocustTest) *v2.Locust
 // checkWebUI returns an error if a test has no web UI that can be reached.
 func (s *uiSession) checkWebUI(ctx context.Context, test *v2.LocustTest) error {
 	if test.Status.IsTerminal() {
-		return fmt.Errorf("%s\nIts web UI has ended with it; see the result: kubectl locust report -n %s %s", describeEnd(test), test.Namespace, test.Name)
+		return fmt.Errorf("%s\nIts web UI has ended with it; see the result: %s", describeEnd(test), s.suggest("report", test))
 	}
 	options := resources.MasterCommandFor(resources.WithDefaults(s.runSpec(ctx, test))).Options
 	if options.IsHeadless() {
 		return fmt.Errorf("the test %s has no web UI, because Locust runs with --headless\nRemove the option: without it the load starts and ends by itself as "+
-			"well (spec.master.autostart and autoquit); meanwhile, follow the test: kubectl locust watch -n %s %s", s.key, test.Namespace, test.Name)
+			"well (spec.master.autostart and autoquit); meanwhile, follow the test: %s", s.key, s.suggest("watch", test))
 	}
 	if host := options.Value(locustcli.OptWebHost); !isForwardable(host) {
 		return fmt.Errorf("the web UI of the test %s cannot be forwarded: --web-host %s is not an address that Kubernetes forwards to\nRemove --web-host, or set "+
@@ -235,70 +250,67 @@ func (s *uiSession) waitForMaster(ctx context.Context, test *v2.LocustTest) (*co
 	return master, now, nil
 }
 
-// waitForWebUI waits until the web UI answers, whatever it answers.
-func (s *uiSession) waitForWebUI(ctx context.Context, forward *portForward, url string) error {
-	var last *podConn
-	probed := func() (net.Conn, error) {
-		pod, err := forward.dial()
-		if err != nil {
-			return nil, err
-		}
-		last = pod
-		return pod, nil
-	}
-	probe := &http.Client{
-		Transport: &http.Transport{
-			DisableKeepAlives: true,
-			DialContext:       func(context.Context, string, string) (net.Conn, error) { return probed() },
-			TLSClientConfig:   insecureTLS(),
-		},
+// waitForWebUI waits until the web UI answers through the local port, whatever it answers, and returns the forwarding that it has used.
+func (s *uiSession) waitForWebUI(ctx context.Context, forwarder *forwarder, web resources.WebAPI) (*forwarding, error) {
+	browser := &http.Client{
+		Transport:     &http.Transport{DisableKeepAlives: true, TLSClientConfig: insecureTLS()},
 		Timeout:       s.patience,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	for deadline := time.Now().Add(s.patience); ; {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
-		if err != nil {
-			return err
-		}
-		response, err := probe.Do(request)
-		if err == nil {
-			return response.Body.Close()
-		}
-		if refused := (forwardRefusedError{}); errors.As(err, &refused) {
-			return explain("forward a port to the pod of "+s.key.String(), podForwarderRole, refused.error)
-		}
-		if last != nil {
-			if refused := last.Close(); refused != nil {
-				err = refused
+		current, err := forwarder.start(ctx)
+		switch {
+		case isRefusal(err):
+			return nil, explain("forward a port to the pod of "+s.key.String(), podForwarderRole, err)
+		case err != nil:
+			// The port may have been taken since the first check.
+			if busy := checkPort(ctx, int(forwarder.local)); busy != nil {
+				return nil, busy
 			}
-			forward.replace(last.connection)
+		default:
+			if err = probe(ctx, browser, forwarder.url(web)); err == nil {
+				return current, nil
+			}
+			current.stop()
+			if cause := <-current.ended; cause != nil {
+				err = cause
+			}
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("the web UI of %s has not answered within %s: %w\nSee the log of the master: kubectl locust logs -n %s %s",
-				s.key, s.patience, err, s.key.Namespace, s.key.Name)
+			return nil, fmt.Errorf("the web UI of %s has not answered within %s: %w\nSee the log of the master: kubectl locust logs%s %s",
+				s.key, s.patience, err, s.connectionFlags(s.key.Namespace), s.key.Name)
 		}
 		select {
 		case <-time.After(uiInterval):
 		case <-ctx.Done():
-			return ctx.Err()
+			return nil, ctx.Err()
 		}
 	}
 }
 
-// localURL returns the address of the web UI on this machine.
-func localURL(address net.Addr, web resources.WebAPI) string {
-	scheme := "http"
-	if web.TLS {
-		scheme = "https"
+// probe returns an error if there is no answer.
+func probe(ctx context.Context, browser *http.Client, url string) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+	if err != nil {
+		return err
 	}
-	return scheme + "://" + address.String() + strings.TrimRight(web.BasePath, "/") + "/"
+	response, err := browser.Do(request)
+	if err != nil {
+		return err
+	}
+	return response.Body.Close()
+}
+
+// insecureTLS accepts the certificate that the user has given to Locust: it is not for 127.0.0.1, and nothing is sent to the probed page.
+func insecureTLS() *tls.Config {
+	return &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: true} //nolint:gosec // see above
 }
 
 // newPodDialer returns the connection to a pod, as kubectl port-forward makes it.
-func newPodDialer(config *rest.Config, pod *corev1.Pod) (podDialer, error) {
+func newPodDialer(config *rest.Config, pod *corev1.Pod) (fallbackDialer, error) {
 	raw, err := rawClient(config)
 	if err != nil {
-		return nil, err
+		return fallbackDialer{}, err
 	}
 	url := raw.Post().AbsPath("/api/v1/namespaces", pod.Namespace, "pods", pod.Name, "portforward").URL()
 	return portForwardDialer(config, url)

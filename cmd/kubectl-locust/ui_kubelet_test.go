@@ -20,11 +20,17 @@ import (
 type fakeKubelet struct {
 	server      *httptest.Server
 	connections atomic.Int32
+	refusals    atomic.Int32
 	// target returns where a port leads, or an error.
 	target func(port string) (address string, err error)
 	// status refuses all requests if it is not 0.
-	status int
+	status atomic.Int32
+	// current is the last connection.
+	current atomic.Pointer[httpstream.Connection]
 }
+
+// disconnect ends the last connection, as a restart of the API server does.
+func (k *fakeKubelet) disconnect() { _ = (*k.current.Load()).Close() }
 
 func startKubelet(t *testing.T, target func(port string) (string, error)) *fakeKubelet {
 	t.Helper()
@@ -35,11 +41,12 @@ func startKubelet(t *testing.T, target func(port string) (string, error)) *fakeK
 }
 
 func (k *fakeKubelet) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	switch {
-	case k.status != 0:
+	switch status := int(k.status.Load()); {
+	case status != 0:
+		k.refusals.Add(1)
 		w.Header().Set("Content-Type", "application/json")
-		w.WriteHeader(k.status)
-		fmt.Fprintf(w, `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"Forbidden","code":%d,"message":"user eve cannot create pods/portforward"}`, k.status)
+		w.WriteHeader(status)
+		fmt.Fprintf(w, `{"kind":"Status","apiVersion":"v1","status":"Failure","code":%d,"message":"user eve cannot create pods/portforward"}`, status)
 		return
 	case r.URL.Path != "/api/v1/namespaces/load/pods/master-1/portforward":
 		w.WriteHeader(http.StatusNotFound)
@@ -58,6 +65,7 @@ func (k *fakeKubelet) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return nil
 	})
 	defer func() { _ = connection.Close() }()
+	k.current.Store(&connection)
 	failures := map[string]httpstream.Stream{}
 	for {
 		select {

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -20,6 +21,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/portforward"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
@@ -30,7 +32,7 @@ import (
 func newUI(o *outputs, c client.Client, kubelet *fakeKubelet) *uiSession {
 	return &uiSession{
 		app: o.app(), client: c, key: client.ObjectKey{Namespace: "load", Name: "shop"}, poll: time.Millisecond, patience: time.Second,
-		dialer: func(pod *corev1.Pod) (podDialer, error) {
+		dialer: func(pod *corev1.Pod) (fallbackDialer, error) {
 			return newPodDialer(&rest.Config{Host: kubelet.server.URL}, pod)
 		},
 		browse: func(context.Context, string) error { return errors.New("no browser") },
@@ -141,7 +143,7 @@ func TestUI_Errors(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			kubelet := startKubelet(t, func(string) (string, error) { return "", errors.New("nothing listens there") })
-			kubelet.status = row.status
+			kubelet.status.Store(int32(row.status))
 			test := storedTest("shop", row.change)
 			c := fakeCluster(interceptor.Funcs{List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, opts ...client.ListOption) error {
 				return errors.Join(row.list, c.List(ctx, list, opts...))
@@ -161,11 +163,23 @@ func TestUI_Errors(t *testing.T) {
 func TestUI_PortInUse(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	defer func() { _ = taken.Close() }()
+	t.Cleanup(func() { _ = taken.Close() })
 	var o outputs
 	ui := newUI(&o, fakeCluster(interceptor.Funcs{}), nil)
 	ui.options.port = taken.Addr().(*net.TCPAddr).Port
-	assert.ErrorContains(t, ui.run(t.Context()), "Choose another --port")
+	require.ErrorContains(t, ui.run(t.Context()), "Choose another --port")
+
+	// A port that another program takes during the wait for the master.
+	require.NoError(t, taken.Close())
+	kubelet := startKubelet(t, func(string) (string, error) { return "", errors.New("not used") })
+	test := storedTest("shop", inPhase(v2.PhaseRunning))
+	ui = newUI(&o, fakeCluster(interceptor.Funcs{List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, opts ...client.ListOption) error {
+		taken, err = net.Listen("tcp", taken.Addr().String())
+		require.NoError(t, err)
+		return c.List(ctx, list, opts...)
+	}}, test, podOf(test, resources.RoleMaster, "master-1", running)), kubelet)
+	ui.options.port = taken.Addr().(*net.TCPAddr).Port
+	require.ErrorContains(t, ui.run(t.Context()), "Choose another --port")
 }
 
 // TestUI_Waits checks the wait for the master, and that an interrupt ends it.
@@ -211,8 +225,8 @@ func TestUI_StartedSpec(t *testing.T) {
 	assert.ErrorContains(t, ui.checkWebUI(t.Context(), test), "--headless")
 }
 
-// TestPortForward_Reconnects checks that a broken connection to the pod ends neither the listener nor later connections.
-func TestPortForward_Reconnects(t *testing.T) {
+// TestForwarder checks that the URL stays the same after a failure, and that a refusal of the API server is final.
+func TestForwarder(t *testing.T) {
 	target := locustUI(t, httptest.NewServer)
 	var refuse atomic.Bool
 	kubelet := startKubelet(t, func(string) (string, error) {
@@ -223,36 +237,88 @@ func TestPortForward_Reconnects(t *testing.T) {
 	})
 	dialer, err := newPodDialer(&rest.Config{Host: kubelet.server.URL}, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "load", Name: "master-1"}})
 	require.NoError(t, err)
-	failed := make(chan error, 1000)
-	forward := &portForward{dialer: dialer, port: 8089, failed: func(err error) { failed <- err }}
-	defer forward.close()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	forwarder := &forwarder{dialer: dialer, port: 8089}
+	current, err := forwarder.start(t.Context())
 	require.NoError(t, err)
-	go forward.serve(t.Context(), listener)
+	url := forwarder.url(resources.WebAPI{})
+	failed, final := make(chan error, 1000), make(chan struct{})
+	go func() {
+		defer close(final)
+		forwarder.keep(t.Context(), current, func(err error) { failed <- err })
+	}()
 	get := func() error {
-		browser := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-		response, err := browser.Get("http://" + listener.Addr().String())
-		if err != nil {
-			return err
-		}
-		return response.Body.Close()
+		return probe(t.Context(), &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}, url)
 	}
+	answers := func() bool { return get() == nil }
 	require.NoError(t, get())
 	require.NoError(t, get())
 	assert.Equal(t, int32(1), kubelet.connections.Load(), "one connection to the pod for all")
 
 	refuse.Store(true)
-	assert.Error(t, get())
-	assert.EqualError(t, <-failed, "connection refused")
+	require.Error(t, get())
+	require.EqualError(t, <-failed, "connection refused")
 	refuse.Store(false)
-	require.NoError(t, get())
+	require.Eventually(t, answers, 10*time.Second, 10*time.Millisecond)
 	assert.Equal(t, int32(2), kubelet.connections.Load())
 
-	forward.mu.Lock()
-	_ = forward.connection.Close()
-	forward.mu.Unlock()
-	assert.Eventually(t, func() bool { return get() == nil }, 5*time.Second, 10*time.Millisecond)
-	assert.Equal(t, int32(3), kubelet.connections.Load())
+	kubelet.disconnect()
+	require.ErrorIs(t, <-failed, portforward.ErrLostConnectionToPod)
+	require.Eventually(t, answers, 10*time.Second, 10*time.Millisecond)
+
+	kubelet.status.Store(http.StatusNotFound)
+	kubelet.disconnect()
+	require.ErrorIs(t, <-failed, portforward.ErrLostConnectionToPod)
+	err = <-failed
+	assert.True(t, apierrors.IsNotFound(err), "%v", err)
+	<-final
+	assert.Error(t, get(), "the port is closed")
+	assert.Empty(t, failed)
+}
+
+// TestUI_LostPod checks that a test whose pod is gone still ends the command, and that an error that stays is printed once.
+func TestUI_LostPod(t *testing.T) {
+	target := locustUI(t, httptest.NewServer)
+	kubelet := startKubelet(t, func(string) (string, error) { return target.Listener.Addr().String(), nil })
+	test := storedTest("shop", inPhase(v2.PhaseRunning))
+	var ended atomic.Bool
+	var o outputs
+	ui := newUI(&o, endAfter(&ended, test, podOf(test, resources.RoleMaster, "master-1", running)), kubelet)
+	ui.options.open = true
+	ui.browse = func(context.Context, string) error {
+		kubelet.status.Store(http.StatusInternalServerError)
+		kubelet.disconnect()
+		go func() {
+			for refusals := kubelet.refusals.Load(); kubelet.refusals.Load() < refusals+6; { // a websocket and SPDY for each attempt
+				time.Sleep(time.Millisecond)
+			}
+			ended.Store(true)
+		}()
+		return nil
+	}
+	require.NoError(t, ui.run(t.Context()))
+	lines := strings.Split(strings.TrimSpace(o.errOut.String()), "\n")
+	require.Len(t, lines, 4, "%q", lines)
+	assert.Equal(t, "a connection failed: lost connection to pod", lines[1])
+	assert.Contains(t, lines[2], "a connection failed: connect to the pod: ")
+	assert.Equal(t, "load/shop has ended: Succeeded", lines[3])
+}
+
+// TestUI_Interrupt checks that an interrupt closes the port.
+func TestUI_Interrupt(t *testing.T) {
+	target := locustUI(t, httptest.NewServer)
+	kubelet := startKubelet(t, func(string) (string, error) { return target.Listener.Addr().String(), nil })
+	test := storedTest("shop", inPhase(v2.PhaseRunning))
+	var o outputs
+	ui := newUI(&o, fakeCluster(interceptor.Funcs{}, test, podOf(test, resources.RoleMaster, "master-1", running)), kubelet)
+	ui.options.open = true
+	ctx, interrupt := context.WithCancel(t.Context())
+	ui.browse = func(context.Context, string) error {
+		interrupt()
+		return nil
+	}
+	require.ErrorIs(t, ui.run(ctx), context.Canceled, "runUI returns nil instead")
+	assert.NotContains(t, o.errOut.String(), "a connection failed")
+	assert.Error(t, probe(t.Context(), http.DefaultClient, strings.TrimSpace(o.out.String())), "the port is closed")
 }
 
 func TestIsForwardable(t *testing.T) {

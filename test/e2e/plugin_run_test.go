@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -107,6 +108,42 @@ func TestPluginRun_Failing(t *testing.T) {
 	result = s.plugin("rerun", "failing", "--as", "viewer")
 	assert.Equal(t, 2, result.code)
 	assert.Contains(t, result.stderr, "locust-k8s-operator-locusttest-editor-role")
+}
+
+// TestPluginRun_Unloadable runs a locustfile that cannot be loaded: its containers start, but no load does.
+func TestPluginRun_Unloadable(t *testing.T) {
+	t.Parallel()
+	s := newFixture(t)
+	file := filepath.Join(write(t, map[string]string{"broken.py": "import nosuchmodule\n" + framework.GoodLocustfile}), "broken.py")
+	result := s.plugin("run", file, "-t", "3s", "--name", "broken")
+	require.Equal(t, 2, result.code, result.stderr)
+	assert.Contains(t, result.stderr, "the test "+s.namespace+"/broken could not run: ")
+	assert.Contains(t, result.stdout, s.namespace+"/broken: Failed")
+	assert.Contains(t, result.stdout, "nosuchmodule")
+
+	r := s.report(s.onlyTest(), &s.onlyTest().Status)
+	assert.Equal(t, v2.PhaseFailed, r.Outcome.Phase)
+	assert.NotNil(t, r.Run.StartTime, "the start of the container is no load")
+	assert.Nil(t, r.Run.LoadStartTime)
+	result = s.plugin("report", "broken", "-o", "junit")
+	require.Equal(t, 0, result.code, result.stderr)
+	assert.Contains(t, result.stdout, `failures="0" errors="1"`)
+}
+
+// TestPluginRun_Hangup closes the terminal of a run, which counts as an interrupt. The shell sends the signal as the kernel does.
+func TestPluginRun_Hangup(t *testing.T) {
+	t.Parallel()
+	s := newFixture(t)
+	file := filepath.Join(write(t, map[string]string{"endless.py": longHeartbeat + framework.GoodLocustfile}), "endless.py")
+	running := s.startPlugin("run", file, "-u", "2", "-r", "2", "--name", "hangup")
+	running.untilOutput("requests ")
+	running.signal(syscall.SIGHUP)
+	running.untilOutput("stopping the load")
+	running.signal(syscall.SIGHUP)
+	result := running.wait()
+	assert.Equal(t, 130, result.code)
+	assert.Contains(t, result.stdout, "exact, from the reporter")
+	assert.True(t, s.onlyTest().Status.IsTerminal())
 }
 
 // TestPluginRun_Impossible runs a test whose image does not exist, and one that the operator refuses.

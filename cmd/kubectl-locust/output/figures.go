@@ -123,9 +123,9 @@ func precision(s *v1alpha1.Summary) string {
 // percent returns the share of a part in a whole.
 func percent(part, whole int64) string {
 	if whole <= 0 {
-		return "0%"
+		return "0 %"
 	}
-	return strconv.FormatFloat(math.Round(float64(part)*1e4/float64(whole))/1e2, 'f', -1, 64) + "%"
+	return strconv.FormatFloat(math.Round(float64(part)*1e4/float64(whole))/1e2, 'f', -1, 64) + " %"
 }
 
 // responseTime is one of the response times of an endpoint.

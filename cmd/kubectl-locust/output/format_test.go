@@ -45,7 +45,7 @@ Run         2026-01-02T03:04:05Z, took 3m0s
 Target      https://shop.example.com
 Size        100 users, 5 of 5 workers connected
 Software    Locust 2.47.0, image locustio/locust:2.47.0
-Requests    36012, 12 failed (0.03%), 200.07/s
+Requests    36012, 12 failed (0.03 %), 200.07/s
 Responses   average 45.05ms, min 540µs, p50 2ms, p90 240ms, p95 300ms, p99 340ms, p99.9 350ms, max 1.35s
 Result      final, from the reporter
 
@@ -64,7 +64,7 @@ TIMES   EXCEPTION IN THE LOCUSTFILE
 2       KeyError: 'basket'
 
 WORKER             PEAK PROCESSOR   PEAK MEMORY
-shop-eu-worker-a   61%              70 MiB
+shop-eu-worker-a   61 %             70 MiB
 
 INCOMPLETE   KEPT       REASON
 endpoints    2 of 131   no room for more

@@ -95,7 +95,7 @@ func writeJUnit(out *bytes.Buffer, report *v1alpha1.LocustReport) error {
 	return encoder.Close()
 }
 
-// outcomeCase is an error instead of a failure if the test could not run: then it has found nothing about its target.
+// outcomeCase is an error instead of a failure if no load was started: then the test has found nothing out about its target.
 func outcomeCase(r *v1alpha1.LocustReport) junitCase {
 	c := newCase(r, "outcome", took(r))
 	if r.Outcome.Phase != v2.PhaseFailed {
@@ -104,7 +104,7 @@ func outcomeCase(r *v1alpha1.LocustReport) junitCase {
 	}
 	first, _ := cause(r)
 	problem := &junitProblem{Message: first, Type: orUnknown(r.Outcome.Reason), Text: terminal.SafeLines(r.Outcome.Message)}
-	if hasRun(r) {
+	if loadStarted(r) {
 		c.Failure = problem
 	} else {
 		c.Error = problem
@@ -112,12 +112,12 @@ func outcomeCase(r *v1alpha1.LocustReport) junitCase {
 	return c
 }
 
-// hasRun reports whether the test ran, as the exit codes of run and watch do.
-func hasRun(r *v1alpha1.LocustReport) bool {
-	return r.Run.StartTime != nil || r.Summary != nil && r.Summary.TotalRequests > 0
+// loadStarted reports whether Locust has started users, as the exit codes of run and watch do.
+func loadStarted(r *v1alpha1.LocustReport) bool {
+	return r.Run.LoadStartTime != nil || r.Summary != nil && r.Summary.TotalRequests > 0
 }
 
-// deliveryCase is skipped if nothing is known, and if the test tolerates that the load was not delivered.
+// deliveryCase is skipped if nothing is known, if there was no load, and if the test tolerates that the load was not delivered.
 func deliveryCase(r *v1alpha1.LocustReport) junitCase {
 	c := newCase(r, "load delivered", 0)
 	d := r.Outcome.LoadDelivered
@@ -129,6 +129,8 @@ func deliveryCase(r *v1alpha1.LocustReport) junitCase {
 	switch {
 	case d.Status == metav1.ConditionTrue:
 		c.SystemOut = text
+	case !loadStarted(r):
+		c.Skipped = &junitProblem{Message: message, Text: text} // the outcome is the error
 	case d.Status == metav1.ConditionFalse && r.Outcome.Phase == v2.PhaseFailed:
 		c.Failure = &junitProblem{Message: message, Type: orUnknown(d.Reason), Text: text}
 	case d.Status == metav1.ConditionFalse:

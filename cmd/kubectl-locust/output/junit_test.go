@@ -34,10 +34,10 @@ func TestJUnit_Succeeded(t *testing.T) {
 	assert.Equal(t, []junitCase{
 		{Class: "load.shop.eu", Name: "outcome", Time: "180.000", SystemOut: "Test completed successfully"},
 		{Class: "load.shop.eu", Name: "load delivered", Time: "0.000", SystemOut: "The load was delivered as planned"},
-		{Class: "load.shop.eu", Name: "POST /orders", Time: "0.045", SystemOut: "12 requests, 12 failed (100%), 0.07 per second\n" +
+		{Class: "load.shop.eu", Name: "POST /orders", Time: "0.045", SystemOut: "12 requests, 12 failed (100 %), 0.07 per second\n" +
 			"response times: average 45.05ms, min 540µs, p50 2ms, p90 240ms, p95 300ms, p99 340ms, p99.9 350ms, max 1.35s\n" +
 			"12 times: HTTPError('500 Server Error')"},
-		{Class: "load.shop.eu", Name: `GET /items?q="a,b"`, Time: "0.045", SystemOut: "36000 requests, 0 failed (0%), 200 per second\n" +
+		{Class: "load.shop.eu", Name: `GET /items?q="a,b"`, Time: "0.045", SystemOut: "36000 requests, 0 failed (0 %), 200 per second\n" +
 			"response times: average 45.05ms, min 540µs, p50 2ms, p90 240ms, p95 300ms, p99 340ms, p99.9 350ms, max 1.35s"},
 	}, suite.Cases)
 	assert.Equal(t, "result: final, from the reporter\nincomplete: endpoints, 2 of 131: no room for more", suite.SystemOut)
@@ -63,6 +63,12 @@ func TestJUnit_Problems(t *testing.T) {
 	}
 	unknown := failed()
 	unknown.Outcome.LoadDelivered = nil
+	broken := notStarted()
+	broken.Run.StartTime = &started
+	broken.Summary = &v1alpha1.Summary{}
+	with(broken, metav1.ConditionFalse, v2.ReasonNoRequests)
+	unseen := failed()
+	unseen.Run.LoadStartTime = nil
 	for name, c := range map[string]struct {
 		report            *v1alpha1.LocustReport
 		outcome, delivery string
@@ -70,6 +76,8 @@ func TestJUnit_Problems(t *testing.T) {
 		"succeeded":                        {succeeded(), "", ""},
 		"criteria missed":                  {failed(), "failure TestFailed Success criteria not met: maxFailureRatio is 0.0001, measured 0.0003", ""},
 		"could not run":                    {notStarted(), "error TestFailed The image cannot be pulled", "skipped LoadNotStarted: No load has started"},
+		"locustfile that cannot be loaded": {broken, "error TestFailed The image cannot be pulled", "skipped NoRequests: a worker was lost"},
+		"start of the load not observed":   {unseen, "failure TestFailed Success criteria not met: maxFailureRatio is 0.0001, measured 0.0003", ""},
 		"not delivered":                    {with(failed(), metav1.ConditionFalse, v2.ReasonWorkersLost), "failure TestFailed Success criteria not met: maxFailureRatio is 0.0001, measured 0.0003", "failure WorkersLost WorkersLost: a worker was lost"},
 		"not delivered, which is no error": {with(succeeded(), metav1.ConditionFalse, v2.ReasonWorkersLost), "", "skipped not delivered, which spec.loadGuarantee of the test permits: WorkersLost: a worker was lost"},
 		"not observed":                     {with(succeeded(), metav1.ConditionUnknown, v2.ReasonNotObserved), "", "skipped NotObserved: a worker was lost"},

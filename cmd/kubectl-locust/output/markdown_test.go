@@ -24,7 +24,7 @@ func TestMarkdown(t *testing.T) {
 | Target | 'https://shop.example.com' |
 | Size | '100 users, 5 of 5 workers connected' |
 | Software | 'Locust 2.47.0, image locustio/locust:2.47.0' |
-| Requests | '36012, 12 failed (0.03%), 200.07/s' |
+| Requests | '36012, 12 failed (0.03 %), 200.07/s' |
 | Responses | 'average 45.05ms, min 540µs, p50 2ms, p90 240ms, p95 300ms, p99 340ms, p99.9 350ms, max 1.35s' |
 | Result | 'final, from the reporter' |
 
@@ -51,7 +51,7 @@ func TestMarkdown(t *testing.T) {
 
 | Worker | Peak processor | Peak memory |
 | --- | --- | --- |
-| 'shop-eu-worker-a' | 61% | '70 MiB' |
+| 'shop-eu-worker-a' | '61 %' | '70 MiB' |
 
 ### Incomplete
 

@@ -98,7 +98,7 @@ func exceptionRows(r *v1alpha1.LocustReport) [][]string {
 func workerRows(r *v1alpha1.LocustReport) [][]string {
 	rows := [][]string{{"WORKER", "PEAK PROCESSOR", "PEAK MEMORY"}}
 	for _, w := range r.Workers[:min(len(r.Workers), maxTableWorkers)] {
-		rows = append(rows, []string{orUnknown(w.Name), fmt.Sprintf("%d%%", w.PeakProcessorPercent), memory(w.PeakMemoryBytes)})
+		rows = append(rows, []string{orUnknown(w.Name), fmt.Sprintf("%d %%", w.PeakProcessorPercent), memory(w.PeakMemoryBytes)})
 	}
 	if more := len(r.Workers) - maxTableWorkers; more > 0 {
 		rows = append(rows, []string{fmt.Sprintf("and %d more", more)})

@@ -1,6 +1,8 @@
 package terminal
 
 import (
+	"strings"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
@@ -57,10 +59,13 @@ func noteworthy(condition *metav1.Condition) bool {
 	return false
 }
 
-// conditionText returns reason and message of a condition.
-func conditionText(condition *metav1.Condition) string {
-	if message := Safe(condition.Message); message != "" {
-		return Safe(condition.Reason) + ": " + message
+// conditionText returns reason and message of a condition in one line.
+func conditionText(condition *metav1.Condition) string { return Safe(reasonAndMessage(condition)) }
+
+// reasonAndMessage returns reason and message of a condition as they are.
+func reasonAndMessage(condition *metav1.Condition) string {
+	if strings.TrimSpace(condition.Message) == "" {
+		return condition.Reason
 	}
-	return Safe(condition.Reason)
+	return condition.Reason + ": " + condition.Message
 }

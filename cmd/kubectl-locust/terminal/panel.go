@@ -3,6 +3,7 @@ package terminal
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
@@ -132,12 +133,11 @@ func problems(s *v2.LocustTestStatus) []Line {
 // Summary returns the outcome of a test that has ended.
 func Summary(test *v2.LocustTest) []Line {
 	s := &test.Status
-	row := func(name, text string) Line { return Line{Text: fmt.Sprintf("  %-9s %s", name, text)} }
-	lines := append([]Line{{}, outcomeLine(test)}, outcomeRows(s, row)...)
-	lines = append(lines, resultRows(s.TestResult, row)...)
-	lines = append(lines, row("workers", fmt.Sprintf("%d/%d", s.ConnectedWorkers, s.ExpectedWorkers)))
+	lines := append([]Line{{}, outcomeLine(test)}, outcomeRows(s)...)
+	lines = append(lines, resultRows(s.TestResult)...)
+	lines = append(lines, summaryRow("workers", fmt.Sprintf("%d/%d", s.ConnectedWorkers, s.ExpectedWorkers)))
 	if s.Report != "" {
-		lines = append(lines, row("report", Safe(s.Report)))
+		lines = append(lines, summaryRow("report", Safe(s.Report)))
 	}
 	return lines
 }
@@ -154,8 +154,24 @@ func outcomeLine(test *v2.LocustTest) Line {
 	return Line{text, Bad}
 }
 
+// summaryRow is the first line of a row of the outcome.
+func summaryRow(name, text string) Line { return Line{Text: fmt.Sprintf("  %-9s %s", name, text)} }
+
+// textRows returns a text of one or more lines as a row of the outcome, the lines after the first below it.
+func textRows(name, text string) []Line {
+	first, rest, _ := strings.Cut(strings.TrimSpace(text), "\n")
+	lines := []Line{summaryRow(name, Safe(first))}
+	if rest == "" {
+		return lines
+	}
+	for line := range strings.SplitSeq(SafeLines(rest), "\n") {
+		lines = append(lines, Line{Text: strings.TrimRight(strings.Repeat(" ", 12)+line, " ")})
+	}
+	return lines
+}
+
 // outcomeRows are the cause, whether the load was delivered, and the problems that the cause does not name.
-func outcomeRows(s *v2.LocustTestStatus, row func(name, text string) Line) []Line {
+func outcomeRows(s *v2.LocustTestStatus) []Line {
 	var cause, load, more []Line
 	for i := range s.Conditions {
 		condition := &s.Conditions[i]
@@ -165,23 +181,23 @@ func outcomeRows(s *v2.LocustTestStatus, row func(name, text string) Line) []Lin
 			if s.Phase == v2.PhaseFailed {
 				name = "cause"
 			}
-			cause = append(cause, row(name, Safe(condition.Message)))
+			cause = append(cause, textRows(name, condition.Message)...)
 		case v2.ConditionTypeLoadDelivered:
-			load = append(load, row("load", conditionText(condition)))
+			load = append(load, textRows("load", reasonAndMessage(condition))...)
 		case v2.ConditionTypeStalled, v2.ConditionTypeReady, v2.ConditionTypeReconciling:
 			// They repeat the cause.
 		default:
 			if markOf(condition) == bad {
-				more = append(more, row("problem", Safe(condition.Type)+", "+conditionText(condition)))
+				more = append(more, textRows("problem", condition.Type+", "+reasonAndMessage(condition))...)
 			}
 		}
 	}
 	return append(append(cause, load...), more...)
 }
 
-func resultRows(r *v2.TestResult, row func(name, text string) Line) []Line {
+func resultRows(r *v2.TestResult) []Line {
 	if r == nil {
-		return []Line{row("requests", "no result")}
+		return []Line{summaryRow("requests", "no result")}
 	}
 	precision := "exact, from the reporter"
 	switch {
@@ -190,17 +206,17 @@ func resultRows(r *v2.TestResult, row func(name, text string) Line) []Line {
 	case r.Source == v2.ResultSourceWebAPI:
 		precision = "exact, from the web API"
 	}
-	lines := []Line{row("requests", requestsOf(r)+"; "+precision), row("responses", responsesOf(r))}
+	lines := []Line{summaryRow("requests", requestsOf(r)+"; "+precision), summaryRow("responses", responsesOf(r))}
 	for i := range r.Endpoints {
 		e := &r.Endpoints[i]
 		text := request(e.Method, e.Name) + ": " + strconv.FormatInt(e.TotalRequests, 10) + ", " + strconv.FormatInt(e.FailedRequests, 10) + " failed"
 		if e.P95 != nil {
 			text += ", p95 " + e.P95.Duration.String()
 		}
-		lines = append(lines, row("endpoint", text))
+		lines = append(lines, summaryRow("endpoint", text))
 	}
 	for i := range r.Errors {
-		lines = append(lines, row("error", errorLine(&r.Errors[i])))
+		lines = append(lines, summaryRow("error", errorLine(&r.Errors[i])))
 	}
 	return lines
 }

@@ -201,3 +201,19 @@ func FuzzViews(f *testing.F) {
 		requireSafe(t, out.String())
 	})
 }
+
+func TestSummaryKeepsLines(t *testing.T) {
+	test := pending(finished)
+	set(&test.Status, v2.ConditionTypeTestCompleted, metav1.ConditionTrue, v2.ReasonTestFailed, "exit code 1:\nTraceback:\n  File \"a.py\"\n\nImportError: \x1b[1mx\n")
+	set(&test.Status, v2.ConditionTypeLoadDelivered, metav1.ConditionFalse, v2.ReasonWorkersLost, "lost:\na\nb")
+	assert.Equal(t, []string{
+		"  cause     exit code 1:",
+		"            Traceback:",
+		"              File \"a.py\"",
+		"",
+		"            ImportError: \uFFFD[1mx",
+		"  load      WorkersLost: lost:",
+		"            a",
+		"            b",
+	}, texts(Summary(test))[2:10])
+}
