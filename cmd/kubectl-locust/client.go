@@ -75,6 +75,16 @@ func (a *app) client() (client.WithWatch, error) {
 	return clusterClient{c, a}, nil
 }
 
+// connect returns a client, and the namespace of the command.
+func (a *app) connect() (client.WithWatch, string, error) {
+	c, err := a.client()
+	if err != nil {
+		return nil, "", err
+	}
+	namespace, err := a.namespace()
+	return c, namespace, err
+}
+
 // clusterClient is a client with the flags that have selected its cluster, so that errors suggest commands for the same one.
 type clusterClient struct {
 	client.WithWatch

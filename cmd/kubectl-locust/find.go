@@ -71,11 +71,7 @@ func (a *app) completeNames(command *cobra.Command, args []string, toComplete st
 	if command.ValidateArgs(append(slices.Clone(args), toComplete)) != nil { // the command takes no more names
 		return nil, directive
 	}
-	c, err := a.client()
-	if err != nil {
-		return nil, directive
-	}
-	namespace, err := a.namespace()
+	c, namespace, err := a.connect()
 	if err != nil {
 		return nil, directive
 	}

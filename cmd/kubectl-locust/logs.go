@@ -65,11 +65,7 @@ Kubernetes' own role "view" has the needed permissions.`,
 }
 
 func (a *app) runLogs(ctx context.Context, name string, options logOptions) error {
-	namespace, err := a.namespace()
-	if err != nil {
-		return err
-	}
-	c, err := a.client()
+	c, namespace, err := a.connect()
 	if err != nil {
 		return err
 	}

@@ -33,11 +33,7 @@ report is retained, once a dry run of the new one has succeeded, and the new one
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeTests,
 		RunE: func(command *cobra.Command, args []string) error {
-			namespace, err := a.namespace()
-			if err != nil {
-				return err
-			}
-			c, err := a.client()
+			c, namespace, err := a.connect()
 			if err != nil {
 				return err
 			}

@@ -44,11 +44,7 @@ code is 0 if the tests have ended, whether they are Succeeded or Failed.`,
 		},
 		ValidArgsFunction: a.completeTests,
 		RunE: func(command *cobra.Command, args []string) error {
-			c, err := a.client()
-			if err != nil {
-				return err
-			}
-			namespace, err := a.namespace()
+			c, namespace, err := a.connect()
 			if err != nil {
 				return err
 			}

@@ -63,11 +63,7 @@ Kubernetes' own role "edit" has the needed permissions.`,
 }
 
 func (a *app) runUI(ctx context.Context, name string, options uiOptions) error {
-	namespace, err := a.namespace()
-	if err != nil {
-		return err
-	}
-	c, err := a.client()
+	c, namespace, err := a.connect()
 	if err != nil {
 		return err
 	}

@@ -19,11 +19,7 @@ Exit codes: 0 the test passed, 1 the test failed, 2 the command or the test coul
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeTests,
 		RunE: func(command *cobra.Command, args []string) error {
-			namespace, err := a.namespace()
-			if err != nil {
-				return err
-			}
-			c, err := a.client()
+			c, namespace, err := a.connect()
 			if err != nil {
 				return err
 			}
