@@ -79,7 +79,7 @@ TAGS = integration,e2e,olm,release
 RACE = $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 
 # Packages that start no goroutines, and whose tests take much longer with the race detector.
-SEQUENTIAL = pkg/locust/cause test/schema
+SEQUENTIAL = pkg/locust/cause pkg/locust/report pkg/report test/schema
 empty :=
 space := $(empty) $(empty)
 
@@ -157,7 +157,8 @@ test-unit: ## Run the unit tests, with the race detector if there is a C compile
 	@mkdir -p bin/cover
 	@go test $(RACE) -timeout 5m -covermode atomic -coverpkg $(COVERED) -coverprofile bin/cover/unit.out \
 		$$(go list ./... | grep -vxE '$(subst $(space),|,$(addprefix .*/,$(SEQUENTIAL)))') | $(STRIP_COVERAGE)
-	@go test -covermode atomic -coverpkg $(COVERED) -coverprofile bin/cover/sequential.out ./pkg/locust/cause | $(STRIP_COVERAGE)
+	@go test -covermode atomic -coverpkg $(COVERED) -coverprofile bin/cover/sequential.out \
+		$(addprefix ./,$(filter pkg/%,$(SEQUENTIAL))) | $(STRIP_COVERAGE)
 	@echo "==> costs of decoding and polling, without the race detector"
 	@go test ./test/schema
 	@go test -run '^TestPoller_' ./pkg/background
