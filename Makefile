@@ -476,7 +476,7 @@ run-demo:
 	@go build -o bin/kubectl-locust ./cmd/kubectl-locust
 	@$(KUSTOMIZE) build config/samples/demo | bin/kubectl-locust run --filename - --replace --timeout 5m \
 		$(if $(LOCUST_IMAGE),--image "$(LOCUST_IMAGE)")
-	@printf '\nBefore these commands\n  %s\n' $(if $(filter 1,$(LOCAL)),'eval "$$(make cluster-env)"') 'export PATH="$$PWD/bin:$$PATH"'
+	@printf '\nBefore these commands\n'; printf '  %s\n' $(if $(filter 1,$(LOCAL)),'eval "$$(make cluster-env)"') 'export PATH="$$PWD/bin:$$PATH"'
 
 .PHONY: run-e2e
 run-e2e:
