@@ -55,6 +55,16 @@ func (a *app) restConfig() (*rest.Config, error) {
 	return config, nil
 }
 
+// streamConfig is like restConfig, for requests that last: --request-timeout would end them.
+func (a *app) streamConfig() (*rest.Config, error) {
+	config, err := a.restConfig()
+	if err != nil {
+		return nil, err
+	}
+	config.Timeout = 0
+	return config, nil
+}
+
 // rawClient returns a client for what is no object: logs, the discovery and the version of the API server.
 func rawClient(config *rest.Config) (*rest.RESTClient, error) {
 	raw := rest.CopyConfig(config)

@@ -69,11 +69,10 @@ func (a *app) runLogs(ctx context.Context, name string, options logOptions) erro
 	if err != nil {
 		return err
 	}
-	config, err := a.restConfig()
+	config, err := a.streamConfig()
 	if err != nil {
 		return err
 	}
-	config.Timeout = 0 // it would end the stream
 	raw, err := rawClient(config)
 	if err != nil {
 		return err

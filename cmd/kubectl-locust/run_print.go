@@ -6,20 +6,22 @@ import (
 	"io"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
-
-	v2 "github.com/AbdelrhmanHamouda/locust-k8s-operator/api/v2"
 )
 
 // objectsOf returns the objects of a test in the order in which they are applied.
-func objectsOf(test *v2.LocustTest, configMap *corev1.ConfigMap) []any {
+func objectsOf(test client.Object, configMap *corev1.ConfigMap) []any {
 	if configMap == nil {
 		return []any{test}
 	}
-	configMap.Namespace = test.Namespace
-	return []any{configMap, test}
+	files := configMap.DeepCopy()
+	files.TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"}
+	files.Namespace = test.GetNamespace()
+	return []any{files, test}
 }
 
 // writeObjects writes objects as a manifest, without what the API server adds.

@@ -163,15 +163,8 @@ func deletionObstacle(object *metav1.PartialObjectMetadata) string {
 
 // manifestText returns the objects of a test as a manifest.
 func manifestText(test client.Object, configMap *corev1.ConfigMap) (string, error) {
-	objects := []any{test}
-	if configMap != nil {
-		files := configMap.DeepCopy()
-		files.TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"}
-		files.Namespace = test.GetNamespace()
-		objects = []any{files, test}
-	}
 	var text bytes.Buffer
-	err := writeObjects(&text, "yaml", objects...)
+	err := writeObjects(&text, "yaml", objectsOf(test, configMap)...)
 	return text.String(), err
 }
 

@@ -67,11 +67,10 @@ func (a *app) runUI(ctx context.Context, name string, options uiOptions) error {
 	if err != nil {
 		return err
 	}
-	config, err := a.restConfig()
+	config, err := a.streamConfig()
 	if err != nil {
 		return err
 	}
-	config.Timeout = 0 // it would end the connection
 	session := &uiSession{
 		app: a, client: c, key: client.ObjectKey{Namespace: namespace, Name: name}, options: options, poll: pollInterval, patience: uiPatience,
 		dialer: func(pod *corev1.Pod) (fallbackDialer, error) { return newPodDialer(config, pod) },

@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"compress/gzip"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -26,28 +25,13 @@ var pluginPlatforms = []string{"linux/amd64", "linux/arm64", "darwin/amd64", "da
 
 // smallPrograms are the smallest programs of Go, by platform.
 var smallPrograms = sync.OnceValues(func() (map[string]string, error) {
-	dir, err := os.MkdirTemp("", "program")
-	if err != nil {
-		return nil, err
-	}
-	defer os.RemoveAll(dir) //nolint:errcheck // a temporary folder
-	source := filepath.Join(dir, "main.go")
-	if err := os.WriteFile(source, []byte("package main\n\nfunc main() {}\n"), 0o600); err != nil {
-		return nil, err
-	}
 	found := map[string]string{}
 	for _, platform := range pluginPlatforms {
-		system, arch, _ := strings.Cut(platform, "/")
-		build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", filepath.Join(dir, "program"), source)
-		build.Env = append(os.Environ(), "GOOS="+system, "GOARCH="+arch, "CGO_ENABLED=0", "GOWORK=off")
-		if out, err := build.CombinedOutput(); err != nil {
-			return nil, fmt.Errorf("%w: %s", err, out)
-		}
-		data, err := os.ReadFile(filepath.Join(dir, "program"))
+		built, err := smallest(platform)
 		if err != nil {
 			return nil, err
 		}
-		found[platform] = string(data)
+		found[platform] = built
 	}
 	return found, nil
 })

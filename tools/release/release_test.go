@@ -59,30 +59,37 @@ func read(t *testing.T, path ...string) string {
 
 // program is the smallest program of Go, by architecture.
 var program = sync.OnceValues(func() (map[string]string, error) {
+	found := map[string]string{}
+	for _, arch := range architectures {
+		built, err := smallest("linux/" + arch)
+		if err != nil {
+			return nil, err
+		}
+		found[arch] = built
+	}
+	return found, nil
+})
+
+// smallest builds the smallest program of Go for a platform.
+func smallest(platform string) (string, error) {
 	dir, err := os.MkdirTemp("", "program")
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	defer os.RemoveAll(dir) //nolint:errcheck // a temporary folder
 	source := filepath.Join(dir, "main.go")
 	if err := os.WriteFile(source, []byte("package main\n\nfunc main() {}\n"), 0o600); err != nil {
-		return nil, err
+		return "", err
 	}
-	found := map[string]string{}
-	for _, arch := range architectures {
-		build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", filepath.Join(dir, arch), source)
-		build.Env = append(os.Environ(), "GOOS=linux", "GOARCH="+arch, "CGO_ENABLED=0", "GOWORK=off")
-		if out, err := build.CombinedOutput(); err != nil {
-			return nil, fmt.Errorf("%w: %s", err, out)
-		}
-		data, err := os.ReadFile(filepath.Join(dir, arch))
-		if err != nil {
-			return nil, err
-		}
-		found[arch] = string(data)
+	system, arch, _ := strings.Cut(platform, "/")
+	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", filepath.Join(dir, "program"), source)
+	build.Env = append(os.Environ(), "GOOS="+system, "GOARCH="+arch, "CGO_ENABLED=0", "GOWORK=off")
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%w: %s", err, out)
 	}
-	return found, nil
-})
+	data, err := os.ReadFile(filepath.Join(dir, "program"))
+	return string(data), err
+}
 
 // programs writes a cross-compiled program for each platform to a folder, as {arch}/PATH.
 func programs(t *testing.T, path string) string {
